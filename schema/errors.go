@@ -1,0 +1,77 @@
+package schema
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Code is the stable, machine-readable name of an error. It is the `code` of a problem
+// document, of a WebSocket error frame and of a Temporal application error.
+type Code string
+
+// The error codes.
+const (
+	CodeInvalid         Code = "invalid"         // the request breaks a rule; errors[] says which
+	CodeNotFound        Code = "not_found"       // no such session, run, approval or file
+	CodeConflict        Code = "conflict"        // it contradicts what was decided or done already
+	CodeExpired         Code = "expired"         // the approval's time is over
+	CodeTooLarge        Code = "too_large"       // the body or frame is over its limit
+	CodeUnavailable     Code = "unavailable"     // Postgres, Temporal or every worker is away; try again
+	CodeUnauthenticated Code = "unauthenticated" // who is asking is not known
+	CodeForbidden       Code = "forbidden"       // known, but not allowed
+	CodeInternal        Code = "internal"        // a fault of ours; the log has the cause
+	CodeStale           Code = "stale"           // a newer attempt or version has taken over
+	CodeRateLimited     Code = "rate_limited"    // too many requests or frames
+	CodeUnsupported     Code = "unsupported"     // known, but not available on this server
+	CodeMethod          Code = "method_not_allowed"
+)
+
+// Error is the one error type that crosses package borders. Message is written for the
+// caller: what was wrong, with which value, and what is allowed. Cause is for the log alone.
+type Error struct {
+	Code    Code
+	Message string
+	Fields  []FieldError
+	Cause   error
+}
+
+// FieldError says what is wrong at one place of a request: Location is a path such as
+// `body.plan.steps[2].needs[0]`.
+type FieldError struct {
+	Location string `json:"location"`
+	Message  string `json:"message"`
+	Value    any    `json:"value,omitempty"`
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	if e.Cause != nil {
+		return e.Message + ": " + e.Cause.Error()
+	}
+	return e.Message
+}
+
+// Unwrap gives the cause to errors.Is and errors.As.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Errorf makes an [Error] whose message is formatted as by fmt.Sprintf.
+func Errorf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Wrap makes an [Error] with a message for the caller and a cause for the log.
+func Wrap(code Code, cause error, message string) *Error {
+	return &Error{Code: code, Message: message, Cause: cause}
+}
+
+// CodeOf returns the code of the first [Error] in err's chain, [CodeInternal] when there
+// is none, and "" for nil.
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return CodeInternal
+}

@@ -1,0 +1,255 @@
+package schema
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// EventType names what an event reports.
+type EventType string
+
+// The types of stored events.
+const (
+	EventWorkflowStarted      EventType = "workflow_started"
+	EventWorkflowStateChanged EventType = "workflow_state_changed"
+	EventWorkflowPaused       EventType = "workflow_paused"
+	EventWorkflowResumed      EventType = "workflow_resumed"
+	EventWorkflowCompleted    EventType = "workflow_completed"
+	EventWorkflowFailed       EventType = "workflow_failed"
+	EventWorkflowCancelled    EventType = "workflow_cancelled"
+	EventPlanProposed         EventType = "plan_proposed"
+	EventPlanUpdated          EventType = "plan_updated"
+	EventDAGCreated           EventType = "dag_created"
+	EventDAGNodeStatusChanged EventType = "dag_node_status_changed"
+	EventStepStarted          EventType = "step_started"
+	EventStepProgress         EventType = "step_progress"
+	EventStepCompleted        EventType = "step_completed"
+	EventStepFailed           EventType = "step_failed"
+	EventStepRetryStarted     EventType = "step_retry_started"
+	EventStepRetryBackoff     EventType = "step_retry_backoff"
+	EventStepRetrySucceeded   EventType = "step_retry_succeeded"
+	EventStepRetryExhausted   EventType = "step_retry_exhausted"
+	EventOutput               EventType = "output"
+	EventApprovalRequested    EventType = "approval_requested"
+	EventApprovalReceived     EventType = "approval_received"
+	EventApprovalExtended     EventType = "approval_extended"
+	EventApprovalExpired      EventType = "approval_expired"
+	EventAgentMessage         EventType = "agent_message"
+	EventFileCreated          EventType = "file_created"
+	EventFileUpdated          EventType = "file_updated"
+	EventSessionRenamed       EventType = "session_renamed"
+	EventSessionForked        EventType = "session_forked"
+	EventCostUpdate           EventType = "cost_update"
+)
+
+// The types of frames that are sent but not stored; they carry no seq.
+const (
+	FrameConnected      EventType = "connected"
+	FrameSubscribed     EventType = "subscribed"
+	FrameUnsubscribed   EventType = "unsubscribed"
+	FrameAccepted       EventType = "accepted"
+	FrameQueryResult    EventType = "query_result"
+	FramePong           EventType = "pong"
+	FrameHeartbeat      EventType = "heartbeat"
+	FramePresence       EventType = "presence"
+	FrameAgentDelta     EventType = "agent_delta"
+	FrameError          EventType = "error"
+	FrameSessions       EventType = "sessions" // the list as it is when subscribe_sessions starts
+	FrameSessionCreated EventType = "session_created"
+	FrameSessionUpdated EventType = "session_updated"
+	FrameSessionDeleted EventType = "session_deleted"
+)
+
+// Event is one entry of a session's log, and a frame as viewers get it. Seq is 1, 2, 3, …
+// without a gap within a session.
+type Event struct {
+	Type      EventType       `json:"event_type"`
+	Seq       int64           `json:"seq,omitempty"`
+	Timestamp Time            `json:"timestamp"`
+	SessionID string          `json:"session_id,omitempty"`
+	RunID     string          `json:"run_id,omitempty"`
+	StepID    string          `json:"step_id,omitempty"`
+	Data      json.RawMessage `json:"data"`
+}
+
+// NewEvent is an event before the log has given it a seq.
+type NewEvent struct {
+	Type   EventType
+	RunID  string
+	StepID string
+	Data   any // one of the payload structs of this package
+}
+
+// Time is an instant that travels as RFC 3339 UTC with milliseconds.
+type Time struct{ time.Time }
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// MarshalJSON implements json.Marshaler.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return []byte(t.UTC().Format(`"` + timeLayout + `"`)), nil
+}
+
+// String is the instant as it travels.
+func (t Time) String() string { return t.UTC().Format(timeLayout) }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Time) UnmarshalJSON(b []byte) error { return t.Time.UnmarshalJSON(b) }
+
+// The payloads, one struct for each type, in the `data` of an event.
+type (
+	// WorkflowStarted opens a run.
+	WorkflowStarted struct {
+		Mode      Mode   `json:"mode"`
+		RunNumber int    `json:"run_number"`
+		Task      string `json:"task,omitempty"`
+	}
+	// WorkflowStateChanged follows every change of a session's status or phase.
+	WorkflowStateChanged struct {
+		Status SessionStatus `json:"status"`
+		Phase  Phase         `json:"phase"`
+	}
+	// WorkflowPaused says that nothing new starts; Reason is "requested" or "approval_expired".
+	WorkflowPaused struct {
+		Actor  string `json:"actor,omitempty"`
+		Reason string `json:"reason"`
+	}
+	// WorkflowResumed says that the session goes on.
+	WorkflowResumed struct {
+		Actor string `json:"actor,omitempty"`
+	}
+	// WorkflowCompleted closes a run whose steps are all done.
+	WorkflowCompleted struct {
+		DurationMS int64 `json:"duration_ms"`
+	}
+	// WorkflowFailed closes a run that could not be finished.
+	WorkflowFailed struct {
+		Error      string `json:"error"`
+		DurationMS int64  `json:"duration_ms"`
+	}
+	// WorkflowCancelled closes a run that was cancelled.
+	WorkflowCancelled struct {
+		Actor   string  `json:"actor,omitempty"`
+		Receipt Receipt `json:"receipt"`
+	}
+	// PlanProposed carries the plan of a run.
+	PlanProposed struct {
+		Plan   *Plan  `json:"plan"`
+		Digest string `json:"digest"`
+	}
+	// DAGCreated carries the plan's graph.
+	DAGCreated struct {
+		Nodes []DAGNode `json:"nodes"`
+		Edges []DAGEdge `json:"edges"`
+	}
+	// DAGNodeStatusChanged follows every change of a step's status.
+	DAGNodeStatusChanged struct {
+		NodeID    string     `json:"node_id"`
+		OldStatus StepStatus `json:"old_status"`
+		NewStatus StepStatus `json:"new_status"`
+		Reason    string     `json:"reason,omitempty"`
+	}
+	// StepStarted opens an attempt.
+	StepStarted struct {
+		Attempt int      `json:"attempt"`
+		Host    string   `json:"host"`
+		Command []string `json:"command"`
+	}
+	// StepCompleted closes an attempt that succeeded.
+	StepCompleted struct {
+		Attempt     int     `json:"attempt"`
+		ExitCode    int     `json:"exit_code"`
+		DurationMS  int64   `json:"duration_ms"`
+		CPUSeconds  float64 `json:"cpu_seconds"`
+		MaxRSSBytes int64   `json:"max_rss_bytes"`
+	}
+	// StepFailed closes an attempt that did not succeed.
+	StepFailed struct {
+		Attempt     int     `json:"attempt"`
+		ExitCode    *int    `json:"exit_code,omitempty"`
+		Signal      string  `json:"signal,omitempty"`
+		Reason      Reason  `json:"reason"`
+		Message     string  `json:"message,omitempty"`
+		DurationMS  int64   `json:"duration_ms"`
+		CPUSeconds  float64 `json:"cpu_seconds"`
+		MaxRSSBytes int64   `json:"max_rss_bytes"`
+	}
+	// StepRetryStarted says that a further attempt takes the place of one that failed
+	// (reason retry) or that was cut when its worker died (reason worker_lost).
+	StepRetryStarted struct {
+		Attempt int    `json:"attempt"`
+		Reason  Reason `json:"reason"`
+	}
+	// StepRetryBackoff says when the next attempt starts.
+	StepRetryBackoff struct {
+		Attempt   int   `json:"attempt"`
+		BackoffMS int64 `json:"backoff_ms"`
+	}
+	// StepRetrySucceeded says that an attempt after the first one succeeded.
+	StepRetrySucceeded struct {
+		Attempt int `json:"attempt"`
+	}
+	// StepRetryExhausted says that no further attempt is allowed.
+	StepRetryExhausted struct {
+		Attempts int `json:"attempts"`
+	}
+	// Output is a chunk of what a step printed. Offset is where it starts in the stream of
+	// its attempt, in bytes; Text is UTF-8, with U+FFFD in place of bytes that are not.
+	Output struct {
+		Stream  Stream `json:"stream"`
+		Text    string `json:"text"`
+		Offset  int64  `json:"offset"`
+		Attempt int    `json:"attempt"`
+	}
+	// ApprovalRequested asks a human.
+	ApprovalRequested struct {
+		ApprovalID  string          `json:"approval_id"`
+		Type        ApprovalType    `json:"approval_type"`
+		Description string          `json:"description"`
+		Options     []Resolution    `json:"options"`
+		Context     json.RawMessage `json:"context"`
+		Digest      string          `json:"digest"`
+		ExpiresAt   Time            `json:"expires_at"`
+	}
+	// ApprovalReceived is the human's answer.
+	ApprovalReceived struct {
+		ApprovalID string     `json:"approval_id"`
+		Resolution Resolution `json:"resolution"`
+		Actor      string     `json:"actor"`
+		Feedback   string     `json:"feedback,omitempty"`
+	}
+	// ApprovalExpired says that an approval closed without an answer: its time passed
+	// (reason timeout), or its run was cancelled (reason cancelled).
+	ApprovalExpired struct {
+		ApprovalID string    `json:"approval_id"`
+		Reason     string    `json:"reason"`
+		OnTimeout  OnTimeout `json:"on_timeout,omitempty"`
+	}
+	// FileChanged is the payload of file_created and file_updated.
+	FileChanged struct {
+		Path string `json:"path"`
+		Size int64  `json:"size"`
+	}
+	// SessionRenamed carries the new name.
+	SessionRenamed struct {
+		Name string `json:"name"`
+	}
+)
+
+// Stream is where a step printed.
+type Stream string
+
+// The streams.
+const (
+	Stdout Stream = "stdout"
+	Stderr Stream = "stderr"
+)
+
+// Receipt says what a cancel did. Survivors is what still runs: 0, or the cancel failed.
+type Receipt struct {
+	ProcessesKilled int      `json:"processes_killed"`
+	Survivors       int      `json:"survivors"`
+	ArtifactsKept   int      `json:"artifacts_kept"`
+	CostUSD         float64  `json:"cost_usd"`
+	Unreachable     []string `json:"unreachable_hosts,omitempty" doc:"Hosts that did not answer; what ran there ends with its worker"`
+}

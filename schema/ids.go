@@ -1,0 +1,63 @@
+package schema
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// NewID returns a random UUID (version 4, RFC 9562) in lower-case text form.
+func NewID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand aborts the program instead
+	return formatUUID(b, 4)
+}
+
+// DeriveID returns a UUID (version 8, RFC 9562: vendor specific) that is a pure function
+// of its parts. Everything below a session is named this way, so that doing the same thing
+// twice names the same thing: a retried activity finds its own row instead of adding one.
+func DeriveID(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	var b [16]byte
+	copy(b[:], sum[:16])
+	return formatUUID(b, 8)
+}
+
+// RunID names the run with this number (1, 2, …) of a session.
+func RunID(sessionID string, number int) string {
+	return DeriveID("run", sessionID, fmt.Sprint(number))
+}
+
+// ApprovalID names the nth approval (1, 2, …) that a session has asked for.
+func ApprovalID(sessionID string, ordinal int) string {
+	return DeriveID("approval", sessionID, fmt.Sprint(ordinal))
+}
+
+// ValidID reports whether s is a UUID in lower-case text form.
+func ValidID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i, c := range []byte(s) {
+		switch i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return false
+			}
+		default:
+			if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func formatUUID(b [16]byte, version byte) string {
+	b[6] = b[6]&0x0f | version<<4
+	b[8] = b[8]&0x3f | 0x80
+	h := hex.EncodeToString(b[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}

@@ -1,0 +1,196 @@
+package schema
+
+import (
+	"encoding/json"
+	"math"
+)
+
+// The objects that the API answers with.
+type (
+	// Session is a durable conversation with its runs.
+	Session struct {
+		ID               string          `json:"id"`
+		Name             string          `json:"name"`
+		Mode             Mode            `json:"mode"`
+		Status           SessionStatus   `json:"status"`
+		Phase            Phase           `json:"phase"`
+		Owner            string          `json:"owner"`
+		Task             string          `json:"task,omitempty"`
+		Config           Config          `json:"config"`
+		Plan             *Plan           `json:"plan,omitempty"`
+		Context          json.RawMessage `json:"context,omitempty" doc:"Variables that the session carries from step to step"`
+		CurrentStep      string          `json:"current_step,omitempty"`
+		HeadSeq          int64           `json:"head_seq" doc:"The seq of the latest event"`
+		PendingApprovals []Approval      `json:"pending_approvals"`
+		Totals           Totals          `json:"totals"`
+		ForkedFrom       string          `json:"forked_from,omitempty"`
+		WorkflowID       string          `json:"workflow_id"`
+		Version          int64           `json:"version" doc:"Grows with every change; send it back to change the session"`
+		CreatedAt        Time            `json:"created_at"`
+		UpdatedAt        Time            `json:"updated_at"`
+		ExpiresAt        *Time           `json:"expires_at,omitempty"`
+	}
+	// Totals sums up a session.
+	Totals struct {
+		Runs    int     `json:"runs"`
+		Steps   int     `json:"steps"`
+		CostUSD float64 `json:"cost_usd"`
+		Tokens  int64   `json:"tokens"`
+	}
+	// Run is one pass through a plan.
+	Run struct {
+		ID         string        `json:"id"`
+		SessionID  string        `json:"session_id"`
+		Number     int           `json:"number"`
+		Status     SessionStatus `json:"status"`
+		Steps      []Step        `json:"steps"`
+		StartedAt  Time          `json:"started_at"`
+		FinishedAt *Time         `json:"finished_at,omitempty"`
+		Error      string        `json:"error,omitempty"`
+	}
+	// Step is one step of a run.
+	Step struct {
+		ID       string     `json:"id"`
+		Title    string     `json:"title"`
+		Kind     StepKind   `json:"kind"`
+		Needs    []string   `json:"needs"`
+		Status   StepStatus `json:"status"`
+		Reason   string     `json:"reason,omitempty" doc:"Why it was skipped or cancelled"`
+		Attempts []Attempt  `json:"attempts"`
+	}
+	// Attempt is one execution of a step.
+	Attempt struct {
+		Number      int           `json:"number"`
+		Status      AttemptStatus `json:"status"`
+		ExitCode    *int          `json:"exit_code,omitempty"`
+		Signal      string        `json:"signal,omitempty"`
+		Reason      Reason        `json:"reason,omitempty"`
+		StartedAt   Time          `json:"started_at"`
+		FinishedAt  *Time         `json:"finished_at,omitempty"`
+		CPUSeconds  float64       `json:"cpu_seconds"`
+		MaxRSSBytes int64         `json:"max_rss_bytes"`
+		Host        string        `json:"host"`
+	}
+	// Approval is a question to a human, with its answer.
+	Approval struct {
+		ID               string          `json:"id"`
+		SessionID        string          `json:"session_id"`
+		RunID            string          `json:"run_id"`
+		StepID           string          `json:"step_id,omitempty"`
+		Type             ApprovalType    `json:"approval_type"`
+		Description      string          `json:"description"`
+		Options          []Resolution    `json:"options"`
+		Context          json.RawMessage `json:"context" doc:"What is asked about: the plan, or the step"`
+		Digest           string          `json:"digest" doc:"Names exactly what is approved"`
+		Status           ApprovalStatus  `json:"status"`
+		Resolution       Resolution      `json:"resolution,omitempty"`
+		Feedback         string          `json:"feedback,omitempty"`
+		Actor            string          `json:"actor,omitempty"`
+		CreatedAt        Time            `json:"created_at"`
+		ExpiresAt        Time            `json:"expires_at"`
+		RemainingSeconds float64         `json:"remaining_seconds" doc:"By the server's clock; 0 once it is closed"`
+		ResolvedAt       *Time           `json:"resolved_at,omitempty"`
+	}
+	// Message is one entry of a session's conversation.
+	Message struct {
+		ID        int64  `json:"id"`
+		SessionID string `json:"session_id"`
+		RunID     string `json:"run_id,omitempty"`
+		Role      string `json:"role" enum:"user,agent,system"`
+		Agent     string `json:"agent,omitempty"`
+		Actor     string `json:"actor,omitempty"`
+		Content   string `json:"content"`
+		CreatedAt Time   `json:"created_at"`
+	}
+	// File is an artifact in a session's workspace.
+	File struct {
+		Path       string `json:"path"`
+		Size       int64  `json:"size"`
+		MediaType  string `json:"media_type"`
+		ModifiedAt Time   `json:"modified_at"`
+	}
+	// Problem is an error answer (RFC 9457, application/problem+json).
+	Problem struct {
+		Type      string       `json:"type"`
+		Title     string       `json:"title"`
+		Status    int          `json:"status"`
+		Detail    string       `json:"detail"`
+		Code      Code         `json:"code"`
+		Errors    []FieldError `json:"errors"`
+		RequestID string       `json:"request_id"`
+	}
+)
+
+// Config is what a session is asked to do differently. The zero value of each field means
+// its default.
+type Config struct {
+	ApprovalMode           ApprovalMode `json:"approval_mode,omitempty" enum:"none,after_planning,before_each_step,on_error,all" doc:"Where to ask a human; none when absent"`
+	ApprovalTimeoutSeconds float64      `json:"approval_timeout_seconds,omitempty" doc:"How long an approval waits; the server's HOLDFAST_APPROVAL_TIMEOUT when absent"`
+	OnTimeout              OnTimeout    `json:"on_timeout,omitempty" enum:"suspend,reject,approve" doc:"What an expired approval does; suspend when absent"`
+	Parallel               int          `json:"parallel,omitempty" doc:"How many ready steps run at the same time; 2 when absent"`
+}
+
+// DefaultParallel is how many ready steps run at the same time unless config.parallel says.
+const DefaultParallel = 2
+
+// Bounds of a config.
+const (
+	MaxParallel               = 64
+	MinApprovalTimeoutSeconds = 1
+	MaxApprovalTimeoutSeconds = 30 * 24 * 3600
+)
+
+// Check lists what is wrong with a config; locations start with at.
+func (c *Config) Check(at string) []FieldError {
+	var errs []FieldError
+	bad := func(field, message string, value any) {
+		errs = append(errs, FieldError{Location: at + "." + field, Message: message, Value: value})
+	}
+	switch c.ApprovalMode {
+	case "", ApproveNone, ApproveAfterPlanning, ApproveBeforeEachStep, ApproveOnError, ApproveAll:
+	default:
+		bad("approval_mode", "allowed are none, after_planning, before_each_step, on_error, all", c.ApprovalMode)
+	}
+	switch c.OnTimeout {
+	case "", OnTimeoutSuspend, OnTimeoutReject, OnTimeoutApprove:
+	case OnTimeoutEscalate:
+		bad("on_timeout", "escalate is not available on this server; allowed are suspend, reject, approve", c.OnTimeout)
+	default:
+		bad("on_timeout", "allowed are suspend, reject, approve", c.OnTimeout)
+	}
+	if s := c.ApprovalTimeoutSeconds; s != 0 && (math.IsNaN(s) || s < MinApprovalTimeoutSeconds || s > MaxApprovalTimeoutSeconds) {
+		bad("approval_timeout_seconds", "this must be a number of seconds from 1 to 2592000", s)
+	}
+	if c.Parallel < 0 || c.Parallel > MaxParallel {
+		bad("parallel", "this must be a whole number from 1 to 64", c.Parallel)
+	}
+	return errs
+}
+
+// Unsupported lists what a valid plan asks of a server that this one cannot do. Nothing of
+// it is ignored in silence: such a plan is refused.
+func (p *Plan) Unsupported() []FieldError {
+	var errs []FieldError
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		bad := func(field, message string, value any) {
+			errs = append(errs, FieldError{Location: stepLocation(i, field), Message: message, Value: value})
+		}
+		if s.Kind() == KindAgent {
+			bad("agent", "this server has no agent provider; a step here is run or shell", s.Agent)
+		}
+		if s.Network != nil && !*s.Network {
+			bad("network", "this server cannot take the network away from a step", false)
+		}
+		if s.Memory != "" {
+			bad("memory", "this server cannot limit a step's memory", s.Memory)
+		}
+		if s.CPU != 0 {
+			bad("cpu", "this server cannot limit a step's cores", s.CPU)
+		}
+		if s.OnTimeout == OnTimeoutEscalate {
+			bad("on_timeout", "escalate is not available on this server; allowed are suspend, reject, approve", s.OnTimeout)
+		}
+	}
+	return errs
+}

@@ -1,0 +1,170 @@
+package schema
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+)
+
+// Bounds of a plan. They keep one plan within one request, one workflow state and one page.
+const (
+	MaxPlanBytes = 1 << 20 // of the JSON text, files included
+	MaxSteps     = 500
+	MaxRetries   = 10
+	MaxTitle     = 200 // in characters
+	MaxTimeout   = 30 * 24 * time.Hour
+)
+
+// Plan is what a run does: steps that form a graph, and files that are put into the
+// workspace before the first of them. See [ParsePlan] for the rules.
+type Plan struct {
+	Steps []PlanStep        `json:"steps" doc:"What to run; needs makes it a graph"`
+	Files map[string]string `json:"files,omitempty" doc:"Workspace files to write before the first step: relative path to text"`
+}
+
+// PlanStep is one step of a plan: exactly one of Run, Shell and Agent says what it does.
+type PlanStep struct {
+	ID        string            `json:"id" doc:"Unique within the plan: letters, digits, dot, dash, underscore"`
+	Title     string            `json:"title,omitempty" doc:"For people; the id when absent"`
+	Run       []string          `json:"run,omitempty" doc:"A program and its arguments"`
+	Shell     string            `json:"shell,omitempty" doc:"A command line for /bin/sh -c"`
+	Agent     string            `json:"agent,omitempty" doc:"The agent that carries out task"`
+	Task      string            `json:"task,omitempty" doc:"What the agent is asked"`
+	Needs     []string          `json:"needs,omitempty" doc:"Ids of the steps that come first"`
+	Approval  bool              `json:"approval,omitempty" doc:"Ask a human before it runs"`
+	Timeout   string            `json:"timeout,omitempty" doc:"A duration such as 90s, 30m or 2h"`
+	Retries   int               `json:"retries,omitempty" doc:"Further attempts after a failure, 0 to 10"`
+	Env       map[string]string `json:"env,omitempty" doc:"Environment variables"`
+	Network   *bool             `json:"network,omitempty" doc:"Whether it may use the network"`
+	Memory    string            `json:"memory,omitempty" doc:"A limit such as 512MiB or 2GiB"`
+	CPU       float64           `json:"cpu,omitempty" doc:"A limit in cores"`
+	OnTimeout OnTimeout         `json:"on_timeout,omitempty" doc:"What happens when its approval expires"`
+	OnError   OnError           `json:"on_error,omitempty" doc:"What happens when it fails"`
+}
+
+// OnTimeout says what an expired approval does.
+type OnTimeout string
+
+// The timeout policies.
+const (
+	OnTimeoutSuspend  OnTimeout = "suspend" // the default: nothing is lost, resume asks again
+	OnTimeoutReject   OnTimeout = "reject"
+	OnTimeoutApprove  OnTimeout = "approve"
+	OnTimeoutEscalate OnTimeout = "escalate"
+)
+
+// OnError says what a failed step does to its run.
+type OnError string
+
+// The error policies.
+const (
+	OnErrorFail     OnError = "fail" // the default
+	OnErrorAsk      OnError = "ask"
+	OnErrorContinue OnError = "continue"
+)
+
+// StepKind is which of run, shell and agent a step is.
+type StepKind string
+
+// The step kinds.
+const (
+	KindRun   StepKind = "run"
+	KindShell StepKind = "shell"
+	KindAgent StepKind = "agent"
+)
+
+// Kind tells which of run, shell and agent the step is.
+func (s *PlanStep) Kind() StepKind {
+	switch {
+	case len(s.Run) > 0:
+		return KindRun
+	case s.Agent != "":
+		return KindAgent
+	default:
+		return KindShell
+	}
+}
+
+// Command is the program and arguments that a run or shell step starts; nil for an agent.
+func (s *PlanStep) Command() []string {
+	switch s.Kind() {
+	case KindRun:
+		return s.Run
+	case KindShell:
+		return []string{"/bin/sh", "-c", s.Shell}
+	default:
+		return nil
+	}
+}
+
+// Name is the title, or the id of a step without one.
+func (s *PlanStep) Name() string {
+	if s.Title != "" {
+		return s.Title
+	}
+	return s.ID
+}
+
+// TimeoutDuration is Timeout as a duration, 0 when there is none. The plan is valid.
+func (s *PlanStep) TimeoutDuration() time.Duration {
+	d, _ := time.ParseDuration(s.Timeout)
+	return d
+}
+
+// Digest names exactly what is approved: the hex SHA-256 of the plan's canonical JSON.
+func (p *Plan) Digest() string { return digest(p) }
+
+// StepDigest names exactly what an approval of this step approves: the step itself and
+// the files it may read.
+func (p *Plan) StepDigest(s *PlanStep) string {
+	return digest(struct {
+		Step  *PlanStep         `json:"step"`
+		Files map[string]string `json:"files"`
+	}{s, p.Files})
+}
+
+// Step finds a step by its id.
+func (p *Plan) Step(id string) (*PlanStep, bool) {
+	for i := range p.Steps {
+		if p.Steps[i].ID == id {
+			return &p.Steps[i], true
+		}
+	}
+	return nil, false
+}
+
+func digest(v any) string {
+	sum := sha256.Sum256(Marshal(v))
+	return hex.EncodeToString(sum[:])
+}
+
+// Marshal is the JSON encoding that Holdfast stores and sends: compact, map keys sorted,
+// and <, > and & as they are. The value must be one that JSON can hold; it is always one
+// of our own structs, so anything else is a bug and panics.
+func Marshal(v any) json.RawMessage {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic("schema: not JSON: " + err.Error())
+	}
+	return bytes.TrimRight(b.Bytes(), "\n")
+}
+
+// Nodes and edges of a plan's graph, as `dag_created` reports them.
+
+// DAGNode is a step in the graph.
+type DAGNode struct {
+	ID     string     `json:"id"`
+	Title  string     `json:"title"`
+	Kind   StepKind   `json:"kind"`
+	Status StepStatus `json:"status"`
+}
+
+// DAGEdge says that To needs From.
+type DAGEdge struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}

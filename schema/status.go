@@ -1,0 +1,197 @@
+package schema
+
+import "slices"
+
+// SessionStatus is the status of a session: that of its latest run.
+type SessionStatus string
+
+// The session statuses.
+const (
+	SessionActive    SessionStatus = "active"
+	SessionSuspended SessionStatus = "suspended"
+	SessionCompleted SessionStatus = "completed"
+	SessionFailed    SessionStatus = "failed"
+	SessionCancelled SessionStatus = "cancelled"
+	SessionExpired   SessionStatus = "expired"
+)
+
+// SessionStatuses are all of them, in the order in which lists show them.
+var SessionStatuses = []SessionStatus{SessionActive, SessionSuspended, SessionCompleted, SessionFailed, SessionCancelled, SessionExpired}
+
+// Final reports whether the run behind this status is over.
+func (s SessionStatus) Final() bool { return s != SessionActive && s != SessionSuspended }
+
+// Phase says what an active or suspended session is doing.
+type Phase string
+
+// The phases.
+const (
+	PhaseIdle             Phase = "idle"
+	PhasePlanning         Phase = "planning"
+	PhaseAwaitingApproval Phase = "awaiting_approval"
+	PhaseExecuting        Phase = "executing"
+	PhaseReviewing        Phase = "reviewing"
+)
+
+// StepStatus is the status of a step of a run.
+type StepStatus string
+
+// The step statuses.
+const (
+	StepPending          StepStatus = "pending"
+	StepReady            StepStatus = "ready"
+	StepAwaitingApproval StepStatus = "awaiting_approval"
+	StepRunning          StepStatus = "running"
+	StepFrozen           StepStatus = "frozen"
+	StepSucceeded        StepStatus = "succeeded"
+	StepFailed           StepStatus = "failed"
+	StepSkipped          StepStatus = "skipped"
+	StepCancelled        StepStatus = "cancelled"
+)
+
+// Final reports whether a step in this status never runs again within its run.
+func (s StepStatus) Final() bool {
+	switch s {
+	case StepSucceeded, StepFailed, StepSkipped, StepCancelled:
+		return true
+	default:
+		return false
+	}
+}
+
+// AttemptStatus is the status of one attempt at a step.
+type AttemptStatus string
+
+// The attempt statuses.
+const (
+	AttemptRunning   AttemptStatus = "running"
+	AttemptSucceeded AttemptStatus = "succeeded"
+	AttemptFailed    AttemptStatus = "failed"
+	AttemptCancelled AttemptStatus = "cancelled"
+	AttemptLost      AttemptStatus = "lost" // its worker died; a new attempt takes its place
+)
+
+// Reason says why an attempt ended as it did, where the exit code alone does not tell.
+type Reason string
+
+// The reasons.
+const (
+	ReasonExit        Reason = "exit"         // the program ended with a code other than 0
+	ReasonSignal      Reason = "signal"       // a signal that we did not send ended the program
+	ReasonTimeout     Reason = "timeout"      // the step's timeout passed
+	ReasonCancelled   Reason = "cancelled"    // the session was cancelled
+	ReasonStart       Reason = "start_failed" // the program could not be started
+	ReasonWorkerLost  Reason = "worker_lost"  // the worker died under it
+	ReasonOutOfMemory Reason = "out_of_memory"
+	ReasonRetry       Reason = "retry" // it failed and the plan allows another attempt
+)
+
+// ApprovalStatus is the status of an approval.
+type ApprovalStatus string
+
+// The approval statuses.
+const (
+	ApprovalPending   ApprovalStatus = "pending"
+	ApprovalResolved  ApprovalStatus = "resolved"
+	ApprovalExpired   ApprovalStatus = "expired"
+	ApprovalCancelled ApprovalStatus = "cancelled"
+	ApprovalVoid      ApprovalStatus = "void" // what it was about has changed
+)
+
+// ApprovalType says what an approval is about.
+type ApprovalType string
+
+// The approval types.
+const (
+	ApprovalPlan          ApprovalType = "plan_approval"
+	ApprovalStep          ApprovalType = "step_approval"
+	ApprovalToolCall      ApprovalType = "tool_call"
+	ApprovalErrorRecovery ApprovalType = "error_recovery"
+	ApprovalProgramAsk    ApprovalType = "program_ask"
+	ApprovalBudget        ApprovalType = "budget"
+)
+
+// Resolution is a human's answer to an approval.
+type Resolution string
+
+// The resolutions.
+const (
+	ResolutionApproved Resolution = "approved"
+	ResolutionRejected Resolution = "rejected"
+	ResolutionModified Resolution = "modified"
+	ResolutionRetry    Resolution = "retry"
+	ResolutionSkip     Resolution = "skip"
+	ResolutionAbort    Resolution = "abort"
+)
+
+// Resolutions are all of them.
+var Resolutions = []Resolution{ResolutionApproved, ResolutionRejected, ResolutionModified, ResolutionRetry, ResolutionSkip, ResolutionAbort}
+
+// Options lists the resolutions that mean something for an approval of this type, the
+// usual one first.
+func (t ApprovalType) Options() []Resolution {
+	return []Resolution{ResolutionApproved, ResolutionRejected}
+}
+
+// Allows reports whether an approval of this type can be resolved so.
+func (t ApprovalType) Allows(r Resolution) bool { return slices.Contains(t.Options(), r) }
+
+// ApprovalMode says where a run asks a human.
+type ApprovalMode string
+
+// The approval modes.
+const (
+	ApproveNone           ApprovalMode = "none"             // only at steps with "approval": true
+	ApproveAfterPlanning  ApprovalMode = "after_planning"   // the plan, before anything runs
+	ApproveBeforeEachStep ApprovalMode = "before_each_step" // each step
+	ApproveOnError        ApprovalMode = "on_error"         // when a step fails
+	ApproveAll            ApprovalMode = "all"              // the plan, each step and each failure
+)
+
+// ApprovalModes are all of them.
+var ApprovalModes = []ApprovalMode{ApproveNone, ApproveAfterPlanning, ApproveBeforeEachStep, ApproveOnError, ApproveAll}
+
+// AsksPlan reports whether the plan wants approval under this mode.
+func (m ApprovalMode) AsksPlan() bool { return m == ApproveAfterPlanning || m == ApproveAll }
+
+// AsksEachStep reports whether every step wants approval under this mode.
+func (m ApprovalMode) AsksEachStep() bool { return m == ApproveBeforeEachStep || m == ApproveAll }
+
+// Mode is the kind of workflow that a session runs.
+type Mode string
+
+// The modes.
+const (
+	ModeRunbook         Mode = "runbook"
+	ModeOneShot         Mode = "one-shot"
+	ModePlanningControl Mode = "planning-control"
+	ModeHITLInteractive Mode = "hitl-interactive"
+	ModeCopilot         Mode = "copilot"
+	ModeIdeaGeneration  Mode = "idea-generation"
+	ModeProgram         Mode = "program"
+)
+
+// ModeInfo describes a mode to a person who chooses one.
+type ModeInfo struct {
+	ID             Mode   `json:"id"`
+	Label          string `json:"label"`
+	Description    string `json:"description"`
+	SupportsResume bool   `json:"supports_resume"`
+	SupportsHITL   bool   `json:"supports_hitl"`
+	Available      bool   `json:"available"`
+	WhyNot         string `json:"why_not,omitempty"`
+}
+
+// Modes lists every mode with whether this server can run it.
+func Modes() []ModeInfo {
+	const later = "this server has no agent provider; only runbook sessions can be started"
+	return []ModeInfo{
+		{ID: ModeRunbook, Label: "Runbook", Description: "You give the plan; Holdfast runs its steps and asks where the plan says so.", SupportsResume: true, SupportsHITL: true, Available: true},
+		{ID: ModeOneShot, Label: "One shot", Description: "One agent answers one task.", SupportsResume: true, WhyNot: later},
+		{ID: ModePlanningControl, Label: "Planning and control", Description: "A planner drafts the plan, agents carry it out.", SupportsResume: true, SupportsHITL: true, WhyNot: later},
+		{ID: ModeHITLInteractive, Label: "Interactive", Description: "Planning and control with a human at every gate.", SupportsResume: true, SupportsHITL: true, WhyNot: later},
+		{ID: ModeCopilot, Label: "Copilot", Description: "A conversation in which each turn may run a plan.", SupportsResume: true, SupportsHITL: true, WhyNot: later},
+		{ID: ModeIdeaGeneration, Label: "Idea generation", Description: "Agents propose and criticise research ideas.", SupportsResume: true, SupportsHITL: true, WhyNot: later},
+		{ID: ModeProgram, Label: "Program", Description: "Any external program that asks through holdfast ask.", SupportsResume: true, SupportsHITL: true, WhyNot: "holdfast ask is not available yet; put the program in a runbook step"},
+	}
+}
