@@ -1,0 +1,19 @@
+// The place of one subscriber in one session's log: every seq once, in order.
+
+export type CursorVerdict = 'next' | 'duplicate' | 'gap';
+
+export class Cursor {
+  constructor(private last: number) {}
+
+  get seq(): number {
+    return this.last;
+  }
+
+  // Says what an arriving seq is, and moves on only when it is the next one.
+  accept(seq: number): CursorVerdict {
+    if (seq <= this.last) return 'duplicate';
+    if (seq !== this.last + 1) return 'gap';
+    this.last = seq;
+    return 'next';
+  }
+}

@@ -1,0 +1,113 @@
+import type { StoredEvent, StepStatus } from '../api/types';
+
+// What the stored events of a session say about its steps, folded in order.
+// Every value carries the seq that set it, so that a view can tell whether an
+// answer read over REST is older or newer.
+
+export interface AttemptFold {
+  number: number;
+  status: 'running' | 'succeeded' | 'failed' | 'lost';
+  startedAt: string | null;
+  finishedAt: string | null;
+  exitCode: number | null;
+  signal: string | null;
+  reason: string | null;
+  durationMs: number | null;
+  cpuSeconds: number | null;
+  maxRssBytes: number | null;
+  host: string | null;
+}
+
+export interface StepFold {
+  seq: number;
+  status: StepStatus | null;
+  attempts: AttemptFold[];
+}
+
+export type StepFolds = Readonly<Record<string, StepFold>>;
+
+export const stepKey = (runId: string, stepId: string): string => `${runId}/${stepId}`;
+
+const STEP_STATUSES: readonly string[] = [
+  'pending', 'ready', 'awaiting_approval', 'running', 'frozen', 'succeeded', 'failed', 'skipped', 'cancelled',
+];
+
+export function isStepStatus(value: unknown): value is StepStatus {
+  return typeof value === 'string' && STEP_STATUSES.includes(value);
+}
+
+const num = (value: unknown): number | null => (typeof value === 'number' ? value : null);
+const str = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
+
+// Returns the same object when the event says nothing about a step.
+export function foldStep(folds: StepFolds, event: StoredEvent): StepFolds {
+  const data = event.data ?? {};
+  const stepId = event.step_id ?? str(data['node_id']) ?? str(data['step_id']);
+  if (!event.run_id || stepId === null) return folds;
+  const key = stepKey(event.run_id, stepId);
+  const before = folds[key] ?? { seq: 0, status: null, attempts: [] };
+  const after = next(before, event, data);
+  return after === before ? folds : { ...folds, [key]: { ...after, seq: event.seq } };
+}
+
+function next(step: StepFold, event: StoredEvent, data: Record<string, unknown>): StepFold {
+  const number = num(data['attempt']) ?? Math.max(1, step.attempts.length);
+  switch (event.event_type) {
+    case 'dag_node_status_changed': {
+      const status = data['new_status'];
+      return isStepStatus(status) ? { ...step, status } : step;
+    }
+    case 'step_started':
+      return withAttempt({ ...step, status: 'running' }, number, {
+        status: 'running',
+        startedAt: event.timestamp,
+        host: str(data['host']),
+      });
+    case 'step_completed':
+      return withAttempt({ ...step, status: 'succeeded' }, number, { status: 'succeeded', ...ending(event, data) });
+    case 'step_failed':
+      return withAttempt({ ...step, status: 'failed' }, number, { status: 'failed', ...ending(event, data) });
+    case 'step_retry_started':
+      return retried(step, number, event, str(data['reason']) ?? 'retry');
+    default:
+      return step;
+  }
+}
+
+// An attempt that was cut by a lost worker ends when the next one starts.
+function retried(step: StepFold, number: number, event: StoredEvent, reason: string): StepFold {
+  const attempts = step.attempts.map((attempt): AttemptFold => {
+    if (attempt.number >= number || attempt.status !== 'running') return attempt;
+    return {
+      ...attempt,
+      status: reason === 'worker_lost' ? 'lost' : 'failed',
+      finishedAt: event.timestamp,
+      reason: attempt.reason ?? reason,
+    };
+  });
+  return withAttempt({ ...step, attempts, status: 'running' }, number, { status: 'running' });
+}
+
+function ending(event: StoredEvent, data: Record<string, unknown>): Partial<AttemptFold> {
+  return {
+    finishedAt: event.timestamp,
+    exitCode: num(data['exit_code']),
+    signal: str(data['signal']),
+    reason: str(data['reason']),
+    durationMs: num(data['duration_ms']),
+    cpuSeconds: num(data['cpu_seconds']),
+    maxRssBytes: num(data['max_rss_bytes']),
+  };
+}
+
+function withAttempt(step: StepFold, number: number, change: Partial<AttemptFold>): StepFold {
+  const index = step.attempts.findIndex((attempt) => attempt.number === number);
+  const fresh: AttemptFold = {
+    number, status: 'running', startedAt: null, finishedAt: null, exitCode: null, signal: null,
+    reason: null, durationMs: null, cpuSeconds: null, maxRssBytes: null, host: null,
+  };
+  const attempts = [...step.attempts];
+  if (index >= 0) attempts[index] = { ...(attempts[index] ?? fresh), ...change };
+  else attempts.push({ ...fresh, ...change });
+  return { ...step, attempts };
+}

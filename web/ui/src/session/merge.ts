@@ -1,0 +1,131 @@
+import type { Attempt, Plan, PlanStep, Run, Session, StepStatus } from '../api/types';
+import { stepKey } from './fold';
+import type { AttemptFold, StepFolds } from './fold';
+
+export interface AttemptView {
+  number: number;
+  status: string;
+  exitCode: number | null;
+  signal: string | null;
+  reason: string | null;
+  startedAt: string | null;
+  finishedAt: string | null;
+  durationMs: number | null;
+  cpuSeconds: number | null;
+  maxRssBytes: number | null;
+  host: string | null;
+}
+
+export interface StepView {
+  key: string;
+  id: string;
+  title: string;
+  kind: string;
+  needs: string[];
+  status: StepStatus;
+  attempts: AttemptView[];
+  command: string | null;
+}
+
+// The command of a step as a person would type it.
+export function commandOf(step: PlanStep | undefined): string | null {
+  if (step === undefined) return null;
+  if (step.run) return step.run.map(quote).join(' ');
+  if (step.shell !== undefined) return step.shell;
+  if (step.agent !== undefined) return `${step.agent}: ${step.task ?? ''}`;
+  return null;
+}
+
+function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+// The steps of a run: what REST said when this tab had seen baseSeq events,
+// with everything that happened since laid over it.
+export function mergeSteps(run: Run | null, plan: Plan | null, folds: StepFolds, baseSeq: number): StepView[] {
+  const planned = new Map((plan?.steps ?? []).map((step) => [step.id, step]));
+  if (run === null || (run.steps ?? []).length === 0) {
+    return (plan?.steps ?? []).map((step) => fromPlan(run?.id ?? '', step, folds));
+  }
+  return (run.steps ?? []).map((step) => {
+    const key = stepKey(run.id, step.id);
+    const fold = folds[key];
+    const newer = fold !== undefined && fold.seq > baseSeq;
+    return {
+      key,
+      id: step.id,
+      title: step.title || step.id,
+      kind: step.kind,
+      needs: step.needs ?? [],
+      status: newer && fold.status !== null ? fold.status : step.status,
+      attempts: mergeAttempts(step.attempts ?? [], fold?.attempts ?? [], newer),
+      command: commandOf(planned.get(step.id)),
+    };
+  });
+}
+
+function fromPlan(runId: string, step: PlanStep, folds: StepFolds): StepView {
+  const key = stepKey(runId, step.id);
+  const fold = folds[key];
+  return {
+    key,
+    id: step.id,
+    title: step.title || step.id,
+    kind: step.run ? 'run' : step.shell !== undefined ? 'shell' : 'agent',
+    needs: step.needs ?? [],
+    status: fold?.status ?? 'pending',
+    attempts: (fold?.attempts ?? []).map(fromFold),
+    command: commandOf(step),
+  };
+}
+
+function mergeAttempts(rest: Attempt[], folded: AttemptFold[], newer: boolean): AttemptView[] {
+  const views = new Map<number, AttemptView>();
+  for (const attempt of folded) views.set(attempt.number, fromFold(attempt));
+  for (const attempt of rest) {
+    if (newer && views.has(attempt.number)) continue;
+    const fold = views.get(attempt.number);
+    views.set(attempt.number, {
+      number: attempt.number,
+      status: attempt.status,
+      exitCode: attempt.exit_code ?? null,
+      signal: attempt.signal || null,
+      reason: attempt.reason || fold?.reason || null,
+      startedAt: attempt.started_at ?? fold?.startedAt ?? null,
+      finishedAt: attempt.finished_at ?? null,
+      durationMs: fold?.durationMs ?? between(attempt.started_at, attempt.finished_at),
+      cpuSeconds: attempt.cpu_seconds ?? null,
+      maxRssBytes: attempt.max_rss_bytes ?? null,
+      host: attempt.host || null,
+    });
+  }
+  return [...views.values()].sort((a, b) => a.number - b.number);
+}
+
+function fromFold(fold: AttemptFold): AttemptView {
+  return { ...fold, durationMs: fold.durationMs ?? between(fold.startedAt, fold.finishedAt) };
+}
+
+export function between(from?: string | null, to?: string | null): number | null {
+  if (!from || !to) return null;
+  const ms = Date.parse(to) - Date.parse(from);
+  return Number.isFinite(ms) ? Math.max(0, ms) : null;
+}
+
+// Whether an attempt ended because its worker was lost, not by its own doing.
+export function wasLost(attempt: AttemptView): boolean {
+  return attempt.status === 'lost' || attempt.reason === 'worker_lost';
+}
+
+export interface StatusView {
+  status: Session['status'];
+  phase: Session['phase'];
+}
+
+export function mergeStatus(session: Session, live: { seq: number; status: string; phase: string } | null): StatusView {
+  if (live === null || live.seq <= session.head_seq) return { status: session.status, phase: session.phase };
+  return {
+    status: (live.status || session.status) as Session['status'],
+    phase: (live.phase || session.phase) as Session['phase'],
+  };
+}

@@ -1,0 +1,91 @@
+// The output of one session as this tab holds it: the newest part, bounded.
+// The whole of it is in the server's log and can be downloaded from there.
+
+export interface Chunk {
+  seq: number;
+  key: string; // run id / step id
+  stepId: string;
+  attempt: number;
+  text: string;
+}
+
+export const STEP_LIMIT_CHARS = 6_000_000;
+export const TOTAL_LIMIT_CHARS = 36_000_000;
+
+interface StepOutput {
+  chunks: Chunk[];
+  first: number; // index of the oldest chunk kept; the array is compacted now and then
+  chars: number;
+  dropped: boolean;
+}
+
+export type OutputListener = (chunk: Chunk) => void;
+
+export class OutputBuffer {
+  private readonly steps = new Map<string, StepOutput>();
+  private readonly listeners = new Set<OutputListener>();
+  private total = 0;
+
+  append(chunk: Chunk): void {
+    let step = this.steps.get(chunk.key);
+    if (step === undefined) {
+      step = { chunks: [], first: 0, chars: 0, dropped: false };
+      this.steps.set(chunk.key, step);
+    }
+    step.chunks.push(chunk);
+    step.chars += chunk.text.length;
+    this.total += chunk.text.length;
+    while (step.chars > STEP_LIMIT_CHARS && this.dropOldest(step));
+    while (this.total > TOTAL_LIMIT_CHARS && this.dropOldest(this.biggest()));
+    for (const listener of this.listeners) listener(chunk);
+  }
+
+  listen(listener: OutputListener): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  // The chunks of one step, or of all steps in the order of the log.
+  chunks(key: string | null): Chunk[] {
+    if (key !== null) {
+      const step = this.steps.get(key);
+      return step === undefined ? [] : step.chunks.slice(step.first);
+    }
+    const all = [...this.steps.values()].flatMap((step) => step.chunks.slice(step.first));
+    return all.sort((a, b) => a.seq - b.seq);
+  }
+
+  // Whether older output of this step (or of any) is no longer held here.
+  droppedOlder(key: string | null): boolean {
+    if (key !== null) return this.steps.get(key)?.dropped ?? false;
+    return [...this.steps.values()].some((step) => step.dropped);
+  }
+
+  // Older output was left on the server when the page was opened.
+  markPartial(key: string): void {
+    const step = this.steps.get(key);
+    if (step === undefined) this.steps.set(key, { chunks: [], first: 0, chars: 0, dropped: true });
+    else step.dropped = true;
+  }
+
+  private dropOldest(step: StepOutput): boolean {
+    if (step.chunks.length - step.first <= 1) return false;
+    const oldest = step.chunks[step.first];
+    if (oldest === undefined) return false;
+    step.first += 1;
+    step.chars -= oldest.text.length;
+    this.total -= oldest.text.length;
+    step.dropped = true;
+    if (step.first > 512 && step.first * 2 > step.chunks.length) {
+      step.chunks = step.chunks.slice(step.first);
+      step.first = 0;
+    }
+    return true;
+  }
+
+  private biggest(): StepOutput {
+    let found: StepOutput | undefined;
+    for (const step of this.steps.values()) if (found === undefined || step.chars > found.chars) found = step;
+    return found ?? { chunks: [], first: 0, chars: 0, dropped: false };
+  }
+}

@@ -1,0 +1,78 @@
+import type { StoredEvent } from '../api/types';
+
+// The log as a list for reading: every event a row, a run of output chunks of
+// one step joined into a single row so that a chatty step does not bury the rest.
+
+export interface TimelineRow {
+  firstSeq: number;
+  lastSeq: number;
+  type: string;
+  timestamp: string;
+  stepId: string | null;
+  runId: string | null;
+  data: Record<string, unknown>;
+  count: number;
+  chars: number; // of output; 0 for other events
+}
+
+export function appendToTimeline(rows: TimelineRow[], event: StoredEvent): void {
+  const data = event.data ?? {};
+  const isOutput = event.event_type === 'output';
+  const chars = isOutput && typeof data['text'] === 'string' ? data['text'].length : 0;
+  const last = rows.at(-1);
+  if (isOutput && last?.type === 'output' && last.stepId === (event.step_id ?? null) && last.runId === (event.run_id ?? null)) {
+    rows[rows.length - 1] = { ...last, lastSeq: event.seq, count: last.count + 1, chars: last.chars + chars };
+    return;
+  }
+  rows.push({
+    firstSeq: event.seq,
+    lastSeq: event.seq,
+    type: event.event_type,
+    timestamp: event.timestamp,
+    stepId: event.step_id ?? null,
+    runId: event.run_id ?? null,
+    data: isOutput ? {} : data,
+    count: 1,
+    chars,
+  });
+}
+
+const text = (value: unknown): string => (value === undefined || value === null ? '' : String(value));
+
+// One line about a row, for a reader who knows the event types.
+export function describeRow(row: TimelineRow): string {
+  const d = row.data;
+  switch (row.type) {
+    case 'output':
+      return `${row.count === 1 ? '1 chunk' : `${row.count} chunks`}, ${row.chars.toLocaleString('en')} characters`;
+    case 'workflow_state_changed':
+      return [text(d['status']), text(d['phase'])].filter(Boolean).join(', ');
+    case 'dag_node_status_changed':
+      return `${text(d['old_status']) || 'new'} → ${text(d['new_status'])}`;
+    case 'step_started':
+      return [`attempt ${text(d['attempt']) || '1'}`, d['host'] ? `on ${text(d['host'])}` : ''].filter(Boolean).join(' ');
+    case 'step_completed':
+      return `exit ${text(d['exit_code'])}`;
+    case 'step_failed':
+      return [d['exit_code'] !== undefined && d['exit_code'] !== null ? `exit ${text(d['exit_code'])}` : '', text(d['signal']), text(d['reason'])]
+        .filter(Boolean)
+        .join(', ');
+    case 'step_retry_started':
+      return `attempt ${text(d['attempt'])}: ${d['reason'] === 'worker_lost' ? 'the worker was lost' : text(d['reason'])}`;
+    case 'approval_requested':
+      return text(d['description']) || text(d['approval_type']);
+    case 'approval_received':
+      return [text(d['resolution']), d['actor'] ? `by ${text(d['actor'])}` : '', d['feedback'] ? `“${text(d['feedback'])}”` : '']
+        .filter(Boolean)
+        .join(' ');
+    case 'approval_expired':
+      return [text(d['reason']), d['on_timeout'] ? `on timeout: ${text(d['on_timeout'])}` : ''].filter(Boolean).join(', ');
+    case 'file_created':
+    case 'file_updated':
+      return text(d['path']);
+    case 'workflow_failed':
+      return text(d['error']);
+    default:
+      return [text(d['reason']), d['actor'] ? `by ${text(d['actor'])}` : '', text(d['message'])].filter(Boolean).join(' ');
+  }
+}
