@@ -98,73 +98,73 @@ func (t *Time) UnmarshalJSON(b []byte) error { return t.Time.UnmarshalJSON(b) }
 
 // The payloads, one struct for each type, in the `data` of an event.
 type (
-	// WorkflowStarted opens a run.
-	WorkflowStarted struct {
+	// WorkflowStartedData opens a run.
+	WorkflowStartedData struct {
 		Mode      Mode   `json:"mode"`
 		RunNumber int    `json:"run_number"`
 		Task      string `json:"task,omitempty"`
 	}
-	// WorkflowStateChanged follows every change of a session's status or phase.
-	WorkflowStateChanged struct {
+	// WorkflowStateChangedData follows every change of a session's status or phase.
+	WorkflowStateChangedData struct {
 		Status SessionStatus `json:"status"`
 		Phase  Phase         `json:"phase"`
 	}
-	// WorkflowPaused says that nothing new starts; Reason is "requested" or "approval_expired".
-	WorkflowPaused struct {
+	// WorkflowPausedData says that nothing new starts; Reason is "requested" or "approval_expired".
+	WorkflowPausedData struct {
 		Actor  string `json:"actor,omitempty"`
 		Reason string `json:"reason"`
 	}
-	// WorkflowResumed says that the session goes on.
-	WorkflowResumed struct {
+	// WorkflowResumedData says that the session goes on.
+	WorkflowResumedData struct {
 		Actor string `json:"actor,omitempty"`
 	}
-	// WorkflowCompleted closes a run whose steps are all done.
-	WorkflowCompleted struct {
+	// WorkflowCompletedData closes a run whose steps are all done.
+	WorkflowCompletedData struct {
 		DurationMS int64 `json:"duration_ms"`
 	}
-	// WorkflowFailed closes a run that could not be finished.
-	WorkflowFailed struct {
+	// WorkflowFailedData closes a run that could not be finished.
+	WorkflowFailedData struct {
 		Error      string `json:"error"`
 		DurationMS int64  `json:"duration_ms"`
 	}
-	// WorkflowCancelled closes a run that was cancelled.
-	WorkflowCancelled struct {
+	// WorkflowCancelledData closes a run that was cancelled.
+	WorkflowCancelledData struct {
 		Actor   string  `json:"actor,omitempty"`
 		Receipt Receipt `json:"receipt"`
 	}
-	// PlanProposed carries the plan of a run.
-	PlanProposed struct {
+	// PlanProposedData carries the plan of a run.
+	PlanProposedData struct {
 		Plan   *Plan  `json:"plan"`
 		Digest string `json:"digest"`
 	}
-	// DAGCreated carries the plan's graph.
-	DAGCreated struct {
+	// DAGCreatedData carries the plan's graph.
+	DAGCreatedData struct {
 		Nodes []DAGNode `json:"nodes"`
 		Edges []DAGEdge `json:"edges"`
 	}
-	// DAGNodeStatusChanged follows every change of a step's status.
-	DAGNodeStatusChanged struct {
+	// DAGNodeStatusChangedData follows every change of a step's status.
+	DAGNodeStatusChangedData struct {
 		NodeID    string     `json:"node_id"`
 		OldStatus StepStatus `json:"old_status"`
 		NewStatus StepStatus `json:"new_status"`
 		Reason    string     `json:"reason,omitempty"`
 	}
-	// StepStarted opens an attempt.
-	StepStarted struct {
+	// StepStartedData opens an attempt.
+	StepStartedData struct {
 		Attempt int      `json:"attempt"`
 		Host    string   `json:"host"`
 		Command []string `json:"command"`
 	}
-	// StepCompleted closes an attempt that succeeded.
-	StepCompleted struct {
+	// StepCompletedData closes an attempt that succeeded.
+	StepCompletedData struct {
 		Attempt     int     `json:"attempt"`
 		ExitCode    int     `json:"exit_code"`
 		DurationMS  int64   `json:"duration_ms"`
 		CPUSeconds  float64 `json:"cpu_seconds"`
 		MaxRSSBytes int64   `json:"max_rss_bytes"`
 	}
-	// StepFailed closes an attempt that did not succeed.
-	StepFailed struct {
+	// StepFailedData closes an attempt that did not succeed.
+	StepFailedData struct {
 		Attempt     int     `json:"attempt"`
 		ExitCode    *int    `json:"exit_code,omitempty"`
 		Signal      string  `json:"signal,omitempty"`
@@ -174,35 +174,35 @@ type (
 		CPUSeconds  float64 `json:"cpu_seconds"`
 		MaxRSSBytes int64   `json:"max_rss_bytes"`
 	}
-	// StepRetryStarted says that a further attempt takes the place of one that failed
+	// StepRetryStartedData says that a further attempt takes the place of one that failed
 	// (reason retry) or that was cut when its worker died (reason worker_lost).
-	StepRetryStarted struct {
+	StepRetryStartedData struct {
 		Attempt int    `json:"attempt"`
 		Reason  Reason `json:"reason"`
 	}
-	// StepRetryBackoff says when the next attempt starts.
-	StepRetryBackoff struct {
+	// StepRetryBackoffData says when the next attempt starts.
+	StepRetryBackoffData struct {
 		Attempt   int   `json:"attempt"`
 		BackoffMS int64 `json:"backoff_ms"`
 	}
-	// StepRetrySucceeded says that an attempt after the first one succeeded.
-	StepRetrySucceeded struct {
+	// StepRetrySucceededData says that an attempt after the first one succeeded.
+	StepRetrySucceededData struct {
 		Attempt int `json:"attempt"`
 	}
-	// StepRetryExhausted says that no further attempt is allowed.
-	StepRetryExhausted struct {
+	// StepRetryExhaustedData says that no further attempt is allowed.
+	StepRetryExhaustedData struct {
 		Attempts int `json:"attempts"`
 	}
-	// Output is a chunk of what a step printed. Offset is where it starts in the stream of
+	// OutputData is a chunk of what a step printed. Offset is where it starts in the stream of
 	// its attempt, in bytes; Text is UTF-8, with U+FFFD in place of bytes that are not.
-	Output struct {
+	OutputData struct {
 		Stream  Stream `json:"stream"`
 		Text    string `json:"text"`
 		Offset  int64  `json:"offset"`
 		Attempt int    `json:"attempt"`
 	}
-	// ApprovalRequested asks a human.
-	ApprovalRequested struct {
+	// ApprovalRequestedData asks a human.
+	ApprovalRequestedData struct {
 		ApprovalID  string          `json:"approval_id"`
 		Type        ApprovalType    `json:"approval_type"`
 		Description string          `json:"description"`
@@ -211,27 +211,27 @@ type (
 		Digest      string          `json:"digest"`
 		ExpiresAt   Time            `json:"expires_at"`
 	}
-	// ApprovalReceived is the human's answer.
-	ApprovalReceived struct {
+	// ApprovalReceivedData is the human's answer.
+	ApprovalReceivedData struct {
 		ApprovalID string     `json:"approval_id"`
 		Resolution Resolution `json:"resolution"`
 		Actor      string     `json:"actor"`
 		Feedback   string     `json:"feedback,omitempty"`
 	}
-	// ApprovalExpired says that an approval closed without an answer: its time passed
+	// ApprovalExpiredData says that an approval closed without an answer: its time passed
 	// (reason timeout), or its run was cancelled (reason cancelled).
-	ApprovalExpired struct {
+	ApprovalExpiredData struct {
 		ApprovalID string    `json:"approval_id"`
 		Reason     string    `json:"reason"`
 		OnTimeout  OnTimeout `json:"on_timeout,omitempty"`
 	}
-	// FileChanged is the payload of file_created and file_updated.
-	FileChanged struct {
+	// FileChangedData is the payload of file_created and file_updated.
+	FileChangedData struct {
 		Path string `json:"path"`
 		Size int64  `json:"size"`
 	}
-	// SessionRenamed carries the new name.
-	SessionRenamed struct {
+	// SessionRenamedData carries the new name.
+	SessionRenamedData struct {
 		Name string `json:"name"`
 	}
 )
