@@ -1,0 +1,65 @@
+package embedded
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+)
+
+// nobody is the id that Postgres sees itself run as when this process is root.
+const nobody = 65534
+
+func detach(cmd *exec.Cmd, whenParentDies syscall.Signal) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
+	cmd.SysProcAttr.Pdeathsig = whenParentDies
+}
+
+// unroot makes cmd run as nobody in a user namespace of its own when this process is root. Outside that namespace it is
+// still root's, so files keep their owner, but it has no capabilities.
+func unroot(cmd *exec.Cmd) {
+	if os.Geteuid() != 0 {
+		return
+	}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+	cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: nobody, HostID: 0, Size: 1}}
+	cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: nobody, HostID: 0, Size: 1}}
+}
+
+// StartTime returns when a process started, in clock ticks since boot (field 22 of /proc/PID/stat). Together with the
+// pid it names one process for good: a pid is given out again, the pair is not. A process that has ended but was not
+// waited for counts as gone.
+func StartTime(pid int) (uint64, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, fmt.Errorf("start time: %w", err)
+	}
+	// The command name, in brackets, may hold spaces and brackets: count from the last one.
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	const state, start = 0, 19
+	if len(fields) <= start {
+		return 0, fmt.Errorf("start time of %d: %w", pid, errShortStat)
+	}
+	if string(fields[state]) == "Z" || string(fields[state]) == "X" {
+		return 0, fmt.Errorf("start time of %d: %w", pid, os.ErrNotExist)
+	}
+	ticks, err := strconv.ParseUint(string(fields[start]), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("start time of %d: %w", pid, err)
+	}
+	return ticks, nil
+}
+
+// worksIn reports whether pid is a process whose working directory is dir.
+func worksIn(pid int, dir string) bool {
+	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
+	return err == nil && sameDir(cwd, dir)
+}
