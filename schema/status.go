@@ -1,6 +1,9 @@
 package schema
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // SessionStatus is the status of a session: that of its latest run.
 type SessionStatus string
@@ -130,7 +133,19 @@ var Resolutions = []Resolution{ResolutionApproved, ResolutionRejected, Resolutio
 // Options lists the resolutions that mean something for an approval of this type, the
 // usual one first.
 func (t ApprovalType) Options() []Resolution {
+	if t == ApprovalErrorRecovery {
+		return []Resolution{ResolutionRetry, ResolutionSkip, ResolutionAbort}
+	}
 	return []Resolution{ResolutionApproved, ResolutionRejected}
+}
+
+// JoinResolutions lists resolutions for a message, such as "approved, rejected".
+func JoinResolutions(list []Resolution) string {
+	words := make([]string, len(list))
+	for i, r := range list {
+		words[i] = string(r)
+	}
+	return strings.Join(words, ", ")
 }
 
 // Allows reports whether an approval of this type can be resolved so.

@@ -1,0 +1,117 @@
+package schema
+
+import (
+	"fmt"
+	"time"
+)
+
+// The names under which activities are registered. They are part of every history, so
+// they outlive any rename of a Go function.
+const (
+	ActivityBeginRun         = "Records.BeginRun"
+	ActivityRecord           = "Records.Record"
+	ActivityPrepareWorkspace = "Workspace.Prepare"
+	ActivityRunStep          = "Steps.Run"
+	ActivityFreezeSteps      = "Steps.Freeze"
+	ActivityThawSteps        = "Steps.Thaw"
+	ActivityStopSteps        = "Steps.Stop"
+)
+
+// ControlQueue is the task queue on which one host takes freeze, thaw and stop. It is
+// apart from [StepsQueue] so that a host full of running steps can still be told to stop.
+func ControlQueue(host string) string { return "holdfast-control@" + host }
+
+// BeginRun is the argument of [ActivityBeginRun]: take the session's plan and open a run.
+type BeginRun struct {
+	SessionID string `json:"session_id"`
+	RunID     string `json:"run_id"`
+	Number    int    `json:"number"`
+	Key       string `json:"key"`
+	Phase     Phase  `json:"phase"` // the phase that follows
+}
+
+// Outline is a plan as a workflow carries it: no commands and no files, only what decides
+// the order of things.
+type Outline struct {
+	Digest string        `json:"digest"`
+	Steps  []OutlineStep `json:"steps"`
+}
+
+// OutlineStep is a step of an [Outline].
+type OutlineStep struct {
+	ID        string    `json:"id"`
+	Title     string    `json:"title"`
+	Needs     []string  `json:"needs,omitempty"`
+	Approval  bool      `json:"approval,omitempty"`
+	Retries   int       `json:"retries,omitempty"`
+	OnTimeout OnTimeout `json:"on_timeout,omitempty"`
+	OnError   OnError   `json:"on_error,omitempty"`
+	Digest    string    `json:"digest"`
+}
+
+// PrepareWorkspace is the argument of [ActivityPrepareWorkspace]: write the plan's files
+// into the session's workspace on the host that takes the task.
+type PrepareWorkspace struct {
+	SessionID string `json:"session_id"`
+	Digest    string `json:"digest"` // of the plan that was agreed on
+}
+
+// PreparedWorkspace says which host has the workspace.
+type PreparedWorkspace struct {
+	Host string `json:"host"`
+}
+
+// RunStep is the argument of [ActivityRunStep]. Execution stays the same when the activity
+// is retried, so that a step which has finished is not run again.
+type RunStep struct {
+	SessionID string `json:"session_id"`
+	RunID     string `json:"run_id"`
+	StepID    string `json:"step_id"`
+	Execution string `json:"execution"`
+	Digest    string `json:"digest"` // of the step that was agreed on
+	Retry     bool   `json:"retry,omitempty"`
+	// Last says that a failure of this execution is final: no retry and no question follows.
+	Last bool `json:"last"`
+}
+
+// StepResult is what became of an execution.
+type StepResult struct {
+	Status   AttemptStatus `json:"status"` // succeeded, failed or cancelled
+	Attempt  int           `json:"attempt"`
+	ExitCode *int          `json:"exit_code,omitempty"`
+	Signal   string        `json:"signal,omitempty"`
+	Reason   Reason        `json:"reason,omitempty"`
+	Message  string        `json:"message,omitempty"`
+}
+
+// StepsOf is the argument of [ActivityFreezeSteps], [ActivityThawSteps] and
+// [ActivityStopSteps]: all steps of a run on one host.
+type StepsOf struct {
+	SessionID string        `json:"session_id"`
+	RunID     string        `json:"run_id"`
+	Grace     time.Duration `json:"grace,omitempty"` // nanoseconds between SIGTERM and SIGKILL
+}
+
+// StoppedSteps answers [ActivityStopSteps]. Survivors is what could not be ended.
+type StoppedSteps struct {
+	ProcessesKilled int `json:"processes_killed"`
+	Survivors       int `json:"survivors"`
+	Files           int `json:"files"` // in the workspace
+}
+
+// Describe says in a few words how an execution failed, such as "exit code 2" or "killed
+// by SIGSEGV".
+func (r *StepResult) Describe() string {
+	switch {
+	case r.Message != "":
+		return r.Message
+	case r.Reason == ReasonTimeout:
+		return "its time was over"
+	case r.Signal != "":
+		return "killed by " + r.Signal
+	case r.ExitCode != nil:
+		return fmt.Sprintf("exit code %d", *r.ExitCode)
+	default:
+		return string(r.Status)
+	}
+}

@@ -1,0 +1,183 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// record brings Postgres up to State.
+func (s *session) record(ctx workflow.Context) error {
+	t := s.state.TakePending()
+	workflow.SetCurrentDetails(ctx, s.details())
+	return workflow.ExecuteActivity(withRecord(ctx, recordSummary(t)), schema.ActivityRecord, t).Get(ctx, nil)
+}
+
+func recordSummary(t schema.Transition) string {
+	words := []string{string(t.Status), string(t.Phase)}
+	for _, a := range t.Open {
+		words = append(words, "ask "+string(a.Type)+" "+a.StepID)
+	}
+	for _, a := range t.Close {
+		words = append(words, string(a.Status)+" "+string(a.Resolution))
+	}
+	return strings.Join(words, ", ")
+}
+
+// act does the next thing that State asks for, if there is one.
+func (s *session) act(ctx workflow.Context) bool {
+	st := s.state
+	switch {
+	case st.Run.Ended != "":
+		return false
+	case !st.Run.Begun:
+		s.begin(ctx)
+	case st.Cancel != nil:
+		s.stop(ctx)
+	case st.Suspended != st.Frozen && (st.Frozen || st.running() > 0):
+		s.freezeOrThaw(ctx)
+	default:
+		return s.start(ctx)
+	}
+	return true
+}
+
+func (s *session) begin(ctx workflow.Context) {
+	r := s.state.Run
+	var outline schema.Outline
+	err := workflow.ExecuteActivity(withRecord(ctx, fmt.Sprintf("open run %d", r.Number)), schema.ActivityBeginRun, schema.BeginRun{
+		SessionID: s.state.Input.SessionID, RunID: r.ID, Number: r.Number, Key: "begin/" + r.ID, Phase: s.state.phaseAfterBegin(),
+	}).Get(ctx, &outline)
+	if err != nil {
+		s.state.fail("the run could not be opened: " + describe(err))
+	}
+	s.state.Begun(outline)
+}
+
+// start runs every step that may run now. The first of a run finds the host and puts the
+// plan's files into the workspace.
+func (s *session) start(ctx workflow.Context) bool {
+	st := s.state
+	list := st.Startable(workflow.Now(ctx))
+	if len(list) == 0 {
+		return false
+	}
+	if !st.Run.Prepared {
+		var at schema.PreparedWorkspace
+		err := workflow.ExecuteActivity(withPrepare(ctx, st.Host), schema.ActivityPrepareWorkspace,
+			schema.PrepareWorkspace{SessionID: st.Input.SessionID, Digest: st.Run.Digest}).Get(ctx, &at)
+		if err != nil {
+			st.fail("the workspace could not be prepared: " + describe(err))
+			return true
+		}
+		st.Host, st.Run.Prepared = at.Host, true
+		return true
+	}
+	for _, i := range list {
+		ask := st.Start(i)
+		stepCtx, cancel := workflow.WithCancel(withStep(ctx, st.Host, st.Run.Steps[i].Title))
+		s.inFlight[i] = flight{future: workflow.ExecuteActivity(stepCtx, schema.ActivityRunStep, ask), cancel: cancel}
+	}
+	workflow.SetCurrentDetails(ctx, s.details())
+	return true
+}
+
+func stepResult(ctx workflow.Context, f workflow.Future) schema.StepResult {
+	var result schema.StepResult
+	err := f.Get(ctx, &result)
+	switch {
+	case err == nil:
+		return result
+	case temporal.IsCanceledError(err):
+		return schema.StepResult{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled}
+	default:
+		return schema.StepResult{Status: schema.AttemptFailed, Reason: schema.ReasonStart, Message: describe(err)}
+	}
+}
+
+// freezeOrThaw brings what runs in line with whether the session is suspended. A host that
+// does not answer has no worker, and with it nothing that runs.
+func (s *session) freezeOrThaw(ctx workflow.Context) {
+	st := s.state
+	activity, from, to := schema.ActivityFreezeSteps, schema.StepRunning, schema.StepFrozen
+	if st.Frozen {
+		activity, from, to = schema.ActivityThawSteps, schema.StepFrozen, schema.StepRunning
+	}
+	of := schema.StepsOf{SessionID: st.Input.SessionID, RunID: st.Run.ID}
+	err := workflow.ExecuteActivity(withControl(ctx, st.Host, freezeTimeout, activity), activity, of).Get(ctx, nil)
+	if err != nil {
+		workflow.GetLogger(ctx).Warn("host did not answer", "activity", activity, "host", st.Host, "error", err)
+	}
+	st.Frozen = !st.Frozen
+	for i := range st.Run.Steps {
+		if step := &st.Run.Steps[i]; step.Status == from {
+			st.setStep(step, to, "")
+		}
+	}
+}
+
+// stop ends everything of the run and counts what was ended.
+func (s *session) stop(ctx workflow.Context) {
+	st := s.state
+	for i := range st.Run.Steps {
+		if f, ok := s.inFlight[i]; ok {
+			f.cancel() // from here on Temporal starts no further attempt
+		}
+	}
+	receipt := schema.Receipt{}
+	if st.Host != "" {
+		var stopped schema.StoppedSteps
+		of := schema.StepsOf{SessionID: st.Input.SessionID, RunID: st.Run.ID, Grace: stopGrace}
+		err := workflow.ExecuteActivity(withControl(ctx, st.Host, stopTimeout, "stop every step"), schema.ActivityStopSteps, of).Get(ctx, &stopped)
+		if err != nil {
+			receipt.Unreachable = []string{st.Host}
+		}
+		receipt.ProcessesKilled, receipt.Survivors, receipt.ArtifactsKept = stopped.ProcessesKilled, stopped.Survivors, stopped.Files
+	}
+	_, _ = workflow.AwaitWithTimeout(ctx, settleTimeout, s.allLanded) // an error would be a cancelled ctx: it is disconnected
+	for i := range st.Run.Steps {
+		if f, ok := s.inFlight[i]; ok && f.future.IsReady() {
+			st.Finished(i, stepResult(ctx, f.future), workflow.Now(ctx))
+		}
+		delete(s.inFlight, i)
+	}
+	st.Cancelled(receipt, workflow.Now(ctx))
+}
+
+func (s *session) allLanded() bool {
+	for _, f := range s.inFlight { //workflowcheck:ignore all of them are asked
+		if !f.future.IsReady() {
+			return false
+		}
+	}
+	return true
+}
+
+// describe is the innermost message of an activity's error, for people.
+func describe(err error) string {
+	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		return app.Message()
+	}
+	return err.Error()
+}
+
+// details is what the Temporal Web UI shows of the session, in Markdown.
+func (s *session) details() string {
+	st := s.state
+	var b strings.Builder
+	fmt.Fprintf(&b, "**%s** · %s · run %d", st.Status(), st.Phase(), st.Run.Number)
+	if step := st.CurrentStep(); step != "" {
+		fmt.Fprintf(&b, " · step `%s`", step)
+	}
+	for _, a := range st.PendingViews() {
+		fmt.Fprintf(&b, "\n\n**%s** %s, until %s. Answer with one of %s:\n\n"+
+			"    temporal workflow update execute -w %s --name resolve_approval --input '{\"approval_id\":\"%s\",\"resolution\":\"%s\"}'",
+			a.Type, a.StepID, a.ExpiresAt, schema.JoinResolutions(a.Options), schema.WorkflowID(st.Input.SessionID), a.ApprovalID, a.Options[0])
+	}
+	return b.String()
+}

@@ -1,0 +1,25 @@
+// Package workflows holds Holdfast's only workflow, Session, and nothing but deterministic
+// code. A session is an entity workflow with the id `session-<session id>` that lives as
+// long as the session does.
+//
+// The files, each with one task:
+//
+//   - session.go  the loop: take in signals, advance, record, act, wait
+//   - state.go    State, the serialisable whole of what a session knows
+//   - machine.go  the pure moves of State: what comes next
+//   - approvals.go  the pure moves of State around approvals
+//   - handlers.go updates, signals and queries; they change State and return at once
+//   - act.go      what the loop asks activities to do
+//   - options.go  every timeout and retry policy
+//
+// What it promises:
+//
+//   - every change of State is recorded in Postgres, once, before anything that follows
+//     from it is started;
+//   - the first decision on an approval wins; the same again changes nothing; another is
+//     refused;
+//   - a step that has succeeded is never started again;
+//   - between two moves, with no step running, the whole of it can continue as new.
+//
+// It imports schema and the Temporal SDK; it never imports schema/store.
+package workflows

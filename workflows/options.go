@@ -1,0 +1,67 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// The timeouts of the activities, each with its reason.
+const (
+	// A record is one short transaction; when Postgres is away the attempt ends early and
+	// the next one follows.
+	recordTimeout = 10 * time.Second
+	// Preparing a workspace writes at most [schema.MaxPlanBytes].
+	prepareTimeout = time.Minute
+	// A step may run as long as a plan can allow, and some more for its last records.
+	stepTimeout = schema.MaxTimeout + 24*time.Hour
+	// A worker that is silent for this long is lost. Heartbeats go out every second.
+	stepHeartbeat = 10 * time.Second
+	// A host that does not take a freeze or thaw in this time has no worker, and so nothing
+	// that runs: its supervisors ended with it.
+	freezeTimeout = 15 * time.Second
+	// The same for a stop, with the grace period and the last records.
+	stopTimeout = 20 * time.Second
+	// How long SIGTERM has before SIGKILL follows.
+	stopGrace = 500 * time.Millisecond
+	// How long a cancel waits, at most, for stopped steps to be recorded.
+	settleTimeout = 30 * time.Second
+)
+
+// forever retries a short activity until it succeeds: what it does must be done, and the
+// reason why it cannot (Postgres is away) goes by.
+func forever() *temporal.RetryPolicy {
+	return &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 2 * time.Second}
+}
+
+func withRecord(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue: schema.TaskQueueSessions, StartToCloseTimeout: recordTimeout, RetryPolicy: forever(), Summary: summary,
+	})
+}
+
+func withPrepare(ctx workflow.Context, host string) workflow.Context {
+	queue := schema.TaskQueueSteps
+	if host != "" {
+		queue = schema.StepsQueue(host)
+	}
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue: queue, StartToCloseTimeout: prepareTimeout, RetryPolicy: forever(), Summary: "prepare the workspace",
+	})
+}
+
+func withStep(ctx workflow.Context, host, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue: schema.StepsQueue(host), StartToCloseTimeout: stepTimeout, HeartbeatTimeout: stepHeartbeat,
+		WaitForCancellation: true, RetryPolicy: forever(), Summary: summary,
+	})
+}
+
+func withControl(ctx workflow.Context, host string, timeout time.Duration, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue: schema.ControlQueue(host), ScheduleToCloseTimeout: timeout, RetryPolicy: forever(), Summary: summary,
+	})
+}

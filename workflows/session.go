@@ -1,0 +1,114 @@
+package workflows
+
+import (
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// Session is the workflow of type [schema.WorkflowType]. State is nil for a new session,
+// and what the execution before carried over for one that continues as new.
+func Session(ctx workflow.Context, in schema.SessionInput, carried *State) error {
+	state := carried
+	if state == nil {
+		state = NewState(in)
+	}
+	// The session decides for itself what a cancellation through Temporal means: it is a
+	// cancel like any other, with a receipt. So nothing below runs under ctx itself.
+	work, _ := workflow.NewDisconnectedContext(ctx)
+	s := &session{state: state, inFlight: map[int]flight{}}
+	if err := s.handle(work); err != nil {
+		return err
+	}
+	return s.loop(work, ctx)
+}
+
+// session is a running workflow: its State, and what belongs to this execution alone.
+type session struct {
+	state    *State
+	readers  []reader
+	inFlight map[int]flight // by the index of the step
+	woken    bool           // a command changed State
+}
+
+// flight is a step whose activity is under way.
+type flight struct {
+	future workflow.Future
+	cancel workflow.CancelFunc
+}
+
+// loop makes one move at a time: take in what happened, advance, record, act, wait. What
+// is recorded comes before what follows from it.
+func (s *session) loop(ctx, asked workflow.Context) error {
+	for {
+		s.takeIn(ctx, asked)
+		s.state.Advance(workflow.Now(ctx))
+		switch {
+		case s.state.Dirty():
+			if err := s.record(ctx); err != nil {
+				return err
+			}
+		case s.act(ctx):
+		case s.state.Closing && s.state.Run.Ended != "":
+			return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
+		case s.mayContinueAsNew(ctx):
+			return s.continueAsNew(ctx)
+		default:
+			if err := s.wait(ctx, asked); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// takeIn moves everything that has happened into State.
+func (s *session) takeIn(ctx, asked workflow.Context) {
+	s.woken = false
+	s.drain(ctx)
+	if asked.Err() != nil && s.state.Run.Ended == "" {
+		_, _ = s.state.RequestCancel(signalActor) // refused only when there is nothing to cancel
+	}
+	for i := range s.state.Run.Steps { // by index: the order of a map is not the same in a replay
+		if f, ok := s.inFlight[i]; ok && f.future.IsReady() {
+			delete(s.inFlight, i)
+			s.state.Finished(i, stepResult(ctx, f.future), workflow.Now(ctx))
+		}
+	}
+}
+
+// wait blocks until something happens that takeIn or Advance has to see.
+func (s *session) wait(ctx, asked workflow.Context) error {
+	cancelSeen := s.state.Cancel != nil || s.state.Run.Ended != ""
+	happened := func() bool {
+		return s.woken || s.signalled(ctx) || s.landed() || (asked.Err() != nil && !cancelSeen)
+	}
+	deadline, what := s.state.NextDeadline(workflow.Now(ctx))
+	if deadline.IsZero() {
+		return workflow.Await(ctx, happened)
+	}
+	_, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
+		Timeout:      deadline.Sub(workflow.Now(ctx)),
+		TimerOptions: workflow.TimerOptions{Summary: what},
+	}, happened)
+	return err
+}
+
+func (s *session) landed() bool {
+	for _, f := range s.inFlight { //workflowcheck:ignore any one of them will do
+		if f.future.IsReady() {
+			return true
+		}
+	}
+	return false
+}
+
+// mayContinueAsNew reports whether this is a moment at which State is the whole truth.
+func (s *session) mayContinueAsNew(ctx workflow.Context) bool {
+	return workflow.GetInfo(ctx).GetContinueAsNewSuggested() && len(s.inFlight) == 0 &&
+		s.state.Cancel == nil && workflow.AllHandlersFinished(ctx)
+}
+
+func (s *session) continueAsNew(ctx workflow.Context) error {
+	s.drain(ctx) // no yield between here and the return: a signal is in State or in the next execution
+	return workflow.NewContinueAsNewError(ctx, schema.WorkflowType, s.state.Input, s.state)
+}
