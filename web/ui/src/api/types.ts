@@ -101,6 +101,7 @@ export interface Step {
   kind: string;
   needs?: string[] | null;
   status: StepStatus;
+  reason?: string | null;
   attempts?: Attempt[] | null;
 }
 
@@ -149,6 +150,7 @@ export interface CancelReceipt {
   survivors?: number;
   artifacts_kept?: number | string[] | null;
   cost_usd?: number;
+  unreachable_hosts?: string[] | null;
 }
 
 export interface Problem {

@@ -6,7 +6,7 @@ import type { StoredEvent, StepStatus } from '../api/types';
 
 export interface AttemptFold {
   number: number;
-  status: 'running' | 'succeeded' | 'failed' | 'lost';
+  status: 'running' | 'succeeded' | 'failed' | 'cancelled' | 'lost';
   startedAt: string | null;
   finishedAt: string | null;
   exitCode: number | null;
@@ -21,6 +21,7 @@ export interface AttemptFold {
 export interface StepFold {
   seq: number;
   status: StepStatus | null;
+  told: boolean; // the status came from dag_node_status_changed, which outranks what attempts suggest
   attempts: AttemptFold[];
 }
 
@@ -45,7 +46,7 @@ export function foldStep(folds: StepFolds, event: StoredEvent): StepFolds {
   const stepId = event.step_id ?? str(data['node_id']) ?? str(data['step_id']);
   if (!event.run_id || stepId === null) return folds;
   const key = stepKey(event.run_id, stepId);
-  const before = folds[key] ?? { seq: 0, status: null, attempts: [] };
+  const before = folds[key] ?? { seq: 0, status: null, told: false, attempts: [] };
   const after = next(before, event, data);
   return after === before ? folds : { ...folds, [key]: { ...after, seq: event.seq } };
 }
@@ -55,23 +56,30 @@ function next(step: StepFold, event: StoredEvent, data: Record<string, unknown>)
   switch (event.event_type) {
     case 'dag_node_status_changed': {
       const status = data['new_status'];
-      return isStepStatus(status) ? { ...step, status } : step;
+      return isStepStatus(status) ? { ...step, status, told: true } : step;
     }
     case 'step_started':
-      return withAttempt({ ...step, status: 'running' }, number, {
+      return withAttempt(suggest(step, 'running'), number, {
         status: 'running',
         startedAt: event.timestamp,
         host: str(data['host']),
       });
     case 'step_completed':
-      return withAttempt({ ...step, status: 'succeeded' }, number, { status: 'succeeded', ...ending(event, data) });
+      return withAttempt(suggest(step, 'succeeded'), number, { status: 'succeeded', ...ending(event, data) });
     case 'step_failed':
-      return withAttempt({ ...step, status: 'failed' }, number, { status: 'failed', ...ending(event, data) });
+      return withAttempt(suggest(step, 'failed'), number, {
+        ...ending(event, data),
+        status: data['reason'] === 'cancelled' ? 'cancelled' : data['reason'] === 'worker_lost' ? 'lost' : 'failed',
+      });
     case 'step_retry_started':
       return retried(step, number, event, str(data['reason']) ?? 'retry');
     default:
       return step;
   }
+}
+
+function suggest(step: StepFold, status: StepStatus): StepFold {
+  return step.told ? step : { ...step, status };
 }
 
 // An attempt that was cut by a lost worker ends when the next one starts.
@@ -85,7 +93,7 @@ function retried(step: StepFold, number: number, event: StoredEvent, reason: str
       reason: attempt.reason ?? reason,
     };
   });
-  return withAttempt({ ...step, attempts, status: 'running' }, number, { status: 'running' });
+  return withAttempt(suggest({ ...step, attempts }, 'running'), number, { status: 'running' });
 }
 
 function ending(event: StoredEvent, data: Record<string, unknown>): Partial<AttemptFold> {

@@ -23,6 +23,7 @@ export interface StepView {
   kind: string;
   needs: string[];
   status: StepStatus;
+  reason: string | null;
   attempts: AttemptView[];
   command: string | null;
 }
@@ -58,6 +59,7 @@ export function mergeSteps(run: Run | null, plan: Plan | null, folds: StepFolds,
       kind: step.kind,
       needs: step.needs ?? [],
       status: newer && fold.status !== null ? fold.status : step.status,
+      reason: step.reason || null,
       attempts: mergeAttempts(step.attempts ?? [], fold?.attempts ?? [], newer),
       command: commandOf(planned.get(step.id)),
     };
@@ -74,6 +76,7 @@ function fromPlan(runId: string, step: PlanStep, folds: StepFolds): StepView {
     kind: step.run ? 'run' : step.shell !== undefined ? 'shell' : 'agent',
     needs: step.needs ?? [],
     status: fold?.status ?? 'pending',
+    reason: null,
     attempts: (fold?.attempts ?? []).map(fromFold),
     command: commandOf(step),
   };

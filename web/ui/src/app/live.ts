@@ -1,0 +1,30 @@
+import { useSyncExternalStore } from 'react';
+import { ProtocolClient } from '../protocol';
+import type { ConnectionState } from '../protocol';
+import { uuid } from '../lib/uuid';
+
+// The id lives in memory, not in session storage: a duplicated tab would take
+// the stored id along and the two would push each other out.
+const clientId = uuid();
+
+function socketURL(): string {
+  const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
+  return `${scheme}://${location.host}/ws?client_id=${clientId}`;
+}
+
+export const live = new ProtocolClient({ url: socketURL() });
+
+export function startLive(): void {
+  live.start();
+  window.addEventListener('online', () => live.nudge());
+  document.addEventListener('visibilitychange', () => {
+    if (document.visibilityState === 'visible') live.nudge();
+  });
+}
+
+const subscribe = (listener: () => void) => live.onState(listener);
+const getState = () => live.state;
+
+export function useConnection(): ConnectionState {
+  return useSyncExternalStore(subscribe, getState);
+}

@@ -1,0 +1,32 @@
+import { useEffect, useState } from 'react';
+import { live, useConnection } from '../app/live';
+
+// A short cut is the indicator's business; the banner is for one that lasts.
+const PATIENCE_MS = 2_500;
+
+export function ServerBanner() {
+  const { status, lostAt, attempt, reason } = useConnection();
+  const [long, setLong] = useState(false);
+  const waiting = status === 'reconnecting' || status === 'connecting';
+  useEffect(() => {
+    setLong(false);
+    if (!waiting) return;
+    const timer = setTimeout(() => setLong(true), PATIENCE_MS);
+    return () => clearTimeout(timer);
+  }, [waiting, lostAt]);
+  if (status === 'closed') {
+    return (
+      <div className="banner" data-tone="bad" role="alert">
+        <span>Not connected. {reason} </span>
+        <button type="button" className="textbutton" onClick={() => live.restart()}>Connect again</button>
+      </div>
+    );
+  }
+  if (!waiting || !long) return null;
+  return (
+    <div className="banner" data-tone="attention" role="alert">
+      The server does not answer; trying again{attempt > 0 ? ` (attempt ${attempt})` : ''}. Running steps go on
+      meanwhile, and this page catches up by itself.
+    </div>
+  );
+}

@@ -1,0 +1,25 @@
+import type { SessionStatus } from '../api/types';
+
+export const STATUSES: readonly SessionStatus[] = ['active', 'suspended', 'completed', 'failed', 'cancelled', 'expired'];
+
+// The tone of a status anywhere in the UI. Colour is never the only sign.
+export type Tone = 'live' | 'good' | 'bad' | 'attention' | 'muted';
+
+export function sessionTone(status: string, phase?: string): Tone {
+  if (status === 'active') return phase === 'awaiting_approval' ? 'attention' : 'live';
+  if (status === 'suspended') return 'attention';
+  if (status === 'completed') return 'good';
+  if (status === 'failed') return 'bad';
+  return 'muted';
+}
+
+export function sessionLabel(status: string, phase?: string): string {
+  if (status === 'active' && phase === 'awaiting_approval') return 'Waiting for approval';
+  if (status === 'active' && phase !== undefined && phase !== 'idle' && phase !== '') {
+    return phase === 'executing' ? 'Running' : phase.charAt(0).toUpperCase() + phase.slice(1);
+  }
+  return status === '' ? 'Unknown' : status.charAt(0).toUpperCase() + status.slice(1);
+}
+
+export const isOver = (status: string): boolean =>
+  status === 'completed' || status === 'failed' || status === 'cancelled' || status === 'expired';

@@ -1,0 +1,50 @@
+import type { SessionPage } from '../../api/endpoints';
+import type { Session } from '../../api/types';
+
+export interface ListChange {
+  type: string; // session_created, session_updated, session_deleted
+  session: Partial<Session> & { id: string };
+}
+
+// Puts one change into the pages held. complete is false when only the server
+// can say where (or whether) the session belongs.
+export function patchSessions(
+  pages: SessionPage[],
+  change: ListChange,
+  filtered: boolean,
+): { pages: SessionPage[]; complete: boolean } {
+  const { session } = change;
+  const known = pages.some((page) => (page.sessions ?? []).some((s) => s.id === session.id));
+  if (change.type === 'session_deleted') {
+    if (!known) return { pages, complete: true };
+    return {
+      pages: pages.map((page) => ({
+        ...page,
+        sessions: (page.sessions ?? []).filter((s) => s.id !== session.id),
+        total: page.total === undefined ? undefined : Math.max(0, page.total - 1),
+      })),
+      complete: true,
+    };
+  }
+  if (known) {
+    const patched = pages.map((page) => ({
+      ...page,
+      sessions: (page.sessions ?? []).map((s) => (s.id === session.id ? { ...s, ...session } : s)),
+    }));
+    return { pages: patched, complete: !filtered };
+  }
+  const whole = typeof session.name === 'string' && typeof session.status === 'string';
+  if (filtered || change.type !== 'session_created' || !whole || pages[0] === undefined) return { pages, complete: false };
+  const [first, ...rest] = pages;
+  return {
+    pages: [
+      {
+        ...first,
+        sessions: [session as Session, ...(first.sessions ?? [])],
+        total: first.total === undefined ? undefined : first.total + 1,
+      },
+      ...rest,
+    ],
+    complete: true,
+  };
+}

@@ -1,0 +1,44 @@
+import type { Approval, Plan, PlanStep } from '../../api/types';
+import { commandOf } from '../../session/merge';
+import { PlanSteps } from './PlanSteps';
+
+interface Props {
+  approval: Approval;
+  plan: Plan | null;
+}
+
+// Exactly what a yes would allow, as the server put it into the question.
+export function ApprovalSubject({ approval, plan }: Props) {
+  const context = approval.context ?? {};
+  const asked = planIn(context) ?? (approval.approval_type === 'plan_approval' ? plan : null);
+  if (asked !== null) {
+    return (
+      <details className="subject" open={asked.steps.length <= 8}>
+        <summary>{asked.steps.length === 1 ? '1 step' : `${asked.steps.length} steps`}, exactly as they will run</summary>
+        <PlanSteps plan={asked} />
+      </details>
+    );
+  }
+  const command = stepCommand(context) ?? commandOf(plan?.steps.find((step) => step.id === approval.step_id));
+  if (command !== null) return <pre className="command" aria-label="Command">{command}</pre>;
+  if (Object.keys(context).length === 0) return null;
+  return <pre className="command" aria-label="What is asked">{JSON.stringify(context, null, 2)}</pre>;
+}
+
+function planIn(context: Record<string, unknown>): Plan | null {
+  for (const candidate of [context['plan'], context]) {
+    if (typeof candidate === 'object' && candidate !== null && Array.isArray((candidate as Plan).steps)) return candidate as Plan;
+  }
+  return null;
+}
+
+function stepCommand(context: Record<string, unknown>): string | null {
+  const command = context['command'];
+  if (typeof command === 'string') return command;
+  for (const candidate of [context['step'], context]) {
+    if (typeof candidate !== 'object' || candidate === null) continue;
+    const step = candidate as PlanStep;
+    if (Array.isArray(step.run) || typeof step.shell === 'string') return commandOf(step);
+  }
+  return Array.isArray(command) ? commandOf({ id: '', run: command.map(String) }) : null;
+}

@@ -1,0 +1,49 @@
+import { ActionIcon } from '@mantine/core';
+import { IconDownload } from '@tabler/icons-react';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { errorText } from '../../api/client';
+import { fileURL, listFiles } from '../../api/endpoints';
+import { RelativeTime } from '../../components/RelativeTime';
+import { bytes } from '../../lib/format';
+import { FilePreview } from './FilePreview';
+
+interface Props {
+  sessionId: string;
+  version: number; // grows when files may have changed
+  open: string | null;
+  onOpen: (path: string | null) => void;
+}
+
+export function FilesTab({ sessionId, version, open, onOpen }: Props) {
+  const files = useQuery({
+    queryKey: ['session', sessionId, 'files', version],
+    queryFn: ({ signal }) => listFiles(sessionId, signal),
+    placeholderData: keepPreviousData,
+    gcTime: 5_000,
+  });
+  const list = files.data ?? [];
+  const shown = list.find((file) => file.path === open) ?? null;
+  if (files.isError) return <p role="alert" className="text-bad pad">{errorText(files.error)}</p>;
+  if (files.data === undefined) return <p className="muted pad" role="status">Reading the files…</p>;
+  if (list.length === 0) return <p className="muted pad">No files yet. What the steps write into their workspace shows up here.</p>;
+  return (
+    <div className="files">
+      <ul className="filelist" aria-label="Files">
+        {list.map((file) => (
+          <li key={file.path}>
+            <button type="button" className="file" aria-pressed={file.path === open} onClick={() => onOpen(file.path === open ? null : file.path)}>
+              <span className="mono ellipsis">{file.path}</span>
+              <span className="muted tabular">{bytes(file.size)}</span>
+              <span className="muted tabular file-time"><RelativeTime iso={file.modified_at} /></span>
+            </button>
+            <ActionIcon component="a" href={fileURL(sessionId, file.path)} download={file.path.split('/').at(-1)} aria-label={`Download ${file.path}`}>
+              <IconDownload size={15} aria-hidden />
+            </ActionIcon>
+          </li>
+        ))}
+      </ul>
+      {shown !== null && <FilePreview sessionId={sessionId} file={shown} />}
+      {open !== null && shown === null && <p className="muted pad">{open} is not there.</p>}
+    </div>
+  );
+}

@@ -1,0 +1,29 @@
+import type { Plan, PlanStep } from '../../api/types';
+import { commandOf } from '../../session/merge';
+
+export function PlanSteps({ plan }: { plan: Plan }) {
+  return (
+    <ol className="plansteps">
+      {plan.steps.map((step) => (
+        <li key={step.id}>
+          <div className="plansteps-head">
+            <strong>{step.title || step.id}</strong>
+            <span className="muted">{facts(step)}</span>
+          </div>
+          <pre className="command">{commandOf(step)}</pre>
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function facts(step: PlanStep): string {
+  return [
+    (step.needs ?? []).length > 0 ? `after ${(step.needs ?? []).join(', ')}` : '',
+    step.timeout ? `timeout ${step.timeout}` : '',
+    step.retries ? `${step.retries} ${step.retries === 1 ? 'retry' : 'retries'}` : '',
+    step.approval ? 'asks first' : '',
+  ]
+    .filter(Boolean)
+    .join(' · ');
+}

@@ -1,0 +1,85 @@
+import { ActionIcon, Button, Group, Tooltip } from '@mantine/core';
+import { notifications } from '@mantine/notifications';
+import { IconPlayerPause, IconPlayerPlay, IconPlayerStop, IconTrash } from '@tabler/icons-react';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
+import { errorText } from '../../api/client';
+import { resumeSession, suspendSession } from '../../api/endpoints';
+import type { Run, Session } from '../../api/types';
+import { RelativeTime } from '../../components/RelativeTime';
+import { StatusBadge } from '../../components/StatusBadge';
+import { duration } from '../../lib/format';
+import { isOver } from '../../lib/statuses';
+import { useNow } from '../../lib/useNow';
+import { between } from '../../session/merge';
+import type { StatusView } from '../../session/merge';
+import type { SessionSnapshot } from '../../session/store';
+import { CancelDialog } from './CancelDialog';
+import { DeleteDialog } from './DeleteDialog';
+import { ReceiptLine } from './ReceiptLine';
+
+interface Props {
+  session: Session;
+  status: StatusView;
+  run: Run | null;
+  snapshot: SessionSnapshot;
+}
+
+export function SessionHeader({ session, status, run, snapshot }: Props) {
+  const [dialog, setDialog] = useState<'cancel' | 'delete' | null>(null);
+  const suspend = useCommand('Suspend', session.id, suspendSession);
+  const resume = useCommand('Resume', session.id, resumeSession);
+  const over = isOver(status.status);
+  return (
+    <header className="session-head">
+      <div className="session-title">
+        <h1 className="ellipsis">{session.name || session.id.slice(0, 8)}</h1>
+        <StatusBadge status={status.status} phase={status.phase} />
+      </div>
+      <Group gap={6} className="session-actions">
+        {status.status === 'active' && (
+          <Button variant="default" leftSection={<IconPlayerPause size={14} aria-hidden />} loading={suspend.isPending} onClick={() => suspend.mutate()}>
+            Suspend
+          </Button>
+        )}
+        {status.status === 'suspended' && (
+          <Button leftSection={<IconPlayerPlay size={14} aria-hidden />} loading={resume.isPending} onClick={() => resume.mutate()}>Resume</Button>
+        )}
+        {!over && (
+          <Button variant="default" leftSection={<IconPlayerStop size={14} aria-hidden />} onClick={() => setDialog('cancel')}>Cancel</Button>
+        )}
+        <Tooltip label="Delete the session">
+          <ActionIcon aria-label="Delete the session" onClick={() => setDialog('delete')}><IconTrash size={16} stroke={1.6} aria-hidden /></ActionIcon>
+        </Tooltip>
+      </Group>
+      <p className="session-meta muted tabular">
+        <span>{session.mode}</span>
+        {run !== null && <span>run {run.number}</span>}
+        {session.owner && <span>{session.owner}</span>}
+        <span>started <RelativeTime iso={session.created_at} /></span>
+        {run !== null && <RunClock run={run} over={over} />}
+        <span className="mono" title={session.id}>{session.id.slice(0, 8)}</span>
+      </p>
+      {run?.error && <p className="session-error text-bad">{run.error}</p>}
+      {snapshot.receipt !== null && status.status === 'cancelled' && <ReceiptLine receipt={snapshot.receipt} />}
+      <CancelDialog session={session} opened={dialog === 'cancel'} onClose={() => setDialog(null)} />
+      <DeleteDialog session={session} active={!over} opened={dialog === 'delete'} onClose={() => setDialog(null)} />
+    </header>
+  );
+}
+
+function RunClock({ run, over }: { run: Run; over: boolean }) {
+  const now = useNow(1_000);
+  if (!run.started_at) return null;
+  const ms = run.finished_at ? between(run.started_at, run.finished_at) : over ? null : Math.max(0, now - Date.parse(run.started_at));
+  return ms === null ? null : <span>{duration(ms)}</span>;
+}
+
+function useCommand(label: string, id: string, send: (id: string) => Promise<unknown>) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: () => send(id),
+    onError: (error) => notifications.show({ color: 'red', title: `${label} failed`, message: errorText(error) }),
+    onSettled: () => void client.invalidateQueries({ queryKey: ['session', id] }),
+  });
+}

@@ -1,0 +1,117 @@
+import { useEffect, useState, useSyncExternalStore } from 'react';
+import { listEvents } from '../api/endpoints';
+import { isTransient } from '../api/client';
+import { live } from '../app/live';
+import type { Subscription } from '../protocol';
+import { stepKey } from './fold';
+import { SessionStore } from './store';
+import type { SessionSnapshot } from './store';
+
+// A log this short is read whole over the socket. Of a longer one, the output
+// before the last TAIL events stays on the server.
+const WHOLE_LOG = 6_000;
+const TAIL = 1_500;
+const KEEP_MS = 60_000;
+
+// Everything that is small and tells the story: all types but output.
+const STORY_TYPES = [
+  'workflow_started', 'workflow_state_changed', 'workflow_paused', 'workflow_resumed', 'workflow_completed',
+  'workflow_failed', 'workflow_cancelled', 'plan_proposed', 'plan_updated', 'step_started', 'step_progress',
+  'step_completed', 'step_failed', 'step_retry_started', 'step_retry_backoff', 'step_retry_succeeded',
+  'step_retry_exhausted', 'dag_created', 'dag_updated', 'dag_node_status_changed', 'agent_message',
+  'approval_requested', 'approval_received', 'approval_extended', 'approval_expired', 'cost_update',
+  'file_created', 'file_updated', 'session_forked', 'session_renamed',
+];
+
+interface Entry {
+  store: SessionStore;
+  users: number;
+  stop: AbortController;
+  subscription: Subscription | null;
+  dropTimer: ReturnType<typeof setTimeout> | null;
+}
+
+const entries = new Map<string, Entry>();
+
+function acquire(id: string, headSeq: number): Entry {
+  let entry = entries.get(id);
+  if (entry === undefined) {
+    entry = { store: new SessionStore(), users: 0, stop: new AbortController(), subscription: null, dropTimer: null };
+    entries.set(id, entry);
+    void follow(id, headSeq, entry);
+  }
+  if (entry.dropTimer !== null) clearTimeout(entry.dropTimer);
+  entry.dropTimer = null;
+  entry.users += 1;
+  return entry;
+}
+
+function release(id: string, entry: Entry): void {
+  entry.users -= 1;
+  if (entry.users > 0) return;
+  entry.dropTimer = setTimeout(() => {
+    entry.stop.abort();
+    entry.subscription?.close();
+    if (entries.get(id) === entry) entries.delete(id);
+  }, KEEP_MS);
+}
+
+async function follow(id: string, headSeq: number, entry: Entry): Promise<void> {
+  const { store } = entry;
+  let since = 0;
+  if (headSeq > WHOLE_LOG) {
+    since = headSeq - TAIL;
+    await readStory(id, since, entry);
+  }
+  if (entry.stop.signal.aborted) return;
+  if (store.lastSeq >= headSeq) store.markLoaded();
+  entry.subscription = live.subscribe(id, since, {
+    onEvent: (event) => {
+      store.apply({ ...event, timestamp: event.timestamp ?? '' });
+      if (event.seq >= headSeq) store.markLoaded();
+    },
+  });
+}
+
+async function readStory(id: string, until: number, entry: Entry): Promise<void> {
+  let since = 0;
+  const limit = 1_000;
+  while (!entry.stop.signal.aborted) {
+    try {
+      const events = await listEvents(id, { since, until, types: STORY_TYPES, limit }, entry.stop.signal);
+      for (const event of events) {
+        if (event.seq > until) return;
+        entry.store.apply(event);
+        if (event.event_type === 'step_started') entry.store.output.markPartial(stepKey(event.run_id ?? '', event.step_id ?? ''));
+        since = event.seq;
+      }
+      if (events.length < limit) return;
+    } catch (error) {
+      if (!isTransient(error)) return; // the live tail is still worth showing
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+    }
+  }
+}
+
+// The store of a session, kept following its log while any view uses it.
+// Null until the head of the log is known.
+export function useSessionStore(id: string, headSeq: number | null): SessionStore | null {
+  const [held, setHeld] = useState<{ id: string; store: SessionStore } | null>(null);
+  const ready = headSeq !== null;
+  useEffect(() => {
+    if (!ready) return;
+    const entry = acquire(id, headSeq ?? 0);
+    setHeld({ id, store: entry.store });
+    return () => release(id, entry);
+    // The head is read once, when the page opens; the socket carries on from there.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [id, ready]);
+  return held?.id === id ? held.store : null;
+}
+
+const IDLE = new SessionStore();
+
+export function useSnapshot(store: SessionStore | null): SessionSnapshot {
+  const source = store ?? IDLE;
+  return useSyncExternalStore(source.subscribe, source.getSnapshot);
+}
