@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -237,6 +238,27 @@ func TestOwned_EndsThatProcessAndNoOtherWithItsPid(t *testing.T) {
 	}
 	if owned.Alive() {
 		t.Error("the process is still there")
+	}
+}
+
+func TestListens_TellsOurOwnServerFromAnother(t *testing.T) {
+	t.Parallel()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", embedded.Loopback+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()                      //nolint:errcheck // a test's listener
+	port := listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // tcp
+	if !embedded.Listens(os.Getpid(), port) {
+		t.Error("this process listens, and is said not to")
+	}
+	process, err := embedded.StartProcess(exec.Command("sleep", "1000"), syscall.SIGKILL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer process.Kill() //nolint:errcheck // the test's end
+	if runtime.GOOS == "linux" && embedded.Listens(process.Pid(), port) {
+		t.Error("sleep does not listen, and is said to")
 	}
 }
 

@@ -89,16 +89,24 @@ func (p *Postgres) Prepare(ctx context.Context) error {
 	if err := p.initialise(ctx); err != nil {
 		return fmt.Errorf("prepare postgres: %w", err)
 	}
-	if pid := p.Postmaster(); pid != 0 {
-		return fmt.Errorf("prepare postgres: pid %d on %s: %w", pid, p.Dir, ErrRunning)
-	}
-	// Whatever the file says now, no live Postgres is behind it: its pid may have been given to another process since,
-	// which Postgres itself would take for a running server.
-	if err := os.Remove(p.pidFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := p.ClearStale(); err != nil {
 		return fmt.Errorf("prepare postgres: %w", err)
 	}
 	if err := p.settlePort(); err != nil {
 		return fmt.Errorf("prepare postgres: %w", err)
+	}
+	return nil
+}
+
+// ClearStale removes the lock file that a killed server left. It refuses with ErrRunning when the server lives.
+func (p *Postgres) ClearStale() error {
+	if pid := p.Postmaster(); pid != 0 {
+		return fmt.Errorf("pid %d on %s: %w", pid, p.Dir, ErrRunning)
+	}
+	// Whatever the file says now, no live Postgres is behind it: its pid may have been given to another process since,
+	// which Postgres itself would take for a running server.
+	if err := os.Remove(p.pidFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("clear stale lock: %w", err)
 	}
 	return nil
 }
@@ -186,7 +194,7 @@ func (p *Postgres) Start(ctx context.Context) error {
 }
 
 func (p *Postgres) startOnce(ctx context.Context) error {
-	log, err := logSink(p.LogFile)
+	log, err := OpenLog(p.LogFile)
 	if err != nil {
 		return err
 	}

@@ -97,8 +97,8 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// logSink opens path for appending, after putting a file that has grown past maxLog aside as path + ".1".
-func logSink(path string) (*os.File, error) {
+// OpenLog opens path for appending, after putting a file that has grown past 10 MiB aside as path + ".1".
+func OpenLog(path string) (*os.File, error) {
 	const maxLog = 10 << 20
 	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
 		if err := os.Rename(path, path+".1"); err != nil {
@@ -111,9 +111,6 @@ func logSink(path string) (*os.File, error) {
 	}
 	return file, nil
 }
-
-// OpenLog opens a log file for appending; one that has grown past 10 MiB is first put aside as path + ".1".
-func OpenLog(path string) (*os.File, error) { return logSink(path) }
 
 // LogTail returns the last lines of a log file, for an error message; empty when there is none.
 func LogTail(path string) string {

@@ -1,11 +1,14 @@
 package embedded
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -62,4 +65,34 @@ func StartTime(pid int) (uint64, error) {
 func worksIn(pid int, dir string) bool {
 	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
 	return err == nil && sameDir(cwd, dir)
+}
+
+// Listens reports whether the process itself is the one that listens on a TCP port. It answers true where it cannot tell.
+func Listens(pid, port int) bool {
+	inodes := map[string]bool{}
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		file, err := os.Open(table)
+		if err != nil {
+			continue
+		}
+		for lines := bufio.NewScanner(file); lines.Scan(); {
+			const local, state, inode, listening = 1, 3, 9, "0A"
+			fields := strings.Fields(lines.Text())
+			if len(fields) > inode && fields[state] == listening &&
+				strings.HasSuffix(fields[local], fmt.Sprintf(":%04X", port)) {
+				inodes["socket:["+fields[inode]+"]"] = true
+			}
+		}
+		_ = file.Close() // read only
+	}
+	descriptors, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	if err != nil || len(descriptors) == 0 {
+		return true
+	}
+	for _, descriptor := range descriptors {
+		if target, err := os.Readlink(descriptor); err == nil && inodes[target] {
+			return true
+		}
+	}
+	return false
 }

@@ -102,10 +102,17 @@ func (t *Temporal) Command() *exec.Cmd {
 	return cmd
 }
 
-// WaitReady returns when the server answers for its default namespace. It fails at once when ended is closed.
+// WaitReady returns when the Web UI listens and the server answers for its default namespace. It fails at once when ended is closed.
 func (t *Temporal) WaitReady(ctx context.Context, ended <-chan struct{}) error {
 	// A gRPC connection that was refused once is not tried again for a second: wait for the port first.
-	err := poll(ctx, ended, func(ctx context.Context) error { return dial(ctx, t.Addr()) })
+	err := poll(ctx, ended, func(ctx context.Context) error {
+		if !t.Headless {
+			if err := dial(ctx, address(t.UIPort)); err != nil {
+				return err
+			}
+		}
+		return dial(ctx, t.Addr())
+	})
 	if err != nil {
 		return fmt.Errorf("wait for temporal on %s: %w", t.Addr(), err)
 	}
@@ -160,7 +167,7 @@ func (t *Temporal) Start(ctx context.Context) error {
 }
 
 func (t *Temporal) startOnce(ctx context.Context) error {
-	log, err := logSink(t.LogFile)
+	log, err := OpenLog(t.LogFile)
 	if err != nil {
 		return err
 	}

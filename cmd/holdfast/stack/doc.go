@@ -1,0 +1,11 @@
+// Package stack is holdfast up: the whole product on one machine, each part a child process of its own.
+//
+//	postgres ─┬─ migrate (once) ─┬─ worker
+//	temporal ─┴──────────────────┴─ web
+//
+// It promises: one up per data folder (a lock the kernel lets go of with the process); a part that dies is started
+// again, on the same port with the same data; parts stop in the order web, worker, temporal, postgres; and after a
+// SIGKILL of any or all of it the next up ends what was left over and goes on.
+//
+// Only cmd/holdfast imports it.
+package stack

@@ -1,0 +1,385 @@
+package stack
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.uber.org/goleak"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
+)
+
+// TestMain lets this test binary stand in for holdfast: called with one of its commands, it does as little of it as up
+// needs to see.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
+		if err := standIn(os.Args[1]); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func standIn(command string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	switch command {
+	case "migrate":
+		return nil
+	case nameWorker:
+		connection, err := client.Dial(client.Options{HostPort: os.Getenv("TEMPORAL_ADDRESS"), Logger: logs.Discard()})
+		if err != nil {
+			return fmt.Errorf("stand-in worker: %w", err)
+		}
+		defer connection.Close()
+		w := worker.New(connection, schema.TaskQueueSessions, worker.Options{LocalActivityWorkerOnly: true})
+		if err := w.Start(); err != nil {
+			return fmt.Errorf("stand-in worker: %w", err)
+		}
+		defer w.Stop()
+	case nameWeb:
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", os.Getenv("HOLDFAST_ADDR"))
+		if err != nil {
+			return fmt.Errorf("stand-in web: %w", err)
+		}
+		_, _ = fmt.Fprintln(os.Stderr, "the stand-in web listens")
+		server := &http.Server{
+			Handler:           http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+			ReadHeaderTimeout: time.Second,
+		}
+		go server.Serve(listener) //nolint:errcheck // closed below
+		defer server.Close()      //nolint:errcheck // the process's end
+	case "up":
+		up := &Up{DataDir: os.Getenv("HOLDFAST_DATA_DIR"), Addr: os.Getenv("HOLDFAST_ADDR")}
+		return up.Run(ctx)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+var readyLine = regexp.MustCompile(
+	`^holdfast ready  web=(http://\S+)  temporal=(\S+:\d+)  temporal-ui=(http://\S+)  postgres=(postgres://\S+)\n$`)
+
+// startUp runs `up` as a process on dir and returns it with its ready line's addresses.
+func startUp(t *testing.T, dir string) (up *exec.Cmd, addresses []string, took time.Duration) {
+	t.Helper()
+	began := time.Now()
+	up = exec.Command(os.Args[0], "up")
+	up.Env = append(os.Environ(), "HOLDFAST_DATA_DIR="+dir, "HOLDFAST_ADDR=127.0.0.1:0")
+	var stderr bytes.Buffer
+	up.Stderr = &stderr
+	up.WaitDelay = time.Second
+	stdout, err := up.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := up.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = up.Process.Kill(); _ = up.Wait() })
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		_ = up.Wait()
+		t.Fatalf("no ready line: %v; stderr:\n%s", err, stderr.String())
+	}
+	addresses = readyLine.FindStringSubmatch(line)
+	if addresses == nil {
+		t.Fatalf("ready line is %q", line)
+	}
+	return up, addresses[1:], time.Since(began)
+}
+
+func recorded(t *testing.T, dir string) map[string]embedded.Owned {
+	t.Helper()
+	children := map[string]embedded.Owned{}
+	for _, owned := range readState(filepath.Join(dir, "up.json")).Children {
+		children[owned.Name] = owned
+	}
+	return children
+}
+
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	const limit, pause = 60 * time.Second, 10 * time.Millisecond
+	for deadline := time.Now().Add(limit); !done(); time.Sleep(pause) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %s for %s", limit, what)
+		}
+	}
+}
+
+func TestUp_RestartsWhatIsKilledOnTheSamePortsAndStopsCleanly(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	up, addresses, _ := startUp(t, dir)
+
+	other := exec.Command(os.Args[0], "up")
+	other.Env = append(os.Environ(), "HOLDFAST_DATA_DIR="+dir)
+	refusal, err := other.CombinedOutput()
+	if want := "pid " + strconv.Itoa(up.Process.Pid); err == nil || !strings.Contains(string(refusal), want) ||
+		!strings.Contains(string(refusal), addresses[0]) {
+		t.Errorf("a second up: %v, %s; want an error with %q and %q", err, refusal, want, addresses[0])
+	}
+
+	before := recorded(t, dir)
+	for name, owned := range before {
+		if err := syscall.Kill(owned.PID, syscall.SIGKILL); err != nil {
+			t.Fatalf("kill %s: %v", name, err)
+		}
+	}
+	for name, old := range before {
+		eventually(t, name+" to be started again", func() bool {
+			now := recorded(t, dir)[name]
+			return now.Alive() && now != old
+		})
+	}
+	eventually(t, "web on its old address", func() bool { return ready200(t.Context(), addresses[0]) == nil })
+	server := &embedded.Postgres{Dir: filepath.Join(dir, namePostgres)}
+	if server.Postmaster() == 0 {
+		t.Error("no postgres on the data folder")
+	}
+
+	children := recorded(t, dir)
+	if err := up.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := up.Wait(); err != nil {
+		t.Errorf("after Ctrl-C: %v, want exit code 0", err)
+	}
+	for name, owned := range children {
+		if owned.Alive() {
+			t.Errorf("%s is still there after Ctrl-C", name)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, namePostgres, "data", "postmaster.pid")); err == nil {
+		t.Error("postgres was not stopped cleanly: its lock file is there")
+	}
+}
+
+func TestUp_RecoversAfterSIGKILLOfItselfAndOfAll(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var last []string
+	for _, all := range []bool{false, true} {
+		up, addresses, _ := startUp(t, dir)
+		if last != nil && !slices.Equal(last[3:], addresses[3:]) {
+			t.Errorf("postgres moved from %s to %s", last[3], addresses[3])
+		}
+		last = addresses
+		if all {
+			for _, owned := range recorded(t, dir) {
+				_ = syscall.Kill(owned.PID, syscall.SIGKILL)
+			}
+		}
+		if err := up.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = up.Wait()
+	}
+	up, _, took := startUp(t, dir)
+	t.Logf("warm start after SIGKILL: %s", took)
+	if err := up.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := up.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v, want exit code 0", err)
+	}
+}
+
+func TestUp_RefusesAnAddressThatWasAskedForAndIsTaken(t *testing.T) {
+	t.Parallel()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close() //nolint:errcheck // a test's listener
+	up := &Up{DataDir: t.TempDir(), Addr: listener.Addr().String(), Log: logs.Discard()}
+	if err := up.Run(t.Context()); !errors.Is(err, ErrAddrTaken) || !strings.Contains(err.Error(), up.Addr) {
+		t.Errorf("got %v, want %v with the address", err, ErrAddrTaken)
+	}
+}
+
+func TestUp_SaysWhyAPartDoesNotStart(t *testing.T) {
+	t.Parallel()
+	script := filepath.Join(t.TempDir(), "holdfast")
+	text := "#!/bin/sh\n[ $1 = migrate ] && exit 0\necho $1 cannot find its hat >&2\nexit 3\n"
+	if err := os.WriteFile(script, []byte(text), 0o700); err != nil { //nolint:gosec // a script to run
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	up := &Up{
+		DataDir: t.TempDir(), Addr: "127.0.0.1:0", Log: logs.Discard(), Executable: script,
+		DatabaseURL: "postgres://nobody@127.0.0.1:1/none", TemporalAddress: "127.0.0.1:1",
+		Stdout: io.Discard, Stderr: &stderr,
+	}
+	err := up.Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "web cannot find its hat") {
+		t.Errorf("got %v, want the last words of web", err)
+	}
+	if !strings.Contains(stderr.String(), "web cannot find its hat") {
+		t.Error("what web printed did not reach stderr")
+	}
+}
+
+// shell is a child that runs a shell script.
+func shell(name, script string) child {
+	return child{
+		name: name, tries: 3, stop: syscall.SIGTERM, death: syscall.SIGKILL, grace: 10 * time.Second,
+		command: func() (*exec.Cmd, func(), error) { return exec.Command("sh", "-c", script), func() {}, nil },
+	}
+}
+
+type starts struct {
+	mu   sync.Mutex
+	pids []int
+}
+
+func (s *starts) add(_ string, pid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pids = append(s.pids, pid)
+}
+func (s *starts) count() int { s.mu.Lock(); defer s.mu.Unlock(); return len(s.pids) }
+
+func TestSupervise_StartsAgainAndStopsForGood(t *testing.T) {
+	t.Parallel()
+	var seen starts
+	s := supervise(shell("short", "exit 1"), slog.New(slog.DiscardHandler), make(chan struct{}), seen.add)
+	if err := s.awaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a fourth start", func() bool { return seen.count() >= 4 })
+	s.end()
+	s.end()
+	after := seen.count()
+	if s.awaitReady(t.Context()) == nil {
+		t.Error("a stopped child is said to be ready")
+	}
+	if seen.count() != after {
+		t.Error("started again after it was stopped")
+	}
+}
+
+func TestSupervise_HurryKillsWhatDoesNotWantToStop(t *testing.T) {
+	t.Parallel()
+	hurry := make(chan struct{})
+	stubborn := shell("stubborn", "trap '' TERM; echo ready; while :; do sleep 1000; done")
+	stubborn.grace = time.Hour
+	output, input := io.Pipe()
+	stubborn.command = func() (*exec.Cmd, func(), error) {
+		cmd := exec.Command("sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1000; done")
+		cmd.Stdout = input
+		cmd.WaitDelay = time.Second
+		return cmd, func() { _ = input.Close() }, nil
+	}
+	stubborn.ready = func(context.Context, *embedded.Process) error {
+		_, err := output.Read(make([]byte, 1))
+		go io.Copy(io.Discard, output) //nolint:errcheck // until the end
+		return err                     //nolint:wrapcheck // a test's
+	}
+	s := supervise(stubborn, logs.Discard(), hurry, func(string, int) {})
+	if err := s.awaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); s.end() }()
+	close(hurry)
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("did not hurry")
+	}
+}
+
+func TestPauseAfter_StartsAtOnceThenDoublesToALimit(t *testing.T) {
+	t.Parallel()
+	want := []time.Duration{0, 100, 200, 400, 800, 1600, 3200, 5000, 5000}
+	for failures, ms := range want {
+		if got := pauseAfter(failures); got != ms*time.Millisecond {
+			t.Errorf("after %d failures: %s, want %s", failures, got, ms*time.Millisecond)
+		}
+	}
+	if got := pauseAfter(1000); got != longest {
+		t.Errorf("after 1000 failures: %s, want %s", got, longest)
+	}
+}
+
+func TestHold_OneAtATimeAndLeftoversAreEnded(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first, left, err := hold(dir)
+	if err != nil || len(left) != 0 {
+		t.Fatalf("first: %v, %v", left, err)
+	}
+	if _, _, err := hold(dir); !errors.Is(err, ErrInUse) {
+		t.Errorf("second while the first holds: %v, want %v", err, ErrInUse)
+	}
+	sleep, err := embedded.StartProcess(exec.Command("sleep", "1000"), syscall.SIGKILL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sleep.Kill() //nolint:errcheck // ended below
+	if err := first.record("sleep", sleep.Pid()); err != nil {
+		t.Fatal(err)
+	}
+	// A pid that was given to another process since: it must not be ended.
+	innocent := embedded.Owned{Name: "innocent", PID: os.Getpid(), Start: 1}
+	if err := first.update(func(s *state) { s.Children = append(s.Children, innocent) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.release(); err != nil { // as the kernel does when up is killed
+		t.Fatal(err)
+	}
+	second, left, err := hold(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.release() //nolint:errcheck // the test's end
+	ended, err := endLeftovers(t.Context(), left)
+	if err != nil || !slices.Equal(ended, []string{"sleep"}) {
+		t.Errorf("ended %v, %v; want sleep alone", ended, err)
+	}
+	select {
+	case <-sleep.Done():
+	case <-time.After(10 * time.Second):
+		t.Error("the leftover is still there")
+	}
+}
+
+func TestRedact_HidesPasswords(t *testing.T) {
+	t.Parallel()
+	for dsn, want := range map[string]string{
+		"postgres://u:s3cret@db.example:5432/h?sslmode=require": "postgres://u:***@db.example:5432/h?sslmode=require",
+		"postgres://db.example/h":                               "postgres://db.example/h",
+		"host=db password=s3cret":                               "-",
+	} {
+		if got := redact(dsn); got != want {
+			t.Errorf("%q becomes %q, want %q", dsn, got, want)
+		}
+	}
+}

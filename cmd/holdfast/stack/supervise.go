@@ -1,0 +1,231 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
+)
+
+const (
+	firstPause = 100 * time.Millisecond
+	longest    = 5 * time.Second
+	// ranWell is how long a child must have run for its next death to count as the first.
+	ranWell = 10 * time.Second
+	// readyLimit is how long a child may take from its start until it is ready.
+	readyLimit = 30 * time.Second
+)
+
+// child says how one part is started, recognised as ready, and stopped.
+type child struct {
+	name string
+	// prepare runs before every start up to the first one that gets ready; it may choose ports. Optional.
+	prepare func(context.Context) error
+	// again runs before every start after that; it must not choose anything anew. Optional.
+	again func(context.Context) error
+	// command makes the process to start; done releases what it holds, once the process has ended.
+	command func() (cmd *exec.Cmd, done func(), err error)
+	// ready returns when the part can be used. Optional.
+	ready func(ctx context.Context, process *embedded.Process) error
+	// tail gives the last lines of its log for an error message. Optional.
+	tail func() string
+	// tries is how many starts may fail before the first that gets ready.
+	tries int
+	// stop asks for a clean end, death is sent by the kernel when up dies, grace is the time a clean end may take.
+	stop, death syscall.Signal
+	grace       time.Duration
+}
+
+// supervisor keeps one child running.
+type supervisor struct {
+	child
+	log *slog.Logger
+	// started is told of every process that is started, before it is ready.
+	started func(name string, pid int)
+
+	stopping chan struct{} // closed to stop
+	hurry    chan struct{} // closed to stop at once
+	ended    chan struct{} // closed when the child is stopped for good
+	once     sync.Once
+	first    chan error // gets nil when the child is ready for the first time, or why it never will be
+}
+
+func supervise(spec child, log *slog.Logger, hurry chan struct{}, started func(string, int)) *supervisor {
+	s := &supervisor{
+		child: spec, log: log.With("process", spec.name), started: started,
+		stopping: make(chan struct{}), hurry: hurry, ended: make(chan struct{}), first: make(chan error, 1),
+	}
+	go s.run()
+	return s
+}
+
+// awaitReady returns when the child is ready for the first time, or with why it will not be.
+func (s *supervisor) awaitReady(ctx context.Context) error {
+	select {
+	case err := <-s.first:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// tell says, the first time it is called, how the child's first start went.
+func (s *supervisor) tell(err error) {
+	select {
+	case s.first <- err:
+	default: // told before, and not read: it was nil, or start-up was given up
+	}
+}
+
+// end stops the child and returns when it is gone. Ending twice is no error.
+func (s *supervisor) end() {
+	s.once.Do(func() { close(s.stopping) })
+	<-s.ended
+}
+
+func (s *supervisor) run() {
+	defer close(s.ended)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-s.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+
+	wasReady, failures := false, 0
+	for {
+		began := time.Now()
+		ready, err := s.runOnce(ctx, wasReady)
+		wasReady = wasReady || ready
+		if ctx.Err() != nil {
+			s.tell(errStopped)
+			return
+		}
+		if time.Since(began) > ranWell {
+			failures = 0
+		}
+		pause := pauseAfter(failures)
+		failures++
+		if !wasReady && failures >= s.tries {
+			s.tell(s.explain(err))
+			return
+		}
+		s.log.Warn("process ended, starting it again", "how", errText(err), "pause", pause, "failures", failures)
+		select {
+		case <-time.After(pause):
+		case <-s.stopping:
+		}
+	}
+}
+
+// runOnce starts the child and returns when it has ended; ready tells whether it had got that far.
+func (s *supervisor) runOnce(ctx context.Context, wasReady bool) (ready bool, err error) {
+	before := s.prepare
+	if wasReady {
+		before = s.again
+	}
+	if before != nil {
+		if err := before(ctx); err != nil {
+			return false, err
+		}
+	}
+	cmd, done, err := s.command()
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	process, err := embedded.StartProcess(cmd, s.death)
+	if err != nil {
+		return false, fmt.Errorf("start %s: %w", s.name, err)
+	}
+	s.started(s.name, process.Pid())
+
+	if err := s.waitReady(ctx, process); err != nil {
+		s.finish(process)
+		return false, err
+	}
+	if wasReady {
+		s.log.Info("process is ready again", "pid", process.Pid())
+	} else {
+		s.tell(nil)
+	}
+	select {
+	case <-process.Done():
+		return true, process.Err()
+	case <-ctx.Done():
+		s.finish(process)
+		return true, nil
+	}
+}
+
+func (s *supervisor) waitReady(ctx context.Context, process *embedded.Process) error {
+	if s.ready == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, readyLimit, fmt.Errorf("not ready after %s: %w", readyLimit, errSlow))
+	defer cancel()
+	if err := s.ready(ctx, process); err != nil {
+		select {
+		case <-process.Done():
+			return errors.Join(process.Err(), err)
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// finish ends a process: cleanly within its grace, at once when up is in a hurry.
+func (s *supervisor) finish(process *embedded.Process) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.grace)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.hurry:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if err := process.Stop(ctx, s.stop); err != nil {
+		s.log.Error("process does not stop", "pid", process.Pid(), "error", err)
+	}
+}
+
+var (
+	errStopped = errors.New("stopped")
+	errSlow    = errors.New("too slow")
+)
+
+func (s *supervisor) explain(err error) error {
+	if s.tail != nil {
+		if tail := s.tail(); tail != "" {
+			return fmt.Errorf("%s does not start: %w; its last lines:\n%s", s.name, err, tail)
+		}
+	}
+	return fmt.Errorf("%s does not start: %w", s.name, err)
+}
+
+// pauseAfter is how long to wait before the start that follows this many failures in a row: the first is at once.
+func pauseAfter(failures int) time.Duration {
+	if failures == 0 {
+		return 0
+	}
+	const enough = 10 // doublings that are past the longest pause for sure
+	return min(firstPause<<min(failures-1, enough), longest)
+}
+
+func errText(err error) string {
+	if err == nil {
+		return "exit status 0"
+	}
+	return err.Error()
+}

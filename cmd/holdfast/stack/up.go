@@ -1,0 +1,329 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
+)
+
+// DefaultAddr is where web listens when nothing else was asked for.
+const DefaultAddr = "127.0.0.1:8000"
+
+// Names of the parts: in the state file, in log lines, and of their log files.
+const (
+	namePostgres = "postgres"
+	nameTemporal = "temporal"
+	nameWorker   = "worker"
+	nameWeb      = "web"
+)
+
+// ErrAddrTaken says that an address which was asked for by name is held by something else.
+var ErrAddrTaken = errors.New("address is taken")
+
+// Up runs the whole product on one machine. The zero value of every field but DataDir is usable.
+type Up struct {
+	// Addr is where web listens. Empty means DefaultAddr, or a free port when that is taken; an address given here is
+	// used or refused. Port 0 is any free one.
+	Addr string
+	// DataDir holds everything that is to survive. Made when missing.
+	DataDir string
+	// TemporalUIPort for the embedded Temporal's Web UI. 0 means 8233, or a free one when that is taken.
+	TemporalUIPort int
+	// DatabaseURL names a Postgres to use in place of the embedded one; $HOLDFAST_DATABASE_URL when empty.
+	DatabaseURL string
+	// TemporalAddress names a Temporal to use in place of the embedded one; $TEMPORAL_ADDRESS when empty.
+	TemporalAddress string
+	// Executable answers to "migrate up", "worker" and "web"; this executable when empty.
+	Executable string
+	// Stdout gets the ready line, Stderr what worker and web log. os.Stdout and os.Stderr when nil.
+	Stdout, Stderr io.Writer
+	// Log gets what up itself has to say; slog.Default when nil.
+	Log *slog.Logger
+
+	givenUIPort bool
+	holder      *holder
+	postgres    *embedded.Postgres // nil when DatabaseURL is given
+	temporal    *embedded.Temporal // nil when TemporalAddress is given
+	hurry       chan struct{}      // closed by the second Ctrl-C
+	running     []*supervisor      // in the order of their start
+}
+
+// Run starts everything, prints the ready line, and runs until ctx is done; then it stops everything in order and
+// returns nil. It returns an error when a part cannot be started at all.
+func (u *Up) Run(ctx context.Context) error {
+	if err := u.defaults(); err != nil {
+		return err
+	}
+	holder, left, err := hold(u.DataDir)
+	if err != nil {
+		return err
+	}
+	u.holder = holder
+	defer holder.release() //nolint:errcheck // the kernel lets go of the lock in any case
+
+	u.hurry = make(chan struct{})
+	err = u.clear(ctx, left)
+	if err == nil {
+		err = u.start(ctx)
+	}
+	if err == nil {
+		err = u.announce()
+	}
+	if err == nil {
+		<-ctx.Done()
+	}
+	if ctx.Err() != nil {
+		err = nil // asked to stop, before or after all was ready
+		u.Log.Info("stopping")
+	}
+	u.stop()
+	if cleared := holder.update(func(s *state) { s.Children = nil }); err == nil {
+		err = cleared
+	}
+	return err
+}
+
+func (u *Up) defaults() error {
+	if u.Stdout == nil {
+		u.Stdout = os.Stdout
+	}
+	if u.Stderr == nil {
+		u.Stderr = os.Stderr
+	}
+	if u.Log == nil {
+		u.Log = slog.Default()
+	}
+	if u.DatabaseURL == "" {
+		u.DatabaseURL = os.Getenv("HOLDFAST_DATABASE_URL")
+	}
+	if u.TemporalAddress == "" {
+		u.TemporalAddress = os.Getenv("TEMPORAL_ADDRESS")
+	}
+	u.givenUIPort = u.TemporalUIPort != 0
+	var err error
+	if u.Executable == "" {
+		if u.Executable, err = os.Executable(); err != nil {
+			return fmt.Errorf("find our own executable: %w", err)
+		}
+	}
+	if u.DataDir == "" {
+		if u.DataDir, err = DefaultDataDir(); err != nil {
+			return err
+		}
+	}
+	if u.DataDir, err = filepath.Abs(u.DataDir); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	return nil
+}
+
+// DefaultDataDir returns the folder in the user's home that up uses when none is named.
+func DefaultDataDir() (string, error) {
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "holdfast"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("data folder: none was named, and %w", err)
+	}
+	return filepath.Join(home, ".local", "share", "holdfast"), nil
+}
+
+// clear ends what an earlier up on this data folder left over.
+func (u *Up) clear(ctx context.Context, left []embedded.Owned) error {
+	if u.DatabaseURL == "" {
+		// A Postgres that was started, but not yet recorded, when its up was killed.
+		unrecorded := embedded.Postgres{Dir: filepath.Join(u.DataDir, namePostgres)}
+		if owned, err := embedded.OwnedBy(namePostgres, unrecorded.Postmaster()); err == nil && owned.PID != 0 {
+			left = append(left, owned)
+		}
+	}
+	names, err := endLeftovers(ctx, left)
+	if err != nil {
+		return err
+	}
+	if len(names) > 0 {
+		u.Log.Warn("ended what an earlier up left over", "processes", names)
+	}
+	return u.holder.update(func(s *state) { s.Children = nil })
+}
+
+// start brings the parts up: both servers at once, migrations as soon as Postgres answers, then worker and web.
+func (u *Up) start(ctx context.Context) error {
+	logs := filepath.Join(u.DataDir, "logs")
+	if err := os.MkdirAll(logs, 0o700); err != nil {
+		return fmt.Errorf("log folder: %w", err)
+	}
+	addr, err := u.chooseAddr()
+	if err != nil {
+		return err
+	}
+	postgres, temporal, err := u.servers(logs)
+	if err != nil {
+		return err
+	}
+	if postgres != nil {
+		if err := postgres.awaitReady(ctx); err != nil {
+			return err
+		}
+		u.DatabaseURL = u.postgres.DSN(embedded.DefaultDatabase)
+	}
+	// Migrations need no Temporal, so they run while it starts.
+	if err := u.program(addr, logs, "").migrate(ctx); err != nil {
+		return err
+	}
+	if temporal != nil {
+		if err := temporal.awaitReady(ctx); err != nil {
+			return err
+		}
+	}
+	temporalAddr := u.TemporalAddress
+	if temporalAddr == "" {
+		temporalAddr = u.temporal.Addr()
+	}
+	program := u.program(addr, logs, temporalAddr)
+	worker := u.launch(program.worker())
+	web := u.launch(program.web())
+	return errors.Join(worker.awaitReady(ctx), web.awaitReady(ctx), u.holder.update(func(s *state) {
+		s.Web, s.Temporal, s.TemporalUI = webURL(addr), temporalAddr, u.uiURL()
+		if u.postgres != nil {
+			s.Postgres = u.postgres.Addr()
+		}
+	}))
+}
+
+func (u *Up) launch(spec child) *supervisor {
+	s := supervise(spec, u.Log, u.hurry, func(name string, pid int) {
+		if err := u.holder.record(name, pid); err != nil {
+			u.Log.Error("cannot record a process", "process", name, "pid", pid, "error", err)
+		}
+	})
+	u.running = append(u.running, s)
+	return s
+}
+
+// announce prints the one line that says all is ready.
+func (u *Up) announce() error {
+	s := u.holder.now()
+	ui := s.TemporalUI
+	if ui == "" {
+		ui = "-"
+	}
+	_, err := fmt.Fprintf(u.Stdout, "holdfast ready  web=%s  temporal=%s  temporal-ui=%s  postgres=%s\n",
+		s.Web, s.Temporal, ui, u.publicDatabaseURL())
+	if err != nil {
+		return fmt.Errorf("say that all is ready: %w", err)
+	}
+	return nil
+}
+
+// stop ends the parts, the last started first. A Ctrl-C while it does makes it hurry.
+func (u *Up) stop() {
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(again)
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case <-again:
+			u.Log.Warn("stopping at once")
+			close(u.hurry)
+		case <-done:
+		}
+	}()
+	for i := len(u.running) - 1; i >= 0; i-- {
+		u.running[i].end()
+	}
+}
+
+// chooseAddr returns the address for web: the one asked for, else the default, else a free port.
+func (u *Up) chooseAddr() (string, error) {
+	given, addr := u.Addr != "", u.Addr
+	if !given {
+		addr = DefaultAddr
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", fmt.Errorf("address %q: want HOST:PORT: %w", addr, err)
+	}
+	if port != "0" && addrFree(addr) {
+		return addr, nil
+	}
+	if given && port != "0" {
+		return "", fmt.Errorf("%w: something else listens on %s; name another with --addr", ErrAddrTaken, addr)
+	}
+	free, err := embedded.FreePort()
+	if err != nil {
+		return "", fmt.Errorf("address %q: %w", addr, err)
+	}
+	chosen := net.JoinHostPort(host, strconv.Itoa(free))
+	if !given {
+		u.Log.Warn("the default address is taken, using another", "taken", addr, "using", chosen)
+	}
+	return chosen, nil
+}
+
+func addrFree(addr string) bool {
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
+	return err == nil && listener.Close() == nil
+}
+
+// webURL is how a browser on this machine reaches web.
+func webURL(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "http://" + addr
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = embedded.Loopback
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+func (u *Up) uiURL() string {
+	if u.temporal == nil {
+		return ""
+	}
+	return u.temporal.UIURL()
+}
+
+// publicDatabaseURL is the database's address for a person to see: a password that somebody gave us stays hidden; the
+// embedded server's is shown, because it opens nothing but a loopback port of this machine and psql needs it.
+func (u *Up) publicDatabaseURL() string {
+	if u.postgres != nil {
+		return u.DatabaseURL
+	}
+	return redact(u.DatabaseURL)
+}
+
+func redact(dsn string) string {
+	scheme, rest, found := strings.Cut(dsn, "://")
+	if !found {
+		return "-" // keywords and values: no way to show it without risk
+	}
+	at := strings.LastIndex(rest, "@")
+	if at < 0 {
+		return dsn
+	}
+	user, _, _ := strings.Cut(rest[:at], ":")
+	return scheme + "://" + user + ":***" + rest[at:]
+}
+
+const (
+	webGrace    = 8 * time.Second
+	workerGrace = 20 * time.Second
+	serverGrace = 10 * time.Second
+)
