@@ -1,0 +1,251 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// BeginAttempt begins an attempt at a step, or finds the one that has begun.
+type BeginAttempt struct {
+	SessionID string
+	RunID     string
+	StepID    string
+	Execution string // names one execution by the workflow; it stays when Temporal retries the activity
+	Host      string
+	Command   []string
+	Reason    schema.Reason // retry when it follows a failure, or ""
+	Live      int           // the attempt that the caller's own process still runs under this execution; 0 for none
+}
+
+// BegunAttempt is the answer: Finished is nil when the attempt with this number is to be
+// run, or goes on; otherwise this execution is over and must not run again.
+type BegunAttempt struct {
+	Number   int
+	Finished *AttemptEnd
+}
+
+// AttemptEnd says how an attempt ended.
+type AttemptEnd struct {
+	Status      schema.AttemptStatus
+	ExitCode    *int
+	Signal      string
+	Reason      schema.Reason
+	Message     string
+	CPUSeconds  float64
+	MaxRSSBytes int64
+	DurationMS  int64
+}
+
+// begun is an attempt as its row has it.
+type begun struct {
+	number    int
+	execution string
+	started   time.Time
+	end       AttemptEnd
+}
+
+// BeginAttempt decides, under the session's lock, what an execution has to do:
+//
+//   - its attempt has ended: it is returned as Finished, and nothing changes;
+//   - its attempt runs, and the caller runs it (Live): it goes on, and nothing changes;
+//   - its attempt runs, and the caller does not: the worker that ran it was lost. The attempt
+//     is closed as lost, with step_failed {worker_lost}, and the next one begins, with
+//     step_retry_started {worker_lost}. So is a running attempt of another execution;
+//   - else the next attempt begins, with step_retry_started when Reason is retry.
+//
+// With an attempt that begins, the step is running and the session's current step, and
+// step_started says so. When the run is over, no attempt begins: [schema.CodeStale].
+func (s *Store) BeginAttempt(ctx context.Context, b BeginAttempt) (BegunAttempt, error) {
+	if !schema.ValidID(b.RunID) {
+		return BegunAttempt{}, noRun(b.RunID)
+	}
+	var (
+		answer   BegunAttempt
+		status   schema.StepStatus
+		over     bool
+		attempts []begun
+	)
+	_, err := s.change(ctx, "begin an attempt", b.SessionID, "", func(c *change) {
+		c.reads.Queue(`SELECT st.status, r.finished_at IS NOT NULL FROM steps st JOIN runs r ON r.id = st.run_id
+			WHERE st.run_id = $1::uuid AND st.step_id = $2 AND r.session_id = $3::uuid`, b.RunID, b.StepID, b.SessionID).
+			QueryRow(func(row pgx.Row) error { return missing(row.Scan(&status, &over), noStep(b.RunID, b.StepID)) })
+		queueAttempts(c, b.RunID, b.StepID, &attempts)
+	}, func(c *change) error {
+		var lost bool
+		last := 0
+		for i := range attempts {
+			a := &attempts[i]
+			last = max(last, a.number)
+			mine := a.execution == b.Execution
+			switch {
+			case a.end.Status == schema.AttemptRunning && mine && a.number == b.Live:
+				answer = BegunAttempt{Number: a.number}
+				return errNothing
+			case a.end.Status == schema.AttemptRunning:
+				lost = true
+				b.lose(c, a)
+			case mine && a.end.Status != schema.AttemptLost:
+				answer = BegunAttempt{Number: a.number, Finished: &a.end}
+				return errNothing
+			}
+		}
+		if over {
+			return schema.Errorf(schema.CodeStale, "run %q is over", b.RunID)
+		}
+		answer = BegunAttempt{Number: last + 1}
+		b.begin(c, answer.Number, status, lost)
+		return nil
+	})
+	return answer, err
+}
+
+func (b *BeginAttempt) lose(c *change, a *begun) {
+	took := max(c.now.Sub(a.started), 0).Milliseconds()
+	c.writes.Queue(`UPDATE attempts SET status = $4, reason = $5, duration_ms = $6, finished_at = $7::timestamptz
+		WHERE run_id = $1::uuid AND step_id = $2 AND number = $3`,
+		b.RunID, b.StepID, a.number, string(schema.AttemptLost), string(schema.ReasonWorkerLost), took, c.now)
+	c.event(schema.EventStepFailed, b.RunID, b.StepID, schema.StepFailedData{
+		Attempt: a.number, Reason: schema.ReasonWorkerLost, DurationMS: took,
+	})
+}
+
+func (b *BeginAttempt) begin(c *change, number int, status schema.StepStatus, lost bool) {
+	reason := b.Reason
+	if lost {
+		reason = schema.ReasonWorkerLost
+	}
+	if reason != "" {
+		c.event(schema.EventStepRetryStarted, b.RunID, b.StepID, schema.StepRetryStartedData{Attempt: number, Reason: reason})
+	}
+	moveStep(c, b.RunID, b.StepID, status, schema.StepRunning, "")
+	c.event(schema.EventStepStarted, b.RunID, b.StepID, schema.StepStartedData{
+		Attempt: number, Host: b.Host, Command: append([]string{}, b.Command...),
+	})
+	c.writes.Queue(`INSERT INTO attempts (run_id, step_id, number, execution, status, host, started_at)
+		VALUES ($1::uuid, $2, $3, $4, $5, $6, $7::timestamptz)`,
+		b.RunID, b.StepID, number, b.Execution, string(schema.AttemptRunning), clean(b.Host), c.now)
+	c.writes.Queue(`UPDATE session_states SET current_step = $2, version = version + 1 WHERE session_id = $1::uuid`, c.session, b.StepID)
+}
+
+// FileChange is a file that an attempt has written.
+type FileChange struct {
+	Path    string
+	Size    int64
+	Created bool // it was not there before
+}
+
+// FinishAttempt closes an attempt. StepStatus is what the step becomes: succeeded, failed,
+// cancelled, or ready when it will be tried or asked about again.
+type FinishAttempt struct {
+	SessionID  string
+	RunID      string
+	StepID     string
+	Attempt    int
+	End        AttemptEnd
+	StepStatus schema.StepStatus
+	Files      []FileChange
+}
+
+// FinishAttempt records an attempt's end with file_created and file_updated for Files, then
+// step_completed (and step_retry_succeeded after the first attempt) or step_failed, then
+// dag_node_status_changed. An attempt that has ended stays as it ended, without error; one
+// that was closed as lost is [schema.CodeStale]: another has taken its place.
+func (s *Store) FinishAttempt(ctx context.Context, f FinishAttempt) error {
+	if !schema.ValidID(f.RunID) {
+		return noRun(f.RunID)
+	}
+	var (
+		step   schema.StepStatus
+		before schema.AttemptStatus
+	)
+	_, err := s.change(ctx, "finish an attempt", f.SessionID, "", func(c *change) {
+		c.reads.Queue(`SELECT st.status, a.status FROM attempts a JOIN steps st ON st.run_id = a.run_id AND st.step_id = a.step_id
+			JOIN runs r ON r.id = a.run_id
+			WHERE a.run_id = $1::uuid AND a.step_id = $2 AND a.number = $3 AND r.session_id = $4::uuid`, f.RunID, f.StepID, f.Attempt, f.SessionID).
+			QueryRow(func(row pgx.Row) error {
+				return missing(row.Scan(&step, &before), noAttempt(f.RunID, f.StepID, f.Attempt))
+			})
+	}, func(c *change) error {
+		switch before {
+		case schema.AttemptRunning:
+		case schema.AttemptLost:
+			return attemptOver(f.StepID, f.Attempt)
+		default:
+			return errNothing
+		}
+		f.record(c, step)
+		return nil
+	})
+	return err
+}
+
+func (f *FinishAttempt) record(c *change, step schema.StepStatus) {
+	end := &f.End
+	c.writes.Queue(`UPDATE attempts SET status = $4, exit_code = $5, signal = $6, reason = $7, message = $8, duration_ms = $9,
+			cpu_seconds = $10, max_rss_bytes = $11, finished_at = $12::timestamptz
+		WHERE run_id = $1::uuid AND step_id = $2 AND number = $3`,
+		f.RunID, f.StepID, f.Attempt, string(end.Status), end.ExitCode, clean(end.Signal), string(end.Reason), clean(end.Message),
+		end.DurationMS, end.CPUSeconds, end.MaxRSSBytes, c.now)
+	for _, file := range f.Files {
+		kind := schema.EventFileUpdated
+		if file.Created {
+			kind = schema.EventFileCreated
+		}
+		c.event(kind, f.RunID, f.StepID, schema.FileChangedData{Path: file.Path, Size: file.Size})
+	}
+	if end.Status == schema.AttemptSucceeded {
+		data := schema.StepCompletedData{
+			Attempt: f.Attempt, DurationMS: end.DurationMS, CPUSeconds: end.CPUSeconds, MaxRSSBytes: end.MaxRSSBytes,
+		}
+		if end.ExitCode != nil {
+			data.ExitCode = *end.ExitCode
+		}
+		c.event(schema.EventStepCompleted, f.RunID, f.StepID, data)
+		if f.Attempt > 1 {
+			c.event(schema.EventStepRetrySucceeded, f.RunID, f.StepID, schema.StepRetrySucceededData{Attempt: f.Attempt})
+		}
+	} else {
+		c.event(schema.EventStepFailed, f.RunID, f.StepID, schema.StepFailedData{
+			Attempt: f.Attempt, ExitCode: end.ExitCode, Signal: end.Signal, Reason: end.Reason, Message: end.Message,
+			DurationMS: end.DurationMS, CPUSeconds: end.CPUSeconds, MaxRSSBytes: end.MaxRSSBytes,
+		})
+	}
+	// A step that the workflow has closed meanwhile stays closed.
+	if f.StepStatus != "" && !step.Final() {
+		moveStep(c, f.RunID, f.StepID, step, f.StepStatus, string(end.Reason))
+	}
+}
+
+func queueAttempts(c *change, run, step string, into *[]begun) {
+	c.reads.Queue(`SELECT number, execution, started_at, status, exit_code, signal, reason, message, cpu_seconds, max_rss_bytes, duration_ms
+		FROM attempts WHERE run_id = $1::uuid AND step_id = $2 ORDER BY number`, run, step).
+		Query(func(rows pgx.Rows) error {
+			defer rows.Close()
+			for rows.Next() {
+				var a begun
+				if err := rows.Scan(&a.number, &a.execution, &a.started, &a.end.Status, &a.end.ExitCode, &a.end.Signal, &a.end.Reason,
+					&a.end.Message, &a.end.CPUSeconds, &a.end.MaxRSSBytes, &a.end.DurationMS); err != nil {
+					return err //nolint:wrapcheck // the caller does
+				}
+				*into = append(*into, a)
+			}
+			return rows.Err() //nolint:wrapcheck // the caller does
+		})
+}
+
+// missing says what was not there.
+func missing(err, what error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return what
+	}
+	return err
+}
+
+func noStep(run, step string) error {
+	return schema.Errorf(schema.CodeNotFound, "run %q has no step %q", run, step)
+}

@@ -1,0 +1,135 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// errNothing ends a change that has nothing to write: it was made before.
+var errNothing = errors.New("nothing to write")
+
+// change is one transaction on one session. All of it happens under the lock of the session's row, taken first, so that
+// changes to a session come one after the other and never wait for each other in a circle. It takes three round trips:
+// the lock with everything that is read, everything that is written, the commit.
+type change struct {
+	session string
+	head    int64     // before the change
+	deleted bool      // the session is; what its workers still write is kept all the same
+	now     time.Time // by the clock of the database
+	list    bool      // what lists show has changed
+	key     string    // of the first event
+
+	reads  *pgx.Batch
+	writes *pgx.Batch
+	events []schema.NewEvent
+}
+
+// event adds an event, in the order of the calls.
+func (c *change) event(kind schema.EventType, run, step string, data any) {
+	c.events = append(c.events, schema.NewEvent{Type: kind, RunID: run, StepID: step, Data: data})
+}
+
+// change carries one out. read queues what the decision needs; decide looks at it and queues rows and events. When
+// decide returns errNothing, nothing is written and the answer is the head as it is. A key that was applied before has
+// the same effect, before decide.
+func (s *Store) change(ctx context.Context, op, session, key string, read func(*change), decide func(*change) error) (int64, error) {
+	if !schema.ValidID(session) {
+		return 0, noSession(session)
+	}
+	c := &change{session: session, key: key, reads: &pgx.Batch{}, writes: &pgx.Batch{}}
+	head, err := s.transact(ctx, c, read, decide)
+	switch {
+	case errors.Is(err, errNothing):
+		return c.head, nil
+	case errors.Is(err, pgx.ErrNoRows):
+		return 0, noSession(session)
+	case err != nil:
+		return 0, failed(op, err)
+	default:
+		return head, nil
+	}
+}
+
+func (s *Store) transact(ctx context.Context, c *change, read func(*change), decide func(*change) error) (head int64, err error) {
+	fresh := true
+	c.reads.BeginTx(pgx.TxOptions{})
+	c.reads.Queue(`SELECT head_seq, deleted_at IS NOT NULL, clock_timestamp() FROM sessions WHERE id = $1::uuid FOR NO KEY UPDATE`, c.session).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&c.head, &c.deleted, &c.now) })
+	if c.key != "" {
+		c.reads.Queue(`SELECT NOT EXISTS (SELECT FROM applied_keys WHERE session_id = $1::uuid AND key = $2)`, c.session, c.key).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&fresh) })
+		c.writes.Queue(`INSERT INTO applied_keys (session_id, key) VALUES ($1::uuid, $2)`, c.session, c.key)
+	}
+	if read != nil {
+		read(c)
+	}
+	results := s.pool.SendBatch(ctx, c.reads)
+	err = results.Close()
+	tx := results.Tx()
+	defer func() {
+		if tx != nil && err != nil {
+			undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+			defer cancel()
+			_ = tx.Rollback(undo) // the first error says more
+		}
+	}()
+	if err != nil {
+		return 0, fmt.Errorf("read: %w", err)
+	}
+	if !fresh {
+		return 0, errNothing
+	}
+	if err := decide(c); err != nil {
+		return 0, err
+	}
+	pack := newPacker()
+	defer pack.release()
+	c.finish(pack)
+	if err := tx.SendBatch(ctx, c.writes).Close(); err != nil {
+		return 0, fmt.Errorf("write: %w", err)
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return 0, fmt.Errorf("commit: %w", err)
+	}
+	return c.head + int64(len(c.events)), nil
+}
+
+// finish queues the events, the new head and the notice.
+func (c *change) finish(pack *packer) {
+	head := c.head + int64(len(c.events))
+	if len(c.events) > 0 {
+		var kinds, runs, steps []string
+		for i := range c.events {
+			e := &c.events[i]
+			kinds = append(kinds, string(e.Type))
+			runs = append(runs, e.RunID)
+			steps = append(steps, e.StepID)
+			pack.add(schema.Marshal(e.Data))
+		}
+		sizes, data, packed := pack.columns()
+		c.writes.Queue(`INSERT INTO events (session_id, seq, type, run_id, step_id, idem_key, size, data, packed)
+			SELECT $1::uuid, $2::bigint + e.i, e.type, NULLIF(e.run, '')::uuid, NULLIF(e.step, ''),
+			       CASE WHEN e.i = 1 THEN NULLIF($3::text, '') END, e.size, NULLIF(e.data, '')::json, e.packed
+			  FROM unnest($4::text[], $5::text[], $6::text[], $7::integer[], $8::text[], $9::bytea[])
+			       WITH ORDINALITY AS e (type, run, step, size, data, packed, i)`,
+			c.session, c.head, c.key, kinds, runs, steps, sizes, data, packed)
+	}
+	c.writes.Queue(`UPDATE sessions SET head_seq = $2::bigint, updated_at = clock_timestamp() WHERE id = $1::uuid`, c.session, head)
+	c.writes.Queue(`SELECT pg_notify($1, $2)`, channel, notice(c.session, head, c.list))
+}
+
+// notice is the payload of a notification; see [Notice].
+func notice(session string, head int64, list bool) string {
+	flag := " 0"
+	if list {
+		flag = " 1"
+	}
+	return session + " " + strconv.FormatInt(head, 10) + flag
+}

@@ -1,0 +1,58 @@
+package store
+
+import (
+	"encoding/base64"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// Page sizes of lists.
+const (
+	DefaultPage = 50
+	MaxPage     = 200
+)
+
+func page(limit int) int {
+	if limit <= 0 {
+		return DefaultPage
+	}
+	return min(limit, MaxPage)
+}
+
+// place is where a page of a list that is sorted by (created_at, id) ends. As a cursor it is opaque to the caller.
+type place struct {
+	at time.Time
+	id string
+}
+
+func (p place) cursor() string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(p.at.UnixMicro(), 36) + " " + p.id))
+}
+
+func parsePlace(cursor string) (place, error) {
+	text, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err == nil {
+		at, id, _ := strings.Cut(string(text), " ")
+		var micros int64
+		if micros, err = strconv.ParseInt(at, 36, 64); err == nil && schema.ValidID(id) && plausible(micros) {
+			return place{at: time.UnixMicro(micros).UTC(), id: id}, nil
+		}
+	}
+	return place{}, badCursor(cursor)
+}
+
+// plausible keeps a made-up cursor within the years that Postgres can hold.
+func plausible(micros int64) bool {
+	const year9999 = 253402300799 * 1_000_000
+	return micros >= 0 && micros <= year9999
+}
+
+func badCursor(cursor string) error {
+	return &schema.Error{
+		Code: schema.CodeInvalid, Message: "the cursor is not one that a list has answered with",
+		Fields: []schema.FieldError{{Location: "query.cursor", Message: "use next_cursor of the page before", Value: cursor}},
+	}
+}

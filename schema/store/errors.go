@@ -1,0 +1,102 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// SQLSTATE codes that are told apart; see Appendix A of the Postgres manual.
+const (
+	sqlUniqueViolation = "23505"
+	sqlUndefinedTable  = "42P01"
+	sqlUndefinedFunc   = "42883"
+)
+
+// failed turns what a driver returned into a [schema.Error]; nil stays nil, and so does an
+// error that is one already. op completes "the database could not …".
+func failed(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if known, ok := errors.AsType[*schema.Error](err); ok {
+		return known
+	}
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch {
+		case refused.Code == sqlUndefinedTable || refused.Code == sqlUndefinedFunc:
+			return schema.Wrap(schema.CodeUnavailable, err, "the database does not have this version's tables; run holdfast migrate up")
+		case transient(refused.Code):
+			return unavailable(err)
+		default:
+			return schema.Wrap(schema.CodeInternal, err, "the database could not "+op)
+		}
+	}
+	if connectionLost(err) {
+		return unavailable(err)
+	}
+	return schema.Wrap(schema.CodeInternal, err, "the database could not "+op)
+}
+
+func unavailable(err error) error {
+	return schema.Wrap(schema.CodeUnavailable, err, "the database is not available; try again")
+}
+
+// transient reports whether the same statement may go through later: connection trouble (08), a conflict between
+// transactions (40), too few resources (53), a shutdown or start (57P), a cancelled statement (57014), a lock that was
+// not to be had (55P03) and a server that has become a standby (25006).
+func transient(code string) bool {
+	for _, class := range []string{"08", "40", "53", "57P"} {
+		if strings.HasPrefix(code, class) {
+			return true
+		}
+	}
+	switch code {
+	case "57014", "55P03", "25006":
+		return true
+	default:
+		return false
+	}
+}
+
+func connectionLost(err error) bool {
+	for _, lost := range []error{
+		context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, driver.ErrBadConn,
+		pgconn.ErrConnClosed, syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.EPIPE,
+	} {
+		if errors.Is(err, lost) {
+			return true
+		}
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	// The pool's own error after Close is declared in a package that we do not depend on.
+	return pgconn.SafeToRetry(err) || pgconn.Timeout(err) || strings.HasSuffix(err.Error(), "closed pool")
+}
+
+func isUnique(err error) bool {
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && refused.Code == sqlUniqueViolation
+}
+
+func noSession(id string) error {
+	return schema.Errorf(schema.CodeNotFound, "there is no session %q", id)
+}
+
+func noRun(id string) error { return schema.Errorf(schema.CodeNotFound, "there is no run %q", id) }
+
+func noApproval(id string) error {
+	return schema.Errorf(schema.CodeNotFound, "there is no approval %q", id)
+}

@@ -1,0 +1,58 @@
+package store
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// Messages reads a session's conversation, the oldest first; next is the cursor of the page
+// after this one, "" on the last.
+func (s *Store) Messages(ctx context.Context, sessionID string, limit int, cursor string) (list []schema.Message, next string, err error) {
+	if _, err := s.HeadSeq(ctx, sessionID); err != nil {
+		return nil, "", err
+	}
+	limit = page(limit)
+	var after int64
+	if cursor != "" {
+		if after, err = strconv.ParseInt(cursor, 10, 64); err != nil {
+			return nil, "", badCursor(cursor)
+		}
+	}
+	var rows []messageRow
+	err = s.db.NewSelect().Model(&rows).Where("m.session_id = ?", sessionID).Where("m.id > ?", after).
+		OrderExpr("m.id").Limit(int64(limit)+1).Scan(ctx)
+	if err != nil {
+		return nil, "", failed("read messages", err)
+	}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		next = strconv.FormatInt(rows[limit-1].ID, 10)
+	}
+	list = make([]schema.Message, 0, len(rows))
+	for i := range rows {
+		list = append(list, rows[i].object())
+	}
+	return list, next, nil
+}
+
+// AddMessage adds an entry to a session's conversation, once for each key, and moves the
+// session's conversation position to it. ID and CreatedAt of m are given by the database.
+func (s *Store) AddMessage(ctx context.Context, key string, m schema.Message) error {
+	_, err := s.change(ctx, "add a message", m.SessionID, "message:"+key, nil, func(c *change) error {
+		queueMessage(c.writes, &messageRow{SessionID: m.SessionID, RunID: m.RunID, Role: m.Role, Agent: m.Agent, Actor: m.Actor, Content: m.Content})
+		return nil
+	})
+	return err
+}
+
+func queueMessage(b *pgx.Batch, m *messageRow) {
+	b.Queue(`WITH said AS (
+			INSERT INTO messages (session_id, run_id, role, agent, actor, content)
+			VALUES ($1::uuid, NULLIF($2::text, '')::uuid, $3, $4, $5, $6) RETURNING id)
+		UPDATE session_states SET conversation_position = said.id FROM said WHERE session_id = $1::uuid`,
+		m.SessionID, m.RunID, clean(m.Role), clean(m.Agent), clean(m.Actor), clean(m.Content))
+}

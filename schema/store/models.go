@@ -1,0 +1,210 @@
+package store
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// The rows as bun reads and writes them.
+type (
+	sessionRow struct {
+		bun.BaseModel `bun:"table:sessions,alias:s"`
+
+		ID         string          `bun:"id,pk"`
+		Name       string          `bun:"name"`
+		Mode       schema.Mode     `bun:"mode"`
+		Owner      string          `bun:"owner"`
+		Task       string          `bun:"task"`
+		Config     json.RawMessage `bun:"config,type:jsonb"`
+		HeadSeq    int64           `bun:"head_seq"`
+		Version    int64           `bun:"version"`
+		ForkedFrom string          `bun:"forked_from,nullzero"`
+		CreatedAt  time.Time       `bun:"created_at"`
+		UpdatedAt  time.Time       `bun:"updated_at"`
+
+		// Of session_states.
+		Status           schema.SessionStatus `bun:"status"`
+		CurrentPhase     schema.Phase         `bun:"current_phase"`
+		CurrentStep      string               `bun:"current_step"`
+		ContextVariables json.RawMessage      `bun:"context_variables,type:jsonb"`
+		PlanData         json.RawMessage      `bun:"plan_data,type:json"`
+		ExpiresAt        *time.Time           `bun:"expires_at"`
+
+		// Counted.
+		Runs  int `bun:"runs"`
+		Steps int `bun:"steps"`
+	}
+
+	runRow struct {
+		bun.BaseModel `bun:"table:runs,alias:r"`
+
+		ID         string               `bun:"id,pk"`
+		SessionID  string               `bun:"session_id"`
+		Number     int                  `bun:"number"`
+		Status     schema.SessionStatus `bun:"status"`
+		Error      string               `bun:"error"`
+		StartedAt  time.Time            `bun:"started_at"`
+		FinishedAt *time.Time           `bun:"finished_at"`
+	}
+
+	stepRow struct {
+		bun.BaseModel `bun:"table:steps,alias:st"`
+
+		RunID  string            `bun:"run_id,pk"`
+		StepID string            `bun:"step_id,pk"`
+		Title  string            `bun:"title"`
+		Kind   schema.StepKind   `bun:"kind"`
+		Needs  []string          `bun:"needs,array"`
+		Status schema.StepStatus `bun:"status"`
+		Reason string            `bun:"reason"`
+	}
+
+	attemptRow struct {
+		bun.BaseModel `bun:"table:attempts,alias:a"`
+
+		RunID       string               `bun:"run_id,pk"`
+		StepID      string               `bun:"step_id,pk"`
+		Number      int                  `bun:"number,pk"`
+		Status      schema.AttemptStatus `bun:"status"`
+		ExitCode    *int                 `bun:"exit_code"`
+		Signal      string               `bun:"signal"`
+		Reason      schema.Reason        `bun:"reason"`
+		Host        string               `bun:"host"`
+		StartedAt   time.Time            `bun:"started_at"`
+		FinishedAt  *time.Time           `bun:"finished_at"`
+		CPUSeconds  float64              `bun:"cpu_seconds"`
+		MaxRSSBytes int64                `bun:"max_rss_bytes"`
+	}
+
+	approvalRow struct {
+		bun.BaseModel `bun:"table:approval_requests,alias:a"`
+
+		ID          string                `bun:"id,pk"`
+		SessionID   string                `bun:"session_id"`
+		RunID       string                `bun:"run_id"`
+		StepID      string                `bun:"step_id"`
+		Type        schema.ApprovalType   `bun:"approval_type"`
+		Description string                `bun:"description"`
+		Options     []string              `bun:"options,array"`
+		Context     json.RawMessage       `bun:"context,type:json"`
+		Digest      string                `bun:"digest"`
+		Status      schema.ApprovalStatus `bun:"status"`
+		Resolution  schema.Resolution     `bun:"resolution"`
+		Feedback    string                `bun:"feedback"`
+		Actor       string                `bun:"actor"`
+		CreatedAt   time.Time             `bun:"created_at"`
+		ExpiresAt   time.Time             `bun:"expires_at"`
+		ResolvedAt  *time.Time            `bun:"resolved_at"`
+		Remaining   float64               `bun:"remaining"`
+	}
+
+	messageRow struct {
+		bun.BaseModel `bun:"table:messages,alias:m"`
+
+		ID        int64     `bun:"id,pk,autoincrement"`
+		SessionID string    `bun:"session_id"`
+		RunID     string    `bun:"run_id,nullzero"`
+		Role      string    `bun:"role"`
+		Agent     string    `bun:"agent"`
+		Actor     string    `bun:"actor"`
+		Content   string    `bun:"content"`
+		CreatedAt time.Time `bun:"created_at,nullzero,default:now()"`
+	}
+
+	connectionRow struct {
+		bun.BaseModel `bun:"table:active_connections,alias:c"`
+
+		ID             string    `bun:"id,pk"`
+		ClientID       string    `bun:"client_id"`
+		SessionID      string    `bun:"session_id,nullzero"`
+		User           string    `bun:"user_name"`
+		Address        string    `bun:"address"`
+		ServerInstance string    `bun:"server_instance"`
+		ConnectedAt    time.Time `bun:"connected_at,nullzero,default:now()"`
+		LastHeartbeat  time.Time `bun:"last_heartbeat,nullzero,default:now()"`
+	}
+)
+
+func timeOf(t time.Time) schema.Time { return schema.Time{Time: t.UTC()} }
+
+func timePtr(t *time.Time) *schema.Time {
+	if t == nil {
+		return nil
+	}
+	u := timeOf(*t)
+	return &u
+}
+
+func (r *sessionRow) object() (schema.Session, error) {
+	session := schema.Session{
+		ID: r.ID, Name: r.Name, Mode: r.Mode, Status: r.Status, Phase: r.CurrentPhase, Owner: r.Owner, Task: r.Task,
+		Context: r.ContextVariables, CurrentStep: r.CurrentStep, HeadSeq: r.HeadSeq, PendingApprovals: []schema.Approval{},
+		Totals: schema.Totals{Runs: r.Runs, Steps: r.Steps}, ForkedFrom: r.ForkedFrom, WorkflowID: schema.WorkflowID(r.ID),
+		Version: r.Version, CreatedAt: timeOf(r.CreatedAt), UpdatedAt: timeOf(r.UpdatedAt), ExpiresAt: timePtr(r.ExpiresAt),
+	}
+	if err := json.Unmarshal(r.Config, &session.Config); err != nil {
+		return session, schema.Wrap(schema.CodeInternal, err, "the session's config cannot be read")
+	}
+	var err error
+	session.Plan, err = decodePlan(r.PlanData)
+	return session, err
+}
+
+func decodePlan(text json.RawMessage) (*schema.Plan, error) {
+	if len(text) == 0 {
+		return nil, nil //nolint:nilnil // a session without a plan is an ordinary one
+	}
+	plan := new(schema.Plan)
+	if err := json.Unmarshal(text, plan); err != nil {
+		return nil, schema.Wrap(schema.CodeInternal, err, "the session's plan cannot be read")
+	}
+	return plan, nil
+}
+
+func (r *runRow) object() schema.Run {
+	return schema.Run{
+		ID: r.ID, SessionID: r.SessionID, Number: r.Number, Status: r.Status, Steps: []schema.Step{},
+		StartedAt: timeOf(r.StartedAt), FinishedAt: timePtr(r.FinishedAt), Error: r.Error,
+	}
+}
+
+func (r *stepRow) object() schema.Step {
+	needs := r.Needs
+	if needs == nil {
+		needs = []string{}
+	}
+	return schema.Step{
+		ID: r.StepID, Title: r.Title, Kind: r.Kind, Needs: needs, Status: r.Status, Reason: r.Reason, Attempts: []schema.Attempt{},
+	}
+}
+
+func (r *attemptRow) object() schema.Attempt {
+	return schema.Attempt{
+		Number: r.Number, Status: r.Status, ExitCode: r.ExitCode, Signal: r.Signal, Reason: r.Reason, StartedAt: timeOf(r.StartedAt),
+		FinishedAt: timePtr(r.FinishedAt), CPUSeconds: r.CPUSeconds, MaxRSSBytes: r.MaxRSSBytes, Host: r.Host,
+	}
+}
+
+func (r *approvalRow) object() schema.Approval {
+	options := make([]schema.Resolution, 0, len(r.Options))
+	for _, option := range r.Options {
+		options = append(options, schema.Resolution(option))
+	}
+	return schema.Approval{
+		ID: r.ID, SessionID: r.SessionID, RunID: r.RunID, StepID: r.StepID, Type: r.Type, Description: r.Description,
+		Options: options, Context: r.Context, Digest: r.Digest, Status: r.Status, Resolution: r.Resolution, Feedback: r.Feedback,
+		Actor: r.Actor, CreatedAt: timeOf(r.CreatedAt), ExpiresAt: timeOf(r.ExpiresAt), RemainingSeconds: r.Remaining,
+		ResolvedAt: timePtr(r.ResolvedAt),
+	}
+}
+
+func (r *messageRow) object() schema.Message {
+	return schema.Message{
+		ID: r.ID, SessionID: r.SessionID, RunID: r.RunID, Role: r.Role, Agent: r.Agent, Actor: r.Actor, Content: r.Content,
+		CreatedAt: timeOf(r.CreatedAt),
+	}
+}

@@ -1,0 +1,182 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// NewSession is a session to create. The plan is valid.
+type NewSession struct {
+	ID             string
+	Name           string
+	Mode           schema.Mode
+	Owner          string
+	Task           string
+	Config         schema.Config
+	Plan           *schema.Plan // nil when the mode drafts one
+	ForkedFrom     string       // the id of a session, or ""
+	IdempotencyKey string       // of the owner's request; "" when it has none
+	RequestDigest  string       // tells two requests with the same key apart
+}
+
+// CreateSession creates a session: active, planning, its workflow not started yet. With an
+// idempotency key that the owner has used before it returns the session of that time, and
+// created is false; when that request was another one (its digest differs), or its session
+// has been deleted, it fails with [schema.CodeConflict].
+func (s *Store) CreateSession(ctx context.Context, n NewSession) (session schema.Session, created bool, err error) {
+	if !schema.ValidID(n.ID) || (n.ForkedFrom != "" && !schema.ValidID(n.ForkedFrom)) {
+		return session, false, schema.Errorf(schema.CodeInvalid, "%q is not the id of a session", n.ID)
+	}
+	id := n.ID
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		var err error
+		created, err = insertSession(ctx, tx, &n)
+		if err == nil && !created {
+			id, err = earlierSession(ctx, tx, &n)
+		}
+		return err
+	})
+	if isUnique(err) {
+		return session, false, schema.Errorf(schema.CodeConflict, "there is a session %q already", n.ID)
+	}
+	if err != nil {
+		return session, false, failed("create a session", err)
+	}
+	session, err = s.Session(ctx, id)
+	return session, created, err
+}
+
+func insertSession(ctx context.Context, tx pgx.Tx, n *NewSession) (bool, error) {
+	var plan, digest string
+	if n.Plan != nil {
+		plan, digest = string(schema.Marshal(n.Plan)), n.Plan.Digest()
+	}
+	tag, err := tx.Exec(ctx, `INSERT INTO sessions (id, name, mode, owner, task, config, idempotency_key, request_digest, forked_from)
+		VALUES ($1::uuid, $2, $3, $4, $5, $6::jsonb, NULLIF($7::text, ''), $8, NULLIF($9::text, '')::uuid)
+		ON CONFLICT ON CONSTRAINT sessions_idempotency DO NOTHING`,
+		n.ID, clean(n.Name), string(n.Mode), clean(n.Owner), clean(n.Task), string(schema.Marshal(n.Config)),
+		clean(n.IdempotencyKey), n.RequestDigest, n.ForkedFrom)
+	if err != nil || tag.RowsAffected() == 0 {
+		return false, err //nolint:wrapcheck // the caller does
+	}
+	rest := &pgx.Batch{}
+	rest.Queue(`INSERT INTO session_states (session_id, plan_data, plan_digest, current_phase, status)
+		VALUES ($1::uuid, NULLIF($2::text, '')::json, $3, $4, $5)`,
+		n.ID, plan, digest, string(schema.PhasePlanning), string(schema.SessionActive))
+	if n.Task != "" {
+		queueMessage(rest, &messageRow{SessionID: n.ID, Role: "user", Actor: n.Owner, Content: n.Task})
+	}
+	rest.Queue(`SELECT pg_notify($1, $2)`, channel, notice(n.ID, 0, true))
+	return true, tx.SendBatch(ctx, rest).Close() //nolint:wrapcheck // the caller does
+}
+
+func earlierSession(ctx context.Context, tx pgx.Tx, n *NewSession) (id string, err error) {
+	var (
+		digest  string
+		deleted bool
+	)
+	err = tx.QueryRow(ctx, `SELECT id::text, request_digest, deleted_at IS NOT NULL FROM sessions WHERE owner = $1 AND idempotency_key = $2`,
+		clean(n.Owner), clean(n.IdempotencyKey)).Scan(&id, &digest, &deleted)
+	switch {
+	case err != nil:
+		return "", err //nolint:wrapcheck // the caller does
+	case digest != n.RequestDigest:
+		return "", schema.Errorf(schema.CodeConflict, "the idempotency key %q was used for another request", n.IdempotencyKey)
+	case deleted:
+		return "", schema.Errorf(schema.CodeConflict, "the session that was created with the idempotency key %q has been deleted", n.IdempotencyKey)
+	default:
+		return id, nil
+	}
+}
+
+// MarkWorkflowStarted records that a session's workflow is known to run.
+func (s *Store) MarkWorkflowStarted(ctx context.Context, id string) error {
+	if !schema.ValidID(id) {
+		return noSession(id)
+	}
+	tag, err := s.pool.Exec(ctx, `UPDATE sessions SET workflow_started_at = COALESCE(workflow_started_at, now()) WHERE id = $1::uuid`, id)
+	if err == nil && tag.RowsAffected() == 0 {
+		return noSession(id)
+	}
+	return failed("record a workflow's start", err)
+}
+
+// UnstartedSessions lists sessions whose workflow was never confirmed to run, created at
+// least olderThan ago, the oldest first: what a start that was cut off in the middle leaves
+// to be done. They carry neither plan nor approvals.
+func (s *Store) UnstartedSessions(ctx context.Context, olderThan time.Duration, limit int) ([]schema.Session, error) {
+	var rows []sessionRow
+	err := s.selectSessions().
+		Where("s.workflow_started_at IS NULL").
+		Where("s.created_at <= now() - make_interval(secs => ?)", olderThan.Seconds()).
+		OrderExpr("s.created_at").Limit(int64(page(limit))).Scan(ctx, &rows)
+	if err != nil {
+		return nil, failed("list sessions", err)
+	}
+	return sessionObjects(rows)
+}
+
+// RenameSession gives a session a new name. version is the one that the caller has seen;
+// when it is not the current one any more, the call fails with [schema.CodeConflict].
+func (s *Store) RenameSession(ctx context.Context, id string, version int64, name string) (schema.Session, error) {
+	var now int64
+	_, err := s.change(ctx, "rename a session", id, "", func(c *change) {
+		c.reads.Queue(`SELECT version FROM sessions WHERE id = $1::uuid`, id).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })
+	}, func(c *change) error {
+		if c.deleted {
+			return noSession(id)
+		}
+		if now != version {
+			return schema.Errorf(schema.CodeConflict, "the session is at version %d by now, not %d; read it again", now, version)
+		}
+		c.list = true
+		c.writes.Queue(`UPDATE sessions SET name = $2, version = version + 1 WHERE id = $1::uuid`, id, clean(name))
+		c.event(schema.EventSessionRenamed, "", "", schema.SessionRenamedData{Name: clean(name)})
+		return nil
+	})
+	if err != nil {
+		return schema.Session{}, err
+	}
+	return s.Session(ctx, id)
+}
+
+// DeleteSession hides a session from every read. Its rows stay, and what its workers still
+// write is kept without complaint. Deleting it again changes nothing.
+func (s *Store) DeleteSession(ctx context.Context, id string) error {
+	_, err := s.change(ctx, "delete a session", id, "", nil, func(c *change) error {
+		if c.deleted {
+			return errNothing
+		}
+		c.list = true
+		c.writes.Queue(`UPDATE sessions SET deleted_at = clock_timestamp(), version = version + 1 WHERE id = $1::uuid`, id)
+		return nil
+	})
+	return err
+}
+
+// Plan is the plan of a session: the one that its next run carries out. It fails with
+// [schema.CodeNotFound] when there is none.
+func (s *Store) Plan(ctx context.Context, sessionID string) (*schema.Plan, error) {
+	if !schema.ValidID(sessionID) {
+		return nil, noSession(sessionID)
+	}
+	var text []byte
+	// Of a deleted session too: its workers may not have heard yet.
+	err := s.pool.QueryRow(ctx, `SELECT COALESCE(plan_data::text, '') FROM session_states WHERE session_id = $1::uuid`, sessionID).Scan(&text)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, noSession(sessionID)
+	}
+	if err != nil {
+		return nil, failed("read a plan", err)
+	}
+	plan, err := decodePlan(text)
+	if err == nil && plan == nil {
+		return nil, schema.Errorf(schema.CodeNotFound, "session %q has no plan", sessionID)
+	}
+	return plan, err
+}

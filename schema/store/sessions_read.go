@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/uptrace/bun"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// SessionFilter chooses sessions. The zero value of each field means any.
+type SessionFilter struct {
+	Status []schema.SessionStatus
+	Mode   schema.Mode
+	Owner  string
+	Query  string // a part of the name or the task, whatever its case
+	Limit  int    // DefaultPage when 0; at most MaxPage
+	Cursor string // next of the page before
+}
+
+func (s *Store) selectSessions() *bun.SelectQuery {
+	return s.db.NewSelect().TableExpr("sessions AS s").Join("JOIN session_states AS t ON t.session_id = s.id").
+		ColumnExpr("s.id, s.name, s.mode, s.owner, s.task, s.config, s.head_seq, s.version, s.forked_from, s.created_at, s.updated_at").
+		ColumnExpr("t.status, t.current_phase, t.current_step, t.context_variables, t.expires_at").
+		ColumnExpr("(SELECT count(*) FROM runs AS r WHERE r.session_id = s.id) AS runs").
+		ColumnExpr("(SELECT count(*) FROM runs AS r JOIN steps AS st ON st.run_id = r.id WHERE r.session_id = s.id) AS steps").
+		Where("s.deleted_at IS NULL")
+}
+
+// Session reads one session with its plan and its pending approvals.
+func (s *Store) Session(ctx context.Context, id string) (schema.Session, error) {
+	if !schema.ValidID(id) {
+		return schema.Session{}, noSession(id)
+	}
+	var row sessionRow
+	err := s.selectSessions().ColumnExpr("t.plan_data").Where("s.id = ?", id).Scan(ctx, &row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return schema.Session{}, noSession(id)
+	}
+	if err != nil {
+		return schema.Session{}, failed("read a session", err)
+	}
+	session, err := row.object()
+	if err != nil {
+		return schema.Session{}, err
+	}
+	pending, err := s.pendingApprovals(ctx, []string{id}, true)
+	if err != nil {
+		return schema.Session{}, err
+	}
+	if approvals := pending[id]; approvals != nil {
+		session.PendingApprovals = approvals
+	}
+	return session, nil
+}
+
+// Sessions lists sessions, the newest first. total counts all that the filter chooses; next
+// is the cursor of the page after this one, "" on the last. They carry no plan, and their
+// pending approvals carry {} as context.
+func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Session, total int, next string, err error) {
+	limit := page(f.Limit)
+	choose := func(q *bun.SelectQuery) *bun.SelectQuery {
+		if len(f.Status) > 0 {
+			q = q.Where("t.status IN (?)", bun.In(f.Status))
+		}
+		if f.Mode != "" {
+			q = q.Where("s.mode = ?", f.Mode)
+		}
+		if f.Owner != "" {
+			q = q.Where("s.owner = ?", clean(f.Owner))
+		}
+		if f.Query != "" {
+			pattern := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(clean(f.Query)) + "%"
+			q = q.Where("(s.name ILIKE ? OR s.task ILIKE ?)", pattern, pattern)
+		}
+		return q
+	}
+	q := choose(s.selectSessions()).OrderExpr("s.created_at DESC, s.id DESC").Limit(int64(limit)+1)
+	if f.Cursor != "" {
+		after, err := parsePlace(f.Cursor)
+		if err != nil {
+			return nil, 0, "", err
+		}
+		q = q.Where("(s.created_at, s.id) < (?, ?)", after.at, after.id)
+	}
+	var rows []sessionRow
+	if err := q.Scan(ctx, &rows); err != nil {
+		return nil, 0, "", failed("list sessions", err)
+	}
+	count := s.db.NewSelect().TableExpr("sessions AS s").Join("JOIN session_states AS t ON t.session_id = s.id").
+		ColumnExpr("count(*)").Where("s.deleted_at IS NULL")
+	if err := choose(count).Scan(ctx, &total); err != nil {
+		return nil, 0, "", failed("count sessions", err)
+	}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		next = place{at: rows[limit-1].CreatedAt, id: rows[limit-1].ID}.cursor()
+	}
+	list, err = sessionObjects(rows)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	err = s.attachPending(ctx, list)
+	return list, total, next, err
+}
+
+func sessionObjects(rows []sessionRow) ([]schema.Session, error) {
+	list := make([]schema.Session, 0, len(rows))
+	for i := range rows {
+		session, err := rows[i].object()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, session)
+	}
+	return list, nil
+}
+
+func (s *Store) attachPending(ctx context.Context, list []schema.Session) error {
+	ids := make([]string, 0, len(list))
+	for i := range list {
+		ids = append(ids, list[i].ID)
+	}
+	pending, err := s.pendingApprovals(ctx, ids, false)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if approvals := pending[list[i].ID]; approvals != nil {
+			list[i].PendingApprovals = approvals
+		}
+	}
+	return nil
+}
+
+var emptyObject = json.RawMessage(`{}`)

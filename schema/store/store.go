@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// Timeouts and bounds of the store's connections.
+const (
+	defaultMaxConns = 16
+	connectTimeout  = 5 * time.Second
+	rollbackTimeout = 2 * time.Second
+)
+
+// Options configures a store. The zero value of each field means its default.
+type Options struct {
+	MaxConns int          // of the pool, at least 2; 16
+	Logger   *slog.Logger // slog.Default()
+}
+
+// Store reads and writes a Holdfast database. Its methods may be called from any number of
+// goroutines.
+type Store struct {
+	pool *pgxpool.Pool
+	db   *bun.DB
+	log  *slog.Logger
+}
+
+// Open prepares a store. It fails with [schema.CodeInvalid] when the address cannot be
+// understood; that Postgres is away shows with the first call that needs it. The caller
+// closes the store.
+func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		// The cause names no password, but it quotes the address: it is for the log.
+		return nil, schema.Wrap(schema.CodeInvalid, err, "the database address is not one that Postgres understands; a valid one is postgres://user@host:5432/name")
+	}
+	config.MaxConns = defaultMaxConns
+	if o.MaxConns > 0 {
+		config.MaxConns = int32(min(max(o.MaxConns, 2), 10_000)) //nolint:gosec // bounded; migrating takes two
+	}
+	config.ConnConfig.ConnectTimeout = connectTimeout
+	if config.ConnConfig.RuntimeParams["application_name"] == "" {
+		config.ConnConfig.RuntimeParams["application_name"] = "holdfast"
+	}
+	// bun writes values into the statement, so that no two are alike: preparing each would cost a round trip and evict the
+	// statements that are worth keeping. Those ask for it themselves, with pgx.QueryExecModeCacheStatement.
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, failed("open the database", err)
+	}
+	log := o.Logger
+	if log == nil {
+		log = slog.Default()
+	}
+	return &Store{pool: pool, db: bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New()), log: log}, nil
+}
+
+// Close waits for the calls under way and closes every connection.
+func (s *Store) Close() {
+	_ = s.db.Close() // it holds no connection of its own
+	s.pool.Close()
+}
+
+// Ping reports whether Postgres answers.
+func (s *Store) Ping(ctx context.Context) error {
+	return failed("ping the database", s.pool.Ping(ctx))
+}
+
+// clean makes a text fit for a text column.
+func clean(text string) string {
+	const replacement = "\uFFFD"
+	if strings.IndexByte(text, 0) >= 0 {
+		text = strings.ReplaceAll(text, "\x00", replacement)
+	}
+	return strings.ToValidUTF8(text, replacement)
+}

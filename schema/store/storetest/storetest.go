@@ -1,0 +1,67 @@
+// Package storetest gives tests a store over a real Postgres: one server for the test binary, one migrated database for
+// each test. In TestMain:
+//
+//	func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
+//
+// and in a test storetest.New(t). A test binary that starts its own server uses storetest.NewOn.
+package storetest
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+var server *embeddedtest.Postgres
+
+// Main starts Postgres, and whatever else the options ask for, runs the tests and returns
+// the exit code for os.Exit.
+func Main(m *testing.M, options ...embeddedtest.Option) int {
+	return embeddedtest.Main(m, append(options, embeddedtest.WithPostgres(&server))...)
+}
+
+// Server is the Postgres that [Main] has started.
+func Server() *embeddedtest.Postgres { return server }
+
+// New opens a store on a migrated database of its own; both are gone when the test ends.
+// Without [Main], the test has a server of its own too.
+func New(tb testing.TB) *store.Store {
+	tb.Helper()
+	s, _ := NewDSN(tb)
+	return s
+}
+
+// NewDSN is New with the address of the database, for another process or connection.
+func NewDSN(tb testing.TB) (*store.Store, string) {
+	tb.Helper()
+	on := server
+	if on == nil {
+		on = embeddedtest.StartTestPostgres(tb)
+	}
+	return NewOn(tb, on)
+}
+
+// NewOn is NewDSN on a given server.
+func NewOn(tb testing.TB, on *embeddedtest.Postgres) (*store.Store, string) {
+	tb.Helper()
+	dsn := on.NewDatabase(tb)
+	s := Open(tb, dsn)
+	if _, err := s.Migrate(context.Background()); err != nil {
+		tb.Fatalf("migrate: %v", err)
+	}
+	return s, dsn
+}
+
+// Open opens a further store on a database; it is closed when the test ends.
+func Open(tb testing.TB, dsn string) *store.Store {
+	tb.Helper()
+	s, err := store.Open(context.Background(), dsn, store.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		tb.Fatalf("open the store: %v", err)
+	}
+	tb.Cleanup(s.Close)
+	return s
+}
