@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/settings"
+	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
+)
+
+type configCmd struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Help is shown by --help.
+func (configCmd) Help() string {
+	return "Exit code 2 when a setting is bad. Secrets are masked.\n\n" +
+		example("holdfast config", "HOLDFAST_LOG_LEVEL=debug holdfast config --json")
+}
+
+func (c *configCmd) Run(inv *invocation) error {
+	all := settings.All(inv.env)
+	var problems []error
+	for i := range all {
+		if all[i].Problem != "" {
+			problems = append(problems, errors.New(all[i].Problem))
+		}
+	}
+	if c.JSON {
+		out, err := json.MarshalIndent(map[string]any{"settings": all}, "", "  ")
+		if err != nil {
+			return err
+		}
+		inv.raw(out)
+	} else if err := c.table(inv, all); err != nil {
+		return err
+	}
+	if len(problems) > 0 {
+		return withCode(exitUsage, errors.Join(problems...))
+	}
+	return nil
+}
+
+func (c *configCmd) table(inv *invocation, all []settings.Setting) error {
+	t := terminal.Table{Header: []string{"SETTING", "VALUE", "DEFAULT", "SOURCE", "MEANING"}}
+	for i := range all {
+		s := &all[i]
+		value := terminal.Cell{Text: dash(s.Value)}
+		if s.Source != settings.FromDefault {
+			value.Paint = inv.style.Bold
+		}
+		if s.Problem != "" {
+			value.Paint = inv.style.Red
+		}
+		def := s.Default
+		if def == s.Value && s.Source == settings.FromDefault {
+			def = ""
+		}
+		t.Add(s.Name, value, dash(def), string(s.Source), terminal.Cell{Text: s.Help, Paint: inv.style.Dim})
+	}
+	return t.Write(inv.stdout, inv.style)
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return terminal.Clean(s)
+}

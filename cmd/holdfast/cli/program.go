@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/client"
+	"github.com/holdfast/holdfast/cmd/holdfast/settings"
+	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
+)
+
+// The exit codes.
+const (
+	exitOK          = 0
+	exitError       = 1 // also: the session failed
+	exitUsage       = 2
+	exitCancelled   = 3
+	exitExpired     = 4
+	exitUndecided   = 5 // watching ended before the session did
+	exitInterrupted = 130
+)
+
+// Program is the holdfast command.
+type Program struct{}
+
+// New makes the program.
+func New() *Program { return &Program{} }
+
+// commands is the command line.
+type commands struct {
+	Up        upCmd        `cmd:"" help:"Run everything on this machine: Postgres, Temporal, a worker and the web server."`
+	Session   sessionCmd   `cmd:"" help:"Start, follow and steer sessions."`
+	Approval  approvalCmd  `cmd:"" help:"See and decide what waits for a person."`
+	// Web       webCmd       `cmd:"" help:"Run a web process: REST, WebSocket and the UI."`
+	// Worker    workerCmd    `cmd:"" help:"Run a worker process: workflows, activities and steps."`
+	Migrate   migrateCmd   `cmd:"" help:"Change the database's schema."`
+	Config    configCmd    `cmd:"" help:"Print every setting with its value and where it came from."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
+	// Supervise superviseCmd `cmd:"" hidden:"" passthrough:"" help:"Run one step for a worker."`
+}
+
+// invocation is what a command works with.
+type invocation struct {
+	ctx    context.Context
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	env    settings.Env
+	style  terminal.Style // of stdout
+}
+
+// codeError ends the program with a code; an empty message prints nothing.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e *codeError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *codeError) Unwrap() error { return e.err }
+
+// withCode is an error that ends the program with a code of its own.
+func withCode(code int, err error) error {
+	if err == nil && code == exitOK {
+		return nil
+	}
+	return &codeError{code: code, err: err}
+}
+
+func usage(format string, args ...any) error {
+	return withCode(exitUsage, fmt.Errorf(format, args...))
+}
+
+// kongExit is how kong's --help ends the parse.
+type kongExit int
+
+// Run runs one command and returns the exit code of the process.
+func (p *Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) (code int) {
+	defer func() {
+		if r := recover(); r != nil {
+			exit, ok := r.(kongExit)
+			if !ok {
+				panic(r)
+			}
+			code = int(exit)
+		}
+	}()
+	env := settings.NewEnv(environ)
+	inv := &invocation{
+		ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, env: env,
+		style: terminal.StyleFor(stdout, env.Get("NO_COLOR")),
+	}
+	parser, err := kong.New(&commands{},
+		kong.Name("holdfast"),
+		kong.Description("Durable sessions for agents and long-running jobs."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { panic(kongExit(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, NoExpandSubcommands: true}),
+		kong.Bind(inv),
+		kong.Vars{"default_url": settings.DefaultURL},
+	)
+	if err != nil {
+		panic(err) // the command line itself is wrong: every test sees it
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "holdfast: %s\n%s\n", err, moreHelp(err))
+		return exitUsage
+	}
+	return inv.finish(parsed.Run())
+}
+
+func moreHelp(err error) string {
+	command := "holdfast"
+	if parseErr, ok := errors.AsType[*kong.ParseError](err); ok && parseErr.Context != nil {
+		if words := strings.Fields(parseErr.Context.Command()); len(words) > 0 {
+			for _, w := range words {
+				if !strings.HasPrefix(w, "<") {
+					command += " " + w
+				}
+			}
+		}
+	}
+	return "Run `" + command + " --help` for usage."
+}
+
+// finish prints what went wrong, if anything did, and picks the exit code.
+func (inv *invocation) finish(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	code := exitError
+	if coded, ok := errors.AsType[*codeError](err); ok {
+		code = coded.code
+	}
+	if _, ok := errors.AsType[*settings.Error](err); ok {
+		code = exitUsage
+	}
+	if errors.Is(err, context.Canceled) && inv.ctx.Err() != nil {
+		return exitInterrupted
+	}
+	if text := err.Error(); text != "" {
+		_, _ = fmt.Fprintf(inv.stderr, "holdfast: %s\n", terminal.CleanLines(text))
+	}
+	return code
+}
+
+// printf writes to stdout. An error of it ends with the process: there is nobody to tell.
+func (inv *invocation) printf(format string, args ...any) {
+	_, _ = fmt.Fprintf(inv.stdout, format, args...)
+}
+
+func (inv *invocation) notef(format string, args ...any) {
+	_, _ = fmt.Fprintf(inv.stderr, format, args...)
+}
+
+// raw prints an answer of the server as it came.
+func (inv *invocation) raw(answer []byte) {
+	_, _ = inv.stdout.Write(append(answer[:len(answer):len(answer)], '\n'))
+}
+
+func (inv *invocation) logger(l settings.Logging) *slog.Logger {
+	return logs.New(inv.stderr, l.Format, l.Level)
+}
+
+// server is the part of every command that talks to a server.
+type server struct {
+	Server string `help:"The server's URL (setting HOLDFAST_URL; ${default_url} unless set)." placeholder:"URL"`
+}
+
+func (s *server) client(inv *invocation) (*client.Client, error) {
+	set, err := settings.LoadClient(inv.env.WithFlag(settings.EnvURL, s.Server))
+	if err != nil {
+		return nil, err
+	}
+	c := client.New(set.URL)
+	c.UserAgent = "holdfast/" + version()
+	return c, nil
+}
+
+// short is an id as people read it: its first eight characters, which commands take, too.
+func short(id string) string {
+	if schema.ValidID(id) {
+		return id[:8]
+	}
+	return id
+}

@@ -1,0 +1,345 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/client"
+	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
+	"github.com/holdfast/holdfast/schema"
+)
+
+type sessionCmd struct {
+	Start   sessionStartCmd   `cmd:"" help:"Start a session from a plan."`
+	List    sessionListCmd    `cmd:"" help:"List sessions, the latest first."`
+	Show    sessionShowCmd    `cmd:"" help:"Show a session, its steps and what it waits for."`
+	Watch   sessionWatchCmd   `cmd:"" help:"Follow a session in the terminal."`
+	Suspend sessionSuspendCmd `cmd:"" help:"Let nothing new start."`
+	Resume  sessionResumeCmd  `cmd:"" help:"Go on with a suspended session."`
+	Cancel  sessionCancelCmd  `cmd:"" help:"Stop a session for good, with everything it runs."`
+	Delete  sessionDeleteCmd  `cmd:"" help:"Delete a session."`
+}
+
+type sessionListCmd struct {
+	server
+	Status string `help:"Only sessions of this status: active, suspended, completed, failed, cancelled, expired." placeholder:"STATUS"`
+	Mode   string `help:"Only sessions of this mode." placeholder:"MODE"`
+	Query  string `name:"query" short:"q" help:"Only sessions whose name or task has this text." placeholder:"TEXT"`
+	Limit  int    `help:"How many at most." default:"20"`
+	Cursor string `help:"Go on where a page ended (its next_cursor)." placeholder:"CURSOR"`
+	JSON   bool   `name:"json" help:"Print the server's answer as it is."`
+}
+
+// Help is shown by --help.
+func (sessionListCmd) Help() string {
+	return example("holdfast session list", "holdfast session list --status suspended --json")
+}
+
+func (c *sessionListCmd) Run(inv *invocation) error {
+	api, err := c.client(inv)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	page, err := api.Sessions(inv.ctx, client.SessionFilter{Status: c.Status, Mode: c.Mode, Query: c.Query, Limit: c.Limit, Cursor: c.Cursor})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		inv.raw(page.Raw)
+		return nil
+	}
+	list := page.Value
+	if len(list.Sessions) == 0 {
+		inv.notef("No sessions. Start one with `holdfast session start --plan FILE`.\n")
+		return nil
+	}
+	t := terminal.Table{Header: []string{"ID", "NAME", "STATUS", "PHASE", "STEP", "WAITS FOR", "CREATED", "CHANGED"}}
+	now := time.Now()
+	for i := range list.Sessions {
+		s := &list.Sessions[i]
+		waits := terminal.Cell{}
+		if n := len(s.PendingApprovals); n > 0 {
+			waits = terminal.Cell{Text: counted(n, "approval"), Paint: inv.style.Yellow}
+		}
+		t.Add(short(s.ID), terminal.Short(terminal.Clean(s.Name), 40), inv.status(s.Status), phaseOf(s), terminal.Clean(s.CurrentStep), waits,
+			terminal.Ago(s.CreatedAt.Time, now), terminal.Ago(s.UpdatedAt.Time, now))
+	}
+	if err := t.Write(inv.stdout, inv.style); err != nil {
+		return err
+	}
+	if list.NextCursor != "" {
+		inv.notef("There are more: holdfast session list --cursor %s\n", terminal.Clean(list.NextCursor))
+	}
+	return nil
+}
+
+type sessionShowCmd struct {
+	server
+	ID   string `arg:"" help:"The session's id, or its first 4 or more characters."`
+	JSON bool   `name:"json" help:"Print the server's answer as it is."`
+}
+
+// Help is shown by --help.
+func (sessionShowCmd) Help() string {
+	return example("holdfast session show 1f3a", "holdfast session show 1f3a --json")
+}
+
+func (c *sessionShowCmd) Run(inv *invocation) error {
+	api, id, err := c.session(inv, c.ID)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	answer, err := api.Session(inv.ctx, id)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		inv.raw(answer.Raw)
+		return nil
+	}
+	runs, err := api.Runs(inv.ctx, id)
+	if err != nil {
+		return err
+	}
+	return inv.showSession(api, &answer.Value, runs.Value.Runs)
+}
+
+func (inv *invocation) showSession(api *client.Client, s *schema.Session, runs []schema.Run) error {
+	now := time.Now()
+	row := func(label, value string) {
+		if value != "" {
+			inv.printf("%s %s\n", inv.style.Dim(fmt.Sprintf("%-9s", label)), value)
+		}
+	}
+	inv.printf("%s\n", inv.style.Bold(terminal.Clean(s.Name)))
+	row("id", s.ID)
+	status := inv.status(s.Status)
+	row("status", strings.TrimRight(status.Paint(status.Text)+" "+inv.style.Dim(phaseOf(s)), " "))
+	row("mode", string(s.Mode))
+	row("owner", terminal.Clean(s.Owner))
+	row("created", terminal.Ago(s.CreatedAt.Time, now)+", changed "+terminal.Ago(s.UpdatedAt.Time, now))
+	row("events", fmt.Sprint(s.HeadSeq))
+	row("page", sessionURL(api, s.ID))
+	for i := range runs {
+		inv.printf("\n")
+		if err := inv.showRun(&runs[i], now); err != nil {
+			return err
+		}
+	}
+	for i := range s.PendingApprovals {
+		a := &s.PendingApprovals[i]
+		inv.printf("\n%s %s\n  %s\n", inv.style.Yellow("? approval "+short(a.ID)), terminal.Clean(a.Description),
+			inv.style.Dim(fmt.Sprintf("expires in %s; decide with `holdfast approval resolve %s approved`", terminal.Span(seconds(a.RemainingSeconds)), short(a.ID))))
+	}
+	return nil
+}
+
+func (inv *invocation) showRun(run *schema.Run, now time.Time) error {
+	end := now
+	if run.FinishedAt != nil {
+		end = run.FinishedAt.Time
+	}
+	status := inv.status(run.Status)
+	inv.printf("run %d  %s  %s\n", run.Number, status.Paint(status.Text), terminal.Span(end.Sub(run.StartedAt.Time)))
+	if run.Error != "" {
+		inv.printf("  %s\n", inv.style.Red(terminal.Clean(run.Error)))
+	}
+	t := terminal.Table{Header: []string{"  STEP", "STATUS", "ATTEMPTS", "EXIT", "TIME", "MEMORY", "HOST", "TITLE"}}
+	for i := range run.Steps {
+		s := &run.Steps[i]
+		exit, took, memory, host := "", "", "", ""
+		if n := len(s.Attempts); n > 0 {
+			a := &s.Attempts[n-1]
+			if a.ExitCode != nil {
+				exit = fmt.Sprint(*a.ExitCode)
+			}
+			if a.Signal != "" {
+				exit = a.Signal
+			}
+			end := now
+			if a.FinishedAt != nil {
+				end = a.FinishedAt.Time
+			}
+			took, host = terminal.Span(end.Sub(a.StartedAt.Time)), a.Host
+			if a.MaxRSSBytes > 0 {
+				memory = terminal.Bytes(a.MaxRSSBytes)
+			}
+		}
+		t.Add("  "+terminal.Clean(s.ID), inv.stepStatus(s.Status), len(s.Attempts), exit, took, memory, terminal.Clean(host), terminal.Clean(s.Title))
+	}
+	return t.Write(inv.stdout, inv.style)
+}
+
+// session makes a client and completes an id.
+func (s *server) session(inv *invocation, prefix string) (*client.Client, string, error) {
+	api, err := s.client(inv)
+	if err != nil {
+		return nil, "", err
+	}
+	id, err := api.FindSession(inv.ctx, prefix)
+	return api, id, err
+}
+
+type sessionSuspendCmd struct{ sessionCommand }
+
+type sessionResumeCmd struct{ sessionCommand }
+
+type sessionCancelCmd struct{ sessionCommand }
+
+// sessionCommand is what suspend, resume and cancel have in common.
+type sessionCommand struct {
+	server
+	ID   string `arg:"" help:"The session's id, or its first 4 or more characters."`
+	JSON bool   `name:"json" help:"Print the server's answer as it is."`
+}
+
+// Help is shown by --help.
+func (sessionSuspendCmd) Help() string {
+	return "Steps that run are let to their end; nothing new starts until the session is resumed.\n\n" + example("holdfast session suspend 1f3a")
+}
+
+// Help is shown by --help.
+func (sessionResumeCmd) Help() string {
+	return "An approval that expired is asked again.\n\n" + example("holdfast session resume 1f3a")
+}
+
+// Help is shown by --help.
+func (sessionCancelCmd) Help() string {
+	return "The answer says how many processes were ended and that none is left.\n\n" + example("holdfast session cancel 1f3a")
+}
+
+func (c *sessionSuspendCmd) Run(inv *invocation) error { return c.send(inv, schema.CommandSuspend) }
+
+func (c *sessionResumeCmd) Run(inv *invocation) error { return c.send(inv, schema.CommandResume) }
+
+func (c *sessionCancelCmd) Run(inv *invocation) error { return c.send(inv, schema.CommandCancel) }
+
+func (c *sessionCommand) send(inv *invocation, command string) error {
+	api, id, err := c.session(inv, c.ID)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	answer, err := api.Command(inv.ctx, id, command)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		inv.raw(answer.Raw)
+		return nil
+	}
+	done := map[string]string{schema.CommandSuspend: "suspended", schema.CommandResume: "resumed", schema.CommandCancel: "cancelled"}[command]
+	if answer.Value.Repeated {
+		done = "was " + done + " already"
+	}
+	inv.printf("session %s %s\n", short(id), done)
+	if r := answer.Value.Receipt; r != nil {
+		inv.printf("  %s\n", receipt(r))
+		if r.Survivors > 0 {
+			return withCode(exitError, fmt.Errorf("%s of the session still run", counted(r.Survivors, "process")))
+		}
+	}
+	return nil
+}
+
+func receipt(r *schema.Receipt) string {
+	text := fmt.Sprintf("%s ended, %d left; %s kept", counted(r.ProcessesKilled, "process"), r.Survivors, counted(r.ArtifactsKept, "file"))
+	if len(r.Unreachable) > 0 {
+		text += "; no answer from " + terminal.Clean(strings.Join(r.Unreachable, ", "))
+	}
+	return text
+}
+
+type sessionDeleteCmd struct {
+	server
+	ID  string `arg:"" help:"The session's id, or its first 4 or more characters."`
+	Yes bool   `short:"y" help:"Do not ask."`
+}
+
+// Help is shown by --help.
+func (sessionDeleteCmd) Help() string {
+	return "What still runs is cancelled. Asks first on a terminal; elsewhere --yes is needed.\n\n" + example("holdfast session delete 1f3a --yes")
+}
+
+func (c *sessionDeleteCmd) Run(inv *invocation) error {
+	api, id, err := c.session(inv, c.ID)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	if !c.Yes {
+		if !terminal.IsTerminal(inv.stdin) {
+			return usage("deleting a session needs --yes when nobody can be asked")
+		}
+		s, err := api.Session(inv.ctx, id)
+		if err != nil {
+			return err
+		}
+		inv.notef("Delete session %s (%s, %s)? [y/N] ", short(id), terminal.Clean(s.Value.Name), s.Value.Status)
+		if answer, _ := inv.line(inv.ctx); !strings.HasPrefix(strings.ToLower(answer), "y") {
+			return withCode(exitError, fmt.Errorf("nothing was deleted"))
+		}
+	}
+	if err := api.DeleteSession(inv.ctx, id); err != nil {
+		return err
+	}
+	inv.printf("session %s deleted\n", short(id))
+	return nil
+}
+
+func (inv *invocation) line(ctx context.Context) (string, bool) {
+	select {
+	case l, ok := <-readLines(ctx, inv.stdin):
+		return l, ok
+	case <-ctx.Done():
+		return "", false
+	}
+}
+
+func sessionURL(api *client.Client, id string) string { return api.URL("/sessions/" + id) }
+
+func phaseOf(s *schema.Session) string {
+	if s.Status.Final() {
+		return ""
+	}
+	return strings.ReplaceAll(string(s.Phase), "_", " ")
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+func counted(n int, thing string) string {
+	plural := thing + "s"
+	if strings.HasSuffix(thing, "s") {
+		plural = thing + "es"
+	}
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %s", n, plural)
+}
+
+func (inv *invocation) status(s schema.SessionStatus) terminal.Cell {
+	paint := map[schema.SessionStatus]func(string) string{
+		schema.SessionActive: inv.style.Blue, schema.SessionSuspended: inv.style.Yellow, schema.SessionCompleted: inv.style.Green,
+		schema.SessionFailed: inv.style.Red, schema.SessionCancelled: inv.style.Dim, schema.SessionExpired: inv.style.Dim,
+	}[s]
+	if paint == nil {
+		paint = terminal.Clean
+	}
+	return terminal.Cell{Text: string(s), Paint: paint}
+}
+
+func (inv *invocation) stepStatus(s schema.StepStatus) terminal.Cell {
+	paint := map[schema.StepStatus]func(string) string{
+		schema.StepRunning: inv.style.Blue, schema.StepSucceeded: inv.style.Green, schema.StepFailed: inv.style.Red,
+		schema.StepAwaitingApproval: inv.style.Yellow, schema.StepFrozen: inv.style.Yellow,
+	}[s]
+	if paint == nil {
+		paint = inv.style.Dim
+	}
+	return terminal.Cell{Text: strings.ReplaceAll(string(s), "_", " "), Paint: paint}
+}

@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/client"
+	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
+	"github.com/holdfast/holdfast/schema"
+)
+
+type sessionWatchCmd struct {
+	server
+	ID    string `arg:"" help:"The session's id, or its first 4 or more characters."`
+	Since int64  `help:"Begin after the event with this seq." default:"0" placeholder:"N"`
+	Ask   *bool  `negatable:"" help:"Ask for approvals here; done on a terminal unless --no-ask."`
+	JSON  bool   `name:"json" help:"Print each event as the server sent it, one per line."`
+}
+
+// Help is shown by --help.
+func (sessionWatchCmd) Help() string {
+	return "Shows what has happened, then follows live. A server that goes away is waited for; no event is shown twice or left out. " +
+		outcomeHelp + "\n\n" +
+		example("holdfast session watch 1f3a", "holdfast session watch 1f3a --since 120 --json", "yes approve | holdfast session watch 1f3a --ask")
+}
+
+func (c *sessionWatchCmd) Run(inv *invocation) error {
+	if c.Since < 0 {
+		return usage("--since is a seq, 0 or more (got %d)", c.Since)
+	}
+	api, id, err := c.session(inv, c.ID)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	ask := terminal.IsTerminal(inv.stdin) && !c.JSON
+	if c.Ask != nil {
+		ask = *c.Ask
+	}
+	return (&watch{inv: inv, api: api, id: id, since: c.Since, json: c.JSON, ask: ask}).run()
+}
+
+// watch follows a session on the terminal: a view shows the events, and an asker, when asked
+// for, reads decisions.
+type watch struct {
+	inv    *invocation
+	api    *client.Client
+	id     string
+	since  int64
+	json   bool
+	ask    bool
+	insist bool
+
+	view  *view
+	asker *asker
+	last  int64
+}
+
+var _ client.Handler = (*watch)(nil)
+
+// errQuit is the wish of the person at the prompt.
+var errQuit = errors.New("watching ended; the session goes on")
+
+func (w *watch) run() error {
+	ctx, cancel := context.WithCancelCause(w.inv.ctx)
+	defer cancel(nil)
+	w.view = newView(w.inv, w.json)
+	w.last = w.since
+	var asking sync.WaitGroup
+	if w.ask {
+		w.asker = newAsker(w.view, readLines(ctx, w.inv.stdin), terminal.IsTerminal(w.inv.stdin), func(ctx context.Context, id string, r client.Resolve) error {
+			_, err := w.api.ResolveApproval(ctx, id, r)
+			return err
+		}, func() { cancel(errQuit) })
+		asking.Go(func() { w.asker.run(ctx) })
+	}
+	outcome, err := w.api.Watch(ctx, w.id, w.since, w.insist, w)
+	cause := context.Cause(ctx)
+	cancel(nil)
+	asking.Wait()
+	w.view.end()
+	return w.result(outcome, err, cause)
+}
+
+func (w *watch) result(outcome schema.SessionStatus, err, cause error) error {
+	goOn := fmt.Sprintf("follow it again with `holdfast session watch %s --since %d`", short(w.id), w.last)
+	switch {
+	case errors.Is(cause, errQuit):
+		return withCode(exitUndecided, fmt.Errorf("%w; %s", errQuit, goOn))
+	case w.inv.ctx.Err() != nil:
+		w.inv.notef("\nThe session goes on; %s\n", goOn)
+		return withCode(exitInterrupted, nil)
+	case err != nil:
+		return withCode(exitUndecided, err)
+	}
+	switch outcome { //nolint:exhaustive // Watch ends with a final status
+	case schema.SessionCompleted:
+		return nil
+	case schema.SessionCancelled:
+		return withCode(exitCancelled, nil)
+	case schema.SessionExpired:
+		return withCode(exitExpired, nil)
+	default:
+		return withCode(exitError, nil)
+	}
+}
+
+// Event implements client.Handler.
+func (w *watch) Event(e schema.Event, raw []byte, _ bool) {
+	w.last = e.Seq
+	if w.json {
+		w.view.rawLine(raw)
+	} else {
+		w.view.event(e)
+	}
+	if w.asker != nil {
+		w.asker.event(e)
+	}
+}
+
+// CaughtUp implements client.Handler.
+func (w *watch) CaughtUp() {
+	if w.asker != nil {
+		w.asker.caughtUp()
+	}
+}
+
+// Lost implements client.Handler.
+func (w *watch) Lost(why string, wait time.Duration) {
+	w.view.notice(fmt.Sprintf("%s; trying again in %s", why, terminal.Span(wait)))
+}
+
+// Back implements client.Handler.
+func (w *watch) Back() { w.view.notice("connected again") }

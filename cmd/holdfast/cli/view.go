@@ -1,0 +1,197 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
+	"github.com/holdfast/holdfast/schema"
+)
+
+// view shows a session's events. Output of a step that runs alone is shown as it comes; when
+// several run, it is cut into lines that carry the step's id. Safe for use by the asker at the
+// same time.
+type view struct {
+	mu    sync.Mutex
+	out   io.Writer // where the session is shown
+	notes io.Writer // where notices and prompts go
+	style terminal.Style
+	tty   bool // out is a terminal: partial lines and colours may pass
+
+	id      string
+	steps   map[string]*stepView
+	width   int // of the labels
+	running int
+	open    io.Writer // where the cursor is not at the start of a line, or nil
+}
+
+type stepView struct {
+	id      string
+	number  int
+	running bool
+	clean   map[schema.Stream]*terminal.Cleaner
+	partial map[schema.Stream]string
+}
+
+// maxPartial bounds a line that does not end; a longer one is shown in pieces.
+const maxPartial = 64 << 10
+
+func newView(inv *invocation, json bool) *view {
+	v := &view{out: inv.stdout, notes: inv.stdout, style: inv.style, tty: terminal.IsTerminal(inv.stdout), steps: map[string]*stepView{}}
+	if json {
+		v.notes, v.style = inv.stderr, terminal.StyleFor(inv.stderr, inv.env.Get("NO_COLOR"))
+	}
+	return v
+}
+
+func (v *view) rawLine(raw []byte) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	_, _ = v.out.Write(append(raw[:len(raw):len(raw)], '\n'))
+}
+
+// notice tells about the watching itself, not the session.
+func (v *view) notice(text string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.line(v.notes, v.style.Dim("· "+terminal.Clean(text)))
+}
+
+// prompt shows a question and leaves the cursor behind it.
+func (v *view) prompt(text string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.fresh()
+	_, _ = io.WriteString(v.notes, text)
+	v.open = v.notes
+}
+
+// answered says that the person has ended the line of the prompt.
+func (v *view) answered() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.open = nil
+}
+
+// say shows lines that are made safe and coloured already.
+func (v *view) say(lines ...string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, l := range lines {
+		v.line(v.notes, l)
+	}
+}
+
+func (v *view) end() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, s := range v.steps {
+		v.flush(s)
+	}
+	v.fresh()
+}
+
+// fresh moves to the start of a line, and out of whatever colours a program left behind.
+func (v *view) fresh() {
+	if v.open == nil {
+		return
+	}
+	end := "\n"
+	if v.tty {
+		end = "\x1b[0m\n"
+	}
+	_, _ = io.WriteString(v.open, end)
+	v.open = nil
+}
+
+func (v *view) line(w io.Writer, text string) {
+	v.fresh()
+	_, _ = io.WriteString(w, text+"\n")
+}
+
+func (v *view) step(id string) *stepView {
+	s := v.steps[id]
+	if s == nil {
+		s = &stepView{id: terminal.Clean(id), number: len(v.steps), clean: map[schema.Stream]*terminal.Cleaner{}, partial: map[schema.Stream]string{}}
+		v.steps[id] = s
+		v.width = max(v.width, len(s.id))
+	}
+	return s
+}
+
+func (v *view) start(id string) *stepView {
+	s := v.step(id)
+	if !s.running {
+		s.running = true
+		v.running++
+	}
+	return s
+}
+
+func (v *view) stop(id string) *stepView {
+	s := v.step(id)
+	v.flush(s)
+	if s.running {
+		s.running = false
+		v.running--
+	}
+	return s
+}
+
+// output shows what a step printed.
+func (v *view) output(id string, d schema.OutputData) {
+	s := v.start(id)
+	c := s.clean[d.Stream]
+	if c == nil {
+		c = &terminal.Cleaner{Keep: v.tty}
+		s.clean[d.Stream] = c
+	}
+	text := c.Clean(d.Text)
+	if v.tty && v.running <= 1 {
+		text = s.partial[d.Stream] + text
+		s.partial[d.Stream] = ""
+		if text != "" {
+			_, _ = io.WriteString(v.out, text)
+			v.open = nil
+			if !strings.HasSuffix(text, "\n") {
+				v.open = v.out
+			}
+		}
+		return
+	}
+	text = s.partial[d.Stream] + text
+	for {
+		line, rest, found := strings.Cut(text, "\n")
+		if !found && len(text) < maxPartial {
+			break
+		}
+		v.labelled(s, line)
+		text = rest
+	}
+	s.partial[d.Stream] = text
+}
+
+// labelled shows one line of a step, with its id when it is not the only one.
+func (v *view) labelled(s *stepView, line string) {
+	line = terminal.LastWritten(line)
+	if v.tty && strings.ContainsRune(line, 0x1b) {
+		line += "\x1b[0m"
+	}
+	if v.running > 1 {
+		label := fmt.Sprintf("%-*s │ ", v.width, s.id)
+		line = v.style.Nth(s.number, label) + line
+	}
+	v.line(v.out, line)
+}
+
+func (v *view) flush(s *stepView) {
+	for _, stream := range []schema.Stream{schema.Stdout, schema.Stderr} {
+		if text := s.partial[stream]; text != "" {
+			v.labelled(s, text)
+			s.partial[stream] = ""
+		}
+		delete(s.clean, stream)
+	}
+}

@@ -1,0 +1,203 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+type (
+	// NewSession is the body that creates a session.
+	NewSession struct {
+		Name   string          `json:"name,omitempty"`
+		Mode   schema.Mode     `json:"mode"`
+		Plan   json.RawMessage `json:"plan,omitempty"`
+		Config *schema.Config  `json:"config,omitempty"`
+	}
+	// SessionList is a page of sessions.
+	SessionList struct {
+		Sessions   []schema.Session `json:"sessions"`
+		Total      int              `json:"total"`
+		NextCursor string           `json:"next_cursor"`
+	}
+	// ApprovalList is a page of approvals.
+	ApprovalList struct {
+		Approvals  []schema.Approval `json:"approvals"`
+		NextCursor string            `json:"next_cursor"`
+	}
+	// RunList is the runs of a session.
+	RunList struct {
+		Runs []schema.Run `json:"runs"`
+	}
+	// Resolve is the body that resolves an approval.
+	Resolve struct {
+		Resolution schema.Resolution `json:"resolution"`
+		Feedback   string            `json:"feedback,omitempty"`
+	}
+	// SessionFilter narrows a list of sessions. Zero fields do not.
+	SessionFilter struct {
+		Status, Mode, Query, Cursor string
+		Limit                       int
+	}
+)
+
+func sessionPath(id, more string) string { return "/api/sessions/" + url.PathEscape(id) + more }
+
+func approvalPath(id, more string) string { return "/api/approvals/" + url.PathEscape(id) + more }
+
+// CreateSession makes a session. key is the Idempotency-Key: however often the request has to
+// be sent, one session is made.
+func (c *Client) CreateSession(ctx context.Context, body NewSession, key string) (Answer[schema.Session], error) {
+	return call[schema.Session](ctx, c, request{
+		method: http.MethodPost, path: "/api/sessions", body: body, insist: true,
+		header: map[string]string{"Idempotency-Key": key},
+	})
+}
+
+// Sessions lists sessions, the latest first.
+func (c *Client) Sessions(ctx context.Context, f SessionFilter) (Answer[SessionList], error) {
+	q := url.Values{}
+	for name, value := range map[string]string{"status": f.Status, "mode": f.Mode, "q": f.Query, "cursor": f.Cursor} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if f.Limit > 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
+	}
+	return call[SessionList](ctx, c, request{method: http.MethodGet, path: "/api/sessions", query: q})
+}
+
+// Session reads a session.
+func (c *Client) Session(ctx context.Context, id string) (Answer[schema.Session], error) {
+	return call[schema.Session](ctx, c, request{method: http.MethodGet, path: sessionPath(id, "")})
+}
+
+// Runs reads the runs of a session.
+func (c *Client) Runs(ctx context.Context, id string) (Answer[RunList], error) {
+	return call[RunList](ctx, c, request{method: http.MethodGet, path: sessionPath(id, "/runs")})
+}
+
+// Command sends suspend, resume or cancel. The answer's shape is the command's.
+func (c *Client) Command(ctx context.Context, id, command string) (Answer[CommandAnswer], error) {
+	return call[CommandAnswer](ctx, c, request{method: http.MethodPost, path: sessionPath(id, "/"+command)})
+}
+
+// CommandAnswer is what suspend, resume and cancel answer; Receipt is that of a cancel.
+type CommandAnswer struct {
+	schema.CommandResult
+	Receipt *schema.Receipt `json:"receipt"`
+}
+
+// DeleteSession deletes a session.
+func (c *Client) DeleteSession(ctx context.Context, id string) error {
+	_, err := c.send(ctx, request{method: http.MethodDelete, path: sessionPath(id, "")})
+	return err
+}
+
+// Approvals lists approvals, of one session or (with sessionID "") of all.
+func (c *Client) Approvals(ctx context.Context, sessionID, status, cursor string) (Answer[ApprovalList], error) {
+	q := url.Values{}
+	for name, value := range map[string]string{"status": status, "cursor": cursor} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	path := "/api/approvals"
+	if sessionID != "" {
+		path = sessionPath(sessionID, "/approvals")
+	}
+	return call[ApprovalList](ctx, c, request{method: http.MethodGet, path: path, query: q})
+}
+
+// Approval reads an approval.
+func (c *Client) Approval(ctx context.Context, id string) (Answer[schema.Approval], error) {
+	return call[schema.Approval](ctx, c, request{method: http.MethodGet, path: approvalPath(id, "")})
+}
+
+// ResolveApproval decides an approval. The same decision again is no error.
+func (c *Client) ResolveApproval(ctx context.Context, id string, body Resolve) (Answer[json.RawMessage], error) {
+	return call[json.RawMessage](ctx, c, request{method: http.MethodPost, path: approvalPath(id, "/resolve"), body: body, insist: true})
+}
+
+// MinPrefix is how much of an id a person has to give at least.
+const MinPrefix = 4
+
+// FindSession completes the unique prefix of a session's id.
+func (c *Client) FindSession(ctx context.Context, prefix string) (string, error) {
+	return find(prefix, "session", func(cursor string) ([]candidate, string, error) {
+		page, err := c.Sessions(ctx, SessionFilter{Limit: 100, Cursor: cursor})
+		out := make([]candidate, 0, len(page.Value.Sessions))
+		for i := range page.Value.Sessions {
+			out = append(out, candidate{page.Value.Sessions[i].ID, page.Value.Sessions[i].Name})
+		}
+		return out, page.Value.NextCursor, err
+	})
+}
+
+// FindApproval completes the unique prefix of an approval's id.
+func (c *Client) FindApproval(ctx context.Context, prefix string) (string, error) {
+	return find(prefix, "approval", func(cursor string) ([]candidate, string, error) {
+		page, err := c.Approvals(ctx, "", "", cursor)
+		out := make([]candidate, 0, len(page.Value.Approvals))
+		for i := range page.Value.Approvals {
+			out = append(out, candidate{page.Value.Approvals[i].ID, page.Value.Approvals[i].Description})
+		}
+		return out, page.Value.NextCursor, err
+	})
+}
+
+type candidate struct{ id, label string }
+
+func find(prefix, what string, page func(cursor string) ([]candidate, string, error)) (string, error) {
+	prefix = strings.ToLower(strings.TrimSpace(prefix))
+	if schema.ValidID(prefix) {
+		return prefix, nil
+	}
+	if len(prefix) < MinPrefix || strings.Trim(prefix, "0123456789abcdef-") != "" {
+		return "", fmt.Errorf("%q is not the id of %s %s, nor the first %d or more characters of one", prefix, article(what), what, MinPrefix)
+	}
+	found := map[string]string{}
+	order := []string{}
+	for cursor := ""; ; {
+		list, next, err := page(cursor)
+		if err != nil {
+			return "", err
+		}
+		for _, item := range list {
+			if _, seen := found[item.id]; !seen && strings.HasPrefix(item.id, prefix) {
+				found[item.id] = item.label
+				order = append(order, item.id)
+			}
+		}
+		if next == "" || next == cursor {
+			break
+		}
+		cursor = next
+	}
+	switch len(order) {
+	case 0:
+		return "", fmt.Errorf("there is no %s whose id starts with %q", what, prefix)
+	case 1:
+		return order[0], nil
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %ss have ids that start with %q:", len(order), what, prefix)
+	for _, id := range order[:min(len(order), 10)] {
+		b.WriteString("\n  " + id + "  " + found[id])
+	}
+	return "", fmt.Errorf("%s", b.String())
+}
+
+func article(what string) string {
+	if strings.ContainsAny(what[:1], "aeiou") {
+		return "an"
+	}
+	return "a"
+}

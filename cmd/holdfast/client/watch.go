@@ -1,0 +1,353 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fasthttp/websocket"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// The times and bounds of a connection.
+const (
+	connectWithin = 10 * time.Second
+	pingEvery     = 20 * time.Second
+	silentFor     = 45 * time.Second // a connection this quiet is dead: pongs come more often
+	writeWithin   = 10 * time.Second
+	askAgainAfter = 5 * time.Second
+	maxMessage    = 64 << 20
+)
+
+// Handler hears what [Client.Watch] sees. Its methods are called one after the other.
+type Handler interface {
+	// Event is a stored event: each once, in order. live is false while the log up to the
+	// head at the time of subscribing is still being read.
+	Event(e schema.Event, raw []byte, live bool)
+	// CaughtUp follows the last event that was there when the subscription started, and each
+	// event after it.
+	CaughtUp()
+	// Lost says that the connection broke and when it is tried again; Back says that it stands.
+	Lost(why string, wait time.Duration)
+	Back()
+}
+
+// StoppedError says that watching ended for a reason that is not the session's outcome.
+type StoppedError struct{ Reason string }
+
+// Error implements error.
+func (e *StoppedError) Error() string { return "watching ended: " + e.Reason }
+
+// Watch follows a session from the event after since until its run is over, and returns how
+// it ended. A server that cannot be reached at first is an [UnreachableError], unless insist; one
+// that goes away later is waited for as long as ctx lives.
+func (c *Client) Watch(ctx context.Context, sessionID string, since int64, insist bool, h Handler) (schema.SessionStatus, error) {
+	w := &watcher{client: c, id: sessionID, last: since, replayed: since <= 0, h: h}
+	failures := 0
+	for {
+		w.openedAt = time.Time{}
+		ended := w.connection(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return "", ctx.Err()
+		case w.outcome != "" && w.done:
+			return w.outcome, nil
+		case ended.stop != nil:
+			return "", ended.stop
+		case ended.unreachable != nil && !w.everOpen && !insist:
+			return "", &UnreachableError{URL: c.base, Cause: ended.unreachable}
+		}
+		lived := time.Duration(0)
+		if !w.openedAt.IsZero() {
+			lived = time.Since(w.openedAt)
+		}
+		if lived >= stableAfter {
+			failures = 0
+		}
+		action, why := AfterClose(ended.code, ended.reason)
+		if action == Stop {
+			return "", &StoppedError{Reason: why}
+		}
+		delay := max(ended.atLeast, backoff(failures, c.jitter()))
+		if action == AtOnce && lived >= atOnceAfter {
+			delay = 0
+		}
+		failures++
+		w.lost = true
+		h.Lost(why, delay)
+		if err := c.wait(ctx, delay); err != nil {
+			return "", err
+		}
+	}
+}
+
+// watcher is the state that outlives a connection.
+type watcher struct {
+	client   *Client
+	id       string
+	h        Handler
+	last     int64 // the seq of the last event handed over
+	head     int64 // of the log when the subscription started
+	replayed bool  // the whole log was seen, so its last word is the session's
+	outcome  schema.SessionStatus
+	done     bool
+	everOpen bool
+	lost     bool
+	openedAt time.Time
+	askedAt  time.Time // when a missing stretch was asked for again
+}
+
+// ending says how a connection ended.
+type ending struct {
+	code        int
+	reason      string
+	atLeast     time.Duration
+	stop        error
+	unreachable error
+}
+
+func (w *watcher) connection(ctx context.Context) ending {
+	dialer := websocket.Dialer{HandshakeTimeout: connectWithin, Proxy: http.ProxyFromEnvironment}
+	address := "ws" + strings.TrimPrefix(w.client.base, "http") + "/ws"
+	conn, resp, err := dialer.DialContext(ctx, address, http.Header{"User-Agent": {w.client.UserAgent}})
+	if err != nil {
+		return w.refused(resp, err)
+	}
+	c := &connection{Conn: conn}
+	var running sync.WaitGroup
+	stop := context.AfterFunc(ctx, func() { c.bye() })
+	quit := make(chan struct{})
+	running.Go(func() { c.pings(quit) })
+	defer func() {
+		stop()
+		close(quit)
+		c.bye()
+		running.Wait()
+	}()
+	w.everOpen, w.openedAt, w.askedAt = true, time.Now(), time.Time{}
+	conn.SetReadLimit(maxMessage)
+	if err := w.subscribe(c); err != nil {
+		return ending{code: closeAbnormal}
+	}
+	return w.read(c)
+}
+
+// refused is the ending of a connection that was not opened.
+func (w *watcher) refused(resp *http.Response, err error) ending {
+	if resp == nil {
+		return ending{code: closeAbnormal, reason: "the server cannot be reached", unreachable: err}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if again := retryAfter(resp); again != never {
+		return ending{code: CloseTryAgainLater, atLeast: again}
+	}
+	if resp.StatusCode >= http.StatusInternalServerError {
+		return ending{code: closeAbnormal, reason: "the server answered " + resp.Status}
+	}
+	return ending{stop: &StoppedError{Reason: fmt.Sprintf("%s/ws answered %s", w.client.base, resp.Status)}}
+}
+
+func (w *watcher) subscribe(c *connection) error {
+	return c.write(map[string]any{"type": "subscribe", "session_id": w.id, "since": w.last, "request_id": "watch"})
+}
+
+func (w *watcher) read(c *connection) ending {
+	for {
+		_ = c.SetReadDeadline(time.Now().Add(silentFor))
+		_, message, err := c.ReadMessage()
+		if err != nil {
+			if closed, ok := errors.AsType[*websocket.CloseError](err); ok {
+				return ending{code: closed.Code, reason: closed.Text}
+			}
+			return ending{code: closeAbnormal}
+		}
+		frames, err := split(message)
+		if err != nil {
+			return ending{code: closeAbnormal, reason: "the server sent something that is not a frame"}
+		}
+		for _, raw := range frames {
+			if end, over := w.frame(c, raw); over {
+				return end
+			}
+		}
+	}
+}
+
+// split takes a message apart: one frame, or a list of frames that were sent together.
+func split(message []byte) ([]json.RawMessage, error) {
+	var frames []json.RawMessage
+	if trimmed := strings.TrimSpace(string(message[:min(len(message), 16)])); strings.HasPrefix(trimmed, "[") {
+		return frames, json.Unmarshal(message, &frames)
+	}
+	return []json.RawMessage{message}, nil
+}
+
+// frame takes one frame in; over means that the connection is to end as end says.
+func (w *watcher) frame(c *connection, raw json.RawMessage) (end ending, over bool) {
+	var e schema.Event
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return ending{code: closeAbnormal, reason: "the server sent something that is not a frame"}, true
+	}
+	if e.SessionID != "" && e.SessionID != w.id {
+		return ending{}, false
+	}
+	switch {
+	case e.Seq > 0:
+		return w.event(c, e, raw)
+	case e.Type == schema.FrameSubscribed:
+		return w.subscribed(e)
+	case e.Type == schema.FrameError:
+		return w.failed(e)
+	case e.Type == schema.FrameSessionDeleted && e.SessionID == w.id:
+		return ending{stop: &StoppedError{Reason: "the session was deleted"}}, true
+	}
+	return ending{}, false
+}
+
+func (w *watcher) event(c *connection, e schema.Event, raw []byte) (ending, bool) {
+	switch {
+	case e.Seq <= w.last:
+		return ending{}, false
+	case e.Seq > w.last+1:
+		// A stretch is missing: ask for it, and take nothing out of order.
+		if time.Since(w.askedAt) < askAgainAfter {
+			return ending{}, false
+		}
+		w.askedAt = time.Now()
+		if err := w.subscribe(c); err != nil {
+			return ending{code: closeAbnormal}, true
+		}
+		return ending{}, false
+	}
+	w.last, w.askedAt = e.Seq, time.Time{}
+	w.note(e)
+	w.h.Event(e, raw, e.Seq > w.head)
+	return w.caughtUp()
+}
+
+// note keeps how the session stands, as its events say.
+func (w *watcher) note(e schema.Event) {
+	switch e.Type { //nolint:exhaustive // only these decide
+	case schema.EventWorkflowStarted, schema.EventWorkflowResumed:
+		w.outcome = ""
+	case schema.EventWorkflowCompleted:
+		w.outcome = schema.SessionCompleted
+	case schema.EventWorkflowFailed:
+		w.outcome = schema.SessionFailed
+	case schema.EventWorkflowCancelled:
+		w.outcome = schema.SessionCancelled
+	case schema.EventWorkflowStateChanged:
+		var d schema.WorkflowStateChangedData
+		if json.Unmarshal(e.Data, &d) == nil && d.Status == schema.SessionExpired {
+			w.outcome = d.Status
+		}
+	}
+}
+
+func (w *watcher) subscribed(e schema.Event) (ending, bool) {
+	var d struct {
+		Head int64 `json:"head"`
+	}
+	if err := json.Unmarshal(e.Data, &d); err != nil {
+		return ending{code: closeAbnormal, reason: "the server sent something that is not a frame"}, true
+	}
+	if w.lost {
+		w.lost = false
+		w.h.Back()
+	}
+	w.head = d.Head
+	return w.caughtUp()
+}
+
+// caughtUp ends the watch when everything up to the head was seen and the run is over. When
+// watching began in the middle of the log, what came before decides, too.
+func (w *watcher) caughtUp() (ending, bool) {
+	if w.last < w.head {
+		return ending{}, false
+	}
+	if w.outcome == "" && !w.replayed {
+		ctx, cancel := context.WithTimeout(context.Background(), connectWithin)
+		defer cancel()
+		s, err := w.client.Session(ctx, w.id)
+		if err != nil {
+			if _, ok := errors.AsType[*ProblemError](err); ok {
+				return ending{stop: err}, true
+			}
+			return ending{code: closeAbnormal}, true
+		}
+		w.replayed = true
+		if s.Value.Status.Final() && s.Value.HeadSeq <= w.last {
+			w.outcome = s.Value.Status
+		}
+	}
+	w.h.CaughtUp()
+	w.done = w.outcome != ""
+	return ending{}, w.done
+}
+
+// failed is the answer to a subscribe that the server could not take. The codes that time
+// does not mend end the watch.
+func (w *watcher) failed(e schema.Event) (ending, bool) {
+	var d struct {
+		Code    schema.Code `json:"code"`
+		Message string      `json:"message"`
+	}
+	_ = json.Unmarshal(e.Data, &d)
+	switch d.Code { //nolint:exhaustive // the rest may pass
+	case schema.CodeUnavailable, schema.CodeRateLimited, schema.CodeInternal, schema.CodeStale:
+		return ending{code: CloseTryAgainLater, reason: d.Message}, true
+	case schema.CodeNotFound:
+		return ending{stop: &ProblemError{schema.Problem{Detail: d.Message, Code: d.Code, Status: http.StatusNotFound}}}, true
+	default:
+		return ending{stop: &StoppedError{Reason: d.Message}}, true
+	}
+}
+
+// connection lets the pings and the subscriptions write in turn.
+type connection struct {
+	*websocket.Conn
+	mu     sync.Mutex
+	closed bool
+}
+
+func (c *connection) write(v any) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.SetWriteDeadline(time.Now().Add(writeWithin)); err != nil {
+		return err
+	}
+	return c.WriteMessage(websocket.TextMessage, schema.Marshal(v))
+}
+
+func (c *connection) pings(quit <-chan struct{}) {
+	t := time.NewTicker(pingEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-quit:
+			return
+		case <-t.C:
+			if c.write(map[string]string{"type": "ping"}) != nil {
+				return
+			}
+		}
+	}
+}
+
+// bye closes the connection, politely when that does not take long.
+func (c *connection) bye() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
+	_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(CloseNormal, ""), time.Now().Add(time.Second))
+	_ = c.Close()
+}

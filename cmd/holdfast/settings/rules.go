@@ -1,0 +1,183 @@
+package settings
+
+import (
+	"log/slog"
+	"net"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/holdfast/holdfast/logs"
+)
+
+// The rules: each returns a parse function that stores a valid value.
+
+func text(to *string) func(string) bool {
+	return func(s string) bool { *to = s; return true }
+}
+
+func folder(to *string) func(string) bool {
+	return func(s string) bool {
+		if strings.ContainsRune(s, 0) {
+			return false
+		}
+		abs, err := filepath.Abs(s)
+		if err != nil {
+			return false
+		}
+		*to = abs
+		return true
+	}
+}
+
+func hostPort(to *string) func(string) bool {
+	return func(s string) bool {
+		_, port, err := net.SplitHostPort(s)
+		if err != nil {
+			return false
+		}
+		if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+			return false
+		}
+		*to = s
+		return true
+	}
+}
+
+func webURL(to *string) func(string) bool {
+	return func(s string) bool {
+		u, err := url.Parse(s)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+			return false
+		}
+		*to = strings.TrimRight(s, "/")
+		return true
+	}
+}
+
+func postgresURL(to *string) func(string) bool {
+	return func(s string) bool {
+		u, err := url.Parse(s)
+		if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || (u.Host == "" && u.Query().Get("host") == "") {
+			return false
+		}
+		*to = s
+		return true
+	}
+}
+
+func blobURL(to *string) func(string) bool {
+	return func(s string) bool {
+		u, err := url.Parse(s)
+		if err != nil || !slices.Contains([]string{"file", "s3", "gs", "azblob"}, u.Scheme) {
+			return false
+		}
+		*to = s
+		return true
+	}
+}
+
+func origins(to *[]string) func(string) bool {
+	return func(s string) bool {
+		var list []string
+		for item := range strings.SplitSeq(s, ",") {
+			item = strings.TrimSpace(item)
+			u, err := url.Parse(item)
+			if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.TrimRight(u.Path, "/") != "" {
+				return false
+			}
+			list = append(list, u.Scheme+"://"+u.Host)
+		}
+		*to = list
+		return true
+	}
+}
+
+func duration(to *time.Duration, low, high time.Duration) func(string) bool {
+	return func(s string) bool {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			n, numErr := strconv.ParseUint(s, 10, 32) // a bare number is seconds
+			if numErr != nil {
+				return false
+			}
+			d = time.Duration(n) * time.Second
+		}
+		if d < low || d > high {
+			return false
+		}
+		*to = d
+		return true
+	}
+}
+
+func whole(to *int, low, high int) func(string) bool {
+	return func(s string) bool {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < low || n > high {
+			return false
+		}
+		*to = n
+		return true
+	}
+}
+
+func logFormat(to *logs.Format) func(string) bool {
+	return func(s string) bool {
+		switch f := logs.Format(strings.ToLower(s)); f {
+		case logs.FormatAuto, logs.FormatText, logs.FormatJSON:
+			*to = f
+			return true
+		default:
+			return false
+		}
+	}
+}
+
+func logLevel(to *slog.Level) func(string) bool {
+	return func(s string) bool {
+		level, ok := map[string]slog.Level{
+			"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+		}[strings.ToLower(s)]
+		if ok {
+			*to = level
+		}
+		return ok
+	}
+}
+
+var hostPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
+
+func hostName(to *string) func(string) bool {
+	return func(s string) bool {
+		if !hostPattern.MatchString(s) {
+			return false
+		}
+		*to = s
+		return true
+	}
+}
+
+const masked = "********"
+
+func maskAll(string) string { return masked }
+
+// maskURL hides the password of a URL, wherever it stands.
+func maskURL(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return masked
+	}
+	if _, has := u.User.Password(); has {
+		u.User = url.UserPassword(u.User.Username(), "xxxxx")
+	}
+	if q := u.Query(); q.Has("password") {
+		q.Set("password", "xxxxx")
+		u.RawQuery = q.Encode()
+	}
+	return u.String()
+}

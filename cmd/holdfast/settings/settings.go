@@ -1,0 +1,218 @@
+package settings
+
+import (
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"github.com/holdfast/holdfast/logs"
+)
+
+// Defaults that other places name, too.
+const (
+	DefaultAddr            = "127.0.0.1:8000"
+	DefaultURL             = "http://" + DefaultAddr
+	DefaultApprovalTimeout = 300 * time.Second
+	DefaultMaxConnections  = 10_000
+
+	// MinApprovalTimeout and MaxApprovalTimeout bound HOLDFAST_APPROVAL_TIMEOUT.
+	MinApprovalTimeout = time.Second
+	MaxApprovalTimeout = 30 * 24 * time.Hour
+)
+
+// The names of the settings that flags stand for.
+const (
+	EnvAddr        = "HOLDFAST_ADDR"
+	EnvURL         = "HOLDFAST_URL"
+	EnvDataDir     = "HOLDFAST_DATA_DIR"
+	EnvDatabaseURL = "HOLDFAST_DATABASE_URL"
+	EnvHost        = "HOLDFAST_HOST"
+	EnvLogFormat   = "HOLDFAST_LOG_FORMAT"
+	EnvLogLevel    = "HOLDFAST_LOG_LEVEL"
+)
+
+// Logging says how a process writes its log.
+type Logging struct {
+	Format logs.Format
+	Level  slog.Level
+}
+
+func (l *Logging) specs() []spec {
+	return []spec{
+		{name: EnvLogFormat, def: string(logs.FormatAuto), allowed: "auto, text or json", help: "how log records are written; auto is text on a terminal, else json", parse: logFormat(&l.Format)},
+		{name: EnvLogLevel, def: "info", allowed: "debug, info, warn or error", help: "the least important records that are written", parse: logLevel(&l.Level)},
+	}
+}
+
+// Storage says where a process of the server keeps and finds things.
+type Storage struct {
+	DataDir         string
+	DatabaseURL     string
+	BlobURL         string
+	Host            string // "" until [Storage.OpenHost] has run, unless it is set
+	ApprovalTimeout time.Duration
+}
+
+func (s *Storage) specs(env Env) []spec {
+	dir := filepath.Join(env.dataHome(), "holdfast")
+	given := dir
+	if v := env.Get(EnvDataDir); v != "" {
+		_ = folder(&given)(v)
+	}
+	return []spec{
+		{name: EnvDataDir, def: dir, allowed: "a folder", help: "where workspaces, the embedded servers and the host's name are kept", parse: folder(&s.DataDir)},
+		{name: EnvDatabaseURL, required: true, allowed: "a URL such as postgres://user:password@host:5432/holdfast", help: "the Postgres database; holdfast up starts its own when this is not set", parse: postgresURL(&s.DatabaseURL), mask: maskURL},
+		{name: "HOLDFAST_BLOB_URL", def: (&url.URL{Scheme: "file", Path: filepath.Join(given, "blobs")}).String(), allowed: "a file://, s3://, gs:// or azblob:// URL", help: "where workspace snapshots go; read and checked, not used by this version", parse: blobURL(&s.BlobURL), mask: maskURL},
+		{name: EnvHost, shown: hostShown(given), allowed: "1 to 63 letters, digits, dots, dashes and underscores", help: "the name of this host to Temporal; kept in the data dir, so that it survives a change of hostname", parse: hostName(&s.Host)},
+		{name: "HOLDFAST_APPROVAL_TIMEOUT", def: "300s", allowed: "a duration such as 300s or 24h, from 1s to 720h", help: "how long an approval waits, unless the session says otherwise", parse: duration(&s.ApprovalTimeout, MinApprovalTimeout, MaxApprovalTimeout)},
+	}
+}
+
+// Listener says how the web server is reached.
+type Listener struct {
+	Addr           string
+	MaxConnections int
+	AllowedOrigins []string
+}
+
+func (l *Listener) specs() []spec {
+	return []spec{
+		{name: EnvAddr, def: DefaultAddr, allowed: "HOST:PORT, such as 127.0.0.1:8000 or :8000", help: "where the web server listens; port 0 takes a free one", parse: hostPort(&l.Addr)},
+		{name: "HOLDFAST_MAX_CONNECTIONS", def: "10000", allowed: "a whole number from 1 to 1000000", help: "WebSocket connections that one web process takes at the same time", parse: whole(&l.MaxConnections, 1, 1_000_000)},
+		{name: "HOLDFAST_ALLOWED_ORIGINS", allowed: "a comma-separated list of origins such as https://holdfast.example.org", help: "web pages from other origins that may connect; the server's own always may", parse: origins(&l.AllowedOrigins)},
+	}
+}
+
+// Binaries says where the embedded servers' programs are.
+type Binaries struct {
+	Temporal string
+	Postgres string
+}
+
+func (b *Binaries) specs() []spec {
+	return []spec{
+		{name: "HOLDFAST_TEMPORAL_BIN", shown: "temporal beside the program", allowed: "a file", help: "the temporal program that holdfast up starts", parse: folder(&b.Temporal)},
+		{name: "HOLDFAST_POSTGRES_DIR", shown: "postgres beside the program", allowed: "a folder with bin, lib and share", help: "the Postgres that holdfast up starts", parse: folder(&b.Postgres)},
+	}
+}
+
+// Agents says which language model agent steps use.
+type Agents struct {
+	APIKey  string
+	BaseURL string
+	Model   string
+}
+
+func (a *Agents) specs() []spec {
+	return []spec{
+		{name: "OPENAI_API_KEY", allowed: "a key", help: "for agent steps; read, not used by this version", parse: text(&a.APIKey), mask: maskAll},
+		{name: "OPENAI_BASE_URL", allowed: "an http:// or https:// URL", help: "for agent steps; read and checked, not used by this version", parse: webURL(&a.BaseURL)},
+		{name: "HOLDFAST_MODEL", allowed: "a model's name", help: "for agent steps; read, not used by this version", parse: text(&a.Model)},
+	}
+}
+
+// Client are the settings of the commands that talk to a server.
+type Client struct {
+	URL string
+}
+
+func (c *Client) specs() []spec {
+	return []spec{
+		{name: EnvURL, def: DefaultURL, allowed: "a URL such as http://127.0.0.1:8000", help: "the server that session and approval commands talk to", parse: webURL(&c.URL)},
+	}
+}
+
+// Web are the settings of `holdfast web`.
+type Web struct {
+	Logging
+	Storage
+	Listener
+	Temporal
+}
+
+// Worker are the settings of `holdfast worker`.
+type Worker struct {
+	Logging
+	Storage
+	Agents
+	Temporal
+}
+
+// Stack are the settings of `holdfast up`. DatabaseURL and Temporal.Named tell which servers
+// are not to be started.
+type Stack struct {
+	Logging
+	Storage
+	Listener
+	Binaries
+	Temporal
+}
+
+// Migrate are the settings of `holdfast migrate`.
+type Migrate struct {
+	Logging
+	DatabaseURL string
+}
+
+// LoadWeb reads the settings of a web process.
+func LoadWeb(env Env) (*Web, error) {
+	w := &Web{}
+	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Listener.specs()); err != nil {
+		return nil, err
+	}
+	return w, w.Temporal.load(env)
+}
+
+// LoadWorker reads the settings of a worker process.
+func LoadWorker(env Env) (*Worker, error) {
+	w := &Worker{}
+	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Agents.specs()); err != nil {
+		return nil, err
+	}
+	return w, w.Temporal.load(env)
+}
+
+// LoadStack reads the settings of the embedded stack, and checks those that its children
+// will read, so that a bad one stops the start at once.
+func LoadStack(env Env) (*Stack, error) {
+	s := &Stack{}
+	storage := s.Storage.specs(env)
+	for i := range storage {
+		storage[i].required = false
+	}
+	if err := load(env, s.Logging.specs(), storage, s.Listener.specs(), s.Binaries.specs(), new(Agents).specs()); err != nil {
+		return nil, err
+	}
+	return s, s.Temporal.load(env)
+}
+
+// LoadMigrate reads the settings of the migrate commands.
+func LoadMigrate(env Env) (*Migrate, error) {
+	m, s := &Migrate{}, &Storage{}
+	if err := load(env, m.Logging.specs(), s.specs(env)); err != nil {
+		return nil, err
+	}
+	m.DatabaseURL = s.DatabaseURL
+	return m, nil
+}
+
+// LoadClient reads the settings of the commands that talk to a server.
+func LoadClient(env Env) (*Client, error) {
+	c := &Client{}
+	return c, load(env, c.specs())
+}
+
+// All lists every setting. A bad value is listed with its Problem.
+func All(env Env) []Setting {
+	var out []Setting
+	for _, group := range [][]spec{
+		new(Listener).specs(), new(Storage).specs(env), new(Client).specs(), new(Logging).specs(),
+		new(Binaries).specs(), new(Agents).specs(),
+	} {
+		for i := range group {
+			out = append(out, group[i].describe(env))
+		}
+	}
+	return append(out, describeTemporal(env)...)
+}

@@ -1,0 +1,149 @@
+package terminal
+
+import "strings"
+
+// Cleaner makes a stream of text safe to print. It remembers a sequence that is cut in two
+// by the end of a chunk. The zero value drops every escape sequence.
+type Cleaner struct {
+	// Keep lets colours (SGR), erasing within the line and moves within the line through.
+	Keep bool
+
+	state  cleanState
+	params []rune
+}
+
+type cleanState string
+
+const (
+	ground       cleanState = ""
+	escape       cleanState = "escape"       // after ESC
+	intermediate cleanState = "intermediate" // ESC and a byte that wants another
+	control      cleanState = "control"      // a control sequence: ESC [ parameters
+	text         cleanState = "text"         // a string sequence (OSC, DCS, …) up to its end
+	textEscape   cleanState = "text escape"  // ESC within one
+)
+
+// maxParams bounds a control sequence that is let through; a longer one is dropped.
+const maxParams = 64
+
+// Clean returns what of a chunk may be printed.
+func (c *Cleaner) Clean(chunk string) string {
+	var b strings.Builder
+	b.Grow(len(chunk))
+	for _, r := range chunk {
+		c.rune(&b, r)
+	}
+	return b.String()
+}
+
+func (c *Cleaner) rune(b *strings.Builder, r rune) {
+	switch c.state {
+	case ground:
+		c.ground(b, r)
+	case escape:
+		c.escape(b, r)
+	case intermediate:
+		if r < 0x20 || r > 0x2f {
+			c.state = ground
+		}
+	case control:
+		c.control(b, r)
+	case text:
+		switch r {
+		case 0x07, 0x9c, 0x18, 0x1a: // BEL and ST end it; CAN and SUB give it up
+			c.state = ground
+		case '\n': // no such string holds a line feed: an open one must not swallow the rest
+			c.state = ground
+			b.WriteRune(r)
+		case 0x1b:
+			c.state = textEscape
+		}
+	case textEscape:
+		c.state = ground
+		if r != '\\' {
+			c.escape(b, r)
+		}
+	}
+}
+
+func (c *Cleaner) ground(b *strings.Builder, r rune) {
+	switch {
+	case r == 0x1b:
+		c.state = escape
+	case r == 0x9b:
+		c.state, c.params = control, c.params[:0]
+	case r == 0x90 || r == 0x98 || r == 0x9d || r == 0x9e || r == 0x9f:
+		c.state = text
+	case r == '\n' || r == '\r' || r == '\t':
+		b.WriteRune(r)
+	case r == '\b':
+		if c.Keep {
+			b.WriteRune(r)
+		}
+	case r < 0x20 || (r >= 0x7f && r < 0xa0) || isBidi(r):
+	default:
+		b.WriteRune(r)
+	}
+}
+
+func (c *Cleaner) escape(b *strings.Builder, r rune) {
+	switch {
+	case r == '[':
+		c.state, c.params = control, c.params[:0]
+	case strings.ContainsRune("]PX^_", r):
+		c.state = text
+	case r >= 0x20 && r <= 0x2f:
+		c.state = intermediate
+	case r == 0x1b:
+		c.state = escape
+	case r < 0x20:
+		c.state = ground
+		c.ground(b, r)
+	default:
+		c.state = ground
+	}
+}
+
+func (c *Cleaner) control(b *strings.Builder, r rune) {
+	switch {
+	case r >= 0x20 && r <= 0x3f:
+		c.params = append(c.params, r)
+	case r >= 0x40 && r <= 0x7e:
+		c.state = ground
+		if c.Keep && len(c.params) <= maxParams && allowed(string(c.params), r) {
+			b.WriteString("\x1b[" + string(c.params) + string(r))
+		}
+		c.params = c.params[:0]
+	case r == 0x1b:
+		c.state = escape
+	default:
+		c.state = ground
+		c.ground(b, r)
+	}
+}
+
+// allowed control sequences stay within the line and expect no answer: colours (m), erase in
+// line (K), and to column, right, left (G, C, D).
+func allowed(params string, final rune) bool {
+	return strings.ContainsRune("mKGCD", final) && strings.Trim(params, "0123456789;:") == ""
+}
+
+// isBidi reports whether r changes the direction of the text around it, by which a text can
+// be made to read as another.
+func isBidi(r rune) bool { return (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069) }
+
+// Clean makes one line of a text: no escape sequences, no line ends.
+func Clean(s string) string {
+	return strings.Join(strings.Fields(new(Cleaner).Clean(s)), " ")
+}
+
+// CleanLines makes a text of several lines safe, without escape sequences.
+func CleanLines(s string) string {
+	return strings.ReplaceAll(new(Cleaner).Clean(s), "\r", "")
+}
+
+// LastWritten is what a terminal shows of a line in which carriage returns start it again.
+func LastWritten(line string) string {
+	line = strings.TrimRight(line, "\r")
+	return line[strings.LastIndexByte(line, '\r')+1:]
+}

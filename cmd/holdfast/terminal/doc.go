@@ -1,0 +1,8 @@
+// Package terminal is what the commands write to people with: colours that are only there on a
+// terminal, aligned tables, times in words, and text from programs made safe to print.
+//
+// Text that comes from a session (names, output, feedback) is somebody else's. [Clean] and
+// [Cleaner] let colours and moves within the line through to a terminal and nothing more: no
+// sequence that sets the clipboard or the title, asks the terminal to answer, or leaves the
+// line.
+package terminal

@@ -1,0 +1,53 @@
+package terminal
+
+import (
+	"io"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// Style colours text, or leaves it as it is.
+type Style struct{ On bool }
+
+// StyleFor colours when w is a terminal and NO_COLOR is not set (no-color.org).
+func StyleFor(w io.Writer, noColor string) Style { return Style{On: noColor == "" && IsTerminal(w)} }
+
+// IsTerminal reports whether a reader or writer is a terminal.
+func IsTerminal(v any) bool {
+	f, ok := v.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func (s Style) paint(code, text string) string {
+	if !s.On || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+// Bold, Dim and the colours return text that shows so.
+
+// Bold is heavier.
+func (s Style) Bold(text string) string { return s.paint("1", text) }
+
+// Dim is quieter.
+func (s Style) Dim(text string) string { return s.paint("2", text) }
+
+// Red is for what failed.
+func (s Style) Red(text string) string { return s.paint("31", text) }
+
+// Green is for what succeeded.
+func (s Style) Green(text string) string { return s.paint("32", text) }
+
+// Yellow is for what waits for a person.
+func (s Style) Yellow(text string) string { return s.paint("33", text) }
+
+// Blue is for what is going on.
+func (s Style) Blue(text string) string { return s.paint("34", text) }
+
+// Nth colours the labels of things that are told apart by colour.
+func (s Style) Nth(n int, text string) string {
+	codes := []string{"36", "35", "34", "33", "32", "96", "95", "94"}
+	return s.paint(codes[n%len(codes)], text)
+}
