@@ -1,0 +1,33 @@
+# The product alone: holdfast web and holdfast worker. Postgres and Temporal come from docker-compose.yml or elsewhere.
+
+FROM node:22-bookworm-slim AS ui
+WORKDIR /src/web/ui
+COPY web/ui/package.json web/ui/package-lock.json ./
+RUN npm ci --no-audit --no-fund
+COPY web/ui/ ./
+RUN npm run build
+
+FROM golang:1.26-bookworm AS build
+ARG VERSION=dev
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+COPY --from=ui /src/web/ui/dist web/ui/dist
+RUN CGO_ENABLED=0 go build -buildvcs=false -trimpath \
+    -ldflags "-s -w -X github.com/holdfast/holdfast/cmd/holdfast/cli.buildVersion=${VERSION}" \
+    -o /out/holdfast ./cmd/holdfast
+
+# What steps may run: a shell, python3 and the usual tools. Build on this image to give them more.
+FROM debian:bookworm-slim
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates curl procps python3 tini tzdata \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --create-home --home-dir /var/lib/holdfast holdfast
+COPY --from=build /out/holdfast /usr/local/bin/holdfast
+USER holdfast
+ENV HOLDFAST_DATA_DIR=/var/lib/holdfast
+VOLUME /var/lib/holdfast
+EXPOSE 8000
+ENTRYPOINT ["tini", "--", "holdfast"]
+CMD ["web"]
