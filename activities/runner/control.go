@@ -1,0 +1,118 @@
+//go:build unix
+
+package runner
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// rememberStopped is how long a stopped run is remembered, against activities that were on
+// their way to this host when the stop came.
+const rememberStopped = 10 * time.Minute
+
+// of lists what runs here for a run.
+func (r *Runner) of(runID string) []*running {
+	var list []*running
+	for _, run := range r.live {
+		if run.ask.RunID == runID {
+			list = append(list, run)
+		}
+	}
+	slices.SortFunc(list, func(a, b *running) int { return cmp.Compare(a.ask.StepID, b.ask.StepID) })
+	return list
+}
+
+// Freeze suspends every process of the run's steps here; what starts later waits for Thaw.
+func (r *Runner) Freeze(runID string) {
+	r.mu.Lock()
+	r.frozen[runID] = true
+	list := r.of(runID)
+	r.mu.Unlock()
+	each(list, (*running).freeze)
+}
+
+// Thaw lets them go on.
+func (r *Runner) Thaw(runID string) {
+	r.mu.Lock()
+	delete(r.frozen, runID)
+	list := r.of(runID)
+	r.mu.Unlock()
+	r.thawed.Broadcast()
+	each(list, (*running).thaw)
+}
+
+func (r *Runner) waitWhileFrozen(runID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.frozen[runID] && r.ctx.Err() == nil {
+		r.thawed.Wait()
+	}
+}
+
+// Stop ends every process of the run's steps here, with grace between SIGTERM and SIGKILL,
+// and counts. It returns when they are gone and recorded, or with ctx.
+func (r *Runner) Stop(ctx context.Context, runID string, grace time.Duration) schema.StoppedSteps {
+	r.mu.Lock()
+	for id, at := range r.stopped {
+		if time.Since(at) > rememberStopped {
+			delete(r.stopped, id)
+		}
+	}
+	r.stopped[runID] = time.Now()
+	delete(r.frozen, runID)
+	list := r.of(runID)
+	r.mu.Unlock()
+	r.thawed.Broadcast()
+	each(list, func(run *running) { run.stop(grace) })
+	var sum schema.StoppedSteps
+	for _, run := range list {
+		select {
+		case <-run.done:
+			e := run.exit()
+			sum.ProcessesKilled += e.Killed
+			sum.Survivors += e.Survivors
+		case <-ctx.Done():
+			sum.Survivors++
+		}
+	}
+	return sum
+}
+
+func each(list []*running, do func(*running)) {
+	var all sync.WaitGroup
+	for _, run := range list {
+		all.Go(func() { do(run) })
+	}
+	all.Wait()
+}
+
+// environment is all that a program gets: what its plan gives, and what every step has.
+func environment(dir string, step *schema.PlanStep, ask schema.RunStep, attempt int) []string {
+	env := map[string]string{
+		"PATH":   cmp.Or(os.Getenv("PATH"), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+		"HOME":   dir,
+		"TMPDIR": schema.WorkspaceTemp(dir),
+		"LANG":   "C.UTF-8",
+	}
+	for k, v := range step.Env {
+		env[k] = v
+	}
+	env["HOLDFAST_SESSION_ID"] = ask.SessionID
+	env["HOLDFAST_RUN_ID"] = ask.RunID
+	env["HOLDFAST_STEP_ID"] = ask.StepID
+	env["HOLDFAST_ATTEMPT"] = strconv.Itoa(attempt)
+	list := make([]string, 0, len(env))
+	for k, v := range env {
+		list = append(list, k+"="+v)
+	}
+	slices.Sort(list)
+	return list
+}

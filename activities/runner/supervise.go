@@ -1,0 +1,258 @@
+//go:build unix
+
+package runner
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Supervise is the supervisor process: it starts one program, owns what the program
+// starts, and carries out orders until the program has ended or the worker is gone. It
+// returns the process's exit code.
+func Supervise() int {
+	// The program gets a parent-death signal, which the kernel ties to the thread that
+	// started it; so this thread lives as long as the process.
+	runtime.LockOSThread()
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
+	unix.CloseOnExec(reportFD)
+	unix.CloseOnExec(lockFD)
+	s := &supervisor{
+		reports: json.NewEncoder(os.NewFile(reportFD, "reports")),
+		orders:  make(chan order),
+		ended:   make(chan Exit, 1),
+	}
+	becomeSubreaper()
+	in := bufio.NewReader(os.Stdin)
+	first, err := readOrder(in)
+	if err != nil || first.Do != doStart {
+		fmt.Fprintln(os.Stderr, "holdfast supervise is started by a worker, not by hand")
+		return 2
+	}
+	pid, err := start(first)
+	if err != nil {
+		s.report(report{Is: isExited, Exit: &Exit{StartError: startError(first.Argv[0], err)}})
+		return 0
+	}
+	s.report(report{Is: isStarted})
+	go s.reap(pid)
+	go s.readOrders(in)
+	return s.loop()
+}
+
+type supervisor struct {
+	reports *json.Encoder
+	orders  chan order // closed when the worker is gone
+	ended   chan Exit
+}
+
+func readOrder(in *bufio.Reader) (order, error) {
+	line, err := in.ReadBytes('\n')
+	if err != nil {
+		return order{}, err
+	}
+	var o order
+	return o, json.Unmarshal(line, &o)
+}
+
+func (s *supervisor) readOrders(in *bufio.Reader) {
+	defer close(s.orders)
+	for {
+		o, err := readOrder(in)
+		if err != nil {
+			return
+		}
+		s.orders <- o
+	}
+}
+
+// start replaces the supervisor's environment, folder and output by the program's, so that
+// nothing of the server is left to inherit, and starts the program.
+func start(o order) (int, error) {
+	os.Clearenv()
+	for _, kv := range o.Env {
+		if k, v, ok := cut(kv); ok {
+			_ = os.Setenv(k, v)
+		}
+	}
+	if err := os.Chdir(o.Dir); err != nil {
+		return 0, err
+	}
+	path, err := exec.LookPath(o.Argv[0])
+	if err != nil {
+		return 0, err
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer null.Close()
+	p, err := os.StartProcess(path, o.Argv, &os.ProcAttr{
+		Env: o.Env, Dir: o.Dir, Files: []*os.File{null, os.Stdout, os.Stderr}, Sys: ownGroup(),
+	})
+	if err != nil {
+		return 0, err
+	}
+	// The pipes must close when the program and what it started are gone.
+	for _, fd := range []int{1, 2} {
+		if err := redirect(int(null.Fd()), fd); err != nil {
+			return 0, err
+		}
+	}
+	pid := p.Pid
+	return pid, p.Release() // reap waits for it, with everything else
+}
+
+func cut(kv string) (key, value string, ok bool) {
+	for i := range len(kv) {
+		if kv[i] == '=' {
+			return kv[:i], kv[i+1:], true
+		}
+	}
+	return "", "", false
+}
+
+func startError(name string, err error) string {
+	if execErr, ok := errors.AsType[*exec.Error](err); ok {
+		err = execErr.Err
+	}
+	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
+		err = pathErr.Err
+	}
+	return fmt.Sprintf("cannot start %q: %v", name, err)
+}
+
+// reap waits for the program and for every orphan that became ours, until none is left.
+func (s *supervisor) reap(main int) {
+	var sum Exit
+	for {
+		var ws syscall.WaitStatus
+		var ru syscall.Rusage
+		pid, err := syscall.Wait4(-1, &ws, 0, &ru)
+		if errors.Is(err, syscall.EINTR) {
+			continue
+		}
+		if err != nil { // ECHILD: the program ended before, and now everything else has
+			return
+		}
+		sum.CPUSeconds += time.Duration(ru.Utime.Nano() + ru.Stime.Nano()).Seconds()
+		sum.MaxRSSBytes = max(sum.MaxRSSBytes, maxRSS(&ru))
+		if pid != main {
+			continue
+		}
+		switch {
+		case ws.Signaled():
+			sum.Signal = unix.SignalName(ws.Signal())
+		default:
+			code := ws.ExitStatus()
+			sum.ExitCode = &code
+		}
+		s.ended <- sum
+	}
+}
+
+func (s *supervisor) loop() int {
+	for {
+		select {
+		case e := <-s.ended:
+			// The step is over; what it left behind goes with it.
+			e.Killed, e.Survivors = killTree()
+			s.report(report{Is: isExited, Exit: &e})
+			return 0
+		case o, ok := <-s.orders:
+			switch {
+			case !ok: // the worker is gone
+				killTree()
+				return 1
+			case o.Do == doFreeze:
+				signalTree(syscall.SIGSTOP)
+				s.report(report{Is: isFrozen})
+			case o.Do == doThaw:
+				signalTree(syscall.SIGCONT)
+				s.report(report{Is: isThawed})
+			case o.Do == doStop:
+				s.stop(time.Duration(o.GraceMS) * time.Millisecond)
+				return 0
+			}
+		}
+	}
+}
+
+// stop ends the tree: SIGTERM first, SIGKILL when the grace period is over.
+func (s *supervisor) stop(grace time.Duration) {
+	before := len(tree())
+	signalTree(syscall.SIGTERM)
+	signalTree(syscall.SIGCONT) // a frozen process takes its signals when it is thawed
+	var e Exit
+	select {
+	case e = <-s.ended:
+	case <-time.After(grace):
+	case <-s.gone():
+	}
+	killed, survivors := killTree()
+	if e.ExitCode == nil && e.Signal == "" {
+		select {
+		case e = <-s.ended:
+		case <-time.After(killPatience):
+		}
+	}
+	e.Stopped, e.Killed, e.Survivors = true, max(before, killed), survivors
+	s.report(report{Is: isExited, Exit: &e})
+}
+
+// gone is closed when the worker is: orders that still come in meanwhile change nothing.
+func (s *supervisor) gone() <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range s.orders { //nolint:revive // drained until it is closed
+		}
+	}()
+	return done
+}
+
+// report tells the worker. When the worker is gone nobody is there to tell, and the loop
+// finds out by the closed orders.
+func (s *supervisor) report(r report) { _ = s.reports.Encode(r) }
+
+// killPatience is how long a kill waits for the kernel to end what it killed.
+const killPatience = 5 * time.Second
+
+// killTree kills everything below this process until nothing is left: first it stops all,
+// so that nothing can fork away, then it kills.
+func killTree() (killed, survivors int) {
+	deadline := time.Now().Add(killPatience)
+	for {
+		pids := tree()
+		if len(pids) == 0 || time.Now().After(deadline) {
+			return killed, len(pids)
+		}
+		killed = max(killed, len(pids))
+		signalAll(pids, syscall.SIGSTOP)
+		signalTree(syscall.SIGKILL)
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func signalTree(sig syscall.Signal) {
+	// Twice, because what was listed can have forked before the signal reached it.
+	for range 2 {
+		signalAll(tree(), sig)
+	}
+}
+
+func signalAll(pids []int, sig syscall.Signal) {
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, sig) // ESRCH: it has ended by itself
+	}
+}

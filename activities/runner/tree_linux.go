@@ -1,0 +1,67 @@
+package runner
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// ownGroup puts the program into a session and process group of its own, without a
+// terminal, and has the kernel kill it when the supervisor dies.
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// becomeSubreaper makes orphans below this process its children instead of init's.
+func becomeSubreaper() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
+
+func maxRSS(ru *syscall.Rusage) int64 { return ru.Maxrss * 1024 } // getrusage(2): in KiB
+
+// tree lists every process below this one that has not ended.
+func tree() []int {
+	parents := map[int]int{}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if state, ppid, ok := procStat(pid); ok && state != 'Z' && state != 'X' {
+			parents[pid] = ppid
+		}
+	}
+	self := os.Getpid()
+	var below []int
+	for pid := range parents {
+		for up, ok := parents[pid], true; ok; up, ok = parents[up] {
+			if up == self {
+				below = append(below, pid)
+				break
+			}
+		}
+	}
+	return below
+}
+
+// procStat reads the state and parent of a process: proc(5), fields 3 and 4, behind the
+// name in parentheses.
+func procStat(pid int) (state byte, ppid int, ok bool) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, 0, false
+	}
+	rest := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	if len(rest) < 2 {
+		return 0, 0, false
+	}
+	ppid, err = strconv.Atoi(string(rest[1]))
+	return rest[0][0], ppid, err == nil
+}
+
+func redirect(from, to int) error { return unix.Dup3(from, to, 0) }

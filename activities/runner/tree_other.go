@@ -1,0 +1,50 @@
+//go:build unix && !linux
+
+package runner
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+// becomeSubreaper is Linux's alone: elsewhere a daemon that leaves its parent is out of
+// reach.
+func becomeSubreaper() {}
+
+func maxRSS(ru *syscall.Rusage) int64 { return int64(ru.Maxrss) } // in bytes on macOS
+
+// tree lists every process below this one.
+func tree() []int {
+	out, err := exec.Command("/bin/ps", "-axo", "pid=,ppid=,stat=").Output()
+	if err != nil {
+		return nil
+	}
+	parents := map[int]int{}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		if len(f) < 3 || strings.HasPrefix(f[2], "Z") {
+			continue
+		}
+		pid, _ := strconv.Atoi(f[0])
+		ppid, _ := strconv.Atoi(f[1])
+		parents[pid] = ppid
+	}
+	self := os.Getpid()
+	var below []int
+	for pid := range parents {
+		for up, ok := parents[pid], true; ok; up, ok = parents[up] {
+			if up == self {
+				below = append(below, pid)
+				break
+			}
+		}
+	}
+	return below
+}
+
+func redirect(from, to int) error { return syscall.Dup2(from, to) }

@@ -1,0 +1,143 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/holdfast/holdfast/activities/runner"
+	"github.com/holdfast/holdfast/activities/workspace"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+// heartbeatEvery is how often a running step tells Temporal that its worker lives.
+const heartbeatEvery = time.Second
+
+const (
+	// stopPatience is how long a cancelled activity waits for the stop on the control queue.
+	stopPatience = 3 * time.Second
+	// cancelGrace is how long a program has between SIGTERM and SIGKILL when no stop came.
+	cancelGrace = 500 * time.Millisecond
+)
+
+// Steps runs steps on this host.
+type Steps struct {
+	Store   *store.Store
+	Runner  *runner.Runner
+	DataDir string
+}
+
+// Run executes a step and answers with what became of it. A failed program is an answer,
+// not an error: an error means that nobody knows, and Temporal tries again.
+//
+// The step is not bound to the activity: when the connection to Temporal is lost the step
+// goes on, and the next attempt of the activity attaches to it.
+func (a *Steps) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
+	stopBeating := beat(ctx)
+	defer stopBeating()
+	var plan *schema.Plan
+	if !a.Runner.Lives(ask.Execution) {
+		if err := a.waitWhileSuspended(ctx, ask.SessionID); err != nil {
+			return schema.StepResult{}, err
+		}
+		var err error
+		if plan, err = a.Store.Plan(ctx, ask.SessionID); err != nil {
+			return schema.StepResult{}, err
+		}
+	}
+	result, err := a.Runner.Run(ctx, ask, plan)
+	if errors.Is(err, runner.ErrDetached) && temporal.IsCanceledError(context.Cause(ctx)) {
+		result, err = a.awaitStop(context.WithoutCancel(ctx), ask, plan)
+	}
+	switch {
+	case schema.CodeOf(err) == schema.CodeConflict:
+		return result, final(err)
+	default:
+		return result, err
+	}
+}
+
+// awaitStop waits for the stop that comes with every cancel and counts what it ends. One
+// that does not come in time is made up for.
+func (a *Steps) awaitStop(ctx context.Context, ask schema.RunStep, plan *schema.Plan) (schema.StepResult, error) {
+	patient, cancel := context.WithTimeout(ctx, stopPatience)
+	defer cancel()
+	result, err := a.Runner.Run(patient, ask, plan)
+	if errors.Is(err, runner.ErrDetached) {
+		a.Runner.Stop(ctx, ask.RunID, cancelGrace)
+		return a.Runner.Run(ctx, ask, plan)
+	}
+	return result, err
+}
+
+// waitWhileSuspended keeps a step from starting while its session is suspended: Temporal
+// may start an attempt anew after a worker was lost, whatever the session says.
+func (a *Steps) waitWhileSuspended(ctx context.Context, sessionID string) error {
+	const poll = time.Second
+	for {
+		s, err := a.Store.Session(ctx, sessionID)
+		if schema.CodeOf(err) == schema.CodeNotFound {
+			return final(err) // deleted meanwhile
+		}
+		if err != nil || s.Status != schema.SessionSuspended {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(poll):
+		}
+	}
+}
+
+// Freeze suspends every process of a run on this host.
+func (a *Steps) Freeze(_ context.Context, of schema.StepsOf) error {
+	a.Runner.Freeze(of.RunID)
+	return nil
+}
+
+// Thaw lets them go on.
+func (a *Steps) Thaw(_ context.Context, of schema.StepsOf) error {
+	a.Runner.Thaw(of.RunID)
+	return nil
+}
+
+// Stop ends every process of a run on this host and counts them.
+func (a *Steps) Stop(ctx context.Context, of schema.StepsOf) (schema.StoppedSteps, error) {
+	stopped := a.Runner.Stop(ctx, of.RunID, of.Grace)
+	files, err := workspace.Scan(schema.WorkspaceDir(a.DataDir, of.SessionID))
+	if err != nil {
+		activity.GetLogger(ctx).Warn("workspace not listed", "session_id", of.SessionID, "error", err)
+	}
+	stopped.Files = len(files)
+	return stopped, nil
+}
+
+// beat heartbeats until the function it returns is called.
+func beat(ctx context.Context) (stop func()) {
+	done := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		every := time.NewTicker(heartbeatEvery)
+		defer every.Stop()
+		for {
+			activity.RecordHeartbeat(ctx)
+			select {
+			case <-every.C:
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+// final marks an error as one that no retry will change.
+func final(err error) error {
+	return temporal.NewNonRetryableApplicationError(err.Error(), string(schema.CodeOf(err)), err)
+}

@@ -1,0 +1,121 @@
+// Package workspace keeps the folder in which a session's steps work: it puts the plan's
+// files there and tells what a step changed. It never reads or writes outside of it,
+// whatever links it finds.
+//
+// Only activities import it.
+package workspace
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+const (
+	dirMode     = 0o700
+	fileMode    = 0o644
+	programMode = 0o755
+)
+
+// Prepare makes the folder, if it is not there, and writes the files into it. Doing it
+// again with the same files changes nothing but their times.
+func Prepare(dir string, files map[string]string) error {
+	if err := os.MkdirAll(schema.WorkspaceTemp(dir), dirMode); err != nil {
+		return fmt.Errorf("make the workspace: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("open the workspace: %w", err)
+	}
+	defer root.Close()
+	for name, text := range files {
+		if parent := path.Dir(name); parent != "." {
+			if err := root.MkdirAll(filepath.FromSlash(parent), 0o755); err != nil {
+				return fmt.Errorf("make the folder of %s: %w", name, err)
+			}
+		}
+		mode := fs.FileMode(fileMode)
+		if bytes.HasPrefix([]byte(text), []byte("#!")) {
+			mode = programMode
+		}
+		if err := root.WriteFile(filepath.FromSlash(name), []byte(text), mode); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Listing is what stands in a workspace: regular files by slash-separated path.
+type Listing map[string]Entry
+
+// Entry is a file as a listing sees it.
+type Entry struct {
+	Size    int64
+	ModTime int64 // nanoseconds since 1970
+}
+
+// Scan lists the regular files of a workspace. Files that come and go meanwhile may be
+// missing; links are not followed.
+func Scan(dir string) (Listing, error) {
+	list := Listing{}
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+				return nil
+			}
+			return err
+		}
+		rel, err := filepath.Rel(dir, name)
+		if err != nil {
+			return err
+		}
+		if rel == schema.WorkspacePrivate {
+			return fs.SkipDir
+		}
+		if !d.Type().IsRegular() {
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return nil //nolint:nilerr // it went meanwhile
+		}
+		list[filepath.ToSlash(rel)] = Entry{Size: info.Size(), ModTime: info.ModTime().UnixNano()}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the workspace: %w", err)
+	}
+	return list, nil
+}
+
+// Change is a file that was written since a listing was made.
+type Change struct {
+	Path    string
+	Size    int64
+	Created bool
+}
+
+// Changes lists what was created or written since before, by path.
+func Changes(dir string, before Listing) ([]Change, error) {
+	after, err := Scan(dir)
+	if err != nil {
+		return nil, err
+	}
+	var changes []Change
+	for name, e := range after {
+		old, there := before[name]
+		if !there || old != e {
+			changes = append(changes, Change{Path: name, Size: e.Size, Created: !there})
+		}
+	}
+	slices.SortFunc(changes, func(a, b Change) int { return cmp.Compare(a.Path, b.Path) })
+	return changes, nil
+}
