@@ -2,9 +2,7 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -177,16 +175,8 @@ func (c *approvalResolveCmd) Run(inv *invocation) error {
 	}
 	defer api.Close()
 	answer, err := api.ResolveApproval(inv.ctx, id, client.Resolve{Resolution: resolution, Feedback: c.Feedback})
-	if p, ok := errors.AsType[*client.ProblemError](err); ok {
-		switch p.Status {
-		case http.StatusConflict:
-			return fmt.Errorf("approval %s was decided otherwise: %w", short(id), err)
-		case http.StatusGone:
-			return fmt.Errorf("approval %s has expired: %w", short(id), err)
-		}
-	}
 	if err != nil {
-		return err
+		return fmt.Errorf("approval %s: %w", short(id), err)
 	}
 	if c.JSON {
 		inv.raw(answer.Raw)

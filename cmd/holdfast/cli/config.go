@@ -52,11 +52,7 @@ func (c *configCmd) table(inv *invocation, all []settings.Setting) error {
 		if s.Problem != "" {
 			value.Paint = inv.style.Red
 		}
-		def := s.Default
-		if def == s.Value && s.Source == settings.FromDefault {
-			def = ""
-		}
-		t.Add(s.Name, value, dash(def), string(s.Source), terminal.Cell{Text: s.Help, Paint: inv.style.Dim})
+		t.Add(s.Name, value, dash(s.Default), string(s.Source), terminal.Cell{Text: s.Help, Paint: inv.style.Dim})
 	}
 	return t.Write(inv.stdout, inv.style)
 }

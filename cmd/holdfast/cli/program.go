@@ -40,11 +40,11 @@ type commands struct {
 	Session   sessionCmd   `cmd:"" help:"Start, follow and steer sessions."`
 	Approval  approvalCmd  `cmd:"" help:"See and decide what waits for a person."`
 	// Web       webCmd       `cmd:"" help:"Run a web process: REST, WebSocket and the UI."`
-	// Worker    workerCmd    `cmd:"" help:"Run a worker process: workflows, activities and steps."`
+	Worker    workerCmd    `cmd:"" help:"Run a worker process: workflows, activities and steps."`
 	Migrate   migrateCmd   `cmd:"" help:"Change the database's schema."`
 	Config    configCmd    `cmd:"" help:"Print every setting with its value and where it came from."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
-	// Supervise superviseCmd `cmd:"" hidden:"" passthrough:"" help:"Run one step for a worker."`
+	Supervise superviseCmd `cmd:"" hidden:"" passthrough:"" help:"Run one step for a worker."`
 }
 
 // invocation is what a command works with.

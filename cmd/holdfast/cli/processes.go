@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"fmt"
+	"log/slog"
+
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+
+	"github.com/holdfast/holdfast/activities/runner"
+	"github.com/holdfast/holdfast/cmd/holdfast/settings"
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/worker"
+)
+
+// parts are what every process of the server stands on. Neither Postgres nor Temporal has to
+// be there yet: a process starts without them and says so until they are.
+type parts struct {
+	log      *slog.Logger
+	store    *store.Store
+	temporal client.Client
+}
+
+func (inv *invocation) open(component string, l settings.Logging, s *settings.Storage, t *settings.Temporal) (*parts, error) {
+	if err := s.OpenHost(); err != nil {
+		return nil, err
+	}
+	log := inv.logger(l).With(logs.KeyComponent, component)
+	db, err := store.Open(inv.ctx, s.DatabaseURL, store.Options{Logger: log})
+	if err != nil {
+		return nil, withCode(exitUsage, fmt.Errorf("the setting %s: %w", settings.EnvDatabaseURL, err))
+	}
+	options := t.Options
+	options.Logger = sdklog.NewStructuredLogger(log)
+	options.Identity = component + "@" + s.Host
+	temporal, err := client.NewLazyClient(options)
+	if err != nil {
+		db.Close()
+		return nil, withCode(exitUsage, fmt.Errorf("the settings TEMPORAL_*: %w", err))
+	}
+	return &parts{log: log, store: db, temporal: temporal}, nil
+}
+
+func (p *parts) close() {
+	p.temporal.Close()
+	p.store.Close()
+}
+
+type workerCmd struct{}
+
+// Help is shown by --help.
+func (workerCmd) Help() string {
+	return "Configured by the environment; see `holdfast config`. HOLDFAST_DATABASE_URL is needed.\n\n" +
+		example("HOLDFAST_DATABASE_URL=postgres://holdfast@db/holdfast TEMPORAL_ADDRESS=temporal:7233 holdfast worker")
+}
+
+func (workerCmd) Run(inv *invocation) error {
+	set, err := settings.LoadWorker(inv.env)
+	if err != nil {
+		return err
+	}
+	p, err := inv.open("worker", set.Logging, &set.Storage, &set.Temporal)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	return inv.stopped(worker.Run(inv.ctx, worker.Options{
+		Store: p.store, Temporal: p.temporal, DataDir: set.DataDir, Host: set.Host, Logger: p.log,
+	}))
+}
+
+// stopped is the end of a process that runs until it is asked to stop: that is no failure.
+func (inv *invocation) stopped(err error) error {
+	if inv.ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+type superviseCmd struct {
+	Args []string `arg:"" optional:""`
+}
+
+func (superviseCmd) Run() error {
+	if code := runner.Supervise(); code != exitOK {
+		return withCode(code, nil)
+	}
+	return nil
+}
