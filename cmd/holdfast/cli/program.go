@@ -36,9 +36,9 @@ func New() *Program { return &Program{} }
 
 // commands is the command line.
 type commands struct {
-	Up        upCmd        `cmd:"" help:"Run everything on this machine: Postgres, Temporal, a worker and the web server."`
-	Session   sessionCmd   `cmd:"" help:"Start, follow and steer sessions."`
-	Approval  approvalCmd  `cmd:"" help:"See and decide what waits for a person."`
+	Up       upCmd       `cmd:"" help:"Run everything on this machine: Postgres, Temporal, a worker and the web server."`
+	Session  sessionCmd  `cmd:"" help:"Start, follow and steer sessions."`
+	Approval approvalCmd `cmd:"" help:"See and decide what waits for a person."`
 	// Web       webCmd       `cmd:"" help:"Run a web process: REST, WebSocket and the UI."`
 	Worker    workerCmd    `cmd:"" help:"Run a worker process: workflows, activities and steps."`
 	Migrate   migrateCmd   `cmd:"" help:"Change the database's schema."`
