@@ -44,7 +44,7 @@ func query(t *testing.T, dsn, sql string) string {
 	if err != nil {
 		t.Fatalf("connect: %v", err)
 	}
-	defer conn.Close(context.Background()) //nolint:errcheck // nothing is lost with it
+	defer conn.Close(context.Background())
 	var answer string
 	if err := conn.QueryRow(t.Context(), sql).Scan(&answer); err != nil {
 		t.Fatalf("%s: %v", sql, err)
@@ -58,7 +58,7 @@ func execute(t *testing.T, dsn, sql string) {
 	if err != nil {
 		t.Fatalf("connect: %v", err)
 	}
-	defer conn.Close(context.Background()) //nolint:errcheck // nothing is lost with it
+	defer conn.Close(context.Background())
 	if _, err := conn.Exec(t.Context(), sql); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
@@ -145,7 +145,7 @@ func TestPostgres_TakesAnotherPortWhenItsOwnIsTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()                       //nolint:errcheck // a test's listener
+	defer listener.Close()
 	taken := listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // tcp
 	server := &embedded.Postgres{Dir: t.TempDir(), Port: taken}
 	start(t, server)
@@ -220,7 +220,7 @@ func TestOwned_EndsThatProcessAndNoOtherWithItsPid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer process.Kill() //nolint:errcheck // ended below
+	defer process.Kill()
 	owned, err := embedded.OwnedBy("sleep", process.Pid())
 	if err != nil {
 		t.Fatal(err)
@@ -247,7 +247,7 @@ func TestListens_TellsOurOwnServerFromAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()                      //nolint:errcheck // a test's listener
+	defer listener.Close()
 	port := listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // tcp
 	if !embedded.Listens(os.Getpid(), port) {
 		t.Error("this process listens, and is said not to")
@@ -256,7 +256,7 @@ func TestListens_TellsOurOwnServerFromAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer process.Kill() //nolint:errcheck // the test's end
+	defer process.Kill()
 	if runtime.GOOS == "linux" && embedded.Listens(process.Pid(), port) {
 		t.Error("sleep does not listen, and is said to")
 	}

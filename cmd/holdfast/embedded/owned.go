@@ -69,11 +69,11 @@ func (o Owned) gone(ctx context.Context, within time.Duration) bool {
 }
 
 func sameDir(a, b string) bool {
-	if real, err := filepath.EvalSymlinks(a); err == nil {
-		a = real
+	if target, err := filepath.EvalSymlinks(a); err == nil {
+		a = target
 	}
-	if real, err := filepath.EvalSymlinks(b); err == nil {
-		b = real
+	if target, err := filepath.EvalSymlinks(b); err == nil {
+		b = target
 	}
 	return filepath.Clean(a) == filepath.Clean(b)
 }

@@ -137,7 +137,7 @@ func (p *Postgres) Command() *exec.Cmd {
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		args = append(args, "-c", name+"="+settings[name])
 	}
-	cmd := exec.Command(filepath.Join(p.Bin, "bin", "postgres"), args...) //nolint:gosec // our own binary
+	cmd := exec.Command(filepath.Join(p.Bin, "bin", "postgres"), args...)
 	cmd.Dir = p.Dir
 	cmd.Env = cleanEnv("PG", "LC_", "LANG")
 	unroot(cmd)
@@ -198,7 +198,7 @@ func (p *Postgres) startOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // the child has its own descriptor
+	defer log.Close()
 	if err := log.Truncate(0); err != nil {
 		return fmt.Errorf("start postgres: %w", err)
 	}
@@ -245,7 +245,7 @@ func (p *Postgres) initialise(ctx context.Context) error {
 	if p.Settings["fsync"] == "off" {
 		args = append(args, "--no-sync")
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(p.Bin, "bin", "initdb"), args...) //nolint:gosec // our own binary
+	cmd := exec.CommandContext(ctx, filepath.Join(p.Bin, "bin", "initdb"), args...)
 	cmd.Dir = p.Dir
 	cmd.Env = cleanEnv("PG", "LC_", "LANG")
 	unroot(cmd)
@@ -310,7 +310,7 @@ func (p *Postgres) ensureDatabase(ctx context.Context, database string) error {
 	if conn, err = pgx.Connect(ctx, p.DSN("postgres")); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	defer conn.Close(ctx) //nolint:errcheck // nothing is lost with it
+	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{database}.Sanitize())
 	if errors.As(err, &problem) && problem.Code == duplicate {
 		return nil

@@ -119,7 +119,7 @@ func LogTail(path string) string {
 	if err != nil {
 		return ""
 	}
-	defer file.Close() //nolint:errcheck // read only
+	defer file.Close()
 	if info, err := file.Stat(); err == nil && info.Size() > window {
 		if _, err := file.Seek(-window, 2); err != nil {
 			return ""

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -96,7 +95,7 @@ func (t *Temporal) Command() *exec.Cmd {
 	for _, key := range slices.Sorted(maps.Keys(t.DynamicConfig)) {
 		args = append(args, "--dynamic-config-value", key+"="+t.DynamicConfig[key])
 	}
-	cmd := exec.Command(t.Bin, args...) //nolint:gosec // our own binary
+	cmd := exec.Command(t.Bin, args...)
 	cmd.Dir = t.Dir
 	cmd.Env = cleanEnv("TEMPORAL_")
 	return cmd
@@ -116,7 +115,7 @@ func (t *Temporal) WaitReady(ctx context.Context, ended <-chan struct{}) error {
 	if err != nil {
 		return fmt.Errorf("wait for temporal on %s: %w", t.Addr(), err)
 	}
-	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	quiet := slog.New(slog.DiscardHandler)
 	connection, err := client.NewLazyClient(client.Options{HostPort: t.Addr(), Namespace: DefaultNamespace, Logger: quiet})
 	if err != nil {
 		return fmt.Errorf("wait for temporal: %w", err)
@@ -171,7 +170,7 @@ func (t *Temporal) startOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // the child has its own descriptor
+	defer log.Close()
 	if err := log.Truncate(0); err != nil {
 		return fmt.Errorf("start temporal: %w", err)
 	}

@@ -161,7 +161,7 @@ func (p program) migrate(ctx context.Context) error {
 	const limit = 5 * time.Minute
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	cmd := exec.Command(p.executable, "migrate", "up") //nolint:gosec // our own executable
+	cmd := exec.Command(p.executable, "migrate", "up")
 	cmd.Env = p.env
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -216,7 +216,7 @@ func (p program) part(name string, grace time.Duration) child {
 	return child{
 		name: name, tries: ourTries, grace: grace, stop: syscall.SIGTERM, death: syscall.SIGKILL,
 		command: func() (*exec.Cmd, func(), error) {
-			cmd := exec.Command(p.executable, name) //nolint:gosec // our own executable
+			cmd := exec.Command(p.executable, name)
 			cmd.Env = p.env
 			file, err := embedded.OpenLog(logFile)
 			if err != nil {
@@ -267,7 +267,7 @@ func ready200(ctx context.Context, url string) error {
 	if err != nil {
 		return fmt.Errorf("ask web: %w", err)
 	}
-	defer answer.Body.Close() //nolint:errcheck // nothing is read
+	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
 		return fmt.Errorf("%w: /api/ready answers %s", errNotReady, answer.Status)
 	}

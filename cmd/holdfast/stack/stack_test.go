@@ -72,8 +72,8 @@ func standIn(command string) error {
 			Handler:           http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
 			ReadHeaderTimeout: time.Second,
 		}
-		go server.Serve(listener) //nolint:errcheck // closed below
-		defer server.Close()      //nolint:errcheck // the process's end
+		go server.Serve(listener)
+		defer server.Close()
 	case "up":
 		up := &Up{DataDir: os.Getenv("HOLDFAST_DATA_DIR"), Addr: os.Getenv("HOLDFAST_ADDR")}
 		return up.Run(ctx)
@@ -160,9 +160,7 @@ func TestUp_RestartsWhatIsKilledOnTheSamePortsAndStopsCleanly(t *testing.T) {
 	}
 	eventually(t, "web on its old address", func() bool { return ready200(t.Context(), addresses[0]) == nil })
 	server := &embedded.Postgres{Dir: filepath.Join(dir, namePostgres)}
-	if server.Postmaster() == 0 {
-		t.Error("no postgres on the data folder")
-	}
+	eventually(t, "postgres on its data folder", func() bool { return server.Postmaster() != 0 })
 
 	children := recorded(t, dir)
 	if err := up.Process.Signal(os.Interrupt); err != nil {
@@ -217,7 +215,7 @@ func TestUp_RefusesAnAddressThatWasAskedForAndIsTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close() //nolint:errcheck // a test's listener
+	defer listener.Close()
 	up := &Up{DataDir: t.TempDir(), Addr: listener.Addr().String(), Log: logs.Discard()}
 	if err := up.Run(t.Context()); !errors.Is(err, ErrAddrTaken) || !strings.Contains(err.Error(), up.Addr) {
 		t.Errorf("got %v, want %v with the address", err, ErrAddrTaken)
@@ -228,7 +226,7 @@ func TestUp_SaysWhyAPartDoesNotStart(t *testing.T) {
 	t.Parallel()
 	script := filepath.Join(t.TempDir(), "holdfast")
 	text := "#!/bin/sh\n[ $1 = migrate ] && exit 0\necho $1 cannot find its hat >&2\nexit 3\n"
-	if err := os.WriteFile(script, []byte(text), 0o700); err != nil { //nolint:gosec // a script to run
+	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	var stderr bytes.Buffer
@@ -299,8 +297,8 @@ func TestSupervise_HurryKillsWhatDoesNotWantToStop(t *testing.T) {
 	}
 	stubborn.ready = func(context.Context, *embedded.Process) error {
 		_, err := output.Read(make([]byte, 1))
-		go io.Copy(io.Discard, output) //nolint:errcheck // until the end
-		return err                     //nolint:wrapcheck // a test's
+		go io.Copy(io.Discard, output)
+		return err //nolint:wrapcheck // a test's
 	}
 	s := supervise(stubborn, logs.Discard(), hurry, func(string, int) {})
 	if err := s.awaitReady(t.Context()); err != nil {
@@ -318,10 +316,10 @@ func TestSupervise_HurryKillsWhatDoesNotWantToStop(t *testing.T) {
 
 func TestPauseAfter_StartsAtOnceThenDoublesToALimit(t *testing.T) {
 	t.Parallel()
-	want := []time.Duration{0, 100, 200, 400, 800, 1600, 3200, 5000, 5000}
-	for failures, ms := range want {
-		if got := pauseAfter(failures); got != ms*time.Millisecond {
-			t.Errorf("after %d failures: %s, want %s", failures, got, ms*time.Millisecond)
+	milliseconds := []int64{0, 100, 200, 400, 800, 1600, 3200, 5000, 5000}
+	for failures, want := range milliseconds {
+		if got := pauseAfter(failures).Milliseconds(); got != want {
+			t.Errorf("after %d failures: %d ms, want %d ms", failures, got, want)
 		}
 	}
 	if got := pauseAfter(1000); got != longest {
@@ -343,7 +341,7 @@ func TestHold_OneAtATimeAndLeftoversAreEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sleep.Kill() //nolint:errcheck // ended below
+	defer sleep.Kill()
 	if err := first.record("sleep", sleep.Pid()); err != nil {
 		t.Fatal(err)
 	}
@@ -359,7 +357,7 @@ func TestHold_OneAtATimeAndLeftoversAreEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer second.release() //nolint:errcheck // the test's end
+	defer second.release()
 	ended, err := endLeftovers(t.Context(), left)
 	if err != nil || !slices.Equal(ended, []string{"sleep"}) {
 		t.Errorf("ended %v, %v; want sleep alone", ended, err)

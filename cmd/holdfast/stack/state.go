@@ -85,7 +85,7 @@ func (s state) who() string {
 	if !s.Alive() {
 		return "another process"
 	}
-	who := fmt.Sprintf("holdfast up, pid %d, since %s", s.PID, s.Since.Local().Format(time.DateTime))
+	who := fmt.Sprintf("holdfast up, pid %d, since %s", s.PID, s.Since.Format(time.RFC3339))
 	if s.Web != "" {
 		who += ", at " + s.Web
 	}

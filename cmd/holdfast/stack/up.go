@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -244,8 +245,8 @@ func (u *Up) stop() {
 		case <-done:
 		}
 	}()
-	for i := len(u.running) - 1; i >= 0; i-- {
-		u.running[i].end()
+	for _, v := range slices.Backward(u.running) {
+		v.end()
 	}
 }
 
