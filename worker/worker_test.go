@@ -1,0 +1,285 @@
+package worker_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/holdfast/holdfast/activities/runner"
+	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/store/storetest"
+	"github.com/holdfast/holdfast/worker"
+)
+
+// The test binary is its own supervisor, as `holdfast supervise` is in the product.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "supervise" {
+		os.Exit(runner.Supervise())
+	}
+	os.Exit(storetest.Main(m))
+}
+
+// world is one worker with a database and a namespace's worth of queues of its own.
+type world struct {
+	t        *testing.T
+	store    *store.Store
+	temporal client.Client
+	dir      string
+	host     string
+	stop     func()
+}
+
+// patience bounds every wait of these tests; none of them should come near it.
+const patience = 60 * time.Second
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	server := embeddedtest.StartTestTemporal(t) // its own: task queues have fixed names
+	c, err := client.Dial(client.Options{HostPort: server.Addr(), Logger: worker.TemporalLogger(quiet())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	w := &world{t: t, store: storetest.New(t), temporal: c, dir: t.TempDir(), host: "host-" + schema.NewID()[:8]}
+	w.start()
+	t.Cleanup(func() { w.stop() })
+	return w
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func (w *world) start() {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- worker.Run(ctx, worker.Options{Store: w.store, Temporal: w.temporal, DataDir: w.dir, Host: w.host, Exe: os.Args[0], Logger: quiet()})
+	}()
+	w.stop = func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("worker: %v", err)
+		}
+		done <- nil
+	}
+}
+
+func (w *world) session(config schema.Config, planText string) string {
+	w.t.Helper()
+	plan, problems := schema.ParsePlan([]byte(planText))
+	if problems != nil {
+		w.t.Fatalf("plan: %+v", problems)
+	}
+	id := schema.NewID()
+	_, _, err := w.store.CreateSession(w.t.Context(), store.NewSession{ID: id, Name: w.t.Name(), Mode: schema.ModeRunbook, Owner: "ada", Config: config, Plan: plan})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, err = w.temporal.ExecuteWorkflow(w.t.Context(), client.StartWorkflowOptions{ID: schema.WorkflowID(id), TaskQueue: schema.TaskQueueSessions},
+		schema.WorkflowType, schema.SessionInput{SessionID: id, Config: config, Mode: schema.ModeRunbook, ApprovalTimeout: 300 * time.Second}, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+// await polls until the events satisfy a condition and returns them.
+func (w *world) await(id, what string, ok func([]schema.Event) bool) []schema.Event {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	var events []schema.Event
+	for ctx.Err() == nil {
+		var err error
+		if events, err = w.store.Events(ctx, id, store.EventFilter{Limit: 10_000}); err == nil && ok(events) {
+			return events
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	w.t.Fatalf("no %s in time; the log is\n%s", what, logText(events))
+	return nil
+}
+
+func (w *world) awaitType(id string, want schema.EventType) []schema.Event {
+	w.t.Helper()
+	return w.await(id, string(want), func(events []schema.Event) bool {
+		return slices.ContainsFunc(events, func(e schema.Event) bool { return e.Type == want })
+	})
+}
+
+func logText(events []schema.Event) string {
+	var b strings.Builder
+	for _, e := range events {
+		fmt.Fprintf(&b, "%d %s %s %s\n", e.Seq, e.Type, e.StepID, e.Data)
+	}
+	return b.String()
+}
+
+func output(t *testing.T, events []schema.Event, stepID string) string {
+	t.Helper()
+	var b strings.Builder
+	for _, e := range events {
+		if e.Type != schema.EventOutput || e.StepID != stepID {
+			continue
+		}
+		var o schema.OutputData
+		if err := json.Unmarshal(e.Data, &o); err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString(o.Text)
+	}
+	return b.String()
+}
+
+func (w *world) update(id, name string, arg any) (schema.CommandResult, error) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	var result schema.CommandResult
+	h, err := w.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: schema.WorkflowID(id), UpdateName: name, Args: []any{arg}, WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err == nil {
+		err = h.Get(ctx, &result)
+	}
+	return result, err
+}
+
+func (w *world) pending(id string) schema.Approval {
+	w.t.Helper()
+	var found []schema.Approval
+	w.await(id, "pending approval", func([]schema.Event) bool {
+		list, _, err := w.store.Approvals(w.t.Context(), store.ApprovalFilter{SessionID: id, Status: schema.ApprovalPending})
+		found = list
+		return err == nil && len(list) > 0
+	})
+	return found[0]
+}
+
+func TestSession_RunsItsStepsInOrderAndCompletes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.session(schema.Config{}, `{"steps":[
+		{"id":"write","shell":"cat greeting.txt > out.txt; echo wrote; echo careful >&2"},
+		{"id":"read","run":["cat","out.txt"],"needs":["write"]}],
+		"files":{"greeting.txt":"good morning\n"}}`)
+	events := w.awaitType(id, schema.EventWorkflowCompleted)
+	if got := output(t, events, "read"); got != "good morning\n" {
+		t.Fatalf("read printed %q", got)
+	}
+	for i, e := range events {
+		if e.Seq != int64(i+1) {
+			t.Fatalf("event %d has seq %d", i, e.Seq)
+		}
+	}
+	if !slices.ContainsFunc(events, func(e schema.Event) bool {
+		return e.Type == schema.EventFileCreated && strings.Contains(string(e.Data), `"out.txt"`)
+	}) {
+		t.Fatalf("no file_created for out.txt:\n%s", logText(events))
+	}
+}
+
+func TestSession_WaitsForTheApprovalOfAStep(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.session(schema.Config{}, `{"steps":[{"id":"publish","shell":"echo published","approval":true}]}`)
+	a := w.pending(id)
+	if a.Type != schema.ApprovalStep || a.RemainingSeconds < 200 || !strings.Contains(a.Description, "echo published") {
+		t.Fatalf("asked %+v", a)
+	}
+	if _, err := w.update(id, schema.CommandResolveApproval, schema.ResolveApproval{ApprovalID: a.ID, Resolution: schema.ResolutionApproved, Actor: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	events := w.awaitType(id, schema.EventWorkflowCompleted)
+	if got := output(t, events, "publish"); got != "published\n" {
+		t.Fatalf("printed %q", got)
+	}
+	if _, err := w.update(id, schema.CommandResolveApproval, schema.ResolveApproval{ApprovalID: a.ID, Resolution: schema.ResolutionRejected}); err == nil || !strings.Contains(err.Error(), "already resolved as approved by ada") {
+		t.Fatalf("a second decision: %v", err)
+	}
+}
+
+func TestCancel_EndsDaemonsTooAndCountsThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.session(schema.Config{}, `{"steps":[{"id":"spawn","shell":"setsid sh -c 'trap \"\" TERM; sleep 1000' & (setsid sleep 1001 &) ; echo spawned; sleep 1002"}]}`)
+	w.await(id, "output", func(events []schema.Event) bool { return output(t, events, "spawn") == "spawned\n" })
+	if _, err := w.update(id, schema.CommandCancel, schema.Command{Actor: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	events := w.awaitType(id, schema.EventWorkflowCancelled)
+	var data schema.WorkflowCancelledData
+	if err := json.Unmarshal(events[len(events)-1].Data, &data); err != nil {
+		t.Fatal(err)
+	}
+	if data.Receipt.ProcessesKilled < 4 || data.Receipt.Survivors != 0 || data.Actor != "ada" {
+		t.Fatalf("receipt %+v", data)
+	}
+}
+
+func TestSuspend_FreezesWhatRunsAndResumeThawsIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.session(schema.Config{}, `{"steps":[{"id":"tick","shell":"for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do echo $i; sleep 0.1; done","timeout":"20s"}]}`)
+	w.await(id, "first ticks", func(events []schema.Event) bool { return strings.Contains(output(t, events, "tick"), "3\n") })
+	if _, err := w.update(id, schema.CommandSuspend, schema.Command{Actor: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	w.await(id, "frozen step", func(events []schema.Event) bool { return strings.Contains(logText(events), `"new_status":"frozen"`) })
+	frozenAt := output(t, w.awaitType(id, schema.EventWorkflowPaused), "tick")
+	time.Sleep(500 * time.Millisecond) // five ticks, if it went on
+	if now := output(t, w.awaitType(id, schema.EventWorkflowPaused), "tick"); len(now) > len(frozenAt)+4 {
+		t.Fatalf("it ticked on while frozen: %q then %q", frozenAt, now)
+	}
+	if _, err := w.update(id, schema.CommandResume, schema.Command{Actor: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	events := w.awaitType(id, schema.EventWorkflowCompleted)
+	if got := strings.Count(output(t, events, "tick"), "\n"); got != 20 {
+		t.Fatalf("%d ticks, want 20", got)
+	}
+}
+
+func TestWorker_StoppedInTheMiddleRunsTheStepAgainAndSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.session(schema.Config{}, `{"steps":[{"id":"slow","shell":"echo attempt $HOLDFAST_ATTEMPT; [ $HOLDFAST_ATTEMPT = 2 ] || sleep 1000"}]}`)
+	w.await(id, "output", func(events []schema.Event) bool { return output(t, events, "slow") != "" })
+	w.stop()
+	w.start()
+	events := w.awaitType(id, schema.EventWorkflowCompleted)
+	if got := output(t, events, "slow"); got != "attempt 1\nattempt 2\n" {
+		t.Fatalf("printed %q\n%s", got, logText(events))
+	}
+	if !strings.Contains(logText(events), `step_retry_started slow {"attempt":2,"reason":"worker_lost"}`) {
+		t.Fatalf("the new attempt is not explained:\n%s", logText(events))
+	}
+}
+
+func TestStep_FailuresAreNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, c := range map[string]struct{ step, want string }{
+		"exit code":     {`"shell":"exit 7"`, `"exit_code":7,"reason":"exit"`},
+		"signal":        {`"shell":"kill -SEGV $$"`, `"signal":"SIGSEGV","reason":"signal"`},
+		"timeout":       {`"shell":"sleep 1000","timeout":"300ms"`, `"reason":"timeout"`},
+		"not a program": {`"run":["no-such-program"]`, `cannot start \"no-such-program\": executable file not found in $PATH`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			id := w.session(schema.Config{}, `{"steps":[{"id":"s",`+c.step+`}]}`)
+			events := w.awaitType(id, schema.EventWorkflowFailed)
+			if !strings.Contains(logText(events), c.want) {
+				t.Fatalf("want %s in\n%s", c.want, logText(events))
+			}
+		})
+	}
+}
