@@ -58,7 +58,13 @@ svg.append(text(26, (TOP + H - BOTTOM) / 2, "Power density (dB relative to 1/Hz)
 
 path = " L".join(f"{x(f):.1f},{y(d):.1f}" for f, d in decibel)
 svg.append(f'<path d="M{x(decibel[0][0]):.1f},{H - BOTTOM} L{path} L{x(top_f):.1f},{H - BOTTOM} Z" fill="url(#under)"/>')
-svg.append(f'<path d="M{path}" fill="none" stroke="{LINE}" stroke-width="1.2" stroke-linejoin="round"/>')
+svg.append(f'<path d="M{path}" fill="none" stroke="{LINE}" stroke-width="0.9" stroke-opacity="0.8" stroke-linejoin="round"/>')
+
+floor = sorted(d for _, d in decibel)[len(decibel) // 2]
+svg.append(f'<line x1="{LEFT}" x2="{W - RIGHT}" y1="{y(floor):.1f}" y2="{y(floor):.1f}" stroke="{INK}" stroke-width="1.4" stroke-dasharray="6 5"/>')
+svg.append(f'<rect x="{W - RIGHT - 152}" y="{TOP + 8}" width="146" height="24" rx="4" fill="#ffffff" stroke="#e5e7eb"/>')
+svg.append(f'<line x1="{W - RIGHT - 142}" x2="{W - RIGHT - 112}" y1="{TOP + 20}" y2="{TOP + 20}" stroke="{INK}" stroke-width="1.4" stroke-dasharray="6 5"/>')
+svg.append(text(W - RIGHT - 104, TOP + 24, "median of noise", 12, QUIET, "start"))
 
 for frequency, amplitude in peaks:
     at = max((d, f) for f, d in decibel if abs(f - frequency) < 1)

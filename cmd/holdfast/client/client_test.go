@@ -1,0 +1,135 @@
+package client
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+func problem(w http.ResponseWriter, p schema.Problem) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(schema.Marshal(p))
+}
+
+func TestCreateSession_IsSentAgainUnderOneKeyUntilItIsTaken(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	var calls atomic.Int32
+	var keys [4]string
+	f.mux.HandleFunc("POST /api/sessions", func(w http.ResponseWriter, r *http.Request) {
+		n := calls.Add(1)
+		keys[n-1] = r.Header.Get("Idempotency-Key")
+		switch n {
+		case 1: // the answer is lost on the way
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_ = conn.Close()
+			}
+		case 2:
+			w.Header().Set("Retry-After", "3")
+			problem(w, schema.Problem{Status: 503, Detail: "Postgres is away", Code: schema.CodeUnavailable})
+		default:
+			_, _ = w.Write([]byte(`{"id":"` + sessionID + `","status":"active"}`))
+		}
+	})
+	c, waits := quick(t, f.URL)
+	answer, err := c.CreateSession(t.Context(), NewSession{Mode: schema.ModeRunbook, Plan: []byte(`{"steps":[]}`)}, "key")
+	if err != nil || answer.Value.ID != sessionID || !strings.Contains(string(answer.Raw), "active") {
+		t.Fatalf("answer %s, error %v", answer.Raw, err)
+	}
+	if calls.Load() != 3 || keys[0] != "key" || keys[2] != "key" {
+		t.Errorf("%d calls with the keys %q", calls.Load(), keys)
+	}
+	if len(*waits) != 2 || (*waits)[1] < 3*time.Second {
+		t.Errorf("waited %v, want the second wait as long as the server asked for", *waits)
+	}
+}
+
+func TestCall_GivesUpWhenItsPatienceIsOver(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	f.mux.HandleFunc("/api/sessions/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "30")
+		problem(w, schema.Problem{Status: 503, Detail: "Temporal is away", Code: schema.CodeUnavailable})
+	})
+	c, _ := quick(t, f.URL)
+	_, err := c.Session(t.Context(), sessionID)
+	contains(t, err, "Temporal is away")
+}
+
+func TestCall_SaysThatNoServerIsThereAtOnce(t *testing.T) {
+	t.Parallel()
+	c, waits := quick(t, "http://127.0.0.1:1")
+	_, err := c.Session(t.Context(), sessionID)
+	contains(t, err, "cannot reach Holdfast at http://127.0.0.1:1; is it running? start it with `holdfast up`", "refused")
+	if len(*waits) != 0 {
+		t.Errorf("waited %v", *waits)
+	}
+}
+
+func TestProblemError_IsTheDetailThenEachErrorOnALine(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	f.mux.HandleFunc("/api/sessions/", func(w http.ResponseWriter, _ *http.Request) {
+		problem(w, schema.Problem{Status: 422, Detail: "the plan is not valid", Code: schema.CodeInvalid, Errors: []schema.FieldError{
+			{Location: "body.plan.steps[0].needs[0]", Message: `there is no step "x"`, Value: "x"},
+			{Location: "body.config", Message: "long", Value: strings.Repeat("y", 200)},
+		}})
+	})
+	c, _ := quick(t, f.URL)
+	_, err := c.Session(t.Context(), sessionID)
+	want := "the plan is not valid\n  body.plan.steps[0].needs[0]: there is no step \"x\" (got \"x\")\n  body.config: long (got \"" + strings.Repeat("y", 79) + "…)"
+	if err == nil || err.Error() != want {
+		t.Errorf("the error is %q, want %q", err, want)
+	}
+}
+
+func TestCall_SaysWhenTheServerIsSomethingElse(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	f.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>nginx", http.StatusNotFound) })
+	c, _ := quick(t, f.URL)
+	_, err := c.Session(t.Context(), sessionID)
+	contains(t, err, "404", "is "+f.URL+" a Holdfast server?")
+}
+
+func TestFindSession_CompletesAUniquePrefix(t *testing.T) {
+	t.Parallel()
+	ids := []string{"aaaa1111-0000-4000-8000-000000000001", "aaaa2222-0000-4000-8000-000000000002", "bbbb1111-0000-4000-8000-000000000003"}
+	f := newFake(t)
+	f.mux.HandleFunc("GET /api/sessions", func(w http.ResponseWriter, r *http.Request) { // one to a page
+		var n int
+		_, _ = fmt.Sscan(r.URL.Query().Get("cursor"), &n)
+		page := SessionList{Sessions: []schema.Session{{ID: ids[n], Name: fmt.Sprintf("session %d", n)}}}
+		if n+1 < len(ids) {
+			page.NextCursor = fmt.Sprint(n + 1)
+		}
+		_, _ = w.Write(schema.Marshal(page))
+	})
+	c, _ := quick(t, f.URL)
+	for prefix, want := range map[string]string{"bbbb": ids[2], "AAAA2": ids[1], ids[0]: ids[0], "bbbb1111-0": ids[2]} {
+		if got, err := c.FindSession(t.Context(), prefix); err != nil || got != want {
+			t.Errorf("FindSession(%q) = %q, %v", prefix, got, err)
+		}
+	}
+	for prefix, want := range map[string]string{
+		"aaaa": "2 sessions have ids that start with \"aaaa\":\n  " + ids[0] + "  session 0",
+		"bbb":  "the first 4 or more characters", "cccc": `there is no session whose id starts with "cccc"`, "../../etc": "is not the id of a session",
+	} {
+		_, err := c.FindSession(t.Context(), prefix)
+		contains(t, err, want)
+	}
+}
+
+func TestUnreachableError_KeepsItsCause(t *testing.T) {
+	t.Parallel()
+	cause := &net.OpError{Op: "dial", Err: fmt.Errorf("no route")}
+	contains(t, &UnreachableError{URL: "http://x", Cause: cause}, "(no route)")
+}
