@@ -1,0 +1,178 @@
+package settings_test
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/settings"
+	"github.com/holdfast/holdfast/logs"
+)
+
+const database = "HOLDFAST_DATABASE_URL=postgres://me:hush@db:5432/holdfast"
+
+// env is an environment without a temporal.toml.
+func env(t *testing.T, entries ...string) settings.Env {
+	t.Helper()
+	return settings.NewEnv(append([]string{"HOME=/home/me", "TEMPORAL_CONFIG_FILE=" + filepath.Join(t.TempDir(), "none.toml")}, entries...))
+}
+
+func TestLoadWeb_HasTheDefaultsOfTheContract(t *testing.T) {
+	t.Parallel()
+	w, err := settings.LoadWeb(env(t, database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.Addr != "127.0.0.1:8000" || w.ApprovalTimeout != 300*time.Second || w.MaxConnections != 10_000 || len(w.AllowedOrigins) != 0 ||
+		w.DataDir != "/home/me/.local/share/holdfast" || w.BlobURL != "file:///home/me/.local/share/holdfast/blobs" || w.Host != "" ||
+		w.Format != logs.FormatAuto || w.Level != slog.LevelInfo ||
+		w.Temporal.Options.HostPort != "127.0.0.1:7233" || w.Temporal.Options.Namespace != "default" || w.Named {
+		t.Errorf("got %+v", w)
+	}
+}
+
+func TestLoadWeb_TakesWhatIsSet(t *testing.T) {
+	t.Parallel()
+	e := env(t, database, "HOLDFAST_ADDR=0.0.0.0:80", "HOLDFAST_APPROVAL_TIMEOUT=90", "HOLDFAST_MAX_CONNECTIONS=5", "HOLDFAST_LOG_LEVEL=DEBUG",
+		"HOLDFAST_ALLOWED_ORIGINS=https://a.example, http://b.example:81/", "XDG_DATA_HOME=/data", "TEMPORAL_ADDRESS=t:1", "TEMPORAL_NAMESPACE=n",
+		"HOLDFAST_LOG_FORMAT=", "HOLDFAST_HOST=worker-1")
+	w, err := settings.LoadWeb(e.WithFlag("HOLDFAST_ADDR", ":0").WithFlag("HOLDFAST_DATA_DIR", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.Addr != ":0" || w.ApprovalTimeout != 90*time.Second || w.MaxConnections != 5 || w.Level != slog.LevelDebug || w.DataDir != "/data/holdfast" ||
+		!slices.Equal(w.AllowedOrigins, []string{"https://a.example", "http://b.example:81"}) || w.Host != "worker-1" ||
+		w.Temporal.Options.HostPort != "t:1" || w.Temporal.Options.Namespace != "n" || !w.Named {
+		t.Errorf("got %+v", w)
+	}
+}
+
+func TestLoad_NamesTheSettingTheValueAndWhatIsAllowed(t *testing.T) {
+	t.Parallel()
+	for entry, want := range map[string]string{
+		"HOLDFAST_ADDR=8000":                                  `the setting HOLDFAST_ADDR is "8000"; allowed is HOST:PORT, such as 127.0.0.1:8000 or :8000`,
+		"HOLDFAST_ADDR=localhost:99999":                       `is "localhost:99999"`,
+		"HOLDFAST_MAX_CONNECTIONS=0":                          `the setting HOLDFAST_MAX_CONNECTIONS is "0"; allowed is a whole number from 1 to 1000000`,
+		"HOLDFAST_APPROVAL_TIMEOUT=soon":                      `the setting HOLDFAST_APPROVAL_TIMEOUT is "soon"; allowed is a duration such as 300s or 24h, from 1s to 720h`,
+		"HOLDFAST_APPROVAL_TIMEOUT=0s":                        `is "0s"`,
+		"HOLDFAST_DATABASE_URL=mysql://me:hush@db/x":          `the setting HOLDFAST_DATABASE_URL is "mysql://me:xxxxx@db/x"`,
+		"HOLDFAST_DATABASE_URL=":                              `the setting HOLDFAST_DATABASE_URL is missing; allowed is a URL`,
+		"HOLDFAST_LOG_FORMAT=xml":                             `allowed is auto, text or json`,
+		"HOLDFAST_LOG_LEVEL=loud":                             `allowed is debug, info, warn or error`,
+		"HOLDFAST_HOST=a b":                                   `the setting HOLDFAST_HOST is "a b"`,
+		"HOLDFAST_BLOB_URL=ftp://x":                           `allowed is a file://, s3://, gs:// or azblob:// URL`,
+		"HOLDFAST_ALLOWED_ORIGINS=a.example":                  `the setting HOLDFAST_ALLOWED_ORIGINS is "a.example"`,
+		"TEMPORAL_ADDRESS=temporal":                           `the setting TEMPORAL_ADDRESS is "temporal"; allowed is HOST:PORT`,
+		"TEMPORAL_TLS=maybe":                                  `the setting TEMPORAL_TLS is "maybe"; allowed is true or false`,
+		"TEMPORAL_TLS_CLIENT_CERT_PATH=/nowhere/cert.pem":     `the settings TEMPORAL_TLS_* do not fit together`,
+		"TEMPORAL_CONFIG_FILE=/dev/null\nTEMPORAL_PROFILE=no": `the settings TEMPORAL_* cannot be read`,
+	} {
+		_, err := settings.LoadWeb(env(t, append([]string{database}, strings.Split(entry, "\n")...)...))
+		switch {
+		case err == nil:
+			t.Errorf("%s was taken", entry)
+		case !strings.Contains(err.Error(), want):
+			t.Errorf("%s: the error is %q, want %q in it", entry, err, want)
+		case strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "hush"):
+			t.Errorf("%s: the error %q is more than a line, or tells a secret", entry, err)
+		}
+	}
+}
+
+func TestLoadStack_NeedsNoDatabaseButChecksWhatItsChildrenRead(t *testing.T) {
+	t.Parallel()
+	if s, err := settings.LoadStack(env(t)); err != nil || s.DatabaseURL != "" || s.Named {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	_, err := settings.LoadStack(env(t, "OPENAI_BASE_URL=nope"))
+	if bad, ok := errors.AsType[*settings.Error](err); !ok || bad.Name != "OPENAI_BASE_URL" {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestLoadClient_FlagStandsAboveTheEnvironment(t *testing.T) {
+	t.Parallel()
+	e := env(t, "HOLDFAST_URL=http://first:1", "HOLDFAST_URL=https://last.example/base/")
+	if c, err := settings.LoadClient(e); err != nil || c.URL != "https://last.example/base" {
+		t.Errorf("got %+v, %v", c, err)
+	}
+	if c, err := settings.LoadClient(e.WithFlag("HOLDFAST_URL", "http://flag")); err != nil || c.URL != "http://flag" {
+		t.Errorf("got %+v, %v", c, err)
+	}
+}
+
+func TestAll_ListsEverySettingOnceAndTellsNoSecret(t *testing.T) {
+	t.Parallel()
+	toml := filepath.Join(t.TempDir(), "temporal.toml")
+	if err := os.WriteFile(toml, []byte("[profile.default]\naddress = \"from.file:7233\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all := settings.All(env(t, database, "OPENAI_API_KEY=sk-hush", "TEMPORAL_API_KEY=hush", "HOLDFAST_LOG_LEVEL=loud", "TEMPORAL_CONFIG_FILE="+toml).
+		WithFlag("HOLDFAST_ADDR", ":1"))
+	seen := map[string]settings.Setting{}
+	for _, s := range all {
+		if _, twice := seen[s.Name]; twice {
+			t.Errorf("%s is listed twice", s.Name)
+		}
+		seen[s.Name] = s
+		if s.Help == "" || s.Allowed == "" || strings.Contains(s.Value, "hush") {
+			t.Errorf("incomplete, or tells a secret: %+v", s)
+		}
+	}
+	for name, want := range map[string]settings.Setting{
+		"HOLDFAST_ADDR":         {Value: ":1", Source: settings.FromFlag, Default: "127.0.0.1:8000"},
+		"HOLDFAST_DATABASE_URL": {Value: "postgres://me:xxxxx@db:5432/holdfast", Source: settings.FromEnvironment},
+		"OPENAI_API_KEY":        {Value: "********", Source: settings.FromEnvironment},
+		"TEMPORAL_API_KEY":      {Value: "********", Source: settings.FromEnvironment},
+		"TEMPORAL_ADDRESS":      {Value: "from.file:7233", Source: settings.FromFile, Default: "127.0.0.1:7233"},
+		"HOLDFAST_URL":          {Value: "http://127.0.0.1:8000", Source: settings.FromDefault, Default: "http://127.0.0.1:8000"},
+	} {
+		if got := seen[name]; got.Value != want.Value || got.Source != want.Source || got.Default != want.Default {
+			t.Errorf("%s is %+v, want %+v", name, got, want)
+		}
+	}
+	if !strings.Contains(seen["HOLDFAST_LOG_LEVEL"].Problem, `"loud"`) {
+		t.Errorf("a bad value is not marked: %+v", seen["HOLDFAST_LOG_LEVEL"])
+	}
+}
+
+func TestOpenHost_IsMadeOnceForADataDirWhoeverAsksFirst(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	hosts := make([]string, 8)
+	var wg sync.WaitGroup
+	for i := range hosts {
+		wg.Go(func() {
+			s := settings.Storage{DataDir: dir}
+			if err := s.OpenHost(); err != nil {
+				t.Error(err)
+			}
+			hosts[i] = s.Host
+		})
+	}
+	wg.Wait()
+	if hosts[0] == "" || len(slices.Compact(hosts)) != 1 {
+		t.Errorf("hosts are %q, want one", hosts)
+	}
+	entries, _ := os.ReadDir(dir)
+	if len(entries) != 1 {
+		t.Errorf("the data dir has %v, want the file host alone", entries)
+	}
+	named := settings.Storage{DataDir: dir, Host: "other"}
+	if err := named.OpenHost(); err != nil || named.Host != "other" {
+		t.Errorf("a host that is set was replaced by %q (%v)", named.Host, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "host"), []byte("not a host!"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bad := settings.Storage{DataDir: dir}
+	if err := bad.OpenHost(); err == nil || !strings.Contains(err.Error(), "not a host!") {
+		t.Errorf("error %v", err)
+	}
+}
