@@ -35,6 +35,8 @@ type Temporal struct {
 	Dir string
 	// Port and UIPort that are wanted. 0 means those of the last start, or any free one. One that is taken is replaced.
 	Port, UIPort int
+	// DefaultPort and DefaultUIPort are tried before any free one, when no port is wanted and there was no last start.
+	DefaultPort, DefaultUIPort int
 	// Headless leaves the Web UI out.
 	Headless bool
 	// SearchAttributes to register at the start: name to type (Keyword, Int, Text, Datetime, …).
@@ -202,6 +204,11 @@ func (t *Temporal) settlePorts() error {
 			if i < len(ports) && *ports[i] == 0 {
 				*ports[i], _ = strconv.Atoi(field)
 			}
+		}
+	}
+	for i, fallback := range []int{t.DefaultPort, t.DefaultUIPort} {
+		if *ports[i] == 0 {
+			*ports[i] = fallback
 		}
 	}
 	taken := map[int]bool{}

@@ -31,7 +31,7 @@ import (
 
 const (
 	serverTries = 12 // with the pauses between them, some 20 seconds
-	ourTries    = 3
+	ourTries    = 6  // some 1.5 seconds: longer than a Temporal takes to come back
 )
 
 var (
@@ -81,9 +81,11 @@ func (u *Up) temporalChild() child {
 		name: nameTemporal, tries: serverTries, grace: serverGrace,
 		stop: embedded.TemporalStopSignal, death: syscall.SIGKILL,
 		prepare: func(ctx context.Context) error {
-			t.Port = u.preferred("temporal", embedded.DefaultTemporalPort)
-			if t.UIPort = u.TemporalUIPort; !u.givenUIPort {
-				t.UIPort = u.preferred("temporal-ui", embedded.DefaultTemporalUIPort)
+			if t.UIPort = 0; u.givenUIPort {
+				t.UIPort = u.TemporalUIPort
+			}
+			if t.Port = 0; !u.anyPorts {
+				t.DefaultPort, t.DefaultUIPort = embedded.DefaultTemporalPort, embedded.DefaultTemporalUIPort
 			}
 			return t.Prepare(ctx)
 		},
@@ -96,15 +98,6 @@ func (u *Up) temporalChild() child {
 		},
 		tail: func() string { return embedded.LogTail(t.LogFile) },
 	}
-}
-
-// preferred returns a well-known port when it is free, else 0: the one of the last start, or any.
-func (u *Up) preferred(what string, port int) int {
-	if embedded.PortFree(port) {
-		return port
-	}
-	u.Log.Warn("the default port is taken, using another", "for", what, "taken", port)
-	return 0
 }
 
 // ours makes sure that it is the process we started which holds the port, and not one that was quicker.

@@ -36,7 +36,7 @@ var ErrAddrTaken = errors.New("address is taken")
 // Up runs the whole product on one machine. The zero value of every field but DataDir is usable.
 type Up struct {
 	// Addr is where web listens. Empty means DefaultAddr, or a free port when that is taken; an address given here is
-	// used or refused. Port 0 is any free one.
+	// used or refused. Port 0 is any free one, and then the embedded servers keep off their well-known ports, too.
 	Addr string
 	// DataDir holds everything that is to survive. Made when missing.
 	DataDir string
@@ -54,6 +54,7 @@ type Up struct {
 	Log *slog.Logger
 
 	givenUIPort bool
+	anyPorts    bool // Addr has port 0
 	holder      *holder
 	postgres    *embedded.Postgres // nil when DatabaseURL is given
 	temporal    *embedded.Temporal // nil when TemporalAddress is given
@@ -194,6 +195,10 @@ func (u *Up) start(ctx context.Context) error {
 	if temporalAddr == "" {
 		temporalAddr = u.temporal.Addr()
 	}
+	if u.temporal != nil && !u.anyPorts && u.temporal.Port != embedded.DefaultTemporalPort {
+		u.Log.Warn("temporal does not have its usual port, because that was taken when this data folder was new",
+			"usual", embedded.DefaultTemporalPort, "using", u.temporal.Port)
+	}
 	program := u.program(addr, logs, temporalAddr)
 	worker := u.launch(program.worker())
 	web := u.launch(program.web())
@@ -260,10 +265,11 @@ func (u *Up) chooseAddr() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("address %q: want HOST:PORT: %w", addr, err)
 	}
-	if port != "0" && addrFree(addr) {
+	u.anyPorts = port == "0"
+	if !u.anyPorts && addrFree(addr) {
 		return addr, nil
 	}
-	if given && port != "0" {
+	if given && !u.anyPorts {
 		return "", fmt.Errorf("%w: something else listens on %s; name another with --addr", ErrAddrTaken, addr)
 	}
 	free, err := embedded.FreePort()
