@@ -11,7 +11,7 @@ import { PendingText, TerminalFeed } from './terminalFeed';
 import { terminalTheme } from './terminalTheme';
 
 export const SCROLLBACK_LINES = 50_000;
-const LABEL_WIDTH = 14;
+const MAX_LABEL_WIDTH = 16;
 
 export interface TerminalHandle {
   find: (query: string, direction: 'next' | 'previous') => void;
@@ -33,9 +33,11 @@ export function TerminalView({ store, stepKey, steps, loaded, follow, onFollow, 
   const [parts, setParts] = useState<{ terminal: Terminal; search: SearchAddon } | null>(null);
   const [empty, setEmpty] = useState(true);
   const scheme = useComputedColorScheme('light');
-  const latest = useRef({ follow, onFollow, onPartial, steps });
+  const latest = useRef({ follow, onFollow, onPartial });
+  const labelWidth = useRef(MAX_LABEL_WIDTH);
   useEffect(() => {
-    latest.current = { follow, onFollow, onPartial, steps };
+    latest.current = { follow, onFollow, onPartial };
+    labelWidth.current = Math.min(MAX_LABEL_WIDTH, Math.max(4, ...steps.map((step) => step.id.length)));
   });
 
   useEffect(() => {
@@ -96,8 +98,7 @@ export function TerminalView({ store, stepKey, steps, loaded, follow, onFollow, 
   useEffect(() => {
     if (parts === null) return;
     const { terminal } = parts;
-    const titleOf = (id: string) => latest.current.steps.find((step) => step.id === id)?.title ?? id;
-    const feed = new TerminalFeed(stepKey, titleOf, LABEL_WIDTH);
+    const feed = new TerminalFeed(stepKey, labelWidth.current);
     const pending = new PendingText();
     let busy = false;
     let stopped = false;

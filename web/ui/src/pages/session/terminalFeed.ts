@@ -9,7 +9,6 @@ export class TerminalFeed {
 
   constructor(
     private readonly only: string | null,
-    private readonly titleOf: (stepId: string) => string,
     labelWidth: number,
   ) {
     this.prefixer = only === null ? new LinePrefixer(labelWidth) : null;
@@ -21,7 +20,7 @@ export class TerminalFeed {
     this.attempts.set(chunk.key, chunk.attempt);
     let text = chunk.text;
     if (before !== undefined && before !== chunk.attempt) text = `\u001b[0m\r\n\u001b[2m── attempt ${chunk.attempt} ──\u001b[0m\r\n${text}`;
-    return this.prefixer === null ? text : this.prefixer.add(chunk.key, this.titleOf(chunk.stepId), text);
+    return this.prefixer === null ? text : this.prefixer.add(chunk.key, chunk.stepId, text);
   }
 }
 

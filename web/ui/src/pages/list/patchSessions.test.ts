@@ -1,0 +1,25 @@
+import { describe, expect, it } from 'vitest';
+import type { Session } from '../../api/types';
+import { patchSessions } from './patchSessions';
+
+const session = (id: string, name = id) => ({ id, name, status: 'active' }) as Session;
+const pages = [{ sessions: [session('a'), session('b')], total: 2 }];
+
+describe('a change to the list of sessions', () => {
+  it('puts a new one first', () => {
+    const result = patchSessions(pages, { type: 'session_created', session: session('c') }, false);
+    expect(result.complete).toBe(true);
+    expect(result.pages[0]).toMatchObject({ total: 3, sessions: [{ id: 'c' }, { id: 'a' }, { id: 'b' }] });
+  });
+  it('updates one in place and drops a deleted one', () => {
+    const updated = patchSessions(pages, { type: 'session_updated', session: { id: 'b', status: 'failed' } }, false);
+    expect(updated.pages[0]?.sessions?.[1]).toMatchObject({ name: 'b', status: 'failed' });
+    const deleted = patchSessions(pages, { type: 'session_deleted', session: { id: 'a' } }, false);
+    expect(deleted.pages[0]).toMatchObject({ total: 1, sessions: [{ id: 'b' }] });
+  });
+  it('leaves it to the server when a filter decides what is shown', () => {
+    expect(patchSessions(pages, { type: 'session_created', session: session('c') }, true).complete).toBe(false);
+    expect(patchSessions(pages, { type: 'session_updated', session: session('a') }, true).complete).toBe(false);
+    expect(patchSessions(pages, { type: 'session_updated', session: session('z') }, false).complete).toBe(false);
+  });
+});

@@ -1,0 +1,106 @@
+import { describe, expect, it } from 'vitest';
+import type { Run, StoredEvent } from '../api/types';
+import { mergeStatus, mergeSteps, commandOf, wasLost } from './merge';
+import { OutputBuffer, STEP_LIMIT_CHARS } from './output';
+import { SessionStore } from './store';
+import { describeRow } from './timeline';
+
+const immediately = (run: () => void) => run();
+
+function log(...events: [type: string, data: Record<string, unknown>, step?: string][]): StoredEvent[] {
+  return events.map(([event_type, data, step_id], i) => ({
+    event_type, data, step_id, seq: i + 1, session_id: 's', run_id: 'r', timestamp: `2026-01-01T00:00:0${i % 10}.000Z`,
+  }));
+}
+
+function storeOf(events: StoredEvent[]): SessionStore {
+  const store = new SessionStore(immediately);
+  for (const event of events) store.apply(event);
+  return store;
+}
+
+const run = (steps: Run['steps']): Run => ({ id: 'r', session_id: 's', number: 1, status: 'active', steps });
+
+describe('the store', () => {
+  it('ignores an event it has seen', () => {
+    const [first] = log(['output', { text: 'a' }, 'x']);
+    const store = storeOf([first as StoredEvent, first as StoredEvent]);
+    expect(store.output.chunks(null).map((c) => c.text)).toEqual(['a']);
+    expect(store.timeline).toHaveLength(1);
+  });
+
+  it('tells listeners once for many events in a frame', () => {
+    const frames: (() => void)[] = [];
+    const store = new SessionStore((later) => frames.push(later));
+    let told = 0;
+    store.subscribe(() => told++);
+    for (const event of log(...Array.from({ length: 50 }, () => ['output', { text: 'x' }, 'a'] as [string, object & Record<string, unknown>, string]))) store.apply(event);
+    for (const frame of frames) frame();
+    expect(told).toBe(1);
+  });
+
+  it('keeps the receipt of a cancel', () => {
+    const store = storeOf(log(['workflow_cancelled', { receipt: { processes_killed: 2, survivors: 0 } }]));
+    expect(store.getSnapshot().receipt).toMatchObject({ processes_killed: 2 });
+  });
+
+  it('joins a run of output into one timeline row', () => {
+    const store = storeOf(log(['output', { text: 'ab' }, 'x'], ['output', { text: 'c' }, 'x'], ['output', { text: 'd' }, 'y']));
+    expect(store.timeline.map((row) => [row.firstSeq, row.lastSeq, row.chars])).toEqual([[1, 2, 3], [3, 3, 1]]);
+    expect(store.timeline.map(describeRow)[0]).toBe('2 chunks, 3 characters');
+  });
+});
+
+describe('the steps', () => {
+  it('follow the events that are newer than the answer read over REST', () => {
+    const store = storeOf(log(['step_started', { attempt: 1, host: 'h' }, 'a'], ['dag_node_status_changed', { node_id: 'a', old_status: 'running', new_status: 'succeeded' }, 'a']));
+    const steps = run([{ id: 'a', title: 'A', kind: 'run', status: 'running' }]);
+    expect(mergeSteps(steps, null, store.getSnapshot().steps, 1)[0]?.status).toBe('succeeded');
+    const newer = run([{ id: 'a', title: 'A', kind: 'run', status: 'cancelled' }]);
+    expect(mergeSteps(newer, null, store.getSnapshot().steps, 2)[0]?.status).toBe('cancelled');
+  });
+
+  it('mark an attempt that a lost worker cut', () => {
+    const store = storeOf(log(['step_started', { attempt: 1 }, 'a'], ['step_retry_started', { attempt: 2, reason: 'worker_lost' }, 'a']));
+    const [step] = mergeSteps(null, { steps: [{ id: 'a', run: ['x'] }] }, {}, 0);
+    expect(step?.status).toBe('pending');
+    const live = mergeSteps(run([{ id: 'a', title: 'A', kind: 'run', status: 'running' }]), null, store.getSnapshot().steps, 0)[0];
+    expect(live?.attempts.map((a) => [a.number, a.status, wasLost(a)])).toEqual([[1, 'lost', true], [2, 'running', false]]);
+  });
+
+  it('take their status from the graph, not from an attempt that ends after it', () => {
+    const store = storeOf(log(['dag_node_status_changed', { node_id: 'a', new_status: 'cancelled' }, 'a'], ['step_failed', { attempt: 1, reason: 'cancelled' }, 'a']));
+    const step = mergeSteps(run([{ id: 'a', title: '', kind: 'run', status: 'running' }]), null, store.getSnapshot().steps, 0)[0];
+    expect(step?.status).toBe('cancelled');
+    expect(step?.attempts[0]?.status).toBe('cancelled');
+    expect(step?.title).toBe('a');
+  });
+
+  it('show their command as it would be typed', () => {
+    expect(commandOf({ id: 'a', run: ['echo', "it's", 'a b'] })).toBe(`echo 'it'\\''s' 'a b'`);
+    expect(commandOf({ id: 'a', shell: 'a | b' })).toBe('a | b');
+  });
+});
+
+describe('the status', () => {
+  const session = { status: 'active', phase: 'executing', head_seq: 10 } as Parameters<typeof mergeStatus>[0];
+  it('is the newer of REST and events', () => {
+    expect(mergeStatus(session, { seq: 9, status: 'suspended', phase: 'idle' }).status).toBe('active');
+    expect(mergeStatus(session, { seq: 11, status: 'suspended', phase: 'idle' }).status).toBe('suspended');
+  });
+});
+
+describe('the output', () => {
+  it('is bounded per step, drops the oldest and says so', () => {
+    const output = new OutputBuffer();
+    const text = 'x'.repeat(1_000_000);
+    for (let seq = 1; seq <= 10; seq++) output.append({ seq, key: 'r/a', stepId: 'a', attempt: 1, text });
+    output.append({ seq: 11, key: 'r/b', stepId: 'b', attempt: 1, text: 'quiet' });
+    const kept = output.chunks('r/a');
+    expect(kept.reduce((n, c) => n + c.text.length, 0)).toBeLessThanOrEqual(STEP_LIMIT_CHARS);
+    expect(kept.at(-1)?.seq).toBe(10);
+    expect(output.droppedOlder('r/a')).toBe(true);
+    expect(output.droppedOlder('r/b')).toBe(false);
+    expect(output.chunks(null).at(-1)?.text).toBe('quiet');
+  });
+});
