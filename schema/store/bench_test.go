@@ -1,0 +1,47 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/holdfast/holdfast/schema/store/storetest"
+)
+
+// BenchmarkAppendOutput appends chunks of 100-byte lines, one flush after the other, for each of some steps at once.
+func BenchmarkAppendOutput(b *testing.B) {
+	for _, size := range []int{100, 4 << 10, 64 << 10, 512 << 10} {
+		for _, writers := range []int{1, 8} {
+			b.Run(fmt.Sprintf("chunk=%d/writers=%d", size, writers), func(b *testing.B) {
+				s := storetest.New(b)
+				var text strings.Builder
+				for i := 0; text.Len() < size; i++ {
+					fmt.Fprintf(&text, "%07d the quick brown fox jumps over the lazy dog and writes a line of one hundred bytes %08x\n", i, i*2654435761)
+				}
+				chunk := text.String()[:size]
+				runs := make([]began, writers)
+				for i := range runs {
+					runs[i] = newRun(b, s)
+					runs[i].attempt(b, s, "make")
+				}
+				b.SetBytes(int64(size))
+				b.ResetTimer()
+				var all sync.WaitGroup
+				for i := range runs {
+					all.Go(func() {
+						for batch := range int64(b.N / writers) {
+							if err := s.AppendOutput(context.Background(), runs[i].output("make", 1, batch, chunk)); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				}
+				all.Wait()
+				b.ReportMetric(float64(b.N/writers*writers*size/100)/b.Elapsed().Seconds(), "lines/s")
+			})
+		}
+	}
+}
