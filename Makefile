@@ -19,8 +19,6 @@ LDFLAGS := -s -w -X github.com/holdfast/holdfast/cmd/holdfast/cli.buildVersion=$
 # The compiler collects garbage less often than it does by default: a first build has much to compile, and memory for it.
 GO_BUILD := CGO_ENABLED=0 GOGC=400 go
 GO_TEST := go test
-# Everything but what needs bin/holdfast (e2e) or takes its time (bench).
-GO_PACKAGES = $(shell go list ./... | grep -v -e /e2e -e /bench)
 TEST_TIMEOUT := 10m
 E2E_TIMEOUT := 15m
 
@@ -91,7 +89,8 @@ test: build ## Every test: Go with the race detector, UI, end to end, browser
 
 .PHONY: test-go
 test-go: tools ## Go tests with the race detector, against real Postgres and Temporal
-	$(GO_TEST) -race -timeout $(TEST_TIMEOUT) $(GO_PACKAGES)
+	@# Everything but e2e, which needs bin/holdfast.
+	packages=$$(go list ./... | grep -v /e2e); $(GO_TEST) -race -timeout $(TEST_TIMEOUT) $$packages
 
 .PHONY: test-ui
 test-ui: $(UI_MODULES) ## Unit tests of the web UI

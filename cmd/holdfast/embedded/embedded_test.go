@@ -69,7 +69,7 @@ func start(t *testing.T, server *embedded.Postgres) {
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = server.Kill() })
+	t.Cleanup(func() { _ = server.Stop(context.Background()) })
 }
 
 func TestPostgres_KeepsPortPasswordAndDataAcrossRestarts(t *testing.T) {
