@@ -133,7 +133,11 @@ func question(options []schema.Resolution) string {
 			}
 		}
 	}
-	return "Approve? " + strings.Join(append(words, "[q]uit watching"), " / ") + ": "
+	ask := "What now? "
+	if slices.Contains(options, schema.ResolutionApproved) {
+		ask = "Approve? "
+	}
+	return ask + strings.Join(append(words, "[q]uit watching"), " / ") + ": "
 }
 
 type key struct {

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 
 	"go.temporal.io/sdk/client"
-	sdklog "go.temporal.io/sdk/log"
 
 	"github.com/holdfast/holdfast/activities/runner"
 	"github.com/holdfast/holdfast/cmd/holdfast/settings"
@@ -32,7 +31,7 @@ func (inv *invocation) open(component string, l settings.Logging, s *settings.St
 		return nil, withCode(exitUsage, fmt.Errorf("the setting %s: %w", settings.EnvDatabaseURL, err))
 	}
 	options := t.Options
-	options.Logger = sdklog.NewStructuredLogger(log)
+	options.Logger = worker.TemporalLogger(log)
 	options.Identity = component + "@" + s.Host
 	temporal, err := client.NewLazyClient(options)
 	if err != nil {

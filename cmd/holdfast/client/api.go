@@ -55,8 +55,7 @@ func approvalPath(id, more string) string { return "/api/approvals/" + url.PathE
 // be sent, one session is made.
 func (c *Client) CreateSession(ctx context.Context, body NewSession, key string) (Answer[schema.Session], error) {
 	return call[schema.Session](ctx, c, request{
-		method: http.MethodPost, path: "/api/sessions", body: body, insist: true,
-		header: map[string]string{"Idempotency-Key": key},
+		method: http.MethodPost, path: "/api/sessions", body: body, key: key, insist: true,
 	})
 }
 

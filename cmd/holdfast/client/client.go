@@ -123,8 +123,8 @@ type request struct {
 	path   string
 	query  url.Values
 	body   any
-	header map[string]string
-	insist bool // try again when no server answers, too; else only when it says to
+	key    string // the Idempotency-Key
+	insist bool   // try again when no server answers, too; else only when it says to
 }
 
 func call[T any](ctx context.Context, c *Client, r request) (Answer[T], error) {
@@ -147,6 +147,9 @@ func (c *Client) send(ctx context.Context, r request) (json.RawMessage, error) {
 	var body []byte
 	if r.body != nil {
 		body = schema.Marshal(r.body)
+	}
+	if r.method == http.MethodPost && r.key == "" {
+		r.key = schema.NewID() // one for every try
 	}
 	deadline := time.Now().Add(c.Patience)
 	for attempt := 0; ; attempt++ {
@@ -185,8 +188,8 @@ func (c *Client) once(ctx context.Context, r request, body []byte) (raw json.Raw
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	for k, v := range r.header {
-		req.Header.Set(k, v)
+	if r.key != "" {
+		req.Header.Set("Idempotency-Key", r.key)
 	}
 	unreachable := never
 	if r.insist {

@@ -1,0 +1,199 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/client"
+	"github.com/holdfast/holdfast/schema"
+)
+
+// asking is an asker with a person at it, and a server that remembers the decisions.
+type asking struct {
+	*asker
+	t       *testing.T
+	lines   chan string
+	decided chan client.Resolve
+	quits   chan struct{}
+	answer  func(n int) error
+	screen  func() string
+}
+
+func newAsking(t *testing.T, tty bool) *asking {
+	t.Helper()
+	a := &asking{t: t, lines: make(chan string), decided: make(chan client.Resolve, 10), quits: make(chan struct{}, 1), answer: func(int) error { return nil }}
+	v, b := newTestView(false)
+	a.screen = func() string {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return b.String()
+	}
+	n := 0
+	a.asker = newAsker(v, a.lines, tty, func(_ context.Context, _ string, r client.Resolve) error {
+		n++
+		a.decided <- r
+		return a.answer(n)
+	}, func() { a.quits <- struct{}{} })
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { a.run(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return a
+}
+
+func (a *asking) asks(id string, options ...schema.Resolution) {
+	if len(options) == 0 {
+		options = schema.ApprovalStep.Options()
+	}
+	a.event(event(schema.EventApprovalRequested, "plot", schema.ApprovalRequestedData{
+		ApprovalID: id, Options: options, Context: []byte(`{"step": {"id": "plot", "shell": "python3 plot.py"}, "command": ["/bin/sh"]}`),
+	}))
+}
+
+func (a *asking) says(line string) {
+	a.t.Helper()
+	select {
+	case a.lines <- line:
+	case <-time.After(5 * time.Second):
+		a.t.Fatalf("nobody reads %q", line)
+	}
+}
+
+func (a *asking) sees(text string) {
+	a.t.Helper()
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if strings.Contains(a.screen(), text) {
+			return
+		}
+	}
+	a.t.Fatalf("%q is not shown: %q", text, a.screen())
+}
+
+func (a *asking) wants(resolution schema.Resolution, feedback string) {
+	a.t.Helper()
+	select {
+	case r := <-a.decided:
+		if r.Resolution != resolution || r.Feedback != feedback {
+			a.t.Errorf("decided %+v, want %s %q", r, resolution, feedback)
+		}
+	case <-time.After(5 * time.Second):
+		a.t.Fatalf("nothing was decided; the screen has %q", a.screen())
+	}
+}
+
+func TestAsker_AsksOnATerminalWithFeedback(t *testing.T) {
+	t.Parallel()
+	a := newAsking(t, true)
+	a.asks("1")
+	a.says("a") // typed before anything is asked: it answers nothing
+	a.caughtUp()
+	a.sees("plot  python3 plot.py")
+	a.sees("Approve? [a]pprove / [r]eject / [q]uit watching: ")
+	a.says("what?")
+	a.sees("Please answer with one of the letters")
+	a.says("r")
+	a.sees("Why? (Enter for no feedback): ")
+	a.says("too red")
+	a.wants(schema.ResolutionRejected, "too red")
+	a.asks("2")
+	a.says("yes")
+	a.wants(schema.ResolutionApproved, "")
+	a.asks("3", schema.ApprovalErrorRecovery.Options()...)
+	a.sees("What now? re[t]ry / [s]kip the step / a[b]ort / [q]uit watching: ")
+	a.says("t with more memory")
+	a.wants(schema.ResolutionRetry, "with more memory")
+	a.asks("4")
+	a.says("q")
+	<-a.quits
+}
+
+func TestAsker_TakesOneLineForEachQuestionFromAPipe(t *testing.T) {
+	t.Parallel()
+	a := newAsking(t, false)
+	a.caughtUp()
+	go func() { a.lines <- "approve"; a.lines <- "reject because of the units"; close(a.lines) }()
+	a.asks("1")
+	a.wants(schema.ResolutionApproved, "")
+	a.asks("2")
+	a.wants(schema.ResolutionRejected, "because of the units")
+	a.asks("3")
+	a.sees("there are no more answers on standard input")
+}
+
+func TestAsker_NeverAsksForWhatWasDecidedLongAgo(t *testing.T) {
+	t.Parallel()
+	a := newAsking(t, true)
+	a.asks("1")
+	a.event(event(schema.EventApprovalReceived, "", schema.ApprovalReceivedData{ApprovalID: "1"}))
+	a.caughtUp()
+	a.caughtUp() // the first one is taken in by now
+	if got := a.screen(); strings.Contains(got, "Approve?") {
+		t.Errorf("it asked: %q", got)
+	}
+}
+
+func TestAsker_StopsAskingWhenSomebodyElseDecidesFirst(t *testing.T) {
+	t.Parallel()
+	a := newAsking(t, true)
+	a.caughtUp()
+	a.asks("1")
+	a.sees("Approve?")
+	a.event(event(schema.EventApprovalReceived, "", schema.ApprovalReceivedData{ApprovalID: "1", Actor: "ada"}))
+	a.sees("no answer is needed any more")
+	a.says("r") // meant for the question that is gone
+	a.asks("2")
+	a.says("a")
+	a.wants(schema.ResolutionApproved, "")
+}
+
+func TestAsker_AsksAgainOnlyWhenTheDecisionCouldNotBeTaken(t *testing.T) {
+	t.Parallel()
+	a := newAsking(t, false)
+	a.answer = func(n int) error {
+		switch n {
+		case 1:
+			return &client.UnreachableError{URL: "http://x", Cause: errors.New("refused")}
+		case 2:
+			return &client.ProblemError{Problem: schema.Problem{Status: 409, Detail: "this was decided already: rejected by ada"}}
+		default:
+			return nil
+		}
+	}
+	a.caughtUp()
+	a.asks("1")
+	a.says("approve")
+	a.wants(schema.ResolutionApproved, "")
+	a.sees("cannot reach Holdfast")
+	a.says("approve") // asked again
+	a.wants(schema.ResolutionApproved, "")
+	a.sees("this was decided already: rejected by ada")
+	a.asks("2")
+	a.says("approve")
+	a.wants(schema.ResolutionApproved, "")
+}
+
+func TestParseAnswer(t *testing.T) {
+	t.Parallel()
+	both := schema.ApprovalStep.Options()
+	for line, want := range map[string]struct {
+		resolution schema.Resolution
+		feedback   string
+	}{
+		"a": {schema.ResolutionApproved, ""}, "Approve": {schema.ResolutionApproved, ""}, "y": {schema.ResolutionApproved, ""},
+		"approve, looks right": {schema.ResolutionApproved, "looks right"}, "reject: too slow": {schema.ResolutionRejected, "too slow"},
+		"r:no": {schema.ResolutionRejected, "no"}, "n": {schema.ResolutionRejected, ""},
+	} {
+		if r, feedback, ok := parseAnswer(line, both); !ok || r != want.resolution || feedback != want.feedback {
+			t.Errorf("%q is %q %q %t", line, r, feedback, ok)
+		}
+	}
+	for _, line := range []string{"", "maybe", "approveall", "retry", "ar"} {
+		if r, _, ok := parseAnswer(line, both); ok {
+			t.Errorf("%q is taken as %q", line, r)
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/settings"
+)
+
+// result is what a command printed, and its exit code.
+type result struct {
+	code        int
+	out, errOut string
+}
+
+// run runs the program in-process, without a terminal.
+func run(t *testing.T, env []string, stdin string, args ...string) result {
+	t.Helper()
+	return runContext(t.Context(), env, stdin, args...)
+}
+
+func runContext(ctx context.Context, env []string, stdin string, args ...string) result {
+	var out, errOut bytes.Buffer
+	base := []string{"HOME=/nonexistent", "TEMPORAL_CONFIG_FILE=/nonexistent/temporal.toml"}
+	code := New().Run(ctx, args, strings.NewReader(stdin), &out, &errOut, append(base, env...))
+	return result{code, out.String(), errOut.String()}
+}
+
+func (r result) want(t *testing.T, code int, parts ...string) {
+	t.Helper()
+	if r.code != code {
+		t.Fatalf("exit code %d, want %d\nstdout: %s\nstderr: %s", r.code, code, r.out, r.errOut)
+	}
+	for _, part := range parts {
+		if !strings.Contains(r.out+r.errOut, part) {
+			t.Errorf("%q is missing\nstdout: %s\nstderr: %s", part, r.out, r.errOut)
+		}
+	}
+}
+
+func file(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestHelp_OfEveryCommandHasAnExample(t *testing.T) {
+	t.Parallel()
+	parser, err := kong.New(&commands{}, kong.Vars{"default_url": settings.DefaultURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaves := parser.Model.Leaves(true)
+	if len(leaves) < 15 {
+		t.Errorf("%d commands", len(leaves))
+	}
+	for _, leaf := range leaves {
+		command, _, _ := strings.Cut(leaf.Path(), " <")
+		if leaf.Help == "" || !strings.Contains(leaf.Detail, "Example") || !strings.Contains(leaf.Detail, "holdfast "+command) {
+			t.Errorf("%s: help %q, detail %q", leaf.Path(), leaf.Help, leaf.Detail)
+		}
+	}
+}
+
+func TestRun_WrongUsageEndsWith2(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"fly"}, {"session"}, {"session", "start"}, {"session", "list", "--limit", "x"}, {"session", "show"}, {"approval", "list", "--status", "odd"},
+		{"approval", "resolve", "abcd1234", "perhaps"}, {"session", "watch", "abcd", "--since", "-1"}, {"migrate", "down"},
+		{"up", "--temporal-ui-port", "70000"}, {"session", "start", "--plan", "/no/such/file"},
+	} {
+		r := run(t, []string{"HOLDFAST_URL=http://127.0.0.1:1", "HOLDFAST_DATABASE_URL=postgres://x@127.0.0.1:1/x"}, "", args...)
+		if r.code != exitUsage || !strings.HasPrefix(r.errOut, "holdfast: ") || r.out != "" {
+			t.Errorf("%v: exit code %d, stdout %q, stderr %q", args, r.code, r.out, r.errOut)
+		}
+	}
+	run(t, nil, "").want(t, exitOK, "Usage: holdfast <command>")
+	run(t, nil, "", "session", "start", "--help").want(t, exitOK, "holdfast session start --plan examples/hello.json --watch")
+}
+
+func TestRun_ABadSettingStopsTheStartWithOneLine(t *testing.T) {
+	t.Parallel()
+	db := "HOLDFAST_DATABASE_URL=postgres://x@127.0.0.1:1/x"
+	for _, c := range []struct {
+		env  []string
+		args []string
+		want string
+	}{
+		{[]string{db, "HOLDFAST_MAX_CONNECTIONS=abc"}, []string{"web"}, `the setting HOLDFAST_MAX_CONNECTIONS is "abc"; allowed is a whole number from 1 to 1000000`},
+		{nil, []string{"worker"}, `the setting HOLDFAST_DATABASE_URL is missing`},
+		{nil, []string{"migrate", "up"}, `the setting HOLDFAST_DATABASE_URL is missing`},
+		{[]string{"HOLDFAST_APPROVAL_TIMEOUT=0"}, []string{"up"}, `the setting HOLDFAST_APPROVAL_TIMEOUT is "0"`},
+		{nil, []string{"up", "--addr", "nonsense"}, `the setting HOLDFAST_ADDR is "nonsense"`},
+		{[]string{"HOLDFAST_URL=localhost"}, []string{"session", "list"}, `the setting HOLDFAST_URL is "localhost"`},
+	} {
+		r := run(t, c.env, "", c.args...)
+		r.want(t, exitUsage, c.want)
+		if strings.Count(r.errOut, "\n") != 1 {
+			t.Errorf("%v: more than one line: %q", c.args, r.errOut)
+		}
+	}
+}
+
+func TestRun_SaysThatNoServerIsThere(t *testing.T) {
+	t.Parallel()
+	r := run(t, nil, "", "session", "list", "--server", "http://127.0.0.1:1")
+	r.want(t, exitError, "cannot reach Holdfast at http://127.0.0.1:1; is it running? start it with `holdfast up`")
+}
+
+func TestConfig_PrintsEverySettingWithItsSource(t *testing.T) {
+	t.Parallel()
+	env := []string{"HOLDFAST_DATABASE_URL=postgres://me:hush@db/x", "HOLDFAST_LOG_LEVEL=debug"}
+	r := run(t, env, "", "config")
+	r.want(t, exitOK, "HOLDFAST_ADDR", "postgres://me:xxxxx@db/x", "environment", "default", "TEMPORAL_ADDRESS")
+	r = run(t, env, "", "config", "--json")
+	var answer struct{ Settings []settings.Setting }
+	if err := json.Unmarshal([]byte(r.out), &answer); err != nil || len(answer.Settings) < 20 {
+		t.Errorf("%v: %s", err, r.out)
+	}
+	run(t, []string{"HOLDFAST_LOG_LEVEL=loud"}, "", "config").want(t, exitUsage, `the setting HOLDFAST_LOG_LEVEL is "loud"`)
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	run(t, nil, "", "version").want(t, exitOK, "holdfast ", "go1")
+	var v versionInfo
+	if err := json.Unmarshal([]byte(run(t, nil, "", "version", "--json").out), &v); err != nil || v.Go == "" {
+		t.Errorf("%v, %+v", err, v)
+	}
+}
+
+func TestSessionStart_PrintsWhatIsWrongWithAPlanByLineAndColumn(t *testing.T) {
+	t.Parallel()
+	plan := "{\"steps\": [\n  {\"id\": \"a\", \"shell\": \"true\"},\n  {\"id\": \"a\", \"needs\": [\"b\"], \"run\": [\"x\"]}\n]}\n"
+	path := file(t, "plan.json", plan)
+	r := run(t, nil, "", "session", "start", "--plan", path, "--server", "http://127.0.0.1:1")
+	r.want(t, exitUsage,
+		path+`:3:10: steps[1].id: the step id "a" is already used by steps[0]`,
+		path+`:3:25: steps[1].needs[0]: there is no step "b"`,
+		"holdfast: the plan has 2 problems; nothing was started")
+	r = run(t, nil, `{"steps": [`, "session", "start", "--plan", "-")
+	r.want(t, exitUsage, "<stdin>:1:12: this is not JSON")
+	r = run(t, nil, `{"steps": [{"id": "a", "shell": "x", "memory": "1GiB"}]}`, "session", "start", "--plan", "-")
+	r.want(t, exitUsage, "<stdin>: steps[0].memory: this server cannot limit a step's memory")
+	r = run(t, nil, "", "session", "start", "--plan", path, "--approval-mode", "sometimes")
+	r.want(t, exitUsage, "--approval-mode: allowed are none, after_planning")
+	r = run(t, nil, "", "session", "start", "--plan", t.TempDir())
+	r.want(t, exitUsage, "is a folder")
+}
