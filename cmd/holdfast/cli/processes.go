@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"log/slog"
+	"os"
 
 	"go.temporal.io/sdk/client"
 
@@ -22,9 +23,6 @@ type parts struct {
 }
 
 func (inv *invocation) open(component string, l settings.Logging, s *settings.Storage, t *settings.Temporal) (*parts, error) {
-	if err := s.OpenHost(); err != nil {
-		return nil, err
-	}
 	log := inv.logger(l).With(logs.KeyComponent, component)
 	db, err := store.Open(inv.ctx, s.DatabaseURL, store.Options{Logger: log})
 	if err != nil {
@@ -32,13 +30,25 @@ func (inv *invocation) open(component string, l settings.Logging, s *settings.St
 	}
 	options := t.Options
 	options.Logger = worker.TemporalLogger(log)
-	options.Identity = component + "@" + s.Host
+	options.Identity = component + "@" + identity(s)
 	temporal, err := client.NewLazyClient(options)
 	if err != nil {
 		db.Close()
 		return nil, withCode(exitUsage, fmt.Errorf("the settings TEMPORAL_*: %w", err))
 	}
 	return &parts{log: log, store: db, temporal: temporal}, nil
+}
+
+// identity names this process in Temporal's history, beside its kind.
+func identity(s *settings.Storage) string {
+	if s.Host != "" {
+		return s.Host
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return name
 }
 
 func (p *parts) close() {
@@ -57,6 +67,9 @@ func (workerCmd) Help() string {
 func (workerCmd) Run(inv *invocation) error {
 	set, err := settings.LoadWorker(inv.env)
 	if err != nil {
+		return err
+	}
+	if err := set.OpenHost(); err != nil {
 		return err
 	}
 	p, err := inv.open("worker", set.Logging, &set.Storage, &set.Temporal)

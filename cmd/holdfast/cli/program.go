@@ -36,10 +36,10 @@ func New() *Program { return &Program{} }
 
 // commands is the command line.
 type commands struct {
-	Up       upCmd       `cmd:"" help:"Run everything on this machine: Postgres, Temporal, a worker and the web server."`
-	Session  sessionCmd  `cmd:"" help:"Start, follow and steer sessions."`
-	Approval approvalCmd `cmd:"" help:"See and decide what waits for a person."`
-	// Web       webCmd       `cmd:"" help:"Run a web process: REST, WebSocket and the UI."`
+	Up        upCmd        `cmd:"" help:"Run everything on this machine: Postgres, Temporal, a worker and the web server."`
+	Session   sessionCmd   `cmd:"" help:"Start, follow and steer sessions."`
+	Approval  approvalCmd  `cmd:"" help:"See and decide what waits for a person."`
+	Web       webCmd       `cmd:"" help:"Run a web process: REST, WebSocket and the UI."`
 	Worker    workerCmd    `cmd:"" help:"Run a worker process: workflows, activities and steps."`
 	Migrate   migrateCmd   `cmd:"" help:"Change the database's schema."`
 	Config    configCmd    `cmd:"" help:"Print every setting with its value and where it came from."`
@@ -110,7 +110,7 @@ func (p *Program) Run(ctx context.Context, args []string, stdin io.Reader, stdou
 		kong.Exit(func(code int) { panic(kongExit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, NoExpandSubcommands: true}),
 		kong.Bind(inv),
-		kong.Vars{"default_url": settings.DefaultURL},
+		kong.Vars{"default_url": settings.DefaultURL, "default_addr": settings.DefaultAddr},
 	)
 	if err != nil {
 		panic(err) // the command line itself is wrong: every test sees it

@@ -56,7 +56,7 @@ func file(t *testing.T, name, text string) string {
 
 func TestHelp_OfEveryCommandHasAnExample(t *testing.T) {
 	t.Parallel()
-	parser, err := kong.New(&commands{}, kong.Vars{"default_url": settings.DefaultURL})
+	parser, err := kong.New(&commands{}, kong.Vars{"default_url": settings.DefaultURL, "default_addr": settings.DefaultAddr})
 	if err != nil {
 		t.Fatal(err)
 	}

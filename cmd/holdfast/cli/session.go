@@ -199,7 +199,7 @@ type sessionCommand struct {
 
 // Help is shown by --help.
 func (sessionSuspendCmd) Help() string {
-	return "Steps that run are let to their end; nothing new starts until the session is resumed.\n\n" + example("holdfast session suspend 1f3a")
+	return "Nothing new starts, and what runs stands still until the session is resumed.\n\n" + example("holdfast session suspend 1f3a")
 }
 
 // Help is shown by --help.

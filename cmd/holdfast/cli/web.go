@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"github.com/holdfast/holdfast/cmd/holdfast/settings"
+	"github.com/holdfast/holdfast/examples"
+	"github.com/holdfast/holdfast/web"
+	"github.com/holdfast/holdfast/web/ui"
+)
+
+type webCmd struct {
+	Addr string `help:"Where to listen (setting HOLDFAST_ADDR; ${default_addr} unless set)." placeholder:"HOST:PORT"`
+}
+
+// Help is shown by --help.
+func (webCmd) Help() string {
+	return "Configured by the environment; see `holdfast config`. HOLDFAST_DATABASE_URL is needed. Any number of web processes may serve the same database.\n\n" +
+		example("HOLDFAST_DATABASE_URL=postgres://holdfast@db/holdfast TEMPORAL_ADDRESS=temporal:7233 holdfast web --addr :8000")
+}
+
+func (c *webCmd) Run(inv *invocation) error {
+	set, err := settings.LoadWeb(inv.env.WithFlag(settings.EnvAddr, c.Addr))
+	if err != nil {
+		return err
+	}
+	p, err := inv.open("web", set.Logging, &set.Storage, &set.Temporal)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	server, err := web.New(web.Options{
+		Addr: set.Addr, Store: p.store, Temporal: p.temporal, UI: ui.FS(), Examples: examples.FS(), DataDir: set.DataDir,
+		ApprovalTimeout: set.ApprovalTimeout, MaxConnections: set.MaxConnections, Logger: p.log, Version: version(), AllowedOrigins: set.AllowedOrigins,
+	})
+	if err != nil {
+		return err
+	}
+	return inv.stopped(server.Run(inv.ctx))
+}
