@@ -25,6 +25,9 @@ import (
 // asChild makes this test binary start a Postgres in the folder it names and wait to be killed.
 const asChild = "HOLDFAST_TEST_POSTGRES_IN"
 
+// unsynced spares the disk: what these tests kill are processes, never the machine.
+var unsynced = map[string]string{"fsync": "off"}
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(asChild); dir != "" {
 		server := &embedded.Postgres{Dir: dir}
@@ -104,7 +107,7 @@ func TestPostgres_KeepsPortPasswordAndDataAcrossRestarts(t *testing.T) {
 func TestPostgres_RecoversFromSIGKILL(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	first := &embedded.Postgres{Dir: dir}
+	first := &embedded.Postgres{Dir: dir, Settings: unsynced}
 	start(t, first)
 	dsn := first.DSN(embedded.DefaultDatabase)
 	execute(t, dsn, "CREATE TABLE kept AS SELECT 'committed' AS what")
@@ -123,7 +126,7 @@ func TestPostgres_RecoversFromSIGKILL(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	second := &embedded.Postgres{Dir: dir}
+	second := &embedded.Postgres{Dir: dir, Settings: unsynced}
 	start(t, second)
 	if got := query(t, second.DSN(embedded.DefaultDatabase), "SELECT what FROM kept"); got != "committed" {
 		t.Errorf("read %q back", got)
@@ -133,8 +136,8 @@ func TestPostgres_RecoversFromSIGKILL(t *testing.T) {
 func TestPostgres_RefusesAFolderInUse(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	start(t, &embedded.Postgres{Dir: dir})
-	if err := (&embedded.Postgres{Dir: dir}).Start(t.Context()); !errors.Is(err, embedded.ErrRunning) {
+	start(t, &embedded.Postgres{Dir: dir, Settings: unsynced})
+	if err := (&embedded.Postgres{Dir: dir, Settings: unsynced}).Start(t.Context()); !errors.Is(err, embedded.ErrRunning) {
 		t.Errorf("a second server on the same folder: %v, want %v", err, embedded.ErrRunning)
 	}
 }
@@ -147,7 +150,7 @@ func TestPostgres_TakesAnotherPortWhenItsOwnIsTaken(t *testing.T) {
 	}
 	defer listener.Close()
 	taken := listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // tcp
-	server := &embedded.Postgres{Dir: t.TempDir(), Port: taken}
+	server := &embedded.Postgres{Dir: t.TempDir(), Port: taken, Settings: unsynced}
 	start(t, server)
 	if server.Port == taken {
 		t.Errorf("claims port %d, which another holds", taken)
@@ -188,7 +191,7 @@ func TestPostgres_DiesWithTheProcessThatStartedIt(t *testing.T) {
 	}
 	_ = child.Wait()
 	await(t, "postgres to end with its parent", func() bool { return !postgres.Alive() })
-	start(t, &embedded.Postgres{Dir: dir})
+	start(t, &embedded.Postgres{Dir: dir, Settings: unsynced})
 }
 
 func TestTemporal_KeepsPortsAndStateAcrossSIGKILL(t *testing.T) {
