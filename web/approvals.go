@@ -1,0 +1,153 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+// ApprovalList is a page of approvals, the newest first.
+type ApprovalList struct {
+	Approvals  []schema.Approval `json:"approvals"`
+	NextCursor string            `json:"next_cursor,omitempty"`
+}
+
+// ResolveRequest is a human's answer to an approval.
+type ResolveRequest struct {
+	Resolution    schema.Resolution `json:"resolution"`
+	Feedback      string            `json:"feedback,omitempty" maxLength:"10000"`
+	Modifications json.RawMessage   `json:"modifications,omitempty"`
+}
+
+// ApprovalsInput chooses approvals.
+type ApprovalsInput struct {
+	Status schema.ApprovalStatus `query:"status"`
+	Limit  int                   `query:"limit" minimum:"1" maximum:"200" doc:"50 when absent"`
+	Cursor string                `query:"cursor" maxLength:"200"`
+}
+
+// ApprovalPath names an approval.
+type ApprovalPath struct {
+	ID string `path:"id" doc:"An approval's id"`
+}
+
+type (
+	sessionApprovalsInput struct {
+		SessionPath
+		ApprovalsInput
+	}
+	resolveInput struct {
+		ApprovalPath
+
+		Key  string `header:"Idempotency-Key" maxLength:"200"`
+		Body ResolveRequest
+	}
+	approvalOutput struct {
+		Status int
+		Body   schema.Approval
+	}
+)
+
+func (s *Server) registerApprovals() {
+	const tag = "approvals"
+	list := func(ctx context.Context, sessionID string, in ApprovalsInput) (*body[ApprovalList], error) {
+		found, next, err := s.store.Approvals(ctx, store.ApprovalFilter{SessionID: sessionID, Status: in.Status, Limit: in.Limit, Cursor: in.Cursor})
+		return answer(ApprovalList{Approvals: found, NextCursor: next}, err)
+	}
+	handle(s, operation{method: http.MethodGet, path: "/api/approvals", id: "listApprovals", summary: "List approvals", tag: tag},
+		func(ctx context.Context, in *ApprovalsInput) (*body[ApprovalList], error) { return list(ctx, "", *in) })
+	handle(s, operation{method: http.MethodGet, path: "/api/sessions/{id}/approvals", id: "listSessionApprovals", summary: "List a session's approvals", tag: tag},
+		func(ctx context.Context, in *sessionApprovalsInput) (*body[ApprovalList], error) {
+			return list(ctx, in.ID, in.ApprovalsInput)
+		})
+	handle(s, operation{method: http.MethodGet, path: "/api/approvals/{id}", id: "getApproval", summary: "Read an approval", tag: tag},
+		func(ctx context.Context, in *ApprovalPath) (*body[schema.Approval], error) {
+			a, err := s.store.Approval(ctx, in.ID)
+			return answer(a, err)
+		})
+	handle(s, operation{method: http.MethodPost, path: "/api/approvals/{id}/resolve", id: "resolveApproval", summary: "Answer an approval: the same answer again is 200, another 409, a late one 410", tag: tag},
+		func(ctx context.Context, in *resolveInput) (*approvalOutput, error) {
+			a, err := s.resolve(ctx, resolution{
+				ApprovalID: in.ID, Resolution: in.Body.Resolution, Feedback: in.Body.Feedback, Changes: in.Body.Modifications, At: "body.",
+			}, commandKey(ctx, in.Key))
+			if err != nil {
+				return nil, err
+			}
+			out := &approvalOutput{Status: http.StatusOK, Body: a}
+			if a.Status == schema.ApprovalPending { // accepted; Postgres does not show it yet
+				out.Status = http.StatusAccepted
+			}
+			return out, nil
+		})
+}
+
+// CancelAnswer is what a cancel did. Receipt is absent when it is still under way.
+type CancelAnswer struct {
+	Session schema.Session  `json:"session"`
+	Receipt *schema.Receipt `json:"receipt,omitempty"`
+}
+
+// NoFields is a body without fields.
+type NoFields struct{}
+
+type (
+	commandInput struct {
+		SessionPath
+
+		Key  string    `header:"Idempotency-Key" maxLength:"200"`
+		Body *NoFields `required:"false"`
+	}
+	cancelOutput struct {
+		Status int
+		Body   CancelAnswer
+	}
+)
+
+func (s *Server) registerCommands() {
+	const tag = "commands"
+	for _, c := range []struct{ path, command, summary string }{
+		{"suspend", schema.CommandSuspend, "Start nothing new and freeze what runs"},
+		{"resume", schema.CommandResume, "Go on after a suspend or an expired approval"},
+	} {
+		handle(s, operation{method: http.MethodPost, path: "/api/sessions/{id}/" + c.path, id: c.path + "Session", summary: c.summary, tag: tag},
+			func(ctx context.Context, in *commandInput) (*body[schema.Session], error) {
+				session, err := s.commandAndSettle(ctx, in.ID, c.command, commandKey(ctx, in.Key))
+				return answer(session, err)
+			})
+	}
+	handle(s, operation{method: http.MethodPost, path: "/api/sessions/{id}/cancel", id: "cancelSession", summary: "Stop for good; 202 while processes are still being ended", tag: tag},
+		func(ctx context.Context, in *commandInput) (*cancelOutput, error) {
+			session, receipt, err := s.cancel(ctx, in.ID, commandKey(ctx, in.Key))
+			if err != nil {
+				return nil, err
+			}
+			out := &cancelOutput{Status: http.StatusOK, Body: CancelAnswer{Session: session, Receipt: receipt}}
+			if receipt == nil {
+				out.Status = http.StatusAccepted
+			}
+			return out, nil
+		})
+	handle(s, operation{method: http.MethodGet, path: "/api/sessions/{id}/live", id: "getLiveState", summary: "Ask the workflow itself; everything else reads Postgres", tag: tag},
+		func(ctx context.Context, in *SessionPath) (*body[schema.WorkflowState], error) {
+			var state schema.WorkflowState
+			text, err := s.query(ctx, in.ID, schema.QueryState)
+			if err != nil {
+				return nil, err
+			}
+			if err := json.Unmarshal(text, &state); err != nil {
+				return nil, schema.Wrap(schema.CodeInternal, err, "the workflow's state could not be read")
+			}
+			return &body[schema.WorkflowState]{Body: state}, nil
+		})
+}
+
+// commandKey makes a caller's Idempotency-Key his own.
+func commandKey(ctx context.Context, key string) string {
+	if key == "" {
+		return ""
+	}
+	return "http\x00" + userOf(ctx) + "\x00" + key
+}

@@ -1,0 +1,307 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fasthttp/websocket"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// Closing codes beyond those of RFC 6455.
+const (
+	closeNormal     = websocket.CloseNormalClosure
+	closeGoingAway  = websocket.CloseGoingAway
+	closeTryLater   = websocket.CloseTryAgainLater
+	closeReplaced   = 4001
+	closeTooBig     = websocket.CloseMessageTooBig
+	closeTimeout    = 1001 // an idle client is sent away; it may come back at once
+	reasonLimit     = "this server has as many connections as it takes; try again later"
+	reasonReplaced  = "a newer connection of the same client has taken over"
+	reasonTooBig    = "a frame has at most 64 KiB"
+	reasonNoAnswer  = "no sign of life"
+	maxFrameBytes   = 64 << 10
+	maxQueued       = 256 << 10 // bytes of replies that wait for a client to read; then its frames wait
+	maxBatch        = 128 << 10 // bytes of one write
+	maxCommands     = 16        // of one client, waiting
+	maxSubscribed   = 256       // sessions of one client
+	writeTimeout    = 30 * time.Second
+	lingerTimeout   = time.Second
+	pingInterval    = 25 * time.Second
+	silenceLimit    = 75 * time.Second
+	frameReadBuffer = 512
+)
+
+// conn is one client's WebSocket. Its reader is the goroutine that serves the request; a
+// writer runs only while there is something to write, so that an idle client costs one
+// goroutine.
+type conn struct {
+	id        string
+	clientID  string
+	user      string
+	address   string
+	connected time.Time
+	server    *Server
+	ws        *websocket.Conn
+	net       net.Conn        // what the writer writes to
+	ctx       context.Context //nolint:containedctx // ends with the connection; the writer and commands share it
+	end       context.CancelFunc
+	heard     atomic.Int64 // unix seconds of the last frame, whatever kind
+	pinged    atomic.Int64
+	tasks     sync.WaitGroup
+
+	mu       sync.Mutex
+	room     sync.Cond // signalled when the queue was taken
+	queue    [][]byte
+	queued   int
+	sessions map[string]*cursor
+	list     *listCursor
+	writing  bool
+	again    bool
+	closing  []byte // the closing frame, once the connection is to end
+	closed   bool   // nothing is written any more
+	commands []clientFrame
+	working  bool
+}
+
+func (s *Server) newConn(ws *websocket.Conn, who caller) *conn {
+	under := ws.NetConn()
+	if hijacked, ok := under.(interface{ UnsafeConn() net.Conn }); ok {
+		under = hijacked.UnsafeConn()
+	}
+	c := &conn{
+		id: schema.NewID(), clientID: who.clientID, user: who.user, address: who.address, connected: time.Now(),
+		server: s, ws: ws, net: under,
+	}
+	c.room.L = &c.mu
+	c.ctx, c.end = context.WithCancel(context.WithValue(s.base, keyUser, who.user))
+	c.heard.Store(time.Now().Unix())
+	return c
+}
+
+// serve reads frames until the connection ends. When it returns, nothing of the connection
+// runs any more.
+func (c *conn) serve() {
+	c.ws.SetReadLimit(maxFrameBytes)
+	c.ws.SetPingHandler(func(data string) error {
+		c.hear()
+		c.send(appendFrame(nil, opPong, []byte(data)))
+		return nil
+	})
+	c.ws.SetPongHandler(func(string) error {
+		c.hear()
+		return nil
+	})
+	c.ws.SetCloseHandler(func(int, string) error { return nil })
+	c.send(newFrame(schema.FrameConnected, "", ConnectedData{
+		ConnectionID: c.id, ServerInstance: c.server.opts.Instance, Version: c.server.opts.Version, User: c.user,
+	}))
+	err := c.read()
+	c.mu.Lock()
+	ours := c.closing != nil
+	c.mu.Unlock()
+	c.shut(closeNormal, "")
+	c.end()
+	_ = c.net.SetWriteDeadline(time.Now().Add(lingerTimeout))
+	c.tasks.Wait()
+	c.unsubscribeAll()
+	if ours || errors.Is(err, websocket.ErrReadLimit) {
+		c.linger()
+	}
+}
+
+func (c *conn) read() error {
+	for {
+		kind, data, err := c.ws.ReadMessage()
+		if err != nil {
+			return err //nolint:wrapcheck // serve looks at it
+		}
+		c.hear()
+		if kind != websocket.TextMessage {
+			c.refuse("", schema.Errorf(schema.CodeInvalid, "frames are text, not binary"))
+			continue
+		}
+		c.handle(data)
+	}
+}
+
+func (c *conn) hear() { c.heard.Store(time.Now().Unix()) }
+
+// linger reads on for a moment, so that a client that still sends gets to see why it was
+// closed instead of a reset.
+func (c *conn) linger() {
+	_ = c.net.SetReadDeadline(time.Now().Add(lingerTimeout))
+	_, _ = io.Copy(io.Discard, io.LimitReader(c.net, maxDrainBytes))
+}
+
+// send queues a frame. It waits while the client has not read enough of those before.
+func (c *conn) send(frame []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.queued > maxQueued && !c.closed && c.closing == nil {
+		c.room.Wait()
+	}
+	c.sendLocked(frame)
+}
+
+func (c *conn) sendLocked(frame []byte) {
+	if c.closed || c.closing != nil {
+		return
+	}
+	c.queue = append(c.queue, frame)
+	c.queued += len(frame)
+	c.kickLocked()
+}
+
+// ping queues a ping unless the client has enough to read.
+func (c *conn) ping() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.queued == 0 {
+		c.sendLocked(appendFrame(nil, opPing, nil))
+	}
+}
+
+// shut has the writer end the connection with this code, after what is queued.
+func (c *conn) shut(code int, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.closing != nil {
+		return
+	}
+	c.closing = closeFrame(code, reason)
+	c.room.Broadcast()
+	c.kickLocked()
+}
+
+// kick has the writer look for something to write.
+func (c *conn) kick() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kickLocked()
+}
+
+func (c *conn) kickLocked() {
+	switch {
+	case c.closed:
+	case c.writing:
+		c.again = true
+	default:
+		c.writing = true
+		c.tasks.Go(c.write)
+	}
+}
+
+// write is the one writer: replies first, then a share of each subscription, until there is
+// nothing left.
+func (c *conn) write() {
+	var sources []source
+	for {
+		c.mu.Lock()
+		c.again = false
+		batch := net.Buffers(c.queue)
+		c.queue, c.queued = nil, 0
+		c.room.Broadcast()
+		sources = sources[:0]
+		if c.list != nil {
+			sources = append(sources, c.list)
+		}
+		for _, cur := range c.sessions {
+			sources = append(sources, cur)
+		}
+		closing := c.closing
+		c.mu.Unlock()
+		if closing != nil {
+			c.last(append(batch, closing))
+			return
+		}
+		batch = c.gather(batch, sources)
+		if len(batch) == 0 {
+			c.mu.Lock()
+			idle := !c.again
+			c.writing = !idle
+			c.mu.Unlock()
+			if idle {
+				return
+			}
+			continue
+		}
+		_ = c.net.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if _, err := batch.WriteTo(c.net); err != nil {
+			c.abandon()
+			return
+		}
+	}
+}
+
+// source is something that a connection is subscribed to.
+type source interface {
+	next(ctx context.Context, most int) []byte
+}
+
+func (c *conn) gather(batch net.Buffers, sources []source) net.Buffers {
+	for _, from := range sources {
+		for room := maxBatch; room > 0; {
+			frames := from.next(c.ctx, room)
+			if frames == nil {
+				break
+			}
+			batch = append(batch, frames)
+			room -= len(frames)
+		}
+	}
+	return batch
+}
+
+// last writes the closing frame and gives the client a moment to answer it.
+func (c *conn) last(batch net.Buffers) {
+	_ = c.net.SetWriteDeadline(time.Now().Add(lingerTimeout))
+	_, _ = batch.WriteTo(c.net)
+	c.abandon()
+}
+
+// abandon stops writing and has the reader end soon.
+func (c *conn) abandon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed, c.writing = true, false
+	c.queue, c.queued = nil, 0
+	c.room.Broadcast()
+	_ = c.net.SetReadDeadline(time.Now().Add(lingerTimeout))
+}
+
+// lag is how many events the client is behind, over all its subscriptions.
+func (c *conn) lag() (sessions []string, events int64) {
+	c.mu.Lock()
+	cursors := make([]*cursor, 0, len(c.sessions))
+	for id, cur := range c.sessions {
+		sessions = append(sessions, id)
+		cursors = append(cursors, cur)
+	}
+	c.mu.Unlock()
+	slices.Sort(sessions)
+	for _, cur := range cursors {
+		events += cur.lag()
+	}
+	return sessions, events
+}
+
+func (c *conn) unsubscribeAll() {
+	c.mu.Lock()
+	sessions, list := c.sessions, c.list
+	c.sessions, c.list = nil, nil
+	c.mu.Unlock()
+	for _, cur := range sessions {
+		cur.detach()
+	}
+	if list != nil {
+		list.detach()
+	}
+}

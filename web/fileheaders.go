@@ -1,0 +1,99 @@
+package web
+
+import (
+	"mime"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+)
+
+type rangeKind int
+
+const (
+	rangeWhole   rangeKind = iota // there is none, or it is not one that must be honoured
+	rangePart                     // start and length say which
+	rangeOutside                  // it lies outside of the file
+)
+
+// parseRange reads a Range header (RFC 9110, section 14.2) of one part. Several parts, and
+// what cannot be understood, may be ignored, and are.
+func parseRange(header string, size int64) (start, length int64, kind rangeKind) {
+	spec, ok := strings.CutPrefix(header, "bytes=")
+	if !ok || strings.Contains(spec, ",") {
+		return 0, 0, rangeWhole
+	}
+	first, last, ok := strings.Cut(strings.TrimSpace(spec), "-")
+	if !ok {
+		return 0, 0, rangeWhole
+	}
+	if first == "" { // the last n bytes
+		n, err := strconv.ParseInt(last, 10, 64)
+		switch {
+		case err != nil || n < 0:
+			return 0, 0, rangeWhole
+		case n == 0 || size == 0:
+			return 0, 0, rangeOutside
+		}
+		n = min(n, size)
+		return size - n, n, rangePart
+	}
+	from, err := strconv.ParseInt(first, 10, 64)
+	if err != nil || from < 0 {
+		return 0, 0, rangeWhole
+	}
+	to := size - 1
+	if last != "" {
+		if to, err = strconv.ParseInt(last, 10, 64); err != nil || to < from {
+			return 0, 0, rangeWhole
+		}
+	}
+	if from >= size {
+		return 0, 0, rangeOutside
+	}
+	return from, min(to, size-1) - from + 1, rangePart
+}
+
+// mediaTypes are those that the UI shows in its own way; the rest is the system's business.
+var mediaTypes = map[string]string{
+	".csv": "text/csv", ".gif": "image/gif", ".htm": "text/html", ".html": "text/html", ".jpeg": "image/jpeg", ".jpg": "image/jpeg",
+	".json": "application/json", ".jsonl": "application/jsonl", ".log": "text/plain", ".md": "text/markdown", ".pdf": "application/pdf",
+	".png": "image/png", ".py": "text/x-python", ".sh": "text/x-sh", ".svg": "image/svg+xml", ".tex": "text/x-tex", ".tsv": "text/tab-separated-values",
+	".txt": "text/plain", ".webp": "image/webp", ".xml": "application/xml", ".yaml": "application/yaml", ".yml": "application/yaml",
+}
+
+func mediaType(name string) string {
+	ext := strings.ToLower(path.Ext(name))
+	kind, ok := mediaTypes[ext]
+	if !ok {
+		kind = mime.TypeByExtension(ext)
+	}
+	switch {
+	case kind == "":
+		return "application/octet-stream"
+	case strings.HasPrefix(kind, "text/") && !strings.Contains(kind, "charset"):
+		return kind + "; charset=utf-8"
+	default:
+		return kind
+	}
+}
+
+// disposition names the file for a browser that saves it. What could be a page is only
+// ever saved.
+func disposition(name string, download bool) string {
+	kind := "attachment"
+	mt, _, _ := strings.Cut(mediaType(name), ";")
+	switch {
+	case download, mt == "text/html", mt == "application/xml", mt == "application/xhtml+xml":
+	case strings.HasPrefix(mt, "text/"), strings.HasPrefix(mt, "image/"), mt == "application/pdf", mt == "application/json":
+		kind = "inline"
+	}
+	base := path.Base(name)
+	plain := strings.Map(func(r rune) rune {
+		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
+			return '_'
+		}
+		return r
+	}, base)
+	return kind + `; filename="` + plain + `"; filename*=UTF-8''` + url.PathEscape(base)
+}

@@ -1,0 +1,50 @@
+package web
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+)
+
+// metrics counts what the instance does.
+type metrics struct {
+	events   atomic.Int64
+	statuses [6]atomic.Int64 // by the first digit
+}
+
+func newMetrics() *metrics { return &metrics{} }
+
+func (m *metrics) request(status int) {
+	if class := status / 100; class > 0 && class < len(m.statuses) {
+		m.statuses[class].Add(1)
+	}
+}
+
+// text is the Prometheus text format, version 0.0.4.
+func (s *Server) metricsText() string {
+	var b strings.Builder
+	metric := func(name, kind, help string) {
+		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+	}
+	metric("holdfast_connections", "gauge", "Open WebSocket connections of this instance.")
+	fmt.Fprintf(&b, "holdfast_connections %d\n", s.registry.count())
+	metric("holdfast_connections_max", "gauge", "WebSocket connections that this instance takes.")
+	fmt.Fprintf(&b, "holdfast_connections_max %d\n", s.opts.MaxConnections)
+	metric("holdfast_events_delivered_total", "counter", "Events handed to subscribers.")
+	fmt.Fprintf(&b, "holdfast_events_delivered_total %d\n", s.metrics.events.Load())
+	metric("holdfast_topics", "gauge", "Sessions that somebody watches.")
+	fmt.Fprintf(&b, "holdfast_topics %d\n", s.hub.topicCount())
+	metric("holdfast_feed_bytes", "gauge", "Frames held in memory for subscribers.")
+	fmt.Fprintf(&b, "holdfast_feed_bytes %d\n", s.hub.bytes.Load())
+	metric("holdfast_requests_total", "counter", "HTTP requests by class of status.")
+	for class := 1; class < len(s.metrics.statuses); class++ {
+		fmt.Fprintf(&b, "holdfast_requests_total{status=\"%dxx\"} %d\n", class, s.metrics.statuses[class].Load())
+	}
+	return b.String()
+}
+
+func (h *hub) topicCount() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.topics)
+}

@@ -1,0 +1,245 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
+)
+
+type contextKey int
+
+const (
+	keyRequestID contextKey = iota
+	keyUser
+)
+
+const (
+	headerRequestID = "X-Request-Id"
+	headerUser      = "X-Holdfast-User"
+	defaultUser     = "local"
+)
+
+func requestID(ctx context.Context) string {
+	id, _ := ctx.Value(keyRequestID).(string)
+	return id
+}
+
+// userOf names who is asking; commands carry it as their actor.
+func userOf(ctx context.Context) string {
+	if user, ok := ctx.Value(keyUser).(string); ok {
+		return user
+	}
+	return defaultUser
+}
+
+// begin gives a request its id and context, and logs and counts its answer.
+func (s *Server) begin(c *fiber.Ctx) error {
+	began := time.Now()
+	id := c.Get(headerRequestID)
+	if !printable(id, 128) {
+		id = schema.NewID()
+	}
+	c.Set(headerRequestID, id)
+	ctx := context.WithValue(s.base, keyRequestID, id)
+	ctx = logs.With(ctx, logs.Request(id))
+	if user := c.Get(headerUser); s.loopback && printable(user, 64) {
+		ctx = context.WithValue(ctx, keyUser, user)
+	}
+	if session := sessionInPath(c.Path()); session != "" {
+		ctx = logs.With(ctx, logs.Session(session))
+	}
+	c.SetUserContext(ctx)
+	if err := s.recovered(c); err != nil {
+		if err := s.fiberError(c, err); err != nil {
+			return err
+		}
+	}
+	status := c.Response().StatusCode()
+	s.metrics.request(status)
+	level := slog.LevelDebug
+	if status == http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	s.log.Log(ctx, level, "request", slog.String("method", c.Method()), slog.String("path", c.Path()),
+		slog.Int("status", status), slog.Duration("took", time.Since(began)))
+	return nil
+}
+
+func (s *Server) recovered(c *fiber.Ctx) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = schema.Wrap(schema.CodeInternal, fmt.Errorf("panic: %v\n%s", v, debug.Stack()), internalMessage)
+		}
+	}()
+	return c.Next()
+}
+
+func printable(s string, most int) bool {
+	if s == "" || len(s) > most {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if c < 0x21 || c > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
+func sessionInPath(path string) string {
+	rest, ok := strings.CutPrefix(path, "/api/sessions/")
+	if !ok {
+		return ""
+	}
+	id, _, _ := strings.Cut(rest, "/")
+	if !schema.ValidID(id) {
+		return ""
+	}
+	return id
+}
+
+// guardHost refuses names that a page elsewhere could have made point at this machine (DNS
+// rebinding): a server on loopback answers to loopback names only.
+func (s *Server) guardHost(c *fiber.Ctx) error {
+	securityHeaders(c)
+	if !s.loopback {
+		return c.Next()
+	}
+	host := string(c.Request().Host())
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	switch {
+	case isLoopback(name), host == s.opts.Addr, host == s.Addr():
+		return c.Next()
+	}
+	return schema.Errorf(schema.CodeForbidden, "this server does not answer to the name %q; use localhost or 127.0.0.1", brief(host))
+}
+
+// guardOrigin refuses requests that a page of another site makes: the WebSocket, and
+// everything that changes something.
+func (s *Server) guardOrigin(c *fiber.Ctx) error {
+	changes := c.Method() != http.MethodGet && c.Method() != http.MethodHead
+	if !changes && c.Path() != "/ws" {
+		return c.Next()
+	}
+	origin := c.Get(fiber.HeaderOrigin)
+	if origin == "" && c.Get("Sec-Fetch-Site") == "cross-site" {
+		return schema.Errorf(schema.CodeForbidden, "pages of other sites may not do this")
+	}
+	if origin != "" && !s.allowsOrigin(origin, string(c.Request().Host())) {
+		return schema.Errorf(schema.CodeForbidden, "pages of %q may not do this; the server's own and HOLDFAST_ALLOWED_ORIGINS may", brief(origin))
+	}
+	return c.Next()
+}
+
+func (s *Server) allowsOrigin(origin, host string) bool {
+	for _, allowed := range s.opts.AllowedOrigins {
+		if strings.EqualFold(strings.TrimSuffix(allowed, "/"), origin) {
+			return true
+		}
+	}
+	u, err := url.Parse(origin)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && strings.EqualFold(u.Host, host)
+}
+
+func securityHeaders(c *fiber.Ctx) {
+	c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+	c.Set(fiber.HeaderReferrerPolicy, "same-origin")
+	c.Set("Cross-Origin-Resource-Policy", "same-origin")
+	c.Set(fiber.HeaderXFrameOptions, "DENY")
+}
+
+// limitBody reads the body of a request. One that is too large is read on for a while, so
+// that its sender is still there for the answer, and thrown away.
+func (s *Server) limitBody(c *fiber.Ctx) error {
+	req := c.Request()
+	stream := req.BodyStream()
+	if stream == nil {
+		return c.Next()
+	}
+	body, err := io.ReadAll(io.LimitReader(stream, maxBodyBytes+1))
+	if err != nil {
+		c.Context().SetConnectionClose()
+		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+			return newProblem(c.UserContext(), http.StatusRequestTimeout, schema.CodeInvalid, "the body did not arrive in time", nil)
+		}
+		return newProblem(c.UserContext(), http.StatusBadRequest, schema.CodeInvalid, "the body could not be read", nil)
+	}
+	if len(body) > maxBodyBytes {
+		c.Context().SetConnectionClose()
+		_, _ = io.Copy(io.Discard, io.LimitReader(stream, maxDrainBytes))
+		return schema.Errorf(schema.CodeTooLarge, "%s", tooLargeMessage)
+	}
+	req.SetBodyStream(bytes.NewReader(body), len(body))
+	return c.Next()
+}
+
+// route is an operation's path, for telling 404 from 405.
+type route struct {
+	method   string
+	segments []string
+}
+
+// routingProblem answers a path or method that leads nowhere.
+func (s *Server) routingProblem(c *fiber.Ctx, status int, message string) *apiProblem {
+	ctx := c.UserContext()
+	if status != http.StatusNotFound && status != http.StatusMethodNotAllowed {
+		if status >= http.StatusInternalServerError {
+			message = internalMessage
+		}
+		return newProblem(ctx, status, codeOf(status), message, nil)
+	}
+	allowed := s.allowed(c.Path())
+	if len(allowed) == 0 {
+		return newProblem(ctx, http.StatusNotFound, schema.CodeNotFound, "there is nothing at this address; /api/docs lists what there is", nil)
+	}
+	p := newProblem(ctx, http.StatusMethodNotAllowed, schema.CodeMethod,
+		fmt.Sprintf("%s is not possible here; allowed: %s", c.Method(), strings.Join(allowed, ", ")), nil)
+	p.headers = http.Header{fiber.HeaderAllow: {strings.Join(allowed, ", ")}}
+	return p
+}
+
+func (s *Server) allowed(path string) []string {
+	if !strings.HasPrefix(path, "/api/") && path != "/metrics" {
+		return []string{http.MethodGet, http.MethodHead}
+	}
+	segments := strings.Split(path, "/")
+	var methods []string
+	for _, r := range s.routes {
+		if r.matches(segments) {
+			methods = append(methods, r.method)
+		}
+	}
+	return methods
+}
+
+func (r route) matches(segments []string) bool {
+	for i, part := range r.segments {
+		switch {
+		case part == "*":
+			return len(segments) > i
+		case i >= len(segments):
+			return false
+		case strings.HasPrefix(part, "{"):
+		case part != segments[i]:
+			return false
+		}
+	}
+	return len(segments) == len(r.segments)
+}

@@ -1,0 +1,210 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+//go:generate go run ./genopenapi
+
+// OpenAPI is the OpenAPI 3.1 document of the API: every endpoint, the payload of every
+// event and every frame of the WebSocket. The UI's types are generated from it.
+func OpenAPI() ([]byte, error) {
+	s := &Server{}
+	app := fiber.New(fiber.Config{DisableStartupMessage: true})
+	s.api = newAPI(app)
+	s.register()
+	s.registerFiles(app)
+	s.registerPages(app)
+	registry := s.api.OpenAPI().Components.Schemas
+	events := payloads(registry, eventPayloads)
+	frames := payloads(registry, framePayloads)
+	clients := payloads(registry, clientFrames)
+	text, err := json.Marshal(s.api.OpenAPI())
+	if err != nil {
+		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
+	}
+	var doc map[string]any
+	if err := json.Unmarshal(text, &doc); err != nil {
+		return nil, fmt.Errorf("decode the OpenAPI document: %w", err)
+	}
+	schemas := doc["components"].(map[string]any)["schemas"].(map[string]any) //nolint:forcetypeassert // made above
+	schemas["EventPayloads"] = events
+	schemas["FramePayloads"] = frames
+	schemas["ClientFrames"] = clients
+	// The plan is checked by schema.ParsePlan, which says more than a JSON schema can.
+	property(schemas, "NewSession", "plan")["$ref"] = "#/components/schemas/Plan"
+	for _, name := range []string{"Session", "Approval"} {
+		property(schemas, name, "context")["type"] = "object"
+		property(schemas, name, "context")["additionalProperties"] = true
+	}
+	property(schemas, "Event", "data")["type"] = "object"
+	property(schemas, "Event", "data")["additionalProperties"] = true
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(doc); err != nil {
+		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+func property(schemas map[string]any, object, name string) map[string]any {
+	properties := schemas[object].(map[string]any)["properties"].(map[string]any) //nolint:forcetypeassert // a struct of ours
+	p, ok := properties[name].(map[string]any)
+	if !ok { // a schema that allows anything is written as true
+		p = map[string]any{}
+		properties[name] = p
+	}
+	return p
+}
+
+// payloads is a schema that maps each type to its payload.
+func payloads(registry huma.Registry, table map[schema.EventType]any) map[string]any {
+	properties := map[string]any{}
+	names := make([]string, 0, len(table))
+	for kind, payload := range table {
+		s := registry.Schema(reflect.TypeOf(payload), true, string(kind))
+		properties[string(kind)] = map[string]any{"$ref": s.Ref}
+		names = append(names, string(kind))
+	}
+	slices.Sort(names)
+	return map[string]any{"type": "object", "additionalProperties": false, "properties": properties, "required": names}
+}
+
+// eventPayloads has the payload of each stored event.
+var eventPayloads = map[schema.EventType]any{
+	schema.EventWorkflowStarted:      schema.WorkflowStartedData{},
+	schema.EventWorkflowStateChanged: schema.WorkflowStateChangedData{},
+	schema.EventWorkflowPaused:       schema.WorkflowPausedData{},
+	schema.EventWorkflowResumed:      schema.WorkflowResumedData{},
+	schema.EventWorkflowCompleted:    schema.WorkflowCompletedData{},
+	schema.EventWorkflowFailed:       schema.WorkflowFailedData{},
+	schema.EventWorkflowCancelled:    schema.WorkflowCancelledData{},
+	schema.EventPlanProposed:         schema.PlanProposedData{},
+	schema.EventDAGCreated:           schema.DAGCreatedData{},
+	schema.EventDAGNodeStatusChanged: schema.DAGNodeStatusChangedData{},
+	schema.EventStepStarted:          schema.StepStartedData{},
+	schema.EventStepCompleted:        schema.StepCompletedData{},
+	schema.EventStepFailed:           schema.StepFailedData{},
+	schema.EventStepRetryStarted:     schema.StepRetryStartedData{},
+	schema.EventStepRetryBackoff:     schema.StepRetryBackoffData{},
+	schema.EventStepRetrySucceeded:   schema.StepRetrySucceededData{},
+	schema.EventStepRetryExhausted:   schema.StepRetryExhaustedData{},
+	schema.EventOutput:               schema.OutputData{},
+	schema.EventApprovalRequested:    schema.ApprovalRequestedData{},
+	schema.EventApprovalReceived:     schema.ApprovalReceivedData{},
+	schema.EventApprovalExpired:      schema.ApprovalExpiredData{},
+	schema.EventFileCreated:          schema.FileChangedData{},
+	schema.EventFileUpdated:          schema.FileChangedData{},
+	schema.EventSessionRenamed:       schema.SessionRenamedData{},
+}
+
+// laterEvents are types of the vocabulary that no part makes yet. Filters may name them.
+var laterEvents = []schema.EventType{
+	schema.EventPlanUpdated, schema.EventStepProgress, schema.EventApprovalExtended, schema.EventAgentMessage,
+	schema.EventSessionForked, schema.EventCostUpdate,
+}
+
+// framePayloads has the data of each frame that is not stored.
+var framePayloads = map[schema.EventType]any{
+	schema.FrameConnected:      ConnectedData{},
+	schema.FrameSubscribed:     SubscribedData{},
+	schema.FrameUnsubscribed:   UnsubscribedData{},
+	schema.FrameAccepted:       AcceptedData{},
+	schema.FrameQueryResult:    QueryResultData{},
+	schema.FramePong:           PongData{},
+	schema.FrameError:          ErrorData{},
+	schema.FrameSessions:       SessionsData{},
+	schema.FrameSessionCreated: SessionData{},
+	schema.FrameSessionUpdated: SessionData{},
+	schema.FrameSessionDeleted: SessionDeletedData{},
+}
+
+// clientFrames has the whole of each frame of clients.
+var clientFrames = map[schema.EventType]any{
+	"subscribe":            SubscribeFrame{},
+	"unsubscribe":          UnsubscribeFrame{},
+	"subscribe_sessions":   PlainFrame{},
+	"unsubscribe_sessions": PlainFrame{},
+	"ping":                 PlainFrame{},
+	"suspend":              CommandFrame{},
+	"pause":                CommandFrame{},
+	"resume":               CommandFrame{},
+	"cancel":               CommandFrame{},
+	"message":              MessageFrame{},
+	"query":                QueryFrame{},
+	"resolve_approval":     ResolveApprovalFrame{},
+}
+
+// enum gives a string type of the vocabulary its values in the document.
+type enum[T ~string] string
+
+// enumValues maps a type to the values that alias was given, which never change.
+var enumValues sync.Map
+
+// Schema implements huma.SchemaProvider.
+func (enum[T]) Schema(huma.Registry) *huma.Schema {
+	values, _ := enumValues.Load(reflect.TypeFor[T]())
+	list, _ := values.([]any)
+	return &huma.Schema{Type: huma.TypeString, Enum: list}
+}
+
+func registerEnums(registry huma.Registry) {
+	registry.RegisterTypeAlias(reflect.TypeFor[schema.Time](), reflect.TypeFor[instant]())
+	alias(registry, schema.SessionStatuses...)
+	alias(registry, schema.PhaseIdle, schema.PhasePlanning, schema.PhaseAwaitingApproval, schema.PhaseExecuting, schema.PhaseReviewing)
+	alias(registry, schema.StepPending, schema.StepReady, schema.StepAwaitingApproval, schema.StepRunning, schema.StepFrozen,
+		schema.StepSucceeded, schema.StepFailed, schema.StepSkipped, schema.StepCancelled)
+	alias(registry, schema.AttemptRunning, schema.AttemptSucceeded, schema.AttemptFailed, schema.AttemptCancelled, schema.AttemptLost)
+	alias(registry, schema.ReasonExit, schema.ReasonSignal, schema.ReasonTimeout, schema.ReasonCancelled, schema.ReasonStart,
+		schema.ReasonWorkerLost, schema.ReasonOutOfMemory, schema.ReasonRetry)
+	alias(registry, schema.ApprovalPending, schema.ApprovalResolved, schema.ApprovalExpired, schema.ApprovalCancelled, schema.ApprovalVoid)
+	alias(registry, schema.ApprovalPlan, schema.ApprovalStep, schema.ApprovalToolCall, schema.ApprovalErrorRecovery,
+		schema.ApprovalProgramAsk, schema.ApprovalBudget)
+	alias(registry, schema.Resolutions...)
+	alias(registry, schema.ApprovalModes...)
+	alias(registry, modes()...)
+	alias(registry, schema.OnTimeoutSuspend, schema.OnTimeoutReject, schema.OnTimeoutApprove, schema.OnTimeoutEscalate)
+	alias(registry, schema.OnErrorFail, schema.OnErrorAsk, schema.OnErrorContinue)
+	alias(registry, schema.KindRun, schema.KindShell, schema.KindAgent)
+	alias(registry, schema.Stdout, schema.Stderr)
+	alias(registry, schema.CodeInvalid, schema.CodeNotFound, schema.CodeConflict, schema.CodeExpired, schema.CodeTooLarge,
+		schema.CodeUnavailable, schema.CodeUnauthenticated, schema.CodeForbidden, schema.CodeInternal, schema.CodeStale,
+		schema.CodeRateLimited, schema.CodeUnsupported, schema.CodeMethod)
+}
+
+func modes() []schema.Mode {
+	var list []schema.Mode
+	for _, m := range schema.Modes() {
+		list = append(list, m.ID)
+	}
+	return list
+}
+
+func alias[T ~string](registry huma.Registry, values ...T) {
+	list := make([]any, 0, len(values))
+	for _, v := range values {
+		list = append(list, string(v))
+	}
+	enumValues.LoadOrStore(reflect.TypeFor[T](), list)
+	registry.RegisterTypeAlias(reflect.TypeFor[T](), reflect.TypeFor[enum[T]]())
+}
+
+// instant is how a time travels.
+type instant struct{}
+
+// Schema implements huma.SchemaProvider.
+func (instant) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date-time"}
+}

@@ -1,0 +1,85 @@
+package web
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+// Options configures a server. Store and Temporal are required; the zero value of every
+// other field means its default.
+type Options struct {
+	Addr            string        // where to listen; 127.0.0.1:8000
+	Listener        net.Listener  // listen here instead of on Addr
+	Store           *store.Store  // it may be unable to reach Postgres yet
+	Temporal        client.Client // a lazy client: Temporal may be away
+	UI              fs.FS         // the built UI, index.html at its root
+	Examples        fs.FS         // plan files with an index.json beside them
+	DataDir         string        // where the workspaces are
+	ApprovalTimeout time.Duration // how long an approval waits unless its session says; 300 s
+	MaxConnections  int           // WebSocket connections of this instance; 10,000
+	Logger          *slog.Logger  // slog.Default()
+	Version         string        // shown by /api/health and the OpenAPI document's server
+	AllowedOrigins  []string      // further origins that browsers may connect from, such as https://lab.example
+	Instance        string        // names this instance in active_connections; random
+}
+
+// Timeouts and bounds, in one place.
+const (
+	defaultAddr            = "127.0.0.1:8000"
+	defaultApprovalTimeout = 300 * time.Second
+	defaultMaxConnections  = 10_000
+
+	maxBodyBytes   = 2 << 20  // of a request
+	maxDrainBytes  = 64 << 20 // of a request that is too large, read so that its sender gets to see the answer
+	readTimeout    = 60 * time.Second
+	idleTimeout    = 120 * time.Second
+	readBufferSize = 8 << 10 // bounds a request's headers
+	readyTimeout   = 2 * time.Second
+	startTimeout   = 2 * time.Second // of a workflow, within POST /sessions
+	commandTimeout = 8 * time.Second // of an update
+	queryTimeout   = 3 * time.Second
+	settleTimeout  = 2 * time.Second  // until Postgres shows an accepted command
+	cancelTimeout  = 15 * time.Second // the same for a cancel, which ends processes
+	settlePoll     = 250 * time.Millisecond
+	drainTimeout   = 5 * time.Second // of a shutdown
+	retryAfter     = 2               // seconds
+	sweepInterval  = time.Second
+	sweepBatch     = 100
+	sweepAge       = 3 * time.Second // a younger session is still being started by its request
+)
+
+func (o *Options) check() error {
+	if o.Store == nil {
+		return errors.New("web: Options.Store is missing")
+	}
+	if o.Temporal == nil {
+		return errors.New("web: Options.Temporal is missing")
+	}
+	if o.Addr == "" {
+		o.Addr = defaultAddr
+	}
+	if o.ApprovalTimeout == 0 {
+		o.ApprovalTimeout = defaultApprovalTimeout
+	}
+	if o.MaxConnections == 0 {
+		o.MaxConnections = defaultMaxConnections
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Version == "" {
+		o.Version = "dev"
+	}
+	if o.Instance == "" {
+		o.Instance = schema.NewID()
+	}
+	return nil
+}

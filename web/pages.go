@@ -1,0 +1,132 @@
+package web
+
+import (
+	"context"
+
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+// pages are parts of a log that is older than the ring: read once for all who are behind,
+// such as a thousand clients that reconnect together. The log never changes, so any part of
+// it stays right.
+//
+// A page is found by the seq before its first event. Pages start at multiples of
+// pageEvents; one that was cut short, by the head of that time or by its bytes, is followed
+// by another that starts where it ends.
+type pages struct {
+	held    map[int64]*segment
+	order   []int64 // of arrival, the oldest first
+	bytes   int
+	loading map[int64]*loading
+}
+
+type loading struct {
+	done chan struct{}
+	err  error
+}
+
+func newPages() pages {
+	return pages{held: map[int64]*segment{}, loading: map[int64]*loading{}}
+}
+
+// find returns the page with the event after pos, or where to read it from.
+func (p *pages) find(pos int64) (*segment, int64) {
+	start := pos / pageEvents * pageEvents
+	for {
+		s := p.held[start]
+		if s == nil || s.last() > pos {
+			return s, start
+		}
+		start = s.last()
+	}
+}
+
+func (p *pages) add(start int64, s *segment, most int) (grown int) {
+	before := p.bytes
+	if p.held[start] == nil {
+		p.held[start] = s
+		p.order = append(p.order, start)
+		p.bytes += len(s.buf)
+	}
+	for p.bytes > most && len(p.order) > 1 {
+		p.bytes -= len(p.held[p.order[0]].buf)
+		delete(p.held, p.order[0])
+		p.order = p.order[1:]
+	}
+	return p.bytes - before
+}
+
+// page returns a part of the log that holds the event after pos, nil when there is none.
+func (t *topic) page(ctx context.Context, pos int64) (*segment, error) {
+	for {
+		t.mu.Lock()
+		s, start := t.pages.find(pos)
+		if s != nil {
+			t.mu.Unlock()
+			return s, nil
+		}
+		if under := t.pages.loading[start]; under != nil {
+			t.mu.Unlock()
+			select {
+			case <-under.done:
+			case <-ctx.Done():
+				return nil, schema.Wrap(schema.CodeUnavailable, ctx.Err(), "the connection is closed")
+			}
+			if under.err != nil {
+				return nil, under.err
+			}
+			continue
+		}
+		own := &loading{done: make(chan struct{})}
+		t.pages.loading[start] = own
+		t.mu.Unlock()
+		s, err := t.loadPage(start)
+		t.mu.Lock()
+		delete(t.pages.loading, start)
+		own.err = err
+		close(own.done)
+		if s != nil {
+			grown := t.pages.add(start, s, t.hub.bound(pagesBytes))
+			if !t.dropped {
+				t.hub.bytes.Add(int64(grown))
+			}
+		}
+		t.mu.Unlock()
+		switch {
+		case err != nil || s == nil:
+			return nil, err
+		case s.last() > pos:
+			return s, nil
+		}
+	}
+}
+
+// loadPage reads for all who wait, so it does not end with the client that asked first.
+func (t *topic) loadPage(start int64) (*segment, error) {
+	ctx, cancel := context.WithTimeout(t.hub.life, logTimeout)
+	defer cancel()
+	if !t.hub.acquire(ctx) {
+		return nil, schema.Wrap(schema.CodeUnavailable, ctx.Err(), "the log could not be read in time")
+	}
+	defer t.hub.release()
+	events, err := t.hub.source.Events(ctx, t.id, store.EventFilter{
+		Since: start, Until: (start/pageEvents + 1) * pageEvents, Limit: pageEvents, MaxBytes: pageBytes,
+	})
+	if err != nil || len(events) == 0 {
+		return nil, err //nolint:wrapcheck // a schema.Error
+	}
+	return encodeEvents(events), nil
+}
+
+// acquire waits for a turn to read older parts of logs.
+func (h *hub) acquire(ctx context.Context) bool {
+	select {
+	case h.catchUp <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (h *hub) release() { <-h.catchUp }

@@ -1,0 +1,218 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
+)
+
+// statusOf is the one table from a code to a status.
+var statusOf = map[schema.Code]int{
+	schema.CodeInvalid:         http.StatusUnprocessableEntity,
+	schema.CodeNotFound:        http.StatusNotFound,
+	schema.CodeConflict:        http.StatusConflict,
+	schema.CodeExpired:         http.StatusGone,
+	schema.CodeTooLarge:        http.StatusRequestEntityTooLarge,
+	schema.CodeUnavailable:     http.StatusServiceUnavailable,
+	schema.CodeUnauthenticated: http.StatusUnauthorized,
+	schema.CodeForbidden:       http.StatusForbidden,
+	schema.CodeInternal:        http.StatusInternalServerError,
+	schema.CodeStale:           http.StatusConflict,
+	schema.CodeRateLimited:     http.StatusTooManyRequests,
+	schema.CodeUnsupported:     http.StatusUnprocessableEntity,
+	schema.CodeMethod:          http.StatusMethodNotAllowed,
+}
+
+// codeOf is the table back, for errors that the HTTP layers make themselves.
+func codeOf(status int) schema.Code {
+	switch status {
+	case http.StatusNotFound:
+		return schema.CodeNotFound
+	case http.StatusForbidden:
+		return schema.CodeForbidden
+	case http.StatusMethodNotAllowed:
+		return schema.CodeMethod
+	case http.StatusRequestEntityTooLarge, http.StatusRequestHeaderFieldsTooLarge:
+		return schema.CodeTooLarge
+	case http.StatusServiceUnavailable:
+		return schema.CodeUnavailable
+	}
+	if status >= http.StatusInternalServerError {
+		return schema.CodeInternal
+	}
+	return schema.CodeInvalid
+}
+
+const internalMessage = "something went wrong on the server; its log has the cause under this request_id"
+
+// apiProblem is a [schema.Problem] as huma sends it.
+type apiProblem struct {
+	schema.Problem
+
+	headers http.Header
+}
+
+var (
+	_ huma.StatusError       = (*apiProblem)(nil)
+	_ huma.HeadersError      = (*apiProblem)(nil)
+	_ huma.ContentTypeFilter = (*apiProblem)(nil)
+)
+
+func (p *apiProblem) Error() string           { return p.Detail }
+func (p *apiProblem) GetStatus() int          { return p.Status }
+func (p *apiProblem) GetHeaders() http.Header { return p.headers }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *apiProblem) ContentType(string) string { return problemType }
+
+const problemType = "application/problem+json"
+
+// publicError is what a caller may see of an error: internals keep their cause to the log.
+func publicError(err error) *schema.Error {
+	e, ok := errors.AsType[*schema.Error](err)
+	if !ok || e.Code == schema.CodeInternal {
+		return &schema.Error{Code: schema.CodeInternal, Message: internalMessage, Cause: err}
+	}
+	return e
+}
+
+// problem makes the answer to an error. Faults of ours are logged here, once.
+func (s *Server) problem(ctx context.Context, err error) *apiProblem {
+	if ready, ok := errors.AsType[*apiProblem](err); ok {
+		return ready
+	}
+	e := publicError(err)
+	s.logFault(ctx, e, err)
+	status, ok := statusOf[e.Code]
+	if !ok {
+		status = http.StatusInternalServerError
+	}
+	return newProblem(ctx, status, e.Code, e.Message, e.Fields)
+}
+
+func (s *Server) logFault(ctx context.Context, e *schema.Error, err error) {
+	switch e.Code {
+	case schema.CodeInternal:
+		s.log.ErrorContext(ctx, "request failed", logs.Err(err))
+	case schema.CodeUnavailable:
+		s.log.WarnContext(ctx, "request cannot be served now", logs.Err(err))
+	default:
+		s.log.DebugContext(ctx, "request refused", slog.String("code", string(e.Code)), logs.Err(err))
+	}
+}
+
+func newProblem(ctx context.Context, status int, code schema.Code, detail string, fields []schema.FieldError) *apiProblem {
+	p := &apiProblem{Problem: schema.Problem{
+		Type:      "about:blank",
+		Title:     http.StatusText(status),
+		Status:    status,
+		Detail:    detail,
+		Code:      code,
+		Errors:    fields,
+		RequestID: requestID(ctx),
+	}}
+	if p.Errors == nil {
+		p.Errors = []schema.FieldError{}
+	}
+	if status == http.StatusServiceUnavailable {
+		p.headers = http.Header{"Retry-After": {strconv.Itoa(retryAfter)}}
+	}
+	return p
+}
+
+// invalid refuses a request for what is wrong with its fields.
+func invalid(fields []schema.FieldError) *schema.Error {
+	message := "the request breaks a rule"
+	if len(fields) > 0 {
+		message = fields[0].Message
+		if fields[0].Location != "" {
+			message = fields[0].Location + ": " + message
+		}
+	}
+	if more := len(fields) - 1; more > 0 {
+		message += fmt.Sprintf(" (and %d more)", more)
+	}
+	return &schema.Error{Code: schema.CodeInvalid, Message: message, Fields: fields}
+}
+
+func invalidField(location, message string, value any) *schema.Error {
+	return invalid([]schema.FieldError{{Location: location, Message: message, Value: brief(value)}})
+}
+
+// brief keeps a value that is echoed from filling the answer.
+func brief(value any) any {
+	const most = 100
+	switch v := value.(type) {
+	case nil, bool, float64, int, int64, json.Number:
+		return v
+	case string:
+		if len(v) > most {
+			return v[:most] + "…"
+		}
+		return v
+	default:
+		text, err := json.Marshal(v)
+		if err != nil || len(text) > most {
+			return nil
+		}
+		return v
+	}
+}
+
+var configureHuma = sync.OnceFunc(func() {
+	huma.DefaultArrayNullable = false
+	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+		return humaProblem(context.Background(), status, msg, errs)
+	}
+	huma.NewErrorWithContext = func(c huma.Context, status int, msg string, errs ...error) huma.StatusError {
+		return humaProblem(c.Context(), status, msg, errs)
+	}
+})
+
+// humaProblem gives huma's own refusals the shape of all others.
+func humaProblem(ctx context.Context, status int, msg string, errs []error) *apiProblem {
+	fields := make([]schema.FieldError, 0, len(errs))
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		f := schema.FieldError{Message: err.Error()}
+		if d, ok := err.(huma.ErrorDetailer); ok { //nolint:errorlint // it is huma's own value, never wrapped
+			detail := d.ErrorDetail()
+			f = schema.FieldError{Location: detail.Location, Message: detail.Message, Value: brief(detail.Value)}
+		}
+		switch f.Message {
+		case "unexpected property":
+			f.Message, f.Value = "there is no such field", nil
+		case "unknown query parameter":
+			f.Message = "there is no such query parameter"
+		}
+		fields = append(fields, f)
+	}
+	detail := msg
+	if len(fields) > 0 {
+		detail = invalid(fields).Message
+	}
+	switch status {
+	case http.StatusRequestEntityTooLarge:
+		detail, fields = tooLargeMessage, nil
+	case http.StatusUnsupportedMediaType:
+		detail, fields = "the body must be JSON, with Content-Type: application/json", nil
+	}
+	if status >= http.StatusInternalServerError {
+		detail, fields = internalMessage, nil
+	}
+	return newProblem(ctx, status, codeOf(status), detail, fields)
+}
+
+var tooLargeMessage = fmt.Sprintf("the request is larger than %d MiB", maxBodyBytes>>20)

@@ -1,0 +1,133 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+// EventList is a part of a session's log.
+type EventList struct {
+	Events    []schema.Event `json:"events"`
+	HeadSeq   int64          `json:"head_seq" doc:"The seq of the latest event of the session"`
+	NextSince int64          `json:"next_since,omitempty" doc:"Read on from here; absent when this part reaches the head, or until"`
+}
+
+// MessageList is a page of a session's conversation, the oldest first.
+type MessageList struct {
+	Messages   []schema.Message `json:"messages"`
+	NextCursor string           `json:"next_cursor,omitempty"`
+}
+
+// RunList is every run of a session, the first one first.
+type RunList struct {
+	Runs []schema.Run `json:"runs"`
+}
+
+type (
+	eventsInput struct {
+		SessionPath
+
+		Since int64    `query:"since" minimum:"0" doc:"Only events with a greater seq"`
+		Until int64    `query:"until" minimum:"0" doc:"Only events up to this seq"`
+		Types []string `query:"types" doc:"Only these types, separated by commas"`
+		Limit int      `query:"limit" minimum:"1" maximum:"1000" doc:"1000 when absent; an answer also ends at 4 MiB"`
+	}
+	historyInput struct {
+		SessionPath
+
+		Limit  int    `query:"limit" minimum:"1" maximum:"200" doc:"50 when absent"`
+		Cursor string `query:"cursor" maxLength:"200"`
+	}
+	runInput struct {
+		ID string `path:"id" doc:"A run's id"`
+	}
+)
+
+const (
+	maxEvents     = 1000
+	maxEventBytes = 4 << 20 // of one answer
+)
+
+func (s *Server) registerReads() {
+	const tag = "log"
+	handle(s, operation{method: http.MethodGet, path: "/api/sessions/{id}/events", id: "listEvents", summary: "Read the event log", tag: tag}, s.listEvents)
+	handle(s, operation{method: http.MethodGet, path: "/api/sessions/{id}/history", id: "listMessages", summary: "Read the conversation", tag: tag},
+		func(ctx context.Context, in *historyInput) (*body[MessageList], error) {
+			list, next, err := s.store.Messages(ctx, in.ID, in.Limit, in.Cursor)
+			return answer(MessageList{Messages: list, NextCursor: next}, err)
+		})
+	handle(s, operation{method: http.MethodGet, path: "/api/sessions/{id}/runs", id: "listRuns", summary: "Read the runs with their steps and attempts", tag: tag},
+		func(ctx context.Context, in *SessionPath) (*body[RunList], error) {
+			list, err := s.store.Runs(ctx, in.ID)
+			return answer(RunList{Runs: list}, err)
+		})
+	handle(s, operation{method: http.MethodGet, path: "/api/runs/{id}", id: "getRun", summary: "Read a run", tag: tag},
+		func(ctx context.Context, in *runInput) (*body[schema.Run], error) {
+			run, err := s.store.Run(ctx, in.ID)
+			return answer(run, err)
+		})
+}
+
+func (s *Server) listEvents(ctx context.Context, in *eventsInput) (*body[EventList], error) {
+	kinds, err := eventTypes(in.Types)
+	if err != nil {
+		return nil, err
+	}
+	// The head is read first: what comes later is for the next call.
+	head, err := s.store.HeadSeq(ctx, in.ID)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a schema.Error
+	}
+	limit := in.Limit
+	if limit == 0 {
+		limit = maxEvents
+	}
+	events, err := s.store.Events(ctx, in.ID, store.EventFilter{
+		Since: in.Since, Until: in.Until, Types: kinds, Limit: limit, MaxBytes: maxEventBytes,
+	})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a schema.Error
+	}
+	list := EventList{Events: events, HeadSeq: head}
+	if n := len(events); n > 0 {
+		last := events[n-1].Seq
+		list.HeadSeq = max(head, last)
+		bound := list.HeadSeq
+		if in.Until > 0 {
+			bound = min(bound, in.Until)
+		}
+		if last < bound {
+			list.NextSince = last
+		}
+	}
+	return &body[EventList]{Body: list}, nil
+}
+
+func eventTypes(names []string) ([]schema.EventType, error) {
+	kinds := make([]schema.EventType, 0, len(names))
+	for i, name := range names {
+		kind := schema.EventType(name)
+		if _, known := eventPayloads[kind]; !known && !slices.Contains(laterEvents, kind) {
+			known := make([]string, 0, len(eventPayloads))
+			for k := range eventPayloads {
+				known = append(known, string(k))
+			}
+			slices.Sort(known)
+			return nil, invalidField("query.types["+strconv.Itoa(i)+"]", "there is no such type of event; allowed are "+strings.Join(known, ", "), name)
+		}
+		kinds = append(kinds, kind)
+	}
+	return kinds, nil
+}
+
+func eventsOf(kind schema.EventType) store.EventFilter {
+	return store.EventFilter{Types: []schema.EventType{kind}, Limit: maxEvents}
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }

@@ -1,0 +1,198 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+// Server is one web instance.
+type Server struct {
+	opts     Options
+	log      *slog.Logger
+	store    *store.Store
+	listener net.Listener
+	app      *fiber.App
+	api      huma.API
+	openapi  []byte
+	routes   []route
+	ui       *assets
+	examples []example
+	control  *control
+	hub      *hub
+	registry *registry
+	sweeper  *sweeper
+	metrics  *metrics
+	loopback bool
+	started  atomic.Bool
+	base     context.Context //nolint:containedctx // the life of the server, which requests share
+	stop     context.CancelFunc
+	work     sync.WaitGroup // goroutines that outlive the request that started them
+}
+
+// New binds the address and prepares a server; [Server.Run] serves. A server that is never
+// run is closed with [Server.Close].
+func New(o Options) (*Server, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		opts:    o,
+		log:     o.Logger.With(logs.KeyComponent, "web"),
+		store:   o.Store,
+		control: &control{temporal: o.Temporal, approvalTimeout: o.ApprovalTimeout},
+		metrics: newMetrics(),
+	}
+	s.base, s.stop = context.WithCancel(context.Background())
+	var err error
+	if s.ui, err = loadAssets(o.UI); err != nil {
+		return nil, err
+	}
+	if s.examples, err = loadExamples(o.Examples); err != nil {
+		return nil, err
+	}
+	if s.openapi, err = OpenAPI(); err != nil {
+		return nil, err
+	}
+	s.hub = newHub(s.store, s.log, s.metrics)
+	s.registry = newRegistry(s.store, s.log, o.Instance, o.MaxConnections)
+	s.sweeper = newSweeper(s)
+	s.listener = o.Listener
+	if s.listener == nil {
+		if s.listener, err = net.Listen("tcp", o.Addr); err != nil { //nolint:noctx // it binds, it does not wait
+			return nil, fmt.Errorf("listen: %w", err)
+		}
+	}
+	s.loopback = isLoopback(s.listener.Addr().String())
+	s.app = s.newApp()
+	return s, nil
+}
+
+// Addr is where the server listens, as host:port.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Close gives up the address of a server that was not run.
+func (s *Server) Close() error {
+	s.stop()
+	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("close: %w", err)
+	}
+	return nil
+}
+
+// Run serves until ctx ends, then closes every socket with 1001, lets requests finish and
+// returns nil. It returns early with an error when the listener fails. It waits for every
+// goroutine that the server started.
+func (s *Server) Run(ctx context.Context) error {
+	if s.started.Swap(true) {
+		return errors.New("web: the server was run before")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, job := range []func(context.Context){s.hub.run, s.registry.run, s.sweeper.run, s.keepAlive} {
+		s.work.Go(func() { job(s.base) })
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.app.Listener(s.listener) }()
+	var failure error
+	select {
+	case <-ctx.Done():
+	case err := <-served:
+		failure = errors.Join(errors.New("the listener failed"), err)
+	}
+	s.log.InfoContext(ctx, "stopping", slog.Int("connections", s.registry.count()))
+	s.registry.closeAll(closeGoingAway, "the server is stopping")
+	if failure == nil {
+		if err := s.app.ShutdownWithTimeout(drainTimeout); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			failure = fmt.Errorf("shut down: %w", err)
+		}
+		<-served
+	}
+	s.registry.wait(drainTimeout)
+	s.stop()
+	s.work.Wait()
+	return failure
+}
+
+func (s *Server) newApp() *fiber.App {
+	app := fiber.New(fiber.Config{
+		AppName:                      "holdfast",
+		BodyLimit:                    maxBodyBytes,
+		StreamRequestBody:            true, // limitBody reads it, and answers what is too large
+		DisablePreParseMultipartForm: true,
+		CaseSensitive:                true,
+		DisableStartupMessage:        true,
+		Immutable:                    true, // ids and names outlive their request
+		ReadTimeout:                  readTimeout,
+		IdleTimeout:                  idleTimeout,
+		ReadBufferSize:               readBufferSize,
+		ErrorHandler:                 s.fiberError,
+	})
+	app.Use(s.begin, s.guardHost, s.guardOrigin, s.limitBody)
+	app.Get("/ws", s.upgrade)
+	s.api = newAPI(app)
+	s.register()
+	s.registerFiles(app)
+	s.registerPages(app)
+	app.Get("/*", s.serveUI)
+	return app
+}
+
+// background runs work that a request leaves behind, within the life of the server.
+func (s *Server) background(ctx context.Context, timeout time.Duration, do func(ctx context.Context)) {
+	ctx = context.WithoutCancel(ctx)
+	s.work.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		stop := context.AfterFunc(s.base, cancel)
+		defer stop()
+		do(ctx)
+	})
+}
+
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		host = addr
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// fiberError answers what no handler has answered.
+func (s *Server) fiberError(c *fiber.Ctx, err error) error {
+	ctx := c.UserContext()
+	if e, ok := errors.AsType[*fiber.Error](err); ok {
+		return s.send(c, s.routingProblem(c, e.Code, e.Message))
+	}
+	if _, ok := errors.AsType[*schema.Error](err); ok {
+		return s.send(c, s.problem(ctx, err))
+	}
+	if _, ok := errors.AsType[*apiProblem](err); ok {
+		return s.send(c, s.problem(ctx, err))
+	}
+	return s.send(c, s.problem(ctx, schema.Wrap(schema.CodeInternal, err, internalMessage)))
+}
+
+// send writes a problem document.
+func (s *Server) send(c *fiber.Ctx, p *apiProblem) error {
+	for name, values := range p.headers {
+		c.Set(name, values[0])
+	}
+	c.Set(fiber.HeaderContentType, problemType)
+	c.Status(p.Status)
+	return c.Send(schema.Marshal(p.Problem)) //nolint:wrapcheck // it returns nil
+}

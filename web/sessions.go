@@ -1,0 +1,223 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+// NewSession asks for a session.
+type NewSession struct {
+	Name   string          `json:"name,omitempty" maxLength:"200" doc:"For people; the title of the plan's first step when absent"`
+	Mode   schema.Mode     `json:"mode" doc:"See GET /api/modes for those that are available"`
+	Task   string          `json:"task,omitempty" maxLength:"100000" doc:"What to do, in words"`
+	Plan   json.RawMessage `json:"plan,omitempty" doc:"What to do, in steps; runbook needs one"`
+	Config schema.Config   `json:"config,omitempty"`
+}
+
+// SessionList is a page of sessions, the newest first. They carry no plan.
+type SessionList struct {
+	Sessions   []schema.Session `json:"sessions"`
+	Total      int              `json:"total" doc:"How many there are on all pages"`
+	NextCursor string           `json:"next_cursor,omitempty" doc:"For the next page; absent on the last"`
+}
+
+// SessionPatch changes a session.
+type SessionPatch struct {
+	Version int64  `json:"version" minimum:"1" doc:"The version that the change is based on"`
+	Name    string `json:"name" minLength:"1" maxLength:"200"`
+}
+
+// SessionPath names a session. It is exported because huma skips embedded structs that are
+// not.
+type SessionPath struct {
+	ID string `path:"id" doc:"A session's id"`
+}
+
+type (
+	createInput struct {
+		Key  string `header:"Idempotency-Key" maxLength:"200" doc:"The same key is the same request: sent again it answers with the same session"`
+		Body NewSession
+	}
+	createOutput struct {
+		Status   int
+		Location string `header:"Location"`
+		Body     schema.Session
+	}
+	sessionsInput struct {
+		Status []schema.SessionStatus `query:"status" doc:"Only these, separated by commas"`
+		Mode   schema.Mode            `query:"mode"`
+		Owner  string                 `query:"owner" maxLength:"200"`
+		Query  string                 `query:"q" maxLength:"200" doc:"A part of the name or the task"`
+		Limit  int                    `query:"limit" minimum:"1" maximum:"200" doc:"50 when absent"`
+		Cursor string                 `query:"cursor" maxLength:"200" doc:"next_cursor of the page before"`
+	}
+	patchInput struct {
+		SessionPath
+
+		Body SessionPatch
+	}
+)
+
+func (s *Server) registerSessions() {
+	const tag = "sessions"
+	handle(s, operation{method: http.MethodPost, path: "/api/sessions", id: "createSession", summary: "Create a session", tag: tag, status: http.StatusCreated}, s.createSession)
+	handle(s, operation{method: http.MethodGet, path: "/api/sessions", id: "listSessions", summary: "List sessions", tag: tag},
+		func(ctx context.Context, in *sessionsInput) (*body[SessionList], error) {
+			list, total, next, err := s.store.Sessions(ctx, store.SessionFilter{
+				Status: in.Status, Mode: in.Mode, Owner: in.Owner, Query: in.Query, Limit: in.Limit, Cursor: in.Cursor,
+			})
+			return answer(SessionList{Sessions: list, Total: total, NextCursor: next}, err)
+		})
+	handle(s, operation{method: http.MethodGet, path: "/api/sessions/{id}", id: "getSession", summary: "Read a session", tag: tag},
+		func(ctx context.Context, in *SessionPath) (*body[schema.Session], error) {
+			session, err := s.store.Session(ctx, in.ID)
+			return answer(session, err)
+		})
+	handle(s, operation{method: http.MethodDelete, path: "/api/sessions/{id}", id: "deleteSession", summary: "Delete a session and end what it runs", tag: tag, status: http.StatusNoContent},
+		s.deleteSession)
+	handle(s, operation{method: http.MethodPatch, path: "/api/sessions/{id}", id: "changeSession", summary: "Rename a session", tag: tag},
+		func(ctx context.Context, in *patchInput) (*body[schema.Session], error) {
+			if errs := plainText("body.name", in.Body.Name); errs != nil {
+				return nil, invalid(errs)
+			}
+			session, err := s.store.RenameSession(ctx, in.ID, in.Body.Version, strings.TrimSpace(in.Body.Name))
+			return answer(session, err)
+		})
+}
+
+// createSession answers once the session is durable. Its workflow is started before the
+// answer when Temporal can be reached, and by the sweeper when not.
+func (s *Server) createSession(ctx context.Context, in *createInput) (*createOutput, error) {
+	n, err := newSession(&in.Body)
+	if err != nil {
+		return nil, err
+	}
+	if in.Key != "" && !printable(in.Key, 200) {
+		return nil, invalidField("header.Idempotency-Key", "this must be 1 to 200 printable ASCII characters without spaces", in.Key)
+	}
+	n.Owner, n.IdempotencyKey = userOf(ctx), in.Key
+	session, created, err := s.store.CreateSession(ctx, n)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a schema.Error
+	}
+	ctx = logs.With(ctx, logs.Session(session.ID))
+	if created || session.HeadSeq == 0 {
+		if err := s.startWorkflow(ctx, &session); err != nil {
+			s.log.WarnContext(ctx, "workflow not started yet", logs.Err(err))
+			s.sweeper.wake()
+		}
+	}
+	out := &createOutput{Status: http.StatusCreated, Location: "/api/sessions/" + session.ID, Body: session}
+	if !created {
+		out.Status = http.StatusOK
+	}
+	return out, nil
+}
+
+// newSession checks a request for a session and fills in what it leaves open.
+func newSession(b *NewSession) (store.NewSession, error) {
+	n := store.NewSession{ID: schema.NewID(), Name: strings.TrimSpace(b.Name), Mode: b.Mode, Task: b.Task, Config: b.Config}
+	var wrong []schema.FieldError
+	if b.Name != "" {
+		wrong = append(wrong, plainText("body.name", b.Name)...)
+	}
+	if b.Task != "" {
+		wrong = append(wrong, plainText("body.task", b.Task)...)
+	}
+	wrong = append(wrong, b.Config.Check("body.config")...)
+	switch {
+	case len(b.Plan) > 0:
+		plan, problems := schema.ParsePlan(b.Plan)
+		for _, p := range problems {
+			wrong = append(wrong, schema.FieldError{Location: within("body.plan", p.Location), Message: p.Message, Value: brief(p.Value)})
+		}
+		n.Plan = plan
+	case b.Mode == schema.ModeRunbook:
+		wrong = append(wrong, schema.FieldError{Location: "body.plan", Message: "a runbook needs a plan"})
+	}
+	if len(wrong) > 0 {
+		return n, invalid(wrong)
+	}
+	if err := available(n.Mode, n.Plan); err != nil {
+		return n, err
+	}
+	if n.Name == "" {
+		n.Name = defaultName(n.Plan)
+	}
+	n.RequestDigest = schema.DeriveID("request", string(schema.Marshal(struct {
+		Name   string        `json:"name"`
+		Mode   schema.Mode   `json:"mode"`
+		Task   string        `json:"task"`
+		Plan   *schema.Plan  `json:"plan"`
+		Config schema.Config `json:"config"`
+	}{strings.TrimSpace(b.Name), n.Mode, n.Task, n.Plan, n.Config})))
+	return n, nil
+}
+
+// available refuses what this server cannot do.
+func available(mode schema.Mode, plan *schema.Plan) error {
+	for _, m := range schema.Modes() {
+		if m.ID == mode && !m.Available {
+			e := invalidField("body.mode", m.WhyNot, string(mode))
+			e.Code = schema.CodeUnsupported
+			return e
+		}
+	}
+	if plan == nil {
+		return nil
+	}
+	var wrong []schema.FieldError
+	for _, f := range plan.Unsupported() {
+		wrong = append(wrong, schema.FieldError{Location: within("body.plan", f.Location), Message: f.Message, Value: brief(f.Value)})
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	e := invalid(wrong)
+	e.Code = schema.CodeUnsupported
+	return e
+}
+
+func within(at, location string) string {
+	if location == "" {
+		return at
+	}
+	return at + "." + location
+}
+
+func defaultName(plan *schema.Plan) string {
+	if plan != nil && plan.Steps[0].Title != "" {
+		return plan.Steps[0].Title
+	}
+	return "Runbook " + time.Now().UTC().Format(time.DateOnly)
+}
+
+// plainText checks a text that people read.
+func plainText(location, text string) []schema.FieldError {
+	switch {
+	case strings.TrimSpace(text) == "":
+		return []schema.FieldError{{Location: location, Message: "this is empty"}}
+	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
+		return []schema.FieldError{{Location: location, Message: "this must be text without NUL"}}
+	}
+	return nil
+}
+
+func (s *Server) deleteSession(ctx context.Context, in *SessionPath) (*struct{}, error) {
+	if _, err := s.store.HeadSeq(ctx, in.ID); err != nil {
+		return nil, err //nolint:wrapcheck // a schema.Error
+	}
+	if err := s.store.DeleteSession(ctx, in.ID); err != nil {
+		return nil, err //nolint:wrapcheck // a schema.Error
+	}
+	s.sweeper.close(in.ID, userOf(ctx))
+	return nil, nil //nolint:nilnil // 204 has no body
+}

@@ -1,0 +1,125 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
+)
+
+// sweeper finishes what a request could not: it starts the workflows of sessions that were
+// created while Temporal was away, and tells workflows that their session was deleted.
+type sweeper struct {
+	server *Server
+	woken  chan struct{}
+
+	mu      sync.Mutex
+	closing map[string]string // deleted sessions whose workflow has not been told, to the actor
+	failing bool              // owned by run: the last pass could not reach Temporal
+	urgent  bool              // owned by run: do not wait for sessions to be sweepAge old
+}
+
+func newSweeper(s *Server) *sweeper {
+	return &sweeper{server: s, woken: make(chan struct{}, 1), closing: map[string]string{}}
+}
+
+// wake has the sweeper look at once.
+func (w *sweeper) wake() {
+	select {
+	case w.woken <- struct{}{}:
+	default:
+	}
+}
+
+// close has a deleted session's workflow told, now or as soon as Temporal is back.
+func (w *sweeper) close(sessionID, actor string) {
+	w.mu.Lock()
+	w.closing[sessionID] = actor
+	w.mu.Unlock()
+	w.wake()
+}
+
+func (w *sweeper) run(ctx context.Context) {
+	tick := time.NewTicker(sweepInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-w.woken:
+			w.urgent = true
+		}
+		w.pass(ctx)
+	}
+}
+
+func (w *sweeper) pass(ctx context.Context) {
+	age := sweepAge
+	if w.urgent || w.failing {
+		age = 0
+	}
+	sessions, err := w.server.store.UnstartedSessions(ctx, age, sweepBatch)
+	if err != nil {
+		return // the feed says that Postgres is away
+	}
+	w.urgent = false
+	for i := range sessions {
+		err := w.server.startWorkflow(ctx, &sessions[i])
+		switch schema.CodeOf(err) {
+		case "":
+		case schema.CodeUnavailable:
+			w.failed(ctx, err)
+			return
+		default: // this one cannot be started; the others may
+			w.failed(logs.With(ctx, logs.Session(sessions[i].ID)), err)
+			continue
+		}
+		w.server.log.InfoContext(ctx, "workflow started late", logs.Session(sessions[i].ID),
+			slog.Duration("age", time.Since(sessions[i].CreatedAt.Time)))
+	}
+	if err := w.closeAll(ctx); err != nil {
+		w.failed(ctx, err)
+		return
+	}
+	if w.failing {
+		w.failing = false
+		w.server.log.InfoContext(ctx, "workflows can be started again")
+	}
+}
+
+func (w *sweeper) failed(ctx context.Context, err error) {
+	if !w.failing && ctx.Err() == nil {
+		w.server.log.WarnContext(ctx, "a workflow could not be reached; it is tried again", logs.Err(err))
+	}
+	w.failing = true
+}
+
+func (w *sweeper) closeAll(ctx context.Context) error {
+	w.mu.Lock()
+	closing := make(map[string]string, len(w.closing))
+	for id, actor := range w.closing {
+		closing[id] = actor
+	}
+	w.mu.Unlock()
+	for id, actor := range closing {
+		if err := w.server.control.close(ctx, id, actor); err != nil {
+			return err
+		}
+		w.mu.Lock()
+		delete(w.closing, id)
+		w.mu.Unlock()
+	}
+	return nil
+}
+
+// startWorkflow starts a session's workflow and records that it runs.
+func (s *Server) startWorkflow(ctx context.Context, session *schema.Session) error {
+	if err := s.control.start(ctx, session); err != nil {
+		return err
+	}
+	return s.store.MarkWorkflowStarted(ctx, session.ID) //nolint:wrapcheck // a schema.Error
+}

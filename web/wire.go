@@ -1,0 +1,101 @@
+package web
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// Frames are made here down to the bytes of the WebSocket (RFC 6455, section 5.2), so that
+// an event is encoded once for all its viewers and many frames leave in one write. Frames
+// of a server are not masked.
+const (
+	opText  = 0x81 // FIN and the opcode
+	opClose = 0x88
+	opPing  = 0x89
+	opPong  = 0x8A
+
+	maxHeader  = 10
+	maxControl = 125 // bytes of a control frame's payload
+)
+
+// appendFrame appends a frame with its header.
+func appendFrame(dst []byte, op byte, payload []byte) []byte {
+	dst = append(dst, op)
+	switch n := len(payload); {
+	case n <= 125:
+		dst = append(dst, byte(n))
+	case n <= 0xFFFF:
+		dst = append(dst, 126)
+		dst = binary.BigEndian.AppendUint16(dst, uint16(n))
+	default:
+		dst = append(dst, 127)
+		dst = binary.BigEndian.AppendUint64(dst, uint64(n))
+	}
+	return append(dst, payload...)
+}
+
+// closeFrame tells the client why it is closed. The reason has at most 123 bytes.
+func closeFrame(code int, reason string) []byte {
+	payload := binary.BigEndian.AppendUint16(nil, uint16(code)) //nolint:gosec // close codes are four digits
+	payload = append(payload, reason...)
+	return appendFrame(nil, opClose, payload[:min(len(payload), maxControl)])
+}
+
+// eventEncoder writes events as text frames, one after the other.
+type eventEncoder struct {
+	buf     []byte
+	scratch []byte
+}
+
+func (e *eventEncoder) add(event *schema.Event) {
+	b := append(e.scratch[:0], `{"event_type":`...)
+	b = appendString(b, string(event.Type))
+	if event.Seq > 0 {
+		b = append(b, `,"seq":`...)
+		b = strconv.AppendInt(b, event.Seq, 10)
+	}
+	b = append(b, `,"timestamp":"`...)
+	b = append(b, event.Timestamp.String()...)
+	b = append(b, '"')
+	for _, field := range [...]struct{ name, value string }{
+		{`,"session_id":`, event.SessionID}, {`,"run_id":`, event.RunID}, {`,"step_id":`, event.StepID},
+	} {
+		if field.value != "" {
+			b = append(b, field.name...)
+			b = appendString(b, field.value)
+		}
+	}
+	b = append(b, `,"data":`...)
+	if len(event.Data) == 0 {
+		b = append(b, `{}`...)
+	} else {
+		b = append(b, event.Data...)
+	}
+	b = append(b, '}')
+	e.scratch = b
+	e.buf = appendFrame(e.buf, opText, b)
+}
+
+// appendString quotes ids and names, which are plain ASCII but for step ids of old logs.
+func appendString(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= 0x7f {
+			quoted, _ := json.Marshal(s)
+			return append(dst, quoted...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}
+
+// newFrame makes a frame that is not stored.
+func newFrame(kind schema.EventType, sessionID string, data any) []byte {
+	var e eventEncoder
+	e.add(&schema.Event{Type: kind, Timestamp: schema.Time{Time: time.Now()}, SessionID: sessionID, Data: schema.Marshal(data)})
+	return e.buf
+}
