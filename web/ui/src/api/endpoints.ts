@@ -1,42 +1,29 @@
 import { request } from './client';
 import type {
   Approval,
-  ApprovalMode,
   CancelReceipt,
   Example,
-  Plan,
+  NewSession,
   PlanValidation,
   Resolution,
   Run,
   Session,
+  SessionList,
   StoredEvent,
   WorkspaceFile,
 } from './types';
 
 const enc = encodeURIComponent;
 
-export interface SessionPage {
-  sessions: Session[] | null;
-  total?: number;
-  next_cursor?: string | null;
-}
-
 export function listSessions(
   filter: { q?: string; status?: string; cursor?: string; limit?: number },
   signal?: AbortSignal,
-): Promise<SessionPage> {
+): Promise<SessionList> {
   const query = new URLSearchParams();
   for (const [key, value] of Object.entries(filter)) {
     if (value !== undefined && value !== '') query.set(key, String(value));
   }
   return request(`/api/sessions?${query.toString()}`, { signal });
-}
-
-export interface NewSession {
-  name?: string;
-  mode: string;
-  plan: Plan;
-  config: { approval_mode: ApprovalMode; approval_timeout_seconds?: number; parallel?: number };
 }
 
 export function createSession(body: NewSession, idempotencyKey: string): Promise<Session> {
@@ -51,19 +38,18 @@ export const suspendSession = (id: string) => request<unknown>(`/api/sessions/${
 
 export const resumeSession = (id: string) => request<unknown>(`/api/sessions/${enc(id)}/resume`, { method: 'POST' });
 
-export async function cancelSession(id: string): Promise<CancelReceipt> {
-  const body = await request<{ receipt?: CancelReceipt } & CancelReceipt>(`/api/sessions/${enc(id)}/cancel`, {
-    method: 'POST',
-  });
-  return body?.receipt ?? body ?? {};
+// Null when the session was over already and there was nothing to stop.
+export async function cancelSession(id: string): Promise<CancelReceipt | null> {
+  const body = await request<{ receipt?: CancelReceipt }>(`/api/sessions/${enc(id)}/cancel`, { method: 'POST' });
+  return body.receipt ?? null;
 }
 
 export async function listRuns(id: string, signal?: AbortSignal): Promise<Run[]> {
-  return (await request<{ runs: Run[] | null }>(`/api/sessions/${enc(id)}/runs`, { signal })).runs ?? [];
+  return (await request<{ runs: Run[] }>(`/api/sessions/${enc(id)}/runs`, { signal })).runs;
 }
 
 export async function listApprovals(id: string, signal?: AbortSignal): Promise<Approval[]> {
-  return (await request<{ approvals: Approval[] | null }>(`/api/sessions/${enc(id)}/approvals`, { signal })).approvals ?? [];
+  return (await request<{ approvals: Approval[] }>(`/api/sessions/${enc(id)}/approvals`, { signal })).approvals;
 }
 
 export function resolveApproval(id: string, resolution: Resolution, feedback: string): Promise<unknown> {
@@ -74,7 +60,7 @@ export function resolveApproval(id: string, resolution: Resolution, feedback: st
 }
 
 export async function listFiles(id: string, signal?: AbortSignal): Promise<WorkspaceFile[]> {
-  return (await request<{ files: WorkspaceFile[] | null }>(`/api/sessions/${enc(id)}/files`, { signal })).files ?? [];
+  return (await request<{ files: WorkspaceFile[] }>(`/api/sessions/${enc(id)}/files`, { signal })).files;
 }
 
 export function fileURL(id: string, path: string, version?: string): string {
@@ -82,21 +68,24 @@ export function fileURL(id: string, path: string, version?: string): string {
   return version === undefined ? url : `${url}?v=${enc(version)}`;
 }
 
-export async function listEvents(
+export interface EventPage {
+  events: StoredEvent[];
+  next_since?: number; // read on from here; absent at the end
+}
+
+export function listEvents(
   id: string,
-  filter: { since: number; until?: number; types?: string[]; limit?: number },
+  filter: { since: number; until?: number; types?: readonly string[] },
   signal?: AbortSignal,
-): Promise<StoredEvent[]> {
+): Promise<EventPage> {
   const query = new URLSearchParams({ since: String(filter.since) });
   if (filter.until !== undefined) query.set('until', String(filter.until));
   if (filter.types !== undefined) query.set('types', filter.types.join(','));
-  if (filter.limit !== undefined) query.set('limit', String(filter.limit));
-  const body = await request<{ events: StoredEvent[] | null }>(`/api/sessions/${enc(id)}/events?${query}`, { signal });
-  return body.events ?? [];
+  return request(`/api/sessions/${enc(id)}/events?${query}`, { signal });
 }
 
 export async function listExamples(signal?: AbortSignal): Promise<Example[]> {
-  return (await request<{ examples: Example[] | null }>('/api/examples', { signal })).examples ?? [];
+  return (await request<{ examples: Example[] }>('/api/examples', { signal })).examples;
 }
 
 export function validatePlan(source: string, signal?: AbortSignal): Promise<PlanValidation> {

@@ -1,4 +1,4 @@
-import type { Plan, PlanProblem } from '../api/types';
+import type { Plan } from '../api/types';
 
 export const MAX_PLAN_BYTES = 5_000_000;
 
@@ -22,8 +22,8 @@ export function offsetOf(source: string, position: Position): number {
 
 // What to underline for a problem: from its place to the end of the word or
 // value there, never across a line.
-export function rangeOf(source: string, problem: PlanProblem): { from: number; to: number } {
-  const from = offsetOf(source, { line: problem.line ?? 1, column: problem.column ?? 1 });
+export function rangeOf(source: string, problem: Position): { from: number; to: number } {
+  const from = offsetOf(source, { line: problem.line, column: problem.column });
   const rest = source.slice(from, from + 200);
   const quoted = /^"(?:[^"\\\n]|\\.)*"?/.exec(rest)?.[0];
   const word = quoted ?? /^[\w.-]+/.exec(rest)?.[0] ?? rest.slice(0, 1).replace('\n', '');

@@ -138,7 +138,10 @@ export class ProtocolClient {
   subscribeSessions(listener: (frame: ServerFrame) => void): () => void {
     this.listListeners.add(listener);
     if (this.listListeners.size === 1) this.sendListSubscription();
-    return () => this.listListeners.delete(listener);
+    return () => {
+      this.listListeners.delete(listener);
+      if (this.listListeners.size === 0) this.send({ type: 'unsubscribe_sessions' });
+    };
   }
 
   // Sends a command and waits for the accepted, query_result or error that answers it.

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Run, StoredEvent } from '../api/types';
+import type { Run, Step, StoredEvent } from '../api/types';
 import { mergeStatus, mergeSteps, commandOf, wasLost } from './merge';
 import { OutputBuffer, STEP_LIMIT_CHARS } from './output';
 import { SessionStore } from './store';
@@ -19,7 +19,8 @@ function storeOf(events: StoredEvent[]): SessionStore {
   return store;
 }
 
-const run = (steps: Run['steps']): Run => ({ id: 'r', session_id: 's', number: 1, status: 'active', steps });
+const step = (status: Step['status'], title = 'A'): Step => ({ id: 'a', title, kind: 'run', needs: [], status, attempts: [] });
+const run = (steps: Step[]): Run => ({ id: 'r', session_id: 's', number: 1, status: 'active', started_at: '2026-01-01T00:00:00.000Z', steps });
 
 describe('the store', () => {
   it('ignores an event it has seen', () => {
@@ -54,26 +55,26 @@ describe('the store', () => {
 describe('the steps', () => {
   it('follow the events that are newer than the answer read over REST', () => {
     const store = storeOf(log(['step_started', { attempt: 1, host: 'h' }, 'a'], ['dag_node_status_changed', { node_id: 'a', old_status: 'running', new_status: 'succeeded' }, 'a']));
-    const steps = run([{ id: 'a', title: 'A', kind: 'run', status: 'running' }]);
+    const steps = run([step('running')]);
     expect(mergeSteps(steps, null, store.getSnapshot().steps, 1)[0]?.status).toBe('succeeded');
-    const newer = run([{ id: 'a', title: 'A', kind: 'run', status: 'cancelled' }]);
+    const newer = run([step('cancelled')]);
     expect(mergeSteps(newer, null, store.getSnapshot().steps, 2)[0]?.status).toBe('cancelled');
   });
 
   it('mark an attempt that a lost worker cut', () => {
     const store = storeOf(log(['step_started', { attempt: 1 }, 'a'], ['step_retry_started', { attempt: 2, reason: 'worker_lost' }, 'a']));
-    const [step] = mergeSteps(null, { steps: [{ id: 'a', run: ['x'] }] }, {}, 0);
-    expect(step?.status).toBe('pending');
-    const live = mergeSteps(run([{ id: 'a', title: 'A', kind: 'run', status: 'running' }]), null, store.getSnapshot().steps, 0)[0];
+    const [planned] = mergeSteps(null, { steps: [{ id: 'a', run: ['x'] }] }, {}, 0);
+    expect(planned?.status).toBe('pending');
+    const live = mergeSteps(run([step('running')]), null, store.getSnapshot().steps, 0)[0];
     expect(live?.attempts.map((a) => [a.number, a.status, wasLost(a)])).toEqual([[1, 'lost', true], [2, 'running', false]]);
   });
 
   it('take their status from the graph, not from an attempt that ends after it', () => {
     const store = storeOf(log(['dag_node_status_changed', { node_id: 'a', new_status: 'cancelled' }, 'a'], ['step_failed', { attempt: 1, reason: 'cancelled' }, 'a']));
-    const step = mergeSteps(run([{ id: 'a', title: '', kind: 'run', status: 'running' }]), null, store.getSnapshot().steps, 0)[0];
-    expect(step?.status).toBe('cancelled');
-    expect(step?.attempts[0]?.status).toBe('cancelled');
-    expect(step?.title).toBe('a');
+    const merged = mergeSteps(run([step('running', '')]), null, store.getSnapshot().steps, 0)[0];
+    expect(merged?.status).toBe('cancelled');
+    expect(merged?.attempts[0]?.status).toBe('cancelled');
+    expect(merged?.title).toBe('a');
   });
 
   it('show their command as it would be typed', () => {

@@ -67,7 +67,7 @@ async function follow(id: string, headSeq: number, entry: Entry): Promise<void> 
   if (store.lastSeq >= headSeq) store.markLoaded();
   entry.subscription = live.subscribe(id, since, {
     onEvent: (event) => {
-      store.apply({ ...event, timestamp: event.timestamp ?? '' });
+      store.apply({ ...event, timestamp: event.timestamp ?? '', data: event.data ?? {} });
       if (event.seq >= headSeq) store.markLoaded();
     },
   });
@@ -75,17 +75,15 @@ async function follow(id: string, headSeq: number, entry: Entry): Promise<void> 
 
 async function readStory(id: string, until: number, entry: Entry): Promise<void> {
   let since = 0;
-  const limit = 1_000;
   while (!entry.stop.signal.aborted) {
     try {
-      const events = await listEvents(id, { since, until, types: STORY_TYPES, limit }, entry.stop.signal);
-      for (const event of events) {
-        if (event.seq > until) return;
+      const page = await listEvents(id, { since, until, types: STORY_TYPES }, entry.stop.signal);
+      for (const event of page.events) {
         entry.store.apply(event);
         if (event.event_type === 'step_started') entry.store.output.markPartial(stepKey(event.run_id ?? '', event.step_id ?? ''));
-        since = event.seq;
       }
-      if (events.length < limit) return;
+      if (page.next_since === undefined) return;
+      since = page.next_since;
     } catch (error) {
       if (!isTransient(error)) return; // the live tail is still worth showing
       await new Promise((resolve) => setTimeout(resolve, 1_000));

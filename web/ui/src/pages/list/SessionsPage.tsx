@@ -23,7 +23,7 @@ export function SessionsPage() {
     void navigate({ search: (old) => ({ ...old, q: q.trim() || undefined }), replace: true });
   }, 200);
 
-  const sessions = list.data?.pages.flatMap((page) => page.sessions ?? []) ?? [];
+  const sessions = list.data?.pages.flatMap((page) => page.sessions) ?? [];
   const total = list.data?.pages[0]?.total;
   const filtered = search.q !== undefined || search.status !== undefined;
   if (list.isError && list.data === undefined) {

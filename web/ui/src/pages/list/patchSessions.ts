@@ -1,5 +1,4 @@
-import type { SessionPage } from '../../api/endpoints';
-import type { Session } from '../../api/types';
+import type { Session, SessionList } from '../../api/types';
 
 export interface ListChange {
   type: string; // session_created, session_updated, session_deleted
@@ -9,19 +8,19 @@ export interface ListChange {
 // Puts one change into the pages held. complete is false when only the server
 // can say where (or whether) the session belongs.
 export function patchSessions(
-  pages: SessionPage[],
+  pages: SessionList[],
   change: ListChange,
   filtered: boolean,
-): { pages: SessionPage[]; complete: boolean } {
+): { pages: SessionList[]; complete: boolean } {
   const { session } = change;
-  const known = pages.some((page) => (page.sessions ?? []).some((s) => s.id === session.id));
+  const known = pages.some((page) => page.sessions.some((s) => s.id === session.id));
   if (change.type === 'session_deleted') {
     if (!known) return { pages, complete: true };
     return {
       pages: pages.map((page) => ({
         ...page,
-        sessions: (page.sessions ?? []).filter((s) => s.id !== session.id),
-        total: page.total === undefined ? undefined : Math.max(0, page.total - 1),
+        sessions: page.sessions.filter((s) => s.id !== session.id),
+        total: Math.max(0, page.total - 1),
       })),
       complete: true,
     };
@@ -29,7 +28,7 @@ export function patchSessions(
   if (known) {
     const patched = pages.map((page) => ({
       ...page,
-      sessions: (page.sessions ?? []).map((s) => (s.id === session.id ? { ...s, ...session } : s)),
+      sessions: page.sessions.map((s) => (s.id === session.id ? { ...s, ...session } : s)),
     }));
     return { pages: patched, complete: !filtered };
   }
@@ -40,8 +39,8 @@ export function patchSessions(
     pages: [
       {
         ...first,
-        sessions: [session as Session, ...(first.sessions ?? [])],
-        total: first.total === undefined ? undefined : first.total + 1,
+        sessions: [session as Session, ...first.sessions],
+        total: first.total + 1,
       },
       ...rest,
     ],

@@ -2,8 +2,7 @@ import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query';
 import type { InfiniteData } from '@tanstack/react-query';
 import { useEffect, useRef, useState } from 'react';
 import { listSessions } from '../../api/endpoints';
-import type { SessionPage } from '../../api/endpoints';
-import type { Session } from '../../api/types';
+import type { Session, SessionList } from '../../api/types';
 import { live, useConnection } from '../../app/live';
 import { patchSessions } from './patchSessions';
 import type { ListChange } from './patchSessions';
@@ -35,11 +34,11 @@ export function useSessionList(filter: { q?: string; status?: string }) {
       }
       const data = frame.data ?? {};
       const session = (data['session'] ?? data) as Partial<Session>;
-      const id = session.id ?? frame.session_id;
+      const id = session.id ?? frame.session_id ?? (typeof data['session_id'] === 'string' ? data['session_id'] : undefined);
       if (id === undefined) return;
       const change: ListChange = { type: frame.event_type, session: { ...session, id } };
       let complete = false;
-      client.setQueryData<InfiniteData<SessionPage>>(['sessions', { q, status }], (old) => {
+      client.setQueryData<InfiniteData<SessionList>>(['sessions', { q, status }], (old) => {
         if (old === undefined) return old;
         const result = patchSessions(old.pages, change, filtered);
         complete = result.complete;

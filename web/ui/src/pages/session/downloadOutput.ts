@@ -1,19 +1,17 @@
 import { listEvents } from '../../api/endpoints';
-
-const PAGE = 1_000;
+import type { EventPage } from '../../api/endpoints';
 
 // The whole output from the server's log, page by page, as a file.
 export async function downloadOutput(sessionId: string, stepId: string | null): Promise<void> {
   const parts: string[] = [];
-  let since = 0;
-  for (;;) {
-    const events = await listEvents(sessionId, { since, types: ['output'], limit: PAGE });
-    for (const event of events) {
-      since = Math.max(since, event.seq);
+  let since: number | undefined = 0;
+  while (since !== undefined) {
+    const page: EventPage = await listEvents(sessionId, { since, types: ['output'] });
+    for (const event of page.events) {
       const text = event.data?.['text'];
       if (typeof text === 'string' && (stepId === null || event.step_id === stepId)) parts.push(text);
     }
-    if (events.length === 0) break;
+    since = page.next_since;
   }
   const url = URL.createObjectURL(new Blob(parts, { type: 'text/plain;charset=utf-8' }));
   const link = document.createElement('a');
