@@ -165,7 +165,7 @@ CREATE OR REPLACE FUNCTION holdfast_append_output(
     p_sizes integer[], p_data text[], p_packed bytea[]
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-    n        integer := cardinality(p_sizes);
+    n        integer := COALESCE(cardinality(p_sizes), 0); -- an empty flush may come as NULL
     head     bigint;
     s_status text;
     batches  bigint;
