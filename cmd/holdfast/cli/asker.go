@@ -92,7 +92,7 @@ func (a *asker) run(ctx context.Context) {
 				a.lines = nil
 				a.view.notice("there are no more answers on standard input; the approval waits to be decided elsewhere")
 			case a.active != "":
-				a.view.answered()
+				a.view.answered(line, a.tty)
 				a.answer(ctx, strings.TrimSpace(line))
 			}
 		}

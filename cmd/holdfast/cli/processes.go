@@ -30,7 +30,7 @@ func (inv *invocation) open(component string, l settings.Logging, s *settings.St
 	}
 	options := t.Options
 	options.Logger = worker.TemporalLogger(log)
-	options.Identity = component + "@" + identity(s)
+	options.Identity = fmt.Sprintf("%s@%s/%d", component, identity(s), os.Getpid())
 	temporal, err := client.NewLazyClient(options)
 	if err != nil {
 		db.Close()

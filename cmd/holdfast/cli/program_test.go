@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -43,15 +41,6 @@ func (r result) want(t *testing.T, code int, parts ...string) {
 			t.Errorf("%q is missing\nstdout: %s\nstderr: %s", part, r.out, r.errOut)
 		}
 	}
-}
-
-func file(t *testing.T, name, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 func TestHelp_OfEveryCommandHasAnExample(t *testing.T) {
@@ -142,7 +131,7 @@ func TestVersion(t *testing.T) {
 func TestSessionStart_PrintsWhatIsWrongWithAPlanByLineAndColumn(t *testing.T) {
 	t.Parallel()
 	plan := "{\"steps\": [\n  {\"id\": \"a\", \"shell\": \"true\"},\n  {\"id\": \"a\", \"needs\": [\"b\"], \"run\": [\"x\"]}\n]}\n"
-	path := file(t, "plan.json", plan)
+	path := writeFile(t, "plan.json", plan)
 	r := run(t, nil, "", "session", "start", "--plan", path, "--server", "http://127.0.0.1:1")
 	r.want(t, exitUsage,
 		path+`:3:10: steps[1].id: the step id "a" is already used by steps[0]`,

@@ -233,9 +233,6 @@ func (c *sessionCommand) send(inv *invocation, command string) error {
 		return nil
 	}
 	done := map[string]string{schema.CommandSuspend: "suspended", schema.CommandResume: "resumed", schema.CommandCancel: "cancelled"}[command]
-	if answer.Value.Repeated {
-		done = "was " + done + " already"
-	}
 	inv.printf("session %s %s\n", short(id), done)
 	if r := answer.Value.Receipt; r != nil {
 		inv.printf("  %s\n", receipt(r))

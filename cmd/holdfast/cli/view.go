@@ -20,9 +20,9 @@ type view struct {
 	style terminal.Style
 	tty   bool // out is a terminal: partial lines and colours may pass
 
-	id      string
 	steps   map[string]*stepView
-	width   int // of the labels
+	files   map[string]int64 // those shown, by their size
+	width   int              // of the labels
 	running int
 	open    io.Writer // where the cursor is not at the start of a line, or nil
 }
@@ -39,7 +39,7 @@ type stepView struct {
 const maxPartial = 64 << 10
 
 func newView(inv *invocation, json bool) *view {
-	v := &view{out: inv.stdout, notes: inv.stdout, style: inv.style, tty: terminal.IsTerminal(inv.stdout), steps: map[string]*stepView{}}
+	v := &view{out: inv.stdout, notes: inv.stdout, style: inv.style, tty: terminal.IsTerminal(inv.stdout), steps: map[string]*stepView{}, files: map[string]int64{}}
 	if json {
 		v.notes, v.style = inv.stderr, terminal.StyleFor(inv.stderr, inv.env.Get("NO_COLOR"))
 	}
@@ -68,10 +68,14 @@ func (v *view) prompt(text string) {
 	v.open = v.notes
 }
 
-// answered says that the person has ended the line of the prompt.
-func (v *view) answered() {
+// answered ends the line of the prompt: a person at a terminal has done so already, an answer
+// that nobody typed is shown.
+func (v *view) answered(line string, typed bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if !typed && v.open == v.notes {
+		_, _ = io.WriteString(v.notes, terminal.Clean(line)+"\n")
+	}
 	v.open = nil
 }
 

@@ -81,7 +81,7 @@ func (v *view) stepEvent(e schema.Event) string {
 	case schema.EventStepStarted:
 		d, _ := payload[schema.StepStartedData](e)
 		v.start(e.StepID)
-		text := s.Bold("● "+id) + "  " + s.Dim(terminal.Short(terminal.Clean(strings.Join(d.Command, " ")), 80))
+		text := s.Bold("● "+id) + "  " + s.Dim(terminal.Short(commandLine(d.Command), 80))
 		if d.Attempt > 1 {
 			text += s.Dim(fmt.Sprintf("  (attempt %d)", d.Attempt))
 		}
@@ -110,6 +110,14 @@ func (v *view) stepEvent(e schema.Event) string {
 	default:
 		return ""
 	}
+}
+
+// commandLine is a command as its plan gives it: a shell step's is what the shell runs.
+func commandLine(command []string) string {
+	if len(command) == 3 && command[0] == "/bin/sh" && command[1] == "-c" {
+		return terminal.Clean(command[2])
+	}
+	return terminal.Clean(strings.Join(command, " "))
 }
 
 // failure says why an attempt failed.
@@ -152,7 +160,7 @@ func (v *view) approvalEvent(e schema.Event) string {
 	switch e.Type { //nolint:exhaustive // the approval's own
 	case schema.EventApprovalRequested:
 		d, _ := payload[schema.ApprovalRequestedData](e)
-		return s.Yellow("? "+terminal.Clean(d.Description)) + s.Dim("  approval "+short(d.ApprovalID)+", until "+d.ExpiresAt.Local().Format("15:04:05"))
+		return s.Yellow("? "+terminal.Short(terminal.Clean(d.Description), 110)) + s.Dim("  approval "+short(d.ApprovalID)+", until "+d.ExpiresAt.Local().Format("15:04:05"))
 	case schema.EventApprovalReceived:
 		d, _ := payload[schema.ApprovalReceivedData](e)
 		text := "! " + string(d.Resolution) + by(d.Actor)
@@ -206,6 +214,10 @@ func (v *view) otherEvent(e schema.Event) string {
 		return s.Bold(terminal.Clean(d.Agent)+": ") + terminal.CleanLines(d.Message)
 	case schema.EventFileCreated:
 		d, _ := payload[schema.FileChangedData](e)
+		if size, shown := v.files[d.Path]; shown && size == d.Size {
+			return "" // of two steps at the same time, each reports it
+		}
+		v.files[d.Path] = d.Size
 		return s.Dim("  file " + terminal.Clean(d.Path) + ", " + terminal.Bytes(d.Size))
 	default:
 		return ""

@@ -15,7 +15,7 @@ const viewed = "0b54b8b4-3d1c-4b0e-9a53-0d7a3c1a2f10"
 
 func newTestView(tty bool) (*view, *bytes.Buffer) {
 	var b bytes.Buffer
-	return &view{out: &b, notes: &b, style: terminal.Style{On: tty}, tty: tty, steps: map[string]*stepView{}}, &b
+	return &view{out: &b, notes: &b, style: terminal.Style{On: tty}, tty: tty, steps: map[string]*stepView{}, files: map[string]int64{}}, &b
 }
 
 func event(kind schema.EventType, step string, data any) schema.Event {

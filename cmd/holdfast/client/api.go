@@ -83,14 +83,14 @@ func (c *Client) Runs(ctx context.Context, id string) (Answer[RunList], error) {
 	return call[RunList](ctx, c, request{method: http.MethodGet, path: sessionPath(id, "/runs")})
 }
 
-// Command sends suspend, resume or cancel. The answer's shape is the command's.
+// Command sends suspend, resume or cancel.
 func (c *Client) Command(ctx context.Context, id, command string) (Answer[CommandAnswer], error) {
 	return call[CommandAnswer](ctx, c, request{method: http.MethodPost, path: sessionPath(id, "/"+command)})
 }
 
-// CommandAnswer is what suspend, resume and cancel answer; Receipt is that of a cancel.
+// CommandAnswer is the part of the answers of suspend, resume and cancel that is used here:
+// the receipt of a cancel.
 type CommandAnswer struct {
-	schema.CommandResult
 	Receipt *schema.Receipt `json:"receipt"`
 }
 

@@ -62,28 +62,37 @@ func (c *Client) URL(path string) string { return c.base + path }
 // ProblemError is an error answer of the server.
 type ProblemError struct{ schema.Problem }
 
-// Error is the detail, then each error on a line of its own.
+// Error is the detail, then each error on a line of its own. A single error that the detail
+// tells already is not told twice.
 func (e *ProblemError) Error() string {
-	var b strings.Builder
-	b.WriteString(e.Detail)
-	if e.Detail == "" {
-		b.WriteString(e.Title)
+	detail := e.Detail
+	if detail == "" {
+		detail = e.Title
 	}
+	if len(e.Errors) == 1 && strings.Contains(detail, e.Errors[0].Message) {
+		return detail + got(e.Errors[0].Value)
+	}
+	var b strings.Builder
+	b.WriteString(detail)
 	for _, f := range e.Errors {
 		b.WriteString("\n  ")
 		if f.Location != "" {
 			b.WriteString(f.Location + ": ")
 		}
-		b.WriteString(f.Message)
-		if f.Value != nil {
-			value := string(schema.Marshal(f.Value))
-			if r := []rune(value); len(r) > 80 {
-				value = string(r[:80]) + "…"
-			}
-			b.WriteString(" (got " + value + ")")
-		}
+		b.WriteString(f.Message + got(f.Value))
 	}
 	return b.String()
+}
+
+func got(value any) string {
+	if value == nil {
+		return ""
+	}
+	text := string(schema.Marshal(value))
+	if r := []rune(text); len(r) > 80 {
+		text = string(r[:80]) + "…"
+	}
+	return " (got " + text + ")"
 }
 
 // UnreachableError says that no server answered at URL.

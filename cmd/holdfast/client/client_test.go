@@ -91,6 +91,14 @@ func TestProblemError_IsTheDetailThenEachErrorOnALine(t *testing.T) {
 	}
 }
 
+func TestProblemError_TellsASingleErrorOnce(t *testing.T) {
+	t.Parallel()
+	p := ProblemError{schema.Problem{Detail: "query.limit: too many", Errors: []schema.FieldError{{Location: "query.limit", Message: "too many", Value: 9}}}}
+	if got, want := p.Error(), "query.limit: too many (got 9)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestCall_SaysWhenTheServerIsSomethingElse(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)

@@ -1,0 +1,371 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store/storetest"
+)
+
+// patience bounds every wait of these tests; none of them should come near it.
+const patience = 60 * time.Second
+
+// installation is a database, a Temporal, and the program's own web and worker on them, each
+// run in-process.
+type installation struct {
+	t    *testing.T
+	env  []string
+	url  string
+	stop map[string]func()
+}
+
+func install(t *testing.T) *installation {
+	t.Helper()
+	_, dsn := storetest.NewDSN(t)
+	temporal := embeddedtest.StartTestTemporal(t)
+	addr := freeAddr(t)
+	in := &installation{t: t, url: "http://" + addr, stop: map[string]func(){}}
+	in.env = []string{
+		"HOLDFAST_DATABASE_URL=" + dsn, "TEMPORAL_ADDRESS=" + temporal.Addr(), "HOLDFAST_DATA_DIR=" + t.TempDir(),
+		"HOLDFAST_ADDR=" + addr, "HOLDFAST_URL=" + in.url, "HOLDFAST_LOG_LEVEL=warn",
+	}
+	in.start("worker")
+	in.start("web")
+	t.Cleanup(func() {
+		for _, stop := range in.stop {
+			stop()
+		}
+	})
+	in.ready()
+	return in
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func (in *installation) start(command string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan result, 1)
+	go func() { done <- runContext(ctx, in.env, "", command) }()
+	in.stop[command] = sync.OnceFunc(func() {
+		cancel()
+		if r := <-done; r.code != exitOK {
+			in.t.Errorf("%s: exit code %d: %s", command, r.code, r.errOut)
+		}
+	})
+}
+
+func (in *installation) ready() {
+	in.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		resp, err := http.Get(in.url + "/api/ready") //nolint:noctx // polled
+		if err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+	}
+	in.t.Fatal("the server is not ready in time")
+}
+
+func (in *installation) run(stdin string, args ...string) result {
+	in.t.Helper()
+	ctx, cancel := context.WithTimeout(in.t.Context(), patience)
+	defer cancel()
+	return runContext(ctx, in.env, stdin, args...)
+}
+
+// begin starts a session and returns its id.
+func (in *installation) begin(plan string, args ...string) string {
+	in.t.Helper()
+	r := in.run(plan, append([]string{"session", "start", "--plan", "-", "--json"}, args...)...)
+	r.want(in.t, exitOK)
+	var s schema.Session
+	if err := json.Unmarshal([]byte(r.out), &s); err != nil {
+		in.t.Fatalf("%v: %s", err, r.out)
+	}
+	return s.ID
+}
+
+// asked waits for a session's pending approval.
+func (in *installation) asked(session string) string {
+	in.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		var list struct{ Approvals []schema.Approval }
+		r := in.run("", "approval", "list", "--session", session, "--json")
+		if err := json.Unmarshal([]byte(r.out), &list); err == nil && len(list.Approvals) == 1 {
+			return list.Approvals[0].ID
+		}
+	}
+	in.t.Fatal("no approval in time")
+	return ""
+}
+
+const (
+	asking1 = `{"steps": [{"id": "make", "shell": "echo made; seq 1 500 | sed s/^/line-/"}, {"id": "publish", "title": "Publish", "shell": "echo published", "needs": ["make"], "approval": true}]}`
+	quick1  = `{"steps": [{"id": "only", "shell": "echo hello"}]}`
+)
+
+func TestSession_IsStartedWatchedAndApprovedThroughOneCommand(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+
+	r := in.run("approve looks right\n", "session", "start", "--plan", writeFile(t, "survey.json", asking1), "--watch")
+	r.want(t, exitOK, "▶ run 1", "● make", "made\nline-1\n", "line-500\n", `? Run "Publish": echo published`, "Approve? [a]pprove / [r]eject",
+		"! approved by", ": looks right", "published\n", "✓ completed")
+	id := regexp.MustCompile(`session ([0-9a-f-]{36})\n` + regexp.QuoteMeta(in.url) + `/sessions/([0-9a-f-]{36})\n`).FindStringSubmatch(r.out)
+	if id == nil || id[1] != id[2] {
+		t.Fatalf("no id and URL in %s", r.out)
+	}
+
+	r = in.run("reject because of the units\n", "session", "start", "--plan", "-", "--watch")
+	if r.code != exitUsage {
+		t.Errorf("an answer is no plan: exit code %d", r.code)
+	}
+	r = in.run("reject because of the units\n", "session", "start", "--plan", writeFile(t, "p.json", asking1), "--watch")
+	r.want(t, exitError, "! rejected by", "because of the units", "✗ failed")
+
+	in.run("", "session", "list").want(t, exitOK, "ID", "survey", "completed", "failed")
+	in.run("", "session", "show", id[1][:6]).want(t, exitOK, "survey", "run 1  completed", "make", "publish", "succeeded", in.url+"/sessions/"+id[1])
+	in.run("", "session", "show", "zzzz").want(t, exitError, `"zzzz" is not the id of a session`)
+	in.run("", "approval", "list").want(t, exitOK, "Nothing waits for a decision.")
+	in.run("", "approval", "list", "--status", "all").want(t, exitOK, "approved", "rejected")
+
+	// What it prints with --json is the server's answer, byte by byte.
+	resp, err := http.Get(in.url + "/api/sessions/" + id[1]) //nolint:noctx // a test
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if got := in.run("", "session", "show", id[1], "--json").out; strings.TrimSpace(got) != strings.TrimSpace(string(body)) {
+		t.Errorf("--json is\n%s\nthe server said\n%s", got, body)
+	}
+
+	// Frames one per line, each seq once, from the middle too.
+	for _, since := range []int64{0, 4} {
+		next := since + 1
+		frames := in.run("", "session", "watch", id[1], "--json", "--since", fmt.Sprint(since))
+		frames.want(t, exitOK)
+		for line := range strings.Lines(frames.out) {
+			var e schema.Event
+			if err := json.Unmarshal([]byte(line), &e); err != nil || e.Seq != next {
+				t.Fatalf("want seq %d: %v: %s", next, err, line)
+			}
+			next++
+		}
+	}
+}
+
+func TestApproval_IsDecidedOnceWhoeverIsFirst(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	id := in.begin(asking1, "--name", "to decide", "--approval-timeout", "5m")
+	approval := in.asked(id)
+
+	in.run("", "approval", "show", approval[:8]).want(t, exitOK, "Publish", "pending", "approved, rejected", "echo published")
+	in.run("", "session", "show", id).want(t, exitOK, "? approval "+approval[:8], "holdfast approval resolve")
+	in.run("", "approval", "resolve", approval, "retry").want(t, exitError, "allowed are approved, rejected")
+	in.run("", "approval", "resolve", approval[:4], "approved", "--feedback", "fine").want(t, exitOK, "approval "+approval[:8]+" approved")
+	in.run("", "session", "watch", id).want(t, exitOK, "! approved by", "fine", "✓ completed")
+	in.run("", "approval", "resolve", approval, "approved").want(t, exitOK)
+	in.run("", "approval", "resolve", approval, "rejected").want(t, exitError, "decided already")
+
+	late := in.begin(asking1, "--approval-timeout", "1s", "--on-timeout", "reject")
+	in.run("", "session", "watch", late).want(t, exitError, "expired", "✗ failed")
+	var list struct{ Approvals []schema.Approval }
+	if err := json.Unmarshal([]byte(in.run("", "approval", "list", "--session", late, "--status", "all", "--json").out), &list); err != nil || len(list.Approvals) != 1 {
+		t.Fatalf("%v: %+v", err, list)
+	}
+	in.run("", "approval", "resolve", list.Approvals[0].ID, "approved").want(t, exitError, "the time for an answer was over")
+}
+
+func TestWatch_AnotherViewerDecidesFirst(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	id := in.begin(asking1)
+	stdin, person := io.Pipe() // somebody who does not answer
+	defer person.Close()
+	screen := &lockedBuffer{}
+	done := make(chan int, 1)
+	go func() {
+		done <- New().Run(t.Context(), []string{"session", "watch", id, "--ask"}, stdin, screen, screen, in.env)
+	}()
+	screen.await(t, "Approve? [a]pprove")
+	in.run("", "approval", "resolve", in.asked(id), "approved").want(t, exitOK)
+	if code := <-done; code != exitOK {
+		t.Errorf("exit code %d: %s", code, screen)
+	}
+	screen.await(t, "no answer is needed any more")
+	screen.await(t, "✓ completed")
+}
+
+func TestSession_IsSuspendedResumedCancelledAndDeleted(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	id := in.begin(`{"steps": [{"id": "long", "shell": "echo up; sleep 300"}]}`)
+	screen := &lockedBuffer{}
+	done := make(chan int, 1)
+	go func() {
+		done <- New().Run(t.Context(), []string{"session", "watch", id}, strings.NewReader(""), screen, screen, in.env)
+	}()
+	screen.await(t, "up\n")
+	in.run("", "session", "suspend", id[:8]).want(t, exitOK, "session "+id[:8]+" suspended")
+	screen.await(t, "‖ suspended by")
+	in.run("", "session", "resume", id[:8]).want(t, exitOK, "resumed")
+	screen.await(t, "▶ resumed by")
+	in.run("", "session", "cancel", id[:8]).want(t, exitOK, "cancelled", "0 left")
+	if code := <-done; code != exitCancelled {
+		t.Errorf("exit code %d, want %d: %s", code, exitCancelled, screen)
+	}
+	in.run("", "session", "resume", id).want(t, exitError, "cannot resume")
+	in.run("", "session", "delete", id).want(t, exitUsage, "--yes")
+	in.run("", "session", "delete", id, "--yes").want(t, exitOK, "deleted")
+	in.run("", "session", "show", id).want(t, exitError, "there is no session")
+	in.run("", "session", "watch", id).want(t, exitUndecided, "there is no session")
+}
+
+func TestWatch_SurvivesARestartOfTheServer(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	const lines = 300
+	id := in.begin(fmt.Sprintf(`{"steps": [{"id": "count", "run": ["sh", "-c", "i=1; while [ $i -le %d ]; do echo n-$i; i=$((i+1)); sleep 0.01; done"]}]}`, lines))
+	screen := &lockedBuffer{}
+	done := make(chan int, 1)
+	go func() {
+		done <- New().Run(t.Context(), []string{"session", "watch", id}, strings.NewReader(""), screen, screen, in.env)
+	}()
+	screen.await(t, "n-20\n")
+	in.stop["web"]()
+	screen.await(t, "trying again in")
+	in.start("web")
+	if code := <-done; code != exitOK {
+		t.Fatalf("exit code %d: %s", code, screen)
+	}
+	var got []string
+	for line := range strings.Lines(screen.String()) {
+		if strings.HasPrefix(line, "n-") {
+			got = append(got, strings.TrimSpace(line))
+		}
+	}
+	for i, line := range got {
+		if line != fmt.Sprintf("n-%d", i+1) {
+			t.Fatalf("line %d is %q", i+1, line)
+		}
+	}
+	if len(got) != lines {
+		t.Errorf("%d lines, want %d", len(got), lines)
+	}
+	screen.await(t, "connected again")
+}
+
+func TestStart_WaitsForAServerThatIsJustStarting(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	in.stop["web"]()
+	path := writeFile(t, "quick.json", quick1)
+	screen := &lockedBuffer{}
+	done := make(chan int, 1)
+	go func() {
+		done <- New().Run(t.Context(), []string{"session", "start", "--plan", path, "--watch"}, strings.NewReader(""), screen, screen, in.env)
+	}()
+	screen.await(t, "trying again for")
+	in.start("web")
+	if code := <-done; code != exitOK {
+		t.Errorf("exit code %d: %s", code, screen)
+	}
+	if n := strings.Count(in.run("", "session", "list").out, "quick"); n != 1 {
+		t.Errorf("%d sessions, want 1", n)
+	}
+}
+
+func TestWatch_CtrlCLeavesTheSessionAlone(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	id := in.begin(`{"steps": [{"id": "long", "shell": "echo up; sleep 300"}]}`)
+	ctx, cancel := context.WithCancel(t.Context())
+	screen := &lockedBuffer{}
+	done := make(chan int, 1)
+	go func() {
+		done <- New().Run(ctx, []string{"session", "watch", id}, strings.NewReader(""), screen, screen, in.env)
+	}()
+	screen.await(t, "up\n")
+	cancel()
+	if code := <-done; code != exitInterrupted {
+		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	}
+	screen.await(t, "The session goes on; follow it again with `holdfast session watch "+id[:8]+" --since ")
+	in.run("", "session", "show", id).want(t, exitOK, "active")
+	in.run("", "session", "cancel", id).want(t, exitOK)
+}
+
+func TestMigrate_UpStatusAndDown(t *testing.T) {
+	t.Parallel()
+	_, dsn := storetest.NewDSN(t)
+	env := []string{"HOLDFAST_DATABASE_URL=" + dsn}
+	run(t, env, "", "migrate", "up").want(t, exitOK, "nothing applied")
+	run(t, env, "", "migrate", "down", "--yes").want(t, exitOK, "undone ")
+	run(t, env, "", "migrate", "status").want(t, exitOK, "MIGRATION", "no")
+	run(t, env, "", "migrate", "up").want(t, exitOK, "applied ")
+	run(t, env, "", "migrate", "status", "--json").want(t, exitOK, `"applied_at"`)
+	run(t, []string{"HOLDFAST_DATABASE_URL=postgres://x@127.0.0.1:1/x"}, "", "migrate", "status").want(t, exitError, "holdfast: ")
+}
+
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// lockedBuffer is a screen that a test looks at while a command writes to it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *lockedBuffer) await(t *testing.T, text string) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if strings.Contains(l.String(), text) {
+			return
+		}
+	}
+	t.Fatalf("%q does not come: %s", text, l)
+}
