@@ -87,7 +87,7 @@ test('the list follows sessions made elsewhere, and can be searched and filtered
   await page.getByRole('button', { name: 'Clear the filter' }).click();
   await row.getByRole('link').click();
   await approval(page, /Gate/).getByRole('button', { name: 'Approve' }).click();
-  await page.locator('[data-status=completed]').waitFor();
+  await page.locator('.session-head [data-status=completed]').waitFor();
   await context.close();
 });
 

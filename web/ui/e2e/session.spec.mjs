@@ -41,7 +41,7 @@ test('an example is started, approved, watched to its end, and its figure opened
   const publish = approval(page, /Publish the report/);
   await publish.waitFor({ timeout: 60_000 });
   await publish.getByRole('button', { name: 'Approve' }).click();
-  await page.locator('[data-status=completed]').waitFor({ timeout: 30_000 });
+  await page.locator('.session-head [data-status=completed]').waitFor({ timeout: 30_000 });
   await page.getByText(/the plan by .*go ahead/).waitFor();
   for (const title of ['Simulate a noisy signal', 'Publish the report']) {
     await page.getByRole('button', { name: `${title}: Succeeded` }).waitFor();
@@ -82,7 +82,7 @@ test('a reload and a killed web server in the middle lose no line and double non
   assert.deepEqual((await copyOutput(page)).trimEnd().split('\n'), expected);
 
   await gate.getByRole('button', { name: 'Approve' }).click();
-  await page.locator('[data-status=completed]').waitFor();
+  await page.locator('.session-head [data-status=completed]').waitFor();
   await page.getByRole('button', { name: 'Afterwards: Succeeded' }).click();
   assert.match(page.url(), /step=after/);
   await until('the step has its own output', async () => (await copyOutput(page)) === 'all done\n');
@@ -121,11 +121,11 @@ test('an expired approval suspends the session, and Resume asks again', async ()
   await approval(page, /Late/).waitFor();
   const expired = approval(page, 'Expired approval');
   await expired.waitFor();
-  await page.locator('[data-status=suspended]').waitFor();
+  await page.locator('.session-head [data-status=suspended]').waitFor();
   await expired.getByRole('button', { name: 'Resume and ask again' }).click();
   const again = approval(page, /Approve .Late/);
   await again.getByRole('button', { name: 'Approve' }).click();
-  await page.locator('[data-status=completed]').waitFor();
+  await page.locator('.session-head [data-status=completed]').waitFor();
   await context.close();
 });
 
@@ -135,7 +135,7 @@ test('suspend stops, resume goes on, and cancel shows its receipt', async () => 
   await startSession(page, stack.url, plan, { name: 'To be cancelled' });
   await until('it prints', async () => (await copyOutput(page)).includes('tick 2'));
   await page.getByRole('button', { name: 'Suspend' }).click();
-  await page.locator('[data-status=suspended]').waitFor();
+  await page.locator('.session-head [data-status=suspended]').waitFor();
   await page.getByRole('button', { name: 'Resume' }).click();
   await page.locator('.session-head [data-status=active]').waitFor();
   await page.getByRole('button', { name: 'Cancel', exact: true }).click();
@@ -144,6 +144,6 @@ test('suspend stops, resume goes on, and cancel shows its receipt', async () => 
   await dialog.getByText('Survivors').waitFor();
   assert.match(await dialog.innerText(), /Survivors\s+0/);
   await dialog.getByRole('button', { name: 'Close', exact: true }).last().click();
-  await page.locator('[data-status=cancelled]').waitFor();
+  await page.locator('.session-head [data-status=cancelled]').waitFor();
   await context.close();
 });
