@@ -106,8 +106,8 @@ func environment(dir string, step *schema.PlanStep, ask schema.RunStep, attempt 
 		env[k] = v
 	}
 	env["HOLDFAST_SESSION_ID"] = ask.SessionID
-	env["HOLDFAST_RUN_ID"] = ask.RunID
-	env["HOLDFAST_STEP_ID"] = ask.StepID
+	env[markRun] = ask.RunID
+	env[markStep] = ask.StepID
 	env["HOLDFAST_ATTEMPT"] = strconv.Itoa(attempt)
 	list := make([]string, 0, len(env))
 	for k, v := range env {
@@ -115,4 +115,16 @@ func environment(dir string, step *schema.PlanStep, ask schema.RunStep, attempt 
 	}
 	slices.Sort(list)
 	return list
+}
+
+// The variables by which a step's processes can be told from all others.
+const (
+	markRun  = "HOLDFAST_RUN_ID"
+	markStep = "HOLDFAST_STEP_ID"
+)
+
+// killMarked ends what an execution left behind without a supervisor.
+func killMarked(ask schema.RunStep) (killed, survivors int) {
+	marks := []string{markRun + "=" + ask.RunID, markStep + "=" + ask.StepID}
+	return killAll(func() []int { return marked(marks) })
 }

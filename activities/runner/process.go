@@ -30,6 +30,8 @@ type command struct {
 	dir  string
 	argv []string
 	env  []string
+	// sweep ends what the command started when its supervisor died and cannot.
+	sweep func() (killed, survivors int)
 }
 
 // startProcess starts a supervisor (exe supervise) and through it the command. The lock is
@@ -67,12 +69,12 @@ func startProcess(exe string, c command, lock *os.File) (*process, error) {
 		closeAll(p.stdout, p.stderr, reportR)
 		return nil, fmt.Errorf("start the supervisor: %w", err)
 	}
-	go p.readReports(reportR)
+	go p.readReports(reportR, c.sweep)
 	p.order(order{Do: doStart, Dir: c.dir, Argv: c.argv, Env: c.env})
 	return p, nil
 }
 
-func (p *process) readReports(r *os.File) {
+func (p *process) readReports(r *os.File, sweep func() (int, int)) {
 	defer r.Close()
 	known := false
 	in := bufio.NewScanner(r)
@@ -96,6 +98,7 @@ func (p *process) readReports(r *os.File) {
 	p.mu.Unlock()
 	if !known {
 		p.exit = Exit{Lost: true, Signal: "SIGKILL"}
+		p.exit.Killed, p.exit.Survivors = sweep()
 	}
 	close(p.ended)
 }

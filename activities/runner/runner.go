@@ -5,6 +5,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -131,6 +132,10 @@ func (r *Runner) attempt(run *running, plan *schema.Plan) (schema.StepResult, er
 		return schema.StepResult{}, err
 	}
 	defer unlockStep(lock)
+	// What an attempt before left behind when it lost its worker and its supervisor at once.
+	if _, left := killMarked(ask); left > 0 {
+		return schema.StepResult{}, fmt.Errorf("%d processes of an attempt before cannot be ended", left)
+	}
 	begin := store.BeginAttempt{
 		SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Execution: ask.Execution,
 		Host: r.o.Host, Command: step.Command(),
@@ -171,7 +176,10 @@ func (r *Runner) process(run *running, step *schema.PlanStep, attempt int, lock 
 	if err != nil {
 		return failedStart(err, started), nil, nil
 	}
-	p, err := startProcess(r.o.Exe, command{dir: dir, argv: step.Command(), env: environment(dir, step, ask, attempt)}, lock)
+	p, err := startProcess(r.o.Exe, command{
+		dir: dir, argv: step.Command(), env: environment(dir, step, ask, attempt),
+		sweep: func() (int, int) { return killMarked(ask) },
+	}, lock)
 	if err != nil {
 		return failedStart(err, started), nil, nil
 	}
@@ -180,6 +188,7 @@ func (r *Runner) process(run *running, step *schema.PlanStep, attempt int, lock 
 	stopped := context.AfterFunc(r.ctx, func() { run.stop(0) })
 	defer stopped()
 
+	go closePipes(p)
 	out := newPump(attempt, 2)
 	go out.read(schema.Stdout, p.stdout)
 	go out.read(schema.Stderr, p.stderr)
@@ -212,6 +221,17 @@ func (r *Runner) process(run *running, step *schema.PlanStep, attempt int, lock 
 		changes[i] = store.FileChange{Path: f.Path, Size: f.Size, Created: f.Created}
 	}
 	return end, changes, nil
+}
+
+// pipePatience is how long a pipe may stay open after the supervisor has reported the end:
+// only what nothing can end still holds it then.
+const pipePatience = 5 * time.Second
+
+// closePipes makes sure that the output ends when the program has, whoever holds its pipes.
+func closePipes(p *process) {
+	<-p.ended
+	_ = p.stdout.SetReadDeadline(time.Now().Add(pipePatience))
+	_ = p.stderr.SetReadDeadline(time.Now().Add(pipePatience))
 }
 
 // persist repeats a write until it is done: only an answer that will not change ends it, or

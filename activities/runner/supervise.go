@@ -25,8 +25,7 @@ func Supervise() int {
 	// started it; so this thread lives as long as the process.
 	runtime.LockOSThread()
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
-	unix.CloseOnExec(reportFD)
-	unix.CloseOnExec(lockFD)
+	keepDescriptors()
 	s := &supervisor{
 		reports: json.NewEncoder(os.NewFile(reportFD, "reports")),
 		orders:  make(chan order),
@@ -228,18 +227,23 @@ func (s *supervisor) report(r report) { _ = s.reports.Encode(r) }
 // killPatience is how long a kill waits for the kernel to end what it killed.
 const killPatience = 5 * time.Second
 
-// killTree kills everything below this process until nothing is left: first it stops all,
-// so that nothing can fork away, then it kills.
-func killTree() (killed, survivors int) {
+// killTree kills everything below this process until nothing is left.
+func killTree() (killed, survivors int) { return killAll(tree) }
+
+// killAll kills what list finds until it finds nothing: first it stops all, so that nothing
+// can fork away, then it kills.
+func killAll(list func() []int) (killed, survivors int) {
 	deadline := time.Now().Add(killPatience)
 	for {
-		pids := tree()
+		pids := list()
 		if len(pids) == 0 || time.Now().After(deadline) {
 			return killed, len(pids)
 		}
 		killed = max(killed, len(pids))
 		signalAll(pids, syscall.SIGSTOP)
-		signalTree(syscall.SIGKILL)
+		for range 2 { // what was listed can have forked before the signal reached it
+			signalAll(list(), syscall.SIGKILL)
+		}
 		time.Sleep(time.Millisecond)
 	}
 }

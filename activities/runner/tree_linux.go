@@ -2,7 +2,9 @@ package runner
 
 import (
 	"bytes"
+	"math"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -65,3 +67,46 @@ func procStat(pid int) (state byte, ppid int, ok bool) {
 }
 
 func redirect(from, to int) error { return unix.Dup3(from, to, 0) }
+
+// marked lists the processes of a step by the marks in their environment: it finds what has
+// lost its supervisor, and with it its place in a tree.
+func marked(marks []string) []int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var found []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		env, err := os.ReadFile("/proc/" + e.Name() + "/environ") // not ours: not readable, and not the step's
+		if err != nil || len(env) == 0 {
+			continue
+		}
+		if state, _, ok := procStat(pid); !ok || state == 'Z' || state == 'X' {
+			continue
+		}
+		vars := bytes.Split(env, []byte{0})
+		all := true
+		for _, mark := range marks {
+			all = all && slices.ContainsFunc(vars, func(v []byte) bool { return string(v) == mark })
+		}
+		if all {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// keepDescriptors keeps everything but the standard streams from the program, also what the
+// supervisor itself has inherited.
+func keepDescriptors() {
+	if unix.CloseRange(reportFD, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	for fd := reportFD; fd < 1<<16; fd++ { // Linux before 5.11
+		unix.CloseOnExec(fd)
+	}
+}

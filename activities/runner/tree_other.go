@@ -48,3 +48,12 @@ func tree() []int {
 }
 
 func redirect(from, to int) error { return syscall.Dup2(from, to) }
+
+// marked needs /proc: elsewhere what has lost its supervisor is out of reach.
+func marked([]string) []int { return nil }
+
+func keepDescriptors() {
+	for fd := reportFD; fd < 1024; fd++ {
+		syscall.CloseOnExec(fd)
+	}
+}

@@ -1,0 +1,370 @@
+//go:build unix
+
+package runner_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/activities/runner"
+	"github.com/holdfast/holdfast/activities/workspace"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/store/storetest"
+)
+
+const patience = 30 * time.Second
+
+// The test binary is its own supervisor, and its own worker for the tests that kill one.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "supervise":
+			os.Exit(runner.Supervise())
+		case "work":
+			os.Exit(work(os.Args[2], os.Args[3], os.Args[4]))
+		}
+	}
+	os.Exit(storetest.Main(m))
+}
+
+// work runs one step, as the worker that a test kills: a database, a data folder, a step.
+func work(dsn, dir, askJSON string) int {
+	var ask schema.RunStep
+	if err := json.Unmarshal([]byte(askJSON), &ask); err != nil {
+		panic(err)
+	}
+	db, err := store.Open(context.Background(), dsn, store.Options{})
+	if err != nil {
+		panic(err)
+	}
+	plan, err := db.Plan(context.Background(), ask.SessionID)
+	if err != nil {
+		panic(err)
+	}
+	r := runner.New(runner.Options{Recorder: db, DataDir: dir, Host: "here", Exe: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
+	if _, err := r.Run(context.Background(), ask, plan); err != nil {
+		panic(err)
+	}
+	return 0
+}
+
+type bench struct {
+	t    *testing.T
+	db   *store.Store
+	dsn  string
+	dir  string
+	r    *runner.Runner
+	plan *schema.Plan
+	ask  schema.RunStep
+}
+
+// newBench is a session with one step, begun and prepared.
+func newBench(t *testing.T, step string) *bench {
+	t.Helper()
+	plan, problems := schema.ParsePlan([]byte(`{"steps":[{"id":"s",` + step + `}]}`))
+	if problems != nil {
+		t.Fatalf("plan: %+v", problems)
+	}
+	b := &bench{t: t, dir: t.TempDir(), plan: plan}
+	b.db, b.dsn = storetest.NewDSN(t)
+	id := schema.NewID()
+	if _, _, err := b.db.CreateSession(t.Context(), store.NewSession{ID: id, Name: "n", Mode: schema.ModeRunbook, Owner: "ada", Plan: plan}); err != nil {
+		t.Fatal(err)
+	}
+	run := schema.RunID(id, 1)
+	if _, err := b.db.BeginRun(t.Context(), store.BeginRun{SessionID: id, RunID: run, Number: 1, Key: "begin", Status: schema.SessionActive, Phase: schema.PhaseExecuting}); err != nil {
+		t.Fatal(err)
+	}
+	if err := workspace.Prepare(schema.WorkspaceDir(b.dir, id), nil); err != nil {
+		t.Fatal(err)
+	}
+	b.ask = schema.RunStep{SessionID: id, RunID: run, StepID: "s", Execution: run + "/s/1", Digest: plan.StepDigest(&plan.Steps[0]), Last: true}
+	b.r = b.newRunner()
+	return b
+}
+
+func (b *bench) newRunner() *runner.Runner {
+	r := runner.New(runner.Options{Recorder: b.db, DataDir: b.dir, Host: "here", Exe: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
+	b.t.Cleanup(r.Close)
+	return r
+}
+
+func (b *bench) run() schema.StepResult {
+	b.t.Helper()
+	result, err := b.r.Run(b.t.Context(), b.ask, b.plan)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return result
+}
+
+func (b *bench) events() []schema.Event {
+	b.t.Helper()
+	var all []schema.Event
+	for {
+		page, err := b.db.Events(b.t.Context(), b.ask.SessionID, store.EventFilter{Since: int64(len(all)), Limit: 1000})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if len(page) == 0 {
+			return all
+		}
+		all = append(all, page...)
+	}
+}
+
+func (b *bench) output(stream schema.Stream) string {
+	b.t.Helper()
+	var text strings.Builder
+	for _, e := range b.events() {
+		if e.Type != schema.EventOutput {
+			continue
+		}
+		var o schema.OutputData
+		if err := json.Unmarshal(e.Data, &o); err != nil {
+			b.t.Fatal(err)
+		}
+		if o.Stream == stream {
+			text.WriteString(o.Text)
+		}
+	}
+	return text.String()
+}
+
+func (b *bench) await(what string, ok func() bool) {
+	b.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	b.t.Fatalf("no %s in time", what)
+}
+
+func alive(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+// pidsIn are the process ids that a step wrote down in its workspace, one a line.
+func (b *bench) pidsIn(name string) []int {
+	f, err := os.Open(filepath.Join(schema.WorkspaceDir(b.dir, b.ask.SessionID), name))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var pids []int
+	for in := bufio.NewScanner(f); in.Scan(); {
+		if pid, err := strconv.Atoi(in.Text()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func TestRun_KeepsEveryByteOfBothStreamsInOrder(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"seq 1 200000; seq 1 1000 >&2"`)
+	b.run()
+	var want strings.Builder
+	for i := 1; i <= 200_000; i++ {
+		fmt.Fprintln(&want, i)
+	}
+	if got := b.output(schema.Stdout); got != want.String() {
+		t.Fatalf("%d bytes of stdout, want %d", len(got), want.Len())
+	}
+	if got := strings.Count(b.output(schema.Stderr), "\n"); got != 1000 {
+		t.Fatalf("%d lines of stderr, want 1000", got)
+	}
+}
+
+func TestRun_BinaryBecomesTextAndRunesStayWhole(t *testing.T) {
+	t.Parallel()
+	// The bytes of é come a moment apart; then two bytes that are no text, and a NUL.
+	b := newBench(t, `"shell":"printf '\\303'; sleep 0.2; printf '\\251\\377\\376\\000.'"`)
+	b.run()
+	if got, want := b.output(schema.Stdout), "é\ufffd\ufffd\x00."; got != want {
+		t.Fatalf("printed %q, want %q", got, want)
+	}
+}
+
+func TestRun_TheProgramGetsAnEnvironmentOfItsOwn(t *testing.T) {
+	t.Setenv("HOLDFAST_DATABASE_URL", "postgres://secret")
+	b := newBench(t, `"shell":"env; pwd; python3 -c 'import os; print(len(os.listdir(\"/proc/self/fd\")))'; ps -o pgid= -p $$; echo $$","env":{"COLOUR":"blue"}`)
+	b.run()
+	out := b.output(schema.Stdout)
+	if strings.Contains(out, "secret") {
+		t.Fatalf("the server's environment leaked:\n%s", out)
+	}
+	workspace := schema.WorkspaceDir(b.dir, b.ask.SessionID)
+	for _, want := range []string{"COLOUR=blue\n", "HOME=" + workspace + "\n", "HOLDFAST_SESSION_ID=" + b.ask.SessionID + "\n", "HOLDFAST_ATTEMPT=1\n", "\n" + workspace + "\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	f := strings.Fields(out)
+	if pgid, pid := f[len(f)-2], f[len(f)-1]; pgid != pid {
+		t.Errorf("process group %s of process %s: not its own", pgid, pid)
+	}
+	if fds := f[len(f)-3]; fds != "4" { // stdin, stdout, stderr, and the folder that is listed
+		t.Errorf("%s descriptors, want 4: something was inherited", fds)
+	}
+}
+
+func TestRun_RecordsTimeAndMemory(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"run":["python3","-c","import time; x = bytearray(100 << 20); t = time.process_time()\nwhile time.process_time() - t < 0.3: pass"]`)
+	b.run()
+	runs, err := b.db.Runs(t.Context(), b.ask.SessionID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := runs[0].Steps[0].Attempts[0]
+	if a.CPUSeconds < 0.3 || a.CPUSeconds > 30 || a.MaxRSSBytes < 100<<20 || a.MaxRSSBytes > 1<<30 || *a.ExitCode != 0 {
+		t.Fatalf("attempt %+v", a)
+	}
+}
+
+func TestRun_WhatAStepLeavesBehindEndsWithIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"(setsid sh -c 'echo $$ >> pids; exec sleep 1000' &) ; while [ ! -s pids ]; do sleep 0.01; done"`)
+	b.run()
+	pids := b.pidsIn("pids")
+	if len(pids) != 1 || alive(pids[0]) {
+		t.Fatalf("daemon %v still lives", pids)
+	}
+}
+
+func TestRun_ASecondCallerAttachesAndALeavingOneEndsNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"echo started; sleep 0.5; echo done"`)
+	leaving, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		_, err := b.r.Run(leaving, b.ask, b.plan)
+		left <- err
+	}()
+	b.await("output", func() bool { return b.output(schema.Stdout) == "started\n" })
+	leave()
+	if err := <-left; !errors.Is(err, runner.ErrDetached) {
+		t.Fatalf("left with %v", err)
+	}
+	if result := b.run(); result.Status != schema.AttemptSucceeded || result.Attempt != 1 {
+		t.Fatalf("result %+v", result)
+	}
+	if got := b.output(schema.Stdout); got != "started\ndone\n" {
+		t.Fatalf("printed %q", got)
+	}
+}
+
+func TestRun_AFinishedExecutionIsNotRunAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"echo once; exit 3"`)
+	first := b.run()
+	b.r = b.newRunner()
+	if again := b.run(); *again.ExitCode != *first.ExitCode || again.Attempt != 1 {
+		t.Fatalf("first %+v, again %+v", first, again)
+	}
+	if got := b.output(schema.Stdout); got != "once\n" {
+		t.Fatalf("printed %q", got)
+	}
+}
+
+// The worker dies by SIGKILL; its supervisor ends what the step started, and only then does
+// the next worker begin the new attempt.
+func TestRun_AKilledWorkerLeavesNothingAndTheNextOneTakesOver(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"echo $$ >> pids; (setsid sh -c 'echo $$ >> pids; exec sleep 1000' &) ; echo attempt $HOLDFAST_ATTEMPT; [ $HOLDFAST_ATTEMPT = 2 ] || sleep 1000"`)
+	cmd := exec.Command(os.Args[0], "work", b.dsn, b.dir, string(schema.Marshal(b.ask)))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b.await("first attempt", func() bool { return b.output(schema.Stdout) == "attempt 1\n" && len(b.pidsIn("pids")) == 2 })
+	before := b.pidsIn("pids")
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	b.await("end of the first attempt", func() bool { return !alive(before[0]) && !alive(before[1]) })
+	if result := b.run(); result.Status != schema.AttemptSucceeded || result.Attempt != 2 {
+		t.Fatalf("result %+v", result)
+	}
+	if got := b.output(schema.Stdout); got != "attempt 1\nattempt 2\n" {
+		t.Fatalf("printed %q", got)
+	}
+}
+
+func TestStop_EndsAForkBombInProgress(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"run":["python3","-u","-c","import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('go')\nend = time.time() + 20\nn = 0\nwhile time.time() < end and n < 6:\n    os.fork(); n += 1\nprint('forked')\ntime.sleep(1000)"]`)
+	done := make(chan schema.StepResult, 1)
+	go func() {
+		result, _ := b.r.Run(context.Background(), b.ask, b.plan)
+		done <- result
+	}()
+	b.await("fork", func() bool { return strings.Contains(b.output(schema.Stdout), "forked") })
+	stopped := b.r.Stop(t.Context(), b.ask.RunID, 100*time.Millisecond)
+	if stopped.ProcessesKilled < 2 || stopped.Survivors != 0 {
+		t.Fatalf("stopped %+v", stopped)
+	}
+	if result := <-done; result.Status != schema.AttemptCancelled {
+		t.Fatalf("result %+v", result)
+	}
+	if result := b.run(); result.Status != schema.AttemptCancelled {
+		t.Fatalf("a stopped run started again: %+v", result)
+	}
+}
+
+func TestFreeze_StopsTheClockOfTheTimeout(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"echo started; sleep 0.6; echo done","timeout":"1500ms"`)
+	done := make(chan schema.StepResult, 1)
+	go func() {
+		result, _ := b.r.Run(context.Background(), b.ask, b.plan)
+		done <- result
+	}()
+	b.await("output", func() bool { return b.output(schema.Stdout) == "started\n" })
+	b.r.Freeze(b.ask.RunID)
+	select {
+	case result := <-done:
+		t.Fatalf("it ended while frozen: %+v", result)
+	case <-time.After(2 * time.Second): // longer than its timeout
+	}
+	b.r.Thaw(b.ask.RunID)
+	if result := <-done; result.Status != schema.AttemptSucceeded {
+		t.Fatalf("result %+v", result)
+	}
+}
+
+func TestRun_AKilledSupervisorIsAFailureThatSaysSo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"echo $PPID; sleep 1000"`)
+	done := make(chan schema.StepResult, 1)
+	go func() {
+		result, _ := b.r.Run(context.Background(), b.ask, b.plan)
+		done <- result
+	}()
+	var supervisor int
+	b.await("output", func() bool {
+		supervisor, _ = strconv.Atoi(strings.TrimSpace(b.output(schema.Stdout)))
+		return supervisor > 1
+	})
+	_ = syscall.Kill(supervisor, syscall.SIGKILL)
+	if result := <-done; result.Status != schema.AttemptFailed || result.Message != "its supervisor was killed" {
+		t.Fatalf("result %+v", result)
+	}
+}

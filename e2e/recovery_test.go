@@ -1,0 +1,121 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+const lines = 60
+
+// counting prints 1 to [lines], twenty lines a second.
+var counting = fmt.Sprintf(`{"steps":[{"id":"count","shell":"i=1; while [ $i -le %d ]; do echo line $i; i=$((i+1)); sleep 0.05; done"}]}`, lines)
+
+func countedTo(n int) string {
+	var b strings.Builder
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&b, "line %d\n", i)
+	}
+	return b.String()
+}
+
+// Every row of the design's recovery table, by SIGKILL, in the middle of a step and in the
+// middle of an approval at the same time.
+func TestRecovery(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		dies string
+		kill func(*stack)
+		cut  bool // the step is cut and runs again as a new attempt
+	}{
+		{"web", func(s *stack) { s.kill("web") }, false},
+		{"temporal", func(s *stack) { s.kill("temporal") }, false},
+		{"postgres", func(s *stack) { s.kill("postgres") }, false},
+		{"worker", func(s *stack) { s.kill("worker") }, true},
+		{"up", func(s *stack) { s.killUp(); s.up() }, true},
+		{"the whole tree", func(s *stack) { s.killTree(); s.up() }, true},
+		{"all children at once", func(s *stack) {
+			for _, name := range []string{"postgres", "temporal", "worker", "web"} {
+				s.kill(name)
+			}
+		}, true},
+	} {
+		t.Run(c.dies, func(t *testing.T) {
+			t.Parallel()
+			s := newStack(t)
+			counter := s.start(counting, nil)
+			asking := s.start(`{"steps":[{"id":"publish","shell":"echo published","approval":true}]}`, nil)
+			counted, asked := s.watch(counter), s.watch(asking)
+			before := s.awaitApproval(asking)
+			started := time.Now()
+			counted.await("some lines", func(seen []event) bool { return strings.Count(printed(t, seen, "count", 1), "\n") >= 10 })
+
+			c.kill(s)
+
+			seen := counted.awaitType("workflow_completed")
+			if c.cut {
+				if first := printed(t, seen, "count", 1); !strings.HasPrefix(countedTo(lines), first) {
+					t.Errorf("the cut attempt printed %q", first)
+				}
+				if second := printed(t, seen, "count", 2); second != countedTo(lines) {
+					t.Errorf("the new attempt printed %q", second)
+				}
+				if !strings.Contains(text(seen), `"attempt":2,"reason":"worker_lost"`) {
+					t.Errorf("nothing says why there is a second attempt:\n%s", text(seen))
+				}
+			} else {
+				if all := printed(t, seen, "count", 1); all != countedTo(lines) {
+					t.Errorf("it printed %q", all)
+				}
+				if n := count(seen, "step_started"); n != 1 {
+					t.Errorf("%d attempts, want 1:\n%s", n, text(seen))
+				}
+			}
+
+			after := s.awaitApproval(asking)
+			elapsed := time.Since(started).Seconds()
+			if after.ID != before.ID {
+				t.Errorf("approval %s became %s", before.ID, after.ID)
+			}
+			if lost := before.Remaining - elapsed - after.Remaining; lost > 5 || lost < -5 {
+				t.Errorf("%.1f s remained, %.1f s later %.1f s", before.Remaining, elapsed, after.Remaining)
+			}
+			s.mustCall("POST", "/api/approvals/"+before.ID+"/resolve", obj{"resolution": "approved"}, nil)
+			seen = asked.awaitType("workflow_completed")
+			if got := printed(t, seen, "publish", 1); got != "published\n" {
+				t.Errorf("it printed %q", got)
+			}
+			if n := count(seen, "approval_requested"); n != 1 {
+				t.Errorf("asked %d times, want once", n)
+			}
+			for _, v := range []*viewer{counted, asked} {
+				if got := s.awaitStatus(v.session, "completed"); got.HeadSeq != int64(len(v.snapshot())) {
+					t.Errorf("the viewer saw %d events, the log has %d", len(v.snapshot()), got.HeadSeq)
+				}
+			}
+		})
+	}
+}
+
+// An approval that runs out while nobody is there to see it is expired all the same.
+func TestApproval_ExpiresWhileEverythingIsDown(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	id := s.start(`{"steps":[{"id":"a","shell":"echo a","approval":true}]}`, obj{"approval_timeout_seconds": 2})
+	a := s.awaitApproval(id)
+	s.killTree()
+	time.Sleep(2500 * time.Millisecond) // its time passes
+	s.up()
+	s.awaitStatus(id, "suspended")
+	if got := s.approval(a.ID); got.Status != "expired" || got.Remaining != 0 {
+		t.Fatalf("approval %+v, want expired", got)
+	}
+	s.mustCall("POST", "/api/sessions/"+id+"/resume", obj{}, nil)
+	again := s.awaitApproval(id)
+	if again.ID == a.ID {
+		t.Fatal("resume did not ask anew")
+	}
+	s.mustCall("POST", "/api/approvals/"+again.ID+"/resolve", obj{"resolution": "approved"}, nil)
+	s.awaitStatus(id, "completed")
+}
