@@ -34,7 +34,7 @@ func (s *Store) selectApprovals() *bun.SelectQuery {
 func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.Approval, next string, err error) {
 	limit := page(f.Limit)
 	q := s.selectApprovals().ColumnExpr("a.context").Join("JOIN sessions AS s ON s.id = a.session_id").
-		Where("s.deleted_at IS NULL").OrderExpr("a.created_at DESC, a.id DESC").Limit(int64(limit)+1)
+		Where("s.deleted_at IS NULL").OrderExpr("a.created_at DESC, a.id DESC").Limit(int64(limit) + 1)
 	if f.SessionID != "" {
 		if _, err := s.HeadSeq(ctx, f.SessionID); err != nil {
 			return nil, "", err
@@ -89,7 +89,7 @@ func (s *Store) pendingApprovals(ctx context.Context, sessions []string, context
 	if len(sessions) == 0 {
 		return pending, nil
 	}
-	q := s.selectApprovals().Where("a.session_id IN (?)", bun.In(sessions)).Where("a.status = ?", schema.ApprovalPending).
+	q := s.selectApprovals().Where("a.session_id IN (?)", bun.List(sessions)).Where("a.status = ?", schema.ApprovalPending).
 		OrderExpr("a.created_at, a.id")
 	if contexts {
 		q = q.ColumnExpr("a.context")

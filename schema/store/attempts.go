@@ -230,11 +230,11 @@ func queueAttempts(c *change, run, step string, into *[]begun) {
 				var a begun
 				if err := rows.Scan(&a.number, &a.execution, &a.started, &a.end.Status, &a.end.ExitCode, &a.end.Signal, &a.end.Reason,
 					&a.end.Message, &a.end.CPUSeconds, &a.end.MaxRSSBytes, &a.end.DurationMS); err != nil {
-					return err //nolint:wrapcheck // the caller does
+					return err
 				}
 				*into = append(*into, a)
 			}
-			return rows.Err() //nolint:wrapcheck // the caller does
+			return rows.Err()
 		})
 }
 

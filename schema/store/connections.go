@@ -55,7 +55,7 @@ func (s *Store) Disconnect(ctx context.Context, ids ...string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	_, err := s.db.NewDelete().Model((*connectionRow)(nil)).Where("id IN (?)", bun.In(ids)).Exec(ctx)
+	_, err := s.db.NewDelete().Model((*connectionRow)(nil)).Where("id IN (?)", bun.List(ids)).Exec(ctx)
 	return failed("forget a connection", err)
 }
 

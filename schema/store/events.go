@@ -53,7 +53,7 @@ func (s *Store) Events(ctx context.Context, sessionID string, f EventFilter) ([]
 			 WHERE s.id = $1 AND s.deleted_at IS NULL AND e.seq > $2 AND e.seq <= $3
 			   AND (cardinality($4::text[]) = 0 OR e.type = ANY ($4::text[]))
 			 ORDER BY e.seq LIMIT $5),
-		summed AS (SELECT *, sum(size) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS so_far FROM chosen)
+		summed AS (SELECT seq, type, run_id, step_id, at, size, data, packed, sum(size) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS so_far FROM chosen)
 		SELECT seq, type, COALESCE(run_id::text, ''), COALESCE(step_id, ''), at, size, data::text, packed
 		  FROM summed WHERE so_far <= $6 OR so_far = size ORDER BY seq`
 		args = append(args, f.MaxBytes)

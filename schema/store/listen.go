@@ -15,9 +15,9 @@ import (
 const (
 	channel = "holdfast_feed"
 
-	listenBackoffMin = 50 * time.Millisecond
-	listenBackoffMax = 3 * time.Second
-	listenIdle       = 15 * time.Second // after so long without a notice, ask whether the connection is alive
+	listenBackoffFirst = 50 * time.Millisecond
+	listenBackoffMost  = 3 * time.Second
+	listenIdle         = 15 * time.Second // after so long without a notice, ask whether the connection is alive
 )
 
 // Notice says that a session has changed: Head is the seq of its latest event. List says
@@ -36,26 +36,25 @@ type Notice struct {
 // Both functions are called from one goroutine and should return soon: meanwhile notices
 // wait in the connection.
 func (s *Store) Listen(ctx context.Context, notify func(Notice), connected func()) error {
-	backoff := listenBackoffMin
-	for ctx.Err() == nil {
-		began := time.Now()
-		err := s.listenOnce(ctx, notify, connected)
-		if ctx.Err() != nil {
+	for backoff := listenBackoffFirst; ; backoff = min(2*backoff, listenBackoffMost) {
+		err := s.listenOnce(ctx, notify, func() {
+			backoff = listenBackoffFirst
+			connected()
+		})
+		wait := time.NewTimer(backoff/2 + rand.N(backoff/2))
+		select {
+		case <-ctx.Done():
+			wait.Stop()
 			return nil
+		default:
+			s.log.WarnContext(ctx, "feed connection lost", "error", err, "retry_in", backoff)
 		}
-		if time.Since(began) > listenIdle {
-			backoff = listenBackoffMin
-		}
-		s.log.WarnContext(ctx, "feed connection lost", "error", err, "retry_in", backoff)
-		wait := time.NewTimer(backoff/2 + rand.N(backoff/2)) //nolint:gosec // jitter
 		select {
 		case <-ctx.Done():
 		case <-wait.C:
 		}
 		wait.Stop()
-		backoff = min(2*backoff, listenBackoffMax)
 	}
-	return nil
 }
 
 func (s *Store) listenOnce(ctx context.Context, notify func(Notice), connected func()) error {

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -93,7 +94,7 @@ func TestListen_ComesBackAndCatchesUp(t *testing.T) {
 	l.want(t, store.Notice{session.ID, 0, true})
 	admin, err := pgx.Connect(ctx, dsn)
 	must(t, err)
-	defer admin.Close(ctx) //nolint:errcheck // a test
+	defer admin.Close(ctx)
 	for round := range 3 {
 		var cut int
 		must(t, admin.QueryRow(ctx, `SELECT count(*) FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -102,7 +103,7 @@ func TestListen_ComesBackAndCatchesUp(t *testing.T) {
 			t.Fatalf("%d listeners were cut", cut)
 		}
 		head, err := s.AppendEvents(ctx, store.AppendEvents{
-			SessionID: session.ID, Key: fmt.Sprint(round), Events: []schema.NewEvent{{Type: schema.EventStepProgress, Data: struct{}{}}},
+			SessionID: session.ID, Key: strconv.Itoa(round), Events: []schema.NewEvent{{Type: schema.EventStepProgress, Data: struct{}{}}},
 		})
 		must(t, err)
 		l.waitConnected(t)

@@ -32,7 +32,7 @@ func (s *Store) Migrate(ctx context.Context) ([]string, error) {
 	err := s.migrating(ctx, func(m *migrate.Migrator) error {
 		group, err := m.Migrate(ctx)
 		names = groupNames(group)
-		return err //nolint:wrapcheck // the caller does
+		return err
 	})
 	return names, failed("migrate", err)
 }
@@ -43,7 +43,7 @@ func (s *Store) MigrateDown(ctx context.Context) ([]string, error) {
 	err := s.migrating(ctx, func(m *migrate.Migrator) error {
 		group, err := m.Rollback(ctx)
 		names = groupNames(group)
-		return err //nolint:wrapcheck // the caller does
+		return err
 	})
 	return names, failed("undo a migration", err)
 }
@@ -70,7 +70,7 @@ func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
 			}
 			all = append(all, one)
 		}
-		return err //nolint:wrapcheck // the caller does
+		return err
 	})
 	return all, failed("read the migrations", err)
 }

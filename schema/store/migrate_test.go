@@ -15,7 +15,7 @@ func tables(t *testing.T, dsn string) []string {
 	t.Helper()
 	conn, err := pgx.Connect(context1(t), dsn)
 	must(t, err)
-	defer conn.Close(context1(t)) //nolint:errcheck // a test
+	defer conn.Close(context1(t))
 	rows, err := conn.Query(context1(t), `SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE 'bun%' ORDER BY 1`)
 	must(t, err)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
@@ -110,7 +110,7 @@ func TestMigrate_RepeatsWhatIsNotRecorded(t *testing.T) {
 	session := newSession(t, s)
 	conn, err := pgx.Connect(context1(t), dsn)
 	must(t, err)
-	defer conn.Close(context1(t)) //nolint:errcheck // a test
+	defer conn.Close(context1(t))
 	_, err = conn.Exec(context1(t), `DELETE FROM bun_migrations`)
 	must(t, err)
 	names, err := s.Migrate(context1(t))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -30,12 +31,12 @@ func TestStore_SaysUnavailableWhileNobodyListens(t *testing.T) {
 	id := schema.NewID()
 	_, sessionErr := s.Session(ctx, id)
 	_, _, createErr := s.CreateSession(ctx, store.NewSession{ID: id})
-	_, _, _, listErr := s.Sessions(ctx, store.SessionFilter{})
+	_, _, listErr := s.Approvals(ctx, store.ApprovalFilter{})
 	_, eventsErr := s.Events(ctx, id, store.EventFilter{})
 	_, applyErr := s.Apply(ctx, schema.Transition{SessionID: id})
 	_, migrateErr := s.Migrate(ctx)
 	for name, err := range map[string]error{
-		"Ping": s.Ping(ctx), "Session": sessionErr, "CreateSession": createErr, "Sessions": listErr, "Events": eventsErr,
+		"Ping": s.Ping(ctx), "Session": sessionErr, "CreateSession": createErr, "Approvals": listErr, "Events": eventsErr,
 		"Apply": applyErr, "Migrate": migrateErr, "Connect": s.Connect(ctx, store.Connection{ID: "1"}),
 		"AppendOutput": s.AppendOutput(ctx, store.AppendOutput{SessionID: id, RunID: id}),
 	} {
@@ -96,7 +97,7 @@ func TestStore_LosesAndDoublesNothingWhenPostgresIsKilled(t *testing.T) {
 					err := s.AppendOutput(ctx, b.output("make", 1, batch, fmt.Sprintf("%d\n", batch), strings.Repeat("x", 2000)+"\n"))
 					if err == nil {
 						_, err = s.AppendEvents(ctx, store.AppendEvents{
-							SessionID: b.session, Key: fmt.Sprint(batch),
+							SessionID: b.session, Key: strconv.FormatInt(batch, 10),
 							Events: []schema.NewEvent{{Type: schema.EventStepProgress, Data: schema.FileChangedData{Size: batch}}},
 						})
 					}

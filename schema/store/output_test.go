@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -166,7 +167,7 @@ func TestEvents_FollowTheFilter(t *testing.T) {
 			kind = schema.EventAgentMessage
 		}
 		_, err := s.AppendEvents(ctx, store.AppendEvents{
-			SessionID: session.ID, Key: fmt.Sprint(i),
+			SessionID: session.ID, Key: strconv.Itoa(i),
 			Events: []schema.NewEvent{{Type: kind, Data: schema.SessionRenamedData{Name: strings.Repeat("n", 989)}}}, // 1000 bytes of JSON
 		})
 		must(t, err)

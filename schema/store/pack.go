@@ -54,7 +54,7 @@ type packer struct {
 
 var packers = sync.Pool{New: func() any { return new(packer) }}
 
-func newPacker() *packer { return packers.Get().(*packer) } //nolint:forcetypeassert // the pool holds nothing else
+func newPacker() *packer { return packers.Get().(*packer) } //nolint:errcheck // the pool holds nothing else
 
 // release gives the packer back; its columns must not be used any more.
 func (p *packer) release() {
@@ -69,7 +69,7 @@ func (p *packer) release() {
 }
 
 func (p *packer) add(text []byte) {
-	p.sizes = append(p.sizes, int32(len(text))) //nolint:gosec // an event is far below 2 GiB
+	p.sizes = append(p.sizes, int32(len(text))) // an event is far below 2 GiB
 	if len(text) > packOver {
 		start := len(p.arena)
 		p.arena = encoder().EncodeAll(text, p.arena)

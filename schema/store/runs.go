@@ -152,12 +152,12 @@ func (s *Store) fillRuns(ctx context.Context, rows []runRow) ([]schema.Run, erro
 		ids = append(ids, rows[i].ID)
 	}
 	var steps []stepRow
-	err := s.db.NewSelect().Model(&steps).Where("st.run_id IN (?)", bun.In(ids)).OrderExpr("st.run_id, st.position").Scan(ctx)
+	err := s.db.NewSelect().Model(&steps).Where("st.run_id IN (?)", bun.List(ids)).OrderExpr("st.run_id, st.position").Scan(ctx)
 	if err != nil {
 		return nil, failed("list steps", err)
 	}
 	var attempts []attemptRow
-	err = s.db.NewSelect().Model(&attempts).Where("a.run_id IN (?)", bun.In(ids)).OrderExpr("a.run_id, a.step_id, a.number").Scan(ctx)
+	err = s.db.NewSelect().Model(&attempts).Where("a.run_id IN (?)", bun.List(ids)).OrderExpr("a.run_id, a.step_id, a.number").Scan(ctx)
 	if err != nil {
 		return nil, failed("list attempts", err)
 	}

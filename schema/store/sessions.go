@@ -62,7 +62,7 @@ func insertSession(ctx context.Context, tx pgx.Tx, n *NewSession) (bool, error) 
 		n.ID, clean(n.Name), string(n.Mode), clean(n.Owner), clean(n.Task), string(schema.Marshal(n.Config)),
 		clean(n.IdempotencyKey), n.RequestDigest, n.ForkedFrom)
 	if err != nil || tag.RowsAffected() == 0 {
-		return false, err //nolint:wrapcheck // the caller does
+		return false, err
 	}
 	rest := &pgx.Batch{}
 	rest.Queue(`INSERT INTO session_states (session_id, plan_data, plan_digest, current_phase, status)
@@ -72,7 +72,7 @@ func insertSession(ctx context.Context, tx pgx.Tx, n *NewSession) (bool, error) 
 		queueMessage(rest, &messageRow{SessionID: n.ID, Role: "user", Actor: n.Owner, Content: n.Task})
 	}
 	rest.Queue(`SELECT pg_notify($1, $2)`, channel, notice(n.ID, 0, true))
-	return true, tx.SendBatch(ctx, rest).Close() //nolint:wrapcheck // the caller does
+	return true, tx.SendBatch(ctx, rest).Close()
 }
 
 func earlierSession(ctx context.Context, tx pgx.Tx, n *NewSession) (id string, err error) {
@@ -84,7 +84,7 @@ func earlierSession(ctx context.Context, tx pgx.Tx, n *NewSession) (id string, e
 		clean(n.Owner), clean(n.IdempotencyKey)).Scan(&id, &digest, &deleted)
 	switch {
 	case err != nil:
-		return "", err //nolint:wrapcheck // the caller does
+		return "", err
 	case digest != n.RequestDigest:
 		return "", schema.Errorf(schema.CodeConflict, "the idempotency key %q was used for another request", n.IdempotencyKey)
 	case deleted:

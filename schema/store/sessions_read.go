@@ -65,7 +65,7 @@ func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Se
 	limit := page(f.Limit)
 	choose := func(q *bun.SelectQuery) *bun.SelectQuery {
 		if len(f.Status) > 0 {
-			q = q.Where("t.status IN (?)", bun.In(f.Status))
+			q = q.Where("t.status IN (?)", bun.List(f.Status))
 		}
 		if f.Mode != "" {
 			q = q.Where("s.mode = ?", f.Mode)
@@ -79,7 +79,7 @@ func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Se
 		}
 		return q
 	}
-	q := choose(s.selectSessions()).OrderExpr("s.created_at DESC, s.id DESC").Limit(int64(limit)+1)
+	q := choose(s.selectSessions()).OrderExpr("s.created_at DESC, s.id DESC").Limit(int64(limit) + 1)
 	if f.Cursor != "" {
 		after, err := parsePlace(f.Cursor)
 		if err != nil {

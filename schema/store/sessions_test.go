@@ -3,6 +3,7 @@ package store_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -292,8 +293,8 @@ func TestMessages_PagesShowEachOnceOldestFirst(t *testing.T) {
 	var want []string
 	for i := range 7 {
 		m := schema.Message{SessionID: session.ID, Role: "agent", Agent: "engineer", Content: fmt.Sprintf("message %d 😀", i)}
-		must(t, s.AddMessage(ctx, fmt.Sprint(i), m))
-		must(t, s.AddMessage(ctx, fmt.Sprint(i), m))
+		must(t, s.AddMessage(ctx, strconv.Itoa(i), m))
+		must(t, s.AddMessage(ctx, strconv.Itoa(i), m))
 		want = append(want, m.Content)
 	}
 	var got []string

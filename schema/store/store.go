@@ -47,7 +47,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	}
 	config.MaxConns = defaultMaxConns
 	if o.MaxConns > 0 {
-		config.MaxConns = int32(min(max(o.MaxConns, 2), 10_000)) //nolint:gosec // bounded; migrating takes two
+		config.MaxConns = int32(min(max(o.MaxConns, 2), 10_000)) // migrating takes two
 	}
 	config.ConnConfig.ConnectTimeout = connectTimeout
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {

@@ -54,7 +54,7 @@ func (a *apply) read(c *change) {
 				if errors.Is(err, pgx.ErrNoRows) {
 					return noRun(a.t.RunID)
 				}
-				return err //nolint:wrapcheck // the caller does
+				return err
 			})
 	}
 	if len(a.t.Steps) > 0 {
@@ -84,7 +84,7 @@ func scanPairs[V ~string](rows pgx.Rows, into map[string]V) error {
 		into[key] = V(value)
 		return nil
 	})
-	return err //nolint:wrapcheck // the caller does
+	return err
 }
 
 func (a *apply) decide(c *change) error {
