@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
@@ -145,4 +146,15 @@ func TestSessionStart_PrintsWhatIsWrongWithAPlanByLineAndColumn(t *testing.T) {
 	r.want(t, exitUsage, "--approval-mode: allowed are none, after_planning")
 	r = run(t, nil, "", "session", "start", "--plan", t.TempDir())
 	r.want(t, exitUsage, "is a folder")
+}
+
+func TestReference_IsWhatHelpSays(t *testing.T) {
+	t.Setenv("COLUMNS", "")
+	var b bytes.Buffer
+	if err := WriteReference(&b); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := os.ReadFile("../../../docs/cli-reference.md"); !bytes.Equal(got, b.Bytes()) {
+		t.Error("docs/cli-reference.md is not current; run go generate ./cmd/holdfast/cli")
+	}
 }
