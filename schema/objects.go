@@ -25,7 +25,7 @@ type (
 		Totals           Totals          `json:"totals"`
 		ForkedFrom       string          `json:"forked_from,omitempty"`
 		WorkflowID       string          `json:"workflow_id"`
-		Version          int64           `json:"version" doc:"Grows with every change; send it back to change the session"`
+		Version          int64           `json:"version" doc:"Grows when the session is renamed; send it back to rename it"`
 		CreatedAt        Time            `json:"created_at"`
 		UpdatedAt        Time            `json:"updated_at"`
 		ExpiresAt        *Time           `json:"expires_at,omitempty"`

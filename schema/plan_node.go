@@ -107,7 +107,7 @@ func (r *nodeReader) token() (json.Token, int, *nodeError) {
 	}
 	message := err.Error()
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		offset = int(syntax.Offset) - 1
+		offset = max(offset, int(syntax.Offset)-1)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		offset, message = len(r.text), "the text ends too early"
