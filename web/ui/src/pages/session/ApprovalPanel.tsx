@@ -6,7 +6,7 @@ import { resolveApproval } from '../../api/endpoints';
 import type { Approval, Resolution, Session } from '../../api/types';
 import type { Deadline } from '../../lib/countdown';
 import { humanize } from '../../lib/format';
-import { ApprovalSubject } from './ApprovalSubject';
+import { ApprovalSubject, descriptionBeside } from './ApprovalSubject';
 import { Countdown } from './Countdown';
 
 interface Props {
@@ -39,6 +39,7 @@ export function ApprovalPanel({ approval, deadline, session, stepTitle }: Props)
   const primary = PRIMARY.find((option) => options.includes(option));
   const what =
     approval.approval_type === 'plan_approval' ? 'Approve the plan' : stepTitle !== null ? `Approve “${stepTitle}”` : humanize(approval.approval_type);
+  const description = descriptionBeside(approval, session.plan ?? null);
   const decided = resolve.isSuccess;
   return (
     <div className="approval" data-tone="pending" role="group" aria-label={what}>
@@ -52,7 +53,7 @@ export function ApprovalPanel({ approval, deadline, session, stepTitle }: Props)
           }}
         />
       </div>
-      {approval.description && <p className="approval-text">{approval.description}</p>}
+      {description !== '' && <p className="approval-text">{description}</p>}
       <ApprovalSubject approval={approval} plan={session.plan ?? null} />
       <Textarea
         aria-label="Feedback"

@@ -9,7 +9,7 @@ interface Props {
 
 // Exactly what a yes would allow, as the server put it into the question.
 export function ApprovalSubject({ approval, plan }: Props) {
-  const context = approval.context ?? {};
+  const { context } = approval;
   const asked = planIn(context) ?? (approval.approval_type === 'plan_approval' ? plan : null);
   if (asked !== null) {
     return (
@@ -23,6 +23,12 @@ export function ApprovalSubject({ approval, plan }: Props) {
   if (command !== null) return <pre className="command" aria-label="Command">{command}</pre>;
   if (Object.keys(context).length === 0) return null;
   return <pre className="command" aria-label="What is asked">{JSON.stringify(context, null, 2)}</pre>;
+}
+
+// The description, where it says more than the command that is shown in full below it.
+export function descriptionBeside(approval: Approval, plan: Plan | null): string {
+  const command = stepCommand(approval.context) ?? commandOf(plan?.steps.find((step) => step.id === approval.step_id));
+  return command !== null && command !== '' && approval.description.includes(command) ? '' : approval.description;
 }
 
 function planIn(context: Record<string, unknown>): Plan | null {
