@@ -123,7 +123,7 @@ bench: build ## The benchmark suite: prints a table, writes bench/results/*.json
 
 .PHONY: lint
 lint: $(GOLANGCI_STAMP) $(UI_MODULES) ## Lint Go and the UI
-	GOGC=200 bin/tools/golangci-lint run ./...
+	GOGC=200 bin/tools/golangci-lint run --allow-parallel-runners ./...
 	cd $(UI) && npm run lint --if-present
 
 $(GOLANGCI_STAMP):

@@ -113,7 +113,7 @@ func (s *stack) up() {
 	}()
 	select {
 	case line := <-ready:
-		for _, word := range strings.Fields(line) {
+		for word := range strings.FieldsSeq(line) {
 			if v, ok := strings.CutPrefix(word, "web="); ok {
 				s.web = v
 			}

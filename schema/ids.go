@@ -4,7 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -27,12 +27,12 @@ func DeriveID(parts ...string) string {
 
 // RunID names the run with this number (1, 2, …) of a session.
 func RunID(sessionID string, number int) string {
-	return DeriveID("run", sessionID, fmt.Sprint(number))
+	return DeriveID("run", sessionID, strconv.Itoa(number))
 }
 
 // ApprovalID names the nth approval (1, 2, …) that a session has asked for.
 func ApprovalID(sessionID string, ordinal int) string {
-	return DeriveID("approval", sessionID, fmt.Sprint(ordinal))
+	return DeriveID("approval", sessionID, strconv.Itoa(ordinal))
 }
 
 // ValidID reports whether s is a UUID in lower-case text form.

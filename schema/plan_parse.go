@@ -163,10 +163,10 @@ func (p *planParser) step(s *PlanStep, w *stepAt) {
 	if !ok {
 		return
 	}
-	kinds := make([]string, 0, 3)
-	for _, k := range []string{"run", "shell", "agent"} {
-		if w.node.field(k) != nil {
-			kinds = append(kinds, k)
+	kinds := make([]string, 0, 3) // of those that are given
+	for _, k := range []StepKind{KindRun, KindShell, KindAgent} {
+		if w.node.field(string(k)) != nil {
+			kinds = append(kinds, string(k))
 		}
 	}
 	switch {
@@ -174,9 +174,9 @@ func (p *planParser) step(s *PlanStep, w *stepAt) {
 		p.add(w.node.offset, at, `a step is exactly one of "run", "shell" and "agent"; this one has none of them`, nil)
 	case len(kinds) > 1:
 		p.add(w.node.at(kinds[1]), at, fmt.Sprintf(`a step is exactly one of "run", "shell" and "agent"; this one has %s`, strings.Join(kinds, " and ")), nil)
-	case kinds[0] == "agent" && w.node.field("task") == nil:
+	case kinds[0] == string(KindAgent) && w.node.field("task") == nil:
 		p.add(w.node.offset, at, `an agent step needs a "task"`, nil)
-	case kinds[0] != "agent" && w.node.field("task") != nil:
+	case kinds[0] != string(KindAgent) && w.node.field("task") != nil:
 		p.add(w.node.at("task"), at+".task", `"task" belongs to an agent step`, nil)
 	}
 }
@@ -186,7 +186,7 @@ func (p *planParser) graph(steps []PlanStep, where []stepAt, index map[string]in
 	for i := range steps {
 		seen := map[string]bool{}
 		for j, need := range steps[i].Needs {
-			at := fmt.Sprintf("%s.needs[%d]", where[i].at, j)
+			at := where[i].at + ".needs[" + strconv.Itoa(j) + "]"
 			offset := where[i].needs.items[j].offset
 			_, known := index[need]
 			switch {

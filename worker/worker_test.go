@@ -275,6 +275,7 @@ func TestStep_FailuresAreNamed(t *testing.T) {
 		"not a program": {`"run":["no-such-program"]`, `cannot start \"no-such-program\": executable file not found in $PATH`},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			id := w.session(schema.Config{}, `{"steps":[{"id":"s",`+c.step+`}]}`)
 			events := w.awaitType(id, schema.EventWorkflowFailed)
 			if !strings.Contains(logText(events), c.want) {

@@ -144,7 +144,7 @@ func (s *session) listen(name string, take func(ctx workflow.Context, ch workflo
 // drain takes in every signal that has arrived.
 func (s *session) drain(ctx workflow.Context) {
 	for _, r := range s.readers {
-		for r.take(ctx, workflow.GetSignalChannel(ctx, r.name)) { //nolint:revive // the condition does the work
+		for r.take(ctx, workflow.GetSignalChannel(ctx, r.name)) { // the condition does the work
 		}
 	}
 }

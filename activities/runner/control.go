@@ -5,6 +5,7 @@ package runner
 import (
 	"cmp"
 	"context"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -102,9 +103,7 @@ func environment(dir string, step *schema.PlanStep, ask schema.RunStep, attempt 
 		"TMPDIR": schema.WorkspaceTemp(dir),
 		"LANG":   "C.UTF-8",
 	}
-	for k, v := range step.Env {
-		env[k] = v
-	}
+	maps.Copy(env, step.Env)
 	env["HOLDFAST_SESSION_ID"] = ask.SessionID
 	env[markRun] = ask.RunID
 	env[markStep] = ask.StepID

@@ -38,8 +38,8 @@ type command struct {
 // held by the supervisor from here on.
 func startProcess(exe string, c command, lock *os.File) (*process, error) {
 	p := &process{acks: make(chan string, 8), ended: make(chan struct{})}
-	p.cmd = exec.Command(exe, "supervise")
-	p.cmd.Env = []string{"GOMAXPROCS=2"} // of the supervisor: it idles
+	p.cmd = exec.Command(exe, "supervise") //nolint:noctx // it ends by its own rules, not with a context
+	p.cmd.Env = []string{"GOMAXPROCS=2"}   // of the supervisor: it idles
 	p.cmd.Dir = "/"
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	var outW, errW, reportR, reportW *os.File
@@ -107,7 +107,7 @@ func (p *process) readReports(r *os.File, sweep func() (int, int)) {
 func (p *process) order(o order) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_ = json.NewEncoder(p.orders).Encode(o)
+	_ = json.NewEncoder(p.orders).Encode(o) //nolint:errchkjson // see above
 }
 
 // orderAndWait sends an order and waits until it is carried out or the program has ended.

@@ -38,7 +38,7 @@ type Options struct {
 // Runner runs the steps that this host's worker was given. Close it to end them.
 type Runner struct {
 	o    Options
-	ctx  context.Context // of everything that runs; ended by Close
+	ctx  context.Context //nolint:containedctx // of everything that runs; it ends with Close, not with a caller
 	end  context.CancelFunc
 	runs sync.WaitGroup
 

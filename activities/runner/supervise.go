@@ -214,7 +214,7 @@ func (s *supervisor) gone() <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for range s.orders { //nolint:revive // drained until it is closed
+		for range s.orders { // drained until it is closed
 		}
 	}()
 	return done
@@ -222,7 +222,7 @@ func (s *supervisor) gone() <-chan struct{} {
 
 // report tells the worker. When the worker is gone nobody is there to tell, and the loop
 // finds out by the closed orders.
-func (s *supervisor) report(r report) { _ = s.reports.Encode(r) }
+func (s *supervisor) report(r report) { _ = s.reports.Encode(r) } //nolint:errchkjson // see above
 
 // killPatience is how long a kill waits for the kernel to end what it killed.
 const killPatience = 5 * time.Second

@@ -6,7 +6,6 @@
 package workspace
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/holdfast/holdfast/schema"
 )
@@ -43,7 +43,7 @@ func Prepare(dir string, files map[string]string) error {
 			}
 		}
 		mode := fs.FileMode(fileMode)
-		if bytes.HasPrefix([]byte(text), []byte("#!")) {
+		if strings.HasPrefix(text, "#!") {
 			mode = programMode
 		}
 		if err := root.WriteFile(filepath.FromSlash(name), []byte(text), mode); err != nil {
