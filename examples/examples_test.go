@@ -20,7 +20,12 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-type entry struct{ ID, Title, Description, File string }
+type entry struct {
+	ID          string `json:"id"`
+	Title       string `json:"title"`
+	Description string `json:"description"`
+	File        string `json:"file"`
+}
 
 func index(t *testing.T) []entry {
 	t.Helper()
@@ -183,7 +188,7 @@ func TestSpectrum_FindsTheTonesAndDrawsThem(t *testing.T) {
 		}
 	}
 	for d := xml.NewDecoder(strings.NewReader(figure)); ; {
-		if _, err := d.Token(); err == io.EOF {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			t.Fatalf("the figure is not XML: %v", err)

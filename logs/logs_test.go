@@ -29,7 +29,7 @@ func TestNew_AddsTheContextsAttributes(t *testing.T) {
 	t.Parallel()
 	m := record(t, func(ctx context.Context, log *slog.Logger) {
 		ctx = logs.With(ctx, logs.Step("plot"), logs.Attempt(2))
-		log.InfoContext(ctx, "step started", "took", 1500*time.Millisecond, logs.Err(errors.New("oops")))
+		log.InfoContext(ctx, "step started", slog.Duration("took", 1500*time.Millisecond), logs.Err(errors.New("oops")))
 	})
 	for key, want := range map[string]any{
 		"session_id": "s1", "run_id": "r1", "step_id": "plot", "attempt": 2.0,

@@ -20,14 +20,14 @@ type approvalCmd struct {
 
 type approvalListCmd struct {
 	server
-	Session string `help:"Only those of this session." placeholder:"ID"`
-	Status  string `help:"pending, resolved, expired, cancelled, void, or all." default:"pending" enum:"pending,resolved,expired,cancelled,void,all"`
+	Session string `help:"Only those of this session."                 placeholder:"ID"`
+	Status  string `default:"pending"                                  enum:"pending,resolved,expired,cancelled,void,all" help:"pending, resolved, expired, cancelled, void, or all."`
 	Cursor  string `help:"Go on where a page ended (its next_cursor)." placeholder:"CURSOR"`
-	JSON    bool   `name:"json" help:"Print the server's answer as it is."`
+	JSON    bool   `help:"Print the server's answer as it is."         name:"json"`
 }
 
 // Help is shown by --help.
-func (approvalListCmd) Help() string {
+func (*approvalListCmd) Help() string {
 	return example("holdfast approval list", "holdfast approval list --session 1f3a --status all --json")
 }
 
@@ -58,7 +58,7 @@ func (c *approvalListCmd) Run(inv *invocation) error {
 		inv.notef("Nothing waits for a decision.\n")
 		return nil
 	}
-	t := terminal.Table{Header: []string{"ID", "SESSION", "STEP", "STATUS", "EXPIRES", "ASKS"}}
+	t := terminal.Table{Header: []string{"ID", "SESSION", "STEP", columnStatus, "EXPIRES", "ASKS"}}
 	for i := range page.Value.Approvals {
 		a := &page.Value.Approvals[i]
 		t.Add(short(a.ID), short(a.SessionID), dash(a.StepID), inv.approvalStatus(a), expires(a), terminal.Short(terminal.Clean(a.Description), 60))
@@ -86,12 +86,12 @@ func expires(a *schema.Approval) string {
 
 type approvalShowCmd struct {
 	server
-	ID   string `arg:"" help:"The approval's id, or its first 4 or more characters."`
-	JSON bool   `name:"json" help:"Print the server's answer as it is."`
+	ID   string `arg:""                                     help:"The approval's id, or its first 4 or more characters."`
+	JSON bool   `help:"Print the server's answer as it is." name:"json"`
 }
 
 // Help is shown by --help.
-func (approvalShowCmd) Help() string { return example("holdfast approval show 9c0d") }
+func (*approvalShowCmd) Help() string { return example("holdfast approval show 9c0d") }
 
 func (c *approvalShowCmd) Run(inv *invocation) error {
 	api, id, err := c.approval(inv, c.ID)
@@ -152,14 +152,14 @@ func (s *server) approval(inv *invocation, prefix string) (*client.Client, strin
 
 type approvalResolveCmd struct {
 	server
-	ID         string `arg:"" help:"The approval's id, or its first 4 or more characters."`
-	Resolution string `arg:"" help:"approved, rejected, modified, retry, skip or abort, as far as the approval offers it."`
-	Feedback   string `short:"m" help:"What to say with it." placeholder:"TEXT"`
-	JSON       bool   `name:"json" help:"Print the server's answer as it is."`
+	ID         string `arg:""                                     help:"The approval's id, or its first 4 or more characters."`
+	Resolution string `arg:""                                     help:"approved, rejected, modified, retry, skip or abort, as far as the approval offers it."`
+	Feedback   string `help:"What to say with it."                placeholder:"TEXT"                                                                           short:"m"`
+	JSON       bool   `help:"Print the server's answer as it is." name:"json"`
 }
 
 // Help is shown by --help.
-func (approvalResolveCmd) Help() string {
+func (*approvalResolveCmd) Help() string {
 	return "The first decision wins. The same decision again is no error; exit code 1 when it was decided otherwise, or expired.\n\n" +
 		example("holdfast approval resolve 9c0d approved", `holdfast approval resolve 9c0d rejected --feedback "the units are wrong"`)
 }

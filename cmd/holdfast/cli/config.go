@@ -9,11 +9,11 @@ import (
 )
 
 type configCmd struct {
-	JSON bool `name:"json" help:"Print JSON."`
+	JSON bool `help:"Print JSON." name:"json"`
 }
 
 // Help is shown by --help.
-func (configCmd) Help() string {
+func (*configCmd) Help() string {
 	return "Exit code 2 when a setting is bad. Secrets are masked.\n\n" +
 		example("holdfast config", "HOLDFAST_LOG_LEVEL=debug holdfast config --json")
 }

@@ -18,24 +18,24 @@ type migrateCmd struct {
 type migrateUpCmd struct{}
 
 type migrateDownCmd struct {
-	Yes bool `short:"y" help:"Do not ask."`
+	Yes bool `help:"Do not ask." short:"y"`
 }
 
 type migrateStatusCmd struct {
-	JSON bool `name:"json" help:"Print JSON."`
+	JSON bool `help:"Print JSON." name:"json"`
 }
 
 // Help is shown by --help.
-func (migrateUpCmd) Help() string {
+func (*migrateUpCmd) Help() string {
 	return "Works under a lock: any number of processes may run it at the same time.\n\n" +
 		example("HOLDFAST_DATABASE_URL=postgres://holdfast@db/holdfast holdfast migrate up")
 }
 
 // Help is shown by --help.
-func (migrateDownCmd) Help() string { return example("holdfast migrate down --yes") }
+func (*migrateDownCmd) Help() string { return example("holdfast migrate down --yes") }
 
 // Help is shown by --help.
-func (migrateStatusCmd) Help() string {
+func (*migrateStatusCmd) Help() string {
 	return example("holdfast migrate status", "holdfast migrate status --json")
 }
 
@@ -47,7 +47,7 @@ func (inv *invocation) openStore() (*store.Store, error) {
 	return store.Open(inv.ctx, set.DatabaseURL, store.Options{MaxConns: 2, Logger: inv.logger(set.Logging)})
 }
 
-func (migrateUpCmd) Run(inv *invocation) error {
+func (*migrateUpCmd) Run(inv *invocation) error {
 	s, err := inv.openStore()
 	if err != nil {
 		return err

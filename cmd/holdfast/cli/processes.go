@@ -44,10 +44,7 @@ func identity(s *settings.Storage) string {
 	if s.Host != "" {
 		return s.Host
 	}
-	name, err := os.Hostname()
-	if err != nil {
-		return "unknown"
-	}
+	name, _ := os.Hostname() // "" is a name, too
 	return name
 }
 
@@ -59,12 +56,12 @@ func (p *parts) close() {
 type workerCmd struct{}
 
 // Help is shown by --help.
-func (workerCmd) Help() string {
+func (*workerCmd) Help() string {
 	return "Configured by the environment; see `holdfast config`. HOLDFAST_DATABASE_URL is needed.\n\n" +
 		example("HOLDFAST_DATABASE_URL=postgres://holdfast@db/holdfast TEMPORAL_ADDRESS=temporal:7233 holdfast worker")
 }
 
-func (workerCmd) Run(inv *invocation) error {
+func (*workerCmd) Run(inv *invocation) error {
 	set, err := settings.LoadWorker(inv.env)
 	if err != nil {
 		return err
@@ -84,17 +81,17 @@ func (workerCmd) Run(inv *invocation) error {
 
 // stopped is the end of a process that runs until it is asked to stop: that is no failure.
 func (inv *invocation) stopped(err error) error {
-	if inv.ctx.Err() != nil {
-		return nil
+	if err != nil && inv.ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 type superviseCmd struct {
 	Args []string `arg:"" optional:""`
 }
 
-func (superviseCmd) Run() error {
+func (*superviseCmd) Run() error {
 	if code := runner.Supervise(); code != exitOK {
 		return withCode(code, nil)
 	}

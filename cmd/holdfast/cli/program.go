@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -44,12 +45,12 @@ type commands struct {
 	Migrate   migrateCmd   `cmd:"" help:"Change the database's schema."`
 	Config    configCmd    `cmd:"" help:"Print every setting with its value and where it came from."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
-	Supervise superviseCmd `cmd:"" hidden:"" passthrough:"" help:"Run one step for a worker."`
+	Supervise superviseCmd `cmd:"" help:"Run one step for a worker."                                                       hidden:"" passthrough:""`
 }
 
 // invocation is what a command works with.
 type invocation struct {
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // an invocation is one call: this is its argument
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
@@ -130,11 +131,13 @@ func moreHelp(err error) string {
 	command := "holdfast"
 	if parseErr, ok := errors.AsType[*kong.ParseError](err); ok && parseErr.Context != nil {
 		if words := strings.Fields(parseErr.Context.Command()); len(words) > 0 {
+			var commandSb133 strings.Builder
 			for _, w := range words {
 				if !strings.HasPrefix(w, "<") {
-					command += " " + w
+					commandSb133.WriteString(" " + w)
 				}
 			}
+			command += commandSb133.String()
 		}
 	}
 	return "Run `" + command + " --help` for usage."
@@ -172,7 +175,7 @@ func (inv *invocation) notef(format string, args ...any) {
 
 // raw prints an answer of the server as it came.
 func (inv *invocation) raw(answer []byte) {
-	_, _ = inv.stdout.Write(append(answer[:len(answer):len(answer)], '\n'))
+	_, _ = inv.stdout.Write(append(slices.Clip(answer), '\n'))
 }
 
 func (inv *invocation) logger(l settings.Logging) *slog.Logger {

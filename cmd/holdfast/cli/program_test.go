@@ -113,7 +113,9 @@ func TestConfig_PrintsEverySettingWithItsSource(t *testing.T) {
 	r := run(t, env, "", "config")
 	r.want(t, exitOK, "HOLDFAST_ADDR", "postgres://me:xxxxx@db/x", "environment", "default", "TEMPORAL_ADDRESS")
 	r = run(t, env, "", "config", "--json")
-	var answer struct{ Settings []settings.Setting }
+	var answer struct {
+		Settings []settings.Setting `json:"settings"`
+	}
 	if err := json.Unmarshal([]byte(r.out), &answer); err != nil || len(answer.Settings) < 20 {
 		t.Errorf("%v: %s", err, r.out)
 	}

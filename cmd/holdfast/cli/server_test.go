@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -79,7 +81,7 @@ func (in *installation) start(command string) {
 func (in *installation) ready() {
 	in.t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		resp, err := http.Get(in.url + "/api/ready") //nolint:noctx // polled
+		resp, err := http.Get(in.url + "/api/ready")
 		if err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
@@ -109,11 +111,15 @@ func (in *installation) begin(plan string, args ...string) string {
 	return s.ID
 }
 
+type approvals struct {
+	Approvals []schema.Approval `json:"approvals"`
+}
+
 // asked waits for a session's pending approval.
 func (in *installation) asked(session string) string {
 	in.t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		var list struct{ Approvals []schema.Approval }
+		var list approvals
 		r := in.run("", "approval", "list", "--session", session, "--json")
 		if err := json.Unmarshal([]byte(r.out), &list); err == nil && len(list.Approvals) == 1 {
 			return list.Approvals[0].ID
@@ -154,7 +160,7 @@ func TestSession_IsStartedWatchedAndApprovedThroughOneCommand(t *testing.T) {
 	in.run("", "approval", "list", "--status", "all").want(t, exitOK, "approved", "rejected")
 
 	// What it prints with --json is the server's answer, byte by byte.
-	resp, err := http.Get(in.url + "/api/sessions/" + id[1]) //nolint:noctx // a test
+	resp, err := http.Get(in.url + "/api/sessions/" + id[1])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,10 +170,19 @@ func TestSession_IsStartedWatchedAndApprovedThroughOneCommand(t *testing.T) {
 		t.Errorf("--json is\n%s\nthe server said\n%s", got, body)
 	}
 
+	// The program of the documentation sees the same log.
+	if python, err := exec.LookPath("python3"); err == nil {
+		cmd := exec.CommandContext(t.Context(), python, "../../../docs/follow.py", id[1])
+		cmd.Env = []string{"PORT=" + in.url[strings.LastIndexByte(in.url, ':')+1:]}
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "1 workflow_started") || !strings.Contains(string(out), " workflow_completed ") {
+			t.Errorf("%v: %s", err, out)
+		}
+	}
+
 	// Frames one per line, each seq once, from the middle too.
 	for _, since := range []int64{0, 4} {
 		next := since + 1
-		frames := in.run("", "session", "watch", id[1], "--json", "--since", fmt.Sprint(since))
+		frames := in.run("", "session", "watch", id[1], "--json", "--since", strconv.FormatInt(since, 10))
 		frames.want(t, exitOK)
 		for line := range strings.Lines(frames.out) {
 			var e schema.Event
@@ -195,7 +210,7 @@ func TestApproval_IsDecidedOnceWhoeverIsFirst(t *testing.T) {
 
 	late := in.begin(asking1, "--approval-timeout", "1s", "--on-timeout", "reject")
 	in.run("", "session", "watch", late).want(t, exitError, "expired", "✗ failed")
-	var list struct{ Approvals []schema.Approval }
+	var list approvals
 	if err := json.Unmarshal([]byte(in.run("", "approval", "list", "--session", late, "--status", "all", "--json").out), &list); err != nil || len(list.Approvals) != 1 {
 		t.Fatalf("%v: %+v", err, list)
 	}

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,15 +27,15 @@ type sessionCmd struct {
 type sessionListCmd struct {
 	server
 	Status string `help:"Only sessions of this status: active, suspended, completed, failed, cancelled, expired." placeholder:"STATUS"`
-	Mode   string `help:"Only sessions of this mode." placeholder:"MODE"`
-	Query  string `name:"query" short:"q" help:"Only sessions whose name or task has this text." placeholder:"TEXT"`
-	Limit  int    `help:"How many at most." default:"20"`
-	Cursor string `help:"Go on where a page ended (its next_cursor)." placeholder:"CURSOR"`
-	JSON   bool   `name:"json" help:"Print the server's answer as it is."`
+	Mode   string `help:"Only sessions of this mode."                                                             placeholder:"MODE"`
+	Query  string `help:"Only sessions whose name or task has this text."                                         name:"query"             placeholder:"TEXT" short:"q"`
+	Limit  int    `default:"20"                                                                                   help:"How many at most."`
+	Cursor string `help:"Go on where a page ended (its next_cursor)."                                             placeholder:"CURSOR"`
+	JSON   bool   `help:"Print the server's answer as it is."                                                     name:"json"`
 }
 
 // Help is shown by --help.
-func (sessionListCmd) Help() string {
+func (*sessionListCmd) Help() string {
 	return example("holdfast session list", "holdfast session list --status suspended --json")
 }
 
@@ -56,7 +58,7 @@ func (c *sessionListCmd) Run(inv *invocation) error {
 		inv.notef("No sessions. Start one with `holdfast session start --plan FILE`.\n")
 		return nil
 	}
-	t := terminal.Table{Header: []string{"ID", "NAME", "STATUS", "PHASE", "STEP", "WAITS FOR", "CREATED", "CHANGED"}}
+	t := terminal.Table{Header: []string{"ID", "NAME", columnStatus, "PHASE", "STEP", "WAITS FOR", "CREATED", "CHANGED"}}
 	now := time.Now()
 	for i := range list.Sessions {
 		s := &list.Sessions[i]
@@ -78,12 +80,12 @@ func (c *sessionListCmd) Run(inv *invocation) error {
 
 type sessionShowCmd struct {
 	server
-	ID   string `arg:"" help:"The session's id, or its first 4 or more characters."`
-	JSON bool   `name:"json" help:"Print the server's answer as it is."`
+	ID   string `arg:""                                     help:"The session's id, or its first 4 or more characters."`
+	JSON bool   `help:"Print the server's answer as it is." name:"json"`
 }
 
 // Help is shown by --help.
-func (sessionShowCmd) Help() string {
+func (*sessionShowCmd) Help() string {
 	return example("holdfast session show 1f3a", "holdfast session show 1f3a --json")
 }
 
@@ -122,7 +124,7 @@ func (inv *invocation) showSession(api *client.Client, s *schema.Session, runs [
 	row("mode", string(s.Mode))
 	row("owner", terminal.Clean(s.Owner))
 	row("created", terminal.Ago(s.CreatedAt.Time, now)+", changed "+terminal.Ago(s.UpdatedAt.Time, now))
-	row("events", fmt.Sprint(s.HeadSeq))
+	row("events", strconv.FormatInt(s.HeadSeq, 10))
 	row("page", sessionURL(api, s.ID))
 	for i := range runs {
 		inv.printf("\n")
@@ -148,14 +150,14 @@ func (inv *invocation) showRun(run *schema.Run, now time.Time) error {
 	if run.Error != "" {
 		inv.printf("  %s\n", inv.style.Red(terminal.Clean(run.Error)))
 	}
-	t := terminal.Table{Header: []string{"  STEP", "STATUS", "ATTEMPTS", "EXIT", "TIME", "MEMORY", "HOST", "TITLE"}}
+	t := terminal.Table{Header: []string{"  STEP", columnStatus, "ATTEMPTS", "EXIT", "TIME", "MEMORY", "HOST", "TITLE"}}
 	for i := range run.Steps {
 		s := &run.Steps[i]
 		exit, took, memory, host := "", "", "", ""
 		if n := len(s.Attempts); n > 0 {
 			a := &s.Attempts[n-1]
 			if a.ExitCode != nil {
-				exit = fmt.Sprint(*a.ExitCode)
+				exit = strconv.Itoa(*a.ExitCode)
 			}
 			if a.Signal != "" {
 				exit = a.Signal
@@ -193,22 +195,22 @@ type sessionCancelCmd struct{ sessionCommand }
 // sessionCommand is what suspend, resume and cancel have in common.
 type sessionCommand struct {
 	server
-	ID   string `arg:"" help:"The session's id, or its first 4 or more characters."`
-	JSON bool   `name:"json" help:"Print the server's answer as it is."`
+	ID   string `arg:""                                     help:"The session's id, or its first 4 or more characters."`
+	JSON bool   `help:"Print the server's answer as it is." name:"json"`
 }
 
 // Help is shown by --help.
-func (sessionSuspendCmd) Help() string {
+func (*sessionSuspendCmd) Help() string {
 	return "Nothing new starts, and what runs stands still until the session is resumed.\n\n" + example("holdfast session suspend 1f3a")
 }
 
 // Help is shown by --help.
-func (sessionResumeCmd) Help() string {
+func (*sessionResumeCmd) Help() string {
 	return "An approval that expired is asked again.\n\n" + example("holdfast session resume 1f3a")
 }
 
 // Help is shown by --help.
-func (sessionCancelCmd) Help() string {
+func (*sessionCancelCmd) Help() string {
 	return "The answer says how many processes were ended and that none is left.\n\n" + example("holdfast session cancel 1f3a")
 }
 
@@ -253,12 +255,12 @@ func receipt(r *schema.Receipt) string {
 
 type sessionDeleteCmd struct {
 	server
-	ID  string `arg:"" help:"The session's id, or its first 4 or more characters."`
-	Yes bool   `short:"y" help:"Do not ask."`
+	ID  string `arg:""             help:"The session's id, or its first 4 or more characters."`
+	Yes bool   `help:"Do not ask." short:"y"`
 }
 
 // Help is shown by --help.
-func (sessionDeleteCmd) Help() string {
+func (*sessionDeleteCmd) Help() string {
 	return "What still runs is cancelled. Asks first on a terminal; elsewhere --yes is needed.\n\n" + example("holdfast session delete 1f3a --yes")
 }
 
@@ -278,7 +280,7 @@ func (c *sessionDeleteCmd) Run(inv *invocation) error {
 		}
 		inv.notef("Delete session %s (%s, %s)? [y/N] ", short(id), terminal.Clean(s.Value.Name), s.Value.Status)
 		if answer, _ := inv.line(inv.ctx); !strings.HasPrefix(strings.ToLower(answer), "y") {
-			return withCode(exitError, fmt.Errorf("nothing was deleted"))
+			return withCode(exitError, errors.New("nothing was deleted"))
 		}
 	}
 	if err := api.DeleteSession(inv.ctx, id); err != nil {
@@ -296,6 +298,8 @@ func (inv *invocation) line(ctx context.Context) (string, bool) {
 		return "", false
 	}
 }
+
+const columnStatus = "STATUS"
 
 func sessionURL(api *client.Client, id string) string { return api.URL("/sessions/" + id) }
 

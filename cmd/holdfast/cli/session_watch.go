@@ -14,14 +14,14 @@ import (
 
 type sessionWatchCmd struct {
 	server
-	ID    string `arg:"" help:"The session's id, or its first 4 or more characters."`
-	Since int64  `help:"Begin after the event with this seq." default:"0" placeholder:"N"`
-	Ask   *bool  `negatable:"" help:"Ask for approvals here; done on a terminal unless --no-ask."`
-	JSON  bool   `name:"json" help:"Print each event as the server sent it, one per line."`
+	ID    string `arg:""                                                             help:"The session's id, or its first 4 or more characters."`
+	Since int64  `default:"0"                                                        help:"Begin after the event with this seq."                 placeholder:"N"`
+	Ask   *bool  `help:"Ask for approvals here; done on a terminal unless --no-ask." negatable:""`
+	JSON  bool   `help:"Print each event as the server sent it, one per line."       name:"json"`
 }
 
 // Help is shown by --help.
-func (sessionWatchCmd) Help() string {
+func (*sessionWatchCmd) Help() string {
 	return "Shows what has happened, then follows live. A server that goes away is waited for; no event is shown twice or left out. " +
 		outcomeHelp + "\n\n" +
 		example("holdfast session watch 1f3a", "holdfast session watch 1f3a --since 120 --json", "yes approve | holdfast session watch 1f3a --ask")
@@ -96,7 +96,7 @@ func (w *watch) result(outcome schema.SessionStatus, err, cause error) error {
 	case err != nil:
 		return withCode(exitUndecided, err)
 	}
-	switch outcome { //nolint:exhaustive // Watch ends with a final status
+	switch outcome {
 	case schema.SessionCompleted:
 		return nil
 	case schema.SessionCancelled:

@@ -11,11 +11,11 @@ import (
 var buildVersion string //nolint:gochecknoglobals // the linker needs it
 
 type versionCmd struct {
-	JSON bool `name:"json" help:"Print JSON."`
+	JSON bool `help:"Print JSON." name:"json"`
 }
 
 // Help is shown by --help.
-func (versionCmd) Help() string { return example("holdfast version", "holdfast version --json") }
+func (*versionCmd) Help() string { return example("holdfast version", "holdfast version --json") }
 
 type versionInfo struct {
 	Version  string `json:"version"`

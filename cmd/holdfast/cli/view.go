@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -49,7 +50,7 @@ func newView(inv *invocation, json bool) *view {
 func (v *view) rawLine(raw []byte) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	_, _ = v.out.Write(append(raw[:len(raw):len(raw)], '\n'))
+	_, _ = v.out.Write(append(slices.Clip(raw), '\n'))
 }
 
 // notice tells about the watching itself, not the session.
@@ -134,14 +135,13 @@ func (v *view) start(id string) *stepView {
 	return s
 }
 
-func (v *view) stop(id string) *stepView {
+func (v *view) stop(id string) {
 	s := v.step(id)
 	v.flush(s)
 	if s.running {
 		s.running = false
 		v.running--
 	}
-	return s
 }
 
 // output shows what a step printed.

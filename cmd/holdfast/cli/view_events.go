@@ -47,7 +47,7 @@ func ms(n int64) string { return terminal.Span(time.Duration(n) * time.Milliseco
 
 func (v *view) workflowEvent(e schema.Event) string {
 	s := v.style
-	switch e.Type { //nolint:exhaustive // the workflow's own
+	switch e.Type {
 	case schema.EventWorkflowStarted:
 		d, _ := payload[schema.WorkflowStartedData](e)
 		return s.Bold(fmt.Sprintf("▶ run %d", max(d.RunNumber, 1)))
@@ -77,7 +77,7 @@ func (v *view) workflowEvent(e schema.Event) string {
 
 func (v *view) stepEvent(e schema.Event) string {
 	s, id := v.style, terminal.Clean(e.StepID)
-	switch e.Type { //nolint:exhaustive // the step's own
+	switch e.Type {
 	case schema.EventStepStarted:
 		d, _ := payload[schema.StepStartedData](e)
 		v.start(e.StepID)
@@ -123,7 +123,7 @@ func commandLine(command []string) string {
 // failure says why an attempt failed.
 func failure(d schema.StepFailedData) string {
 	var text string
-	switch d.Reason { //nolint:exhaustive // the rest read well as they are
+	switch d.Reason {
 	case schema.ReasonTimeout:
 		text = "its time was over"
 	case schema.ReasonStart:
@@ -157,10 +157,10 @@ func memory(bytes int64) string {
 
 func (v *view) approvalEvent(e schema.Event) string {
 	s := v.style
-	switch e.Type { //nolint:exhaustive // the approval's own
+	switch e.Type {
 	case schema.EventApprovalRequested:
 		d, _ := payload[schema.ApprovalRequestedData](e)
-		return s.Yellow("? "+terminal.Short(terminal.Clean(d.Description), 110)) + s.Dim("  approval "+short(d.ApprovalID)+", until "+d.ExpiresAt.Local().Format("15:04:05"))
+		return s.Yellow("? "+terminal.Short(terminal.Clean(d.Description), 110)) + s.Dim("  approval "+short(d.ApprovalID)+", until "+clock(d.ExpiresAt.Time))
 	case schema.EventApprovalReceived:
 		d, _ := payload[schema.ApprovalReceivedData](e)
 		text := "! " + string(d.Resolution) + by(d.Actor)
@@ -184,7 +184,7 @@ func (v *view) approvalEvent(e schema.Event) string {
 
 func (v *view) otherEvent(e schema.Event) string {
 	s := v.style
-	switch e.Type { //nolint:exhaustive // what has no group
+	switch e.Type {
 	case schema.EventPlanProposed:
 		d, ok := payload[schema.PlanProposedData](e)
 		if !ok || d.Plan == nil {
@@ -222,6 +222,11 @@ func (v *view) otherEvent(e schema.Event) string {
 	default:
 		return ""
 	}
+}
+
+// clock is a time of day as the person at the terminal reads it.
+func clock(t time.Time) string {
+	return t.Local().Format("15:04:05") //nolint:gosmopolitan // that person's own
 }
 
 func by(actor string) string {

@@ -123,12 +123,13 @@ func TestView_ShowsALineThatNeverEnds(t *testing.T) {
 func TestView_ShowsWhoIsAskedWhat(t *testing.T) {
 	t.Parallel()
 	v, b := newTestView(false)
+	expires := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	v.event(event(schema.EventApprovalRequested, "", schema.ApprovalRequestedData{
-		ApprovalID: viewed, Description: "Run \"plot\"?\n", ExpiresAt: schema.Time{Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)},
+		ApprovalID: viewed, Description: "Run \"plot\"?\n", ExpiresAt: schema.Time{Time: expires},
 	}))
 	v.event(event(schema.EventApprovalExpired, "", schema.ApprovalExpiredData{ApprovalID: viewed, Reason: "timeout"}))
 	v.event(event(schema.EventApprovalExpired, "", schema.ApprovalExpiredData{ApprovalID: viewed, Reason: "cancelled"}))
-	want := "? Run \"plot\"?  approval 0b54b8b4, until 03:04:05\n! approval 0b54b8b4 expired\n! approval 0b54b8b4 closed: cancelled\n"
+	want := "? Run \"plot\"?  approval 0b54b8b4, until " + clock(expires) + "\n! approval 0b54b8b4 expired\n! approval 0b54b8b4 closed: cancelled\n"
 	if b.String() != want {
 		t.Errorf("got %q, want %q", b.String(), want)
 	}

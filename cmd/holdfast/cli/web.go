@@ -12,7 +12,7 @@ type webCmd struct {
 }
 
 // Help is shown by --help.
-func (webCmd) Help() string {
+func (*webCmd) Help() string {
 	return "Configured by the environment; see `holdfast config`. HOLDFAST_DATABASE_URL is needed. Any number of web processes may serve the same database.\n\n" +
 		example("HOLDFAST_DATABASE_URL=postgres://holdfast@db/holdfast TEMPORAL_ADDRESS=temporal:7233 holdfast web --addr :8000")
 }

@@ -1,9 +1,11 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -117,7 +119,7 @@ func TestFindSession_CompletesAUniquePrefix(t *testing.T) {
 		_, _ = fmt.Sscan(r.URL.Query().Get("cursor"), &n)
 		page := SessionList{Sessions: []schema.Session{{ID: ids[n], Name: fmt.Sprintf("session %d", n)}}}
 		if n+1 < len(ids) {
-			page.NextCursor = fmt.Sprint(n + 1)
+			page.NextCursor = strconv.Itoa(n + 1)
 		}
 		_, _ = w.Write(schema.Marshal(page))
 	})
@@ -138,6 +140,6 @@ func TestFindSession_CompletesAUniquePrefix(t *testing.T) {
 
 func TestUnreachableError_KeepsItsCause(t *testing.T) {
 	t.Parallel()
-	cause := &net.OpError{Op: "dial", Err: fmt.Errorf("no route")}
+	cause := &net.OpError{Op: "dial", Err: errors.New("no route")}
 	contains(t, &UnreachableError{URL: "http://x", Cause: cause}, "(no route)")
 }

@@ -79,7 +79,7 @@ func backoff(attempt int, random float64) time.Duration {
 	return max(backoffFloor, time.Duration(random*float64(ceiling)))
 }
 
-func randomFloat() float64 { return rand.Float64() } //nolint:gosec // spreads load, guards nothing
+func randomFloat() float64 { return rand.Float64() }
 
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)

@@ -112,6 +112,9 @@ type ending struct {
 	unreachable error
 }
 
+// notAFrame ends a connection on which something else speaks.
+var notAFrame = ending{code: closeAbnormal, reason: "the server sent something that is not a frame"}
+
 func (w *watcher) connection(ctx context.Context) ending {
 	dialer := websocket.Dialer{HandshakeTimeout: connectWithin, Proxy: http.ProxyFromEnvironment}
 	address := "ws" + strings.TrimPrefix(w.client.base, "http") + "/ws"
@@ -119,6 +122,7 @@ func (w *watcher) connection(ctx context.Context) ending {
 	if err != nil {
 		return w.refused(resp, err)
 	}
+	defer func() { _ = resp.Body.Close() }()
 	c := &connection{Conn: conn}
 	var running sync.WaitGroup
 	stop := context.AfterFunc(ctx, func() { c.bye() })
@@ -143,7 +147,6 @@ func (w *watcher) refused(resp *http.Response, err error) ending {
 	if resp == nil {
 		return ending{code: closeAbnormal, reason: "the server cannot be reached", unreachable: err}
 	}
-	defer func() { _ = resp.Body.Close() }()
 	if again := retryAfter(resp); again != never {
 		return ending{code: CloseTryAgainLater, atLeast: again}
 	}
@@ -169,7 +172,7 @@ func (w *watcher) read(c *connection) ending {
 		}
 		frames, err := split(message)
 		if err != nil {
-			return ending{code: closeAbnormal, reason: "the server sent something that is not a frame"}
+			return notAFrame
 		}
 		for _, raw := range frames {
 			if end, over := w.frame(c, raw); over {
@@ -192,7 +195,7 @@ func split(message []byte) ([]json.RawMessage, error) {
 func (w *watcher) frame(c *connection, raw json.RawMessage) (end ending, over bool) {
 	var e schema.Event
 	if err := json.Unmarshal(raw, &e); err != nil {
-		return ending{code: closeAbnormal, reason: "the server sent something that is not a frame"}, true
+		return notAFrame, true
 	}
 	if e.SessionID != "" && e.SessionID != w.id {
 		return ending{}, false
@@ -255,7 +258,7 @@ func (w *watcher) subscribed(e schema.Event) (ending, bool) {
 		Head int64 `json:"head"`
 	}
 	if err := json.Unmarshal(e.Data, &d); err != nil {
-		return ending{code: closeAbnormal, reason: "the server sent something that is not a frame"}, true
+		return notAFrame, true
 	}
 	if w.lost {
 		w.lost = false
@@ -299,7 +302,7 @@ func (w *watcher) failed(e schema.Event) (ending, bool) {
 		Message string      `json:"message"`
 	}
 	_ = json.Unmarshal(e.Data, &d)
-	switch d.Code { //nolint:exhaustive // the rest may pass
+	switch d.Code {
 	case schema.CodeUnavailable, schema.CodeRateLimited, schema.CodeInternal, schema.CodeStale:
 		return ending{code: CloseTryAgainLater, reason: d.Message}, true
 	case schema.CodeNotFound:

@@ -62,7 +62,7 @@ func (s *Storage) specs(env Env) []spec {
 	}
 	return []spec{
 		{name: EnvDataDir, def: dir, allowed: "a folder", help: "where workspaces, the embedded servers and the host's name are kept", parse: folder(&s.DataDir)},
-		{name: EnvDatabaseURL, required: true, allowed: "a URL such as postgres://user:password@host:5432/holdfast", help: "the Postgres database; holdfast up starts its own when this is not set", parse: postgresURL(&s.DatabaseURL), mask: maskURL},
+		{name: EnvDatabaseURL, required: true, allowed: "a URL such as postgres://user@host:5432/holdfast", help: "the Postgres database; holdfast up starts its own when this is not set", parse: postgresURL(&s.DatabaseURL), mask: maskURL},
 		{name: "HOLDFAST_BLOB_URL", def: (&url.URL{Scheme: "file", Path: filepath.Join(given, "blobs")}).String(), allowed: "a file://, s3://, gs:// or azblob:// URL", help: "where workspace snapshots go; read and checked, not used by this version", parse: blobURL(&s.BlobURL), mask: maskURL},
 		{name: EnvHost, shown: hostShown(given), allowed: "1 to 63 letters, digits, dots, dashes and underscores", help: "the name of this host to Temporal; kept in the data dir, so that it survives a change of hostname", parse: hostName(&s.Host)},
 		{name: "HOLDFAST_APPROVAL_TIMEOUT", def: "300s", allowed: "a duration such as 300s or 24h, from 1s to 720h", help: "how long an approval waits, unless the session says otherwise", parse: duration(&s.ApprovalTimeout, MinApprovalTimeout, MaxApprovalTimeout)},
@@ -161,7 +161,7 @@ func LoadWeb(env Env) (*Web, error) {
 	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Listener.specs()); err != nil {
 		return nil, err
 	}
-	return w, w.Temporal.load(env)
+	return w, loadTemporal(env, &w.Temporal)
 }
 
 // LoadWorker reads the settings of a worker process.
@@ -170,7 +170,7 @@ func LoadWorker(env Env) (*Worker, error) {
 	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Agents.specs()); err != nil {
 		return nil, err
 	}
-	return w, w.Temporal.load(env)
+	return w, loadTemporal(env, &w.Temporal)
 }
 
 // LoadStack reads the settings of the embedded stack, and checks those that its children
@@ -184,13 +184,13 @@ func LoadStack(env Env) (*Stack, error) {
 	if err := load(env, s.Logging.specs(), storage, s.Listener.specs(), s.Binaries.specs(), new(Agents).specs()); err != nil {
 		return nil, err
 	}
-	return s, s.Temporal.load(env)
+	return s, loadTemporal(env, &s.Temporal)
 }
 
 // LoadMigrate reads the settings of the migrate commands.
 func LoadMigrate(env Env) (*Migrate, error) {
 	m, s := &Migrate{}, &Storage{}
-	if err := load(env, m.Logging.specs(), s.specs(env)); err != nil {
+	if err := load(env, m.specs(), s.specs(env)); err != nil {
 		return nil, err
 	}
 	m.DatabaseURL = s.DatabaseURL

@@ -32,7 +32,7 @@ func TestLoadWeb_HasTheDefaultsOfTheContract(t *testing.T) {
 	if w.Addr != "127.0.0.1:8000" || w.ApprovalTimeout != 300*time.Second || w.MaxConnections != 10_000 || len(w.AllowedOrigins) != 0 ||
 		w.DataDir != "/home/me/.local/share/holdfast" || w.BlobURL != "file:///home/me/.local/share/holdfast/blobs" || w.Host != "" ||
 		w.Format != logs.FormatAuto || w.Level != slog.LevelInfo ||
-		w.Temporal.Options.HostPort != "127.0.0.1:7233" || w.Temporal.Options.Namespace != "default" || w.Named {
+		w.Options.HostPort != "127.0.0.1:7233" || w.Options.Namespace != "default" || w.Named {
 		t.Errorf("got %+v", w)
 	}
 }
@@ -48,7 +48,7 @@ func TestLoadWeb_TakesWhatIsSet(t *testing.T) {
 	}
 	if w.Addr != ":0" || w.ApprovalTimeout != 90*time.Second || w.MaxConnections != 5 || w.Level != slog.LevelDebug || w.DataDir != "/data/holdfast" ||
 		!slices.Equal(w.AllowedOrigins, []string{"https://a.example", "http://b.example:81"}) || w.Host != "worker-1" ||
-		w.Temporal.Options.HostPort != "t:1" || w.Temporal.Options.Namespace != "n" || !w.Named {
+		w.Options.HostPort != "t:1" || w.Options.Namespace != "n" || !w.Named {
 		t.Errorf("got %+v", w)
 	}
 }

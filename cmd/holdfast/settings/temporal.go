@@ -21,7 +21,7 @@ type Temporal struct {
 	Named   bool // TEMPORAL_ADDRESS was given: use that server, start none
 }
 
-func (t *Temporal) load(env Env) error {
+func loadTemporal(env Env, t *Temporal) error {
 	profile, err := temporalProfile(env)
 	if err != nil {
 		return err
@@ -47,7 +47,7 @@ func temporalProfile(env Env) (envconfig.ClientConfigProfile, error) {
 	for _, name := range []string{"TEMPORAL_TLS", "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION"} {
 		if v, given := env.LookupEnv(name); given {
 			if _, err := strconv.ParseBool(v); err != nil {
-				return envconfig.ClientConfigProfile{}, &Error{Name: name, Value: v, Allowed: "true or false"}
+				return envconfig.ClientConfigProfile{}, &Error{Name: name, Value: v, Allowed: truth}
 			}
 		}
 	}
@@ -57,6 +57,8 @@ func temporalProfile(env Env) (envconfig.ClientConfigProfile, error) {
 	}
 	return profile, nil
 }
+
+const truth = "true or false"
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
@@ -74,12 +76,12 @@ func describeTemporal(env Env) []Setting {
 		{Setting{Name: "TEMPORAL_ADDRESS", Default: DefaultTemporalAddress, Allowed: "HOST:PORT", Help: "the Temporal frontend; holdfast up starts its own when this is not set"}, profile.Address, false},
 		{Setting{Name: "TEMPORAL_NAMESPACE", Default: DefaultTemporalNamespace, Allowed: "a namespace", Help: "the Temporal namespace"}, profile.Namespace, false},
 		{Setting{Name: "TEMPORAL_API_KEY", Allowed: "a key", Help: "for Temporal Cloud; turns TLS on"}, profile.APIKey, true},
-		{Setting{Name: "TEMPORAL_TLS", Allowed: "true or false", Help: "whether to use TLS"}, env.Get("TEMPORAL_TLS"), false},
+		{Setting{Name: "TEMPORAL_TLS", Allowed: truth, Help: "whether to use TLS"}, env.Get("TEMPORAL_TLS"), false},
 		{Setting{Name: "TEMPORAL_TLS_CLIENT_CERT_PATH", Allowed: path, Help: "the client certificate of mTLS"}, profile.TLS.ClientCertPath, false},
 		{Setting{Name: "TEMPORAL_TLS_CLIENT_KEY_PATH", Allowed: path, Help: "the client key of mTLS"}, profile.TLS.ClientKeyPath, false},
 		{Setting{Name: "TEMPORAL_TLS_SERVER_CA_CERT_PATH", Allowed: path, Help: "the CA that signed the server's certificate"}, profile.TLS.ServerCACertPath, false},
 		{Setting{Name: "TEMPORAL_TLS_SERVER_NAME", Allowed: "a name", Help: "the name in the server's certificate"}, profile.TLS.ServerName, false},
-		{Setting{Name: "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION", Default: "false", Allowed: "true or false", Help: "whether to take any certificate"}, env.Get("TEMPORAL_TLS_DISABLE_HOST_VERIFICATION"), false},
+		{Setting{Name: "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION", Default: "false", Allowed: truth, Help: "whether to take any certificate"}, env.Get("TEMPORAL_TLS_DISABLE_HOST_VERIFICATION"), false},
 		{Setting{Name: "TEMPORAL_PROFILE", Default: "default", Allowed: "a profile of the file", Help: "the profile of temporal.toml to use"}, env.Get("TEMPORAL_PROFILE"), false},
 		{Setting{Name: "TEMPORAL_CONFIG_FILE", Default: envconfig.DefaultConfigFilePath(), Allowed: "a file", Help: "where temporal.toml is"}, env.Get("TEMPORAL_CONFIG_FILE"), false},
 	}
@@ -99,7 +101,7 @@ func describeTemporal(env Env) []Setting {
 		out = append(out, s)
 	}
 	if problem == nil {
-		problem = new(Temporal).load(env)
+		problem = loadTemporal(env, new(Temporal))
 	}
 	if problem != nil {
 		out[0].Problem = problem.Error()

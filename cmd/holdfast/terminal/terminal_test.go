@@ -30,7 +30,7 @@ func TestCleaner_KeepsColoursAndDropsWhatActsOnTheTerminal(t *testing.T) {
 		"bidirectional tricks": {"a\u202eb\u2066c", "abc", "abc"},
 		"an open string":       {"\x1b]0;no end\nnext line", "\nnext line", "\nnext line"},
 		"broken off":           {"\x1b[31\nx", "\nx", "\nx"},
-		"text":                 {"tab\tüñ 漢 🙂\n", "tab\tüñ 漢 🙂\n", "tab\tüñ 漢 🙂\n"},
+		"text":                 {"tab\tüñ Ω 🙂\n", "tab\tüñ Ω 🙂\n", "tab\tüñ Ω 🙂\n"},
 	} {
 		if got := (&terminal.Cleaner{Keep: true}).Clean(c.in); got != c.kept {
 			t.Errorf("%s: kept %q, want %q", name, got, c.kept)
