@@ -121,6 +121,29 @@ func (s *Store) UnstartedSessions(ctx context.Context, olderThan time.Duration, 
 	return sessionObjects(rows)
 }
 
+// MarkWorkflowClosed records that a deleted session's workflow is known to end.
+func (s *Store) MarkWorkflowClosed(ctx context.Context, id string) error {
+	if !schema.ValidID(id) {
+		return noSession(id)
+	}
+	_, err := s.pool.Exec(ctx, `UPDATE sessions SET workflow_closed_at = COALESCE(workflow_closed_at, now()) WHERE id = $1::uuid`, id)
+	return failed("record a workflow's end", err)
+}
+
+// UnclosedSessions lists the ids of deleted sessions whose workflow may still run, the
+// oldest first: what a deletion that was cut off in the middle leaves to be done. One whose
+// workflow was never confirmed to run is listed a minute later, when no start can still be
+// on its way.
+func (s *Store) UnclosedSessions(ctx context.Context, limit int) ([]string, error) {
+	rows, err := s.pool.Query(ctx, `SELECT id::text FROM sessions WHERE deleted_at IS NOT NULL AND workflow_closed_at IS NULL
+		AND (workflow_started_at IS NOT NULL OR deleted_at < now() - interval '1 minute') ORDER BY deleted_at LIMIT $1`, page(limit))
+	if err != nil {
+		return nil, failed("list deleted sessions", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return ids, failed("list deleted sessions", err)
+}
+
 // RenameSession gives a session a new name. version is the one that the caller has seen;
 // when it is not the current one any more, the call fails with [schema.CodeConflict].
 func (s *Store) RenameSession(ctx context.Context, id string, version int64, name string) (schema.Session, error) {

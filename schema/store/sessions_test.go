@@ -350,3 +350,26 @@ func TestConnections_LiveAsLongAsTheirServer(t *testing.T) {
 		t.Fatalf("%d were stale", n)
 	}
 }
+
+func TestUnclosedSessions_ListsADeletedOneUntilItsWorkflowIsKnownToEnd(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context1(t)
+	kept, deleted, never := newSession(t, s), newSession(t, s), newSession(t, s)
+	must(t, s.MarkWorkflowStarted(ctx, kept.ID))
+	must(t, s.MarkWorkflowStarted(ctx, deleted.ID))
+	must(t, s.DeleteSession(ctx, deleted.ID))
+	must(t, s.DeleteSession(ctx, never.ID)) // its start may still be on its way
+	for range 2 {
+		ids, err := s.UnclosedSessions(ctx, 10)
+		must(t, err)
+		if len(ids) != 1 || ids[0] != deleted.ID {
+			t.Fatalf("unclosed: %v, want %s", ids, deleted.ID)
+		}
+	}
+	must(t, s.MarkWorkflowClosed(ctx, deleted.ID))
+	must(t, s.MarkWorkflowClosed(ctx, deleted.ID))
+	if ids, err := s.UnclosedSessions(ctx, 10); err != nil || len(ids) != 0 {
+		t.Fatalf("unclosed: %v, %v, want none", ids, err)
+	}
+}

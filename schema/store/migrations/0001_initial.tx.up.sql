@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS sessions (
     head_seq            bigint NOT NULL DEFAULT 0,
     version             bigint NOT NULL DEFAULT 1,
     workflow_started_at timestamptz,
+    workflow_closed_at timestamptz,
     idempotency_key     text,
     request_digest      text NOT NULL DEFAULT '',
     forked_from         uuid,
@@ -21,6 +22,7 @@ CREATE TABLE IF NOT EXISTS sessions (
 ) WITH (fillfactor = 50); -- head_seq moves with every flush: room for updates on the same page
 CREATE INDEX IF NOT EXISTS sessions_newest ON sessions (created_at DESC, id DESC) WHERE deleted_at IS NULL;
 CREATE INDEX IF NOT EXISTS sessions_unstarted ON sessions (created_at) WHERE workflow_started_at IS NULL AND deleted_at IS NULL;
+CREATE INDEX IF NOT EXISTS sessions_unclosed ON sessions (deleted_at) WHERE workflow_closed_at IS NULL AND deleted_at IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS session_states (
     session_id            uuid PRIMARY KEY REFERENCES sessions (id) ON DELETE CASCADE,
