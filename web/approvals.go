@@ -140,6 +140,7 @@ func (s *Server) registerCommands() {
 			if err := json.Unmarshal(text, &state); err != nil {
 				return nil, schema.Wrap(schema.CodeInternal, err, "the workflow's state could not be read")
 			}
+			state.Steps, state.Approvals = orEmpty(state.Steps), orEmpty(state.Approvals)
 			return &body[schema.WorkflowState]{Body: state}, nil
 		})
 }
@@ -150,4 +151,12 @@ func commandKey(ctx context.Context, key string) string {
 		return ""
 	}
 	return "http\x00" + userOf(ctx) + "\x00" + key
+}
+
+// orEmpty keeps a list from being null in JSON.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }

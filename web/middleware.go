@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -206,7 +207,7 @@ func (s *Server) routingProblem(c *fiber.Ctx, status int, message string) *apiPr
 		return newProblem(ctx, status, codeOf(status), message, nil)
 	}
 	allowed := s.allowed(c.Path())
-	if len(allowed) == 0 {
+	if len(allowed) == 0 || slices.Contains(allowed, c.Method()) {
 		return newProblem(ctx, http.StatusNotFound, schema.CodeNotFound, "there is nothing at this address; /api/docs lists what there is", nil)
 	}
 	p := newProblem(ctx, http.StatusMethodNotAllowed, schema.CodeMethod,
@@ -226,7 +227,8 @@ func (s *Server) allowed(path string) []string {
 			methods = append(methods, r.method)
 		}
 	}
-	return methods
+	slices.Sort(methods)
+	return slices.Compact(methods)
 }
 
 func (r route) matches(segments []string) bool {

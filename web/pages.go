@@ -11,9 +11,9 @@ import (
 // such as a thousand clients that reconnect together. The log never changes, so any part of
 // it stays right.
 //
-// A page is found by the seq before its first event. Pages start at multiples of
-// pageEvents; one that was cut short, by the head of that time or by its bytes, is followed
-// by another that starts where it ends.
+// A page is found by the seq before its first event. A reader that comes from nowhere starts
+// at a multiple of pageEvents, so that readers share pages wherever they start; one that
+// has read a page goes on where it ended, which may be anywhere: large events cut it short.
 type pages struct {
 	held    map[int64]*segment
 	order   []int64 // of arrival, the oldest first
@@ -30,16 +30,26 @@ func newPages() pages {
 	return pages{held: map[int64]*segment{}, loading: map[int64]*loading{}}
 }
 
-// find returns the page with the event after pos, or where to read it from.
-func (p *pages) find(pos int64) (*segment, int64) {
+// find returns the page with the event after pos and where it starts, or where to read it
+// from. hint is where the page starts from which the reader had the events before pos, -1 if
+// it had none: such a reader goes on at pos itself.
+func (p *pages) find(pos, hint int64) (*segment, int64) {
+	for _, start := range [...]int64{hint, pos} {
+		if s := p.held[start]; s != nil && s.last() > pos {
+			return s, start
+		}
+	}
 	start := pos / pageEvents * pageEvents
-	for {
-		s := p.held[start]
-		if s == nil || s.last() > pos {
+	for s := p.held[start]; s != nil; s = p.held[start] {
+		if s.last() > pos {
 			return s, start
 		}
 		start = s.last()
 	}
+	if hint >= 0 {
+		start = pos
+	}
+	return nil, start
 }
 
 func (p *pages) add(start int64, s *segment, most int) (grown int) {
@@ -57,24 +67,25 @@ func (p *pages) add(start int64, s *segment, most int) (grown int) {
 	return p.bytes - before
 }
 
-// page returns a part of the log that holds the event after pos, nil when there is none.
-func (t *topic) page(ctx context.Context, pos int64) (*segment, error) {
+// page returns a part of the log that holds the event after pos, nil when there is none, and
+// where it starts, which is the hint for what follows.
+func (t *topic) page(ctx context.Context, pos, hint int64) (*segment, int64, error) {
 	for {
 		t.mu.Lock()
-		s, start := t.pages.find(pos)
+		s, start := t.pages.find(pos, hint)
 		if s != nil {
 			t.mu.Unlock()
-			return s, nil
+			return s, start, nil
 		}
 		if under := t.pages.loading[start]; under != nil {
 			t.mu.Unlock()
 			select {
 			case <-under.done:
 			case <-ctx.Done():
-				return nil, schema.Wrap(schema.CodeUnavailable, ctx.Err(), "the connection is closed")
+				return nil, hint, schema.Wrap(schema.CodeUnavailable, ctx.Err(), "the connection is closed")
 			}
 			if under.err != nil {
-				return nil, under.err
+				return nil, hint, under.err
 			}
 			continue
 		}
@@ -95,10 +106,11 @@ func (t *topic) page(ctx context.Context, pos int64) (*segment, error) {
 		t.mu.Unlock()
 		switch {
 		case err != nil || s == nil:
-			return nil, err
+			return nil, hint, err
 		case s.last() > pos:
-			return s, nil
+			return s, start, nil
 		}
+		hint = start // large events: the page from the usual start does not reach pos
 	}
 }
 

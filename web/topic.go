@@ -165,7 +165,7 @@ func (t *topic) addLocked(s *segment) {
 }
 
 func (t *topic) attach(since int64, wake func()) *cursor {
-	c := &cursor{topic: t, wake: wake}
+	c := &cursor{topic: t, wake: wake, hint: -1}
 	c.pos.Store(since)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -178,6 +178,7 @@ type cursor struct {
 	topic *topic
 	wake  func()
 	pos   atomic.Int64 // the latest seq that was handed out
+	hint  int64        // where the page starts that pos came from, -1 for none; used by next alone
 }
 
 // detach ends a subscription.
@@ -212,7 +213,7 @@ func (c *cursor) next(ctx context.Context, most int) []byte {
 	t.mu.Unlock()
 	if s == nil {
 		var err error
-		if s, err = t.page(ctx, pos); err != nil && schema.CodeOf(err) != schema.CodeNotFound {
+		if s, c.hint, err = t.page(ctx, pos, c.hint); err != nil && schema.CodeOf(err) != schema.CodeNotFound {
 			c.retryLater()
 		}
 		if s == nil {

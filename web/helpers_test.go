@@ -1,0 +1,457 @@
+package web_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fasthttp/websocket"
+	"go.temporal.io/sdk/client"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/store/storetest"
+	"github.com/holdfast/holdfast/web"
+)
+
+const testTimeout = 30 * time.Second
+
+// env is a running server with what it needs.
+type env struct {
+	*testing.T
+
+	store *store.Store
+	dsn   string
+	url   string
+	ctx   context.Context
+	logs  *recorder
+	http  *http.Client
+	dir   string
+}
+
+type setup struct {
+	options  func(o *web.Options)
+	store    func(dsn string) string // the address that the server uses instead
+	temporal string                  // address; the shared server when empty
+}
+
+func start(t *testing.T, configure ...func(*setup)) *env {
+	t.Helper()
+	s := setup{temporal: temporalServer.Addr()}
+	for _, f := range configure {
+		f(&s)
+	}
+	e := &env{T: t, logs: &recorder{}, dir: t.TempDir()}
+	e.store, e.dsn = storetest.NewDSN(t)
+	used := e.store
+	if s.store != nil {
+		used = storetest.Open(t, s.store(e.dsn))
+	}
+	log := slog.New(logs.NewHandler(slog.NewJSONHandler(e.logs, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	temporal, err := client.NewLazyClient(client.Options{HostPort: s.temporal, Logger: logs.Discard()})
+	must(t, err)
+	t.Cleanup(temporal.Close)
+	sharedTemporal(t)
+	o := web.Options{Addr: "127.0.0.1:0", Store: used, Temporal: temporal, DataDir: e.dir, Logger: log, Version: "test", Instance: "i-" + schema.NewID()}
+	if s.options != nil {
+		s.options(&o)
+	}
+	server, err := web.New(o)
+	must(t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	e.url = "http://" + server.Addr()
+	transport := &http.Transport{}
+	e.http = &http.Client{Transport: transport, Timeout: testTimeout}
+	var once sync.Once
+	e.ctx = context.Background()
+	t.Cleanup(func() {
+		once.Do(func() {
+			transport.CloseIdleConnections()
+			stop()
+			if err := <-done; err != nil {
+				t.Errorf("run: %v", err)
+			}
+		})
+	})
+	return e
+}
+
+func withOptions(f func(o *web.Options)) func(*setup) { return func(s *setup) { s.options = f } }
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// recorder keeps what was logged at warn and above.
+type recorder struct {
+	mu    sync.Mutex
+	lines bytes.Buffer
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lines.Write(p)
+}
+
+func (e *env) noErrors() {
+	e.Helper()
+	e.logs.mu.Lock()
+	defer e.logs.mu.Unlock()
+	for line := range strings.Lines(e.logs.lines.String()) {
+		if strings.Contains(line, `"level":"ERROR"`) {
+			e.Errorf("logged as an error: %s", line)
+		}
+	}
+}
+
+// reply is an answer with its body read.
+type reply struct {
+	*http.Response
+
+	body []byte
+}
+
+func (e *env) do(method, path, body string, header ...string) reply {
+	e.Helper()
+	ctx, cancel := context.WithTimeout(e.ctx, testTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, e.url+path, strings.NewReader(body))
+	must(e, err)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		if header[i] == "Host" {
+			req.Host = header[i+1]
+			continue
+		}
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := e.http.Do(req)
+	must(e, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	must(e, err)
+	return reply{resp, text}
+}
+
+func (r reply) into(t testing.TB, status int, v any) {
+	t.Helper()
+	if r.StatusCode != status {
+		t.Fatalf("%s %s: %d, not %d: %.500s", r.Request.Method, r.Request.URL.Path, r.StatusCode, status, r.body)
+	}
+	if v != nil {
+		if err := json.Unmarshal(r.body, v); err != nil {
+			t.Fatalf("%v: %.500s", err, r.body)
+		}
+	}
+}
+
+// problem checks that the answer is a problem document of this status and code.
+func (r reply) problem(t testing.TB, status int, code schema.Code) schema.Problem {
+	t.Helper()
+	var p schema.Problem
+	if r.StatusCode != status {
+		t.Fatalf("%s %s: %d, not %d: %.500s", r.Request.Method, r.Request.URL, r.StatusCode, status, r.body)
+	}
+	if got := r.Header.Get("Content-Type"); got != "application/problem+json" {
+		t.Fatalf("%s %s: Content-Type is %q: %.200s", r.Request.Method, r.Request.URL, got, r.body)
+	}
+	must(t, json.Unmarshal(r.body, &p))
+	if p.Code != code || p.Status != status || p.Detail == "" || p.Title == "" || p.Type == "" || p.Errors == nil {
+		t.Fatalf("%s %s: the problem is %s", r.Request.Method, r.Request.URL, r.body)
+	}
+	if p.RequestID == "" || p.RequestID != r.Header.Get("X-Request-Id") {
+		t.Fatalf("the request id is %q in the problem and %q in the header", p.RequestID, r.Header.Get("X-Request-Id"))
+	}
+	if status == http.StatusServiceUnavailable && r.Header.Get("Retry-After") == "" {
+		t.Fatal("503 without Retry-After")
+	}
+	return p
+}
+
+const (
+	plainPlan = `{"steps":[{"id":"a","title":"First","run":["true"]},{"id":"b","run":["true"],"needs":["a"]}]}`
+	askPlan   = `{"steps":[{"id":"a","title":"First","run":["true"],"approval":true}]}`
+)
+
+func (e *env) create(plan string) schema.Session {
+	e.Helper()
+	var s schema.Session
+	e.do("POST", "/api/sessions", `{"mode":"runbook","plan":`+plan+`}`).into(e, 201, &s)
+	records.Store(s.ID, e.store)
+	return s
+}
+
+func (e *env) session(id string) schema.Session {
+	e.Helper()
+	var s schema.Session
+	e.do("GET", "/api/sessions/"+id, "").into(e, 200, &s)
+	return s
+}
+
+// eventually polls until ok holds.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(testTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("not in time: %s", what)
+}
+
+// asked waits until the session asks for an approval.
+func (e *env) asked(id string) schema.Approval {
+	e.Helper()
+	var a schema.Approval
+	eventually(e, "an approval", func() bool {
+		s := e.session(id)
+		if len(s.PendingApprovals) > 0 {
+			a = s.PendingApprovals[0]
+		}
+		return a.ID != ""
+	})
+	return a
+}
+
+// running waits until the session's run is in the log.
+func (e *env) running(id string) {
+	e.Helper()
+	eventually(e, "a run", func() bool { return e.session(id).HeadSeq >= 4 })
+}
+
+// socket is a client of /ws.
+type socket struct {
+	*websocket.Conn
+
+	t testing.TB
+}
+
+func (e *env) dial(query string, header ...string) *socket {
+	e.Helper()
+	ws, resp, err := e.tryDial(query, header...)
+	if err != nil {
+		e.Fatalf("dial: %v %v", err, resp)
+	}
+	e.Cleanup(func() { _ = ws.Close() })
+	s := &socket{ws, e}
+	s.until(schema.FrameConnected)
+	return s
+}
+
+func (e *env) tryDial(query string, header ...string) (*websocket.Conn, *http.Response, error) {
+	h := http.Header{}
+	for i := 0; i+1 < len(header); i += 2 {
+		h.Set(header[i], header[i+1])
+	}
+	ws, resp, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(e.url, "http")+"/ws"+query, h)
+	if resp != nil {
+		_ = resp.Body.Close()
+	}
+	return ws, resp, err
+}
+
+func (s *socket) send(text string) {
+	s.t.Helper()
+	must(s.t, s.WriteMessage(websocket.TextMessage, []byte(text)))
+}
+
+// next reads one frame.
+func (s *socket) next() schema.Event {
+	s.t.Helper()
+	var e schema.Event
+	_ = s.SetReadDeadline(time.Now().Add(testTimeout))
+	_, data, err := s.ReadMessage()
+	if err != nil {
+		s.t.Fatalf("read a frame: %v", err)
+	}
+	if err := json.Unmarshal(data, &e); err != nil {
+		s.t.Fatalf("%v: %s", err, data)
+	}
+	if e.Timestamp.IsZero() {
+		s.t.Fatalf("a frame without a timestamp: %s", data)
+	}
+	return e
+}
+
+// until reads up to a frame of this type.
+func (s *socket) until(kind schema.EventType) schema.Event {
+	s.t.Helper()
+	for {
+		if e := s.next(); e.Type == kind {
+			return e
+		} else if e.Type == schema.FrameError {
+			s.t.Fatalf("while waiting for %s: %s", kind, e.Data)
+		}
+	}
+}
+
+func (s *socket) refused(code schema.Code) web.ErrorData {
+	s.t.Helper()
+	for {
+		e := s.next()
+		if e.Type != schema.FrameError {
+			continue
+		}
+		var d web.ErrorData
+		must(s.t, json.Unmarshal(e.Data, &d))
+		if d.Code != code || d.Message == "" || d.Errors == nil {
+			s.t.Fatalf("refused with %s, not %s", e.Data, code)
+		}
+		return d
+	}
+}
+
+// closed reads up to the closing frame.
+func (s *socket) closed(code int) {
+	s.t.Helper()
+	_ = s.SetReadDeadline(time.Now().Add(testTimeout))
+	for {
+		_, _, err := s.ReadMessage()
+		if err == nil {
+			continue
+		}
+		if !websocket.IsCloseError(err, code) {
+			s.t.Fatalf("closed with %v, not %d", err, code)
+		}
+		return
+	}
+}
+
+func (s *socket) subscribe(id string, since int64) {
+	s.t.Helper()
+	s.send(fmt.Sprintf(`{"type":"subscribe","session_id":%q,"since":%d}`, id, since))
+}
+
+// collect reads a session's events up to a seq and checks that none is missing, doubled or
+// out of order.
+func (s *socket) collect(since, upTo int64) []schema.Event {
+	s.t.Helper()
+	var events []schema.Event
+	for since < upTo {
+		e := s.next()
+		if e.Seq == 0 {
+			continue
+		}
+		if e.Seq != since+1 {
+			s.t.Fatalf("seq %d follows %d", e.Seq, since)
+		}
+		since = e.Seq
+		events = append(events, e)
+	}
+	return events
+}
+
+// proxy is an address that can go away and come back.
+type proxy struct {
+	t      testing.TB
+	addr   string
+	target string
+	mu     sync.Mutex
+	ln     net.Listener
+	conns  map[net.Conn]struct{}
+	wg     sync.WaitGroup
+}
+
+func newProxy(t testing.TB, target string) *proxy {
+	t.Helper()
+	p := &proxy{t: t, target: target, conns: map[net.Conn]struct{}{}}
+	p.up()
+	t.Cleanup(p.down)
+	return p
+}
+
+func (p *proxy) up() {
+	p.t.Helper()
+	addr := p.addr
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	ln, err := net.Listen("tcp", addr)
+	must(p.t, err)
+	p.addr, p.ln = ln.Addr().String(), ln
+	p.wg.Go(func() {
+		for {
+			in, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", p.target)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			p.mu.Lock()
+			p.conns[in], p.conns[out] = struct{}{}, struct{}{}
+			p.mu.Unlock()
+			for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
+				p.wg.Go(func() {
+					_, _ = io.Copy(pair[0], pair[1])
+					_ = pair[0].Close()
+					_ = pair[1].Close()
+				})
+			}
+		}
+	})
+}
+
+func (p *proxy) down() {
+	_ = p.ln.Close()
+	p.mu.Lock()
+	for c := range p.conns {
+		_ = c.Close()
+	}
+	clear(p.conns)
+	p.mu.Unlock()
+	p.wg.Wait()
+}
+
+// bare makes a session without a workflow: only the test adds to its log.
+func (e *env) bare() schema.Session {
+	e.Helper()
+	plan, problems := schema.ParsePlan([]byte(plainPlan))
+	if plan == nil {
+		e.Fatal(problems)
+	}
+	s, _, err := e.store.CreateSession(e.ctx, store.NewSession{ID: schema.NewID(), Name: "bare", Mode: schema.ModeRunbook, Owner: "local", Plan: plan})
+	must(e, err)
+	must(e, e.store.MarkWorkflowStarted(e.ctx, s.ID))
+	return s
+}
+
+// append adds events that report nothing, one transaction each.
+func (e *env) append(id string, from, upTo int64) {
+	e.Helper()
+	for n := from; n <= upTo; n++ {
+		_, err := e.store.AppendEvents(e.ctx, store.AppendEvents{
+			SessionID: id, Key: fmt.Sprint("test ", n, " ", schema.NewID()),
+			Events: []schema.NewEvent{{Type: schema.EventFileUpdated, Data: schema.FileChangedData{Path: fmt.Sprint("f", n), Size: n}}},
+		})
+		must(e, err)
+	}
+}
+
+func itoa(n int64) string { return fmt.Sprint(n) }
+
+func startTemporal(t *testing.T) string {
+	t.Helper()
+	return embeddedtest.StartTestTemporal(t).Addr()
+}

@@ -1,0 +1,134 @@
+package web_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/web"
+)
+
+func TestUI_IsServedWithItsPages(t *testing.T) {
+	t.Parallel()
+	ui := fstest.MapFS{
+		"index.html":               {Data: []byte("<!doctype html><title>Holdfast</title>" + strings.Repeat(" ", 2000))},
+		"assets/index-BxY3_a1Z.js": {Data: []byte("console.log(1)" + strings.Repeat(" ", 2000))},
+		"favicon.svg":              {Data: []byte("<svg/>")},
+	}
+	e := start(t, withOptions(func(o *web.Options) { o.UI = ui }))
+	for path, want := range map[string][3]string{ // type, caching, text
+		"/":                         {"text/html; charset=utf-8", "no-cache", "Holdfast"},
+		"/sessions/abc":             {"text/html; charset=utf-8", "no-cache", "Holdfast"},
+		"/index.html":               {"text/html; charset=utf-8", "no-cache", "Holdfast"},
+		"/assets/index-BxY3_a1Z.js": {"text/javascript; charset=utf-8", "public, max-age=31536000, immutable", "console"},
+		"/favicon.svg":              {"image/svg+xml", "no-cache", "svg"},
+	} {
+		r := e.do("GET", path, "") // the client asks for gzip and unpacks it
+		if r.StatusCode != 200 || r.Header.Get("Content-Type") != want[0] || r.Header.Get("Cache-Control") != want[1] || !strings.Contains(string(r.body), want[2]) {
+			t.Errorf("%s: %d %v %.60s", path, r.StatusCode, r.Header, r.body)
+		}
+		csp := r.Header.Get("Content-Security-Policy")
+		if !strings.Contains(csp, "script-src 'self';") || !strings.Contains(csp, "frame-ancestors 'none'") {
+			t.Errorf("%s: policy %q", path, csp)
+		}
+	}
+	if r := e.do("GET", "/assets/index-BxY3_a1Z.js", "", "Accept-Encoding", "gzip"); r.Header.Get("Content-Encoding") != "gzip" || len(r.body) > 500 {
+		t.Errorf("not packed: %v", r.Header)
+	}
+	r := e.do("GET", "/", "")
+	if again := e.do("GET", "/", "", "If-None-Match", r.Header.Get("ETag")); again.StatusCode != 304 {
+		t.Errorf("unchanged: %d", again.StatusCode)
+	}
+	e.do("GET", "/assets/old-12345678.js", "").problem(t, 404, schema.CodeNotFound)
+	e.noErrors()
+}
+
+func TestUI_SaysThatItWasNotBuilt(t *testing.T) {
+	t.Parallel()
+	e := start(t, withOptions(func(o *web.Options) { o.UI = fstest.MapFS{"placeholder.txt": {Data: []byte("x")}} }))
+	if r := e.do("GET", "/sessions", ""); r.StatusCode != 200 || !strings.Contains(string(r.body), "make build") {
+		t.Fatalf("%d %s", r.StatusCode, r.body)
+	}
+}
+
+func TestDocs_NeedNothingFromElsewhere(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	for path, kind := range map[string]string{"/api/docs": "text/html", "/api/docs/docs.js": "text/javascript", "/api/docs/docs.css": "text/css"} {
+		r := e.do("GET", path, "")
+		if r.StatusCode != 200 || !strings.HasPrefix(r.Header.Get("Content-Type"), kind) || strings.Contains(string(r.body), "https://") {
+			t.Errorf("%s: %d %v", path, r.StatusCode, r.Header)
+		}
+	}
+	var doc struct {
+		OpenAPI string         `json:"openapi"`
+		Paths   map[string]any `json:"paths"`
+	}
+	e.do("GET", "/api/openapi.json", "").into(t, 200, &doc)
+	if doc.OpenAPI != "3.1.0" || doc.Paths["/api/sessions/{id}/files/{path}"] == nil {
+		t.Fatalf("the document is %+v", doc)
+	}
+}
+
+func TestOpenAPI_FileIsCurrent(t *testing.T) {
+	t.Parallel()
+	want, err := web.OpenAPI()
+	must(t, err)
+	got, err := os.ReadFile("openapi.json")
+	must(t, err)
+	if string(got) != string(want) {
+		t.Fatal("web/openapi.json is not current; run: go run ./web/genopenapi")
+	}
+}
+
+func TestMetrics_CountWhatHappens(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	e.do("GET", "/api/sessions/x", "")
+	text := string(e.do("GET", "/metrics", "").body)
+	for _, line := range []string{"holdfast_connections 0", "holdfast_connections_max 10000", `holdfast_requests_total{status="4xx"} 1`} {
+		if !strings.Contains(text, line+"\n") {
+			t.Errorf("no %q in\n%s", line, text)
+		}
+	}
+}
+
+func TestPlans_AreCheckedWithTheirPlaces(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	check := func(source string) web.PlanValidation {
+		var v web.PlanValidation
+		e.do("POST", "/api/plans/validate", string(schema.Marshal(web.PlanSource{Source: source}))).into(t, 200, &v)
+		return v
+	}
+	if v := check(plainPlan); !v.Valid || v.Plan == nil || len(v.Problems) != 0 {
+		t.Fatalf("%+v", v)
+	}
+	v := check("{\"steps\": [\n  {\"id\": \"a\", \"run\": []}\n]}")
+	if v.Valid || v.Plan != nil || v.Problems[0].Line != 2 || v.Problems[0].Location != "steps[0].run" {
+		t.Fatalf("%+v", v)
+	}
+	v = check("{\"steps\": [\n  {\"id\": \"a\", \"run\": [\"x\"]},\n  {\"id\": \"b\",\n   \"memory\": \"1GiB\", \"run\": [\"x\"]}]}")
+	if v.Valid || len(v.Problems) != 1 || v.Problems[0].Location != "steps[1].memory" || v.Problems[0].Line != 4 || v.Problems[0].Column != 14 {
+		t.Fatalf("%+v", v)
+	}
+	if v := check(""); v.Valid || len(v.Problems) != 1 {
+		t.Fatalf("%+v", v)
+	}
+}
+
+func TestExamples_AreListedWithTheirSource(t *testing.T) {
+	t.Parallel()
+	examples := fstest.MapFS{
+		"index.json": {Data: []byte(`[{"id":"one","title":"One","description":"The first","file":"one.json"}]`)},
+		"one.json":   {Data: []byte(plainPlan)},
+	}
+	e := start(t, withOptions(func(o *web.Options) { o.Examples = examples }))
+	var list web.ExampleList
+	e.do("GET", "/api/examples", "").into(t, 200, &list)
+	if len(list.Examples) != 1 || list.Examples[0].Source != plainPlan || len(list.Examples[0].Plan.Steps) != 2 || list.Examples[0].Title != "One" {
+		t.Fatalf("%+v", list)
+	}
+}

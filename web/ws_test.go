@@ -1,0 +1,173 @@
+package web_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/fasthttp/websocket"
+
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/web"
+)
+
+func TestSocket_GreetsAndAnswers(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	ws, _, err := e.tryDial("?client_id=c1", "X-Holdfast-User", "ann")
+	must(t, err)
+	t.Cleanup(func() { _ = ws.Close() })
+	s := &socket{ws, t}
+	first := s.next()
+	var hello web.ConnectedData
+	must(t, json.Unmarshal(first.Data, &hello))
+	if first.Type != schema.FrameConnected || hello.User != "ann" || hello.Version != "test" || hello.ConnectionID == "" || hello.ServerInstance == "" {
+		t.Fatalf("the first frame is %+v %s", first, first.Data)
+	}
+	s.send(`{"type":"ping","request_id":"p"}`)
+	if pong := s.next(); pong.Type != schema.FramePong || pong.Seq != 0 || !strings.Contains(string(pong.Data), `"p"`) {
+		t.Fatalf("the answer is %+v", pong)
+	}
+	pong := make(chan string, 1)
+	ws.SetPongHandler(func(data string) error { pong <- data; return nil })
+	must(t, ws.WriteMessage(websocket.PingMessage, []byte("are you there")))
+	s.send(`{"type":"ping"}`)
+	s.next()
+	if got := <-pong; got != "are you there" {
+		t.Fatalf("the pong is %q", got)
+	}
+	var list web.ConnectionList
+	e.do("GET", "/api/debug/connections", "").into(t, 200, &list)
+	if list.ActiveConnections != 1 || list.Connections[0].ClientID != "c1" || list.Connections[0].User != "ann" || list.MaxConnections != 10_000 {
+		t.Fatalf("the connections are %+v", list)
+	}
+	eventually(t, "active_connections has it", func() bool {
+		all, err := e.store.Connections(e.ctx)
+		return err == nil && len(all) == 1 && all[0].ClientID == "c1" && all[0].User == "ann"
+	})
+	must(t, ws.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, "")))
+	s.closed(1000)
+	eventually(t, "active_connections is empty", func() bool {
+		all, err := e.store.Connections(e.ctx)
+		return err == nil && len(all) == 0
+	})
+	e.noErrors()
+}
+
+func TestSocket_CommandsAreAcceptedAndCarriedOutInOrder(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	s := e.create(plainPlan)
+	e.running(s.ID)
+	ws := e.dial("?client_id=c")
+	for i, kind := range []string{"pause", "resume", "suspend", "resume", "query", "cancel"} {
+		name := ""
+		if kind == "query" {
+			name = `,"name":"state"`
+		}
+		ws.send(`{"type":"` + kind + `","session_id":"` + s.ID + `","request_id":"r` + itoa(int64(i)) + `"` + name + `}`)
+	}
+	for i := range 6 {
+		f := ws.next()
+		var d web.QueryResultData
+		must(t, json.Unmarshal(f.Data, &d))
+		want := schema.FrameAccepted
+		if i == 4 {
+			want = schema.FrameQueryResult
+			if !strings.Contains(string(d.Result), `"active"`) {
+				t.Errorf("the state is %s", d.Result)
+			}
+		}
+		if f.Type != want || d.RequestID != "r"+itoa(int64(i)) || f.SessionID != s.ID {
+			t.Fatalf("answer %d is %s %s", i, f.Type, f.Data)
+		}
+	}
+	eventually(t, "cancelled", func() bool { return e.session(s.ID).Status == schema.SessionCancelled })
+	e.noErrors()
+}
+
+func TestSocket_OverTheLimitIsSentAwayForLater(t *testing.T) {
+	t.Parallel()
+	e := start(t, withOptions(func(o *web.Options) { o.MaxConnections = 2 }))
+	one := e.dial("?client_id=one")
+	e.dial("")
+	for range 3 {
+		ws, _, err := e.tryDial("")
+		must(t, err)
+		(&socket{ws, t}).closed(1013)
+		_ = ws.Close()
+	}
+	// A client that comes back takes the place of its own older connection.
+	again := e.dial("?client_id=one")
+	one.closed(4001)
+	again.send(`{"type":"ping"}`)
+	again.until(schema.FramePong)
+	e.noErrors()
+}
+
+func TestSocket_ANewerConnectionOfAClientReplacesTheOlder(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	old := e.dial("?client_id=c")
+	other := e.dial("?client_id=c", "X-Holdfast-User", "ben")
+	e.dial("?client_id=c")
+	old.closed(4001)
+	other.send(`{"type":"ping"}`)
+	other.until(schema.FramePong)
+}
+
+func TestSocket_AFrameOver64KiBEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	ws := e.dial("")
+	ws.send(`{"type":"ping","request_id":"` + strings.Repeat(" ", 60<<10) + `"}`)
+	ws.refused(schema.CodeInvalid)
+	_ = ws.WriteMessage(websocket.TextMessage, []byte(`{"type":"ping","request_id":"`+strings.Repeat("x", 3<<20)+`"}`))
+	ws.closed(1009)
+	e.noErrors()
+}
+
+func TestSocket_StoppingServerSendsItsClientsToAnother(t *testing.T) {
+	t.Parallel()
+	var ws *socket
+	t.Run("server", func(t *testing.T) {
+		e := start(t)
+		conn, _, err := e.tryDial("")
+		must(t, err)
+		ws = &socket{conn, t}
+		ws.until(schema.FrameConnected)
+	})
+	ws.t = t
+	ws.closed(1001)
+	_ = ws.Close()
+}
+
+func TestSessionsList_TellsOfEveryChange(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	before := e.bare()
+	ws := e.dial("")
+	ws.send(`{"type":"subscribe_sessions"}`)
+	var list web.SessionsData
+	must(t, json.Unmarshal(ws.until(schema.FrameSessions).Data, &list))
+	if len(list.Sessions) != 1 || list.Sessions[0].ID != before.ID || list.Sessions[0].Plan != nil || list.Total != 1 {
+		t.Fatalf("the list is %+v", list)
+	}
+	s := e.create(askPlan)
+	var d web.SessionData
+	must(t, json.Unmarshal(ws.until(schema.FrameSessionCreated).Data, &d))
+	if d.Session.ID != s.ID {
+		t.Fatalf("created %+v", d)
+	}
+	for len(d.Session.PendingApprovals) == 0 {
+		must(t, json.Unmarshal(ws.until(schema.FrameSessionUpdated).Data, &d))
+	}
+	if d.Session.Plan != nil || string(d.Session.PendingApprovals[0].Context) != "{}" {
+		t.Fatalf("a list entry carries too much: %+v", d.Session)
+	}
+	e.do("DELETE", "/api/sessions/"+s.ID, "").into(t, 204, nil)
+	if gone := ws.until(schema.FrameSessionDeleted); !strings.Contains(string(gone.Data), s.ID) {
+		t.Fatalf("deleted %s", gone.Data)
+	}
+	e.noErrors()
+}
