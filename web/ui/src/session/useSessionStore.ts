@@ -5,12 +5,9 @@ import { live } from '../app/live';
 import type { Subscription } from '../protocol';
 import { stepKey } from './fold';
 import { SessionStore } from './store';
+import { PROBE_EVENTS, SMALL_LOG_EVENTS, tailSince } from './tail';
 import type { SessionSnapshot } from './store';
 
-// A log this short is read whole over the socket. Of a longer one, the output
-// before the last TAIL events stays on the server.
-const WHOLE_LOG = 6_000;
-const TAIL = 1_500;
 const KEEP_MS = 60_000;
 
 // Everything that is small and tells the story: all types but output.
@@ -58,11 +55,9 @@ function release(id: string, entry: Entry): void {
 
 async function follow(id: string, headSeq: number, entry: Entry): Promise<void> {
   const { store } = entry;
-  let since = 0;
-  if (headSeq > WHOLE_LOG) {
-    since = headSeq - TAIL;
-    await readStory(id, since, entry);
-  }
+  // Of a long log the older output stays on the server; all that tells the story is read.
+  const since = headSeq > SMALL_LOG_EVENTS ? await findTail(id, headSeq, entry) : 0;
+  if (since > 0) await readStory(id, since, entry);
   if (entry.stop.signal.aborted) return;
   if (store.lastSeq >= headSeq) store.markLoaded();
   entry.subscription = live.subscribe(id, since, {
@@ -71,6 +66,16 @@ async function follow(id: string, headSeq: number, entry: Entry): Promise<void> 
       if (event.seq >= headSeq) store.markLoaded();
     },
   });
+}
+
+async function findTail(id: string, headSeq: number, entry: Entry): Promise<number> {
+  try {
+    const { events } = await listEvents(id, { since: headSeq - PROBE_EVENTS, until: headSeq }, entry.stop.signal);
+    const chars = events.reduce((sum, event) => sum + (typeof event.data['text'] === 'string' ? event.data['text'].length : 0), 0);
+    return tailSince(headSeq, events.length, chars);
+  } catch {
+    return 0; // the whole log is right too, only slower
+  }
 }
 
 async function readStory(id: string, until: number, entry: Entry): Promise<void> {

@@ -7,7 +7,7 @@ import { useEffect, useImperativeHandle, useRef, useState } from 'react';
 import type { Ref } from 'react';
 import type { StepView } from '../../session/merge';
 import type { SessionStore } from '../../session/store';
-import { PendingText, TerminalFeed } from './terminalFeed';
+import { PendingChunks, slices, TerminalFeed } from './terminalFeed';
 import { terminalTheme } from './terminalTheme';
 
 export const SCROLLBACK_LINES = 50_000;
@@ -99,7 +99,7 @@ export function TerminalView({ store, stepKey, steps, loaded, follow, onFollow, 
     if (parts === null) return;
     const { terminal } = parts;
     const feed = new TerminalFeed(stepKey, labelWidth.current);
-    const pending = new PendingText();
+    const pending = new PendingChunks();
     let busy = false;
     let stopped = false;
     let frame: number | ReturnType<typeof setTimeout> | null = null;
@@ -109,16 +109,17 @@ export function TerminalView({ store, stepKey, steps, loaded, follow, onFollow, 
       frame = null;
       if (stopped || busy || pending.empty) return;
       busy = true;
-      const keep = latest.current.follow ? null : terminal.buffer.active.viewportY;
-      terminal.write(pending.take(), () => {
+      const text = pending.take().map((chunk) => feed.render(chunk)).join('');
+      for (const slice of slices(text)) terminal.write(slice);
+      terminal.write('', () => {
         busy = false;
         if (stopped) return;
-        if (keep === null) terminal.scrollToBottom();
+        if (latest.current.follow) terminal.scrollToBottom();
         if (!nonEmpty) {
           nonEmpty = true;
           setEmpty(false);
         }
-        const partial = pending.dropped || store.output.droppedOlder(stepKey) || terminal.buffer.active.length >= SCROLLBACK_LINES;
+        const partial = pending.skipped || store.output.droppedOlder(stepKey) || terminal.buffer.active.length >= SCROLLBACK_LINES;
         latest.current.onPartial(partial);
         schedule();
       });
@@ -131,10 +132,11 @@ export function TerminalView({ store, stepKey, steps, loaded, follow, onFollow, 
     terminal.reset();
     setEmpty(true);
     latest.current.onPartial(store.output.droppedOlder(stepKey));
-    for (const chunk of store.output.chunks(stepKey)) pending.push(feed.render(chunk));
+    for (const chunk of store.output.chunks(stepKey)) pending.push(chunk);
     schedule();
     const stop = store.output.listen((chunk) => {
-      pending.push(feed.render(chunk));
+      if (stepKey !== null && chunk.key !== stepKey) return;
+      pending.push(chunk);
       schedule();
     });
     return () => {

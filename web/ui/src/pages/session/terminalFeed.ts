@@ -7,53 +7,75 @@ export class TerminalFeed {
   private readonly attempts = new Map<string, number>();
   private readonly prefixer: LinePrefixer | null;
 
-  constructor(
-    private readonly only: string | null,
-    labelWidth: number,
-  ) {
+  constructor(only: string | null, labelWidth: number) {
     this.prefixer = only === null ? new LinePrefixer(labelWidth) : null;
   }
 
   render(chunk: Chunk): string {
-    if (this.only !== null && chunk.key !== this.only) return '';
     const before = this.attempts.get(chunk.key);
     this.attempts.set(chunk.key, chunk.attempt);
-    let text = chunk.text;
-    if (before !== undefined && before !== chunk.attempt) text = `\u001b[0m\r\n\u001b[2m── attempt ${chunk.attempt} ──\u001b[0m\r\n${text}`;
+    const rule = before !== undefined && before !== chunk.attempt ? `\u001b[0m\r\n\u001b[2m── attempt ${chunk.attempt} ──\u001b[0m\r\n` : '';
+    const text = rule + chunk.text;
     return this.prefixer === null ? text : this.prefixer.add(chunk.key, chunk.stepId, text);
   }
 }
 
 export const MAX_PENDING_CHARS = 8_000_000;
+export const BATCH_CHARS = 256_000;
 
-// Text waiting for the terminal, bounded: what would scroll out of its
-// scrollback unseen is left out from the front, at a line end.
-export class PendingText {
-  private parts: string[] = [];
+// Chunks waiting for the terminal, bounded: a terminal that is behind by more
+// than its scrollback is told of the newest part only.
+export class PendingChunks {
+  private chunks: Chunk[] = [];
+  private first = 0;
   private chars = 0;
-  dropped = false;
+  skipped = false;
 
-  push(text: string): void {
-    if (text === '') return;
-    this.parts.push(text);
-    this.chars += text.length;
-    if (this.chars <= MAX_PENDING_CHARS) return;
-    const all = this.parts.join('');
-    const cut = all.indexOf('\n', all.length - MAX_PENDING_CHARS / 2) + 1;
-    const kept = all.slice(cut);
-    this.parts = [kept];
-    this.chars = kept.length;
-    this.dropped = true;
+  push(chunk: Chunk): void {
+    this.chunks.push(chunk);
+    this.chars += chunk.text.length;
+    while (this.chars > MAX_PENDING_CHARS && this.chunks.length - this.first > 1) {
+      this.shift();
+      this.skipped = true;
+    }
   }
 
-  take(): string {
-    const all = this.parts.join('');
-    this.parts = [];
-    this.chars = 0;
-    return all;
+  // The next few, oldest first: enough for one write.
+  take(): Chunk[] {
+    const batch: Chunk[] = [];
+    for (let chars = 0; chars < BATCH_CHARS && !this.empty; ) {
+      const chunk = this.shift();
+      if (chunk === undefined) break;
+      chars += chunk.text.length;
+      batch.push(chunk);
+    }
+    return batch;
   }
 
   get empty(): boolean {
-    return this.chars === 0;
+    return this.first >= this.chunks.length;
+  }
+
+  private shift(): Chunk | undefined {
+    const chunk = this.chunks[this.first++];
+    this.chars -= chunk?.text.length ?? 0;
+    if (this.first > 1_024 && this.first * 2 > this.chunks.length) {
+      this.chunks = this.chunks.slice(this.first);
+      this.first = 0;
+    }
+    return chunk;
+  }
+}
+
+// The terminal pauses between writes, never within one; so no write is long.
+export const WRITE_CHARS = 16_384;
+
+export function* slices(text: string): Generator<string> {
+  for (let from = 0; from < text.length; ) {
+    let to = Math.min(text.length, from + WRITE_CHARS);
+    const last = text.charCodeAt(to - 1);
+    if (to < text.length && last >= 0xd800 && last <= 0xdbff) to += 1; // keep a surrogate pair together
+    yield text.slice(from, to);
+    from = to;
   }
 }
