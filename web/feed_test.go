@@ -134,23 +134,28 @@ func TestSubscribe_ASlowReaderFallsBackToTheLogAndCatchesUp(t *testing.T) {
 	fast.subscribe(s.ID, 0)
 	fast.until(schema.FrameSubscribed)
 	// More than the ring holds, in events of 64 KiB that a fast reader gets at once.
-	const n = 400
+	const n = 160
 	text := strings.Repeat("x", 64<<10)
+	read := int64(0)
 	for i := range n {
 		_, err := e.store.AppendEvents(e.ctx, store.AppendEvents{
 			SessionID: s.ID, Key: fmt.Sprint(i), Events: []schema.NewEvent{{Type: schema.EventOutput, Data: schema.OutputData{Stream: schema.Stdout, Text: text, Offset: int64(i)}}},
 		})
 		must(t, err)
+		if i%20 == 19 { // slow, but not dead: a client that takes nothing for half a minute is closed
+			slow.collect(read, read+1)
+			read++
+		}
 	}
 	fast.collect(0, n)
-	got := slow.collect(0, n)
-	if len(got) != n || !strings.Contains(string(got[n-1].Data), text) {
-		t.Fatalf("%d events", len(got))
+	got := slow.collect(read, n)
+	if !strings.Contains(string(got[len(got)-1].Data), text) {
+		t.Fatalf("the last event is %.200s", got[len(got)-1].Data)
 	}
 	var metrics string
 	eventually(t, "memory is bounded", func() bool {
 		metrics = string(e.do("GET", "/api/metrics", "").body)
-		return strings.Contains(metrics, "holdfast_events_delivered_total 800")
+		return strings.Contains(metrics, "holdfast_events_delivered_total 320")
 	})
 	var held int64
 	for line := range strings.Lines(metrics) {
@@ -216,13 +221,11 @@ func TestFeed_TopicsWithoutViewersAreDropped(t *testing.T) {
 	eventually(t, "no topic", func() bool { return topics() == "holdfast_topics 0" })
 }
 
-func TestFeed_AThousandReconnectAtOnce(t *testing.T) {
-	if testing.Short() {
-		t.Skip("short")
-	}
+func TestFeed_ManyReconnectAtOnceFromFarBehind(t *testing.T) {
+	t.Parallel()
 	e := start(t)
 	s := e.bare()
-	events := make([]schema.NewEvent, 500)
+	events := make([]schema.NewEvent, 400)
 	for i := range events {
 		events[i] = schema.NewEvent{Type: schema.EventFileUpdated, Data: schema.FileChangedData{Path: "f", Size: int64(i)}}
 	}
@@ -230,7 +233,7 @@ func TestFeed_AThousandReconnectAtOnce(t *testing.T) {
 	must(t, err)
 	began := time.Now()
 	var all sync.WaitGroup
-	for range 300 {
+	for range 100 {
 		all.Go(func() {
 			ws, _, err := e.tryDial("")
 			if err != nil {
@@ -240,10 +243,10 @@ func TestFeed_AThousandReconnectAtOnce(t *testing.T) {
 			defer ws.Close()
 			v := &socket{ws, t}
 			v.subscribe(s.ID, 0)
-			v.collect(0, 500)
+			v.collect(0, 400)
 		})
 	}
 	all.Wait()
-	t.Logf("300 viewers, 500 events each: %v", time.Since(began))
+	t.Logf("100 viewers, 400 events each: %v", time.Since(began))
 	e.noErrors()
 }
