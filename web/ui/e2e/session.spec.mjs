@@ -147,3 +147,36 @@ test('suspend stops, resume goes on, and cancel shows its receipt', async () => 
   await page.locator('.session-head [data-status=cancelled]').waitFor();
   await context.close();
 });
+
+test('a step cut by a killed worker runs again, and the page says so', async () => {
+  const plan = { steps: [{ id: 'slow', title: 'Slow', shell: 'echo begun; sleep 3; echo ended' }] };
+  const { page, context, errors } = await openPage(browser);
+  await startSession(page, stack.url, plan, { name: 'Worker lost' });
+  await until('it prints', async () => (await copyOutput(page)).includes('begun'));
+  process.kill(stack.pidOf('worker'), 'SIGKILL');
+  await page.locator('.session-head [data-status=completed]').waitFor({ timeout: 90_000 });
+  const attempts = page.getByRole('list', { name: 'Attempts' });
+  assert.match(await attempts.innerText(), /Attempt 1\s+cut: its worker was lost[\s\S]*Attempt 2\s+succeeded/);
+  assert.equal(await copyOutput(page), 'begun\nbegun\nended\n');
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
+test('a failed step asks what to do, and a skip goes on', async () => {
+  const plan = {
+    steps: [
+      { id: 'bad', title: 'Bad', shell: 'echo broken; exit 3', on_error: 'ask' },
+      { id: 'next', title: 'Next', shell: 'echo went on' },
+    ],
+  };
+  const { page, context, errors } = await openPage(browser);
+  await startSession(page, stack.url, plan, { name: 'Recovery' });
+  const gate = approval(page, /Bad. failed/);
+  await gate.getByRole('button', { name: 'Retry' }).click();
+  await page.getByText('Retry chosen').waitFor();
+  await gate.getByRole('button', { name: 'Skip' }).click();
+  await page.locator('.session-head [data-status=completed]').waitFor({ timeout: 30_000 });
+  await page.getByRole('button', { name: 'Next: Succeeded' }).waitFor();
+  assert.deepEqual(errors, []);
+  await context.close();
+});

@@ -37,8 +37,7 @@ export function ApprovalPanel({ approval, deadline, session, stepTitle }: Props)
   });
   const options = approval.options.filter((option) => BUTTONS[option] !== undefined);
   const primary = PRIMARY.find((option) => options.includes(option));
-  const what =
-    approval.approval_type === 'plan_approval' ? 'Approve the plan' : stepTitle !== null ? `Approve “${stepTitle}”` : humanize(approval.approval_type);
+  const what = question(approval, stepTitle);
   const description = descriptionBeside(approval, session.plan ?? null);
   const decided = resolve.isSuccess;
   return (
@@ -84,4 +83,17 @@ export function ApprovalPanel({ approval, deadline, session, stepTitle }: Props)
       </Group>
     </div>
   );
+}
+
+function question(approval: Approval, stepTitle: string | null): string {
+  switch (approval.approval_type) {
+    case 'plan_approval':
+      return 'Approve the plan';
+    case 'step_approval':
+      return `Approve “${stepTitle ?? approval.step_id ?? 'a step'}”`;
+    case 'error_recovery':
+      return `“${stepTitle ?? approval.step_id ?? 'A step'}” failed. What next?`;
+    default:
+      return humanize(approval.approval_type);
+  }
 }
