@@ -116,7 +116,7 @@ chromium: ## Make sure that there is a Chromium for the browser tests
 
 .PHONY: bench
 bench: build ## The benchmark suite: prints a table, writes bench/results/*.json
-	$(GO_TEST) -run '^$$' -bench . -benchmem ./...
+	go run ./bench
 
 ##
 ## Keep in order

@@ -11,14 +11,20 @@ import (
 	"testing"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
+	sdkworker "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/holdfast/holdfast/activities/runner"
+	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 	"github.com/holdfast/holdfast/worker"
+	"github.com/holdfast/holdfast/workflows"
 )
 
 // The test binary is its own supervisor, as `holdfast supervise` is in the product.
@@ -44,8 +50,12 @@ const patience = 60 * time.Second
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	server := embeddedtest.StartTestTemporal(t) // its own: task queues have fixed names
-	c, err := client.Dial(client.Options{HostPort: server.Addr(), Logger: worker.TemporalLogger(quiet())})
+	return newWorldAt(t, embeddedtest.StartTestTemporal(t).Addr()) // its own: task queues have fixed names
+}
+
+func newWorldAt(t *testing.T, addr string) *world {
+	t.Helper()
+	c, err := client.Dial(client.Options{HostPort: addr, Logger: worker.TemporalLogger(quiet())})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +100,58 @@ func (w *world) session(config schema.Config, planText string) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.t.Cleanup(func() { w.replay(id) })
 	return id
+}
+
+// replay runs the session's workflow again over its history: code that would decide
+// otherwise than it did cannot carry on what it began.
+func (w *world) replay(id string) {
+	w.t.Helper()
+	if w.t.Failed() {
+		return
+	}
+	replayer := sdkworker.NewWorkflowReplayer()
+	replayer.RegisterWorkflowWithOptions(workflows.Session, workflow.RegisterOptions{Name: schema.WorkflowType})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, run := range w.runsOf(ctx, id) {
+		history := &historypb.History{}
+		events := w.temporal.GetWorkflowHistory(ctx, schema.WorkflowID(id), run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		for events.HasNext() {
+			e, err := events.Next()
+			if err != nil {
+				w.t.Fatalf("history of %s: %v", id, err)
+			}
+			history.Events = append(history.Events, e)
+		}
+		if err := replayer.ReplayWorkflowHistory(nil, history); err != nil {
+			w.t.Errorf("replay of %s: %v", id, err)
+		}
+	}
+}
+
+// runsOf follows a workflow's executions from the first to the latest.
+func (w *world) runsOf(ctx context.Context, id string) []string {
+	w.t.Helper()
+	var runs []string
+	latest, err := w.temporal.DescribeWorkflowExecution(ctx, schema.WorkflowID(id), "")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for run := latest.WorkflowExecutionInfo.FirstRunId; run != ""; {
+		runs = append(runs, run)
+		last := w.temporal.GetWorkflowHistory(ctx, schema.WorkflowID(id), run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT)
+		run = ""
+		for last.HasNext() {
+			e, err := last.Next()
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			run = e.GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId()
+		}
+	}
+	return runs
 }
 
 // await polls until the events satisfy a condition and returns them.
@@ -282,5 +343,48 @@ func TestStep_FailuresAreNamed(t *testing.T) {
 				t.Fatalf("want %s in\n%s", c.want, logText(events))
 			}
 		})
+	}
+}
+
+// A server that suggests continue-as-new early makes a session go through it many times, in
+// the middle of its run and with an approval pending: nobody sees a difference.
+func TestSession_ContinuesAsNewWithoutATrace(t *testing.T) {
+	t.Parallel()
+	server := &embedded.Temporal{Dir: t.TempDir(), Headless: true, DynamicConfig: map[string]string{"limit.historyCount.suggestContinueAsNew": "30"}}
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	w := newWorldAt(t, server.Addr())
+	const steps = 12
+	var plan strings.Builder
+	for i := range steps {
+		fmt.Fprintf(&plan, `%s{"id":"s%d","shell":"echo step %d"%s}`, strings.Repeat(",", min(i, 1)), i, i, map[bool]string{true: `,"approval":true`}[i%4 == 3])
+	}
+	id := w.session(schema.Config{Parallel: 1}, `{"steps":[`+plan.String()+`]}`)
+	for range steps / 4 {
+		a := w.pending(id)
+		if _, err := w.update(id, schema.CommandResolveApproval, schema.ResolveApproval{ApprovalID: a.ID, Resolution: schema.ResolutionApproved, Actor: "ada"}); err != nil {
+			t.Fatal(err)
+		}
+		w.await(id, "decision", func(events []schema.Event) bool {
+			return strings.Contains(logText(events), `approval_received `+a.StepID)
+		})
+	}
+	events := w.awaitType(id, schema.EventWorkflowCompleted)
+	for i := range steps {
+		if got, want := output(t, events, fmt.Sprintf("s%d", i)), fmt.Sprintf("step %d\n", i); got != want {
+			t.Errorf("s%d printed %q", i, got)
+		}
+	}
+	if n := strings.Count(logText(events), string(schema.EventStepStarted)); n != steps {
+		t.Errorf("%d starts, want %d:\n%s", n, steps, logText(events))
+	}
+	if runs := w.runsOf(t.Context(), id); len(runs) < 2 {
+		t.Errorf("the workflow has %d executions; it never continued as new", len(runs))
 	}
 }

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+const lower, higher = "lower", "higher"
+
+// rounds is how often a latency is taken; the first ones warm up and do not count.
+const (
+	rounds = 40
+	warmUp = 3
+)
+
+// latencies takes a latency many times, one after the other.
+func latencies(ctx context.Context, w *world, once func(ctx context.Context) (time.Duration, error)) ([]float64, error) {
+	var values []float64
+	for i := range w.times(rounds) + warmUp {
+		d, err := once(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if i >= warmUp {
+			values = append(values, milliseconds(d))
+		}
+	}
+	return values, nil
+}
+
+func median(figure, unit string, goal float64, better string, values []float64) measurement {
+	return measurement{Figure: figure, Unit: unit, Goal: goal, Better: better, Value: quantile(values, 0.5), Runs: values}
+}
+
+// benchCreate: from the request that makes a session to the first line of its first step.
+func benchCreate(ctx context.Context, w *world) ([]measurement, error) {
+	values, err := latencies(ctx, w, func(ctx context.Context) (time.Duration, error) {
+		began := time.Now()
+		id, err := w.session(ctx, obj{"run": []string{"echo", "hello"}})
+		if err != nil {
+			return 0, err
+		}
+		_, err = w.untilType(ctx, id, schema.EventOutput)
+		return time.Since(began), err
+	})
+	return []measurement{median("create → first line", "ms", 75, lower, values)}, err
+}
+
+// benchApproval: from the decision to the first line of the step behind it.
+func benchApproval(ctx context.Context, w *world) ([]measurement, error) {
+	values, err := latencies(ctx, w, func(ctx context.Context) (time.Duration, error) {
+		id, err := w.session(ctx, obj{"run": []string{"echo", "hello"}, "approval": true})
+		if err != nil {
+			return 0, err
+		}
+		asked, err := w.untilType(ctx, id, schema.EventApprovalRequested)
+		if err != nil {
+			return 0, err
+		}
+		var a schema.ApprovalRequestedData
+		if err := json.Unmarshal(asked.Data, &a); err != nil {
+			return 0, err
+		}
+		seen := make(chan error, 1)
+		go func() {
+			_, err := w.untilType(ctx, id, schema.EventOutput)
+			seen <- err
+		}()
+		began := time.Now()
+		if err := w.call(ctx, http.MethodPost, "/api/approvals/"+a.ApprovalID+"/resolve", obj{"resolution": "approved"}, nil); err != nil {
+			return 0, err
+		}
+		err = <-seen
+		return time.Since(began), err
+	})
+	return []measurement{median("decision → first line", "ms", 50, lower, values)}, err
+}
+
+// benchCancel: from the request to the receipt, with a tree of processes to end.
+func benchCancel(ctx context.Context, w *world) ([]measurement, error) {
+	values, err := latencies(ctx, w, func(ctx context.Context) (time.Duration, error) {
+		id, err := w.session(ctx, obj{"shell": "sleep 600 & (setsid sleep 600 &); echo up; sleep 600"})
+		if err != nil {
+			return 0, err
+		}
+		if _, err := w.untilType(ctx, id, schema.EventOutput); err != nil {
+			return 0, err
+		}
+		began := time.Now()
+		var answer struct {
+			Receipt schema.Receipt `json:"receipt"`
+		}
+		if err := w.call(ctx, http.MethodPost, "/api/sessions/"+id+"/cancel", obj{}, &answer); err != nil {
+			return 0, err
+		}
+		if answer.Receipt.Survivors != 0 || answer.Receipt.ProcessesKilled < 4 {
+			return 0, fmt.Errorf("receipt %+v", answer.Receipt)
+		}
+		return time.Since(began), nil
+	})
+	return []measurement{
+		median("cancel → receipt, p50", "ms", 0, "", values),
+		{Figure: "cancel → receipt, p99", Unit: "ms", Goal: 1000, Better: lower, Value: quantile(values, 0.99), Runs: values},
+	}, err
+}
+
+// benchLive: from the moment at which a program prints a line, which it prints, to the
+// moment at which a viewer has it, over many sessions at once.
+func benchLive(ctx context.Context, w *world) ([]measurement, error) {
+	sessions, seconds := 50, 10
+	if w.small {
+		sessions, seconds = 3, 1
+	}
+	program := fmt.Sprintf("import time\nfor _ in range(%d):\n    print(time.time_ns(), flush=True)\n    time.sleep(0.025)\n", 40*seconds)
+	var mu sync.Mutex
+	var values []float64
+	var all sync.WaitGroup
+	errs := make(chan error, sessions)
+	for range sessions {
+		all.Go(func() {
+			id, err := w.session(ctx, obj{"run": []string{"python3", "-c", program}})
+			if err == nil {
+				err = w.follow(ctx, id, func(e *schema.Event) bool {
+					now := time.Now()
+					if e.Type == schema.EventOutput {
+						var o schema.OutputData
+						_ = json.Unmarshal(e.Data, &o) // a line that cannot be read is missing from the values
+						mu.Lock()
+						for line := range strings.FieldsSeq(o.Text) {
+							if ns, err := strconv.ParseInt(line, 10, 64); err == nil {
+								values = append(values, milliseconds(now.Sub(time.Unix(0, ns))))
+							}
+						}
+						mu.Unlock()
+					}
+					return e.Type == schema.EventWorkflowCompleted
+				})
+			}
+			errs <- err
+		})
+	}
+	all.Wait()
+	for range sessions {
+		if err := <-errs; err != nil {
+			return nil, err
+		}
+	}
+	if want := sessions * 40 * seconds; len(values) != want {
+		return nil, fmt.Errorf("%d lines came, want %d", len(values), want)
+	}
+	summary := []float64{quantile(values, 0.5), quantile(values, 0.9), quantile(values, 0.99)}
+	return []measurement{
+		{Figure: fmt.Sprintf("print → viewer, %d sessions × 40 lines/s, p50", sessions), Unit: "ms", Goal: 3, Better: lower, Value: summary[0], Runs: summary},
+		{Figure: "the same, p99", Unit: "ms", Goal: 15, Better: lower, Value: summary[2], Runs: summary},
+	}, nil
+}
+
+// benchLines: one step prints a million lines of 100 bytes; until a viewer has all of them,
+// committed.
+func benchLines(ctx context.Context, w *world) ([]measurement, error) {
+	const lineBytes = 100
+	lines, repeats := 1_000_000, 3
+	if w.small {
+		lines, repeats = 10_000, 1
+	}
+	program := fmt.Sprintf("import sys\nline = 'x' * %d + '\\n'\nfor _ in range(%d):\n    sys.stdout.write(line * 1000)\n", lineBytes-1, lines/1000)
+	var values []float64
+	for range repeats {
+		began := time.Now()
+		id, err := w.session(ctx, obj{"run": []string{"python3", "-c", program}})
+		if err != nil {
+			return nil, err
+		}
+		got := 0
+		err = w.follow(ctx, id, func(e *schema.Event) bool {
+			if e.Type == schema.EventOutput {
+				var o schema.OutputData
+				_ = json.Unmarshal(e.Data, &o) // what cannot be read is missing from the count
+				got += strings.Count(o.Text, "\n")
+			}
+			return e.Type == schema.EventWorkflowCompleted
+		})
+		if err != nil {
+			return nil, err
+		}
+		if got != lines {
+			return nil, fmt.Errorf("%d lines came, want %d", got, lines)
+		}
+		values = append(values, float64(lines)/time.Since(began).Seconds())
+	}
+	return []measurement{median(fmt.Sprintf("%d lines of 100 B, print → viewer", lines), "lines/s", 1_000_000, higher, values)}, nil
+}
