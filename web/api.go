@@ -18,7 +18,7 @@ import (
 func newAPI(app *fiber.App) huma.API {
 	configureHuma()
 	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
-	registry.RegisterTypeAlias(reflect.TypeFor[apiProblem](), reflect.TypeFor[schema.Problem]())
+	registry.RegisterTypeAlias(reflect.TypeFor[problemError](), reflect.TypeFor[schema.Problem]())
 	registerEnums(registry)
 	return humafiber.New(app, huma.Config{
 		OpenAPI: &huma.OpenAPI{
@@ -30,13 +30,19 @@ func newAPI(app *fiber.App) huma.API {
 			},
 			Components: &huma.Components{Schemas: registry},
 		},
-		Formats:                      map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
-		DefaultFormat:                "application/json",
+		Formats:                      map[string]huma.Format{mediaJSON: huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		DefaultFormat:                mediaJSON,
 		RejectUnknownQueryParameters: true,
 	})
 }
 
-const apiVersion = "1.0.0"
+const (
+	apiVersion  = "1.0.0"
+	mediaJSON   = "application/json"
+	mediaText   = "text/plain"
+	mediaHTML   = "text/html"
+	noParameter = "there is no such query parameter"
+)
 
 // operation describes one endpoint.
 type operation struct {

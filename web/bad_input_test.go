@@ -20,17 +20,17 @@ import (
 // as it is.
 func (e *env) counts() string {
 	e.Helper()
-	conn, err := pgx.Connect(e.ctx, e.dsn)
+	conn, err := pgx.Connect(e.Context(), e.dsn)
 	must(e, err)
-	defer conn.Close(e.ctx) //nolint:errcheck // a test's look
+	defer conn.Close(e.Context())
 	var text string
-	must(e, conn.QueryRow(e.ctx, `SELECT format('sessions %s runs %s approvals %s events %s messages %s heads %s versions %s',
+	must(e, conn.QueryRow(e.Context(), `SELECT format('sessions %s runs %s approvals %s events %s messages %s heads %s versions %s',
 		(SELECT count(*) FROM sessions), (SELECT count(*) FROM runs), (SELECT string_agg(status, ',') FROM approval_requests),
 		(SELECT count(*) FROM events), (SELECT count(*) FROM messages), (SELECT sum(head_seq) FROM sessions), (SELECT sum(version) FROM sessions))`).Scan(&text))
 	return text
 }
 
-func TestBadInput_IsAProblemAndChangesNothing(t *testing.T) {
+func TestBadInput_IsAProblemAndChangesNothing(t *testing.T) { //nolint:tparallel // the cases share a session, whose tables are compared at the end
 	t.Parallel()
 	e := start(t)
 	s := e.create(askPlan)
@@ -166,7 +166,7 @@ func TestBadInput_IsAProblemAndChangesNothing(t *testing.T) {
 	e.noErrors()
 }
 
-func TestBadHTTP_IsAProblemAndNotLogged(t *testing.T) {
+func TestBadHTTP_IsAProblemAndNotLogged(t *testing.T) { //nolint:tparallel // the log is looked at when all are done
 	t.Parallel()
 	e := start(t)
 	for name, raw := range map[string]string{

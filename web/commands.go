@@ -52,7 +52,7 @@ func (s *Server) decide(ctx context.Context, r resolution, key string) (schema.A
 	if err != nil {
 		return a, err //nolint:wrapcheck // a schema.Error
 	}
-	if len(r.Changes) > 0 && string(r.Changes) != "null" {
+	if len(r.Changes) > 0 && string(r.Changes) != jsonNull {
 		return a, schema.Errorf(schema.CodeUnsupported, "modifications are not available on this server; reject with feedback instead")
 	}
 	if !slices.Contains(a.Options, r.Resolution) {

@@ -120,7 +120,11 @@ func temporalError(err error) error {
 	if refused, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		code := schema.Code(refused.Type())
 		if _, known := statusOf[code]; known && code != schema.CodeInternal {
-			return &schema.Error{Code: code, Message: refused.Message()}
+			e := &schema.Error{Code: code, Message: refused.Message()}
+			if refused.HasDetails() {
+				_ = refused.Details(&e.Fields) // they only say more
+			}
+			return e
 		}
 		return schema.Wrap(schema.CodeInternal, err, "the workflow refused the command")
 	}

@@ -17,9 +17,9 @@ func (c *conn) handle(text []byte) {
 		return
 	}
 	switch f.Type {
-	case "ping":
+	case framePing:
 		c.send(newFrame(schema.FramePong, "", PongData{RequestID: f.RequestID}))
-	case "subscribe":
+	case frameSubscribe:
 		// A goroutine of its own, though it is waited for: reading the log takes a deep stack, which the reader would keep.
 		done := make(chan struct{})
 		go func() {
@@ -27,13 +27,13 @@ func (c *conn) handle(text []byte) {
 			c.subscribe(f)
 		}()
 		<-done
-	case "unsubscribe":
+	case frameUnsubscribe:
 		c.unsubscribe(f)
-	case "subscribe_sessions":
+	case frameSubscribeSessions:
 		c.subscribeList(f)
-	case "unsubscribe_sessions":
+	case frameUnsubscribeSessions:
 		c.unsubscribeList(f)
-	case "message":
+	case frameMessage:
 		c.refuse(f.RequestID, schema.Errorf(schema.CodeUnsupported, "messages are not available on this server"))
 	default:
 		c.enqueue(f)
@@ -188,12 +188,12 @@ func (c *conn) execute(ctx context.Context, f clientFrame) ([]byte, error) {
 		return newFrame(schema.FrameAccepted, sessionID, AcceptedData{RequestID: f.RequestID})
 	}
 	switch f.Type {
-	case "resolve_approval":
+	case frameResolveApproval:
 		a, err := c.server.decide(ctx, resolution{
 			ApprovalID: f.ApprovalID, Resolution: schema.Resolution(f.Resolution), Feedback: f.Feedback, Changes: f.Modifications, At: "frame.",
 		}, key)
 		return accepted(a.SessionID), err
-	case "query":
+	case frameQuery:
 		if f.Name != schema.QueryState && f.Name != schema.QueryApprovals && f.Name != schema.QueryPlan {
 			return nil, invalidField("frame.name", "allowed are state, approvals, plan", f.Name)
 		}
@@ -201,7 +201,7 @@ func (c *conn) execute(ctx context.Context, f clientFrame) ([]byte, error) {
 		return newFrame(schema.FrameQueryResult, f.SessionID, QueryResultData{RequestID: f.RequestID, Name: f.Name, Result: result}), err
 	}
 	name := map[string]string{
-		"suspend": schema.CommandSuspend, "pause": schema.CommandSuspend, "resume": schema.CommandResume, "cancel": schema.CommandCancel,
+		frameSuspend: schema.CommandSuspend, "pause": schema.CommandSuspend, "resume": schema.CommandResume, "cancel": schema.CommandCancel,
 	}[f.Type]
 	if name == "" {
 		return nil, errors.New("no handler for frames of type " + f.Type)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -27,7 +28,7 @@ func TestSubscribe_AHundredViewersGetEverySeqOnceUnderConcurrentWriters(t *testi
 	for w := range writers {
 		all.Go(func() {
 			for n := range each {
-				_, err := e.store.AppendEvents(e.ctx, store.AppendEvents{
+				_, err := e.store.AppendEvents(e.Context(), store.AppendEvents{
 					SessionID: s.ID, Key: fmt.Sprint(w, "-", n),
 					Events: []schema.NewEvent{{Type: schema.EventFileUpdated, Data: schema.FileChangedData{Path: fmt.Sprint(w, "/", n)}}},
 				})
@@ -138,8 +139,8 @@ func TestSubscribe_ASlowReaderFallsBackToTheLogAndCatchesUp(t *testing.T) {
 	text := strings.Repeat("x", 64<<10)
 	read := int64(0)
 	for i := range n {
-		_, err := e.store.AppendEvents(e.ctx, store.AppendEvents{
-			SessionID: s.ID, Key: fmt.Sprint(i), Events: []schema.NewEvent{{Type: schema.EventOutput, Data: schema.OutputData{Stream: schema.Stdout, Text: text, Offset: int64(i)}}},
+		_, err := e.store.AppendEvents(e.Context(), store.AppendEvents{
+			SessionID: s.ID, Key: strconv.Itoa(i), Events: []schema.NewEvent{{Type: schema.EventOutput, Data: schema.OutputData{Stream: schema.Stdout, Text: text, Offset: int64(i)}}},
 		})
 		must(t, err)
 		if i%20 == 19 { // slow, but not dead: a client that takes nothing for half a minute is closed
@@ -175,15 +176,15 @@ func TestFeed_ABrokenListenConnectionLosesNothing(t *testing.T) {
 	ws.until(schema.FrameSubscribed)
 	list.send(`{"type":"subscribe_sessions"}`)
 	list.until(schema.FrameSessions)
-	conn, err := pgx.Connect(e.ctx, e.dsn)
+	conn, err := pgx.Connect(e.Context(), e.dsn)
 	must(t, err)
-	defer conn.Close(e.ctx) //nolint:errcheck // a test's look
+	defer conn.Close(e.Context())
 	var all sync.WaitGroup
 	all.Go(func() { e.append(s.ID, 1, 200) })
 	for range 3 {
 		eventually(t, "the feed listens", func() bool {
 			var n int
-			err := conn.QueryRow(e.ctx, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+			err := conn.QueryRow(e.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 				WHERE datname = current_database() AND query LIKE 'LISTEN%'`).Scan(&n)
 			return err == nil && n > 0
 		})
@@ -229,7 +230,7 @@ func TestFeed_ManyReconnectAtOnceFromFarBehind(t *testing.T) {
 	for i := range events {
 		events[i] = schema.NewEvent{Type: schema.EventFileUpdated, Data: schema.FileChangedData{Path: "f", Size: int64(i)}}
 	}
-	_, err := e.store.AppendEvents(e.ctx, store.AppendEvents{SessionID: s.ID, Key: "1", Events: events})
+	_, err := e.store.AppendEvents(e.Context(), store.AppendEvents{SessionID: s.ID, Key: "1", Events: events})
 	must(t, err)
 	began := time.Now()
 	var all sync.WaitGroup

@@ -56,10 +56,10 @@ func parseRange(header string, size int64) (start, length int64, kind rangeKind)
 
 // mediaTypes are those that the UI shows in its own way; the rest is the system's business.
 var mediaTypes = map[string]string{
-	".csv": "text/csv", ".gif": "image/gif", ".htm": "text/html", ".html": "text/html", ".jpeg": "image/jpeg", ".jpg": "image/jpeg",
-	".json": "application/json", ".jsonl": "application/jsonl", ".log": "text/plain", ".md": "text/markdown", ".pdf": "application/pdf",
+	".csv": "text/csv", ".gif": "image/gif", ".htm": mediaHTML, ".html": mediaHTML, ".jpeg": "image/jpeg", ".jpg": "image/jpeg",
+	".json": mediaJSON, ".jsonl": "application/jsonl", ".log": mediaText, ".md": "text/markdown", ".pdf": "application/pdf",
 	".png": "image/png", ".py": "text/x-python", ".sh": "text/x-sh", ".svg": "image/svg+xml", ".tex": "text/x-tex", ".tsv": "text/tab-separated-values",
-	".txt": "text/plain", ".webp": "image/webp", ".xml": "application/xml", ".yaml": "application/yaml", ".yml": "application/yaml",
+	".txt": mediaText, ".webp": "image/webp", ".xml": "application/xml", ".yaml": "application/yaml", ".yml": "application/yaml",
 }
 
 func mediaType(name string) string {
@@ -84,8 +84,8 @@ func disposition(name string, download bool) string {
 	kind := "attachment"
 	mt, _, _ := strings.Cut(mediaType(name), ";")
 	switch {
-	case download, mt == "text/html", mt == "application/xml", mt == "application/xhtml+xml":
-	case strings.HasPrefix(mt, "text/"), strings.HasPrefix(mt, "image/"), mt == "application/pdf", mt == "application/json":
+	case download, mt == mediaHTML, mt == "application/xml", mt == "application/xhtml+xml":
+	case strings.HasPrefix(mt, "text/"), strings.HasPrefix(mt, "image/"), mt == "application/pdf", mt == mediaJSON:
 		kind = "inline"
 	}
 	base := path.Base(name)

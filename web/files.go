@@ -39,10 +39,11 @@ func (s *Server) registerFiles(app *fiber.App) {
 			return answer(list, err)
 		})
 	s.document(operation{method: http.MethodGet, path: filePath, id: "getFile", summary: "Download a file; Range and If-None-Match are understood", tag: tag}, func(op *huma.Operation) {
+		const inPath = "path"
 		text := &huma.Schema{Type: huma.TypeString}
 		op.Parameters = []*huma.Param{
-			{Name: "id", In: "path", Required: true, Schema: text, Description: "A session's id"},
-			{Name: "path", In: "path", Required: true, Schema: text, Description: "The file's path; its slashes stay as they are"},
+			{Name: "id", In: inPath, Required: true, Schema: text, Description: "A session's id"},
+			{Name: inPath, In: inPath, Required: true, Schema: text, Description: "The file's path; its slashes stay as they are"},
 			{Name: "download", In: "query", Schema: text, Description: "Any value: have a browser save the file instead of showing it"},
 			{Name: "v", In: "query", Schema: text, Description: "Any value: tells versions apart in a browser's cache"},
 			{Name: "Range", In: "header", Schema: text},
@@ -78,7 +79,7 @@ func (s *Server) listFiles(ctx context.Context, sessionID string) (FileList, err
 	if err != nil || root == nil {
 		return list, err
 	}
-	defer root.Close() //nolint:errcheck // it was only read
+	defer root.Close()
 	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -116,7 +117,7 @@ func (s *Server) getFile(c *fiber.Ctx) error {
 	var wrong []schema.FieldError
 	for name := range c.Queries() {
 		if name != "v" && name != "download" {
-			wrong = append(wrong, schema.FieldError{Location: "query." + name, Message: "there is no such query parameter"})
+			wrong = append(wrong, schema.FieldError{Location: "query." + name, Message: noParameter})
 		}
 	}
 	if len(wrong) > 0 {
@@ -136,7 +137,7 @@ func (s *Server) getFile(c *fiber.Ctx) error {
 		}
 		return noFile(name)
 	}
-	defer root.Close() //nolint:errcheck // it was only read; the open file outlives it
+	defer root.Close()
 	// Not blocking: a named pipe would wait for a writer.
 	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

@@ -102,17 +102,17 @@ func TestFiles_DownloadsWholeAndInParts(t *testing.T) {
 	}
 	r := e.do("GET", path+"/result.txt", "")
 	again := e.do("GET", path+"/result.txt", "", "If-None-Match", r.Header.Get("ETag"))
-	if again.StatusCode != 304 || len(again.body) != 0 {
+	if again.StatusCode != http.StatusNotModified || len(again.body) != 0 {
 		t.Errorf("unchanged: %d", again.StatusCode)
 	}
-	if stale := e.do("GET", path+"/result.txt", "", "Range", "bytes=0-1", "If-Range", `"old"`); stale.StatusCode != 200 {
+	if stale := e.do("GET", path+"/result.txt", "", "Range", "bytes=0-1", "If-Range", `"old"`); stale.StatusCode != http.StatusOK {
 		t.Errorf("a part of another version: %d", stale.StatusCode)
 	}
 	head := e.do("HEAD", path+"/result.txt", "")
-	if head.StatusCode != 200 || head.ContentLength != 10 {
+	if head.StatusCode != http.StatusOK || head.ContentLength != 10 {
 		t.Errorf("HEAD: %d %d", head.StatusCode, head.ContentLength)
 	}
-	if empty := e.do("GET", path+"/empty", ""); empty.StatusCode != 200 || len(empty.body) != 0 {
+	if empty := e.do("GET", path+"/empty", ""); empty.StatusCode != http.StatusOK || len(empty.body) != 0 {
 		t.Errorf("an empty file: %d", empty.StatusCode)
 	}
 	if odd := e.do("GET", path+"/a%20b%20%C3%BC%25.txt", ""); string(odd.body) != "odd" {
@@ -178,9 +178,9 @@ func TestFiles_NothingOutsideOfTheWorkspaceIsReached(t *testing.T) {
 		if strings.Contains(string(text), "SECRET") || strings.Contains(string(text), "root:") {
 			t.Errorf("%s: reached what is outside: %s", name, text)
 		}
-		listing := name == "" && resp.StatusCode == 200 // .../files/ is the list
+		listing := name == "" && resp.StatusCode == http.StatusOK // .../files/ is the list
 		page := strings.Contains(string(text), "<!doctype html>")
-		if resp.StatusCode != 404 && !listing && !page {
+		if resp.StatusCode != http.StatusNotFound && !listing && !page {
 			t.Errorf("%s: %d %.200s", name, resp.StatusCode, text)
 		}
 	}

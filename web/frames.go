@@ -115,6 +115,25 @@ type (
 	}
 )
 
+// The types of clients' frames.
+const (
+	frameSubscribe           = "subscribe"
+	frameUnsubscribe         = "unsubscribe"
+	frameSubscribeSessions   = "subscribe_sessions"
+	frameUnsubscribeSessions = "unsubscribe_sessions"
+	framePing                = "ping"
+	frameSuspend             = "suspend"
+	framePause               = "pause"
+	frameResume              = "resume"
+	frameCancel              = "cancel"
+	frameMessage             = "message"
+	frameQuery               = "query"
+	frameResolveApproval     = "resolve_approval"
+
+	fieldSession = "session_id"
+	jsonNull     = "null"
+)
+
 // clientFrame has the fields of all of them.
 type clientFrame struct {
 	Type          string
@@ -131,18 +150,18 @@ type clientFrame struct {
 
 // frameFields says which fields a type of frame may have, and which it must.
 var frameFields = map[string]map[string]bool{
-	"subscribe":            {"session_id": true, "since": false},
-	"unsubscribe":          {"session_id": true},
-	"subscribe_sessions":   {},
-	"unsubscribe_sessions": {},
-	"ping":                 {},
-	"suspend":              {"session_id": true},
-	"pause":                {"session_id": true},
-	"resume":               {"session_id": true},
-	"cancel":               {"session_id": true},
-	"message":              {"session_id": true, "content": true},
-	"query":                {"session_id": true, "name": true},
-	"resolve_approval":     {"approval_id": true, "resolution": true, "feedback": false, "modifications": false},
+	frameSubscribe:           {fieldSession: true, "since": false},
+	frameUnsubscribe:         {fieldSession: true},
+	frameSubscribeSessions:   {},
+	frameUnsubscribeSessions: {},
+	framePing:                {},
+	frameSuspend:             {fieldSession: true},
+	framePause:               {fieldSession: true},
+	frameResume:              {fieldSession: true},
+	frameCancel:              {fieldSession: true},
+	frameMessage:             {fieldSession: true, "content": true},
+	frameQuery:               {fieldSession: true, "name": true},
+	frameResolveApproval:     {"approval_id": true, "resolution": true, "feedback": false, "modifications": false},
 }
 
 const (
@@ -170,7 +189,7 @@ func parseFrame(text []byte) (clientFrame, error) {
 		if !given {
 			return
 		}
-		if err := json.Unmarshal(raw, into); err != nil || string(raw) == "null" {
+		if err := json.Unmarshal(raw, into); err != nil || string(raw) == jsonNull {
 			refuse(name, "this must be a string", nil)
 		} else if len(*into) > most {
 			refuse(name, "this has more than "+itoa(int64(most))+" bytes", nil)
@@ -199,7 +218,7 @@ func parseFrame(text []byte) (clientFrame, error) {
 	if len(wrong) > 0 {
 		return f, invalid(wrong)
 	}
-	text1("session_id", &f.SessionID, maxRequestID)
+	text1(fieldSession, &f.SessionID, maxRequestID)
 	text1("approval_id", &f.ApprovalID, maxRequestID)
 	text1("resolution", &f.Resolution, maxRequestID)
 	text1("feedback", &f.Feedback, maxFeedback)
@@ -207,7 +226,7 @@ func parseFrame(text []byte) (clientFrame, error) {
 	text1("name", &f.Name, maxRequestID)
 	f.Modifications = fields["modifications"]
 	if raw, given := fields["since"]; given {
-		if err := json.Unmarshal(raw, &f.Since); err != nil || f.Since < 0 || string(raw) == "null" {
+		if err := json.Unmarshal(raw, &f.Since); err != nil || f.Since < 0 || string(raw) == jsonNull {
 			refuse("since", "this must be a whole number, 0 or more", nil)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +35,6 @@ type env struct {
 	store *store.Store
 	dsn   string
 	url   string
-	ctx   context.Context
 	logs  *recorder
 	http  *http.Client
 	dir   string
@@ -76,7 +76,6 @@ func start(t *testing.T, configure ...func(*setup)) *env {
 	transport := &http.Transport{}
 	e.http = &http.Client{Transport: transport, Timeout: testTimeout}
 	var once sync.Once
-	e.ctx = context.Background()
 	t.Cleanup(func() {
 		once.Do(func() {
 			transport.CloseIdleConnections()
@@ -130,7 +129,7 @@ type reply struct {
 
 func (e *env) do(method, path, body string, header ...string) reply {
 	e.Helper()
-	ctx, cancel := context.WithTimeout(e.ctx, testTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, e.url+path, strings.NewReader(body))
 	must(e, err)
@@ -178,8 +177,8 @@ func (r reply) problem(t testing.TB, status int, code schema.Code) schema.Proble
 	if p.Code != code || p.Status != status || p.Detail == "" || p.Title == "" || p.Type == "" || p.Errors == nil {
 		t.Fatalf("%s %s: the problem is %s", r.Request.Method, r.Request.URL, r.body)
 	}
-	if p.RequestID == "" || p.RequestID != r.Header.Get("X-Request-Id") {
-		t.Fatalf("the request id is %q in the problem and %q in the header", p.RequestID, r.Header.Get("X-Request-Id"))
+	if p.RequestID == "" || p.RequestID != r.Header.Get("X-Request-ID") {
+		t.Fatalf("the request id is %q in the problem and %q in the header", p.RequestID, r.Header.Get("X-Request-ID"))
 	}
 	if status == http.StatusServiceUnavailable && r.Header.Get("Retry-After") == "" {
 		t.Fatal("503 without Retry-After")
@@ -431,9 +430,9 @@ func (e *env) bare() schema.Session {
 	if plan == nil {
 		e.Fatal(problems)
 	}
-	s, _, err := e.store.CreateSession(e.ctx, store.NewSession{ID: schema.NewID(), Name: "bare", Mode: schema.ModeRunbook, Owner: "local", Plan: plan})
+	s, _, err := e.store.CreateSession(e.Context(), store.NewSession{ID: schema.NewID(), Name: "bare", Mode: schema.ModeRunbook, Owner: "local", Plan: plan})
 	must(e, err)
-	must(e, e.store.MarkWorkflowStarted(e.ctx, s.ID))
+	must(e, e.store.MarkWorkflowStarted(e.Context(), s.ID))
 	return s
 }
 
@@ -441,7 +440,7 @@ func (e *env) bare() schema.Session {
 func (e *env) append(id string, from, upTo int64) {
 	e.Helper()
 	for n := from; n <= upTo; n++ {
-		_, err := e.store.AppendEvents(e.ctx, store.AppendEvents{
+		_, err := e.store.AppendEvents(e.Context(), store.AppendEvents{
 			SessionID: id, Key: fmt.Sprint("test ", n, " ", schema.NewID()),
 			Events: []schema.NewEvent{{Type: schema.EventFileUpdated, Data: schema.FileChangedData{Path: fmt.Sprint("f", n), Size: n}}},
 		})
@@ -449,7 +448,7 @@ func (e *env) append(id string, from, upTo int64) {
 	}
 }
 
-func itoa(n int64) string { return fmt.Sprint(n) }
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
 func startTemporal(t *testing.T) string {
 	t.Helper()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
-	"time"
 
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
@@ -114,10 +113,10 @@ func (l *list) follow(ctx context.Context) {
 				l.mu.Lock()
 				l.dirty[id] = l.dirty[id] || created
 				l.mu.Unlock()
-				pause(ctx, retryDelay)
+				pause(ctx)
 				continue
 			}
-			s.starts = append(s.starts, int32(len(s.buf))) //nolint:gosec // a list's worth
+			s.starts = append(s.starts, int32(len(s.buf)))
 			s.buf = append(s.buf, frame...)
 		}
 		l.mu.Lock()
@@ -185,7 +184,7 @@ func (c *listCursor) next(ctx context.Context, most int) []byte {
 	frame, number, err := l.snapshot(ctx)
 	if err != nil {
 		l.hub.start(func(ctx context.Context) {
-			pause(ctx, retryDelay)
+			pause(ctx)
 			c.wake()
 		})
 		return nil
@@ -208,10 +207,9 @@ func (l *list) snapshot(ctx context.Context) ([]byte, int64, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
-	began := time.Now()
 	sessions, total, _, err := l.hub.source.Sessions(ctx, store.SessionFilter{Limit: listLimit})
 	if err != nil {
-		l.hub.log.DebugContext(ctx, "list of sessions not read", logs.Err(err), "took", time.Since(began))
+		l.hub.log.DebugContext(ctx, "list of sessions not read", logs.Err(err))
 		return nil, 0, err //nolint:wrapcheck // it is tried again
 	}
 	for i := range sessions {

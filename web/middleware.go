@@ -198,7 +198,7 @@ type route struct {
 }
 
 // routingProblem answers a path or method that leads nowhere.
-func (s *Server) routingProblem(c *fiber.Ctx, status int, message string) *apiProblem {
+func (s *Server) routingProblem(c *fiber.Ctx, status int, message string) *problemError {
 	ctx := c.UserContext()
 	if status != http.StatusNotFound && status != http.StatusMethodNotAllowed {
 		if status >= http.StatusInternalServerError {

@@ -37,18 +37,16 @@ func OpenAPI() ([]byte, error) {
 	if err := json.Unmarshal(text, &doc); err != nil {
 		return nil, fmt.Errorf("decode the OpenAPI document: %w", err)
 	}
-	schemas := doc["components"].(map[string]any)["schemas"].(map[string]any) //nolint:forcetypeassert // made above
+	schemas := member(member(doc, "components"), "schemas")
 	schemas["EventPayloads"] = events
 	schemas["FramePayloads"] = frames
 	schemas["ClientFrames"] = clients
 	// The plan is checked by schema.ParsePlan, which says more than a JSON schema can.
 	property(schemas, "NewSession", "plan")["$ref"] = "#/components/schemas/Plan"
 	for _, name := range []string{"Session", "Approval"} {
-		property(schemas, name, "context")["type"] = "object"
-		property(schemas, name, "context")["additionalProperties"] = true
+		anyObject(property(schemas, name, "context"))
 	}
-	property(schemas, "Event", "data")["type"] = "object"
-	property(schemas, "Event", "data")["additionalProperties"] = true
+	anyObject(property(schemas, "Event", "data"))
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
@@ -59,14 +57,22 @@ func OpenAPI() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-func property(schemas map[string]any, object, name string) map[string]any {
-	properties := schemas[object].(map[string]any)["properties"].(map[string]any) //nolint:forcetypeassert // a struct of ours
-	p, ok := properties[name].(map[string]any)
+// member is an object within an object of the document.
+func member(object map[string]any, name string) map[string]any {
+	m, ok := object[name].(map[string]any)
 	if !ok { // a schema that allows anything is written as true
-		p = map[string]any{}
-		properties[name] = p
+		m = map[string]any{}
+		object[name] = m
 	}
-	return p
+	return m
+}
+
+func property(schemas map[string]any, object, name string) map[string]any {
+	return member(member(member(schemas, object), "properties"), name)
+}
+
+func anyObject(s map[string]any) {
+	s["type"], s["additionalProperties"] = huma.TypeObject, true
 }
 
 // payloads is a schema that maps each type to its payload.
@@ -79,7 +85,7 @@ func payloads(registry huma.Registry, table map[schema.EventType]any) map[string
 		names = append(names, string(kind))
 	}
 	slices.Sort(names)
-	return map[string]any{"type": "object", "additionalProperties": false, "properties": properties, "required": names}
+	return map[string]any{"type": huma.TypeObject, "additionalProperties": false, "properties": properties, "required": names}
 }
 
 // eventPayloads has the payload of each stored event.
@@ -133,18 +139,18 @@ var framePayloads = map[schema.EventType]any{
 
 // clientFrames has the whole of each frame of clients.
 var clientFrames = map[schema.EventType]any{
-	"subscribe":            SubscribeFrame{},
-	"unsubscribe":          UnsubscribeFrame{},
-	"subscribe_sessions":   PlainFrame{},
-	"unsubscribe_sessions": PlainFrame{},
-	"ping":                 PlainFrame{},
-	"suspend":              CommandFrame{},
-	"pause":                CommandFrame{},
-	"resume":               CommandFrame{},
-	"cancel":               CommandFrame{},
-	"message":              MessageFrame{},
-	"query":                QueryFrame{},
-	"resolve_approval":     ResolveApprovalFrame{},
+	frameSubscribe:           SubscribeFrame{},
+	frameUnsubscribe:         UnsubscribeFrame{},
+	frameSubscribeSessions:   PlainFrame{},
+	frameUnsubscribeSessions: PlainFrame{},
+	framePing:                PlainFrame{},
+	frameSuspend:             CommandFrame{},
+	framePause:               CommandFrame{},
+	frameResume:              CommandFrame{},
+	frameCancel:              CommandFrame{},
+	frameMessage:             MessageFrame{},
+	frameQuery:               QueryFrame{},
+	frameResolveApproval:     ResolveApprovalFrame{},
 }
 
 // enum gives a string type of the vocabulary its values in the document.

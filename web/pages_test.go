@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ func TestUI_IsServedWithItsPages(t *testing.T) {
 		"/favicon.svg":              {"image/svg+xml", "no-cache", "svg"},
 	} {
 		r := e.do("GET", path, "") // the client asks for gzip and unpacks it
-		if r.StatusCode != 200 || r.Header.Get("Content-Type") != want[0] || r.Header.Get("Cache-Control") != want[1] || !strings.Contains(string(r.body), want[2]) {
+		if r.StatusCode != http.StatusOK || r.Header.Get("Content-Type") != want[0] || r.Header.Get("Cache-Control") != want[1] || !strings.Contains(string(r.body), want[2]) {
 			t.Errorf("%s: %d %v %.60s", path, r.StatusCode, r.Header, r.body)
 		}
 		csp := r.Header.Get("Content-Security-Policy")
@@ -38,7 +39,7 @@ func TestUI_IsServedWithItsPages(t *testing.T) {
 		t.Errorf("not packed: %v", r.Header)
 	}
 	r := e.do("GET", "/", "")
-	if again := e.do("GET", "/", "", "If-None-Match", r.Header.Get("ETag")); again.StatusCode != 304 {
+	if again := e.do("GET", "/", "", "If-None-Match", r.Header.Get("ETag")); again.StatusCode != http.StatusNotModified {
 		t.Errorf("unchanged: %d", again.StatusCode)
 	}
 	e.do("GET", "/assets/old-12345678.js", "").problem(t, 404, schema.CodeNotFound)
@@ -48,7 +49,7 @@ func TestUI_IsServedWithItsPages(t *testing.T) {
 func TestUI_SaysThatItWasNotBuilt(t *testing.T) {
 	t.Parallel()
 	e := start(t, withOptions(func(o *web.Options) { o.UI = fstest.MapFS{"placeholder.txt": {Data: []byte("x")}} }))
-	if r := e.do("GET", "/sessions", ""); r.StatusCode != 200 || !strings.Contains(string(r.body), "make build") {
+	if r := e.do("GET", "/sessions", ""); r.StatusCode != http.StatusOK || !strings.Contains(string(r.body), "make build") {
 		t.Fatalf("%d %s", r.StatusCode, r.body)
 	}
 }
@@ -58,7 +59,7 @@ func TestDocs_NeedNothingFromElsewhere(t *testing.T) {
 	e := start(t)
 	for path, kind := range map[string]string{"/api/docs": "text/html", "/api/docs/docs.js": "text/javascript", "/api/docs/docs.css": "text/css"} {
 		r := e.do("GET", path, "")
-		if r.StatusCode != 200 || !strings.HasPrefix(r.Header.Get("Content-Type"), kind) || strings.Contains(string(r.body), "https://") {
+		if r.StatusCode != http.StatusOK || !strings.HasPrefix(r.Header.Get("Content-Type"), kind) || strings.Contains(string(r.body), "https://") {
 			t.Errorf("%s: %d %v", path, r.StatusCode, r.Header)
 		}
 	}

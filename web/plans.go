@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"strings"
 
 	"github.com/holdfast/holdfast/schema"
 )
@@ -82,7 +83,7 @@ func placeOf(source []byte, location string) (line, column int) {
 	var walk func(at string) bool
 	walk = func(at string) bool {
 		start := int(dec.InputOffset())
-		for start < len(source) && bytes.IndexByte([]byte(" \t\r\n,:"), source[start]) >= 0 {
+		for start < len(source) && strings.IndexByte(" \t\r\n,:", source[start]) >= 0 {
 			start++
 		}
 		token, err := dec.Token()
@@ -138,7 +139,12 @@ func loadExamples(from fs.FS) ([]example, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the examples: %w", err)
 	}
-	var entries []struct{ ID, Title, Description, File string }
+	var entries []struct {
+		ID          string `json:"id"`
+		Title       string `json:"title"`
+		Description string `json:"description"`
+		File        string `json:"file"`
+	}
 	if err := json.Unmarshal(index, &entries); err != nil {
 		return nil, fmt.Errorf("read the examples' index.json: %w", err)
 	}

@@ -55,25 +55,25 @@ func codeOf(status int) schema.Code {
 
 const internalMessage = "something went wrong on the server; its log has the cause under this request_id"
 
-// apiProblem is a [schema.Problem] as huma sends it.
-type apiProblem struct {
+// problemError is a [schema.Problem] as huma sends it.
+type problemError struct {
 	schema.Problem
 
 	headers http.Header
 }
 
 var (
-	_ huma.StatusError       = (*apiProblem)(nil)
-	_ huma.HeadersError      = (*apiProblem)(nil)
-	_ huma.ContentTypeFilter = (*apiProblem)(nil)
+	_ huma.StatusError       = (*problemError)(nil)
+	_ huma.HeadersError      = (*problemError)(nil)
+	_ huma.ContentTypeFilter = (*problemError)(nil)
 )
 
-func (p *apiProblem) Error() string           { return p.Detail }
-func (p *apiProblem) GetStatus() int          { return p.Status }
-func (p *apiProblem) GetHeaders() http.Header { return p.headers }
+func (p *problemError) Error() string           { return p.Detail }
+func (p *problemError) GetStatus() int          { return p.Status }
+func (p *problemError) GetHeaders() http.Header { return p.headers }
 
 // ContentType implements huma.ContentTypeFilter.
-func (p *apiProblem) ContentType(string) string { return problemType }
+func (p *problemError) ContentType(string) string { return problemType }
 
 const problemType = "application/problem+json"
 
@@ -87,8 +87,8 @@ func publicError(err error) *schema.Error {
 }
 
 // problem makes the answer to an error. Faults of ours are logged here, once.
-func (s *Server) problem(ctx context.Context, err error) *apiProblem {
-	if ready, ok := errors.AsType[*apiProblem](err); ok {
+func (s *Server) problem(ctx context.Context, err error) *problemError {
+	if ready, ok := errors.AsType[*problemError](err); ok {
 		return ready
 	}
 	e := publicError(err)
@@ -111,8 +111,8 @@ func (s *Server) logFault(ctx context.Context, e *schema.Error, err error) {
 	}
 }
 
-func newProblem(ctx context.Context, status int, code schema.Code, detail string, fields []schema.FieldError) *apiProblem {
-	p := &apiProblem{Problem: schema.Problem{
+func newProblem(ctx context.Context, status int, code schema.Code, detail string, fields []schema.FieldError) *problemError {
+	p := &problemError{Problem: schema.Problem{
 		Type:      "about:blank",
 		Title:     http.StatusText(status),
 		Status:    status,
@@ -181,14 +181,14 @@ var configureHuma = sync.OnceFunc(func() {
 })
 
 // humaProblem gives huma's own refusals the shape of all others.
-func humaProblem(ctx context.Context, status int, msg string, errs []error) *apiProblem {
+func humaProblem(ctx context.Context, status int, msg string, errs []error) *problemError {
 	fields := make([]schema.FieldError, 0, len(errs))
 	for _, err := range errs {
 		if err == nil {
 			continue
 		}
 		f := schema.FieldError{Message: err.Error()}
-		if d, ok := err.(huma.ErrorDetailer); ok { //nolint:errorlint // it is huma's own value, never wrapped
+		if d, ok := err.(huma.ErrorDetailer); ok {
 			detail := d.ErrorDetail()
 			f = schema.FieldError{Location: detail.Location, Message: detail.Message, Value: brief(detail.Value)}
 		}
@@ -196,7 +196,7 @@ func humaProblem(ctx context.Context, status int, msg string, errs []error) *api
 		case "unexpected property":
 			f.Message, f.Value = "there is no such field", nil
 		case "unknown query parameter":
-			f.Message = "there is no such query parameter"
+			f.Message = noParameter
 		}
 		fields = append(fields, f)
 	}

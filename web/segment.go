@@ -24,7 +24,7 @@ func encodeEvents(events []schema.Event) *segment {
 	e := eventEncoder{buf: make([]byte, 0, size)}
 	s := &segment{first: events[0].Seq, starts: make([]int32, 0, len(events))}
 	for i := range events {
-		s.starts = append(s.starts, int32(len(e.buf))) //nolint:gosec // pageBytes bounds it
+		s.starts = append(s.starts, int32(len(e.buf)))
 		e.add(&events[i])
 	}
 	s.buf = e.buf

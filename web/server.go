@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
@@ -119,7 +118,7 @@ func (s *Server) Run(ctx context.Context) error {
 		if err := s.app.ShutdownWithTimeout(drainTimeout); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			failure = fmt.Errorf("shut down: %w", err)
 		}
-		<-served
+		failure = errors.Join(failure, <-served)
 	}
 	s.registry.wait(drainTimeout)
 	s.stop()
@@ -151,18 +150,6 @@ func (s *Server) newApp() *fiber.App {
 	return app
 }
 
-// background runs work that a request leaves behind, within the life of the server.
-func (s *Server) background(ctx context.Context, timeout time.Duration, do func(ctx context.Context)) {
-	ctx = context.WithoutCancel(ctx)
-	s.work.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
-		stop := context.AfterFunc(s.base, cancel)
-		defer stop()
-		do(ctx)
-	})
-}
-
 func isLoopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -181,14 +168,14 @@ func (s *Server) fiberError(c *fiber.Ctx, err error) error {
 	if _, ok := errors.AsType[*schema.Error](err); ok {
 		return s.send(c, s.problem(ctx, err))
 	}
-	if _, ok := errors.AsType[*apiProblem](err); ok {
+	if _, ok := errors.AsType[*problemError](err); ok {
 		return s.send(c, s.problem(ctx, err))
 	}
 	return s.send(c, s.problem(ctx, schema.Wrap(schema.CodeInternal, err, internalMessage)))
 }
 
 // send writes a problem document.
-func (s *Server) send(c *fiber.Ctx, p *apiProblem) error {
+func (s *Server) send(c *fiber.Ctx, p *problemError) error {
 	for name, values := range p.headers {
 		c.Set(name, values[0])
 	}

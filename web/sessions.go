@@ -19,7 +19,7 @@ type NewSession struct {
 	Mode   schema.Mode     `json:"mode" doc:"See GET /api/modes for those that are available"`
 	Task   string          `json:"task,omitempty" maxLength:"100000" doc:"What to do, in words"`
 	Plan   json.RawMessage `json:"plan,omitempty" doc:"What to do, in steps; runbook needs one"`
-	Config schema.Config   `json:"config,omitempty"`
+	Config schema.Config   `json:"config,omitzero"`
 }
 
 // SessionList is a page of sessions, the newest first. They carry no plan.
@@ -66,6 +66,8 @@ type (
 	}
 )
 
+const sessionAddress = "/api/sessions/{id}"
+
 func (s *Server) registerSessions() {
 	const tag = "sessions"
 	handle(s, operation{method: http.MethodPost, path: "/api/sessions", id: "createSession", summary: "Create a session", tag: tag, status: http.StatusCreated}, s.createSession)
@@ -76,14 +78,14 @@ func (s *Server) registerSessions() {
 			})
 			return answer(SessionList{Sessions: list, Total: total, NextCursor: next}, err)
 		})
-	handle(s, operation{method: http.MethodGet, path: "/api/sessions/{id}", id: "getSession", summary: "Read a session", tag: tag},
+	handle(s, operation{method: http.MethodGet, path: sessionAddress, id: "getSession", summary: "Read a session", tag: tag},
 		func(ctx context.Context, in *SessionPath) (*body[schema.Session], error) {
 			session, err := s.store.Session(ctx, in.ID)
 			return answer(session, err)
 		})
-	handle(s, operation{method: http.MethodDelete, path: "/api/sessions/{id}", id: "deleteSession", summary: "Delete a session and end what it runs", tag: tag, status: http.StatusNoContent},
+	handle(s, operation{method: http.MethodDelete, path: sessionAddress, id: "deleteSession", summary: "Delete a session and end what it runs", tag: tag, status: http.StatusNoContent},
 		s.deleteSession)
-	handle(s, operation{method: http.MethodPatch, path: "/api/sessions/{id}", id: "changeSession", summary: "Rename a session", tag: tag},
+	handle(s, operation{method: http.MethodPatch, path: sessionAddress, id: "changeSession", summary: "Rename a session", tag: tag},
 		func(ctx context.Context, in *patchInput) (*body[schema.Session], error) {
 			if errs := plainText("body.name", in.Body.Name); errs != nil {
 				return nil, invalid(errs)

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -16,13 +17,13 @@ func TestCreate_AnswersWithADurableSessionAndStartsIt(t *testing.T) {
 	t.Parallel()
 	e := start(t)
 	var s schema.Session
-	r := e.do("POST", "/api/sessions", `{"mode":"runbook","plan":`+plainPlan+`,"config":{"parallel":3}}`, "X-Holdfast-User", "ann", "X-Request-Id", "mine")
+	r := e.do("POST", "/api/sessions", `{"mode":"runbook","plan":`+plainPlan+`,"config":{"parallel":3}}`, "X-Holdfast-User", "ann", "X-Request-ID", "mine")
 	r.into(t, 201, &s)
 	records.Store(s.ID, e.store)
 	if s.Name != "First" || s.Owner != "ann" || s.Status != schema.SessionActive || s.Config.Parallel != 3 || len(s.Plan.Steps) != 2 {
 		t.Fatalf("the session is %+v", s)
 	}
-	if r.Header.Get("Location") != "/api/sessions/"+s.ID || r.Header.Get("X-Request-Id") != "mine" {
+	if r.Header.Get("Location") != "/api/sessions/"+s.ID || r.Header.Get("X-Request-ID") != "mine" {
 		t.Fatalf("the headers are %v", r.Header)
 	}
 	e.running(s.ID)
@@ -82,10 +83,10 @@ func TestCreate_IsAcceptedWhileTemporalIsAwayAndStartedLater(t *testing.T) {
 	e.do("POST", "/api/sessions/"+s.ID+"/suspend", "").problem(t, 503, schema.CodeUnavailable)
 	p.up()
 	e.running(s.ID)
-	unstarted, err := e.store.UnstartedSessions(e.ctx, 0, 10)
+	unstarted, err := e.store.UnstartedSessions(e.Context(), 0, 10)
 	must(t, err)
 	eventually(t, "the start is recorded", func() bool {
-		unstarted, err = e.store.UnstartedSessions(e.ctx, 0, 10)
+		unstarted, err = e.store.UnstartedSessions(e.Context(), 0, 10)
 		return err == nil && len(unstarted) == 0
 	})
 	e.do("GET", "/api/ready", "").into(t, 200, nil)
@@ -112,7 +113,7 @@ func TestServer_ServesWhilePostgresIsAwayAndRecovers(t *testing.T) {
 	ws.subscribe(schema.NewID(), 0)
 	ws.refused(schema.CodeUnavailable)
 	p.up()
-	eventually(t, "ready", func() bool { return e.do("GET", "/api/ready", "").StatusCode == 200 })
+	eventually(t, "ready", func() bool { return e.do("GET", "/api/ready", "").StatusCode == http.StatusOK })
 	e.do("GET", "/api/sessions", "").into(t, 200, nil)
 	// The feed has come back as well, on the connection that was there all the time.
 	s := e.bare()
@@ -182,8 +183,8 @@ func TestDelete_HidesTheSessionAndClosesItsWorkflow(t *testing.T) {
 	e.do("POST", "/api/sessions/"+s.ID+"/suspend", "").problem(t, 404, schema.CodeNotFound)
 	e.do("DELETE", "/api/sessions/"+s.ID, "").problem(t, 404, schema.CodeNotFound)
 	eventually(t, "the workflow has ended", func() bool {
-		_, err := sharedTemporal(t).QueryWorkflow(e.ctx, schema.WorkflowID(s.ID), "", schema.QueryState)
-		d, err2 := sharedTemporal(t).DescribeWorkflowExecution(e.ctx, schema.WorkflowID(s.ID), "")
+		_, err := sharedTemporal(t).QueryWorkflow(e.Context(), schema.WorkflowID(s.ID), "", schema.QueryState)
+		d, err2 := sharedTemporal(t).DescribeWorkflowExecution(e.Context(), schema.WorkflowID(s.ID), "")
 		return err == nil && err2 == nil && d.GetWorkflowExecutionInfo().GetCloseTime() != nil
 	})
 	e.noErrors()
@@ -199,7 +200,7 @@ func TestRename_NeedsTheCurrentVersion(t *testing.T) {
 		t.Fatalf("the session is %+v", got)
 	}
 	r := e.do("PATCH", "/api/sessions/"+s.ID, `{"version":`+itoa(s.Version)+`,"name":"Another"}`)
-	if r.StatusCode != 409 {
+	if r.StatusCode != http.StatusConflict {
 		t.Fatalf("a stale rename: %d %s", r.StatusCode, r.body)
 	}
 }

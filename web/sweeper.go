@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -100,10 +101,7 @@ func (w *sweeper) failed(ctx context.Context, err error) {
 
 func (w *sweeper) closeAll(ctx context.Context) error {
 	w.mu.Lock()
-	closing := make(map[string]string, len(w.closing))
-	for id, actor := range w.closing {
-		closing[id] = actor
-	}
+	closing := maps.Clone(w.closing)
 	w.mu.Unlock()
 	for id, actor := range closing {
 		if err := w.server.control.close(ctx, id, actor); err != nil {

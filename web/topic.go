@@ -106,7 +106,7 @@ func (t *topic) recheck() {
 			if schema.CodeOf(err) == schema.CodeNotFound || t.isDropped() {
 				return
 			}
-			pause(ctx, retryDelay)
+			pause(ctx)
 		}
 	})
 }
@@ -139,7 +139,7 @@ func (t *topic) follow(ctx context.Context) {
 		events, err := t.hub.source.Events(read, t.id, store.EventFilter{Since: since, Limit: liveEvents, MaxBytes: pageBytes})
 		cancel()
 		if err != nil && schema.CodeOf(err) != schema.CodeNotFound {
-			pause(ctx, retryDelay)
+			pause(ctx)
 			continue
 		}
 		t.mu.Lock()
@@ -228,13 +228,14 @@ func (c *cursor) next(ctx context.Context, most int) []byte {
 
 func (c *cursor) retryLater() {
 	c.topic.hub.start(func(ctx context.Context) {
-		pause(ctx, retryDelay)
+		pause(ctx)
 		c.wake()
 	})
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
+// pause waits before a read is tried again.
+func pause(ctx context.Context) {
+	t := time.NewTimer(retryDelay)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

@@ -155,14 +155,14 @@ func (s *Server) serveUI(c *fiber.Ctx) error {
 func (s *Server) registerPages(app *fiber.App) {
 	const tag = "server"
 	s.document(operation{method: http.MethodGet, path: "/api/openapi.json", id: "openapi", summary: "This document", tag: tag}, func(op *huma.Operation) {
-		op.Responses["200"] = &huma.Response{Description: "OpenAPI 3.1", Content: map[string]*huma.MediaType{"application/json": {}}}
+		op.Responses["200"] = &huma.Response{Description: "OpenAPI 3.1", Content: map[string]*huma.MediaType{mediaJSON: {}}}
 	})
 	app.Get("/api/openapi.json", func(c *fiber.Ctx) error {
-		c.Set(fiber.HeaderContentType, "application/json")
+		c.Set(fiber.HeaderContentType, mediaJSON)
 		return c.Send(s.openapi)
 	})
 	s.document(operation{method: http.MethodGet, path: "/api/metrics", id: "metrics", summary: "Counters in the Prometheus text format; also at /metrics", tag: tag}, func(op *huma.Operation) {
-		op.Responses["200"] = &huma.Response{Description: "Prometheus text", Content: map[string]*huma.MediaType{"text/plain": {}}}
+		op.Responses["200"] = &huma.Response{Description: "Prometheus text", Content: map[string]*huma.MediaType{mediaText: {}}}
 	})
 	for _, where := range []string{"/api/metrics", "/metrics"} {
 		app.Get(where, func(c *fiber.Ctx) error {

@@ -2,7 +2,6 @@ package web
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -40,7 +39,7 @@ func appendFrame(dst []byte, op byte, payload []byte) []byte {
 
 // closeFrame tells the client why it is closed. The reason has at most 123 bytes.
 func closeFrame(code int, reason string) []byte {
-	payload := binary.BigEndian.AppendUint16(nil, uint16(code)) //nolint:gosec // close codes are four digits
+	payload := binary.BigEndian.AppendUint16(nil, uint16(code))
 	payload = append(payload, reason...)
 	return appendFrame(nil, opClose, payload[:min(len(payload), maxControl)])
 }
@@ -52,7 +51,8 @@ type eventEncoder struct {
 }
 
 func (e *eventEncoder) add(event *schema.Event) {
-	b := append(e.scratch[:0], `{"event_type":`...)
+	b := e.scratch[:0]
+	b = append(b, `{"event_type":`...)
 	b = appendString(b, string(event.Type))
 	if event.Seq > 0 {
 		b = append(b, `,"seq":`...)
@@ -84,8 +84,7 @@ func (e *eventEncoder) add(event *schema.Event) {
 func appendString(dst []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= 0x7f {
-			quoted, _ := json.Marshal(s)
-			return append(dst, quoted...)
+			return append(dst, schema.Marshal(s)...)
 		}
 	}
 	dst = append(dst, '"')

@@ -45,7 +45,7 @@ func (s *Server) upgrade(c *fiber.Ctx) error {
 	for name, value := range c.Queries() {
 		switch {
 		case name != "client_id":
-			wrong = append(wrong, schema.FieldError{Location: "query." + name, Message: "there is no such query parameter", Value: brief(value)})
+			wrong = append(wrong, schema.FieldError{Location: "query." + name, Message: noParameter, Value: brief(value)})
 		case value != "" && !printable(value, maxClientID):
 			wrong = append(wrong, schema.FieldError{Location: "query.client_id", Message: "this must be 1 to 64 printable characters", Value: brief(value)})
 		default:

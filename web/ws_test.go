@@ -42,13 +42,13 @@ func TestSocket_GreetsAndAnswers(t *testing.T) {
 		t.Fatalf("the connections are %+v", list)
 	}
 	eventually(t, "active_connections has it", func() bool {
-		all, err := e.store.Connections(e.ctx)
+		all, err := e.store.Connections(e.Context())
 		return err == nil && len(all) == 1 && all[0].ClientID == "c1" && all[0].User == "ann"
 	})
 	must(t, ws.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, "")))
 	s.closed(1000)
 	eventually(t, "active_connections is empty", func() bool {
-		all, err := e.store.Connections(e.ctx)
+		all, err := e.store.Connections(e.Context())
 		return err == nil && len(all) == 0
 	})
 	e.noErrors()
@@ -127,7 +127,7 @@ func TestSocket_AFrameOver64KiBEndsTheConnection(t *testing.T) {
 	e.noErrors()
 }
 
-func TestSocket_StoppingServerSendsItsClientsToAnother(t *testing.T) {
+func TestSocket_StoppingServerSendsItsClientsToAnother(t *testing.T) { //nolint:tparallel // the rest follows the end of the subtest
 	t.Parallel()
 	var ws *socket
 	t.Run("server", func(t *testing.T) {
