@@ -166,19 +166,29 @@ func (v *view) output(id string, d schema.OutputData) {
 		return
 	}
 	text = s.partial[d.Stream] + text
+	var lines strings.Builder
 	for {
 		line, rest, found := strings.Cut(text, "\n")
 		if !found && len(text) < maxPartial {
 			break
 		}
-		v.labelled(s, line)
+		lines.WriteString(v.labelled(s, line))
 		text = rest
 	}
 	s.partial[d.Stream] = text
+	v.write(lines.String())
 }
 
-// labelled shows one line of a step, with its id when it is not the only one.
-func (v *view) labelled(s *stepView, line string) {
+// write shows whole lines.
+func (v *view) write(lines string) {
+	if lines != "" {
+		v.fresh()
+		_, _ = io.WriteString(v.out, lines)
+	}
+}
+
+// labelled is one line of a step, with its id when it is not the only one.
+func (v *view) labelled(s *stepView, line string) string {
 	line = terminal.LastWritten(line)
 	if v.tty && strings.ContainsRune(line, 0x1b) {
 		line += "\x1b[0m"
@@ -187,13 +197,13 @@ func (v *view) labelled(s *stepView, line string) {
 		label := fmt.Sprintf("%-*s │ ", v.width, s.id)
 		line = v.style.Nth(s.number, label) + line
 	}
-	v.line(v.out, line)
+	return line + "\n"
 }
 
 func (v *view) flush(s *stepView) {
 	for _, stream := range []schema.Stream{schema.Stdout, schema.Stderr} {
 		if text := s.partial[stream]; text != "" {
-			v.labelled(s, text)
+			v.write(v.labelled(s, text))
 			s.partial[stream] = ""
 		}
 		delete(s.clean, stream)

@@ -28,12 +28,25 @@ const maxParams = 64
 
 // Clean returns what of a chunk may be printed.
 func (c *Cleaner) Clean(chunk string) string {
+	if c.state == ground && plain(chunk) {
+		return chunk
+	}
 	var b strings.Builder
 	b.Grow(len(chunk))
 	for _, r := range chunk {
 		c.rune(&b, r)
 	}
 	return b.String()
+}
+
+// plain reports whether a chunk is ASCII text without controls, as most output is.
+func plain(chunk string) bool {
+	for i := range len(chunk) {
+		if b := chunk[i]; b >= 0x7f || (b < 0x20 && b != '\n' && b != '\r' && b != '\t') {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *Cleaner) rune(b *strings.Builder, r rune) {
