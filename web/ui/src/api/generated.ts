@@ -1005,7 +1005,7 @@ export interface components {
             updated_at: string;
             /**
              * Format: int64
-             * @description Grows with every change; send it back to change the session
+             * @description Grows when the session is renamed; send it back to rename it
              */
             version: number;
             workflow_id: string;
@@ -1278,7 +1278,10 @@ export interface operations {
             header?: {
                 "Idempotency-Key"?: string;
             };
-            path?: never;
+            path: {
+                /** @description An approval's id */
+                id: string;
+            };
             cookie?: never;
         };
         requestBody: {
@@ -1730,7 +1733,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                /** @description A session's id */
+                id: string;
+            };
             cookie?: never;
         };
         requestBody: {
@@ -1761,9 +1767,17 @@ export interface operations {
     };
     listSessionApprovals: {
         parameters: {
-            query?: never;
+            query?: {
+                status?: "pending" | "resolved" | "expired" | "cancelled" | "void";
+                /** @description 50 when absent */
+                limit?: number;
+                cursor?: string;
+            };
             header?: never;
-            path?: never;
+            path: {
+                /** @description A session's id */
+                id: string;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -1794,7 +1808,10 @@ export interface operations {
             header?: {
                 "Idempotency-Key"?: string;
             };
-            path?: never;
+            path: {
+                /** @description A session's id */
+                id: string;
+            };
             cookie?: never;
         };
         requestBody?: {
@@ -1836,7 +1853,10 @@ export interface operations {
                 limit?: number;
             };
             header?: never;
-            path?: never;
+            path: {
+                /** @description A session's id */
+                id: string;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -1954,7 +1974,10 @@ export interface operations {
                 cursor?: string;
             };
             header?: never;
-            path?: never;
+            path: {
+                /** @description A session's id */
+                id: string;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -2017,7 +2040,10 @@ export interface operations {
             header?: {
                 "Idempotency-Key"?: string;
             };
-            path?: never;
+            path: {
+                /** @description A session's id */
+                id: string;
+            };
             cookie?: never;
         };
         requestBody?: {
@@ -2084,7 +2110,10 @@ export interface operations {
             header?: {
                 "Idempotency-Key"?: string;
             };
-            path?: never;
+            path: {
+                /** @description A session's id */
+                id: string;
+            };
             cookie?: never;
         };
         requestBody?: {

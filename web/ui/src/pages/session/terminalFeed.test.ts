@@ -13,7 +13,7 @@ describe('the terminal feed', () => {
   it('draws a rule between attempts', () => {
     const feed = new TerminalFeed('r/a', 8);
     feed.render(chunk(1, 'one'));
-    expect(stripAnsi(feed.render(chunk(2, 'two', 2)))).toBe('\r\n── attempt 2 ──\r\ntwo');
+    expect(stripAnsi(feed.render(chunk(2, 'two', 2)))).toBe('\n── attempt 2 ──\ntwo');
   });
 });
 

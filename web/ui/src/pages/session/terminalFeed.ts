@@ -4,7 +4,7 @@ import { LinePrefixer } from '../../lib/linePrefix';
 // Turns chunks into what the terminal is given: the bare text of one step, or
 // all steps with their names before each line; and a rule between attempts.
 export class TerminalFeed {
-  private readonly attempts = new Map<string, number>();
+  private readonly before = new Map<string, { attempt: number; endsLine: boolean }>();
   private readonly prefixer: LinePrefixer | null;
 
   constructor(only: string | null, labelWidth: number) {
@@ -12,10 +12,12 @@ export class TerminalFeed {
   }
 
   render(chunk: Chunk): string {
-    const before = this.attempts.get(chunk.key);
-    this.attempts.set(chunk.key, chunk.attempt);
-    const rule = before !== undefined && before !== chunk.attempt ? `\u001b[0m\r\n\u001b[2m── attempt ${chunk.attempt} ──\u001b[0m\r\n` : '';
-    const text = rule + chunk.text;
+    const before = this.before.get(chunk.key);
+    this.before.set(chunk.key, { attempt: chunk.attempt, endsLine: chunk.text.endsWith('\n') });
+    let text = chunk.text;
+    if (before !== undefined && before.attempt !== chunk.attempt) {
+      text = `\u001b[0m${before.endsLine ? '' : '\n'}\u001b[2m── attempt ${chunk.attempt} ──\u001b[0m\n${text}`;
+    }
     return this.prefixer === null ? text : this.prefixer.add(chunk.key, chunk.stepId, text);
   }
 }
