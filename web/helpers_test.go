@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fasthttp/websocket"
 	"go.temporal.io/sdk/client"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
@@ -235,192 +233,6 @@ func (e *env) asked(id string) schema.Approval {
 func (e *env) running(id string) {
 	e.Helper()
 	eventually(e, "a run", func() bool { return e.session(id).HeadSeq >= 4 })
-}
-
-// socket is a client of /ws.
-type socket struct {
-	*websocket.Conn
-
-	t testing.TB
-}
-
-func (e *env) dial(query string, header ...string) *socket {
-	e.Helper()
-	ws, resp, err := e.tryDial(query, header...)
-	if err != nil {
-		e.Fatalf("dial: %v %v", err, resp)
-	}
-	e.Cleanup(func() { _ = ws.Close() })
-	s := &socket{ws, e}
-	s.until(schema.FrameConnected)
-	return s
-}
-
-func (e *env) tryDial(query string, header ...string) (*websocket.Conn, *http.Response, error) {
-	h := http.Header{}
-	for i := 0; i+1 < len(header); i += 2 {
-		h.Set(header[i], header[i+1])
-	}
-	ws, resp, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(e.url, "http")+"/ws"+query, h)
-	if resp != nil {
-		_ = resp.Body.Close()
-	}
-	return ws, resp, err
-}
-
-func (s *socket) send(text string) {
-	s.t.Helper()
-	must(s.t, s.WriteMessage(websocket.TextMessage, []byte(text)))
-}
-
-// next reads one frame.
-func (s *socket) next() schema.Event {
-	s.t.Helper()
-	var e schema.Event
-	_ = s.SetReadDeadline(time.Now().Add(testTimeout))
-	_, data, err := s.ReadMessage()
-	if err != nil {
-		s.t.Fatalf("read a frame: %v", err)
-	}
-	if err := json.Unmarshal(data, &e); err != nil {
-		s.t.Fatalf("%v: %s", err, data)
-	}
-	if e.Timestamp.IsZero() {
-		s.t.Fatalf("a frame without a timestamp: %s", data)
-	}
-	return e
-}
-
-// until reads up to a frame of this type.
-func (s *socket) until(kind schema.EventType) schema.Event {
-	s.t.Helper()
-	for {
-		if e := s.next(); e.Type == kind {
-			return e
-		} else if e.Type == schema.FrameError {
-			s.t.Fatalf("while waiting for %s: %s", kind, e.Data)
-		}
-	}
-}
-
-func (s *socket) refused(code schema.Code) web.ErrorData {
-	s.t.Helper()
-	for {
-		e := s.next()
-		if e.Type != schema.FrameError {
-			continue
-		}
-		var d web.ErrorData
-		must(s.t, json.Unmarshal(e.Data, &d))
-		if d.Code != code || d.Message == "" || d.Errors == nil {
-			s.t.Fatalf("refused with %s, not %s", e.Data, code)
-		}
-		return d
-	}
-}
-
-// closed reads up to the closing frame.
-func (s *socket) closed(code int) {
-	s.t.Helper()
-	_ = s.SetReadDeadline(time.Now().Add(testTimeout))
-	for {
-		_, _, err := s.ReadMessage()
-		if err == nil {
-			continue
-		}
-		if !websocket.IsCloseError(err, code) {
-			s.t.Fatalf("closed with %v, not %d", err, code)
-		}
-		return
-	}
-}
-
-func (s *socket) subscribe(id string, since int64) {
-	s.t.Helper()
-	s.send(fmt.Sprintf(`{"type":"subscribe","session_id":%q,"since":%d}`, id, since))
-}
-
-// collect reads a session's events up to a seq and checks that none is missing, doubled or
-// out of order.
-func (s *socket) collect(since, upTo int64) []schema.Event {
-	s.t.Helper()
-	var events []schema.Event
-	for since < upTo {
-		e := s.next()
-		if e.Seq == 0 {
-			continue
-		}
-		if e.Seq != since+1 {
-			s.t.Fatalf("seq %d follows %d", e.Seq, since)
-		}
-		since = e.Seq
-		events = append(events, e)
-	}
-	return events
-}
-
-// proxy is an address that can go away and come back.
-type proxy struct {
-	t      testing.TB
-	addr   string
-	target string
-	mu     sync.Mutex
-	ln     net.Listener
-	conns  map[net.Conn]struct{}
-	wg     sync.WaitGroup
-}
-
-func newProxy(t testing.TB, target string) *proxy {
-	t.Helper()
-	p := &proxy{t: t, target: target, conns: map[net.Conn]struct{}{}}
-	p.up()
-	t.Cleanup(p.down)
-	return p
-}
-
-func (p *proxy) up() {
-	p.t.Helper()
-	addr := p.addr
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
-	ln, err := net.Listen("tcp", addr)
-	must(p.t, err)
-	p.addr, p.ln = ln.Addr().String(), ln
-	p.wg.Go(func() {
-		for {
-			in, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", p.target)
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			p.mu.Lock()
-			p.conns[in], p.conns[out] = struct{}{}, struct{}{}
-			p.mu.Unlock()
-			for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
-				p.wg.Go(func() {
-					_, _ = io.Copy(pair[0], pair[1])
-					_ = pair[0].Close()
-					_ = pair[1].Close()
-				})
-			}
-		}
-	})
-}
-
-func (p *proxy) down() {
-	_ = p.ln.Close()
-	p.mu.Lock()
-	for c := range p.conns {
-		_ = c.Close()
-	}
-	clear(p.conns)
-	p.mu.Unlock()
-	p.wg.Wait()
 }
 
 // bare makes a session without a workflow: only the test adds to its log.
