@@ -42,6 +42,8 @@ type Runner struct {
 	end  context.CancelFunc
 	runs sync.WaitGroup
 
+	files workspace.Tracker
+
 	mu      sync.Mutex
 	live    map[string]*running  // by execution
 	frozen  map[string]bool      // run ids; what starts there waits
@@ -172,10 +174,10 @@ func (r *Runner) process(run *running, step *schema.PlanStep, attempt int, lock 
 		return store.AttemptEnd{}, nil, err
 	}
 	started := time.Now()
-	before, err := workspace.Scan(dir)
-	if err != nil {
+	if err := r.files.Begin(dir); err != nil {
 		return failedStart(err, started), nil, nil
 	}
+	defer r.files.End(dir)
 	p, err := startProcess(r.o.Exe, command{
 		dir: dir, argv: step.Command(), env: environment(dir, step, ask, attempt),
 		sweep: func() (int, int) { return killMarked(ask) },
@@ -212,7 +214,7 @@ func (r *Runner) process(run *running, step *schema.PlanStep, attempt int, lock 
 		return store.AttemptEnd{}, nil, err
 	}
 	end := run.end(started)
-	files, scanErr := workspace.Changes(dir, before)
+	files, scanErr := r.files.Changes(dir)
 	if scanErr != nil {
 		r.o.Logger.Warn("workspace not listed", "session_id", ask.SessionID, "error", scanErr)
 	}

@@ -241,6 +241,47 @@ func TestRun_RecordsTimeAndMemory(t *testing.T) {
 	}
 }
 
+func TestRun_MemoryIsTheProgramsOwnNotTheSupervisors(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"run":["sleep","0.2"]`)
+	b.run()
+	runs, err := b.db.Runs(t.Context(), b.ask.SessionID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := runs[0].Steps[0].Attempts[0].MaxRSSBytes; got <= 0 || got > 8<<20 {
+		t.Fatalf("sleep is said to have needed %d bytes", got)
+	}
+}
+
+func TestTracker_TellsEachChangeOnceToStepsSideBySide(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var tracker workspace.Tracker
+	write := func(name string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("before")
+	for range 2 { // two steps
+		if err := tracker.Begin(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one")
+	first, err := tracker.Changes(dir)
+	if err != nil || len(first) != 1 || first[0].Path != "one" || !first[0].Created {
+		t.Fatalf("first look: %+v, %v", first, err)
+	}
+	tracker.End(dir)
+	if second, err := tracker.Changes(dir); err != nil || len(second) != 0 {
+		t.Fatalf("second look: %+v, %v: told twice", second, err)
+	}
+	tracker.End(dir)
+}
+
 func TestRun_WhatAStepLeavesBehindEndsWithIt(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"(setsid sh -c 'echo $$ >> pids; exec sleep 1000' &) ; while [ ! -s pids ]; do sleep 0.01; done"`)

@@ -44,7 +44,7 @@ func Supervise() int {
 		return 0
 	}
 	s.report(report{Is: isStarted})
-	go s.reap(pid)
+	go s.reap(pid, watchMemory(pid))
 	go s.readOrders(in)
 	return s.loop()
 }
@@ -132,7 +132,7 @@ func startError(name string, err error) string {
 }
 
 // reap waits for the program and for every orphan that became ours, until none is left.
-func (s *supervisor) reap(main int) {
+func (s *supervisor) reap(main int, peak func(rusage int64) int64) {
 	var sum Exit
 	for {
 		var ws syscall.WaitStatus
@@ -149,6 +149,7 @@ func (s *supervisor) reap(main int) {
 		if pid != main {
 			continue
 		}
+		sum.MaxRSSBytes = peak(sum.MaxRSSBytes)
 		switch {
 		case ws.Signaled():
 			sum.Signal = unix.SignalName(ws.Signal())

@@ -6,7 +6,10 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -109,4 +112,48 @@ func keepDescriptors() {
 	for fd := reportFD; fd < 1<<16; fd++ { // Linux before 5.11
 		unix.CloseOnExec(fd)
 	}
+}
+
+// watchMemory samples the program's own peak until it is over the supervisor's. The kernel
+// counts what a process had before execve, which is the supervisor's memory, into its
+// ru_maxrss (fs/exec.c, exec_mmap); so below that only the samples tell, and above it
+// ru_maxrss does. The function that is returned picks the one that is right.
+func watchMemory(pid int) (peak func(rusage int64) int64) {
+	var own syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &own) // EFAULT and EINVAL cannot be
+	const slack = 4 << 20                            // the supervisor grew a little until it forked
+	floor := maxRSS(&own) + slack
+	var sampled atomic.Int64
+	go func() {
+		const longest = 250 * time.Millisecond
+		for wait := 2 * time.Millisecond; sampled.Load() <= floor; wait = min(2*wait, longest) {
+			time.Sleep(wait)
+			now, ok := peakRSS(pid)
+			if !ok {
+				return
+			}
+			sampled.Store(max(sampled.Load(), now))
+		}
+	}()
+	return func(rusage int64) int64 {
+		if rusage > floor {
+			return rusage
+		}
+		return min(rusage, sampled.Load())
+	}
+}
+
+// peakRSS reads VmHWM of proc(5), which execve starts anew.
+func peakRSS(pid int) (bytes int64, ok bool) {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return 0, false
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, found := strings.CutPrefix(line, "VmHWM:"); found {
+			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			return kib << 10, err == nil
+		}
+	}
+	return 0, false // it has ended
 }

@@ -57,3 +57,7 @@ func keepDescriptors() {
 		syscall.CloseOnExec(fd)
 	}
 }
+
+func watchMemory(int) (peak func(rusage int64) int64) {
+	return func(rusage int64) int64 { return rusage }
+}

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/holdfast/holdfast/schema"
 )
@@ -96,26 +97,85 @@ func Scan(dir string) (Listing, error) {
 	return list, nil
 }
 
-// Change is a file that was written since a listing was made.
+// Change is a file that was written since the last look.
 type Change struct {
 	Path    string
 	Size    int64
 	Created bool
 }
 
-// Changes lists what was created or written since before, by path.
-func Changes(dir string, before Listing) ([]Change, error) {
+// Tracker tells what changed in workspaces. Steps that run side by side in one workspace
+// share what is known of it, so that each change is told once.
+type Tracker struct {
+	mu    sync.Mutex
+	known map[string]*tracked // by folder
+}
+
+type tracked struct {
+	mu    sync.Mutex
+	list  Listing
+	users int
+}
+
+// Begin starts to follow a workspace, or joins who follows it already. Each Begin that
+// succeeds has its End.
+func (t *Tracker) Begin(dir string) error {
+	t.mu.Lock()
+	if t.known == nil {
+		t.known = map[string]*tracked{}
+	}
+	w := t.known[dir]
+	if w == nil {
+		w = &tracked{}
+		t.known[dir] = w
+	}
+	w.users++
+	t.mu.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.list != nil {
+		return nil
+	}
+	list, err := Scan(dir)
+	if err != nil {
+		t.End(dir)
+		return err
+	}
+	w.list = list
+	return nil
+}
+
+// End stops following.
+func (t *Tracker) End(dir string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w := t.known[dir]; w != nil {
+		if w.users--; w.users == 0 {
+			delete(t.known, dir)
+		}
+	}
+}
+
+// Changes lists what was created or written since the last look, by path. It is called
+// between Begin and End.
+func (t *Tracker) Changes(dir string) ([]Change, error) {
+	t.mu.Lock()
+	w := t.known[dir]
+	t.mu.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	after, err := Scan(dir)
 	if err != nil {
 		return nil, err
 	}
 	var changes []Change
 	for name, e := range after {
-		old, there := before[name]
+		old, there := w.list[name]
 		if !there || old != e {
 			changes = append(changes, Change{Path: name, Size: e.Size, Created: !there})
 		}
 	}
+	w.list = after
 	slices.SortFunc(changes, func(a, b Change) int { return cmp.Compare(a.Path, b.Path) })
 	return changes, nil
 }
