@@ -2,7 +2,11 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -118,4 +122,33 @@ func TestApproval_ExpiresWhileEverythingIsDown(t *testing.T) {
 	}
 	s.mustCall("POST", "/api/approvals/"+again.ID+"/resolve", obj{"resolution": "approved"}, nil)
 	s.awaitStatus(id, "completed")
+}
+
+// A deletion ends what runs, even when the web process that took it in dies at once.
+func TestDelete_EndsWhatRunsWhateverDies(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	id := s.start(`{"steps":[{"id":"sleep","shell":"echo $$ > pid; echo up; sleep 1000"}]}`, nil)
+	s.watch(id).await("output", func(seen []event) bool { return printed(t, seen, "sleep", 1) == "up\n" })
+	b, err := os.ReadFile(filepath.Join(s.dir, "workspaces", id, "pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.kill("temporal") // so that the deletion cannot be passed on at once
+	if status, p, err := s.call("DELETE", "/api/sessions/"+id, nil, nil); err != nil || status != 204 {
+		t.Fatal(status, p, err)
+	}
+	s.kill("web")
+	for deadline := time.Now().Add(patience); syscall.Kill(pid, 0) == nil; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the deleted session's step still runs")
+		}
+	}
+	if status, p, _ := s.call("GET", "/api/sessions/"+id, nil, nil); status != 404 && status != 0 {
+		t.Fatal(status, p)
+	}
 }

@@ -85,9 +85,9 @@ func closedOtherwise(a *schema.Approval, wanted schema.Resolution) error {
 		if a.Resolution == wanted {
 			return nil
 		}
-		return schema.Errorf(schema.CodeConflict, "this was decided already: %s%s%s", a.Resolution, by(a.Actor), at(a.ResolvedAt))
+		return schema.Errorf(schema.CodeConflict, "the approval was already resolved: %s%s%s", a.Resolution, by(a.Actor), at(a.ResolvedAt))
 	case schema.ApprovalExpired:
-		return schema.Errorf(schema.CodeExpired, "the time for an answer was over%s", at(&a.ExpiresAt))
+		return schema.Errorf(schema.CodeExpired, "the approval expired%s", at(&a.ExpiresAt))
 	case schema.ApprovalCancelled:
 		return schema.Errorf(schema.CodeConflict, "nobody needs this answer any more: the run was cancelled%s", at(a.ResolvedAt))
 	case schema.ApprovalVoid:

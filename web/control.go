@@ -80,11 +80,14 @@ func (c *control) update(ctx context.Context, sessionID, name, key string, arg a
 	return result, temporalError(err)
 }
 
+// closeActor stands for whoever deleted a session: nobody can read that log any more.
+const closeActor = "holdfast"
+
 // close tells a workflow that its session was deleted; one that is over is a success.
-func (c *control) close(ctx context.Context, sessionID, actor string) error {
+func (c *control) close(ctx context.Context, sessionID string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	err := temporalError(c.temporal.SignalWorkflow(ctx, schema.WorkflowID(sessionID), "", schema.CommandClose, schema.Command{Actor: actor}))
+	err := temporalError(c.temporal.SignalWorkflow(ctx, schema.WorkflowID(sessionID), "", schema.CommandClose, schema.Command{Actor: closeActor}))
 	if errors.Is(err, errNoWorkflow) {
 		return nil
 	}

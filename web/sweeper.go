@@ -3,8 +3,6 @@ package web
 import (
 	"context"
 	"log/slog"
-	"maps"
-	"sync"
 	"time"
 
 	"github.com/holdfast/holdfast/logs"
@@ -17,14 +15,12 @@ type sweeper struct {
 	server *Server
 	woken  chan struct{}
 
-	mu      sync.Mutex
-	closing map[string]string // deleted sessions whose workflow has not been told, to the actor
-	failing bool              // owned by run: the last pass could not reach Temporal
-	urgent  bool              // owned by run: do not wait for sessions to be sweepAge old
+	failing bool // owned by run: the last pass could not reach Temporal
+	urgent  bool // owned by run: do not wait for sessions to be sweepAge old
 }
 
 func newSweeper(s *Server) *sweeper {
-	return &sweeper{server: s, woken: make(chan struct{}, 1), closing: map[string]string{}}
+	return &sweeper{server: s, woken: make(chan struct{}, 1)}
 }
 
 // wake has the sweeper look at once.
@@ -33,14 +29,6 @@ func (w *sweeper) wake() {
 	case w.woken <- struct{}{}:
 	default:
 	}
-}
-
-// close has a deleted session's workflow told, now or as soon as Temporal is back.
-func (w *sweeper) close(sessionID, actor string) {
-	w.mu.Lock()
-	w.closing[sessionID] = actor
-	w.mu.Unlock()
-	w.wake()
 }
 
 func (w *sweeper) run(ctx context.Context) {
@@ -99,17 +87,20 @@ func (w *sweeper) failed(ctx context.Context, err error) {
 	w.failing = true
 }
 
+// closeAll tells the workflows of deleted sessions to end. What is to be done stands in
+// Postgres, so it is done whichever instance took the deletion in.
 func (w *sweeper) closeAll(ctx context.Context) error {
-	w.mu.Lock()
-	closing := maps.Clone(w.closing)
-	w.mu.Unlock()
-	for id, actor := range closing {
-		if err := w.server.control.close(ctx, id, actor); err != nil {
+	ids, err := w.server.store.UnclosedSessions(ctx, sweepBatch)
+	if err != nil {
+		return err //nolint:wrapcheck // a schema.Error
+	}
+	for _, id := range ids {
+		if err := w.server.control.close(ctx, id); err != nil {
 			return err
 		}
-		w.mu.Lock()
-		delete(w.closing, id)
-		w.mu.Unlock()
+		if err := w.server.store.MarkWorkflowClosed(ctx, id); err != nil {
+			return err //nolint:wrapcheck // a schema.Error
+		}
 	}
 	return nil
 }

@@ -158,7 +158,7 @@ func TestAsker_AsksAgainOnlyWhenTheDecisionCouldNotBeTaken(t *testing.T) {
 		case 1:
 			return &client.UnreachableError{URL: "http://x", Cause: errors.New("refused")}
 		case 2:
-			return &client.ProblemError{Problem: schema.Problem{Status: 409, Detail: "this was decided already: rejected by ada"}}
+			return &client.ProblemError{Problem: schema.Problem{Status: 409, Detail: "the approval was already resolved: rejected by ada"}}
 		default:
 			return nil
 		}
@@ -170,7 +170,7 @@ func TestAsker_AsksAgainOnlyWhenTheDecisionCouldNotBeTaken(t *testing.T) {
 	a.sees("cannot reach Holdfast")
 	a.says("approve") // asked again
 	a.wants(schema.ResolutionApproved, "")
-	a.sees("this was decided already: rejected by ada")
+	a.sees("the approval was already resolved: rejected by ada")
 	a.asks("2")
 	a.says("approve")
 	a.wants(schema.ResolutionApproved, "")

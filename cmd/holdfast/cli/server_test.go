@@ -206,7 +206,7 @@ func TestApproval_IsDecidedOnceWhoeverIsFirst(t *testing.T) {
 	in.run("", "approval", "resolve", approval[:4], "approved", "--feedback", "fine").want(t, exitOK, "approval "+approval[:8]+" approved")
 	in.run("", "session", "watch", id).want(t, exitOK, "! approved by", "fine", "✓ completed")
 	in.run("", "approval", "resolve", approval, "approved").want(t, exitOK)
-	in.run("", "approval", "resolve", approval, "rejected").want(t, exitError, "decided already")
+	in.run("", "approval", "resolve", approval, "rejected").want(t, exitError, "already resolved: approved")
 
 	late := in.begin(asking1, "--approval-timeout", "1s", "--on-timeout", "reject")
 	in.run("", "session", "watch", late).want(t, exitError, "expired", "✗ failed")
@@ -214,7 +214,7 @@ func TestApproval_IsDecidedOnceWhoeverIsFirst(t *testing.T) {
 	if err := json.Unmarshal([]byte(in.run("", "approval", "list", "--session", late, "--status", "all", "--json").out), &list); err != nil || len(list.Approvals) != 1 {
 		t.Fatalf("%v: %+v", err, list)
 	}
-	in.run("", "approval", "resolve", list.Approvals[0].ID, "approved").want(t, exitError, "the time for an answer was over")
+	in.run("", "approval", "resolve", list.Approvals[0].ID, "approved").want(t, exitError, "the approval expired")
 }
 
 func TestWatch_AnotherViewerDecidesFirst(t *testing.T) {
