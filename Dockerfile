@@ -16,7 +16,8 @@ COPY . .
 COPY --from=ui /src/web/ui/dist web/ui/dist
 RUN CGO_ENABLED=0 go build -buildvcs=false -trimpath \
     -ldflags "-s -w -X github.com/holdfast/holdfast/cmd/holdfast/cli.buildVersion=${VERSION}" \
-    -o /out/holdfast ./cmd/holdfast
+    -o /out/holdfast ./cmd/holdfast \
+    && CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w" -o /out/holdfast-supervisor ./cmd/holdfast-supervisor
 
 # What steps may run: a shell, python3 and the usual tools. Build on this image to give them more.
 FROM debian:bookworm-slim
@@ -24,7 +25,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates curl procps python3 tini tzdata \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --create-home --home-dir /var/lib/holdfast holdfast
-COPY --from=build /out/holdfast /usr/local/bin/holdfast
+COPY --from=build /out/holdfast /out/holdfast-supervisor /usr/local/bin/
 USER holdfast
 ENV HOLDFAST_DATA_DIR=/var/lib/holdfast
 VOLUME /var/lib/holdfast

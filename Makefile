@@ -45,6 +45,7 @@ build: ## Build bin/holdfast with the UI inside, and put everything `holdfast up
 .PHONY: bin/holdfast
 bin/holdfast: # go build knows by itself what has changed
 	$(GO_BUILD) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/holdfast
+	$(GO_BUILD) build -trimpath -ldflags '-s -w' -o $@-supervisor ./cmd/holdfast-supervisor
 
 .PHONY: run
 run: build ## From a fresh machine to a running product: build, then bin/holdfast up
@@ -157,7 +158,7 @@ compose: ## Check docker-compose.yml and the Dockerfile, as far as possible with
 
 .PHONY: clean
 clean: ## Remove what the build made, but keep the downloaded tools
-	rm -rf bin/holdfast bench/results $(UI)/test-results $(UI)/e2e/screenshots
+	rm -rf bin/holdfast bin/holdfast-supervisor bench/results $(UI)/test-results $(UI)/e2e/screenshots
 	find $(UI)/dist -mindepth 1 -not -name .gitkeep -delete
 
 .PHONY: distclean

@@ -1,9 +1,8 @@
 // Package activities is what a session does outside of its workflow: one struct for each
 // thing it depends on, registered under the names in schema.
 //
-//   - Records    Postgres: rows and events of every transition
-//   - Workspace  the folder that the steps work in
-//   - Steps      the processes of running steps
+//   - Records  Postgres: rows and events of every transition
+//   - Steps    the workspaces and processes of running steps
 //
 // Every activity can be repeated: doing it twice has the effect of doing it once.
 //

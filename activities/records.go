@@ -12,6 +12,7 @@ import (
 // Records writes what a session's state machine does into Postgres.
 type Records struct {
 	Store *store.Store
+	Host  string // of this worker
 }
 
 // BeginRun opens a run of the session's plan and answers with the plan's outline.
@@ -22,7 +23,9 @@ func (a *Records) BeginRun(ctx context.Context, in schema.BeginRun) (schema.Outl
 	if err != nil {
 		return schema.Outline{}, err
 	}
-	return outline(begun.Plan, begun.Digest), nil
+	o := outline(begun.Plan, begun.Digest)
+	o.Host = a.Host
+	return o, nil
 }
 
 func outline(p *schema.Plan, digest string) schema.Outline {

@@ -8,13 +8,12 @@ import (
 // The names under which activities are registered. They are part of every history, so
 // they outlive any rename of a Go function.
 const (
-	ActivityBeginRun         = "Records.BeginRun"
-	ActivityRecord           = "Records.Record"
-	ActivityPrepareWorkspace = "Workspace.Prepare"
-	ActivityRunStep          = "Steps.Run"
-	ActivityFreezeSteps      = "Steps.Freeze"
-	ActivityThawSteps        = "Steps.Thaw"
-	ActivityStopSteps        = "Steps.Stop"
+	ActivityBeginRun    = "Records.BeginRun"
+	ActivityRecord      = "Records.Record"
+	ActivityRunStep     = "Steps.Run"
+	ActivityFreezeSteps = "Steps.Freeze"
+	ActivityThawSteps   = "Steps.Thaw"
+	ActivityStopSteps   = "Steps.Stop"
 )
 
 // ControlQueue is the task queue on which one host takes freeze, thaw and stop. It is
@@ -34,6 +33,7 @@ type BeginRun struct {
 // the order of things.
 type Outline struct {
 	Digest string        `json:"digest"`
+	Host   string        `json:"host"` // of the worker that opened the run: the run's steps go there
 	Steps  []OutlineStep `json:"steps"`
 }
 
@@ -49,18 +49,6 @@ type OutlineStep struct {
 	Digest    string    `json:"digest"`
 }
 
-// PrepareWorkspace is the argument of [ActivityPrepareWorkspace]: write the plan's files
-// into the session's workspace on the host that takes the task.
-type PrepareWorkspace struct {
-	SessionID string `json:"session_id"`
-	Digest    string `json:"digest"` // of the plan that was agreed on
-}
-
-// PreparedWorkspace says which host has the workspace.
-type PreparedWorkspace struct {
-	Host string `json:"host"`
-}
-
 // RunStep is the argument of [ActivityRunStep]. Execution stays the same when the activity
 // is retried, so that a step which has finished is not run again.
 type RunStep struct {
@@ -68,7 +56,7 @@ type RunStep struct {
 	RunID     string `json:"run_id"`
 	StepID    string `json:"step_id"`
 	Execution string `json:"execution"`
-	Digest    string `json:"digest"` // of the step that was agreed on
+	Digest    string `json:"digest"` // of the step that was agreed on, with the plan's files
 	Retry     bool   `json:"retry,omitempty"`
 	// Last says that a failure of this execution is final: no retry and no question follows.
 	Last bool `json:"last"`

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -29,8 +30,10 @@ type Options struct {
 	Temporal client.Client
 	DataDir  string // holds workspaces/ and locks/; its owner is the host
 	Host     string // names this data directory's host in task queues and attempts
-	Exe      string // the program that has the command `supervise`; this one when ""
-	Logger   *slog.Logger
+	// Supervisor is the program that owns a step's processes: holdfast-supervisor beside this
+	// program when "", or, where that is not installed, this program itself.
+	Supervisor string
+	Logger     *slog.Logger
 }
 
 // How much one worker does at a time.
@@ -48,17 +51,20 @@ const (
 // Run works until ctx ends, and then ends what it started, in order. It starts, and waits,
 // while Temporal is away.
 func Run(ctx context.Context, o Options) error {
-	if o.Exe == "" {
+	if o.Supervisor == "" {
 		exe, err := os.Executable()
 		if err != nil {
 			return fmt.Errorf("find the program itself: %w", err)
 		}
-		o.Exe = exe
+		o.Supervisor = exe
+		if small := filepath.Join(filepath.Dir(exe), "holdfast-supervisor"); fileExists(small) {
+			o.Supervisor = small
+		}
 	}
 	if err := waitForTemporal(ctx, o); err != nil {
 		return err
 	}
-	steps := runner.New(runner.Options{Recorder: o.Store, DataDir: o.DataDir, Host: o.Host, Exe: o.Exe, Logger: o.Logger})
+	steps := runner.New(runner.Options{Recorder: o.Store, DataDir: o.DataDir, Host: o.Host, Supervisor: o.Supervisor, Logger: o.Logger})
 	defer steps.Close()
 	fatal := make(chan error, 1)
 	workers := compose(o, steps, func(err error) {
@@ -89,6 +95,11 @@ func Run(ctx context.Context, o Options) error {
 	steps.Close()
 	<-stopped
 	return err
+}
+
+func fileExists(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
 }
 
 func stopAll(workers []worker.Worker) {
@@ -124,26 +135,22 @@ func compose(o Options, steps *runner.Runner, fatal func(error)) []worker.Worker
 	sessions.MaxConcurrentActivityExecutionSize = maxRecords
 	s := worker.New(o.Temporal, schema.TaskQueueSessions, sessions)
 	s.RegisterWorkflowWithOptions(workflows.Session, workflow.RegisterOptions{Name: schema.WorkflowType})
-	records := &activities.Records{Store: o.Store}
+	records := &activities.Records{Store: o.Store, Host: o.Host}
 	register(s, records.BeginRun, schema.ActivityBeginRun)
 	register(s, records.Record, schema.ActivityRecord)
 
 	hostOnly := base
 	hostOnly.DisableWorkflowWorker = true
 	hostOnly.MaxConcurrentActivityExecutionSize = maxSteps
-	space := &activities.Workspace{Store: o.Store, DataDir: o.DataDir, Host: o.Host}
 	run := &activities.Steps{Store: o.Store, Runner: steps, DataDir: o.DataDir}
 
-	anyHost := worker.New(o.Temporal, schema.TaskQueueSteps, hostOnly)
-	register(anyHost, space.Prepare, schema.ActivityPrepareWorkspace)
 	host := worker.New(o.Temporal, schema.StepsQueue(o.Host), hostOnly)
-	register(host, space.Prepare, schema.ActivityPrepareWorkspace)
 	register(host, run.Run, schema.ActivityRunStep)
 	control := worker.New(o.Temporal, schema.ControlQueue(o.Host), hostOnly)
 	register(control, run.Freeze, schema.ActivityFreezeSteps)
 	register(control, run.Thaw, schema.ActivityThawSteps)
 	register(control, run.Stop, schema.ActivityStopSteps)
-	return []worker.Worker{control, host, anyHost, s}
+	return []worker.Worker{control, host, s}
 }
 
 func register(w worker.Worker, fn any, name string) {

@@ -17,7 +17,7 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/holdfast/holdfast/activities/runner"
+	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
 	"github.com/holdfast/holdfast/schema"
@@ -30,7 +30,7 @@ import (
 // The test binary is its own supervisor, as `holdfast supervise` is in the product.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "supervise" {
-		os.Exit(runner.Supervise())
+		os.Exit(supervisor.Run())
 	}
 	os.Exit(storetest.Main(m))
 }
@@ -73,7 +73,7 @@ func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- worker.Run(ctx, worker.Options{Store: w.store, Temporal: w.temporal, DataDir: w.dir, Host: w.host, Exe: os.Args[0], Logger: quiet()})
+		done <- worker.Run(ctx, worker.Options{Store: w.store, Temporal: w.temporal, DataDir: w.dir, Host: w.host, Supervisor: os.Args[0], Logger: quiet()})
 	}()
 	w.stop = func() {
 		cancel()

@@ -59,24 +59,12 @@ func (s *session) begin(ctx workflow.Context) {
 	s.state.Begun(outline)
 }
 
-// start runs every step that may run now. The first of a run finds the host and puts the
-// plan's files into the workspace.
+// start runs every step that may run now, all on the host that has the workspace.
 func (s *session) start(ctx workflow.Context) bool {
 	st := s.state
 	list := st.Startable(workflow.Now(ctx))
 	if len(list) == 0 {
 		return false
-	}
-	if !st.Run.Prepared {
-		var at schema.PreparedWorkspace
-		err := workflow.ExecuteActivity(withPrepare(ctx, st.Host), schema.ActivityPrepareWorkspace,
-			schema.PrepareWorkspace{SessionID: st.Input.SessionID, Digest: st.Run.Digest}).Get(ctx, &at)
-		if err != nil {
-			st.fail("the workspace could not be prepared: " + describe(err))
-			return true
-		}
-		st.Host, st.Run.Prepared = at.Host, true
-		return true
 	}
 	for _, i := range list {
 		ask := st.Start(i)

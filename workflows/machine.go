@@ -18,6 +18,9 @@ import (
 func (s *State) Begun(o schema.Outline) {
 	s.Run.Begun = true
 	s.Run.Digest = o.Digest
+	if s.Host == "" { // a later run finds the workspace where the first one left it
+		s.Host = o.Host
+	}
 	s.Run.Steps = make([]Step, len(o.Steps))
 	for i, step := range o.Steps {
 		s.Run.Steps[i] = Step{OutlineStep: step, Status: schema.StepPending}

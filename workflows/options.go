@@ -14,8 +14,6 @@ const (
 	// A record is one short transaction; when Postgres is away the attempt ends early and
 	// the next one follows.
 	recordTimeout = 10 * time.Second
-	// Preparing a workspace writes at most [schema.MaxPlanBytes].
-	prepareTimeout = time.Minute
 	// A step may run as long as a plan can allow, and some more for its last records.
 	stepTimeout = schema.MaxTimeout + 24*time.Hour
 	// A worker that is silent for this long is lost. Heartbeats go out every second.
@@ -40,16 +38,6 @@ func forever() *temporal.RetryPolicy {
 func withRecord(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue: schema.TaskQueueSessions, StartToCloseTimeout: recordTimeout, RetryPolicy: forever(), Summary: summary,
-	})
-}
-
-func withPrepare(ctx workflow.Context, host string) workflow.Context {
-	queue := schema.TaskQueueSteps
-	if host != "" {
-		queue = schema.StepsQueue(host)
-	}
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: queue, StartToCloseTimeout: prepareTimeout, RetryPolicy: forever(), Summary: "prepare the workspace",
 	})
 }
 

@@ -55,9 +55,8 @@ type Run struct {
 	Digest       string               `json:"digest"`
 	Steps        []Step               `json:"steps"`
 	PlanApproved bool                 `json:"plan_approved"`
-	Prepared     bool                 `json:"prepared"` // the workspace has the plan's files
-	Error        string               `json:"error"`    // why it cannot go on; nothing new starts
-	Ended        schema.SessionStatus `json:"ended"`    // "" while it is under way
+	Error        string               `json:"error"` // why it cannot go on; nothing new starts
+	Ended        schema.SessionStatus `json:"ended"` // "" while it is under way
 }
 
 // Step is a step of the run under way.

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -125,5 +126,5 @@ const (
 // killMarked ends what an execution left behind without a supervisor.
 func killMarked(ask schema.RunStep) (killed, survivors int) {
 	marks := []string{markRun + "=" + ask.RunID, markStep + "=" + ask.StepID}
-	return killAll(func() []int { return marked(marks) })
+	return supervisor.KillMarked(marks)
 }

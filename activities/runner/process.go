@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/holdfast/holdfast/activities/runner/supervisor"
 )
 
 // process is a worker's end of a supervisor.
@@ -22,7 +24,7 @@ type process struct {
 	mu    sync.Mutex // guards orders
 	acks  chan string
 	ended chan struct{} // closed when exit is known
-	exit  Exit
+	exit  supervisor.Exit
 }
 
 // command is what a supervisor is to start.
@@ -60,7 +62,7 @@ func startProcess(exe string, c command, lock *os.File) (*process, error) {
 	widen(p.stdout)
 	widen(p.stderr)
 	p.cmd.Stdout, p.cmd.Stderr = outW, errW
-	p.cmd.ExtraFiles = []*os.File{reportW, lock} // reportFD, lockFD
+	p.cmd.ExtraFiles = []*os.File{reportW, lock} // descriptors 3 and 4
 	if p.orders, err = p.cmd.StdinPipe(); err == nil {
 		err = p.cmd.Start()
 	}
@@ -70,7 +72,7 @@ func startProcess(exe string, c command, lock *os.File) (*process, error) {
 		return nil, fmt.Errorf("start the supervisor: %w", err)
 	}
 	go p.readReports(reportR, c.sweep)
-	p.order(order{Do: doStart, Dir: c.dir, Argv: c.argv, Env: c.env})
+	p.order(supervisor.Order{Do: supervisor.DoStart, Dir: c.dir, Argv: c.argv, Env: c.env})
 	return p, nil
 }
 
@@ -79,11 +81,11 @@ func (p *process) readReports(r *os.File, sweep func() (int, int)) {
 	known := false
 	in := bufio.NewScanner(r)
 	for in.Scan() {
-		var rep report
+		var rep supervisor.Report
 		if json.Unmarshal(in.Bytes(), &rep) != nil {
 			continue
 		}
-		if rep.Is == isExited && rep.Exit != nil {
+		if rep.Is == supervisor.IsExited && rep.Exit != nil {
 			p.exit, known = *rep.Exit, true
 			continue
 		}
@@ -97,21 +99,21 @@ func (p *process) readReports(r *os.File, sweep func() (int, int)) {
 	_ = p.orders.Close()
 	p.mu.Unlock()
 	if !known {
-		p.exit = Exit{Lost: true, Signal: "SIGKILL"}
+		p.exit = supervisor.Exit{Lost: true, Signal: "SIGKILL"}
 		p.exit.Killed, p.exit.Survivors = sweep()
 	}
 	close(p.ended)
 }
 
 // order sends an order. A supervisor that is gone takes none: its exit says so.
-func (p *process) order(o order) {
+func (p *process) order(o supervisor.Order) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_ = json.NewEncoder(p.orders).Encode(o) //nolint:errchkjson // see above
 }
 
 // orderAndWait sends an order and waits until it is carried out or the program has ended.
-func (p *process) orderAndWait(o order, ack string, patience time.Duration) {
+func (p *process) orderAndWait(o supervisor.Order, ack string, patience time.Duration) {
 	p.order(o)
 	timeout := time.After(patience)
 	for {

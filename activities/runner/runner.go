@@ -31,8 +31,9 @@ type Options struct {
 	Recorder Recorder
 	DataDir  string // holds workspaces/ and locks/
 	Host     string // the name of this host in attempts
-	Exe      string // the program that has the command `supervise`
-	Logger   *slog.Logger
+	// Supervisor is the program that is started for each step, with the argument "supervise".
+	Supervisor string
+	Logger     *slog.Logger
 }
 
 // Runner runs the steps that this host's worker was given. Close it to end them.
@@ -42,7 +43,8 @@ type Runner struct {
 	end  context.CancelFunc
 	runs sync.WaitGroup
 
-	files workspace.Tracker
+	files     workspace.Tracker
+	preparing sync.Mutex
 
 	mu      sync.Mutex
 	live    map[string]*running  // by execution
@@ -152,7 +154,7 @@ func (r *Runner) attempt(run *running, plan *schema.Plan) (schema.StepResult, er
 	if begun.Finished != nil {
 		return resultOf(begun.Number, *begun.Finished), nil
 	}
-	end, files, err := r.process(run, step, begun.Number, lock)
+	end, files, err := r.process(run, plan, step, begun.Number, lock)
 	if err != nil {
 		return schema.StepResult{}, err
 	}
@@ -167,18 +169,21 @@ func (r *Runner) attempt(run *running, plan *schema.Plan) (schema.StepResult, er
 
 // process runs the program and records its output. An error means that this attempt is not
 // ours any more, or that the worker is ending: it has no end to record.
-func (r *Runner) process(run *running, step *schema.PlanStep, attempt int, lock *os.File) (store.AttemptEnd, []store.FileChange, error) {
+func (r *Runner) process(run *running, plan *schema.Plan, step *schema.PlanStep, attempt int, lock *os.File) (store.AttemptEnd, []store.FileChange, error) {
 	ask := run.ask
 	dir, err := filepath.Abs(schema.WorkspaceDir(r.o.DataDir, ask.SessionID))
 	if err != nil {
 		return store.AttemptEnd{}, nil, err
 	}
 	started := time.Now()
+	if err := r.prepare(dir, ask.RunID, plan.Files); err != nil {
+		return failedStart(err, started), nil, nil
+	}
 	if err := r.files.Begin(dir); err != nil {
 		return failedStart(err, started), nil, nil
 	}
 	defer r.files.End(dir)
-	p, err := startProcess(r.o.Exe, command{
+	p, err := startProcess(r.o.Supervisor, command{
 		dir: dir, argv: step.Command(), env: environment(dir, step, ask, attempt),
 		sweep: func() (int, int) { return killMarked(ask) },
 	}, lock)
@@ -259,9 +264,24 @@ func (r *Runner) persist(write func(ctx context.Context) error) error {
 	}
 }
 
+// prepare puts the plan's files into the workspace, once for each run.
+func (r *Runner) prepare(dir, runID string, files map[string]string) error {
+	r.preparing.Lock() // for all sessions: it is short
+	defer r.preparing.Unlock()
+	return workspace.Prepare(dir, runID, files)
+}
+
+// reasonOf says what is wrong without saying where on the server.
+func reasonOf(err error) string {
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}
+
 func failedStart(err error, started time.Time) store.AttemptEnd {
 	return store.AttemptEnd{
-		Status: schema.AttemptFailed, Reason: schema.ReasonStart, Message: err.Error(), DurationMS: time.Since(started).Milliseconds(),
+		Status: schema.AttemptFailed, Reason: schema.ReasonStart, Message: "the step could not be prepared: " + reasonOf(err), DurationMS: time.Since(started).Milliseconds(),
 	}
 }
 

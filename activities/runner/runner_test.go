@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/activities/runner"
+	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/activities/workspace"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "supervise":
-			os.Exit(runner.Supervise())
+			os.Exit(supervisor.Run())
 		case "work":
 			os.Exit(work(os.Args[2], os.Args[3], os.Args[4]))
 		}
@@ -54,7 +55,7 @@ func work(dsn, dir, askJSON string) int {
 	if err != nil {
 		panic(err)
 	}
-	r := runner.New(runner.Options{Recorder: db, DataDir: dir, Host: "here", Exe: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
+	r := runner.New(runner.Options{Recorder: db, DataDir: dir, Host: "here", Supervisor: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
 	if _, err := r.Run(context.Background(), ask, plan); err != nil {
 		panic(err)
 	}
@@ -88,16 +89,13 @@ func newBench(t *testing.T, step string) *bench {
 	if _, err := b.db.BeginRun(t.Context(), store.BeginRun{SessionID: id, RunID: run, Number: 1, Key: "begin", Status: schema.SessionActive, Phase: schema.PhaseExecuting}); err != nil {
 		t.Fatal(err)
 	}
-	if err := workspace.Prepare(schema.WorkspaceDir(b.dir, id), nil); err != nil {
-		t.Fatal(err)
-	}
 	b.ask = schema.RunStep{SessionID: id, RunID: run, StepID: "s", Execution: run + "/s/1", Digest: plan.StepDigest(&plan.Steps[0]), Last: true}
 	b.r = b.newRunner()
 	return b
 }
 
 func (b *bench) newRunner() *runner.Runner {
-	r := runner.New(runner.Options{Recorder: b.db, DataDir: b.dir, Host: "here", Exe: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
+	r := runner.New(runner.Options{Recorder: b.db, DataDir: b.dir, Host: "here", Supervisor: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
 	b.t.Cleanup(r.Close)
 	return r
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 )
@@ -39,7 +40,7 @@ func (r *running) started(p *process, timeout time.Duration) {
 	defer r.mu.Unlock()
 	r.p = p
 	if r.halted != nil {
-		r.order(doStop, *r.halted)
+		r.order(supervisor.DoStop, *r.halted)
 		return
 	}
 	if timeout > 0 {
@@ -47,7 +48,7 @@ func (r *running) started(p *process, timeout time.Duration) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.timedOut = true
-			r.order(doStop, timeoutGrace)
+			r.order(supervisor.DoStop, timeoutGrace)
 		})
 	}
 }
@@ -63,11 +64,11 @@ func (r *running) stop(grace time.Duration) {
 		r.halted = &grace
 		return
 	}
-	r.order(doStop, grace)
+	r.order(supervisor.DoStop, grace)
 }
 
 func (r *running) order(do string, grace time.Duration) {
-	r.p.order(order{Do: do, GraceMS: grace.Milliseconds()})
+	r.p.order(supervisor.Order{Do: do, GraceMS: grace.Milliseconds()})
 }
 
 // ackPatience is how long a freeze or thaw may take; a supervisor that is slower is busy
@@ -80,7 +81,7 @@ func (r *running) freeze() {
 	r.mu.Unlock()
 	if p != nil {
 		r.timeout.pause()
-		p.orderAndWait(order{Do: doFreeze}, isFrozen, ackPatience)
+		p.orderAndWait(supervisor.Order{Do: supervisor.DoFreeze}, supervisor.IsFrozen, ackPatience)
 	}
 }
 
@@ -89,17 +90,17 @@ func (r *running) thaw() {
 	p := r.p
 	r.mu.Unlock()
 	if p != nil {
-		p.orderAndWait(order{Do: doThaw}, isThawed, ackPatience)
+		p.orderAndWait(supervisor.Order{Do: supervisor.DoThaw}, supervisor.IsThawed, ackPatience)
 		r.timeout.resume()
 	}
 }
 
 // exit is how the program ended; it has.
-func (r *running) exit() Exit {
+func (r *running) exit() supervisor.Exit {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.p == nil {
-		return Exit{}
+		return supervisor.Exit{}
 	}
 	<-r.p.ended
 	return r.p.exit

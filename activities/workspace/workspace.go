@@ -26,12 +26,27 @@ const (
 	programMode = 0o755
 )
 
-// Prepare makes the folder, if it is not there, and writes the files into it. Doing it
-// again with the same files changes nothing but their times.
-func Prepare(dir string, files map[string]string) error {
+// Prepare makes the folder, if it is not there, and writes a plan's files into it, before
+// the first step of a run. Once that is done, doing it again changes nothing: the files are
+// the steps' by then.
+func Prepare(dir, runID string, files map[string]string) error {
+	done := filepath.Join(dir, schema.WorkspacePrivate, "prepared-"+runID)
+	if _, err := os.Stat(done); err == nil {
+		return nil
+	}
 	if err := os.MkdirAll(schema.WorkspaceTemp(dir), dirMode); err != nil {
 		return fmt.Errorf("make the workspace: %w", err)
 	}
+	if err := writeFiles(dir, files); err != nil {
+		return err
+	}
+	if err := os.WriteFile(done, nil, fileMode); err != nil {
+		return fmt.Errorf("make the workspace: %w", err)
+	}
+	return nil
+}
+
+func writeFiles(dir string, files map[string]string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("open the workspace: %w", err)

@@ -7,7 +7,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
-	"github.com/holdfast/holdfast/activities/runner"
+	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/cmd/holdfast/settings"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema/store"
@@ -92,7 +92,7 @@ type superviseCmd struct {
 }
 
 func (*superviseCmd) Run() error {
-	if code := runner.Supervise(); code != exitOK {
+	if code := supervisor.Run(); code != exitOK {
 		return withCode(code, nil)
 	}
 	return nil

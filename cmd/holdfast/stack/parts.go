@@ -53,7 +53,9 @@ func (u *Up) servers(logDir string) (postgres, temporal *supervisor, err error) 
 				ErrAddrTaken, u.TemporalUIPort)
 		}
 		u.temporal = &embedded.Temporal{
-			Dir: filepath.Join(u.DataDir, nameTemporal), LogFile: filepath.Join(logDir, nameTemporal+".log"),
+			// An activity that the worker can take itself is given to it with the workflow's answer: one round trip less.
+			DynamicConfig: map[string]string{"system.enableActivityEagerExecution": "true"},
+			Dir:           filepath.Join(u.DataDir, nameTemporal), LogFile: filepath.Join(logDir, nameTemporal+".log"),
 		}
 		temporal = u.launch(u.temporalChild())
 	}

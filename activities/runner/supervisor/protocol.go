@@ -1,42 +1,42 @@
-package runner
+package supervisor
 
 import "github.com/holdfast/holdfast/schema"
 
-// The worker and a supervisor talk in lines of JSON: orders on the supervisor's standard
-// input, reports on its file descriptor 3. Descriptor 4 is the step's lock file, held until
-// the supervisor is gone. Standard output and error belong to the program alone.
+// The descriptors of a supervisor beyond the standard three.
 const (
 	reportFD = 3
 	lockFD   = 4
 )
 
-// An order is what a worker tells a supervisor. The first one is start.
-type order struct {
-	Do      string   `json:"do"` // start, freeze, thaw, stop
+// An Order is what a worker tells a supervisor. The first one is start.
+type Order struct {
+	Do      string   `json:"do"`
 	Dir     string   `json:"dir,omitempty"`
 	Argv    []string `json:"argv,omitempty"`
 	Env     []string `json:"env,omitempty"`
-	GraceMS int64    `json:"grace_ms,omitempty"`
+	GraceMS int64    `json:"grace_ms,omitempty"` // between SIGTERM and SIGKILL of a stop
 }
 
+// What an order does.
 const (
-	doStart  = "start"
-	doFreeze = "freeze"
-	doThaw   = "thaw"
-	doStop   = "stop"
+	DoStart  = "start"
+	DoFreeze = "freeze"
+	DoThaw   = "thaw"
+	DoStop   = "stop"
 )
 
-// A report is what a supervisor tells its worker. The last one is exited.
-type report struct {
-	Is   string `json:"is"` // started, frozen, thawed, exited
+// A Report is what a supervisor tells its worker. The last one is exited.
+type Report struct {
+	Is   string `json:"is"`
 	Exit *Exit  `json:"exit,omitempty"`
 }
 
+// What a report says.
 const (
-	isStarted = "started"
-	isFrozen  = "frozen"
-	isThawed  = "thawed"
-	isExited  = "exited"
+	IsStarted = "started"
+	IsFrozen  = "frozen"
+	IsThawed  = "thawed"
+	IsExited  = "exited"
 )
 
 // Exit is how a program ended.

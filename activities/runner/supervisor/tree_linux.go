@@ -1,4 +1,4 @@
-package runner
+package supervisor
 
 import (
 	"bytes"
@@ -71,8 +71,7 @@ func procStat(pid int) (state byte, ppid int, ok bool) {
 
 func redirect(from, to int) error { return unix.Dup3(from, to, 0) }
 
-// marked lists the processes of a step by the marks in their environment: it finds what has
-// lost its supervisor, and with it its place in a tree.
+// marked lists processes by the marks in their environment.
 func marked(marks []string) []int {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {

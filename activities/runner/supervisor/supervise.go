@@ -1,6 +1,6 @@
 //go:build unix
 
-package runner
+package supervisor
 
 import (
 	"bufio"
@@ -17,10 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Supervise is the supervisor process: it starts one program, owns what the program
+// Run is the supervisor process: it starts one program, owns what the program
 // starts, and carries out orders until the program has ended or the worker is gone. It
 // returns the process's exit code.
-func Supervise() int {
+func Run() int {
 	// The program gets a parent-death signal, which the kernel ties to the thread that
 	// started it; so this thread lives as long as the process.
 	runtime.LockOSThread()
@@ -28,22 +28,22 @@ func Supervise() int {
 	keepDescriptors()
 	s := &supervisor{
 		reports: json.NewEncoder(os.NewFile(reportFD, "reports")),
-		orders:  make(chan order),
+		orders:  make(chan Order),
 		ended:   make(chan Exit, 1),
 	}
 	becomeSubreaper()
 	in := bufio.NewReader(os.Stdin)
 	first, err := readOrder(in)
-	if err != nil || first.Do != doStart {
+	if err != nil || first.Do != DoStart {
 		fmt.Fprintln(os.Stderr, "holdfast supervise is started by a worker, not by hand")
 		return 2
 	}
 	pid, err := start(first)
 	if err != nil {
-		s.report(report{Is: isExited, Exit: &Exit{StartError: startError(first.Argv[0], err)}})
+		s.report(Report{Is: IsExited, Exit: &Exit{StartError: startError(first.Argv[0], err)}})
 		return 0
 	}
-	s.report(report{Is: isStarted})
+	s.report(Report{Is: IsStarted})
 	go s.reap(pid, watchMemory(pid))
 	go s.readOrders(in)
 	return s.loop()
@@ -51,16 +51,16 @@ func Supervise() int {
 
 type supervisor struct {
 	reports *json.Encoder
-	orders  chan order // closed when the worker is gone
+	orders  chan Order // closed when the worker is gone
 	ended   chan Exit
 }
 
-func readOrder(in *bufio.Reader) (order, error) {
+func readOrder(in *bufio.Reader) (Order, error) {
 	line, err := in.ReadBytes('\n')
 	if err != nil {
-		return order{}, err
+		return Order{}, err
 	}
-	var o order
+	var o Order
 	return o, json.Unmarshal(line, &o)
 }
 
@@ -77,7 +77,7 @@ func (s *supervisor) readOrders(in *bufio.Reader) {
 
 // start replaces the supervisor's environment, folder and output by the program's, so that
 // nothing of the server is left to inherit, and starts the program.
-func start(o order) (int, error) {
+func start(o Order) (int, error) {
 	os.Clearenv()
 	for _, kv := range o.Env {
 		if k, v, ok := cut(kv); ok {
@@ -167,20 +167,20 @@ func (s *supervisor) loop() int {
 		case e := <-s.ended:
 			// The step is over; what it left behind goes with it.
 			e.Killed, e.Survivors = killTree()
-			s.report(report{Is: isExited, Exit: &e})
+			s.report(Report{Is: IsExited, Exit: &e})
 			return 0
 		case o, ok := <-s.orders:
 			switch {
 			case !ok: // the worker is gone
 				killTree()
 				return 1
-			case o.Do == doFreeze:
+			case o.Do == DoFreeze:
 				signalTree(syscall.SIGSTOP)
-				s.report(report{Is: isFrozen})
-			case o.Do == doThaw:
+				s.report(Report{Is: IsFrozen})
+			case o.Do == DoThaw:
 				signalTree(syscall.SIGCONT)
-				s.report(report{Is: isThawed})
-			case o.Do == doStop:
+				s.report(Report{Is: IsThawed})
+			case o.Do == DoStop:
 				s.stop(time.Duration(o.GraceMS) * time.Millisecond)
 				return 0
 			}
@@ -207,7 +207,7 @@ func (s *supervisor) stop(grace time.Duration) {
 		}
 	}
 	e.Stopped, e.Killed, e.Survivors = true, max(before, killed), survivors
-	s.report(report{Is: isExited, Exit: &e})
+	s.report(Report{Is: IsExited, Exit: &e})
 }
 
 // gone is closed when the worker is: orders that still come in meanwhile change nothing.
@@ -223,13 +223,19 @@ func (s *supervisor) gone() <-chan struct{} {
 
 // report tells the worker. When the worker is gone nobody is there to tell, and the loop
 // finds out by the closed orders.
-func (s *supervisor) report(r report) { _ = s.reports.Encode(r) } //nolint:errchkjson // see above
+func (s *supervisor) report(r Report) { _ = s.reports.Encode(r) } //nolint:errchkjson // see above
 
 // killPatience is how long a kill waits for the kernel to end what it killed.
 const killPatience = 5 * time.Second
 
 // killTree kills everything below this process until nothing is left.
 func killTree() (killed, survivors int) { return killAll(tree) }
+
+// KillMarked kills every process that has all of these NAME=value in its environment, and
+// counts. It finds what has lost its supervisor, and with it its place in a tree.
+func KillMarked(marks []string) (killed, survivors int) {
+	return killAll(func() []int { return marked(marks) })
+}
 
 // killAll kills what list finds until it finds nothing: first it stops all, so that nothing
 // can fork away, then it kills.
