@@ -115,7 +115,22 @@ func (w *world) replay(id string) {
 	replayer.RegisterWorkflowWithOptions(workflows.Session, workflow.RegisterOptions{Name: schema.WorkflowType})
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	for _, run := range w.runsOf(ctx, id) {
+	for _, history := range w.histories(ctx, id) {
+		if err := replayer.ReplayWorkflowHistory(nil, history); err != nil {
+			w.t.Errorf("replay of %s: %v", id, err)
+		}
+	}
+}
+
+// histories are those of a workflow's executions, from the first to the latest.
+func (w *world) histories(ctx context.Context, id string) []*historypb.History {
+	w.t.Helper()
+	latest, err := w.temporal.DescribeWorkflowExecution(ctx, schema.WorkflowID(id), "")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var all []*historypb.History
+	for run := latest.WorkflowExecutionInfo.FirstRunId; run != ""; {
 		history := &historypb.History{}
 		events := w.temporal.GetWorkflowHistory(ctx, schema.WorkflowID(id), run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 		for events.HasNext() {
@@ -125,33 +140,10 @@ func (w *world) replay(id string) {
 			}
 			history.Events = append(history.Events, e)
 		}
-		if err := replayer.ReplayWorkflowHistory(nil, history); err != nil {
-			w.t.Errorf("replay of %s: %v", id, err)
-		}
+		all = append(all, history)
+		run = history.Events[len(history.Events)-1].GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId()
 	}
-}
-
-// runsOf follows a workflow's executions from the first to the latest.
-func (w *world) runsOf(ctx context.Context, id string) []string {
-	w.t.Helper()
-	var runs []string
-	latest, err := w.temporal.DescribeWorkflowExecution(ctx, schema.WorkflowID(id), "")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for run := latest.WorkflowExecutionInfo.FirstRunId; run != ""; {
-		runs = append(runs, run)
-		last := w.temporal.GetWorkflowHistory(ctx, schema.WorkflowID(id), run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT)
-		run = ""
-		for last.HasNext() {
-			e, err := last.Next()
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			run = e.GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId()
-		}
-	}
-	return runs
+	return all
 }
 
 // await polls until the events satisfy a condition and returns them.
@@ -355,15 +347,22 @@ func TestSession_ContinuesAsNewWithoutATrace(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := server.Stop(context.Background()); err != nil {
+		ended, cancel := context.WithCancel(context.Background())
+		cancel() // at once: nobody wants its data
+		if err := server.Stop(ended); err != nil {
 			t.Error(err)
 		}
 	})
 	w := newWorldAt(t, server.Addr())
 	const steps = 12
 	var plan strings.Builder
+	need := ""
 	for i := range steps {
-		fmt.Fprintf(&plan, `%s{"id":"s%d","shell":"echo step %d"%s}`, strings.Repeat(",", min(i, 1)), i, i, map[bool]string{true: `,"approval":true`}[i%4 == 3])
+		if i > 0 {
+			fmt.Fprintf(&plan, `,`)
+		}
+		fmt.Fprintf(&plan, `{"id":"s%d","shell":"echo step %d","approval":%v,"needs":[%s]}`, i, i, i%4 == 3, need)
+		need = fmt.Sprintf(`"s%d"`, i)
 	}
 	id := w.session(schema.Config{Parallel: 1}, `{"steps":[`+plan.String()+`]}`)
 	for range steps / 4 {
@@ -384,7 +383,7 @@ func TestSession_ContinuesAsNewWithoutATrace(t *testing.T) {
 	if n := strings.Count(logText(events), string(schema.EventStepStarted)); n != steps {
 		t.Errorf("%d starts, want %d:\n%s", n, steps, logText(events))
 	}
-	if runs := w.runsOf(t.Context(), id); len(runs) < 2 {
-		t.Errorf("the workflow has %d executions; it never continued as new", len(runs))
+	if n := len(w.histories(t.Context(), id)); n < 2 {
+		t.Errorf("the workflow has %d executions; it never continued as new", n)
 	}
 }

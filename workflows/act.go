@@ -63,7 +63,7 @@ func (s *session) begin(ctx workflow.Context) {
 func (s *session) start(ctx workflow.Context) bool {
 	st := s.state
 	list := st.Startable(workflow.Now(ctx))
-	if len(list) == 0 {
+	if len(list) == 0 || (len(s.inFlight) > 0 && workflow.GetInfo(ctx).GetCurrentHistoryLength() > longHistory) {
 		return false
 	}
 	for _, i := range list {

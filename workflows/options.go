@@ -23,6 +23,9 @@ const (
 	freezeTimeout = 15 * time.Second
 	// The same for a stop, with the grace period and the last records.
 	stopTimeout = 20 * time.Second
+	// From this many events on nothing new starts beside what runs, so that the moment comes at
+	// which the session can continue as new. Temporal ends a workflow at 51,200.
+	longHistory = 20_000
 	// How long SIGTERM has before SIGKILL follows.
 	stopGrace = 500 * time.Millisecond
 	// How long a cancel waits, at most, for stopped steps to be recorded.

@@ -48,11 +48,11 @@ func (s *session) loop(ctx, asked workflow.Context) error {
 			if err := s.record(ctx); err != nil {
 				return err
 			}
+		case s.mayContinueAsNew(ctx):
+			return s.continueAsNew(ctx)
 		case s.act(ctx):
 		case s.state.Closing && s.state.Run.Ended != "":
 			return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
-		case s.mayContinueAsNew(ctx):
-			return s.continueAsNew(ctx)
 		default:
 			if err := s.wait(ctx, asked); err != nil {
 				return err

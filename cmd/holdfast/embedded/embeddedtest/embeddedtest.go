@@ -177,11 +177,20 @@ func startTemporal(searchAttributes map[string]string) (*Temporal, func() error,
 		return nil, nil, err
 	}
 	server := &Temporal{Temporal: &embedded.Temporal{Dir: dir, Headless: true, SearchAttributes: searchAttributes}}
-	stop := stopAndRemove(dir, server.Stop)
+	stop := stopAndRemove(dir, kill(server))
 	if err := server.Start(context.Background()); err != nil {
 		return nil, stop, err
 	}
 	return server, stop, nil
+}
+
+// kill ends a server whose data nobody wants any more: Temporal takes seconds to stop cleanly.
+func kill(server *Temporal) func(context.Context) error {
+	return func(ctx context.Context) error {
+		ended, cancel := context.WithCancel(ctx)
+		cancel()
+		return server.Stop(ended)
+	}
 }
 
 func stopAndRemove(dir string, stop func(context.Context) error) func() error {
