@@ -45,6 +45,13 @@ var rows = []row{
 }
 
 func main() {
+	if err := command(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func command() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	small := flag.Bool("small", false, "little work, once: only to see that it runs")
@@ -52,10 +59,7 @@ func main() {
 	out := flag.String("out", "bench/results", "where the JSON goes; nowhere when empty")
 	bin := flag.String("bin", "bin/holdfast", "the program to measure")
 	flag.Parse()
-	if err := run(ctx, *bin, *out, *only, *small); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	return run(ctx, *bin, *out, *only, *small)
 }
 
 func run(ctx context.Context, bin, out, only string, small bool) error {
@@ -83,7 +87,7 @@ func run(ctx context.Context, bin, out, only string, small bool) error {
 	if out == "" {
 		return nil
 	}
-	return write(out, all)
+	return write(ctx, out, all)
 }
 
 func printTable(all []measurement) {
@@ -110,12 +114,12 @@ type result struct {
 	Measurements []measurement `json:"measurements"`
 }
 
-func write(dir string, all []measurement) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+func write(ctx context.Context, dir string, all []measurement) error {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
 	r := result{
-		At: time.Now().UTC().Truncate(time.Second), Version: version(), OS: runtime.GOOS, Architecture: runtime.GOARCH,
+		At: time.Now().UTC().Truncate(time.Second), Version: version(ctx), OS: runtime.GOOS, Architecture: runtime.GOARCH,
 		Cores: runtime.NumCPU(), Processor: processor(), Measurements: all,
 	}
 	b, err := json.MarshalIndent(r, "", "  ")
@@ -124,7 +128,7 @@ func write(dir string, all []measurement) error {
 	}
 	name := filepath.Join(dir, r.At.Format("20060102-150405")+".json")
 	fmt.Fprintln(os.Stderr, "written to", name)
-	return os.WriteFile(name, append(b, '\n'), 0o644)
+	return os.WriteFile(name, append(b, '\n'), 0o600)
 }
 
 func processor() string {

@@ -15,6 +15,8 @@ import (
 
 const lower, higher = "lower", "higher"
 
+func running(argv ...string) obj { return obj{"run": argv} }
+
 // rounds is how often a latency is taken; the first ones warm up and do not count.
 const (
 	rounds = 40
@@ -44,7 +46,7 @@ func median(figure, unit string, goal float64, better string, values []float64) 
 func benchCreate(ctx context.Context, w *world) ([]measurement, error) {
 	values, err := latencies(ctx, w, func(ctx context.Context) (time.Duration, error) {
 		began := time.Now()
-		id, err := w.session(ctx, obj{"run": []string{"echo", "hello"}})
+		id, err := w.session(ctx, running("echo", "hello"))
 		if err != nil {
 			return 0, err
 		}
@@ -57,7 +59,9 @@ func benchCreate(ctx context.Context, w *world) ([]measurement, error) {
 // benchApproval: from the decision to the first line of the step behind it.
 func benchApproval(ctx context.Context, w *world) ([]measurement, error) {
 	values, err := latencies(ctx, w, func(ctx context.Context) (time.Duration, error) {
-		id, err := w.session(ctx, obj{"run": []string{"echo", "hello"}, "approval": true})
+		step := running("echo", "hello")
+		step["approval"] = true
+		id, err := w.session(ctx, step)
 		if err != nil {
 			return 0, err
 		}
@@ -126,7 +130,7 @@ func benchLive(ctx context.Context, w *world) ([]measurement, error) {
 	errs := make(chan error, sessions)
 	for range sessions {
 		all.Go(func() {
-			id, err := w.session(ctx, obj{"run": []string{"python3", "-c", program}})
+			id, err := w.session(ctx, running("python3", "-c", program))
 			if err == nil {
 				err = w.follow(ctx, id, func(e *schema.Event) bool {
 					now := time.Now()
@@ -175,7 +179,7 @@ func benchLines(ctx context.Context, w *world) ([]measurement, error) {
 	var values []float64
 	for range repeats {
 		began := time.Now()
-		id, err := w.session(ctx, obj{"run": []string{"python3", "-c", program}})
+		id, err := w.session(ctx, running("python3", "-c", program))
 		if err != nil {
 			return nil, err
 		}

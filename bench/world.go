@@ -65,8 +65,8 @@ func (w *world) stop() {
 	_ = os.RemoveAll(w.dir)
 }
 
-func version() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
+func version(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
 	if err != nil {
 		return ""
 	}
@@ -109,7 +109,7 @@ func (w *world) session(ctx context.Context, step obj) (string, error) {
 
 // follow hands every event of a session to see, until it says that it has seen enough.
 func (w *world) follow(ctx context.Context, id string, see func(e *schema.Event) (enough bool)) error {
-	c, _, err := websocket.DefaultDialer.DialContext(ctx, "ws"+strings.TrimPrefix(w.web, "http")+"/ws", nil)
+	c, _, err := websocket.DefaultDialer.DialContext(ctx, "ws"+strings.TrimPrefix(w.web, "http")+"/ws", nil) //nolint:bodyclose // a WebSocket's answer has none
 	if err != nil {
 		return err
 	}

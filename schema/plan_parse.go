@@ -173,7 +173,7 @@ func (p *planParser) step(s *PlanStep, w *stepAt) {
 	case len(kinds) == 0:
 		p.add(w.node.offset, at, `a step is exactly one of "run", "shell" and "agent"; this one has none of them`, nil)
 	case len(kinds) > 1:
-		p.add(w.node.at(kinds[1]), at, fmt.Sprintf(`a step is exactly one of "run", "shell" and "agent"; this one has %s`, strings.Join(kinds, " and ")), nil)
+		p.add(w.node.at(kinds[1]), at, `a step is exactly one of "run", "shell" and "agent"; this one has `+strings.Join(kinds, " and "), nil)
 	case kinds[0] == string(KindAgent) && w.node.field("task") == nil:
 		p.add(w.node.offset, at, `an agent step needs a "task"`, nil)
 	case kinds[0] != string(KindAgent) && w.node.field("task") != nil:
@@ -193,7 +193,7 @@ func (p *planParser) graph(steps []PlanStep, where []stepAt, index map[string]in
 			case need == steps[i].ID:
 				p.add(offset, at, fmt.Sprintf("step %q needs itself", need), need)
 			case !known:
-				p.add(offset, at, fmt.Sprintf("there is no step %q; the steps are %s", need, quotedList(steps)), need)
+				p.add(offset, at, "there is no step "+strconv.Quote(need)+"; the steps are "+quotedList(steps), need)
 			case seen[need]:
 				p.add(offset, at, fmt.Sprintf("step %q is named twice", need), need)
 			}

@@ -130,7 +130,7 @@ func (w *world) histories(ctx context.Context, id string) []*historypb.History {
 		w.t.Fatal(err)
 	}
 	var all []*historypb.History
-	for run := latest.WorkflowExecutionInfo.FirstRunId; run != ""; {
+	for run := latest.GetWorkflowExecutionInfo().GetFirstRunId(); run != ""; {
 		history := &historypb.History{}
 		events := w.temporal.GetWorkflowHistory(ctx, schema.WorkflowID(id), run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 		for events.HasNext() {
@@ -141,7 +141,7 @@ func (w *world) histories(ctx context.Context, id string) []*historypb.History {
 			history.Events = append(history.Events, e)
 		}
 		all = append(all, history)
-		run = history.Events[len(history.Events)-1].GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId()
+		run = history.GetEvents()[len(history.GetEvents())-1].GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId()
 	}
 	return all
 }
