@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -37,7 +36,6 @@ func TestMain(m *testing.M) {
 type stack struct {
 	t        *testing.T
 	dir      string
-	addr     string
 	env      []string
 	cmd      *exec.Cmd
 	ended    chan struct{}
@@ -66,7 +64,7 @@ func (l *logBuffer) String() string {
 
 func newStack(t *testing.T, env ...string) *stack {
 	t.Helper()
-	s := &stack{t: t, dir: t.TempDir(), addr: freeAddr(t), env: env, log: &logBuffer{}}
+	s := &stack{t: t, dir: t.TempDir(), env: env, log: &logBuffer{}}
 	s.up()
 	t.Cleanup(func() {
 		s.down()
@@ -79,20 +77,11 @@ func newStack(t *testing.T, env ...string) *stack {
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// up starts the stack and waits for its ready line.
+// up starts the stack and waits for its ready line. With port 0 it keeps off the usual ports,
+// which the tests beside it would compete for, and keeps those it had before.
 func (s *stack) up() {
 	s.t.Helper()
-	s.cmd = exec.Command(filepath.Join(bin, "holdfast"), "up", "--addr", s.addr, "--data-dir", s.dir)
+	s.cmd = exec.Command(filepath.Join(bin, "holdfast"), "up", "--addr", "127.0.0.1:0", "--data-dir", s.dir)
 	s.cmd.Env = append(append(os.Environ(), "HOLDFAST_LOG_LEVEL=info"), s.env...)
 	s.cmd.Stderr = s.log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

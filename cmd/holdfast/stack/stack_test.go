@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -267,7 +268,7 @@ func (s *starts) count() int { s.mu.Lock(); defer s.mu.Unlock(); return len(s.pi
 func TestSupervise_StartsAgainAndStopsForGood(t *testing.T) {
 	t.Parallel()
 	var seen starts
-	s := supervise(shell("short", "exit 1"), slog.New(slog.DiscardHandler), make(chan struct{}), seen.add)
+	s := supervise(shell("short", "exit 1"), slog.New(slog.DiscardHandler), make(chan struct{}), seen.add, notLost(t))
 	if err := s.awaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -281,6 +282,32 @@ func TestSupervise_StartsAgainAndStopsForGood(t *testing.T) {
 	if seen.count() != after {
 		t.Error("started again after it was stopped")
 	}
+}
+
+func notLost(t *testing.T) func(error) {
+	t.Helper()
+	return func(err error) { t.Errorf("lost: %v", err) }
+}
+
+func TestSupervise_GivesUpAPortThatAnotherProgramHasTaken(t *testing.T) {
+	t.Parallel()
+	spec := shell("unlucky", "sleep 0.05")
+	var readies atomic.Int64
+	spec.ready = func(context.Context, *embedded.Process) error {
+		if readies.Add(1) == 1 {
+			return nil
+		}
+		return fmt.Errorf("port 1: %w", errStranger)
+	}
+	lost := make(chan error, 1)
+	s := supervise(spec, logs.Discard(), make(chan struct{}), func(string, int) {}, func(err error) { lost <- err })
+	if err := s.awaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-lost; !errors.Is(err, errStranger) || !strings.Contains(err.Error(), "unlucky") {
+		t.Errorf("lost with %v", err)
+	}
+	<-s.ended
 }
 
 func TestSupervise_HurryKillsWhatDoesNotWantToStop(t *testing.T) {
@@ -300,7 +327,7 @@ func TestSupervise_HurryKillsWhatDoesNotWantToStop(t *testing.T) {
 		go io.Copy(io.Discard, output)
 		return err //nolint:wrapcheck // a test's
 	}
-	s := supervise(stubborn, logs.Discard(), hurry, func(string, int) {})
+	s := supervise(stubborn, logs.Discard(), hurry, func(string, int) {}, notLost(t))
 	if err := s.awaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}

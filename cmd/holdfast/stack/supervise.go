@@ -48,6 +48,9 @@ type supervisor struct {
 	log *slog.Logger
 	// started is told of every process that is started, before it is ready.
 	started func(name string, pid int)
+	// lost is told when another program has taken the child's port while it was restarting: the
+	// child ends, because starting it again on that port is no use.
+	lost func(err error)
 
 	stopping chan struct{} // closed to stop
 	hurry    chan struct{} // closed to stop at once
@@ -56,9 +59,9 @@ type supervisor struct {
 	first    chan error // gets nil when the child is ready for the first time, or why it never will be
 }
 
-func supervise(spec child, log *slog.Logger, hurry chan struct{}, started func(string, int)) *supervisor {
+func supervise(spec child, log *slog.Logger, hurry chan struct{}, started func(string, int), lost func(error)) *supervisor {
 	s := &supervisor{
-		child: spec, log: log.With("process", spec.name), started: started,
+		child: spec, log: log.With("process", spec.name), started: started, lost: lost,
 		stopping: make(chan struct{}), hurry: hurry, ended: make(chan struct{}), first: make(chan error, 1),
 	}
 	go s.run()
@@ -112,6 +115,10 @@ func (s *supervisor) run() {
 		}
 		if time.Since(began) > ranWell {
 			failures = 0
+		}
+		if wasReady && errors.Is(err, errStranger) {
+			s.lost(fmt.Errorf("%s: %w", s.name, err))
+			return
 		}
 		pause := pauseAfter(failures)
 		failures++

@@ -59,6 +59,7 @@ type Up struct {
 	postgres    *embedded.Postgres // nil when DatabaseURL is given
 	temporal    *embedded.Temporal // nil when TemporalAddress is given
 	hurry       chan struct{}      // closed by the second Ctrl-C
+	lost        chan error         // gets why a part cannot go on where it was
 	running     []*supervisor      // in the order of their start
 }
 
@@ -76,15 +77,10 @@ func (u *Up) Run(ctx context.Context) error {
 	defer holder.release() //nolint:errcheck // the kernel lets go of the lock in any case
 
 	u.hurry = make(chan struct{})
+	u.lost = make(chan error, 1)
 	err = u.clear(ctx, left)
 	if err == nil {
-		err = u.start(ctx)
-	}
-	if err == nil {
-		err = u.announce()
-	}
-	if err == nil {
-		<-ctx.Done()
+		err = u.runParts(ctx)
 	}
 	if ctx.Err() != nil {
 		err = nil // asked to stop, before or after all was ready
@@ -95,6 +91,33 @@ func (u *Up) Run(ctx context.Context) error {
 		err = cleared
 	}
 	return err
+}
+
+// runParts starts everything and waits until ctx ends. When a part has lost its port to
+// another program, all parts are started anew: the others must not go on with that program
+// in the part's place.
+func (u *Up) runParts(ctx context.Context) error {
+	for announced := false; ; announced = true {
+		if err := u.start(ctx); err != nil {
+			return err
+		}
+		if !announced {
+			if err := u.announce(); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case reason := <-u.lost:
+			u.Log.Warn("a port was taken by another program; every part starts anew", "error", reason)
+			u.stop()
+			u.running = nil
+			if u.postgres != nil {
+				u.DatabaseURL = "" // it was ours
+			}
+		}
+	}
 }
 
 func (u *Up) defaults() error {
@@ -214,6 +237,11 @@ func (u *Up) launch(spec child) *supervisor {
 	s := supervise(spec, u.Log, u.hurry, func(name string, pid int) {
 		if err := u.holder.record(name, pid); err != nil {
 			u.Log.Error("cannot record a process", "process", name, "pid", pid, "error", err)
+		}
+	}, func(err error) {
+		select {
+		case u.lost <- err:
+		default: // one reason is enough
 		}
 	})
 	u.running = append(u.running, s)
