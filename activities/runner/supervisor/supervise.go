@@ -255,6 +255,21 @@ func killAll(list func() []int) (killed, survivors int) {
 	}
 }
 
+// below lists the processes that have this one among their ancestors.
+func below(parents map[int]int) []int {
+	self := os.Getpid()
+	var found []int
+	for pid := range parents {
+		for up, ok := parents[pid], true; ok; up, ok = parents[up] {
+			if up == self {
+				found = append(found, pid)
+				break
+			}
+		}
+	}
+	return found
+}
+
 func signalTree(sig syscall.Signal) {
 	// Twice, because what was listed can have forked before the signal reached it.
 	for range 2 {

@@ -41,17 +41,7 @@ func tree() []int {
 			parents[pid] = ppid
 		}
 	}
-	self := os.Getpid()
-	var below []int
-	for pid := range parents {
-		for up, ok := parents[pid], true; ok; up, ok = parents[up] {
-			if up == self {
-				below = append(below, pid)
-				break
-			}
-		}
-	}
-	return below
+	return below(parents)
 }
 
 // procStat reads the state and parent of a process: proc(5), fields 3 and 4, behind the

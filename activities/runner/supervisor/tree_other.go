@@ -34,17 +34,7 @@ func tree() []int {
 		ppid, _ := strconv.Atoi(f[1])
 		parents[pid] = ppid
 	}
-	self := os.Getpid()
-	var below []int
-	for pid := range parents {
-		for up, ok := parents[pid], true; ok; up, ok = parents[up] {
-			if up == self {
-				below = append(below, pid)
-				break
-			}
-		}
-	}
-	return below
+	return below(parents)
 }
 
 func redirect(from, to int) error { return syscall.Dup2(from, to) }
