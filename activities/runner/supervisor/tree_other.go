@@ -3,7 +3,6 @@
 package supervisor
 
 import (
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
