@@ -225,6 +225,39 @@ func TestRun_TheProgramGetsAnEnvironmentOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestRun_TheProgramHasTheUsualSignals(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"grep -E '^Sig(Ign|Blk)' /proc/self/status; yes | head -n 1; kill -TERM $$; echo still here"`)
+	result := b.run()
+	if result.Signal != "SIGTERM" {
+		t.Errorf("result %+v, want the end by SIGTERM", result)
+	}
+	const none = "0000000000000000"
+	if out, want := b.output(schema.Stdout), "SigBlk:\t"+none+"\nSigIgn:\t"+none+"\ny\n"; out != want {
+		t.Errorf("printed %q, want %q", out, want)
+	}
+	if errs := b.output(schema.Stderr); errs != "" {
+		t.Errorf("complained: %s", errs)
+	}
+}
+
+func TestStop_LetsAProgramEndByItself(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"run":["python3","-u","-c","import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (print('bye'), sys.exit(0)))\nprint('up')\ntime.sleep(1000)"]`)
+	done := make(chan schema.StepResult, 1)
+	go func() {
+		result, _ := b.r.Run(context.Background(), b.ask, b.plan)
+		done <- result
+	}()
+	b.await("start", func() bool { return b.output(schema.Stdout) == "up\n" })
+	if stopped := b.r.Stop(t.Context(), b.ask.RunID, patience); stopped.ProcessesKilled != 1 || stopped.Survivors != 0 {
+		t.Fatalf("stopped %+v", stopped)
+	}
+	if result := <-done; result.Status != schema.AttemptCancelled || b.output(schema.Stdout) != "up\nbye\n" {
+		t.Fatalf("result %+v, printed %q", result, b.output(schema.Stdout))
+	}
+}
+
 func TestRun_RecordsTimeAndMemory(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"run":["python3","-c","import time; x = bytearray(100 << 20); t = time.process_time()\nwhile time.process_time() - t < 0.3: pass"]`)

@@ -24,7 +24,8 @@ func Run() int {
 	// The program gets a parent-death signal, which the kernel ties to the thread that
 	// started it; so this thread lives as long as the process.
 	runtime.LockOSThread()
-	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
+	// Taken in and dropped, not ignored: what is ignored would stay so in the program.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
 	keepDescriptors()
 	s := &supervisor{
 		reports: json.NewEncoder(os.NewFile(reportFD, "reports")),
