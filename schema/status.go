@@ -1,9 +1,6 @@
 package schema
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // SessionStatus is the status of a session: that of its latest run.
 type SessionStatus string
@@ -147,9 +144,6 @@ func JoinResolutions(list []Resolution) string {
 	}
 	return strings.Join(words, ", ")
 }
-
-// Allows reports whether an approval of this type can be resolved so.
-func (t ApprovalType) Allows(r Resolution) bool { return slices.Contains(t.Options(), r) }
 
 // ApprovalMode says where a run asks a human.
 type ApprovalMode string

@@ -109,6 +109,16 @@ func (b *bench) run() schema.StepResult {
 	return result
 }
 
+// runAside runs the step while the test goes on; the channel gets its result.
+func (b *bench) runAside() <-chan schema.StepResult {
+	done := make(chan schema.StepResult, 1)
+	go func() {
+		result, _ := b.r.Run(context.Background(), b.ask, b.plan)
+		done <- result
+	}()
+	return done
+}
+
 func (b *bench) events() []schema.Event {
 	b.t.Helper()
 	var all []schema.Event
@@ -244,11 +254,7 @@ func TestRun_TheProgramHasTheUsualSignals(t *testing.T) {
 func TestStop_LetsAProgramEndByItself(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"run":["python3","-u","-c","import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (print('bye'), sys.exit(0)))\nprint('up')\ntime.sleep(1000)"]`)
-	done := make(chan schema.StepResult, 1)
-	go func() {
-		result, _ := b.r.Run(context.Background(), b.ask, b.plan)
-		done <- result
-	}()
+	done := b.runAside()
 	b.await("start", func() bool { return b.output(schema.Stdout) == "up\n" })
 	if stopped := b.r.Stop(t.Context(), b.ask.RunID, patience); stopped.ProcessesKilled != 1 || stopped.Survivors != 0 {
 		t.Fatalf("stopped %+v", stopped)
@@ -383,11 +389,7 @@ func TestRun_AKilledWorkerLeavesNothingAndTheNextOneTakesOver(t *testing.T) {
 func TestStop_EndsAForkBombInProgress(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"run":["python3","-u","-c","import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('go')\nend = time.time() + 20\nn = 0\nwhile time.time() < end and n < 6:\n    os.fork(); n += 1\nprint('forked')\ntime.sleep(1000)"]`)
-	done := make(chan schema.StepResult, 1)
-	go func() {
-		result, _ := b.r.Run(context.Background(), b.ask, b.plan)
-		done <- result
-	}()
+	done := b.runAside()
 	b.await("fork", func() bool { return strings.Contains(b.output(schema.Stdout), "forked") })
 	stopped := b.r.Stop(t.Context(), b.ask.RunID, 100*time.Millisecond)
 	if stopped.ProcessesKilled < 2 || stopped.Survivors != 0 {
@@ -404,11 +406,7 @@ func TestStop_EndsAForkBombInProgress(t *testing.T) {
 func TestFreeze_StopsTheClockOfTheTimeout(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"echo started; sleep 0.6; echo done","timeout":"1500ms"`)
-	done := make(chan schema.StepResult, 1)
-	go func() {
-		result, _ := b.r.Run(context.Background(), b.ask, b.plan)
-		done <- result
-	}()
+	done := b.runAside()
 	b.await("output", func() bool { return b.output(schema.Stdout) == "started\n" })
 	b.r.Freeze(b.ask.RunID)
 	select {
@@ -425,11 +423,7 @@ func TestFreeze_StopsTheClockOfTheTimeout(t *testing.T) {
 func TestRun_AKilledSupervisorIsAFailureThatSaysSo(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"echo $PPID; sleep 1000"`)
-	done := make(chan schema.StepResult, 1)
-	go func() {
-		result, _ := b.r.Run(context.Background(), b.ask, b.plan)
-		done <- result
-	}()
+	done := b.runAside()
 	var supervisor int
 	b.await("output", func() bool {
 		supervisor, _ = strconv.Atoi(strings.TrimSpace(b.output(schema.Stdout)))
