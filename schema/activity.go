@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -10,6 +11,7 @@ import (
 const (
 	ActivityBeginRun    = "Records.BeginRun"
 	ActivityRecord      = "Records.Record"
+	ActivityRevise      = "Records.Revise"
 	ActivityRunStep     = "Steps.Run"
 	ActivityFreezeSteps = "Steps.Freeze"
 	ActivityThawSteps   = "Steps.Thaw"
@@ -20,13 +22,27 @@ const (
 // apart from [StepsQueue] so that a host full of running steps can still be told to stop.
 func ControlQueue(host string) string { return "holdfast-control@" + host }
 
-// BeginRun is the argument of [ActivityBeginRun]: take the session's plan and open a run.
+// BeginRun is the argument of [ActivityBeginRun]: open a run of a plan.
 type BeginRun struct {
-	SessionID string `json:"session_id"`
-	RunID     string `json:"run_id"`
-	Number    int    `json:"number"`
-	Key       string `json:"key"`
-	Phase     Phase  `json:"phase"` // the phase that follows
+	SessionID  string `json:"session_id"`
+	RunID      string `json:"run_id"`
+	Number     int    `json:"number"`
+	Key        string `json:"key"`
+	Phase      Phase  `json:"phase"`                 // the phase that follows
+	PlanDigest string `json:"plan_digest,omitempty"` // of a plan that the session has; "" for its latest
+	Message    int    `json:"message,omitempty"`     // the number of the message that the run answers; 0 for none
+}
+
+// Revise is the argument of [ActivityRevise]: change the plan of a run as a human asked.
+// Modifications is a [PlanEdit] when StepID is "", else a [StepEdit]; both were checked.
+type Revise struct {
+	SessionID     string          `json:"session_id"`
+	RunID         string          `json:"run_id"`
+	StepID        string          `json:"step_id,omitempty"`
+	ApprovalID    string          `json:"approval_id"`
+	Key           string          `json:"key"`
+	Actor         string          `json:"actor"`
+	Modifications json.RawMessage `json:"modifications"`
 }
 
 // Outline is a plan as a workflow carries it: no commands and no files, only what decides
@@ -35,6 +51,8 @@ type Outline struct {
 	Digest string        `json:"digest"`
 	Host   string        `json:"host"` // of the worker that opened the run: the run's steps go there
 	Steps  []OutlineStep `json:"steps"`
+	// Problem says why the run cannot be carried out; "" when it can.
+	Problem string `json:"problem,omitempty"`
 }
 
 // OutlineStep is a step of an [Outline].
@@ -47,6 +65,7 @@ type OutlineStep struct {
 	OnTimeout OnTimeout `json:"on_timeout,omitempty"`
 	OnError   OnError   `json:"on_error,omitempty"`
 	Digest    string    `json:"digest"`
+	Inherited bool      `json:"inherited,omitempty"` // finished in the session that this one was forked from
 }
 
 // RunStep is the argument of [ActivityRunStep]. Execution stays the same when the activity
@@ -58,6 +77,8 @@ type RunStep struct {
 	Execution string `json:"execution"`
 	Digest    string `json:"digest"` // of the step that was agreed on, with the plan's files
 	Retry     bool   `json:"retry,omitempty"`
+	// Feedback is what a human said with the decision that led to this execution.
+	Feedback string `json:"feedback,omitempty"`
 	// Last says that a failure of this execution is final: no retry and no question follows.
 	Last bool `json:"last"`
 }

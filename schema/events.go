@@ -20,6 +20,7 @@ const (
 	EventPlanProposed         EventType = "plan_proposed"
 	EventPlanUpdated          EventType = "plan_updated"
 	EventDAGCreated           EventType = "dag_created"
+	EventDAGUpdated           EventType = "dag_updated"
 	EventDAGNodeStatusChanged EventType = "dag_node_status_changed"
 	EventStepStarted          EventType = "step_started"
 	EventStepProgress         EventType = "step_progress"
@@ -33,6 +34,7 @@ const (
 	EventApprovalRequested    EventType = "approval_requested"
 	EventApprovalReceived     EventType = "approval_received"
 	EventApprovalExtended     EventType = "approval_extended"
+	EventApprovalEscalated    EventType = "approval_escalated"
 	EventApprovalExpired      EventType = "approval_expired"
 	EventAgentMessage         EventType = "agent_message"
 	EventFileCreated          EventType = "file_created"
@@ -103,6 +105,7 @@ type (
 		Mode      Mode   `json:"mode"`
 		RunNumber int    `json:"run_number"`
 		Task      string `json:"task,omitempty"`
+		Message   int    `json:"message_number,omitempty"` // of the message that the run answers
 	}
 	// WorkflowStateChangedData follows every change of a session's status or phase.
 	WorkflowStateChangedData struct {
@@ -127,9 +130,11 @@ type (
 		Error      string `json:"error"`
 		DurationMS int64  `json:"duration_ms"`
 	}
-	// WorkflowCancelledData closes a run that was cancelled.
+	// WorkflowCancelledData closes a run that was cancelled. Reason is "interrupted" when a
+	// message took its place, "expired" when the session was not used any more, else "".
 	WorkflowCancelledData struct {
 		Actor   string  `json:"actor,omitempty"`
+		Reason  string  `json:"reason,omitempty"`
 		Receipt Receipt `json:"receipt"`
 	}
 	// PlanProposedData carries the plan of a run.
@@ -137,7 +142,16 @@ type (
 		Plan   *Plan  `json:"plan"`
 		Digest string `json:"digest"`
 	}
-	// DAGCreatedData carries the plan's graph.
+	// PlanUpdatedData carries the plan of a run after a human changed it. StepID is the step
+	// that was edited; "" when it was the plan as a whole.
+	PlanUpdatedData struct {
+		Plan       *Plan  `json:"plan"`
+		Digest     string `json:"digest"`
+		ApprovalID string `json:"approval_id"`
+		StepID     string `json:"step_id,omitempty"`
+		Actor      string `json:"actor"`
+	}
+	// DAGCreatedData carries the plan's graph; it is the payload of dag_updated too.
 	DAGCreatedData struct {
 		Nodes []DAGNode `json:"nodes"`
 		Edges []DAGEdge `json:"edges"`
@@ -213,13 +227,45 @@ type (
 	}
 	// ApprovalReceivedData is the human's answer.
 	ApprovalReceivedData struct {
-		ApprovalID string     `json:"approval_id"`
-		Resolution Resolution `json:"resolution"`
-		Actor      string     `json:"actor"`
-		Feedback   string     `json:"feedback,omitempty"`
+		ApprovalID    string          `json:"approval_id"`
+		Resolution    Resolution      `json:"resolution"`
+		Actor         string          `json:"actor"`
+		Feedback      string          `json:"feedback,omitempty"`
+		Modifications json.RawMessage `json:"modifications,omitempty"`
+	}
+	// ApprovalExtendedData says that a human moved the deadline.
+	ApprovalExtendedData struct {
+		ApprovalID string  `json:"approval_id"`
+		ExpiresAt  Time    `json:"expires_at"`
+		Seconds    float64 `json:"seconds"`
+		Actor      string  `json:"actor"`
+	}
+	// ApprovalEscalatedData says that nobody answered in time, and until when an answer is
+	// waited for now.
+	ApprovalEscalatedData struct {
+		ApprovalID string `json:"approval_id"`
+		ExpiresAt  Time   `json:"expires_at"`
+	}
+	// AgentMessageData is an entry of the conversation. Agent is "" when Role is "user".
+	AgentMessageData struct {
+		Agent   string `json:"agent"`
+		Role    string `json:"role"`
+		Message string `json:"message"`
+		Actor   string `json:"actor,omitempty"`
+		Number  int    `json:"number,omitempty"` // of a user's message
+	}
+	// SessionForkedData links a session and its fork, in the logs of both. SessionID is the other
+	// one, StepID the last finished step that they share.
+	SessionForkedData struct {
+		SessionID string `json:"session_id"`
+		Direction string `json:"direction"` // "to" in the source's log, "from" in the fork's
+		StepID    string `json:"step_id,omitempty"`
+		Actor     string `json:"actor"`
 	}
 	// ApprovalExpiredData says that an approval closed without an answer: its time passed
-	// (reason timeout), or its run was cancelled (reason cancelled).
+	// (reason timeout), what it was about has changed (reason plan_changed), its run was
+	// cancelled (reason cancelled), failed (run_failed), or the step that asked ended
+	// (step_ended).
 	ApprovalExpiredData struct {
 		ApprovalID string    `json:"approval_id"`
 		Reason     string    `json:"reason"`

@@ -2,7 +2,11 @@ package schema
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
+	"slices"
+	"strings"
+	"time"
 )
 
 // The objects that the API answers with.
@@ -24,6 +28,8 @@ type (
 		PendingApprovals []Approval      `json:"pending_approvals"`
 		Totals           Totals          `json:"totals"`
 		ForkedFrom       string          `json:"forked_from,omitempty"`
+		Forks            []string        `json:"forks" doc:"Ids of the sessions that were forked from this one; only in the detail"`
+		QueuedMessages   int             `json:"queued_messages" doc:"Messages that wait for their run"`
 		WorkflowID       string          `json:"workflow_id"`
 		Version          int64           `json:"version" doc:"Grows when the session is renamed; send it back to rename it"`
 		CreatedAt        Time            `json:"created_at"`
@@ -47,6 +53,8 @@ type (
 		StartedAt  Time          `json:"started_at"`
 		FinishedAt *Time         `json:"finished_at,omitempty"`
 		Error      string        `json:"error,omitempty"`
+		PlanDigest string        `json:"plan_digest,omitempty"`
+		Message    string        `json:"message,omitempty" doc:"What the user said to start it"`
 	}
 	// Step is one step of a run.
 	Step struct {
@@ -85,22 +93,27 @@ type (
 		Status           ApprovalStatus  `json:"status"`
 		Resolution       Resolution      `json:"resolution,omitempty"`
 		Feedback         string          `json:"feedback,omitempty"`
+		Modifications    json.RawMessage `json:"modifications,omitempty" doc:"What was changed with the resolution"`
 		Actor            string          `json:"actor,omitempty"`
+		OnTimeout        OnTimeout       `json:"on_timeout,omitempty" doc:"What happens when nobody answers in time"`
 		CreatedAt        Time            `json:"created_at"`
 		ExpiresAt        Time            `json:"expires_at"`
+		EscalatedAt      *Time           `json:"escalated_at,omitempty" doc:"When its first deadline passed without an answer"`
 		RemainingSeconds float64         `json:"remaining_seconds" doc:"By the server's clock; 0 once it is closed"`
 		ResolvedAt       *Time           `json:"resolved_at,omitempty"`
 	}
 	// Message is one entry of a session's conversation.
 	Message struct {
-		ID        int64  `json:"id"`
-		SessionID string `json:"session_id"`
-		RunID     string `json:"run_id,omitempty"`
-		Role      string `json:"role" enum:"user,agent,system"`
-		Agent     string `json:"agent,omitempty"`
-		Actor     string `json:"actor,omitempty"`
-		Content   string `json:"content"`
-		CreatedAt Time   `json:"created_at"`
+		ID        int64         `json:"id"`
+		Number    int           `json:"number,omitempty" doc:"Of a user's message within the session"`
+		SessionID string        `json:"session_id"`
+		RunID     string        `json:"run_id,omitempty"`
+		Role      string        `json:"role" enum:"user,agent,system"`
+		Agent     string        `json:"agent,omitempty"`
+		Actor     string        `json:"actor,omitempty"`
+		Content   string        `json:"content"`
+		Status    MessageStatus `json:"status,omitempty" enum:"queued,taken,dropped" doc:"Of a user's message"`
+		CreatedAt Time          `json:"created_at"`
 	}
 	// File is an artifact in a session's workspace.
 	File struct {
@@ -126,18 +139,29 @@ type (
 type Config struct {
 	ApprovalMode           ApprovalMode `json:"approval_mode,omitempty" enum:"none,after_planning,before_each_step,on_error,all" doc:"Where to ask a human; none when absent"`
 	ApprovalTimeoutSeconds float64      `json:"approval_timeout_seconds,omitempty" doc:"How long an approval waits; the server's HOLDFAST_APPROVAL_TIMEOUT when absent"`
-	OnTimeout              OnTimeout    `json:"on_timeout,omitempty" enum:"suspend,reject,approve" doc:"What an expired approval does; suspend when absent"`
+	OnTimeout              OnTimeout    `json:"on_timeout,omitempty" enum:"suspend,reject,approve,escalate" doc:"What an expired approval does; suspend when absent"`
+	EscalationTimeout      string       `json:"escalation_timeout,omitempty" doc:"How long an escalated approval waits, such as 20m; four times its first time when absent"`
+	OnModified             OnModified   `json:"on_modified,omitempty" enum:"ask,approve" doc:"Whether an edited plan or step is asked about again, or the edit is the approval; ask when absent"`
 	Parallel               int          `json:"parallel,omitempty" doc:"How many ready steps run at the same time; 2 when absent"`
+	RunTimeout             string       `json:"run_timeout,omitempty" doc:"How long a run may take while it is not suspended, such as 2h; no limit when absent"`
+	WhenBusy               WhenBusy     `json:"when_busy,omitempty" enum:"enqueue,interrupt,reject" doc:"What a message does while a run is under way; enqueue when absent"`
+	SessionTTL             string       `json:"session_ttl,omitempty" doc:"How long the session is kept open while nobody uses it, such as 720h; the server's HOLDFAST_SESSION_TTL when absent"`
 }
 
 // DefaultParallel is how many ready steps run at the same time unless config.parallel says.
 const DefaultParallel = 2
 
-// Bounds of a config.
+// Bounds of a config and of commands.
 const (
 	MaxParallel               = 64
 	MinApprovalTimeoutSeconds = 1
 	MaxApprovalTimeoutSeconds = 30 * 24 * 3600
+	MaxSessionTTL             = 10 * 365 * 24 * time.Hour
+	MaxMessageBytes           = 64 << 10
+	MaxQueuedMessages         = 100
+	MaxFeedback               = 10_000 // in characters
+	MaxQuestion               = 2_000  // in characters
+	MaxAskContext             = 64 << 10
 )
 
 // Check lists what is wrong with a config; locations start with at.
@@ -146,18 +170,26 @@ func (c *Config) Check(at string) []FieldError {
 	bad := func(field, message string, value any) {
 		errs = append(errs, FieldError{Location: at + "." + field, Message: message, Value: value})
 	}
-	switch c.ApprovalMode {
-	case "", ApproveNone, ApproveAfterPlanning, ApproveBeforeEachStep, ApproveOnError, ApproveAll:
-	default:
-		bad("approval_mode", "allowed are none, after_planning, before_each_step, on_error, all", c.ApprovalMode)
+	oneOf := func(field, value string, allowed ...string) {
+		if value != "" && !slices.Contains(allowed, value) {
+			bad(field, "allowed are "+strings.Join(allowed, ", "), value)
+		}
 	}
-	switch c.OnTimeout {
-	case "", OnTimeoutSuspend, OnTimeoutReject, OnTimeoutApprove:
-	case OnTimeoutEscalate:
-		bad("on_timeout", "escalate is not available on this server; allowed are suspend, reject, approve", c.OnTimeout)
-	default:
-		bad("on_timeout", "allowed are suspend, reject, approve", c.OnTimeout)
+	oneOf("approval_mode", string(c.ApprovalMode), "none", "after_planning", "before_each_step", "on_error", "all")
+	oneOf("on_timeout", string(c.OnTimeout), "suspend", "reject", "approve", "escalate")
+	oneOf("on_modified", string(c.OnModified), "ask", "approve")
+	oneOf("when_busy", string(c.WhenBusy), "enqueue", "interrupt", "reject")
+	lasting := func(field, value string, most time.Duration) {
+		if value == "" {
+			return
+		}
+		if d, err := time.ParseDuration(value); err != nil || d < time.Second || d > most {
+			bad(field, fmt.Sprintf("this must be a duration such as 90s, 30m or 2h, from 1s to %gh", most.Hours()), value)
+		}
 	}
+	lasting("escalation_timeout", c.EscalationTimeout, MaxApprovalTimeoutSeconds*time.Second)
+	lasting("run_timeout", c.RunTimeout, MaxTimeout)
+	lasting("session_ttl", c.SessionTTL, MaxSessionTTL)
 	if s := c.ApprovalTimeoutSeconds; s != 0 && (math.IsNaN(s) || s < MinApprovalTimeoutSeconds || s > MaxApprovalTimeoutSeconds) {
 		bad("approval_timeout_seconds", "this must be a number of seconds from 1 to 2592000", s)
 	}
@@ -187,9 +219,6 @@ func (p *Plan) Unsupported() []FieldError {
 		}
 		if s.CPU != 0 {
 			bad("cpu", "this server cannot limit a step's cores", s.CPU)
-		}
-		if s.OnTimeout == OnTimeoutEscalate {
-			bad("on_timeout", "escalate is not available on this server; allowed are suspend, reject, approve", s.OnTimeout)
 		}
 	}
 	return errs

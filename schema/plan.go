@@ -118,11 +118,29 @@ func (p *Plan) Digest() string { return digest(p) }
 
 // StepDigest names exactly what an approval of this step approves: the step itself and
 // the files it may read.
-func (p *Plan) StepDigest(s *PlanStep) string {
+func (p *Plan) StepDigest(s *PlanStep) string { return stepDigest(s, p.filesDigest()) }
+
+func (p *Plan) filesDigest() string { return digest(p.Files) }
+
+func stepDigest(s *PlanStep, files string) string {
 	return digest(struct {
-		Step  *PlanStep         `json:"step"`
-		Files map[string]string `json:"files"`
-	}{s, p.Files})
+		Step  *PlanStep `json:"step"`
+		Files string    `json:"files"`
+	}{s, files})
+}
+
+// Outline is the plan as a workflow carries it.
+func (p *Plan) Outline() Outline {
+	o := Outline{Digest: p.Digest(), Steps: make([]OutlineStep, len(p.Steps))}
+	files := p.filesDigest() // once: there may be a megabyte of them
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		o.Steps[i] = OutlineStep{
+			ID: s.ID, Title: s.Name(), Needs: s.Needs, Approval: s.Approval, Retries: s.Retries,
+			OnTimeout: s.OnTimeout, OnError: s.OnError, Digest: stepDigest(s, files),
+		}
+	}
+	return o
 }
 
 // Step finds a step by its id.

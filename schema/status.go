@@ -130,10 +130,26 @@ var Resolutions = []Resolution{ResolutionApproved, ResolutionRejected, Resolutio
 // Options lists the resolutions that mean something for an approval of this type, the
 // usual one first.
 func (t ApprovalType) Options() []Resolution {
-	if t == ApprovalErrorRecovery {
+	switch t {
+	case ApprovalErrorRecovery:
 		return []Resolution{ResolutionRetry, ResolutionSkip, ResolutionAbort}
+	case ApprovalProgramAsk, ApprovalBudget:
+		return []Resolution{ResolutionApproved, ResolutionRejected}
+	default:
+		return []Resolution{ResolutionApproved, ResolutionRejected, ResolutionModified}
 	}
-	return []Resolution{ResolutionApproved, ResolutionRejected}
+}
+
+// AskedByStep reports whether approvals of this type are asked for by a step that runs,
+// with [CommandAsk]: the step itself acts on the answer.
+func (t ApprovalType) AskedByStep() bool {
+	return t == ApprovalToolCall || t == ApprovalProgramAsk || t == ApprovalBudget
+}
+
+// TakesModifications reports whether a resolution of an approval of this type may carry
+// modifications: [ResolutionModified] must, a retry can.
+func (t ApprovalType) TakesModifications(r Resolution) bool {
+	return r == ResolutionModified || (t == ApprovalErrorRecovery && r == ResolutionRetry)
 }
 
 // JoinResolutions lists resolutions for a message, such as "approved, rejected".
@@ -144,6 +160,35 @@ func JoinResolutions(list []Resolution) string {
 	}
 	return strings.Join(words, ", ")
 }
+
+// OnModified says what follows when an approval is resolved with modifications.
+type OnModified string
+
+// The policies for modifications.
+const (
+	OnModifiedAsk     OnModified = "ask"     // the default: what was edited is asked about again
+	OnModifiedApprove OnModified = "approve" // who edits approves
+)
+
+// WhenBusy says what a message does while a run is under way.
+type WhenBusy string
+
+// The policies for messages to a busy session.
+const (
+	WhenBusyEnqueue   WhenBusy = "enqueue"   // the default: it starts a run once those before it are done
+	WhenBusyInterrupt WhenBusy = "interrupt" // the run under way is cancelled and the message starts the next one
+	WhenBusyReject    WhenBusy = "reject"    // it is refused
+)
+
+// MessageStatus is where a user's message is on its way to a run.
+type MessageStatus string
+
+// The message statuses.
+const (
+	MessageQueued  MessageStatus = "queued"
+	MessageTaken   MessageStatus = "taken"   // a run answers it
+	MessageDropped MessageStatus = "dropped" // the session was cancelled before its turn came
+)
 
 // ApprovalMode says where a run asks a human.
 type ApprovalMode string

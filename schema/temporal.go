@@ -1,6 +1,9 @@
 package schema
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // The names by which web, workers and the temporal CLI call each other through Temporal.
 const (
@@ -12,6 +15,10 @@ const (
 // Updates and signals of the Session workflow: the same names, the same arguments.
 const (
 	CommandResolveApproval = "resolve_approval"
+	CommandExtendApproval  = "extend_approval"
+	CommandAsk             = "ask"     // a running step asks a human
+	CommandMessage         = "message" // the next run, or one after it, answers it
+	CommandRun             = "run"     // the next run, of a plan that the session has
 	CommandSuspend         = "suspend"
 	CommandResume          = "resume"
 	CommandCancel          = "cancel"
@@ -39,16 +46,68 @@ type SessionInput struct {
 	Owner           string        `json:"owner"`
 	Mode            Mode          `json:"mode"`
 	Config          Config        `json:"config"`
-	ApprovalTimeout time.Duration `json:"approval_timeout"` // nanoseconds; the server's default
+	ApprovalTimeout time.Duration `json:"approval_timeout"`      // nanoseconds; the server's default
+	SessionTTL      time.Duration `json:"session_ttl,omitempty"` // nanoseconds; the server's default; 0 is never
+	// Searchable says that the [SearchAttributes] exist in the namespace: to set one that does
+	// not would stop the workflow.
+	Searchable bool `json:"searchable,omitempty"`
 }
+
+// The search attributes of a Session workflow, all of type Keyword.
+const (
+	SearchStatus = "HoldfastStatus"
+	SearchPhase  = "HoldfastPhase"
+	SearchMode   = "HoldfastMode"
+	SearchOwner  = "HoldfastOwner"
+)
+
+// SearchAttributes are all of them.
+var SearchAttributes = []string{SearchStatus, SearchPhase, SearchMode, SearchOwner}
 
 // ResolveApproval is the argument of [CommandResolveApproval].
 type ResolveApproval struct {
 	ApprovalID string     `json:"approval_id"`
 	Resolution Resolution `json:"resolution"`
 	Feedback   string     `json:"feedback,omitempty"`
-	Actor      string     `json:"actor,omitempty"`
-	RequestID  string     `json:"request_id,omitempty"`
+	// Modifications is a [PlanEdit], a [StepEdit] or a [ToolEdit], as the approval's type asks.
+	Modifications json.RawMessage `json:"modifications,omitempty"`
+	Actor         string          `json:"actor,omitempty"`
+	RequestID     string          `json:"request_id,omitempty"`
+}
+
+// ExtendApproval is the argument of [CommandExtendApproval]: the deadline moves by Seconds.
+type ExtendApproval struct {
+	ApprovalID string  `json:"approval_id"`
+	Seconds    float64 `json:"seconds"`
+	Actor      string  `json:"actor,omitempty"`
+	RequestID  string  `json:"request_id,omitempty"`
+}
+
+// Ask is the argument of [CommandAsk]. RequestID names the question: asked again, it is the
+// same approval.
+type Ask struct {
+	StepID         string          `json:"step_id"`
+	Type           ApprovalType    `json:"approval_type"` // program_ask when absent; tool_call or budget
+	Question       string          `json:"question"`
+	Context        json.RawMessage `json:"context,omitempty"`
+	TimeoutSeconds float64         `json:"timeout_seconds,omitempty"`
+	OnTimeout      OnTimeout       `json:"on_timeout,omitempty"` // reject when absent; approve or escalate
+	RequestID      string          `json:"request_id"`
+}
+
+// SendMessage is the argument of [CommandMessage].
+type SendMessage struct {
+	Content   string `json:"content"`
+	Actor     string `json:"actor,omitempty"`
+	RequestID string `json:"request_id,omitempty"`
+}
+
+// StartRun is the argument of [CommandRun]. PlanDigest names a plan that the session has;
+// "" is its latest.
+type StartRun struct {
+	PlanDigest string `json:"plan_digest,omitempty"`
+	Actor      string `json:"actor,omitempty"`
+	RequestID  string `json:"request_id,omitempty"`
 }
 
 // Command is the argument of suspend, resume, cancel and close.
@@ -63,6 +122,12 @@ type CommandResult struct {
 	Status   SessionStatus `json:"status"`
 	Phase    Phase         `json:"phase"`
 	Repeated bool          `json:"repeated,omitempty"` // the same command had been taken in before
+
+	ApprovalID string `json:"approval_id,omitempty"` // of ask and extend_approval
+	ExpiresAt  *Time  `json:"expires_at,omitempty"`  // of the same
+	RunID      string `json:"run_id,omitempty"`      // of run
+	RunNumber  int    `json:"run_number,omitempty"`  // of run
+	Message    int    `json:"message,omitempty"`     // of message: its number within the session
 }
 
 // WorkflowState answers the `state` query.
@@ -75,6 +140,7 @@ type WorkflowState struct {
 	CurrentStep string        `json:"current_step,omitempty"`
 	Steps       []StepState   `json:"steps"`
 	Approvals   []Asked       `json:"approvals"`
+	Queued      int           `json:"queued_messages"`
 }
 
 // StepState is a step in the answers of the `state` and `plan` queries.
@@ -95,4 +161,5 @@ type Asked struct {
 	Status     ApprovalStatus `json:"status"`
 	Resolution Resolution     `json:"resolution,omitempty"`
 	ExpiresAt  Time           `json:"expires_at"`
+	Escalated  bool           `json:"escalated,omitempty"` // its first deadline has passed
 }

@@ -8,9 +8,11 @@ import (
 
 // Transition is one move of a session's state machine, as the store records it: rows and
 // events in one transaction, once, however often it is sent (Key tells repetitions apart).
-// The events it makes are, in order: dag_node_status_changed for Steps, approval_received
-// or approval_expired for Close, approval_requested for Open, Notes, workflow_state_changed
-// when Status or Phase differ from what the session had, and the closing event of End.
+// The events it makes are, in order: agent_message for new Messages, dag_node_status_changed
+// for Steps, approval_received or approval_expired for Close, approval_extended or
+// approval_escalated for Extend, approval_requested for Open, Notes, workflow_state_changed
+// when Status or Phase differ from what the session had, and the closing event of End. Audit
+// makes none.
 type Transition struct {
 	SessionID   string          `json:"session_id"`
 	RunID       string          `json:"run_id"`
@@ -23,6 +25,12 @@ type Transition struct {
 	Close       []ApprovalClose `json:"close,omitempty"`
 	Notes       []Note          `json:"notes,omitempty"`
 	End         *RunEnd         `json:"end,omitempty"`
+
+	Extend   []ApprovalExtend `json:"extend,omitempty"`
+	Messages []MessageChange  `json:"messages,omitempty"`
+	Audit    []AuditEntry     `json:"audit,omitempty"`
+	// ExpiresAt is when the session expires if nobody uses it; nil for never.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 }
 
 // StepChange moves a step to a new status. The old one is read from its row.
@@ -60,7 +68,57 @@ type ApprovalClose struct {
 	Reason     string         `json:"reason,omitempty"`
 	OnTimeout  OnTimeout      `json:"on_timeout,omitempty"`
 	At         time.Time      `json:"at"`
+	// Modifications came with the resolution.
+	Modifications json.RawMessage `json:"modifications,omitempty"`
 }
+
+// ApprovalExtend moves the deadline of a pending approval: by a human (Actor, Seconds), or
+// because it escalates.
+type ApprovalExtend struct {
+	ID        string    `json:"id"`
+	StepID    string    `json:"step_id,omitempty"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Escalates bool      `json:"escalates,omitempty"`
+	Actor     string    `json:"actor,omitempty"`
+	Seconds   float64   `json:"seconds,omitempty"`
+	At        time.Time `json:"at"`
+}
+
+// MessageChange adds a user's message to the conversation (Status queued, with Content,
+// Actor and At), or drops one. A run takes one when it begins, see [BeginRun].
+type MessageChange struct {
+	Number  int           `json:"number"` // 1, 2, 3, … within the session
+	Status  MessageStatus `json:"status"`
+	Content string        `json:"content,omitempty"`
+	Actor   string        `json:"actor,omitempty"`
+	At      time.Time     `json:"at"`
+}
+
+// AuditEntry says who asked for what, and whether it was done.
+type AuditEntry struct {
+	ID         int64        `json:"id,omitempty"`
+	SessionID  string       `json:"session_id,omitempty"`
+	RunID      string       `json:"run_id,omitempty"`
+	At         Time         `json:"at"`
+	Actor      string       `json:"actor"`
+	Action     string       `json:"action" doc:"The command, such as resolve_approval, or expire"`
+	Outcome    AuditOutcome `json:"outcome" enum:"taken,ignored"`
+	ApprovalID string       `json:"approval_id,omitempty"`
+	StepID     string       `json:"step_id,omitempty"`
+	Resolution Resolution   `json:"resolution,omitempty"`
+	Digest     string       `json:"digest,omitempty" doc:"Of exactly what was decided on"`
+	Detail     string       `json:"detail,omitempty" doc:"Feedback, or why it was ignored"`
+	RequestID  string       `json:"request_id,omitempty"`
+}
+
+// AuditOutcome says what became of a command.
+type AuditOutcome string
+
+// The outcomes.
+const (
+	AuditTaken   AuditOutcome = "taken"
+	AuditIgnored AuditOutcome = "ignored" // a signal that came too late or contradicts what was decided
+)
 
 // Note is a further event of a transition; Data is one of the payload structs, encoded.
 type Note struct {
@@ -70,11 +128,13 @@ type Note struct {
 }
 
 // RunEnd closes a run. Status says which closing event it makes: workflow_completed,
-// workflow_failed (with Error) or workflow_cancelled (with Actor and Receipt).
+// workflow_failed (with Error) or workflow_cancelled (cancelled or expired, with Actor,
+// Reason and Receipt).
 type RunEnd struct {
 	Status  SessionStatus `json:"status"`
 	Error   string        `json:"error,omitempty"`
 	Actor   string        `json:"actor,omitempty"`
+	Reason  string        `json:"reason,omitempty"` // of a cancel that nobody asked for: interrupted, expired
 	Receipt *Receipt      `json:"receipt,omitempty"`
 }
 
