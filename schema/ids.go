@@ -35,6 +35,11 @@ func ApprovalID(sessionID string, ordinal int) string {
 	return DeriveID("approval", sessionID, strconv.Itoa(ordinal))
 }
 
+// AskID names the approval that a step asks for under a request id of its own.
+func AskID(runID, stepID, requestID string) string {
+	return DeriveID("ask", runID, stepID, requestID)
+}
+
 // ValidID reports whether s is a UUID in lower-case text form.
 func ValidID(s string) bool {
 	if len(s) != 36 {

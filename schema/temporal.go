@@ -116,6 +116,32 @@ type Command struct {
 	RequestID string `json:"request_id,omitempty"`
 }
 
+// From says who sends a command, and by which name it knows the request.
+func (c Command) From() Command { return c }
+
+// From is as for [Command].
+func (c ResolveApproval) From() Command { return Command{c.Actor, c.RequestID} }
+
+// From is as for [Command].
+func (c ExtendApproval) From() Command { return Command{c.Actor, c.RequestID} }
+
+// From is as for [Command]: a step has the name of its question for a request id.
+func (c Ask) From() Command { return Command{"step " + c.StepID, c.RequestID} }
+
+// From is as for [Command].
+func (c SendMessage) From() Command { return Command{c.Actor, c.RequestID} }
+
+// From is as for [Command].
+func (c StartRun) From() Command { return Command{c.Actor, c.RequestID} }
+
+// Digest names exactly what is asked: the hex SHA-256 of question and context.
+func (c Ask) Digest() string {
+	return digest(struct {
+		Question string          `json:"question"`
+		Context  json.RawMessage `json:"context"`
+	}{c.Question, c.Context})
+}
+
 // CommandResult answers an update. Status and Phase are those of the session once the
 // command is taken in; the projection in Postgres follows.
 type CommandResult struct {

@@ -52,6 +52,7 @@ type ApprovalOpen struct {
 	ExpiresAt   time.Time       `json:"expires_at"`
 	OnTimeout   OnTimeout       `json:"on_timeout"`
 	Description string          `json:"description,omitempty"`
+	Why         string          `json:"why,omitempty"` // it is asked again
 	Context     json.RawMessage `json:"context,omitempty"`
 }
 

@@ -14,9 +14,51 @@ import (
 // record brings Postgres up to State.
 func (s *session) record(ctx workflow.Context) error {
 	t := s.state.TakePending()
-	workflow.SetCurrentDetails(ctx, s.details())
-	return workflow.ExecuteActivity(withRecord(ctx, recordSummary(t)), schema.ActivityRecord, t).Get(ctx, nil)
+	s.show(ctx)
+	return s.write(ctx, recordSummary(t), schema.ActivityRecord, t, nil)
 }
+
+// write has an activity write to Postgres. It is tried at once, in the worker that makes
+// this decision, which saves two round trips to Temporal; when that does not work out,
+// for instance because Postgres is away, it is an activity like any other, until it is
+// done. Each write has a key, so twice is once.
+func (s *session) write(ctx workflow.Context, summary, activity string, arg, result any) error {
+	err := workflow.ExecuteLocalActivity(withLocalRecord(ctx, summary), activity, arg).Get(ctx, result)
+	if err == nil || isFinal(err) {
+		return err
+	}
+	return workflow.ExecuteActivity(withRecord(ctx, summary), activity, arg).Get(ctx, result)
+}
+
+// isFinal reports whether an activity's error says that trying again is of no use.
+func isFinal(err error) bool {
+	app, ok := errors.AsType[*temporal.ApplicationError](err)
+	return ok && app.NonRetryable()
+}
+
+// show keeps what Temporal's own tools show of the session up to date.
+func (s *session) show(ctx workflow.Context) {
+	st := s.state
+	workflow.SetCurrentDetails(ctx, s.details())
+	now := Searched{st.Status(), st.Phase()}
+	if !st.Input.Searchable || st.Searched == now {
+		return
+	}
+	st.Searched = now
+	err := workflow.UpsertTypedSearchAttributes(ctx,
+		searchStatus.ValueSet(string(now.Status)), searchPhase.ValueSet(string(now.Phase)),
+		searchMode.ValueSet(string(st.Input.Mode)), searchOwner.ValueSet(st.Input.Owner))
+	if err != nil {
+		workflow.GetLogger(ctx).Warn("search attributes not set", "error", err)
+	}
+}
+
+var (
+	searchStatus = temporal.NewSearchAttributeKeyKeyword(schema.SearchStatus)
+	searchPhase  = temporal.NewSearchAttributeKeyKeyword(schema.SearchPhase)
+	searchMode   = temporal.NewSearchAttributeKeyKeyword(schema.SearchMode)
+	searchOwner  = temporal.NewSearchAttributeKeyKeyword(schema.SearchOwner)
+)
 
 func recordSummary(t schema.Transition) string {
 	words := []string{string(t.Status), string(t.Phase)}
@@ -34,11 +76,11 @@ func (s *session) act(ctx workflow.Context) bool {
 	st := s.state
 	switch {
 	case st.Run.Ended != "":
-		return false
-	case !st.Run.Begun:
-		s.begin(ctx)
+		return st.TakeNext()
 	case st.Cancel != nil:
 		s.stop(ctx)
+	case st.NextEdit() != nil:
+		s.revise(ctx)
 	case st.Suspended != st.Frozen && (st.Frozen || st.running() > 0):
 		s.freezeOrThaw(ctx)
 	default:
@@ -50,13 +92,27 @@ func (s *session) act(ctx workflow.Context) bool {
 func (s *session) begin(ctx workflow.Context) {
 	r := s.state.Run
 	var outline schema.Outline
-	err := workflow.ExecuteActivity(withRecord(ctx, fmt.Sprintf("open run %d", r.Number)), schema.ActivityBeginRun, schema.BeginRun{
+	err := s.write(ctx, fmt.Sprintf("open run %d", r.Number), schema.ActivityBeginRun, schema.BeginRun{
 		SessionID: s.state.Input.SessionID, RunID: r.ID, Number: r.Number, Key: "begin/" + r.ID, Phase: s.state.phaseAfterBegin(),
-	}).Get(ctx, &outline)
+		PlanDigest: r.Digest, Message: r.Message,
+	}, &outline)
 	if err != nil {
 		s.state.fail("the run could not be opened: " + describe(err))
 	}
-	s.state.Begun(outline)
+	s.state.Begun(outline, workflow.Now(ctx))
+	s.show(ctx)
+}
+
+// revise carries out an edit that a human made.
+func (s *session) revise(ctx workflow.Context) {
+	st := s.state
+	ask := st.Revise(st.NextEdit())
+	var outline schema.Outline
+	if err := s.write(ctx, "edit "+ask.StepID+" as "+ask.Actor+" wants", schema.ActivityRevise, ask, &outline); err != nil {
+		st.EditRefused(describe(err), workflow.Now(ctx))
+		return
+	}
+	st.Revised(outline, workflow.Now(ctx))
 }
 
 // start runs every step that may run now, all on the host that has the workspace.
@@ -71,7 +127,7 @@ func (s *session) start(ctx workflow.Context) bool {
 		stepCtx, cancel := workflow.WithCancel(withStep(ctx, st.Host, st.Run.Steps[i].Title))
 		s.inFlight[i] = flight{future: workflow.ExecuteActivity(stepCtx, schema.ActivityRunStep, ask), cancel: cancel}
 	}
-	workflow.SetCurrentDetails(ctx, s.details())
+	s.show(ctx)
 	return true
 }
 

@@ -4,29 +4,67 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/holdfast/holdfast/schema"
 )
 
-// ask opens an approval about the plan, or about a step.
+// escalationFactor is how much longer than its first time an escalated approval waits,
+// unless config.escalation_timeout says.
+const escalationFactor = 4
+
+// ask opens an approval about the plan, or about a step: a gate.
 func (s *State) ask(now time.Time, t schema.ApprovalType, st *Step) {
 	s.Asked++
-	a := Approval{Deadline: now.Add(s.ApprovalTimeout()), OnTimeout: s.onTimeout(st)}
-	a.Asked = schema.Asked{
-		ApprovalID: schema.ApprovalID(s.Input.SessionID, s.Asked),
-		Type:       t, Digest: s.Run.Digest, Options: t.Options(),
-		Status: schema.ApprovalPending, ExpiresAt: schema.Time{Time: a.Deadline},
-	}
+	a := Approval{OnTimeout: s.onTimeout(st)}
+	a.Asked = schema.Asked{ApprovalID: schema.ApprovalID(s.Input.SessionID, s.Asked), Type: t, Digest: s.Run.Digest}
+	why := s.whyAgain(st)
 	if st != nil {
 		a.StepID, a.Digest = st.ID, st.Digest
 		s.setStep(st, schema.StepAwaitingApproval, "")
 	}
+	s.open(now, s.ApprovalTimeout(), a, schema.ApprovalOpen{Why: why})
+}
+
+// open adds a pending approval, and with o what its record says beside it.
+func (s *State) open(now time.Time, wait time.Duration, a Approval, o schema.ApprovalOpen) {
+	a.Options, a.Status, a.AskedAt, a.RunNumber = a.Type.Options(), schema.ApprovalPending, now, s.Run.Number
+	a.setDeadline(now.Add(wait))
 	s.Approvals = append(s.Approvals, a)
 	s.forgetOldApprovals()
-	s.Pending.Open = append(s.Pending.Open, schema.ApprovalOpen{
-		ID: a.ApprovalID, Type: t, StepID: a.StepID, Options: a.Options, Digest: a.Digest,
-		CreatedAt: now, ExpiresAt: a.Deadline, OnTimeout: a.OnTimeout,
-	})
+	o.ID, o.Type, o.StepID, o.Options, o.Digest = a.ApprovalID, a.Type, a.StepID, a.Options, a.Digest
+	o.CreatedAt, o.ExpiresAt, o.OnTimeout = now, a.Deadline, a.OnTimeout
+	s.Pending.Open = append(s.Pending.Open, o)
+}
+
+func (a *Approval) setDeadline(t time.Time) {
+	a.Deadline, a.ExpiresAt = t, schema.Time{Time: t}
+}
+
+// whyAgain says what became of the last approval about the same, when it is asked again.
+func (s *State) whyAgain(st *Step) string {
+	id := ""
+	if st != nil {
+		id = st.ID
+	}
+	for i := len(s.Approvals) - 1; i >= 0; i-- {
+		a := &s.Approvals[i]
+		if a.StepID != id || a.Type.AskedByStep() || a.RunNumber != s.Run.Number {
+			continue
+		}
+		switch {
+		case a.EditProblem != "":
+			return "the edit of " + a.Actor + " could not be used: " + a.EditProblem
+		case a.Status == schema.ApprovalVoid:
+			return "what it is about has changed"
+		case a.Status == schema.ApprovalExpired:
+			return "nobody answered in time"
+		case a.Resolution == schema.ResolutionModified:
+			return "edited by " + a.Actor
+		}
+		return ""
+	}
+	return ""
 }
 
 func (s *State) onTimeout(st *Step) schema.OnTimeout {
@@ -65,73 +103,117 @@ func (s *State) pendingApproval() *Approval {
 	return nil
 }
 
-// pendingFor finds the pending approval about a step, or about the plan when stepID is "".
-func (s *State) pendingFor(stepID string) *Approval {
+// gateOf finds the pending approval that a step waits for, or the plan when stepID is "".
+func (s *State) gateOf(stepID string) *Approval {
 	for i := range s.Approvals {
-		if a := &s.Approvals[i]; a.Status == schema.ApprovalPending && a.StepID == stepID {
+		if a := &s.Approvals[i]; a.Status == schema.ApprovalPending && a.StepID == stepID && !a.Type.AskedByStep() {
 			return a
 		}
 	}
 	return nil
 }
 
+// pending finds a pending approval by its id, or says what became of it.
+func (s *State) pendingByID(now time.Time, id string) (*Approval, error) {
+	a := s.approval(id)
+	switch {
+	case a == nil:
+		return nil, schema.Errorf(schema.CodeNotFound, "this session has no approval %q", id)
+	case a.Status == schema.ApprovalResolved:
+		return nil, schema.Errorf(schema.CodeConflict, "approval %s was already resolved as %s by %s at %s", id, a.Resolution, a.Actor, schema.Time{Time: a.ClosedAt})
+	case a.Status == schema.ApprovalExpired, a.Status == schema.ApprovalPending && !a.Deadline.After(now):
+		return nil, schema.Errorf(schema.CodeExpired, "approval %s expired at %s", id, a.ExpiresAt)
+	case a.Status == schema.ApprovalVoid:
+		return nil, schema.Errorf(schema.CodeConflict, "approval %s is void: what it was about has changed; look for the new one", id)
+	case a.Status != schema.ApprovalPending:
+		return nil, schema.Errorf(schema.CodeConflict, "approval %s is %s", id, a.Status)
+	}
+	return a, nil
+}
+
+func (s *State) approval(id string) *Approval {
+	i := slices.IndexFunc(s.Approvals, func(a Approval) bool { return a.ApprovalID == id })
+	if i < 0 {
+		return nil
+	}
+	return &s.Approvals[i]
+}
+
 // CheckResolve says whether a decision can be taken at this instant: nil when it can, or
 // when it repeats the one that was taken (repeated). It changes nothing.
 func (s *State) CheckResolve(now time.Time, c schema.ResolveApproval) (a *Approval, repeated bool, err error) {
-	i := slices.IndexFunc(s.Approvals, func(a Approval) bool { return a.ApprovalID == c.ApprovalID })
-	if i < 0 {
-		return nil, false, schema.Errorf(schema.CodeNotFound, "this session has no approval %q", c.ApprovalID)
+	if a := s.approval(c.ApprovalID); a != nil && a.Status == schema.ApprovalResolved && a.Resolution == c.Resolution {
+		return a, true, nil
 	}
-	a = &s.Approvals[i]
-	switch a.Status {
-	case schema.ApprovalResolved:
-		if a.Resolution == c.Resolution {
-			return a, true, nil
-		}
-		return nil, false, schema.Errorf(schema.CodeConflict, "approval %s was already resolved as %s by %s at %s", a.ApprovalID, a.Resolution, a.Actor, schema.Time{Time: a.ClosedAt})
-	case schema.ApprovalExpired:
-		return nil, false, schema.Errorf(schema.CodeExpired, "approval %s expired at %s", a.ApprovalID, a.ExpiresAt)
-	case schema.ApprovalPending:
-	default:
-		return nil, false, schema.Errorf(schema.CodeConflict, "approval %s is %s", a.ApprovalID, a.Status)
-	}
-	if !a.Deadline.After(now) {
-		return nil, false, schema.Errorf(schema.CodeExpired, "approval %s expired at %s", a.ApprovalID, a.ExpiresAt)
+	a, err = s.pendingByID(now, c.ApprovalID)
+	if err != nil {
+		return nil, false, err
 	}
 	if !slices.Contains(a.Options, c.Resolution) {
-		return nil, false, &schema.Error{
-			Code:    schema.CodeInvalid,
-			Message: fmt.Sprintf("%q does not resolve a %s; allowed are %s", c.Resolution, a.Type, schema.JoinResolutions(a.Options)),
-			Fields:  []schema.FieldError{{Location: "resolution", Message: "allowed are " + schema.JoinResolutions(a.Options), Value: c.Resolution}},
-		}
+		allowed := "allowed are " + schema.JoinResolutions(a.Options)
+		return nil, false, invalid(fmt.Sprintf("%q does not resolve a %s; %s", c.Resolution, a.Type, allowed), "resolution", allowed, c.Resolution)
+	}
+	if n := utf8.RuneCountInString(c.Feedback); n > schema.MaxFeedback {
+		most := fmt.Sprintf("at most %d characters", schema.MaxFeedback)
+		return nil, false, invalid("the feedback is too long: "+most, "feedback", most, n)
+	}
+	if errs := schema.CheckModifications(a.Type, c.Resolution, c.Modifications); errs != nil {
+		return nil, false, &schema.Error{Code: schema.CodeInvalid, Message: errs[0].Location + ": " + errs[0].Message, Fields: errs}
 	}
 	return a, false, nil
 }
 
+func invalid(message, field, allowed string, value any) error {
+	return &schema.Error{
+		Code: schema.CodeInvalid, Message: message,
+		Fields: []schema.FieldError{{Location: field, Message: allowed, Value: value}},
+	}
+}
+
 // Resolve takes a decision: the first one wins, the same again changes nothing, another
 // one or a late one is refused.
-func (s *State) Resolve(now time.Time, c schema.ResolveApproval) (repeated bool, err error) {
+func (s *State) Resolve(now time.Time, by schema.Command, c schema.ResolveApproval) (repeated bool, err error) {
 	a, repeated, err := s.CheckResolve(now, c)
 	if err != nil || repeated {
 		return repeated, err
 	}
-	a.Actor = c.Actor
+	a.Actor = by.Actor
 	a.Resolution = c.Resolution
 	s.closeApproval(a, schema.ApprovalClose{
-		Status: schema.ApprovalResolved, Resolution: c.Resolution, Feedback: c.Feedback, Actor: c.Actor, At: now,
+		Status: schema.ApprovalResolved, Resolution: c.Resolution, Feedback: c.Feedback, Actor: by.Actor, Modifications: c.Modifications, At: now,
 	})
-	s.follow(a, c.Resolution, byWhom(c))
+	s.audit(now, by, schema.AuditEntry{
+		Action: schema.CommandResolveApproval, ApprovalID: a.ApprovalID, StepID: a.StepID, Resolution: c.Resolution, Digest: a.Digest, Detail: c.Feedback,
+	})
+	switch {
+	case a.Type.AskedByStep(): // the step acts on it
+	case len(c.Modifications) > 0 && string(c.Modifications) != "null":
+		s.Edits = append(s.Edits, Edit{
+			ApprovalID: a.ApprovalID, StepID: a.StepID, Actor: by.Actor, Retry: a.Type == schema.ApprovalErrorRecovery, Modifications: c.Modifications,
+		})
+		s.hear(a.StepID, c.Feedback)
+	default:
+		s.hear(a.StepID, c.Feedback)
+		s.follow(a, c.Resolution, byWhom(by.Actor, c.Feedback))
+	}
 	return false, nil
 }
 
-func byWhom(c schema.ResolveApproval) string {
-	if c.Feedback == "" {
-		return "by " + c.Actor
+// hear keeps what was said about a step for its next execution.
+func (s *State) hear(stepID, feedback string) {
+	if st := s.step(stepID); st != nil {
+		st.Feedback = feedback
 	}
-	return "by " + c.Actor + ": " + c.Feedback
 }
 
-// follow does what a resolution means.
+func byWhom(actor, feedback string) string {
+	if feedback == "" {
+		return "by " + actor
+	}
+	return "by " + actor + ": " + feedback
+}
+
+// follow does what a resolution of a gate means.
 func (s *State) follow(a *Approval, r schema.Resolution, why string) {
 	st := s.step(a.StepID)
 	switch {
@@ -146,7 +228,7 @@ func (s *State) follow(a *Approval, r schema.Resolution, why string) {
 		s.setStep(st, schema.StepSkipped, "rejected "+why)
 		s.fail(fmt.Sprintf("step %q was rejected %s", st.ID, why))
 	case r == schema.ResolutionRetry:
-		st.NotBefore = time.Time{}
+		s.tryAgain(st)
 		s.setStep(st, schema.StepReady, "")
 	case r == schema.ResolutionSkip:
 		s.setStep(st, schema.StepSkipped, "skipped "+why)
@@ -156,6 +238,39 @@ func (s *State) follow(a *Approval, r schema.Resolution, why string) {
 	}
 }
 
+// tryAgain gives a step the retries of its plan anew, and no backoff.
+func (s *State) tryAgain(st *Step) { st.NotBefore, st.Spent = time.Time{}, st.Executions }
+
+// CheckExtend says whether the deadline of an approval can move by that much.
+func (s *State) CheckExtend(now time.Time, c schema.ExtendApproval) (*Approval, error) {
+	a, err := s.pendingByID(now, c.ApprovalID)
+	if err != nil {
+		return nil, err
+	}
+	most := a.AskedAt.Add(schema.MaxApprovalTimeoutSeconds * time.Second).Sub(a.Deadline).Seconds()
+	if !(c.Seconds >= 1 && c.Seconds <= most) { // written so that NaN is refused
+		allowed := fmt.Sprintf("from 1 to %.0f: an approval waits for 30 days at most", max(most, 0))
+		return nil, invalid("seconds must be "+allowed, "seconds", allowed, c.Seconds)
+	}
+	return a, nil
+}
+
+// Extend moves the deadline of a pending approval.
+func (s *State) Extend(now time.Time, by schema.Command, c schema.ExtendApproval) (*Approval, error) {
+	a, err := s.CheckExtend(now, c)
+	if err != nil {
+		return nil, err
+	}
+	a.setDeadline(a.Deadline.Add(seconds(c.Seconds)))
+	s.Pending.Extend = append(s.Pending.Extend, schema.ApprovalExtend{
+		ID: a.ApprovalID, StepID: a.StepID, ExpiresAt: a.Deadline, Actor: by.Actor, Seconds: c.Seconds, At: now,
+	})
+	s.audit(now, by, schema.AuditEntry{
+		Action: schema.CommandExtendApproval, ApprovalID: a.ApprovalID, StepID: a.StepID, Digest: a.Digest, Detail: fmt.Sprintf("by %g s", c.Seconds),
+	})
+	return a, nil
+}
+
 // expire closes the approvals whose time is over and does what their policy says.
 func (s *State) expire(now time.Time) {
 	for i := range s.Approvals {
@@ -163,10 +278,18 @@ func (s *State) expire(now time.Time) {
 		if a.Status != schema.ApprovalPending || a.Deadline.After(now) {
 			continue
 		}
+		if a.OnTimeout == schema.OnTimeoutEscalate && !a.Escalated {
+			s.escalate(a, now)
+			continue
+		}
 		s.closeApproval(a, schema.ApprovalClose{Status: schema.ApprovalExpired, Reason: "timeout", OnTimeout: a.OnTimeout, At: now})
+		s.audit(now, schema.Command{Actor: selfActor}, schema.AuditEntry{
+			Action: "expire", ApprovalID: a.ApprovalID, StepID: a.StepID, Digest: a.Digest, Detail: "on_timeout: " + string(a.OnTimeout),
+		})
 		const why = "because nobody answered in time"
 		recovery := a.Type == schema.ApprovalErrorRecovery
 		switch {
+		case a.Type.AskedByStep(): // the step acts on it
 		case a.OnTimeout == schema.OnTimeoutReject && recovery:
 			s.follow(a, schema.ResolutionAbort, why)
 		case a.OnTimeout == schema.OnTimeoutReject:
@@ -178,11 +301,20 @@ func (s *State) expire(now time.Time) {
 		default:
 			s.askAgainLater(a)
 			if !s.Suspended && s.Cancel == nil {
-				s.Suspended = true
+				s.pause(now)
 				s.note(schema.EventWorkflowPaused, "", schema.WorkflowPausedData{Reason: "approval_expired"})
 			}
 		}
 	}
+}
+
+// escalate gives a pending approval its second, longer time.
+func (s *State) escalate(a *Approval, now time.Time) {
+	a.Escalated = true
+	a.setDeadline(now.Add(lasting(s.Input.Config.EscalationTimeout, escalationFactor*a.Deadline.Sub(a.AskedAt))))
+	s.Pending.Extend = append(s.Pending.Extend, schema.ApprovalExtend{
+		ID: a.ApprovalID, StepID: a.StepID, ExpiresAt: a.Deadline, Escalates: true, At: now,
+	})
 }
 
 // askAgainLater puts a step back to where its gate asks again once the session is resumed.
@@ -192,10 +324,11 @@ func (s *State) askAgainLater(a *Approval) {
 	}
 }
 
-func (s *State) cancelApprovals(now time.Time, reason string) {
+// closePending closes the pending approvals that which picks, without an answer.
+func (s *State) closePending(now time.Time, status schema.ApprovalStatus, reason string, which func(*Approval) bool) {
 	for i := range s.Approvals {
-		if a := &s.Approvals[i]; a.Status == schema.ApprovalPending {
-			s.closeApproval(a, schema.ApprovalClose{Status: schema.ApprovalCancelled, Reason: reason, At: now})
+		if a := &s.Approvals[i]; a.Status == schema.ApprovalPending && which(a) {
+			s.closeApproval(a, schema.ApprovalClose{Status: status, Reason: reason, At: now})
 		}
 	}
 }
@@ -204,69 +337,4 @@ func (s *State) closeApproval(a *Approval, c schema.ApprovalClose) {
 	a.Status, a.ClosedAt = c.Status, c.At
 	c.ID, c.StepID = a.ApprovalID, a.StepID
 	s.Pending.Close = append(s.Pending.Close, c)
-}
-
-// Suspend stops anything new from starting. The session must be under way.
-func (s *State) Suspend(actor string) (repeated bool, err error) {
-	if err := s.underWay("suspend"); err != nil {
-		return false, err
-	}
-	if s.Suspended {
-		return true, nil
-	}
-	s.Suspended = true
-	s.note(schema.EventWorkflowPaused, "", schema.WorkflowPausedData{Actor: actor, Reason: "requested"})
-	return false, nil
-}
-
-// Resume lets a suspended session go on; gates whose approval expired ask again.
-func (s *State) Resume(actor string) (repeated bool, err error) {
-	if err := s.underWay("resume"); err != nil {
-		return false, err
-	}
-	if !s.Suspended {
-		return true, nil
-	}
-	s.Suspended = false
-	s.note(schema.EventWorkflowResumed, "", schema.WorkflowResumedData{Actor: actor})
-	return false, nil
-}
-
-// RequestCancel asks for everything of the run to be stopped for good.
-func (s *State) RequestCancel(actor string) (repeated bool, err error) {
-	if err := s.checkCancel(); err != nil {
-		return false, err
-	}
-	if s.Run.Ended != "" || s.Cancel != nil {
-		return true, nil
-	}
-	s.Cancel = &Cancelling{Actor: actor}
-	return false, nil
-}
-
-func (s *State) checkCancel() error {
-	if s.Run.Ended != "" && s.Run.Ended != schema.SessionCancelled {
-		return s.underWay("cancel")
-	}
-	return nil
-}
-
-// RequestClose ends the session for good, because it was deleted: what runs is cancelled.
-func (s *State) RequestClose(actor string) (repeated bool, err error) {
-	repeated = s.Closing
-	s.Closing = true
-	if s.Run.Ended == "" && s.Cancel == nil {
-		s.Cancel = &Cancelling{Actor: actor}
-	}
-	return repeated, nil
-}
-
-func (s *State) underWay(what string) error {
-	switch {
-	case s.Run.Ended != "":
-		return schema.Errorf(schema.CodeConflict, "cannot %s: run %d of the session is %s", what, s.Run.Number, s.Run.Ended)
-	case s.Cancel != nil:
-		return schema.Errorf(schema.CodeConflict, "cannot %s: the session is being cancelled", what)
-	}
-	return nil
 }

@@ -6,8 +6,11 @@
 //
 //   - session.go  the loop: take in signals, advance, record, act, wait
 //   - state.go    State, the serialisable whole of what a session knows
+//   - pending.go  what of State is still to be recorded
 //   - machine.go  the pure moves of State: what comes next
 //   - approvals.go  the pure moves of State around approvals
+//   - edits.go  the pure moves of State around modifications
+//   - commands.go  the pure moves of State that other commands make
 //   - handlers.go updates, signals and queries; they change State and return at once
 //   - act.go      what the loop asks activities to do
 //   - options.go  every timeout and retry policy

@@ -14,110 +14,150 @@ import (
 // temporal CLI and Web UI do not say who uses them.
 const signalActor = "temporal"
 
-// handle registers updates, queries and the readers of signals. Updates and signals of one
-// name call one function; it changes State and returns, and the loop does what follows.
+// command is a name under which updates and signals reach the session. Both call the same
+// functions; they change State and return, and the loop does what follows.
+type command[T interface{ From() schema.Command }] struct {
+	name, description string
+	check             func(now time.Time, c T) error // refuses without changing anything
+	do                func(now time.Time, by schema.Command, c T) (schema.CommandResult, error)
+	about             func(c T) schema.AuditEntry // what the audit trail says of a signal that is refused; nil for its name alone
+}
+
+// handle registers updates, queries and the readers of signals.
 func (s *session) handle(ctx workflow.Context) error {
 	st := s.state
-	errs := []error{
+	return errors.Join(
 		workflow.SetQueryHandler(ctx, schema.QueryState, func() (schema.WorkflowState, error) { return st.View(), nil }),
 		workflow.SetQueryHandler(ctx, schema.QueryApprovals, func() ([]schema.Asked, error) { return st.PendingViews(), nil }),
 		workflow.SetQueryHandler(ctx, schema.QueryPlan, func() ([]schema.StepState, error) { return st.StepViews(), nil }),
-		workflow.SetUpdateHandlerWithOptions(ctx, schema.CommandResolveApproval,
-			func(ctx workflow.Context, c schema.ResolveApproval) (schema.CommandResult, error) {
-				return s.resolve(workflow.Now(ctx), c)
+		accept(ctx, s, command[schema.ResolveApproval]{
+			name: schema.CommandResolveApproval, description: "Decide an approval; the first decision wins",
+			check: func(now time.Time, c schema.ResolveApproval) error { _, _, err := st.CheckResolve(now, c); return err },
+			do: func(now time.Time, by schema.Command, c schema.ResolveApproval) (schema.CommandResult, error) {
+				repeated, err := st.Resolve(now, by, c)
+				return schema.CommandResult{Repeated: repeated}, err
 			},
-			workflow.UpdateHandlerOptions{Validator: func(ctx workflow.Context, c schema.ResolveApproval) error {
-				_, _, err := st.CheckResolve(workflow.Now(ctx), c)
-				return refusal(err)
-			}, Description: "Decide an approval; the first decision wins"}),
+			about: func(c schema.ResolveApproval) schema.AuditEntry {
+				return schema.AuditEntry{ApprovalID: c.ApprovalID, Resolution: c.Resolution}
+			},
+		}),
+		accept(ctx, s, command[schema.ExtendApproval]{
+			name: schema.CommandExtendApproval, description: "Give an approval more time",
+			check: func(now time.Time, c schema.ExtendApproval) error { _, err := st.CheckExtend(now, c); return err },
+			do: func(now time.Time, by schema.Command, c schema.ExtendApproval) (schema.CommandResult, error) {
+				a, err := st.Extend(now, by, c)
+				return approvalResult(a, false), err
+			},
+			about: func(c schema.ExtendApproval) schema.AuditEntry { return schema.AuditEntry{ApprovalID: c.ApprovalID} },
+		}),
+		accept(ctx, s, command[schema.Ask]{
+			name: schema.CommandAsk, description: "A running step asks a human",
+			check: func(_ time.Time, c schema.Ask) error { return st.CheckAsk(c) },
+			do: func(now time.Time, by schema.Command, c schema.Ask) (schema.CommandResult, error) {
+				a, repeated, err := st.AskHuman(now, by, c)
+				return approvalResult(a, repeated), err
+			},
+			about: func(c schema.Ask) schema.AuditEntry { return schema.AuditEntry{StepID: c.StepID} },
+		}),
+		accept(ctx, s, command[schema.SendMessage]{
+			name: schema.CommandMessage, description: "Say something: the next run answers it",
+			check: func(_ time.Time, c schema.SendMessage) error { return st.CheckMessage(c) },
+			do: func(now time.Time, by schema.Command, c schema.SendMessage) (schema.CommandResult, error) {
+				n, err := st.Message(now, by, c)
+				return schema.CommandResult{Message: n}, err
+			},
+		}),
+		accept(ctx, s, command[schema.StartRun]{
+			name: schema.CommandRun, description: "Start the next run",
+			check: func(time.Time, schema.StartRun) error { return st.CheckStartRun() },
+			do: func(now time.Time, by schema.Command, c schema.StartRun) (schema.CommandResult, error) {
+				n, err := st.StartRun(now, by, c)
+				return schema.CommandResult{RunID: schema.RunID(st.Input.SessionID, n), RunNumber: n}, err
+			},
+		}),
+		s.acceptPlain(ctx, schema.CommandSuspend, "Start nothing new and freeze what runs", func() error { return st.underWay("suspend") }, st.Suspend),
+		s.acceptPlain(ctx, schema.CommandResume, "Go on", func() error { return st.underWay("resume") }, st.Resume),
+		s.acceptPlain(ctx, schema.CommandCancel, "Stop everything for good", st.checkCancel, st.RequestCancel),
+		s.acceptPlain(ctx, schema.CommandClose, "Stop everything and end the session", func() error { return nil }, st.RequestClose),
+	)
+}
+
+func approvalResult(a *Approval, repeated bool) schema.CommandResult {
+	if a == nil {
+		return schema.CommandResult{}
 	}
-	s.listen(schema.CommandResolveApproval, func(ctx workflow.Context, ch workflow.ReceiveChannel) bool {
-		var c schema.ResolveApproval
+	return schema.CommandResult{ApprovalID: a.ApprovalID, ExpiresAt: &a.ExpiresAt, Repeated: repeated}
+}
+
+// acceptPlain takes a command without an object of its own.
+func (s *session) acceptPlain(
+	ctx workflow.Context, name, description string, check func() error, do func(time.Time, schema.Command) (bool, error),
+) error {
+	return accept(ctx, s, command[schema.Command]{
+		name: name, description: description,
+		check: func(time.Time, schema.Command) error { return check() },
+		do: func(now time.Time, by schema.Command, _ schema.Command) (schema.CommandResult, error) {
+			repeated, err := do(now, by)
+			return schema.CommandResult{Repeated: repeated}, err
+		},
+	})
+}
+
+// accept registers a command as an update and as a signal.
+func accept[T interface{ From() schema.Command }](ctx workflow.Context, s *session, cmd command[T]) error {
+	s.listen(cmd.name, func(ctx workflow.Context, ch workflow.ReceiveChannel) bool {
+		var c T
 		ok := ch.ReceiveAsync(&c)
 		if ok {
-			_, err := s.resolve(workflow.Now(ctx), c)
-			s.ignored(ctx, schema.CommandResolveApproval, err)
+			if _, err := take(s, cmd, workflow.Now(ctx), c); err != nil {
+				entry := schema.AuditEntry{}
+				if cmd.about != nil {
+					entry = cmd.about(c)
+				}
+				entry.Action = cmd.name
+				s.state.Ignored(workflow.Now(ctx), sender(c), entry, err)
+			}
 		}
 		return ok
 	})
-	for _, cmd := range s.commands() {
-		errs = append(errs, workflow.SetUpdateHandlerWithOptions(ctx, cmd.name,
-			func(_ workflow.Context, c schema.Command) (schema.CommandResult, error) { return s.take(cmd, c) },
-			workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, c schema.Command) error {
-				if st.Seen(cmd.name, c.RequestID) {
-					return nil
-				}
-				return refusal(cmd.check())
-			}, Description: cmd.description}))
-		s.listen(cmd.name, func(ctx workflow.Context, ch workflow.ReceiveChannel) bool {
-			var c schema.Command
-			ok := ch.ReceiveAsync(&c)
-			if ok {
-				_, err := s.take(cmd, c)
-				s.ignored(ctx, cmd.name, err)
+	return workflow.SetUpdateHandlerWithOptions(ctx, cmd.name,
+		func(ctx workflow.Context, c T) (schema.CommandResult, error) {
+			result, err := take(s, cmd, workflow.Now(ctx), c)
+			return result, refusal(err)
+		},
+		workflow.UpdateHandlerOptions{Validator: func(ctx workflow.Context, c T) error {
+			if _, seen := s.state.Seen(cmd.name, c.From().RequestID); seen {
+				return nil
 			}
-			return ok
-		})
-	}
-	return errors.Join(errs...)
+			return refusal(cmd.check(workflow.Now(ctx), c))
+		}, Description: cmd.description})
 }
 
-// command is a command without an object of its own.
-type command struct {
-	name, description string
-	check             func() error // refuses without changing anything
-	do                func(actor string) (repeated bool, err error)
+// take carries a command out, once for each request id.
+func take[T interface{ From() schema.Command }](s *session, cmd command[T], now time.Time, c T) (schema.CommandResult, error) {
+	by := sender(c)
+	result, seen := s.state.Seen(cmd.name, by.RequestID)
+	if seen {
+		result.Repeated = true
+	} else {
+		var err error
+		if result, err = cmd.do(now, by, c); err != nil {
+			return schema.CommandResult{}, err
+		}
+		s.state.Remember(cmd.name, by.RequestID, result)
+		s.state.LastUsed = now
+		s.woken = true
+	}
+	result.Status, result.Phase = s.state.Status(), s.state.Phase()
+	return result, nil
 }
 
-func (s *session) commands() []command {
-	st := s.state
-	return []command{
-		{schema.CommandSuspend, "Start nothing new and freeze what runs", func() error { return st.underWay("suspend") }, st.Suspend},
-		{schema.CommandResume, "Go on", func() error { return st.underWay("resume") }, st.Resume},
-		{schema.CommandCancel, "Stop everything for good", st.checkCancel, st.RequestCancel},
-		{schema.CommandClose, "Stop everything and end the session", func() error { return nil }, st.RequestClose},
+func sender(c interface{ From() schema.Command }) schema.Command {
+	by := c.From()
+	if by.Actor == "" {
+		by.Actor = signalActor
 	}
-}
-
-func (s *session) take(cmd command, c schema.Command) (schema.CommandResult, error) {
-	if s.state.Seen(cmd.name, c.RequestID) {
-		return s.result(true), nil
-	}
-	repeated, err := cmd.do(actorOf(c.Actor))
-	if err != nil {
-		return schema.CommandResult{}, refusal(err)
-	}
-	s.state.Remember(cmd.name, c.RequestID)
-	s.woken = true
-	return s.result(repeated), nil
-}
-
-func (s *session) resolve(now time.Time, c schema.ResolveApproval) (schema.CommandResult, error) {
-	c.Actor = actorOf(c.Actor)
-	repeated, err := s.state.Resolve(now, c)
-	if err != nil {
-		return schema.CommandResult{}, refusal(err)
-	}
-	s.woken = true
-	return s.result(repeated), nil
-}
-
-func (s *session) result(repeated bool) schema.CommandResult {
-	return schema.CommandResult{Status: s.state.Status(), Phase: s.state.Phase(), Repeated: repeated}
-}
-
-// ignored logs a signal that was refused: nobody waits for its answer.
-func (s *session) ignored(ctx workflow.Context, name string, err error) {
-	if err != nil {
-		workflow.GetLogger(ctx).Info("signal ignored", "signal", name, "session_id", s.state.Input.SessionID, "reason", err.Error())
-	}
-}
-
-func actorOf(actor string) string {
-	if actor == "" {
-		return signalActor
-	}
-	return actor
+	return by
 }
 
 // refusal turns an error into one that keeps its code across Temporal, as its type.

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
@@ -15,17 +16,34 @@ import (
 //	   └── skipped ◄──────┴── rejected    └── retry ─┘        awaiting_approval (error_recovery)
 
 // Begun takes in the outline of the plan that the run carries out.
-func (s *State) Begun(o schema.Outline) {
-	s.Run.Begun = true
-	s.Run.Digest = o.Digest
+func (s *State) Begun(o schema.Outline, now time.Time) {
+	r := s.Run
+	r.Begun = true
 	if s.Host == "" { // a later run finds the workspace where the first one left it
 		s.Host = o.Host
 	}
+	s.takeOutline(o)
+	if limit := lasting(s.Input.Config.RunTimeout, 0); limit > 0 {
+		r.Deadline = now.Add(limit)
+		if s.Suspended {
+			r.Deadline, r.Left = time.Time{}, limit
+		}
+	}
+	if o.Problem != "" {
+		s.fail(o.Problem)
+	}
+	s.Shown.Phase = s.phaseAfterBegin()
+}
+
+func (s *State) takeOutline(o schema.Outline) {
+	s.Run.Digest = o.Digest
 	s.Run.Steps = make([]Step, len(o.Steps))
 	for i, step := range o.Steps {
 		s.Run.Steps[i] = Step{OutlineStep: step, Status: schema.StepPending}
+		if step.Inherited {
+			s.Run.Steps[i].Status = schema.StepSucceeded
+		}
 	}
-	s.Shown.Phase = s.phaseAfterBegin()
 }
 
 // phaseAfterBegin is the phase that opening the run records.
@@ -38,11 +56,13 @@ func (s *State) phaseAfterBegin() schema.Phase {
 
 // Advance makes every move that is due: expiries, gates, skips, the end of the run.
 func (s *State) Advance(now time.Time) {
+	s.expireSession(now)
 	r := s.Run
 	if !r.Begun || r.Ended != "" {
 		return
 	}
 	s.expire(now)
+	s.expireRun(now)
 	if s.Cancel != nil || s.Suspended {
 		return
 	}
@@ -53,9 +73,17 @@ func (s *State) Advance(now time.Time) {
 		}
 	}
 	if r.Error == "" {
+		s.skipDependents()
 		s.gateSteps(now)
 	}
 	s.finishIfOver(now)
+}
+
+// expireRun stops a run whose time is over.
+func (s *State) expireRun(now time.Time) {
+	if d := s.Run.Deadline; !d.IsZero() && !d.After(now) && s.Cancel == nil {
+		s.Cancel = &Cancelling{Actor: selfActor, Why: CancelTimeout}
+	}
 }
 
 func (s *State) gatePlan(now time.Time) {
@@ -63,7 +91,7 @@ func (s *State) gatePlan(now time.Time) {
 		s.Run.PlanApproved = true
 		return
 	}
-	if s.pendingFor("") == nil {
+	if s.gateOf("") == nil && !s.beingEdited("") {
 		s.ask(now, schema.ApprovalPlan, nil)
 	}
 }
@@ -72,15 +100,18 @@ func (s *State) gatePlan(now time.Time) {
 func (s *State) gateSteps(now time.Time) {
 	for i := range s.Run.Steps {
 		st := &s.Run.Steps[i]
-		if st.Status == schema.StepAwaitingApproval && s.pendingFor(st.ID) == nil {
-			s.ask(now, schema.ApprovalErrorRecovery, st) // the question before expired
+		if s.beingEdited(st.ID) {
+			continue
+		}
+		if st.Status == schema.StepAwaitingApproval && s.gateOf(st.ID) == nil {
+			s.ask(now, schema.ApprovalErrorRecovery, st) // the question before expired, or is void
 			continue
 		}
 		if st.Status != schema.StepPending || !s.needsMet(st) {
 			continue
 		}
 		if s.asksAbout(st) && !st.Approved {
-			if s.pendingFor(st.ID) == nil {
+			if s.gateOf(st.ID) == nil {
 				s.ask(now, schema.ApprovalStep, st)
 			}
 			continue
@@ -104,21 +135,50 @@ func (s *State) readyBefore(i int) int {
 	return n
 }
 
+func (s *State) running() int {
+	n := 0
+	for i := range s.Run.Steps {
+		if st := s.Run.Steps[i].Status; st == schema.StepRunning || st == schema.StepFrozen {
+			n++
+		}
+	}
+	return n
+}
+
 func (s *State) asksAbout(st *Step) bool {
 	return st.Approval || s.Input.Config.ApprovalMode.AsksEachStep()
 }
 
 func (s *State) needsMet(st *Step) bool {
-	for _, id := range st.Needs {
-		need := s.step(id)
-		switch {
-		case need.Status == schema.StepSucceeded, need.Status == schema.StepSkipped:
-		case need.Status == schema.StepFailed && need.OnError == schema.OnErrorContinue:
-		default:
-			return false
+	return !slices.ContainsFunc(st.Needs, func(id string) bool { return s.step(id).Status != schema.StepSucceeded })
+}
+
+// skipDependents skips every step that can never run, because one that it needs did not
+// succeed and never will; and those that need it, in turn.
+func (s *State) skipDependents() {
+	for again := true; again; {
+		again = false
+		for i := range s.Run.Steps {
+			st := &s.Run.Steps[i]
+			if st.Status != schema.StepPending {
+				continue
+			}
+			for _, id := range st.Needs {
+				if need := s.step(id); need.Status.Final() && need.Status != schema.StepSucceeded {
+					s.setStep(st, schema.StepSkipped, fmt.Sprintf("it needs %q, which %s", id, wasWhat(need.Status)))
+					again = true
+					break
+				}
+			}
 		}
 	}
-	return true
+}
+
+func wasWhat(s schema.StepStatus) string {
+	if s == schema.StepFailed {
+		return "failed"
+	}
+	return "was " + string(s)
 }
 
 func (s *State) step(id string) *Step {
@@ -130,16 +190,20 @@ func (s *State) step(id string) *Step {
 	return nil
 }
 
-// finishIfOver ends the run when nothing of it can go on any more.
+// finishIfOver ends the run when nothing of it can go on any more. In a run that has failed
+// nothing is asked any more, except by the steps that still run.
 func (s *State) finishIfOver(now time.Time) {
 	r := s.Run
+	if r.Error != "" {
+		s.closePending(now, schema.ApprovalCancelled, "run_failed", func(a *Approval) bool { return !a.Type.AskedByStep() })
+	}
 	if s.running() > 0 {
 		return
 	}
 	if r.Error != "" {
-		s.cancelApprovals(now, "run_failed")
+		s.skipDependents()
 		s.skipRest(r.Error)
-		s.end(schema.RunEnd{Status: schema.SessionFailed, Error: r.Error})
+		s.end(now, schema.RunEnd{Status: schema.SessionFailed, Error: r.Error})
 		return
 	}
 	for i := range r.Steps {
@@ -147,7 +211,7 @@ func (s *State) finishIfOver(now time.Time) {
 			return
 		}
 	}
-	s.end(schema.RunEnd{Status: schema.SessionCompleted})
+	s.end(now, schema.RunEnd{Status: schema.SessionCompleted})
 }
 
 func (s *State) skipRest(reason string) {
@@ -158,9 +222,10 @@ func (s *State) skipRest(reason string) {
 	}
 }
 
-func (s *State) end(e schema.RunEnd) {
+func (s *State) end(now time.Time, e schema.RunEnd) {
 	s.Run.Ended = e.Status
-	s.Suspended, s.Frozen, s.Cancel = false, false, nil
+	s.Suspended, s.Frozen, s.Cancel, s.Edits = false, false, nil, nil
+	s.LastUsed = now
 	s.Pending.End = &e
 }
 
@@ -193,11 +258,12 @@ func (s *State) Start(i int) schema.RunStep {
 		Execution: fmt.Sprintf("%s/%s/%d", s.Run.ID, st.ID, st.Executions),
 		Digest:    st.Digest,
 		Retry:     st.Executions > 1,
-		Last:      !s.retriesLeft(st) && !s.asksOnError(st),
+		Feedback:  st.Feedback,
+		Last:      !retriesLeft(st) && !s.asksOnError(st),
 	}
 }
 
-func (s *State) retriesLeft(st *Step) bool { return st.Executions <= st.Retries }
+func retriesLeft(st *Step) bool { return st.Executions-st.Spent <= st.Retries }
 
 func (s *State) asksOnError(st *Step) bool {
 	mode := s.Input.Config.ApprovalMode
@@ -205,14 +271,16 @@ func (s *State) asksOnError(st *Step) bool {
 		(st.OnError == "" && (mode == schema.ApproveOnError || mode == schema.ApproveAll))
 }
 
-// Finished takes in what became of a step's execution.
+// Finished takes in what became of a step's execution. What it still asked is not asked any
+// more.
 func (s *State) Finished(i int, result schema.StepResult, now time.Time) {
 	st := &s.Run.Steps[i]
+	s.closePending(now, schema.ApprovalCancelled, "step_ended", func(a *Approval) bool { return a.StepID == st.ID })
 	switch result.Status {
 	case schema.AttemptSucceeded:
 		st.Status = schema.StepSucceeded // recorded by the activity
 	case schema.AttemptCancelled:
-		s.setStep(st, schema.StepCancelled, "the session was cancelled")
+		s.setStep(st, schema.StepCancelled, s.cancelReason())
 	default:
 		s.failed(st, result, now)
 	}
@@ -221,9 +289,11 @@ func (s *State) Finished(i int, result schema.StepResult, now time.Time) {
 func (s *State) failed(st *Step, result schema.StepResult, now time.Time) {
 	switch {
 	case s.Cancel != nil:
-		s.setStep(st, schema.StepCancelled, "the session was cancelled")
-	case s.retriesLeft(st):
-		wait := retryBackoff(st.Executions)
+		s.setStep(st, schema.StepCancelled, s.cancelReason())
+	case s.Run.Error != "":
+		s.setStep(st, schema.StepFailed, "") // the run goes no further: no retry, no question
+	case retriesLeft(st):
+		wait := retryBackoff(st.Executions - st.Spent)
 		st.Status, st.NotBefore = schema.StepReady, now.Add(wait)
 		s.note(schema.EventStepRetryBackoff, st.ID, schema.StepRetryBackoffData{Attempt: result.Attempt + 1, BackoffMS: wait.Milliseconds()})
 	default:
@@ -249,18 +319,6 @@ func (s *State) fail(why string) {
 	}
 }
 
-// Cancelled ends the run after everything of it was stopped.
-func (s *State) Cancelled(receipt schema.Receipt, now time.Time) {
-	actor := s.Cancel.Actor
-	s.cancelApprovals(now, "cancelled")
-	for i := range s.Run.Steps {
-		if st := &s.Run.Steps[i]; !st.Status.Final() {
-			s.setStep(st, schema.StepCancelled, "the session was cancelled")
-		}
-	}
-	s.end(schema.RunEnd{Status: schema.SessionCancelled, Actor: actor, Receipt: &receipt})
-}
-
 // NextDeadline is the earliest instant at which Advance or Startable has something to do
 // without anybody's command, and a word on what; the zero time when there is none.
 func (s *State) NextDeadline(now time.Time) (time.Time, string) {
@@ -271,9 +329,11 @@ func (s *State) NextDeadline(now time.Time) (time.Time, string) {
 			next, what = t, why
 		}
 	}
+	earlier(s.ExpiresAt(), "the session expires")
 	if s.Run.Ended != "" {
 		return next, what
 	}
+	earlier(s.Run.Deadline, "the run's time is over")
 	for i := range s.Approvals {
 		if a := &s.Approvals[i]; a.Status == schema.ApprovalPending {
 			earlier(a.Deadline, string(a.Type)+" expires")

@@ -14,13 +14,15 @@ var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 const testTimeout = 300 * time.Second
 
+var ada = schema.Command{Actor: "ada"}
+
 func newState(t *testing.T, config schema.Config, steps ...schema.OutlineStep) *State {
 	t.Helper()
 	s := NewState(schema.SessionInput{SessionID: "11111111-2222-4333-8444-555555555555", Config: config, ApprovalTimeout: testTimeout})
 	for i := range steps {
 		steps[i].Digest = "digest of " + steps[i].ID
 	}
-	s.Begun(schema.Outline{Digest: "digest of the plan", Steps: steps})
+	s.Begun(schema.Outline{Digest: "digest of the plan", Steps: steps}, epoch)
 	return s
 }
 
@@ -68,7 +70,7 @@ func only(t *testing.T, s *State) schema.Asked {
 
 func decide(t *testing.T, s *State, r schema.Resolution, now time.Time) {
 	t.Helper()
-	if _, err := s.Resolve(now, schema.ResolveApproval{ApprovalID: only(t, s).ApprovalID, Resolution: r, Actor: "ada", Feedback: "because"}); err != nil {
+	if _, err := s.Resolve(now, ada, schema.ResolveApproval{ApprovalID: only(t, s).ApprovalID, Resolution: r, Feedback: "because"}); err != nil {
 		t.Fatalf("resolve: %v", err)
 	}
 	settle(s, now)
@@ -138,20 +140,40 @@ func TestRun_RetriesAfterABackoffAndThenGivesUp(t *testing.T) {
 	}
 }
 
-func TestRun_OnErrorContinueLetsDependentsRun(t *testing.T) {
+func TestRun_OnErrorContinueSkipsDependentsAndGoesOnElsewhere(t *testing.T) {
 	t.Parallel()
 	a := step("a")
 	a.OnError = schema.OnErrorContinue
-	s := newState(t, schema.Config{}, a, step("b", "a"))
+	s := newState(t, schema.Config{Parallel: 1}, step("last", "b"), a, step("b", "a"), step("other"))
 	startIDs(s, epoch)
 	finish(s, "a", schema.AttemptFailed, epoch)
-	if got := startIDs(s, epoch); !slices.Equal(got, []string{"b"}) {
-		t.Fatalf("started %v, want b", got)
+	if got := startIDs(s, epoch); !slices.Equal(got, []string{"other"}) {
+		t.Fatalf("started %v, want the other branch", got)
 	}
-	finish(s, "b", schema.AttemptSucceeded, epoch)
+	finish(s, "other", schema.AttemptSucceeded, epoch)
 	settle(s, epoch)
-	if s.Status() != schema.SessionCompleted {
-		t.Fatalf("status %s, want completed", s.Status())
+	if s.Status() != schema.SessionCompleted || statusOf(s, "b") != schema.StepSkipped || statusOf(s, "last") != schema.StepSkipped {
+		t.Fatalf("session %s, b %s, last %s", s.Status(), statusOf(s, "b"), statusOf(s, "last"))
+	}
+}
+
+func TestRun_SkippedStepsSayWhy(t *testing.T) {
+	t.Parallel()
+	s := newState(t, schema.Config{}, step("a"), step("b", "a"), step("c", "b"), step("d"), step("e", "d"))
+	startIDs(s, epoch)
+	finish(s, "a", schema.AttemptFailed, epoch)
+	finish(s, "d", schema.AttemptSucceeded, epoch)
+	why := map[string]string{}
+	for _, tr := range settle(s, epoch) {
+		for _, c := range tr.Steps {
+			why[c.ID] = c.Reason
+		}
+	}
+	want := map[string]string{
+		"a": "", "b": `it needs "a", which failed`, "c": `it needs "b", which was skipped`, "e": `step "a" failed: exit code 1`,
+	}
+	if !reflect.DeepEqual(why, want) {
+		t.Fatalf("reasons %v, want %v", why, want)
 	}
 }
 
@@ -195,7 +217,7 @@ func TestErrorRecovery_AsksAgainAfterItsExpiryAndAResume(t *testing.T) {
 	if s.Status() != schema.SessionSuspended || len(s.PendingViews()) != 0 {
 		t.Fatalf("status %s with %d pending, want suspended with none", s.Status(), len(s.PendingViews()))
 	}
-	if _, err := s.Resume("ada"); err != nil {
+	if _, err := s.Resume(epoch, ada); err != nil {
 		t.Fatal(err)
 	}
 	settle(s, late)
@@ -240,7 +262,7 @@ func TestApproval_FirstDecisionWins(t *testing.T) {
 	settle(s, epoch)
 	id := only(t, s).ApprovalID
 	resolve := func(r schema.Resolution, now time.Time) (bool, error) {
-		return s.Resolve(now, schema.ResolveApproval{ApprovalID: id, Resolution: r, Actor: "ada"})
+		return s.Resolve(now, ada, schema.ResolveApproval{ApprovalID: id, Resolution: r})
 	}
 	if _, err := resolve(schema.ResolutionSkip, epoch); schema.CodeOf(err) != schema.CodeInvalid {
 		t.Fatalf("skip: %v, want invalid", err)
@@ -285,14 +307,14 @@ func TestApproval_ExpiryFollowsItsPolicy(t *testing.T) {
 			settle(s, epoch.Add(testTimeout-time.Nanosecond))
 			only(t, s)
 			late := epoch.Add(testTimeout)
-			if _, err := s.Resolve(late, schema.ResolveApproval{ApprovalID: id, Resolution: schema.ResolutionApproved}); schema.CodeOf(err) != schema.CodeExpired {
+			if _, err := s.Resolve(late, ada, schema.ResolveApproval{ApprovalID: id, Resolution: schema.ResolutionApproved}); schema.CodeOf(err) != schema.CodeExpired {
 				t.Fatalf("a late decision: %v, want expired", err)
 			}
 			settle(s, late)
 			if s.Status() != c.status || statusOf(s, "a") != c.step {
 				t.Fatalf("session %s, step %s; want %s, %s", s.Status(), statusOf(s, "a"), c.status, c.step)
 			}
-			if _, err := s.Resolve(late, schema.ResolveApproval{ApprovalID: id, Resolution: schema.ResolutionApproved}); schema.CodeOf(err) != schema.CodeExpired {
+			if _, err := s.Resolve(late, ada, schema.ResolveApproval{ApprovalID: id, Resolution: schema.ResolutionApproved}); schema.CodeOf(err) != schema.CodeExpired {
 				t.Fatalf("a decision after the expiry: %v, want expired", err)
 			}
 		})
@@ -306,7 +328,7 @@ func TestApproval_ResumeAsksAgainUnderANewID(t *testing.T) {
 	first := only(t, s).ApprovalID
 	late := epoch.Add(testTimeout)
 	settle(s, late)
-	if _, err := s.Resume("ada"); err != nil {
+	if _, err := s.Resume(epoch, ada); err != nil {
 		t.Fatal(err)
 	}
 	settle(s, late)
@@ -320,17 +342,17 @@ func TestSuspend_StartsNothingNewAndResumeGoesOn(t *testing.T) {
 	t.Parallel()
 	s := newState(t, schema.Config{}, step("a"), step("b", "a"))
 	startIDs(s, epoch)
-	if repeated, err := s.Suspend("ada"); repeated || err != nil {
+	if repeated, err := s.Suspend(epoch, ada); repeated || err != nil {
 		t.Fatal(repeated, err)
 	}
-	if repeated, err := s.Suspend("ada"); !repeated || err != nil {
+	if repeated, err := s.Suspend(epoch, ada); !repeated || err != nil {
 		t.Fatal("a second suspend is a repetition", repeated, err)
 	}
 	finish(s, "a", schema.AttemptSucceeded, epoch)
 	if got := startIDs(s, epoch); got != nil || s.Status() != schema.SessionSuspended {
 		t.Fatalf("started %v while %s", got, s.Status())
 	}
-	if _, err := s.Resume("ada"); err != nil {
+	if _, err := s.Resume(epoch, ada); err != nil {
 		t.Fatal(err)
 	}
 	if got := startIDs(s, epoch); !slices.Equal(got, []string{"b"}) {
@@ -344,10 +366,10 @@ func TestCancel_ClosesEverythingAndStaysFinal(t *testing.T) {
 	b.Approval = true
 	s := newState(t, schema.Config{}, step("a"), b, step("c", "b"))
 	startIDs(s, epoch)
-	if repeated, err := s.RequestCancel("ada"); repeated || err != nil {
+	if repeated, err := s.RequestCancel(epoch, ada); repeated || err != nil {
 		t.Fatal(repeated, err)
 	}
-	if _, err := s.Suspend("ada"); schema.CodeOf(err) != schema.CodeConflict {
+	if _, err := s.Suspend(epoch, ada); schema.CodeOf(err) != schema.CodeConflict {
 		t.Fatalf("suspend while cancelling: %v, want a conflict", err)
 	}
 	s.Cancelled(schema.Receipt{ProcessesKilled: 1}, epoch)
@@ -360,11 +382,11 @@ func TestCancel_ClosesEverythingAndStaysFinal(t *testing.T) {
 	if len(s.PendingViews()) != 0 || s.Status() != schema.SessionCancelled {
 		t.Fatalf("%d pending, status %s", len(s.PendingViews()), s.Status())
 	}
-	if repeated, err := s.RequestCancel("ada"); !repeated || err != nil {
+	if repeated, err := s.RequestCancel(epoch, ada); !repeated || err != nil {
 		t.Fatal("a second cancel is a repetition", repeated, err)
 	}
-	for name, do := range map[string]func(string) (bool, error){"suspend": s.Suspend, "resume": s.Resume} {
-		if _, err := do("ada"); schema.CodeOf(err) != schema.CodeConflict {
+	for name, do := range map[string]func(time.Time, schema.Command) (bool, error){"suspend": s.Suspend, "resume": s.Resume} {
+		if _, err := do(epoch, ada); schema.CodeOf(err) != schema.CodeConflict {
 			t.Fatalf("%s of a cancelled session: %v, want a conflict", name, err)
 		}
 	}
@@ -375,11 +397,11 @@ func TestState_RemembersABoundedNumberOfRequestsAndApprovals(t *testing.T) {
 	s := newState(t, schema.Config{ApprovalMode: schema.ApproveAfterPlanning}, step("a"))
 	now := epoch
 	for i := range 300 {
-		s.Remember("suspend", schema.NewID())
+		s.Remember("suspend", schema.NewID(), schema.CommandResult{})
 		settle(s, now)
 		now = now.Add(testTimeout)
 		settle(s, now)
-		if _, err := s.Resume("ada"); err != nil {
+		if _, err := s.Resume(epoch, ada); err != nil {
 			t.Fatal(i, err)
 		}
 	}

@@ -14,6 +14,10 @@ const (
 	// A record is one short transaction; when Postgres is away the attempt ends early and
 	// the next one follows.
 	recordTimeout = 10 * time.Second
+	// A local record that takes longer than this gives way to one that any worker may make.
+	localTimeout = 3 * time.Second
+	// A history gets no older than this while nothing runs.
+	refreshEvery = 24 * time.Hour
 	// A step may run as long as a plan can allow, and some more for its last records.
 	stepTimeout = schema.MaxTimeout + 24*time.Hour
 	// A worker that is silent for this long is lost. Heartbeats go out every second.
@@ -41,6 +45,14 @@ func forever() *temporal.RetryPolicy {
 func withRecord(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue: schema.TaskQueueSessions, StartToCloseTimeout: recordTimeout, RetryPolicy: forever(), Summary: summary,
+	})
+}
+
+// withLocalRecord tries twice: the second time is for a connection that had gone stale.
+func withLocalRecord(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		ScheduleToCloseTimeout: localTimeout, Summary: summary,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, BackoffCoefficient: 2, MaximumAttempts: 2},
 	})
 }
 

@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"time"
+
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/holdfast/holdfast/schema"
@@ -16,7 +18,7 @@ func Session(ctx workflow.Context, in schema.SessionInput, carried *State) error
 	// The session decides for itself what a cancellation through Temporal means: it is a
 	// cancel like any other, with a receipt. So nothing below runs under ctx itself.
 	work, _ := workflow.NewDisconnectedContext(ctx)
-	s := &session{state: state, inFlight: map[int]flight{}}
+	s := &session{state: state, inFlight: map[int]flight{}, since: workflow.Now(ctx)}
 	if err := s.handle(work); err != nil {
 		return err
 	}
@@ -26,6 +28,7 @@ func Session(ctx workflow.Context, in schema.SessionInput, carried *State) error
 // session is a running workflow: its State, and what belongs to this execution alone.
 type session struct {
 	state    *State
+	since    time.Time // this execution's start
 	readers  []reader
 	inFlight map[int]flight // by the index of the step
 	woken    bool           // a command changed State
@@ -38,12 +41,15 @@ type flight struct {
 }
 
 // loop makes one move at a time: take in what happened, advance, record, act, wait. What
-// is recorded comes before what follows from it.
+// is recorded comes before what follows from it, and nothing is recorded of a run before
+// it was opened.
 func (s *session) loop(ctx, asked workflow.Context) error {
 	for {
 		s.takeIn(ctx, asked)
 		s.state.Advance(workflow.Now(ctx))
 		switch {
+		case !s.state.Run.Begun:
+			s.begin(ctx)
 		case s.state.Dirty():
 			if err := s.record(ctx); err != nil {
 				return err
@@ -51,7 +57,7 @@ func (s *session) loop(ctx, asked workflow.Context) error {
 		case s.mayContinueAsNew(ctx):
 			return s.continueAsNew(ctx)
 		case s.act(ctx):
-		case s.state.Closing && s.state.Run.Ended != "":
+		case s.state.Over():
 			return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
 		default:
 			if err := s.wait(ctx, asked); err != nil {
@@ -66,7 +72,7 @@ func (s *session) takeIn(ctx, asked workflow.Context) {
 	s.woken = false
 	s.drain(ctx)
 	if asked.Err() != nil && s.state.Run.Ended == "" {
-		_, _ = s.state.RequestCancel(signalActor) // refused only when there is nothing to cancel
+		_, _ = s.state.RequestCancel(workflow.Now(ctx), schema.Command{Actor: signalActor}) // refused only when there is nothing to cancel
 	}
 	for i := range s.state.Run.Steps { // by index: the order of a map is not the same in a replay
 		if f, ok := s.inFlight[i]; ok && f.future.IsReady() {
@@ -83,6 +89,9 @@ func (s *session) wait(ctx, asked workflow.Context) error {
 		return s.woken || s.signalled(ctx) || s.landed() || (asked.Err() != nil && !cancelSeen)
 	}
 	deadline, what := s.state.NextDeadline(workflow.Now(ctx))
+	if refresh := s.since.Add(refreshEvery); s.quiet(ctx) && (deadline.IsZero() || refresh.Before(deadline)) {
+		deadline, what = refresh, "daily refresh"
+	}
 	if deadline.IsZero() {
 		return workflow.Await(ctx, happened)
 	}
@@ -102,10 +111,16 @@ func (s *session) landed() bool {
 	return false
 }
 
-// mayContinueAsNew reports whether this is a moment at which State is the whole truth.
+// quiet reports whether this is a moment at which State is the whole truth.
+func (s *session) quiet(ctx workflow.Context) bool {
+	return len(s.inFlight) == 0 && s.state.Cancel == nil && workflow.AllHandlersFinished(ctx)
+}
+
+// mayContinueAsNew reports whether the history is long, or a day old: the code of a new
+// release then never meets a history that is older than that, except of one long step.
 func (s *session) mayContinueAsNew(ctx workflow.Context) bool {
-	return workflow.GetInfo(ctx).GetContinueAsNewSuggested() && len(s.inFlight) == 0 &&
-		s.state.Cancel == nil && workflow.AllHandlersFinished(ctx)
+	old := !workflow.Now(ctx).Before(s.since.Add(refreshEvery))
+	return (old || workflow.GetInfo(ctx).GetContinueAsNewSuggested()) && s.quiet(ctx) && !s.state.Over()
 }
 
 func (s *session) continueAsNew(ctx workflow.Context) error {

@@ -1,8 +1,7 @@
 package workflows
 
 import (
-	"fmt"
-	"slices"
+	"encoding/json"
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
@@ -17,46 +16,83 @@ type State struct {
 	Run       *Run       `json:"run,omitempty"` // the latest run
 	Approvals []Approval `json:"approvals"`     // the pending ones and the last closed ones
 	Asked     int        `json:"asked"`         // how many approvals were ever asked for
+	Edits     []Edit     `json:"edits"`         // accepted, and not carried out yet
 	Host      string     `json:"host"`          // which host has the workspace
+
+	Messages int      `json:"messages"`       // how many were ever taken in
+	Queue    []int    `json:"queue"`          // the numbers of those that wait for their run
+	Next     *NextRun `json:"next,omitempty"` // the run that was asked for without a message
 
 	Suspended bool        `json:"suspended"`
 	Frozen    bool        `json:"frozen"` // the host was told to freeze what runs
 	Cancel    *Cancelling `json:"cancel,omitempty"`
-	Closing   bool        `json:"closing"` // the session was deleted
+	Closing   bool        `json:"closing"`   // the session was deleted
+	Expired   bool        `json:"expired"`   // nobody used it for its time to live
+	LastUsed  time.Time   `json:"last_used"` // the last command, or the last end of a run
 
 	Recorded int64               `json:"recorded"` // how many transitions were recorded
 	Shown    Shown               `json:"shown"`    // what Postgres shows
+	Searched Searched            `json:"searched"` // what the search attributes say
 	Pending  schema.Transition   `json:"pending"`  // what is not recorded yet
 	Requests []RememberedRequest `json:"requests"` // update ids are not deduplicated across continue-as-new
 }
 
 // Shown is the part of the last recorded transition that the next one is compared with.
 type Shown struct {
+	Status    schema.SessionStatus `json:"status"`
+	Phase     schema.Phase         `json:"phase"`
+	ExpiresAt time.Time            `json:"expires_at"`
+}
+
+// Searched is what people find a session by in Temporal.
+type Searched struct {
 	Status schema.SessionStatus `json:"status"`
 	Phase  schema.Phase         `json:"phase"`
 }
 
 // Cancelling is a cancel that was asked for and is not done yet.
 type Cancelling struct {
-	Actor string `json:"actor"`
+	Actor string      `json:"actor"`
+	Why   CancelCause `json:"why"`
 }
 
-// RememberedRequest is a command that was taken in, by the id that its caller gave it.
+// CancelCause says what else than a person's wish a cancel comes from.
+type CancelCause string
+
+// The causes.
+const (
+	CancelAsked       CancelCause = ""            // a person's wish
+	CancelInterrupted CancelCause = "interrupted" // a message takes the run's place
+	CancelExpired     CancelCause = "expired"     // the session's time to live is over
+	CancelTimeout     CancelCause = "timeout"     // the run's time is over: it fails
+)
+
+// NextRun is a run of a plan that was asked for.
+type NextRun struct {
+	PlanDigest string `json:"plan_digest"`
+}
+
+// RememberedRequest is a command that was taken in, by the id that its caller gave it, with
+// its answer.
 type RememberedRequest struct {
-	ID   string `json:"id"`
-	Name string `json:"name"`
+	ID     string               `json:"id"`
+	Name   string               `json:"name"`
+	Result schema.CommandResult `json:"result"`
 }
 
 // Run is one pass through a plan.
 type Run struct {
 	ID           string               `json:"id"`
 	Number       int                  `json:"number"`
-	Begun        bool                 `json:"begun"` // its rows are in Postgres
-	Digest       string               `json:"digest"`
+	Message      int                  `json:"message"` // the number of the message that it answers; 0 for none
+	Begun        bool                 `json:"begun"`   // its rows are in Postgres
+	Digest       string               `json:"digest"`  // of its plan; before it has begun, of the one to take
 	Steps        []Step               `json:"steps"`
 	PlanApproved bool                 `json:"plan_approved"`
-	Error        string               `json:"error"` // why it cannot go on; nothing new starts
-	Ended        schema.SessionStatus `json:"ended"` // "" while it is under way
+	Deadline     time.Time            `json:"deadline"` // of the run as a whole; zero for none, and while suspended
+	Left         time.Duration        `json:"left"`     // until Deadline, while suspended
+	Error        string               `json:"error"`    // why it cannot go on; nothing new starts
+	Ended        schema.SessionStatus `json:"ended"`    // "" while it is under way
 }
 
 // Step is a step of the run under way.
@@ -65,16 +101,32 @@ type Step struct {
 	Status     schema.StepStatus `json:"status"`
 	Approved   bool              `json:"approved"`
 	Executions int               `json:"executions"` // how often it was started by the workflow
+	Spent      int               `json:"spent"`      // executions before a human's retry: its retries count from there
 	NotBefore  time.Time         `json:"not_before"` // the end of its backoff
+	Feedback   string            `json:"feedback"`   // of the decision that let it run
 }
 
 // Approval is a question with its answer.
 type Approval struct {
 	schema.Asked
 	OnTimeout schema.OnTimeout `json:"on_timeout"`
+	RunNumber int              `json:"run_number"`
+	AskedAt   time.Time        `json:"asked_at"`
 	Deadline  time.Time        `json:"deadline"`
 	Actor     string           `json:"actor"`
 	ClosedAt  time.Time        `json:"closed_at"`
+	// EditProblem is why the modifications that came with its resolution could not be used.
+	EditProblem string `json:"edit_problem"`
+}
+
+// Edit is what a human wants instead of what an approval asked about. StepID is "" when it
+// is the whole plan.
+type Edit struct {
+	ApprovalID    string          `json:"approval_id"`
+	StepID        string          `json:"step_id"`
+	Actor         string          `json:"actor"`
+	Retry         bool            `json:"retry"` // the answer to error_recovery, not to step_approval
+	Modifications json.RawMessage `json:"modifications"`
 }
 
 // Bounds of what State remembers.
@@ -85,23 +137,24 @@ const (
 
 // NewState is the state of a session that was just created: its first run is to begin.
 func NewState(in schema.SessionInput) *State {
-	s := &State{Input: in, Shown: Shown{Status: schema.SessionActive, Phase: schema.PhasePlanning}}
-	s.newRun()
+	s := &State{Input: in}
+	s.startRun(Run{Number: 1})
 	return s
 }
 
-func (s *State) newRun() {
-	number := 1
-	if s.Run != nil {
-		number = s.Run.Number + 1
-	}
-	s.Run = &Run{ID: schema.RunID(s.Input.SessionID, number), Number: number}
-	s.Cancel = nil
+// startRun makes r the latest run. Postgres learns of it when it begins.
+func (s *State) startRun(r Run) {
+	r.ID = schema.RunID(s.Input.SessionID, r.Number)
+	s.Run = &r
+	s.Cancel, s.Edits = nil, nil
+	s.Shown.Status, s.Shown.Phase = schema.SessionActive, schema.PhasePlanning
 }
 
 // Status is what the session's status is, as it follows from the rest.
 func (s *State) Status() schema.SessionStatus {
 	switch {
+	case s.Expired:
+		return schema.SessionExpired
 	case s.Run.Ended != "":
 		return s.Run.Ended
 	case s.Suspended:
@@ -155,9 +208,33 @@ func (s *State) Parallel() int {
 // ApprovalTimeout is how long an approval waits for its answer.
 func (s *State) ApprovalTimeout() time.Duration {
 	if secs := s.Input.Config.ApprovalTimeoutSeconds; secs > 0 {
-		return time.Duration(secs * float64(time.Second))
+		return seconds(secs)
 	}
 	return s.Input.ApprovalTimeout
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// lasting reads a duration of a config that was checked; "" is otherwise.
+func lasting(text string, otherwise time.Duration) time.Duration {
+	if d, err := time.ParseDuration(text); err == nil {
+		return d
+	}
+	return otherwise
+}
+
+// Busy reports whether a run is under way, or about to be.
+func (s *State) Busy() bool { return s.Run.Ended == "" || s.Next != nil || len(s.Queue) > 0 }
+
+// ExpiresAt is when the session ends if nobody uses it; the zero time when it does not, or
+// while it has something to do.
+func (s *State) ExpiresAt() time.Time {
+	ttl := lasting(s.Input.Config.SessionTTL, s.Input.SessionTTL)
+	waits := !s.Busy() || (s.Suspended && s.Cancel == nil)
+	if ttl <= 0 || !waits || s.Closing || s.Expired || s.LastUsed.IsZero() {
+		return time.Time{}
+	}
+	return s.LastUsed.Add(ttl)
 }
 
 // View answers the `state` query.
@@ -165,7 +242,7 @@ func (s *State) View() schema.WorkflowState {
 	v := schema.WorkflowState{
 		SessionID: s.Input.SessionID, Status: s.Status(), Phase: s.Phase(),
 		RunID: s.Run.ID, RunNumber: s.Run.Number, CurrentStep: s.CurrentStep(),
-		Steps: s.StepViews(), Approvals: s.PendingViews(),
+		Steps: s.StepViews(), Approvals: s.PendingViews(), Queued: len(s.Queue),
 	}
 	return v
 }
@@ -189,62 +266,4 @@ func (s *State) PendingViews() []schema.Asked {
 		}
 	}
 	return asked
-}
-
-// Dirty reports whether Postgres does not show this state yet.
-func (s *State) Dirty() bool {
-	p := &s.Pending
-	return len(p.Steps)+len(p.Open)+len(p.Close)+len(p.Notes) > 0 || p.End != nil ||
-		s.Shown != Shown{s.Status(), s.Phase()}
-}
-
-// TakePending returns the transition that brings Postgres up to this state. Its key counts
-// transitions, so that a repeated attempt at recording it is known for what it is.
-func (s *State) TakePending() schema.Transition {
-	t := s.Pending
-	s.Pending = schema.Transition{}
-	s.Recorded++
-	s.Shown = Shown{s.Status(), s.Phase()}
-	t.SessionID, t.RunID = s.Input.SessionID, s.Run.ID
-	t.Key = fmt.Sprintf("transition/%d", s.Recorded)
-	t.Status, t.Phase, t.CurrentStep = s.Shown.Status, s.Shown.Phase, s.CurrentStep()
-	return t
-}
-
-// Seen reports whether a command with this request id was taken in before.
-func (s *State) Seen(name, requestID string) bool {
-	return requestID != "" && slices.Contains(s.Requests, RememberedRequest{ID: requestID, Name: name})
-}
-
-// Remember keeps the request id of a command that was taken in; an empty one is not kept.
-func (s *State) Remember(name, requestID string) {
-	if requestID == "" || s.Seen(name, requestID) {
-		return
-	}
-	s.Requests = append(s.Requests, RememberedRequest{ID: requestID, Name: name})
-	if extra := len(s.Requests) - maxRequests; extra > 0 {
-		s.Requests = slices.Delete(s.Requests, 0, extra)
-	}
-}
-
-func (s *State) setStep(st *Step, status schema.StepStatus, reason string) {
-	if st.Status == status {
-		return
-	}
-	st.Status = status
-	s.Pending.Steps = append(s.Pending.Steps, schema.StepChange{ID: st.ID, Status: status, Reason: reason})
-}
-
-func (s *State) note(t schema.EventType, stepID string, data any) {
-	s.Pending.Notes = append(s.Pending.Notes, schema.Note{Type: t, StepID: stepID, Data: schema.Marshal(data)})
-}
-
-func (s *State) running() int {
-	n := 0
-	for i := range s.Run.Steps {
-		if st := s.Run.Steps[i].Status; st == schema.StepRunning || st == schema.StepFrozen {
-			n++
-		}
-	}
-	return n
 }

@@ -1,0 +1,319 @@
+package workflows
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// selfActor stands in the audit trail where no person decided, but a policy.
+const selfActor = "holdfast"
+
+// The commands to a session that are not about an approval. Each has a check, which
+// refuses and changes nothing, and a move, which is legal whenever the check passes.
+
+func (s *State) underWay(what string) error {
+	switch {
+	case s.Run.Ended != "":
+		return schema.Errorf(schema.CodeConflict, "cannot %s: run %d of the session is %s", what, s.Run.Number, s.Run.Ended)
+	case s.Cancel != nil:
+		return schema.Errorf(schema.CodeConflict, "cannot %s: run %d of the session is being cancelled", what, s.Run.Number)
+	}
+	return nil
+}
+
+func (s *State) stillOpen(what string) error {
+	if s.Closing || s.Expired {
+		return schema.Errorf(schema.CodeConflict, "cannot %s: this session is over", what)
+	}
+	return nil
+}
+
+// Suspend stops anything new from starting. The session must be under way.
+func (s *State) Suspend(now time.Time, by schema.Command) (repeated bool, err error) {
+	if err := s.underWay("suspend"); err != nil {
+		return false, err
+	}
+	if s.Suspended {
+		return true, nil
+	}
+	s.pause(now)
+	s.note(schema.EventWorkflowPaused, "", schema.WorkflowPausedData{Actor: by.Actor, Reason: "requested"})
+	s.audit(now, by, schema.AuditEntry{Action: schema.CommandSuspend})
+	return false, nil
+}
+
+// pause suspends; the run's own time stands still meanwhile.
+func (s *State) pause(now time.Time) {
+	s.Suspended, s.LastUsed = true, now
+	if r := s.Run; !r.Deadline.IsZero() {
+		r.Left, r.Deadline = max(r.Deadline.Sub(now), time.Nanosecond), time.Time{}
+	}
+}
+
+// Resume lets a suspended session go on; gates whose approval expired ask again.
+func (s *State) Resume(now time.Time, by schema.Command) (repeated bool, err error) {
+	if err := s.underWay("resume"); err != nil {
+		return false, err
+	}
+	if !s.Suspended {
+		return true, nil
+	}
+	s.Suspended = false
+	if r := s.Run; r.Left > 0 {
+		r.Deadline, r.Left = now.Add(r.Left), 0
+	}
+	s.note(schema.EventWorkflowResumed, "", schema.WorkflowResumedData{Actor: by.Actor})
+	s.audit(now, by, schema.AuditEntry{Action: schema.CommandResume})
+	return false, nil
+}
+
+// RequestCancel asks for everything of the run to be stopped for good, and for every
+// message that waits to be dropped.
+func (s *State) RequestCancel(now time.Time, by schema.Command) (repeated bool, err error) {
+	if err := s.checkCancel(); err != nil {
+		return false, err
+	}
+	waiting := s.Next != nil || len(s.Queue) > 0
+	underWay := s.Run.Ended == "" && (s.Cancel == nil || s.Cancel.Why != CancelAsked)
+	if !waiting && !underWay {
+		return true, nil
+	}
+	s.dropQueue(now)
+	if underWay { // also when it is being stopped for another reason: now it is for good
+		s.Cancel = &Cancelling{Actor: by.Actor}
+	}
+	s.audit(now, by, schema.AuditEntry{Action: schema.CommandCancel})
+	return false, nil
+}
+
+// checkCancel refuses when there is nothing to cancel. Cancelled twice is cancelled.
+func (s *State) checkCancel() error {
+	if s.Busy() || s.Run.Ended == schema.SessionCancelled {
+		return nil
+	}
+	return s.underWay("cancel")
+}
+
+func (s *State) dropQueue(now time.Time) {
+	for _, n := range s.Queue {
+		s.Pending.Messages = append(s.Pending.Messages, schema.MessageChange{Number: n, Status: schema.MessageDropped, At: now})
+	}
+	s.Queue, s.Next = nil, nil
+}
+
+// RequestClose ends the session for good, because it was deleted: what runs is cancelled.
+func (s *State) RequestClose(now time.Time, by schema.Command) (repeated bool, err error) {
+	repeated = s.Closing
+	s.Closing = true
+	s.dropQueue(now)
+	if s.Run.Ended == "" && s.Cancel == nil {
+		s.Cancel = &Cancelling{Actor: by.Actor}
+	}
+	return repeated, nil
+}
+
+// Over reports whether the workflow has nothing to do any more, ever.
+func (s *State) Over() bool { return (s.Closing || s.Expired) && s.Run.Ended != "" }
+
+// Cancelled ends the run after everything of it was stopped.
+func (s *State) Cancelled(receipt schema.Receipt, now time.Time) {
+	c := *s.Cancel
+	s.closePending(now, schema.ApprovalCancelled, "cancelled", func(*Approval) bool { return true })
+	for i := range s.Run.Steps {
+		if st := &s.Run.Steps[i]; !st.Status.Final() {
+			s.setStep(st, schema.StepCancelled, s.cancelReason())
+		}
+	}
+	end := schema.RunEnd{Status: schema.SessionCancelled, Actor: c.Actor, Reason: string(c.Why), Receipt: &receipt}
+	switch c.Why {
+	case CancelTimeout:
+		end = schema.RunEnd{Status: schema.SessionFailed, Error: "the run took longer than its " + s.Input.Config.RunTimeout, Receipt: &receipt}
+	case CancelExpired:
+		end.Status = schema.SessionExpired
+		s.Expired = true
+		s.dropQueue(now)
+	default:
+	}
+	s.end(now, end)
+}
+
+func (s *State) cancelReason() string {
+	if s.Cancel == nil {
+		return "the run was cancelled"
+	}
+	switch s.Cancel.Why {
+	case CancelInterrupted:
+		return "a message took the run's place"
+	case CancelExpired:
+		return "nobody used the session any more"
+	case CancelTimeout:
+		return "the run's time of " + s.Input.Config.RunTimeout + " was over"
+	default:
+		return "the session was cancelled"
+	}
+}
+
+// expireSession ends a session that nobody used for its time to live. What is frozen is
+// stopped first.
+func (s *State) expireSession(now time.Time) {
+	at := s.ExpiresAt()
+	if at.IsZero() || at.After(now) {
+		return
+	}
+	s.audit(now, schema.Command{Actor: selfActor}, schema.AuditEntry{Action: "expire", Detail: "session_ttl"})
+	if s.Run.Ended == "" {
+		s.Cancel = &Cancelling{Actor: selfActor, Why: CancelExpired}
+		return
+	}
+	s.Expired = true
+}
+
+// CheckMessage refuses a message that cannot be taken in.
+func (s *State) CheckMessage(c schema.SendMessage) error {
+	switch {
+	case strings.TrimSpace(c.Content) == "":
+		return invalid("a message is not empty", "content", "some text", c.Content)
+	case len(c.Content) > schema.MaxMessageBytes:
+		most := fmt.Sprintf("at most %d bytes", schema.MaxMessageBytes)
+		return invalid("the message is too long: "+most, "content", most, len(c.Content))
+	case strings.ContainsRune(c.Content, 0) || !utf8.ValidString(c.Content):
+		return invalid("a message is UTF-8 text without NUL", "content", "UTF-8 text without NUL", nil)
+	}
+	if err := s.stillOpen("take a message"); err != nil {
+		return err
+	}
+	if s.Busy() && s.Input.Config.WhenBusy == schema.WhenBusyReject {
+		return schema.Errorf(schema.CodeConflict, "the session is busy with run %d, and its config.when_busy is reject", s.Run.Number)
+	}
+	if len(s.Queue) >= schema.MaxQueuedMessages {
+		return schema.Errorf(schema.CodeConflict, "%d messages wait already; at most %d can", len(s.Queue), schema.MaxQueuedMessages)
+	}
+	return nil
+}
+
+// Message takes a user's message in: it starts a run of its own once those before it are
+// done. It never decides an approval.
+func (s *State) Message(now time.Time, by schema.Command, c schema.SendMessage) (number int, err error) {
+	if err := s.CheckMessage(c); err != nil {
+		return 0, err
+	}
+	if s.Input.Config.WhenBusy == schema.WhenBusyInterrupt && s.Run.Ended == "" && s.Cancel == nil {
+		s.Cancel = &Cancelling{Actor: by.Actor, Why: CancelInterrupted}
+	}
+	s.Messages++
+	s.Queue = append(s.Queue, s.Messages)
+	s.Pending.Messages = append(s.Pending.Messages, schema.MessageChange{
+		Number: s.Messages, Status: schema.MessageQueued, Content: c.Content, Actor: by.Actor, At: now,
+	})
+	s.audit(now, by, schema.AuditEntry{Action: schema.CommandMessage, Detail: fmt.Sprintf("message %d", s.Messages)})
+	return s.Messages, nil
+}
+
+// CheckStartRun refuses a run while another one is under way or about to be.
+func (s *State) CheckStartRun() error {
+	if err := s.stillOpen("start a run"); err != nil {
+		return err
+	}
+	if s.Run.Ended == "" {
+		return schema.Errorf(schema.CodeConflict, "cannot start a run: run %d is under way", s.Run.Number)
+	}
+	if s.Busy() {
+		return schema.Errorf(schema.CodeConflict, "cannot start a run: run %d is about to start", s.Run.Number+1)
+	}
+	return nil
+}
+
+// StartRun asks for the next run, and says which one it will be.
+func (s *State) StartRun(now time.Time, by schema.Command, c schema.StartRun) (number int, err error) {
+	if err := s.CheckStartRun(); err != nil {
+		return 0, err
+	}
+	s.Next = &NextRun{PlanDigest: c.PlanDigest}
+	s.audit(now, by, schema.AuditEntry{Action: schema.CommandRun, Digest: c.PlanDigest, Detail: fmt.Sprintf("run %d", s.Run.Number+1)})
+	return s.Run.Number + 1, nil
+}
+
+// TakeNext starts the run that was asked for, or that of the first message that waits. It
+// reports whether there was one.
+func (s *State) TakeNext() bool {
+	if s.Run.Ended == "" || s.Closing || s.Expired {
+		return false
+	}
+	next := Run{Number: s.Run.Number + 1}
+	switch {
+	case s.Next != nil:
+		next.Digest = s.Next.PlanDigest
+		s.Next = nil
+	case len(s.Queue) > 0:
+		next.Message, s.Queue = s.Queue[0], s.Queue[1:]
+	default:
+		return false
+	}
+	s.startRun(next)
+	return true
+}
+
+// CheckAsk refuses a question that no running step can have.
+func (s *State) CheckAsk(c schema.Ask) error {
+	if err := s.underWay("ask"); err != nil {
+		return err
+	}
+	st := s.step(c.StepID)
+	switch {
+	case st == nil:
+		return schema.Errorf(schema.CodeNotFound, "run %d has no step %q", s.Run.Number, c.StepID)
+	case st.Status != schema.StepRunning && st.Status != schema.StepFrozen:
+		return schema.Errorf(schema.CodeConflict, "cannot ask: step %q is %s", c.StepID, st.Status)
+	case c.Type != "" && !c.Type.AskedByStep():
+		const allowed = "allowed are program_ask, tool_call, budget"
+		return invalid(fmt.Sprintf("a step does not ask for a %s; %s", c.Type, allowed), "approval_type", allowed, c.Type)
+	case c.RequestID == "":
+		return invalid("a question needs a request_id", "request_id", "a name that is the same when it is asked again", "")
+	case strings.TrimSpace(c.Question) == "" || utf8.RuneCountInString(c.Question) > schema.MaxQuestion:
+		allowed := fmt.Sprintf("1 to %d characters", schema.MaxQuestion)
+		return invalid("a question has "+allowed, "question", allowed, nil)
+	case len(c.Context) > schema.MaxAskContext:
+		allowed := fmt.Sprintf("at most %d bytes", schema.MaxAskContext)
+		return invalid("the context of a question has "+allowed, "context", allowed, len(c.Context))
+	case c.TimeoutSeconds != 0 && !(c.TimeoutSeconds >= schema.MinApprovalTimeoutSeconds && c.TimeoutSeconds <= schema.MaxApprovalTimeoutSeconds):
+		return invalid("timeout_seconds must be from 1 to 2592000", "timeout_seconds", "from 1 to 2592000", c.TimeoutSeconds)
+	}
+	switch c.OnTimeout {
+	case "", schema.OnTimeoutReject, schema.OnTimeoutApprove, schema.OnTimeoutEscalate:
+		return nil
+	default:
+		const allowed = "allowed are reject, approve, escalate: the step waits, and goes on without an answer"
+		return invalid(fmt.Sprintf("%q is not what a question's timeout can do; %s", c.OnTimeout, allowed), "on_timeout", allowed, c.OnTimeout)
+	}
+}
+
+// AskHuman opens an approval that a running step asks for. The same request id is the same
+// question.
+func (s *State) AskHuman(now time.Time, by schema.Command, c schema.Ask) (a *Approval, repeated bool, err error) {
+	if err := s.CheckAsk(c); err != nil {
+		return nil, false, err
+	}
+	id := schema.AskID(s.Run.ID, c.StepID, c.RequestID)
+	if a := s.approval(id); a != nil {
+		return a, true, nil
+	}
+	if c.Type == "" {
+		c.Type = schema.ApprovalProgramAsk
+	}
+	if c.OnTimeout == "" {
+		c.OnTimeout = schema.OnTimeoutReject
+	}
+	wait := s.ApprovalTimeout()
+	if c.TimeoutSeconds > 0 {
+		wait = seconds(c.TimeoutSeconds)
+	}
+	asked := Approval{OnTimeout: c.OnTimeout}
+	asked.Asked = schema.Asked{ApprovalID: id, Type: c.Type, StepID: c.StepID, Digest: c.Digest()}
+	s.open(now, wait, asked, schema.ApprovalOpen{Description: c.Question, Context: c.Context})
+	s.audit(now, by, schema.AuditEntry{Action: schema.CommandAsk, ApprovalID: id, StepID: c.StepID, Digest: c.Digest()})
+	return s.approval(id), false, nil
+}

@@ -1,0 +1,110 @@
+package workflows
+
+import (
+	"slices"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// The moves of State around modifications: a human edits what an approval asked about, an
+// activity changes the plan, and the edited is asked about again, unless config.on_modified
+// says that who edits approves.
+
+// beingEdited reports whether an edit of the step, or of the plan when stepID is "", is
+// accepted and not carried out yet.
+func (s *State) beingEdited(stepID string) bool {
+	return slices.ContainsFunc(s.Edits, func(e Edit) bool { return e.StepID == stepID })
+}
+
+// NextEdit is the edit to carry out now, nil when there is none.
+func (s *State) NextEdit() *Edit {
+	if len(s.Edits) == 0 || s.Run.Ended != "" || s.Cancel != nil {
+		return nil
+	}
+	return &s.Edits[0]
+}
+
+// Revise says what the activity is asked that carries out an edit.
+func (s *State) Revise(e *Edit) schema.Revise {
+	return schema.Revise{
+		SessionID: s.Input.SessionID, RunID: s.Run.ID, StepID: e.StepID, ApprovalID: e.ApprovalID,
+		Key: "revise/" + e.ApprovalID, Actor: e.Actor, Modifications: e.Modifications,
+	}
+}
+
+// Revised takes in the outline of the plan as it is after the first of the edits.
+func (s *State) Revised(o schema.Outline, now time.Time) {
+	e := s.Edits[0]
+	s.Edits = slices.Delete(s.Edits, 0, 1)
+	settled := s.Input.Config.OnModified == schema.OnModifiedApprove
+	if e.StepID == "" {
+		s.takeOutline(o)
+		s.Run.PlanApproved = settled
+		return
+	}
+	s.Run.Digest = o.Digest
+	for i := range o.Steps {
+		st := s.step(o.Steps[i].ID)
+		if st == nil || st.Digest == o.Steps[i].Digest {
+			continue
+		}
+		st.OutlineStep = o.Steps[i]
+		if st.ID != e.StepID {
+			s.changedUnder(st, now)
+			continue
+		}
+		st.Approved = settled
+		if e.Retry {
+			s.tryAgain(st)
+		}
+	}
+	s.sendBack(s.step(e.StepID), "edited by "+e.Actor)
+}
+
+// sendBack has a step go through its gate anew, or makes it ready when it has none.
+func (s *State) sendBack(st *Step, why string) {
+	if st.Status.Final() {
+		return
+	}
+	if s.asksAbout(st) && !st.Approved {
+		s.setStep(st, schema.StepPending, why)
+		return
+	}
+	s.setStep(st, schema.StepReady, "")
+}
+
+// changedUnder takes back what was asked, or decided, about a step whose files somebody
+// changed by editing another one. What runs already goes on as it is.
+func (s *State) changedUnder(st *Step, now time.Time) {
+	const why = "plan_changed"
+	if st.Status.Final() || st.Status == schema.StepRunning || st.Status == schema.StepFrozen {
+		return
+	}
+	gate := s.gateOf(st.ID)
+	if gate != nil {
+		s.closeApproval(gate, schema.ApprovalClose{Status: schema.ApprovalVoid, Reason: why, At: now})
+	}
+	switch {
+	case s.beingEdited(st.ID): // its own edit decides
+	case gate != nil && gate.Type == schema.ApprovalStep, st.Approved && s.asksAbout(st):
+		st.Approved = false
+		s.setStep(st, schema.StepPending, "its files were changed")
+	}
+}
+
+// EditRefused drops the first of the edits: the plan with it would not be valid. Its gate
+// asks again.
+func (s *State) EditRefused(why string, now time.Time) {
+	e := s.Edits[0]
+	s.Edits = slices.Delete(s.Edits, 0, 1)
+	s.Ignored(now, schema.Command{Actor: e.Actor}, schema.AuditEntry{
+		Action: schema.CommandResolveApproval, ApprovalID: e.ApprovalID, StepID: e.StepID, Resolution: schema.ResolutionModified,
+	}, schema.Errorf(schema.CodeInvalid, "%s", why))
+	if a := s.approval(e.ApprovalID); a != nil {
+		a.EditProblem = why
+	}
+	if st := s.step(e.StepID); st != nil && !e.Retry {
+		s.setStep(st, schema.StepPending, "the edit was refused: "+why)
+	}
+}

@@ -1,0 +1,81 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// What of State is still to be recorded, and what is remembered of commands.
+
+// Dirty reports whether Postgres does not show this state yet.
+func (s *State) Dirty() bool {
+	p := &s.Pending
+	changes := len(p.Steps) + len(p.Open) + len(p.Close) + len(p.Extend) + len(p.Messages) + len(p.Audit) + len(p.Notes)
+	return changes > 0 || p.End != nil || s.Shown != s.show()
+}
+
+func (s *State) show() Shown { return Shown{s.Status(), s.Phase(), s.ExpiresAt()} }
+
+// TakePending returns the transition that brings Postgres up to this state. Its key counts
+// transitions, so that a repeated attempt at recording it is known for what it is.
+func (s *State) TakePending() schema.Transition {
+	t := s.Pending
+	s.Pending = schema.Transition{}
+	s.Recorded++
+	s.Shown = s.show()
+	t.SessionID, t.RunID = s.Input.SessionID, s.Run.ID
+	t.Key = fmt.Sprintf("transition/%d", s.Recorded)
+	t.Status, t.Phase, t.CurrentStep = s.Shown.Status, s.Shown.Phase, s.CurrentStep()
+	if at := s.Shown.ExpiresAt; !at.IsZero() {
+		t.ExpiresAt = &at
+	}
+	return t
+}
+
+// Seen finds the answer to a command with this request id that was taken in before.
+func (s *State) Seen(name, requestID string) (schema.CommandResult, bool) {
+	i := slices.IndexFunc(s.Requests, func(r RememberedRequest) bool { return r.ID == requestID && r.Name == name })
+	if requestID == "" || i < 0 {
+		return schema.CommandResult{}, false
+	}
+	return s.Requests[i].Result, true
+}
+
+// Remember keeps a command that was taken in; one without a request id is not kept.
+func (s *State) Remember(name, requestID string, result schema.CommandResult) {
+	if requestID == "" {
+		return
+	}
+	s.Requests = append(s.Requests, RememberedRequest{ID: requestID, Name: name, Result: result})
+	if extra := len(s.Requests) - maxRequests; extra > 0 {
+		s.Requests = slices.Delete(s.Requests, 0, extra)
+	}
+}
+
+func (s *State) setStep(st *Step, status schema.StepStatus, reason string) {
+	if st.Status == status {
+		return
+	}
+	st.Status = status
+	s.Pending.Steps = append(s.Pending.Steps, schema.StepChange{ID: st.ID, Status: status, Reason: reason})
+}
+
+func (s *State) note(t schema.EventType, stepID string, data any) {
+	s.Pending.Notes = append(s.Pending.Notes, schema.Note{Type: t, StepID: stepID, Data: schema.Marshal(data)})
+}
+
+// audit adds to the audit trail what a command did.
+func (s *State) audit(now time.Time, by schema.Command, e schema.AuditEntry) {
+	e.At, e.Actor, e.RequestID, e.Outcome = schema.Time{Time: now}, by.Actor, by.RequestID, schema.AuditTaken
+	s.Pending.Audit = append(s.Pending.Audit, e)
+}
+
+// Ignored adds to the audit trail a signal that was refused: nobody waits for its answer.
+func (s *State) Ignored(now time.Time, by schema.Command, e schema.AuditEntry, why error) {
+	s.audit(now, by, e)
+	last := &s.Pending.Audit[len(s.Pending.Audit)-1]
+	last.Outcome, last.Detail = schema.AuditIgnored, why.Error()
+}
