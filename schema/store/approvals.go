@@ -26,6 +26,7 @@ func (s *Store) selectApprovals() *bun.SelectQuery {
 	return s.db.NewSelect().TableExpr("approval_requests AS a").
 		ColumnExpr("a.id, a.session_id, a.run_id, a.step_id, a.approval_type, a.description, a.options, a.digest, a.status").
 		ColumnExpr("a.resolution, a.feedback, a.actor, a.created_at, a.expires_at, a.resolved_at").
+		ColumnExpr("a.result, a.on_timeout, a.escalated_at").
 		ColumnExpr(remainingExpr)
 }
 

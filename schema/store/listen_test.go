@@ -76,10 +76,10 @@ func TestListen_SaysEachTransactionOnce(t *testing.T) {
 	must(t, s.FinishAttempt(ctx, b.finish(1, schema.AttemptSucceeded, schema.StepSucceeded)))
 	ask(t, s, b)
 	ask(t, s, b) // again: nothing to say
-	_, err := s.RenameSession(ctx, b.session, 1, "new")
+	_, err := s.RenameSession(ctx, b.session, 1, "new", "bob")
 	must(t, err)
-	must(t, s.DeleteSession(ctx, b.session))
-	must(t, s.DeleteSession(ctx, b.session)) // again: nothing to say
+	must(t, s.DeleteSession(ctx, b.session, "bob"))
+	must(t, s.DeleteSession(ctx, b.session, "bob")) // again: nothing to say
 	other := newSession(t, s)
 	l.want(t, store.Notice{b.session, 12, false}, store.Notice{b.session, 13, true}, store.Notice{b.session, 14, true},
 		store.Notice{b.session, 14, true}, store.Notice{other.ID, 0, true})

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -50,9 +51,14 @@ func (s *Store) AddMessage(ctx context.Context, key string, m schema.Message) er
 }
 
 func queueMessage(b *pgx.Batch, m *messageRow) {
+	var at *time.Time
+	if !m.CreatedAt.IsZero() {
+		at = &m.CreatedAt
+	}
 	b.Queue(`WITH said AS (
-			INSERT INTO messages (session_id, run_id, role, agent, actor, content)
-			VALUES ($1::uuid, NULLIF($2::text, '')::uuid, $3, $4, $5, $6) RETURNING id)
+			INSERT INTO messages (session_id, run_id, role, agent, actor, content, number, status, created_at)
+			VALUES ($1::uuid, NULLIF($2::text, '')::uuid, $3, $4, $5, $6, NULLIF($7::integer, 0), $8, COALESCE($9::timestamptz, now()))
+			RETURNING id)
 		UPDATE session_states SET conversation_position = said.id FROM said WHERE session_id = $1::uuid`,
-		m.SessionID, m.RunID, clean(m.Role), clean(m.Agent), clean(m.Actor), clean(m.Content))
+		m.SessionID, m.RunID, clean(m.Role), clean(m.Agent), clean(m.Actor), clean(m.Content), m.Number, string(m.Status), at)
 }

@@ -35,8 +35,10 @@ type (
 		ExpiresAt        *time.Time           `bun:"expires_at"`
 
 		// Counted.
-		Runs  int `bun:"runs"`
-		Steps int `bun:"steps"`
+		Runs   int      `bun:"runs"`
+		Steps  int      `bun:"steps"`
+		Queued int      `bun:"queued"`
+		Forks  []string `bun:"forks,array"`
 	}
 
 	runRow struct {
@@ -47,8 +49,10 @@ type (
 		Number     int                  `bun:"number"`
 		Status     schema.SessionStatus `bun:"status"`
 		Error      string               `bun:"error"`
+		PlanDigest string               `bun:"plan_digest"`
 		StartedAt  time.Time            `bun:"started_at"`
 		FinishedAt *time.Time           `bun:"finished_at"`
+		Message    string               `bun:"message,scanonly"` // of messages
 	}
 
 	stepRow struct {
@@ -99,20 +103,25 @@ type (
 		CreatedAt   time.Time             `bun:"created_at"`
 		ExpiresAt   time.Time             `bun:"expires_at"`
 		ResolvedAt  *time.Time            `bun:"resolved_at"`
+		Result      json.RawMessage       `bun:"result,type:json"`
+		OnTimeout   schema.OnTimeout      `bun:"on_timeout"`
+		EscalatedAt *time.Time            `bun:"escalated_at"`
 		Remaining   float64               `bun:"remaining"`
 	}
 
 	messageRow struct {
 		bun.BaseModel `bun:"table:messages,alias:m"`
 
-		ID        int64     `bun:"id,pk,autoincrement"`
-		SessionID string    `bun:"session_id"`
-		RunID     string    `bun:"run_id,nullzero"`
-		Role      string    `bun:"role"`
-		Agent     string    `bun:"agent"`
-		Actor     string    `bun:"actor"`
-		Content   string    `bun:"content"`
-		CreatedAt time.Time `bun:"created_at,nullzero,default:now()"`
+		ID        int64                `bun:"id,pk,autoincrement"`
+		SessionID string               `bun:"session_id"`
+		RunID     string               `bun:"run_id,nullzero"`
+		Role      string               `bun:"role"`
+		Agent     string               `bun:"agent"`
+		Actor     string               `bun:"actor"`
+		Content   string               `bun:"content"`
+		Number    int                  `bun:"number,nullzero"`
+		Status    schema.MessageStatus `bun:"status"`
+		CreatedAt time.Time            `bun:"created_at,nullzero,default:now()"`
 	}
 
 	connectionRow struct {
@@ -143,7 +152,8 @@ func (r *sessionRow) object() (schema.Session, error) {
 	session := schema.Session{
 		ID: r.ID, Name: r.Name, Mode: r.Mode, Status: r.Status, Phase: r.CurrentPhase, Owner: r.Owner, Task: r.Task,
 		Context: r.ContextVariables, CurrentStep: r.CurrentStep, HeadSeq: r.HeadSeq, PendingApprovals: []schema.Approval{},
-		Totals: schema.Totals{Runs: r.Runs, Steps: r.Steps}, ForkedFrom: r.ForkedFrom, WorkflowID: schema.WorkflowID(r.ID),
+		Totals: schema.Totals{Runs: r.Runs, Steps: r.Steps}, ForkedFrom: r.ForkedFrom, Forks: append([]string{}, r.Forks...),
+		QueuedMessages: r.Queued, WorkflowID: schema.WorkflowID(r.ID),
 		Version: r.Version, CreatedAt: timeOf(r.CreatedAt), UpdatedAt: timeOf(r.UpdatedAt), ExpiresAt: timePtr(r.ExpiresAt),
 	}
 	if err := json.Unmarshal(r.Config, &session.Config); err != nil {
@@ -169,6 +179,7 @@ func (r *runRow) object() schema.Run {
 	return schema.Run{
 		ID: r.ID, SessionID: r.SessionID, Number: r.Number, Status: r.Status, Steps: []schema.Step{},
 		StartedAt: timeOf(r.StartedAt), FinishedAt: timePtr(r.FinishedAt), Error: r.Error,
+		PlanDigest: r.PlanDigest, Message: r.Message,
 	}
 }
 
@@ -198,13 +209,13 @@ func (r *approvalRow) object() schema.Approval {
 		ID: r.ID, SessionID: r.SessionID, RunID: r.RunID, StepID: r.StepID, Type: r.Type, Description: r.Description,
 		Options: options, Context: r.Context, Digest: r.Digest, Status: r.Status, Resolution: r.Resolution, Feedback: r.Feedback,
 		Actor: r.Actor, CreatedAt: timeOf(r.CreatedAt), ExpiresAt: timeOf(r.ExpiresAt), RemainingSeconds: r.Remaining,
-		ResolvedAt: timePtr(r.ResolvedAt),
+		ResolvedAt: timePtr(r.ResolvedAt), Modifications: r.Result, OnTimeout: r.OnTimeout, EscalatedAt: timePtr(r.EscalatedAt),
 	}
 }
 
 func (r *messageRow) object() schema.Message {
 	return schema.Message{
 		ID: r.ID, SessionID: r.SessionID, RunID: r.RunID, Role: r.Role, Agent: r.Agent, Actor: r.Actor, Content: r.Content,
-		CreatedAt: timeOf(r.CreatedAt),
+		Number: r.Number, Status: r.Status, CreatedAt: timeOf(r.CreatedAt),
 	}
 }

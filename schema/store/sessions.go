@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -52,10 +52,7 @@ func (s *Store) CreateSession(ctx context.Context, n NewSession) (session schema
 }
 
 func insertSession(ctx context.Context, tx pgx.Tx, n *NewSession) (bool, error) {
-	var plan, digest string
-	if n.Plan != nil {
-		plan, digest = string(schema.Marshal(n.Plan)), n.Plan.Digest()
-	}
+	plan, digest := planOf(n)
 	tag, err := tx.Exec(ctx, `INSERT INTO sessions (id, name, mode, owner, task, config, idempotency_key, request_digest, forked_from)
 		VALUES ($1::uuid, $2, $3, $4, $5, $6::jsonb, NULLIF($7::text, ''), $8, NULLIF($9::text, '')::uuid)
 		ON CONFLICT ON CONSTRAINT sessions_idempotency DO NOTHING`,
@@ -67,21 +64,42 @@ func insertSession(ctx context.Context, tx pgx.Tx, n *NewSession) (bool, error) 
 	rest := &pgx.Batch{}
 	rest.Queue(`INSERT INTO session_states (session_id, plan_data, plan_digest, current_phase, status)
 		VALUES ($1::uuid, NULLIF($2::text, '')::json, $3, $4, $5)`,
-		n.ID, plan, digest, string(schema.PhasePlanning), string(schema.SessionActive))
+		n.ID, string(plan), digest, string(schema.PhasePlanning), string(schema.SessionActive))
+	if digest != "" {
+		keepPlan(rest, n.ID, digest, plan)
+	}
 	if n.Task != "" {
-		queueMessage(rest, &messageRow{SessionID: n.ID, Role: "user", Actor: n.Owner, Content: n.Task})
+		queueMessage(rest, &messageRow{SessionID: n.ID, Role: roleUser, Actor: n.Owner, Content: n.Task})
 	}
 	rest.Queue(`SELECT pg_notify($1, $2)`, channel, notice(n.ID, 0, true))
 	return true, tx.SendBatch(ctx, rest).Close()
 }
 
-func earlierSession(ctx context.Context, tx pgx.Tx, n *NewSession) (id string, err error) {
+func planOf(n *NewSession) (text json.RawMessage, digest string) {
+	if n.Plan == nil {
+		return nil, ""
+	}
+	return schema.Marshal(n.Plan), n.Plan.Digest()
+}
+
+// querier is a transaction, or the pool.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// earlierSession finds the session that the same request made before; pgx.ErrNoRows when there is none.
+func earlierSession(ctx context.Context, q querier, n *NewSession) (id string, err error) {
+	return scanEarlier(q.QueryRow(ctx, earlierQuery, clean(n.Owner), clean(n.IdempotencyKey)), n)
+}
+
+const earlierQuery = `SELECT id::text, request_digest, deleted_at IS NOT NULL FROM sessions WHERE owner = $1 AND idempotency_key = $2`
+
+func scanEarlier(row pgx.Row, n *NewSession) (id string, err error) {
 	var (
 		digest  string
 		deleted bool
 	)
-	err = tx.QueryRow(ctx, `SELECT id::text, request_digest, deleted_at IS NOT NULL FROM sessions WHERE owner = $1 AND idempotency_key = $2`,
-		clean(n.Owner), clean(n.IdempotencyKey)).Scan(&id, &digest, &deleted)
+	err = row.Scan(&id, &digest, &deleted)
 	switch {
 	case err != nil:
 		return "", err
@@ -145,8 +163,9 @@ func (s *Store) UnclosedSessions(ctx context.Context, limit int) ([]string, erro
 }
 
 // RenameSession gives a session a new name. version is the one that the caller has seen;
-// when it is not the current one any more, the call fails with [schema.CodeConflict].
-func (s *Store) RenameSession(ctx context.Context, id string, version int64, name string) (schema.Session, error) {
+// when it is not the current one any more, the call fails with [schema.CodeConflict]. The
+// actor is who asks.
+func (s *Store) RenameSession(ctx context.Context, id string, version int64, name, actor string) (schema.Session, error) {
 	var now int64
 	_, err := s.change(ctx, "rename a session", id, "", func(c *change) {
 		c.reads.Queue(`SELECT version FROM sessions WHERE id = $1::uuid`, id).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })
@@ -160,6 +179,7 @@ func (s *Store) RenameSession(ctx context.Context, id string, version int64, nam
 		c.list = true
 		c.writes.Queue(`UPDATE sessions SET name = $2, version = version + 1 WHERE id = $1::uuid`, id, clean(name))
 		c.event(schema.EventSessionRenamed, "", "", schema.SessionRenamedData{Name: clean(name)})
+		c.audit(&schema.AuditEntry{Actor: actor, Action: "rename", Detail: name})
 		return nil
 	})
 	if err != nil {
@@ -169,37 +189,16 @@ func (s *Store) RenameSession(ctx context.Context, id string, version int64, nam
 }
 
 // DeleteSession hides a session from every read. Its rows stay, and what its workers still
-// write is kept without complaint. Deleting it again changes nothing.
-func (s *Store) DeleteSession(ctx context.Context, id string) error {
+// write is kept without complaint. Deleting it again changes nothing. The actor is who asks.
+func (s *Store) DeleteSession(ctx context.Context, id, actor string) error {
 	_, err := s.change(ctx, "delete a session", id, "", nil, func(c *change) error {
 		if c.deleted {
 			return errNothing
 		}
 		c.list = true
 		c.writes.Queue(`UPDATE sessions SET deleted_at = clock_timestamp(), version = version + 1 WHERE id = $1::uuid`, id)
+		c.audit(&schema.AuditEntry{Actor: actor, Action: "delete"})
 		return nil
 	})
 	return err
-}
-
-// Plan is the plan of a session: the one that its next run carries out. It fails with
-// [schema.CodeNotFound] when there is none.
-func (s *Store) Plan(ctx context.Context, sessionID string) (*schema.Plan, error) {
-	if !schema.ValidID(sessionID) {
-		return nil, noSession(sessionID)
-	}
-	var text []byte
-	// Of a deleted session too: its workers may not have heard yet.
-	err := s.pool.QueryRow(ctx, `SELECT COALESCE(plan_data::text, '') FROM session_states WHERE session_id = $1::uuid`, sessionID).Scan(&text)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, noSession(sessionID)
-	}
-	if err != nil {
-		return nil, failed("read a plan", err)
-	}
-	plan, err := decodePlan(text)
-	if err == nil && plan == nil {
-		return nil, schema.Errorf(schema.CodeNotFound, "session %q has no plan", sessionID)
-	}
-	return plan, err
 }

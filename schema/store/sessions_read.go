@@ -28,16 +28,19 @@ func (s *Store) selectSessions() *bun.SelectQuery {
 		ColumnExpr("t.status, t.current_phase, t.current_step, t.context_variables, t.expires_at").
 		ColumnExpr("(SELECT count(*) FROM runs AS r WHERE r.session_id = s.id) AS runs").
 		ColumnExpr("(SELECT count(*) FROM runs AS r JOIN steps AS st ON st.run_id = r.id WHERE r.session_id = s.id) AS steps").
+		ColumnExpr("(SELECT count(*) FROM messages AS m WHERE m.session_id = s.id AND m.status = 'queued') AS queued").
 		Where("s.deleted_at IS NULL")
 }
 
-// Session reads one session with its plan and its pending approvals.
+// Session reads one session with its plan, its pending approvals and its forks.
 func (s *Store) Session(ctx context.Context, id string) (schema.Session, error) {
 	if !schema.ValidID(id) {
 		return schema.Session{}, noSession(id)
 	}
 	var row sessionRow
-	err := s.selectSessions().ColumnExpr("t.plan_data").Where("s.id = ?", id).Scan(ctx, &row)
+	err := s.selectSessions().ColumnExpr("t.plan_data").
+		ColumnExpr("ARRAY(SELECT f.id::text FROM sessions AS f WHERE f.forked_from = s.id AND f.deleted_at IS NULL ORDER BY f.created_at, f.id) AS forks").
+		Where("s.id = ?", id).Scan(ctx, &row)
 	if errors.Is(err, sql.ErrNoRows) {
 		return schema.Session{}, noSession(id)
 	}

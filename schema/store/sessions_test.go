@@ -77,7 +77,7 @@ func TestCreateSession_OnceForEachKey(t *testing.T) {
 	if !made {
 		t.Fatal("another owner's key is another key")
 	}
-	must(t, s.DeleteSession(context1(t), ids[0]))
+	must(t, s.DeleteSession(context1(t), ids[0], "bob"))
 	again.Owner, again.RequestDigest = "ann", "this"
 	_, _, err = s.CreateSession(context1(t), again)
 	mustFail(t, err, schema.CodeConflict)
@@ -115,7 +115,7 @@ func TestSessions_PagesShowEachOnceNewestFirst(t *testing.T) {
 		}
 		cursor = next
 		newSession(t, s) // a newer one does not move the pages
-		must(t, s.DeleteSession(context1(t), newestID(t, s)))
+		must(t, s.DeleteSession(context1(t), newestID(t, s), "bob"))
 	}
 	if !slices.Equal(got, want) {
 		t.Fatalf("the pages show %v, not %v", got, want)
@@ -156,12 +156,12 @@ func TestRenameSession_RefusesAStaleVersion(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
 	session := newSession(t, s)
-	got, err := s.RenameSession(context1(t), session.ID, 1, "better")
+	got, err := s.RenameSession(context1(t), session.ID, 1, "better", "bob")
 	must(t, err)
 	if got.Name != "better" || got.Version != 2 || got.HeadSeq != 1 {
 		t.Fatalf("%+v", got)
 	}
-	_, err = s.RenameSession(context1(t), session.ID, 1, "worse")
+	_, err = s.RenameSession(context1(t), session.ID, 1, "worse", "bob")
 	mustFail(t, err, schema.CodeConflict)
 	events := log(t, s, session.ID)
 	if len(events) != 1 || dataOf[schema.SessionRenamedData](t, events[0]).Name != "better" {
@@ -181,8 +181,8 @@ func TestDeleteSession_HidesItButItsWorkersFinishQuietly(t *testing.T) {
 		Open: []schema.ApprovalOpen{{ID: approval, Type: schema.ApprovalStep, ExpiresAt: time.Now().Add(time.Hour)}},
 	})
 	must(t, err)
-	must(t, s.DeleteSession(ctx, b.session))
-	must(t, s.DeleteSession(ctx, b.session))
+	must(t, s.DeleteSession(ctx, b.session, "bob"))
+	must(t, s.DeleteSession(ctx, b.session, "bob"))
 
 	must(t, s.AppendOutput(ctx, b.output("make", n, 0, "still here")))
 	must(t, s.FinishAttempt(ctx, store.FinishAttempt{
@@ -215,7 +215,7 @@ func TestDeleteSession_HidesItButItsWorkersFinishQuietly(t *testing.T) {
 		notFound("Messages", err)
 		_, _, err = s.Approvals(ctx, store.ApprovalFilter{SessionID: id})
 		notFound("Approvals", err)
-		_, err = s.RenameSession(ctx, id, 1, "x")
+		_, err = s.RenameSession(ctx, id, 1, "x", "bob")
 		notFound("RenameSession", err)
 	}
 	_, err = s.Run(ctx, b.run)
@@ -223,7 +223,7 @@ func TestDeleteSession_HidesItButItsWorkersFinishQuietly(t *testing.T) {
 	_, err = s.Approval(ctx, approval)
 	notFound("Approval", err)
 	for _, id := range []string{schema.NewID(), "not an id"} {
-		notFound("DeleteSession", s.DeleteSession(ctx, id))
+		notFound("DeleteSession", s.DeleteSession(ctx, id, "bob"))
 		notFound("MarkWorkflowStarted", s.MarkWorkflowStarted(ctx, id))
 		_, err = s.Plan(ctx, id)
 		notFound("Plan", err)
@@ -263,7 +263,7 @@ func TestUnstartedSessions_AreThoseWhoseWorkflowIsNotKnownToRun(t *testing.T) {
 	started, deleted := newSession(t, s), newSession(t, s)
 	must(t, s.MarkWorkflowStarted(ctx, started.ID))
 	must(t, s.MarkWorkflowStarted(ctx, started.ID))
-	must(t, s.DeleteSession(ctx, deleted.ID))
+	must(t, s.DeleteSession(ctx, deleted.ID, "bob"))
 	list, err := s.UnstartedSessions(ctx, 0, 10)
 	must(t, err)
 	var got []string
@@ -358,8 +358,8 @@ func TestUnclosedSessions_ListsADeletedOneUntilItsWorkflowIsKnownToEnd(t *testin
 	kept, deleted, never := newSession(t, s), newSession(t, s), newSession(t, s)
 	must(t, s.MarkWorkflowStarted(ctx, kept.ID))
 	must(t, s.MarkWorkflowStarted(ctx, deleted.ID))
-	must(t, s.DeleteSession(ctx, deleted.ID))
-	must(t, s.DeleteSession(ctx, never.ID)) // its start may still be on its way
+	must(t, s.DeleteSession(ctx, deleted.ID, "bob"))
+	must(t, s.DeleteSession(ctx, never.ID, "bob")) // its start may still be on its way
 	for range 2 {
 		ids, err := s.UnclosedSessions(ctx, 10)
 		must(t, err)

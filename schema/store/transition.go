@@ -1,13 +1,21 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast/holdfast/schema"
+)
+
+const (
+	roleUser      = "user"
+	reasonExpired = "expired"
 )
 
 // apply is a transition on its way, with the rows as they were before it.
@@ -17,17 +25,19 @@ type apply struct {
 	phase     schema.Phase
 	steps     map[string]schema.StepStatus
 	approvals map[string]schema.ApprovalStatus
-	started   *time.Time // of the run; nil when there is no such run
+	messages  map[int]bool // by number: those that are there
+	started   *time.Time   // of the run; nil when there is no such run
 	finished  *time.Time
 }
 
 // Apply records a transition: rows and events in one transaction, as [schema.Transition]
 // says, and returns the head of the log after it. A repetition of its key changes nothing
-// and returns the head as it is by then. Opening an approval that exists and closing one
-// that is closed do nothing; a step, an approval to close or a run that does not exist is
-// [schema.CodeNotFound].
+// and returns the head as it is by then. Opening an approval that exists, closing or
+// extending one that is closed and adding a message whose number is taken do nothing; a
+// step, an approval to close or extend, or a run that does not exist is
+// [schema.CodeNotFound]. RunID may be that of a run that is over, or "".
 func (s *Store) Apply(ctx context.Context, t schema.Transition) (head int64, err error) {
-	a := &apply{t: t, steps: map[string]schema.StepStatus{}, approvals: map[string]schema.ApprovalStatus{}}
+	a := &apply{t: t, steps: map[string]schema.StepStatus{}, approvals: map[string]schema.ApprovalStatus{}, messages: map[int]bool{}}
 	if t.RunID != "" && !schema.ValidID(t.RunID) {
 		return 0, noRun(t.RunID)
 	}
@@ -39,6 +49,11 @@ func (s *Store) Apply(ctx context.Context, t schema.Transition) (head int64, err
 	for i := range t.Close {
 		if !schema.ValidID(t.Close[i].ID) {
 			return 0, noApproval(t.Close[i].ID)
+		}
+	}
+	for i := range t.Extend {
+		if !schema.ValidID(t.Extend[i].ID) {
+			return 0, noApproval(t.Extend[i].ID)
 		}
 	}
 	return s.change(ctx, "record a transition", t.SessionID, "apply:"+t.Key, a.read, a.decide)
@@ -65,16 +80,34 @@ func (a *apply) read(c *change) {
 		c.reads.Queue(`SELECT step_id, status FROM steps WHERE run_id = NULLIF($1::text, '')::uuid AND step_id = ANY ($2::text[])`, a.t.RunID, ids).
 			Query(func(rows pgx.Rows) error { return scanPairs(rows, a.steps) })
 	}
-	if len(a.t.Open)+len(a.t.Close) > 0 {
-		ids := make([]string, 0, len(a.t.Open)+len(a.t.Close))
+	if n := len(a.t.Open) + len(a.t.Close) + len(a.t.Extend); n > 0 {
+		ids := make([]string, 0, n)
 		for i := range a.t.Open {
 			ids = append(ids, a.t.Open[i].ID)
 		}
 		for i := range a.t.Close {
 			ids = append(ids, a.t.Close[i].ID)
 		}
+		for i := range a.t.Extend {
+			ids = append(ids, a.t.Extend[i].ID)
+		}
 		c.reads.Queue(`SELECT id::text, status FROM approval_requests WHERE id = ANY ($1::uuid[])`, ids).
 			Query(func(rows pgx.Rows) error { return scanPairs(rows, a.approvals) })
+	}
+	if len(a.t.Messages) > 0 {
+		numbers := make([]int, 0, len(a.t.Messages))
+		for i := range a.t.Messages {
+			numbers = append(numbers, a.t.Messages[i].Number)
+		}
+		c.reads.Queue(`SELECT number FROM messages WHERE session_id = $1::uuid AND number = ANY ($2::integer[])`, c.session, numbers).
+			Query(func(rows pgx.Rows) error {
+				var number int
+				_, err := pgx.ForEachRow(rows, []any{&number}, func() error {
+					a.messages[number] = true
+					return nil
+				})
+				return err
+			})
 	}
 }
 
@@ -88,10 +121,14 @@ func scanPairs[V ~string](rows pgx.Rows, into map[string]V) error {
 }
 
 func (a *apply) decide(c *change) error {
+	a.changeMessages(c)
 	if err := a.moveSteps(c); err != nil {
 		return err
 	}
 	if err := a.closeApprovals(c); err != nil {
+		return err
+	}
+	if err := a.extendApprovals(c); err != nil {
 		return err
 	}
 	a.openApprovals(c)
@@ -102,10 +139,40 @@ func (a *apply) decide(c *change) error {
 		c.list = true
 		c.event(schema.EventWorkflowStateChanged, a.t.RunID, "", schema.WorkflowStateChangedData{Status: a.t.Status, Phase: a.t.Phase})
 	}
-	c.writes.Queue(`UPDATE session_states SET status = $2, current_phase = $3, current_step = $4, version = version + 1
-		WHERE session_id = $1::uuid`, c.session, string(a.t.Status), string(a.t.Phase), a.t.CurrentStep)
+	c.writes.Queue(`UPDATE session_states SET status = $2, current_phase = $3, current_step = $4, expires_at = $5::timestamptz,
+			version = version + 1
+		WHERE session_id = $1::uuid`, c.session, string(a.t.Status), string(a.t.Phase), a.t.CurrentStep, a.t.ExpiresAt)
 	a.moveRun(c)
+	for i := range a.t.Audit {
+		c.audit(&a.t.Audit[i])
+	}
 	return nil
+}
+
+// changeMessages adds what the user says to the conversation, to wait for its run, or drops what waits.
+func (a *apply) changeMessages(c *change) {
+	for i := range a.t.Messages {
+		m := &a.t.Messages[i]
+		if m.Status != schema.MessageQueued {
+			c.list = true
+			c.writes.Queue(`UPDATE messages SET status = $3 WHERE session_id = $1::uuid AND number = $2 AND status = 'queued'`,
+				c.session, m.Number, string(m.Status))
+			continue
+		}
+		if a.messages[m.Number] {
+			continue
+		}
+		a.messages[m.Number] = true
+		c.list = true
+		at := m.At
+		if at.IsZero() {
+			at = c.now
+		}
+		queueMessage(c.writes, &messageRow{
+			SessionID: c.session, Role: roleUser, Actor: m.Actor, Content: m.Content, Number: m.Number, Status: m.Status, CreatedAt: at,
+		})
+		c.event(schema.EventAgentMessage, "", "", schema.AgentMessageData{Role: roleUser, Message: m.Content, Actor: m.Actor, Number: m.Number})
+	}
 }
 
 func (a *apply) moveSteps(c *change) error {
@@ -147,11 +214,13 @@ func (a *apply) closeApprovals(c *change) error {
 		if at.IsZero() {
 			at = c.now
 		}
-		c.writes.Queue(`UPDATE approval_requests SET status = $2, resolution = $3, feedback = $4, actor = $5, resolved_at = $6::timestamptz
-			WHERE id = $1::uuid`, end.ID, string(end.Status), string(end.Resolution), clean(end.Feedback), clean(end.Actor), at)
+		edits := validText(end.Modifications)
+		c.writes.Queue(`UPDATE approval_requests SET status = $2, resolution = $3, feedback = $4, actor = $5, resolved_at = $6::timestamptz,
+				result = NULLIF($7::text, '')::json
+			WHERE id = $1::uuid`, end.ID, string(end.Status), string(end.Resolution), clean(end.Feedback), clean(end.Actor), at, string(edits))
 		if end.Status == schema.ApprovalResolved {
 			c.event(schema.EventApprovalReceived, a.t.RunID, end.StepID, schema.ApprovalReceivedData{
-				ApprovalID: end.ID, Resolution: end.Resolution, Actor: end.Actor, Feedback: end.Feedback,
+				ApprovalID: end.ID, Resolution: end.Resolution, Actor: end.Actor, Feedback: end.Feedback, Modifications: edits,
 			})
 			continue
 		}
@@ -162,6 +231,47 @@ func (a *apply) closeApprovals(c *change) error {
 	return nil
 }
 
+// extendApprovals moves the deadlines of those that are still pending.
+func (a *apply) extendApprovals(c *change) error {
+	for i := range a.t.Extend {
+		to := &a.t.Extend[i]
+		status, ok := a.approvals[to.ID]
+		if !ok {
+			return noApproval(to.ID)
+		}
+		if status != schema.ApprovalPending {
+			continue
+		}
+		c.list = true
+		var escalated *time.Time
+		if to.Escalates {
+			escalated = &c.now
+			if !to.At.IsZero() {
+				escalated = &to.At
+			}
+		}
+		c.writes.Queue(`UPDATE approval_requests SET expires_at = $2::timestamptz, escalated_at = COALESCE($3::timestamptz, escalated_at)
+			WHERE id = $1::uuid`, to.ID, to.ExpiresAt, escalated)
+		if to.Escalates {
+			c.event(schema.EventApprovalEscalated, a.t.RunID, to.StepID,
+				schema.ApprovalEscalatedData{ApprovalID: to.ID, ExpiresAt: timeOf(to.ExpiresAt)})
+			continue
+		}
+		c.event(schema.EventApprovalExtended, a.t.RunID, to.StepID, schema.ApprovalExtendedData{
+			ApprovalID: to.ID, ExpiresAt: timeOf(to.ExpiresAt), Seconds: to.Seconds, Actor: to.Actor,
+		})
+	}
+	return nil
+}
+
+// validText is JSON text that a json column takes: it may have come with bytes that are not UTF-8.
+func validText(text json.RawMessage) json.RawMessage {
+	if utf8.Valid(text) {
+		return text
+	}
+	return bytes.ToValidUTF8(text, []byte("\uFFFD"))
+}
+
 func (a *apply) openApprovals(c *change) {
 	for i := range a.t.Open {
 		ask := &a.t.Open[i]
@@ -170,7 +280,7 @@ func (a *apply) openApprovals(c *change) {
 		}
 		a.approvals[ask.ID] = schema.ApprovalPending
 		c.list = true
-		about := ask.Context
+		about := validText(ask.Context)
 		if len(about) == 0 {
 			about = emptyObject
 		}
@@ -213,8 +323,11 @@ func (a *apply) moveRun(c *change) {
 	switch end.Status {
 	case schema.SessionCompleted:
 		c.event(schema.EventWorkflowCompleted, a.t.RunID, "", schema.WorkflowCompletedData{DurationMS: took})
-	case schema.SessionCancelled:
-		data := schema.WorkflowCancelledData{Actor: end.Actor}
+	case schema.SessionCancelled, schema.SessionExpired:
+		data := schema.WorkflowCancelledData{Actor: end.Actor, Reason: end.Reason}
+		if end.Status == schema.SessionExpired {
+			data.Reason = reasonExpired
+		}
 		if end.Receipt != nil {
 			data.Receipt = *end.Receipt
 		}

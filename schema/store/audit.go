@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// Audit reads who asked a session for what, the oldest first: entries whose ID is over
+// after, which is 0 for the first page. next is what to give as after for the page after
+// this one, 0 on the last.
+func (s *Store) Audit(ctx context.Context, sessionID string, after int64, limit int) (list []schema.AuditEntry, next int64, err error) {
+	if _, err := s.HeadSeq(ctx, sessionID); err != nil {
+		return nil, 0, err
+	}
+	limit = page(limit)
+	rows, err := s.pool.Query(ctx, `SELECT id, session_id::text, COALESCE(run_id::text, ''), step_id, approval_id, at, actor, action, outcome,
+			resolution, digest, detail, request_id
+		  FROM audit_log WHERE session_id = $1::uuid AND id > $2 ORDER BY id LIMIT $3`, sessionID, after, limit+1)
+	if err != nil {
+		return nil, 0, failed("read the audit trail", err)
+	}
+	list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (schema.AuditEntry, error) {
+		var e schema.AuditEntry
+		err := row.Scan(&e.ID, &e.SessionID, &e.RunID, &e.StepID, &e.ApprovalID, &e.At.Time, &e.Actor, &e.Action, &e.Outcome,
+			&e.Resolution, &e.Digest, &e.Detail, &e.RequestID)
+		e.At = timeOf(e.At.Time)
+		return e, err
+	})
+	if err != nil {
+		return nil, 0, failed("read the audit trail", err)
+	}
+	if len(list) > limit {
+		list = list[:limit]
+		next = list[limit-1].ID
+	}
+	return list, next, nil
+}
+
+// audit adds an entry to the audit trail of the session; its time is that of the change when it has none.
+func (c *change) audit(e *schema.AuditEntry) {
+	at := e.At.Time
+	if at.IsZero() {
+		at = c.now
+	}
+	run := e.RunID
+	if !schema.ValidID(run) {
+		run = ""
+	}
+	outcome := e.Outcome
+	if outcome == "" {
+		outcome = schema.AuditTaken
+	}
+	c.writes.Queue(`INSERT INTO audit_log (session_id, run_id, step_id, approval_id, at, actor, action, outcome, resolution, digest, detail, request_id)
+		VALUES ($1::uuid, NULLIF($2::text, '')::uuid, $3, $4, $5::timestamptz, $6, $7, $8, $9, $10, $11, $12)`,
+		c.session, run, clean(e.StepID), clean(e.ApprovalID), at, clean(e.Actor), clean(e.Action), clean(string(outcome)),
+		clean(string(e.Resolution)), clean(e.Digest), clean(e.Detail), clean(e.RequestID))
+}

@@ -1,0 +1,262 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// NewFork is a session to make out of another one, up to a step that has succeeded.
+type NewFork struct {
+	ID             string // of the new session
+	SourceID       string
+	RunID          string       // of the source; "" for its latest run
+	StepID         string       // of that run; "" for the one that finished last, if any has
+	Plan           *schema.Plan // valid; nil for the run's own
+	Name           string       // "" for the source's with "(fork)" behind it
+	Actor          string       // who asks, and owns the new session
+	IdempotencyKey string       // of the actor's request; "" when it has none
+	RequestDigest  string       // tells two requests with the same key apart
+}
+
+// maxName bounds the name that a fork is given by itself, in characters.
+const maxName = 200
+
+// fork is a fork on its way, with its source as it is.
+type fork struct {
+	NewFork
+	earlier string // the session that the same key made before
+	name    string
+	mode    schema.Mode
+	task    string
+	config  string
+	vars    string
+
+	run     string // "" when the source has none yet
+	number  int    // of the run; 0 without one
+	message *int   // that the run answers
+	plan    *schema.Plan
+	began   time.Time
+	steps   []forkStep
+
+	cut       time.Time // the moment up to which the conversation goes; zero for all of it
+	inherited []string
+}
+
+// forkStep is a step of the source's run.
+type forkStep struct {
+	id       string
+	status   schema.StepStatus
+	finished time.Time // of its latest attempt; when the run began, for an inherited one
+}
+
+// Fork makes a new session with the config, the context, the plan and the conversation that
+// another one had when a step of it finished. In the first run of the new session, what had
+// succeeded by then is inherited and does not run again; under a plan of its own, that is
+// only what this plan has unchanged, with everything that it needs. Both logs say so, with
+// session_forked, and so do both audit trails.
+//
+// An idempotency key is understood as by [Store.CreateSession]. A source, run or step that
+// does not exist is [schema.CodeNotFound]; a step that has not succeeded is
+// [schema.CodeConflict].
+func (s *Store) Fork(ctx context.Context, n NewFork) (session schema.Session, created bool, err error) {
+	if !schema.ValidID(n.ID) {
+		return session, false, schema.Errorf(schema.CodeInvalid, "%q is not the id of a session", n.ID)
+	}
+	if n.RunID != "" && !schema.ValidID(n.RunID) {
+		return session, false, noRun(n.RunID)
+	}
+	f := &fork{NewFork: n}
+	id := n.ID
+	_, err = s.change(ctx, "fork a session", n.SourceID, "", f.read, f.decide)
+	if isUnique(err) { // another request with the same key came first, or there is a session with this id
+		f.earlier, err = earlierSession(ctx, s.pool, f.request())
+		if errors.Is(err, pgx.ErrNoRows) {
+			err = schema.Errorf(schema.CodeConflict, "there is a session %q already", n.ID)
+		}
+	}
+	if err != nil {
+		return session, false, failed("fork a session", err)
+	}
+	created = f.earlier == ""
+	if !created {
+		id = f.earlier
+	}
+	session, err = s.Session(ctx, id)
+	return session, created, err
+}
+
+// request is what tells whether the same was asked before.
+func (f *fork) request() *NewSession {
+	return &NewSession{ID: f.ID, Owner: f.Actor, IdempotencyKey: f.IdempotencyKey, RequestDigest: f.RequestDigest}
+}
+
+func (f *fork) read(c *change) {
+	if f.IdempotencyKey != "" {
+		c.reads.Queue(earlierQuery, clean(f.Actor), clean(f.IdempotencyKey)).QueryRow(func(row pgx.Row) (err error) {
+			f.earlier, err = scanEarlier(row, f.request())
+			if errors.Is(err, pgx.ErrNoRows) {
+				return nil
+			}
+			return err
+		})
+	}
+	c.reads.Queue(`SELECT s.name, s.mode, s.task, s.config::text, t.context_variables::text, COALESCE(r.id::text, ''), COALESCE(r.number, 0),
+		       r.message_number, COALESCE(r.started_at, s.created_at), COALESCE(`+planText+`, '')
+		  FROM sessions s JOIN session_states t ON t.session_id = s.id
+		  LEFT JOIN LATERAL (SELECT * FROM runs r WHERE r.session_id = s.id AND ($2::text = '' OR r.id::text = $2)
+		                      ORDER BY r.number DESC LIMIT 1) r ON true
+		 CROSS JOIN LATERAL (SELECT COALESCE(r.plan_digest, t.plan_digest) AS digest) d
+		 WHERE s.id = $1::uuid`, c.session, f.RunID).
+		QueryRow(func(row pgx.Row) error {
+			var text []byte
+			if err := row.Scan(&f.name, &f.mode, &f.task, &f.config, &f.vars, &f.run, &f.number, &f.message, &f.began, &text); err != nil {
+				return err
+			}
+			f.plan, _ = decodePlan(text) // one that cannot be read is none: the new session may be given another
+			return nil
+		})
+	c.reads.Queue(`SELECT st.step_id, st.status, CASE WHEN st.inherited THEN r.started_at ELSE
+		       (SELECT max(a.finished_at) FROM attempts a WHERE a.run_id = st.run_id AND a.step_id = st.step_id) END
+		  FROM (SELECT * FROM runs r WHERE r.session_id = $1::uuid AND ($2::text = '' OR r.id::text = $2) ORDER BY r.number DESC LIMIT 1) r
+		  JOIN steps st ON st.run_id = r.id ORDER BY st.position`, c.session, f.RunID).
+		Query(func(rows pgx.Rows) error {
+			var (
+				id, status string
+				finished   *time.Time
+			)
+			_, err := pgx.ForEachRow(rows, []any{&id, &status, &finished}, func() error {
+				step := forkStep{id: id, status: schema.StepStatus(status)}
+				if finished != nil {
+					step.finished = *finished
+				}
+				f.steps = append(f.steps, step)
+				return nil
+			})
+			return err
+		})
+}
+
+func (f *fork) decide(c *change) error {
+	switch {
+	case f.earlier != "":
+		return errNothing
+	case c.deleted:
+		return noSession(f.SourceID)
+	case f.RunID != "" && f.run == "":
+		return noRun(f.RunID)
+	}
+	if err := f.inherit(); err != nil {
+		return err
+	}
+	f.queueSession(c)
+	f.queueConversation(c)
+	forked := schema.SessionForkedData{SessionID: f.ID, Direction: "to", StepID: f.StepID, Actor: f.Actor}
+	c.event(schema.EventSessionForked, f.run, f.StepID, forked)
+	entry := schema.AuditEntry{RunID: f.run, StepID: f.StepID, Actor: f.Actor, Action: "fork", Detail: "to " + f.ID}
+	c.audit(&entry)
+
+	forked.SessionID, forked.Direction = f.SourceID, "from"
+	fresh := &change{session: f.ID, now: c.now, list: true, writes: c.writes, reads: c.reads}
+	fresh.event(schema.EventSessionForked, "", f.StepID, forked)
+	entry.RunID, entry.Detail = "", "from "+f.SourceID
+	fresh.audit(&entry)
+	pack := newPacker()
+	defer pack.release()
+	fresh.finish(pack)
+	return nil
+}
+
+// inherit finds the step up to which the source is taken over, and what had succeeded by then.
+func (f *fork) inherit() error {
+	var upTo *forkStep
+	for i := range f.steps {
+		step := &f.steps[i]
+		switch {
+		case f.StepID != "" && step.id != f.StepID:
+		case f.StepID != "" && step.status != schema.StepSucceeded:
+			return schema.Errorf(schema.CodeConflict, "step %q is %s; a session can be forked from a step that has succeeded", step.id, step.status)
+		case step.status == schema.StepSucceeded && (upTo == nil || !step.finished.Before(upTo.finished)):
+			upTo = step
+		}
+	}
+	switch {
+	case upTo == nil && f.StepID != "":
+		if f.run == "" {
+			return schema.Errorf(schema.CodeNotFound, "session %q has no run yet, so no step %q", f.SourceID, f.StepID)
+		}
+		return noStep(f.run, f.StepID)
+	case upTo == nil && f.run != "":
+		f.cut = f.began
+	case upTo != nil:
+		f.StepID, f.cut = upTo.id, upTo.finished
+		for i := range f.steps {
+			if step := &f.steps[i]; step.status == schema.StepSucceeded && !step.finished.After(f.cut) {
+				f.inherited = append(f.inherited, step.id)
+			}
+		}
+	}
+	switch {
+	case f.plan == nil:
+		f.inherited = nil
+	case f.Plan == nil:
+		f.Plan = f.plan
+	default:
+		f.inherited = unchanged(f.plan, f.Plan, f.inherited)
+	}
+	return nil
+}
+
+func (f *fork) queueSession(c *change) {
+	if f.Name == "" {
+		const behind = " (fork)"
+		f.Name = f.name + behind
+		if utf8.RuneCountInString(f.Name) > maxName {
+			f.Name = string([]rune(f.name)[:maxName-len(behind)]) + behind
+		}
+	}
+	var (
+		text   json.RawMessage
+		digest string
+	)
+	if f.Plan != nil {
+		text, digest = schema.Marshal(f.Plan), f.Plan.Digest()
+	}
+	c.writes.Queue(`INSERT INTO sessions (id, name, mode, owner, task, config, idempotency_key, request_digest, forked_from, forked_step, inherited)
+		VALUES ($1::uuid, $2, $3, $4, $5, $6::jsonb, NULLIF($7::text, ''), $8, $9::uuid, $10, $11::text[])`,
+		f.ID, clean(f.Name), string(f.mode), clean(f.Actor), f.task, f.config, clean(f.IdempotencyKey), f.RequestDigest, f.SourceID, f.StepID,
+		append([]string{}, f.inherited...))
+	c.writes.Queue(`INSERT INTO session_states (session_id, plan_data, plan_digest, context_variables, current_phase, status)
+		VALUES ($1::uuid, NULLIF($2::text, '')::json, $3, $4::jsonb, $5, $6)`,
+		f.ID, string(text), digest, f.vars, string(schema.PhasePlanning), string(schema.SessionActive))
+	if digest != "" {
+		keepPlan(c.writes, f.ID, digest, text)
+	}
+}
+
+// queueConversation copies what had been said. Messages that wait for a later run are not part of it. The one that the
+// source's run answers is the one that the new session's first run goes on with: it gets number 0, and the others none,
+// since the new session counts anew.
+func (f *fork) queueConversation(c *change) {
+	var cut *time.Time
+	if !f.cut.IsZero() {
+		cut = &f.cut
+	}
+	c.writes.Queue(`WITH said AS (
+			INSERT INTO messages (session_id, run_id, role, agent, actor, content, created_at, status, number)
+			SELECT $2::uuid, CASE WHEN m.number = $5 THEN $6::uuid END, m.role, m.agent, m.actor, m.content, m.created_at, m.status,
+			       CASE WHEN m.number = $5 THEN 0 END
+			  FROM messages m LEFT JOIN runs r ON r.id = m.run_id
+			 WHERE m.session_id = $1::uuid
+			   AND ((m.status = '' AND ($3::timestamptz IS NULL OR m.created_at <= $3))
+			     OR (m.status = 'taken' AND COALESCE(r.number, 0) <= $4))
+			 ORDER BY m.id RETURNING id)
+		UPDATE session_states SET conversation_position = COALESCE((SELECT max(id) FROM said), 0) WHERE session_id = $2::uuid`,
+		c.session, f.ID, cut, f.number, f.message, schema.RunID(f.ID, 1))
+}

@@ -1,0 +1,164 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// planText is the text of the plan that d.digest names, NULL when the session has none such. It stands in a query where
+// t is a row of session_states. What an older server has just written is in session_states alone.
+const planText = `COALESCE((SELECT p.plan FROM plans p WHERE p.session_id = t.session_id AND p.digest = d.digest),
+	CASE WHEN t.plan_digest = d.digest THEN t.plan_data END)::text`
+
+// SavePlan keeps a plan for a session and returns its digest, by which a run can be begun.
+// It does not become the session's latest plan before that. Saving it again changes
+// nothing. An unknown or deleted session is [schema.CodeNotFound].
+func (s *Store) SavePlan(ctx context.Context, sessionID string, p *schema.Plan) (digest string, err error) {
+	if !schema.ValidID(sessionID) {
+		return "", noSession(sessionID)
+	}
+	text := schema.Marshal(p)
+	digest = p.Digest()
+	tag, err := s.pool.Exec(ctx, `INSERT INTO plans (session_id, digest, plan)
+		SELECT id, $2, $3::text::json FROM sessions WHERE id = $1 AND deleted_at IS NULL ON CONFLICT DO NOTHING`,
+		pgx.QueryExecModeCacheStatement, sessionID, digest, string(text))
+	if err != nil {
+		return "", failed("save a plan", err)
+	}
+	if tag.RowsAffected() == 0 { // it is there already, or the session is not
+		if _, err := s.HeadSeq(ctx, sessionID); err != nil {
+			return "", err
+		}
+	}
+	return digest, nil
+}
+
+// keepPlan queues a plan for a session whose row is locked.
+func keepPlan(b *pgx.Batch, session, digest string, text json.RawMessage) {
+	b.Queue(`INSERT INTO plans (session_id, digest, plan) VALUES ($1::uuid, $2, $3::text::json) ON CONFLICT DO NOTHING`,
+		session, digest, string(text))
+}
+
+// makeLatest queues that a plan that the session has is its latest one.
+func makeLatest(b *pgx.Batch, session, digest string) {
+	b.Queue(`UPDATE session_states t SET plan_digest = p.digest, plan_data = p.plan FROM plans p
+		WHERE t.session_id = $1::uuid AND p.session_id = t.session_id AND p.digest = $2 AND t.plan_digest <> p.digest`, session, digest)
+}
+
+// Plan is the latest plan of a session: the one that its next run carries out. It fails with
+// [schema.CodeNotFound] when there is none.
+func (s *Store) Plan(ctx context.Context, sessionID string) (*schema.Plan, error) {
+	if !schema.ValidID(sessionID) {
+		return nil, noSession(sessionID)
+	}
+	var text []byte
+	// Of a deleted session too: its workers may not have heard yet.
+	err := s.pool.QueryRow(ctx, `SELECT COALESCE(plan_data::text, '') FROM session_states WHERE session_id = $1`,
+		pgx.QueryExecModeCacheStatement, sessionID).Scan(&text)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, noSession(sessionID)
+	}
+	if err != nil {
+		return nil, failed("read a plan", err)
+	}
+	plan, err := decodePlan(text)
+	if err == nil && plan == nil {
+		return nil, schema.Errorf(schema.CodeNotFound, "session %q has no plan", sessionID)
+	}
+	return plan, err
+}
+
+// RunPlan is what a run carries out.
+type RunPlan struct {
+	Plan    *schema.Plan
+	Message string // that the run answers; "" when it answers none
+	Edited  bool   // the plan as a whole was edited since the run began
+}
+
+const selectRunPlan = `SELECT COALESCE(` + planText + `, ''), COALESCE(m.content, ''), r.edited
+	  FROM runs r JOIN session_states t ON t.session_id = r.session_id
+	 CROSS JOIN LATERAL (SELECT r.plan_digest AS digest) d
+	  LEFT JOIN messages m ON m.session_id = r.session_id AND m.number = r.message_number
+	 WHERE r.id = $1::uuid`
+
+// RunPlan reads what a run carries out, as it is by now: a human may have edited it. Of a
+// deleted session too: its workers may not have heard yet. It fails with
+// [schema.CodeNotFound] when there is no such run, or it has no plan.
+func (s *Store) RunPlan(ctx context.Context, runID string) (RunPlan, error) {
+	if !schema.ValidID(runID) {
+		return RunPlan{}, noRun(runID)
+	}
+	return scanRunPlan(s.pool.QueryRow(ctx, selectRunPlan, pgx.QueryExecModeCacheStatement, runID), runID)
+}
+
+func scanRunPlan(row pgx.Row, runID string) (RunPlan, error) {
+	var (
+		is   RunPlan
+		text []byte
+	)
+	if err := row.Scan(&text, &is.Message, &is.Edited); err != nil {
+		return RunPlan{}, failed("read a plan", missing(err, noRun(runID)))
+	}
+	var err error
+	is.Plan, err = decodePlan(text)
+	if err == nil && is.Plan == nil {
+		err = schema.Errorf(schema.CodeNotFound, "run %q has no plan", runID)
+	}
+	return is, err
+}
+
+// Asked is what an approval about a step is described from.
+type Asked struct {
+	Edited bool               // a human has edited the step since the run began
+	Last   *schema.StepResult // of its latest attempt; nil before the first
+}
+
+// Asking reads what a run carries out, with what there is to say about some of its steps, in
+// one round trip. A step that the run does not have is missing in the answer.
+func (s *Store) Asking(ctx context.Context, runID string, steps []string) (RunPlan, map[string]Asked, error) {
+	if !schema.ValidID(runID) {
+		return RunPlan{}, nil, noRun(runID)
+	}
+	var is RunPlan
+	about := make(map[string]Asked, len(steps))
+	b := &pgx.Batch{}
+	b.Queue(selectRunPlan, runID).QueryRow(func(row pgx.Row) (err error) {
+		is, err = scanRunPlan(row, runID)
+		return err
+	})
+	if len(steps) > 0 {
+		b.Queue(`SELECT st.step_id, st.edited, COALESCE(a.status, ''), COALESCE(a.number, 0), a.exit_code,
+				COALESCE(a.signal, ''), COALESCE(a.reason, ''), COALESCE(a.message, '')
+			  FROM steps st LEFT JOIN LATERAL (SELECT * FROM attempts a
+			       WHERE a.run_id = st.run_id AND a.step_id = st.step_id ORDER BY a.number DESC LIMIT 1) a ON true
+			 WHERE st.run_id = $1::uuid AND st.step_id = ANY ($2::text[])`, runID, steps).
+			Query(func(rows pgx.Rows) error {
+				var (
+					id   string
+					step Asked
+					last schema.StepResult
+				)
+				_, err := pgx.ForEachRow(rows, []any{
+					&id, &step.Edited, &last.Status, &last.Attempt, &last.ExitCode, &last.Signal, &last.Reason, &last.Message,
+				}, func() error {
+					step.Last = nil
+					if last.Attempt > 0 {
+						of := last
+						step.Last = &of
+					}
+					about[id] = step
+					return nil
+				})
+				return err
+			})
+	}
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+		return RunPlan{}, nil, failed("read what is asked about", err)
+	}
+	return is, about, nil
+}

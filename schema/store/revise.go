@@ -1,0 +1,192 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// Revise changes the plan of a run as a human asked. Modifications is a [schema.PlanEdit]
+// when StepID is "", else a [schema.StepEdit]. Key tells repetitions apart.
+type Revise struct {
+	SessionID     string
+	RunID         string
+	StepID        string
+	ApprovalID    string
+	Key           string
+	Actor         string
+	Modifications json.RawMessage
+}
+
+// revise is a revision on its way, with the run as it was before it.
+type revise struct {
+	Revise
+	is        BegunRun
+	over      bool
+	statuses  map[string]schema.StepStatus
+	inherited []string
+	tried     string // a step that has been tried; "" when none has
+}
+
+// Revise gives a run its edited plan, which becomes the session's latest one too, with the
+// events plan_updated and dag_updated, and answers with what the run carries out from then
+// on. A new plan takes the place of all steps, so none may have been tried; an edited step
+// keeps its status. A repetition changes nothing and answers with what the run carries out
+// by then.
+//
+// Modifications that make no valid plan are [schema.CodeInvalid], with Fields; a run that is
+// over or has started, or a step that has ended well, is [schema.CodeConflict].
+func (s *Store) Revise(ctx context.Context, r Revise) (BegunRun, error) {
+	if !schema.ValidID(r.RunID) {
+		return BegunRun{}, noRun(r.RunID)
+	}
+	v := &revise{Revise: r, statuses: map[string]schema.StepStatus{}}
+	_, err := s.change(ctx, "change a plan", v.SessionID, "revise:"+v.Key, v.read, v.decide)
+	if err != nil {
+		return BegunRun{}, err
+	}
+	return v.is, nil
+}
+
+func (v *revise) read(c *change) {
+	c.reads.Queue(`SELECT r.plan_digest, r.finished_at IS NOT NULL, COALESCE(`+planText+`, '')
+		  FROM runs r JOIN session_states t ON t.session_id = r.session_id
+		 CROSS JOIN LATERAL (SELECT r.plan_digest AS digest) d
+		 WHERE r.id = $1::uuid AND r.session_id = $2::uuid`, v.RunID, v.SessionID).
+		QueryRow(func(row pgx.Row) error {
+			var text []byte
+			if err := row.Scan(&v.is.Digest, &v.over, &text); err != nil {
+				return missing(err, noRun(v.RunID))
+			}
+			v.is.Plan, v.is.Problem = runnable(text, v.is.Digest)
+			return nil
+		})
+	c.reads.Queue(`SELECT st.step_id, st.status, st.inherited,
+		       EXISTS (SELECT FROM attempts a WHERE a.run_id = st.run_id AND a.step_id = st.step_id)
+		  FROM steps st WHERE st.run_id = $1::uuid ORDER BY st.position`, v.RunID).
+		Query(func(rows pgx.Rows) error {
+			var (
+				id, status       string
+				inherited, tried bool
+			)
+			_, err := pgx.ForEachRow(rows, []any{&id, &status, &inherited, &tried}, func() error {
+				v.statuses[id] = schema.StepStatus(status)
+				if inherited {
+					v.inherited = append(v.inherited, id)
+				}
+				if tried && v.tried == "" {
+					v.tried = id
+				}
+				return nil
+			})
+			v.is.Inherited = v.inherited
+			return err
+		})
+}
+
+func (v *revise) decide(c *change) error {
+	switch {
+	case v.over:
+		return schema.Errorf(schema.CodeConflict, "the run is over; its plan cannot be changed any more")
+	case v.is.Problem != "":
+		return schema.Errorf(schema.CodeConflict, "%s", v.is.Problem)
+	}
+	var (
+		plan *schema.Plan
+		err  error
+	)
+	if v.StepID == "" {
+		plan, err = v.newPlan(c)
+	} else {
+		plan, err = v.newStep(c)
+	}
+	if err != nil {
+		return err
+	}
+	v.is.Plan, v.is.Digest = plan, plan.Digest()
+	keepPlan(c.writes, c.session, v.is.Digest, schema.Marshal(plan))
+	makeLatest(c.writes, c.session, v.is.Digest)
+	c.writes.Queue(`UPDATE runs SET plan_digest = $2, edited = edited OR $3 WHERE id = $1::uuid`, v.RunID, v.is.Digest, v.StepID == "")
+	c.event(schema.EventPlanUpdated, v.RunID, v.StepID, schema.PlanUpdatedData{
+		Plan: plan, Digest: v.is.Digest, ApprovalID: v.ApprovalID, StepID: v.StepID, Actor: v.Actor,
+	})
+	c.event(schema.EventDAGUpdated, v.RunID, "", graph(plan, v.statuses))
+	return nil
+}
+
+// newPlan replaces the steps of a run in which nothing has run yet.
+func (v *revise) newPlan(c *change) (*schema.Plan, error) {
+	if v.tried != "" {
+		return nil, schema.Errorf(schema.CodeConflict, "step %q has been started; the plan cannot be replaced any more", v.tried)
+	}
+	plan, wrong := schema.ParsePlanEdit(v.Modifications)
+	if wrong != nil {
+		return nil, invalidEdit(wrong)
+	}
+	v.is.Inherited = unchanged(v.is.Plan, plan, v.inherited)
+	v.statuses = statuses(v.is.Inherited)
+	c.writes.Queue(`DELETE FROM steps WHERE run_id = $1::uuid`, v.RunID)
+	queueSteps(c, v.RunID, plan, v.is.Inherited)
+	return plan, nil
+}
+
+func (v *revise) newStep(c *change) (*schema.Plan, error) {
+	status, ok := v.statuses[v.StepID]
+	switch {
+	case !ok:
+		return nil, schema.Errorf(schema.CodeConflict, "the run has no step %q", v.StepID)
+	case status == schema.StepSucceeded:
+		return nil, schema.Errorf(schema.CodeConflict, "step %q has succeeded; it cannot be changed any more", v.StepID)
+	}
+	edit, wrong := schema.ParseStepEdit(v.Modifications)
+	if wrong != nil {
+		return nil, invalidEdit(wrong)
+	}
+	plan, wrong := v.is.Plan.Edited(v.StepID, edit)
+	if wrong != nil {
+		return nil, invalidEdit(wrong)
+	}
+	step, _ := plan.Step(v.StepID)
+	c.writes.Queue(`UPDATE steps SET title = $3, kind = $4, edited = true WHERE run_id = $1::uuid AND step_id = $2`,
+		v.RunID, v.StepID, clean(step.Name()), string(step.Kind()))
+	return plan, nil
+}
+
+func invalidEdit(wrong []schema.FieldError) error {
+	return &schema.Error{Code: schema.CodeInvalid, Message: "the modifications make no valid plan: " + wrong[0].Message, Fields: wrong}
+}
+
+// unchanged is those of the finished steps that the other plan has as they were, and whose needs are all among them.
+func unchanged(was, is *schema.Plan, finished []string) []string {
+	same := make(map[string]bool, len(finished))
+	for _, id := range finished {
+		before, ok := was.Step(id)
+		after, kept := is.Step(id)
+		same[id] = ok && kept && bytes.Equal(schema.Marshal(before), schema.Marshal(after))
+	}
+	for again := true; again; { // a step that is not inherited takes those that need it with it
+		again = false
+		for id, ok := range same {
+			if !ok {
+				continue
+			}
+			step, _ := is.Step(id)
+			for _, need := range step.Needs {
+				if !same[need] {
+					same[id], again = false, true
+				}
+			}
+		}
+	}
+	var kept []string
+	for i := range is.Steps {
+		if same[is.Steps[i].ID] {
+			kept = append(kept, is.Steps[i].ID)
+		}
+	}
+	return kept
+}
