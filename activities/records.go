@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/holdfast/holdfast/schema"
@@ -15,47 +16,87 @@ type Records struct {
 	Host  string // of this worker
 }
 
-// BeginRun opens a run of the session's plan and answers with the plan's outline.
+// BeginRun opens a run of a plan that the session has, and answers with the plan's outline.
+// A plan that cannot be run is in the outline's problem, and no error.
 func (a *Records) BeginRun(ctx context.Context, in schema.BeginRun) (schema.Outline, error) {
 	begun, err := a.Store.BeginRun(ctx, store.BeginRun{
 		SessionID: in.SessionID, RunID: in.RunID, Number: in.Number, Key: in.Key, Status: schema.SessionActive, Phase: in.Phase,
+		PlanDigest: in.PlanDigest, Message: in.Message,
 	})
 	if err != nil {
 		return schema.Outline{}, err
 	}
-	o := outline(begun.Plan, begun.Digest)
-	o.Host = a.Host
-	return o, nil
+	return a.outline(&begun), nil
 }
 
-func outline(p *schema.Plan, digest string) schema.Outline {
-	o := schema.Outline{Digest: digest, Steps: make([]schema.OutlineStep, len(p.Steps))}
-	for i := range p.Steps {
-		s := &p.Steps[i]
-		o.Steps[i] = schema.OutlineStep{
-			ID: s.ID, Title: s.Name(), Needs: s.Needs, Approval: s.Approval, Retries: s.Retries,
-			OnTimeout: s.OnTimeout, OnError: s.OnError, Digest: p.StepDigest(s),
-		}
+// Revise changes the plan of a run as a human asked, and answers with the outline of what
+// the run carries out from then on. Modifications that cannot be used, and ones that come
+// too late, are errors that no retry changes.
+func (a *Records) Revise(ctx context.Context, in schema.Revise) (schema.Outline, error) {
+	begun, err := a.Store.Revise(ctx, store.Revise{
+		SessionID: in.SessionID, RunID: in.RunID, StepID: in.StepID, ApprovalID: in.ApprovalID, Key: in.Key, Actor: in.Actor,
+		Modifications: in.Modifications,
+	})
+	switch schema.CodeOf(err) {
+	case "":
+		return a.outline(&begun), nil
+	case schema.CodeInvalid, schema.CodeConflict, schema.CodeNotFound:
+		return schema.Outline{}, final(err)
+	default:
+		return schema.Outline{}, err
+	}
+}
+
+func (a *Records) outline(begun *store.BegunRun) schema.Outline {
+	if begun.Problem != "" {
+		return schema.Outline{Digest: begun.Digest, Host: a.Host, Steps: []schema.OutlineStep{}, Problem: begun.Problem}
+	}
+	o := begun.Plan.Outline()
+	o.Host = a.Host
+	for i := range o.Steps {
+		o.Steps[i].Inherited = slices.Contains(begun.Inherited, o.Steps[i].ID)
 	}
 	return o
 }
 
 // Record writes a transition. What an approval is about, in words and in full, is put in
-// here: the workflow carries ids and digests only.
+// here: the workflow carries ids and digests only. What a step asks comes in its own words.
 func (a *Records) Record(ctx context.Context, t schema.Transition) error {
-	if len(t.Open) > 0 {
-		plan, err := a.Store.Plan(ctx, t.SessionID)
-		if err != nil {
-			return err
-		}
-		for i := range t.Open {
-			if err := describe(&t.Open[i], plan); err != nil {
-				return err
-			}
-		}
+	if err := a.describe(ctx, &t); err != nil {
+		return err
 	}
 	_, err := a.Store.Apply(ctx, t)
 	return err
+}
+
+func (a *Records) describe(ctx context.Context, t *schema.Transition) error {
+	var (
+		open   []*schema.ApprovalOpen
+		failed []string
+	)
+	for i := range t.Open {
+		o := &t.Open[i]
+		if o.Type.AskedByStep() || o.Description != "" {
+			continue
+		}
+		open = append(open, o)
+		if o.Type == schema.ApprovalErrorRecovery {
+			failed = append(failed, o.StepID)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	run, last, err := a.Store.Asking(ctx, t.RunID, failed)
+	if err != nil {
+		return err
+	}
+	for _, o := range open {
+		if err := describe(o, run.Plan, last); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // planContext and stepContext are what an approval of a plan or a step shows.
@@ -68,7 +109,8 @@ type stepContext struct {
 	Command []string         `json:"command"`
 }
 
-func describe(o *schema.ApprovalOpen, plan *schema.Plan) error {
+// describe fills in what is asked. last is how the latest attempts at steps that failed ended.
+func describe(o *schema.ApprovalOpen, plan *schema.Plan, last map[string]schema.StepResult) error {
 	if o.Type == schema.ApprovalPlan {
 		titles := make([]string, len(plan.Steps))
 		for i := range plan.Steps {
@@ -76,19 +118,30 @@ func describe(o *schema.ApprovalOpen, plan *schema.Plan) error {
 		}
 		o.Description = fmt.Sprintf("Run this plan of %d steps: %s", len(titles), shorten(strings.Join(titles, ", ")))
 		o.Context = schema.Marshal(planContext{plan})
-		return nil
+	} else {
+		step, ok := plan.Step(o.StepID)
+		if !ok {
+			return schema.Errorf(schema.CodeNotFound, "the plan has no step %q", o.StepID)
+		}
+		verb := "Run"
+		if o.Type == schema.ApprovalErrorRecovery {
+			verb = "This step failed" + howItFailed(last, o.StepID) + "; retry, skip or give up:"
+		}
+		o.Description = fmt.Sprintf("%s %q: %s", verb, step.Name(), shorten(commandLine(step)))
+		o.Context = schema.Marshal(stepContext{step, step.Command()})
 	}
-	step, ok := plan.Step(o.StepID)
-	if !ok {
-		return schema.Errorf(schema.CodeNotFound, "the plan has no step %q", o.StepID)
+	if o.Why != "" {
+		o.Description += " (asked again: " + shorten(o.Why) + ")"
 	}
-	verb := "Run"
-	if o.Type == schema.ApprovalErrorRecovery {
-		verb = "This step failed; retry, skip or give up:"
-	}
-	o.Description = fmt.Sprintf("%s %q: %s", verb, step.Name(), shorten(commandLine(step)))
-	o.Context = schema.Marshal(stepContext{step, step.Command()})
 	return nil
+}
+
+func howItFailed(last map[string]schema.StepResult, step string) string {
+	r, ok := last[step]
+	if !ok || r.Status == schema.AttemptSucceeded || r.Status == schema.AttemptRunning {
+		return ""
+	}
+	return fmt.Sprintf(" (%s, attempt %d)", shorten(r.Describe()), r.Attempt)
 }
 
 func commandLine(s *schema.PlanStep) string {

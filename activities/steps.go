@@ -39,22 +39,17 @@ type Steps struct {
 func (a *Steps) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
 	stopBeating := beat(ctx)
 	defer stopBeating()
-	var plan *schema.Plan
 	if !a.Runner.Lives(ask.Execution) {
 		if err := a.waitWhileSuspended(ctx, ask.SessionID); err != nil {
 			return schema.StepResult{}, err
 		}
-		var err error
-		if plan, err = a.Store.Plan(ctx, ask.SessionID); err != nil {
-			return schema.StepResult{}, err
-		}
 	}
-	result, err := a.Runner.Run(ctx, ask, plan)
+	result, err := a.Runner.Run(ctx, ask, a.Store.RunPlan)
 	if errors.Is(err, runner.ErrDetached) && temporal.IsCanceledError(context.Cause(ctx)) {
-		result, err = a.awaitStop(context.WithoutCancel(ctx), ask, plan)
+		result, err = a.awaitStop(context.WithoutCancel(ctx), ask)
 	}
-	switch {
-	case schema.CodeOf(err) == schema.CodeConflict:
+	switch schema.CodeOf(err) {
+	case schema.CodeConflict, schema.CodeNotFound: // the plan has changed, or what the step belongs to is gone
 		return result, final(err)
 	default:
 		return result, err
@@ -63,13 +58,13 @@ func (a *Steps) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult,
 
 // awaitStop waits for the stop that comes with every cancel and counts what it ends. One
 // that does not come in time is made up for.
-func (a *Steps) awaitStop(ctx context.Context, ask schema.RunStep, plan *schema.Plan) (schema.StepResult, error) {
+func (a *Steps) awaitStop(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
 	patient, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
-	result, err := a.Runner.Run(patient, ask, plan)
+	result, err := a.Runner.Run(patient, ask, a.Store.RunPlan)
 	if errors.Is(err, runner.ErrDetached) {
 		a.Runner.Stop(ctx, ask.RunID, cancelGrace)
-		return a.Runner.Run(ctx, ask, plan)
+		return a.Runner.Run(ctx, ask, a.Store.RunPlan)
 	}
 	return result, err
 }

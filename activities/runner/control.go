@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -96,8 +97,9 @@ func each(list []*running, do func(*running)) {
 	all.Wait()
 }
 
-// environment is all that a program gets: what its plan gives, and what every step has.
-func environment(dir string, step *schema.PlanStep, ask schema.RunStep, attempt int) []string {
+// environment is all that a program gets: what its plan gives, what every step has, and what people said: the message
+// that the run answers, and the feedback with the decision that led here.
+func environment(dir string, step *schema.PlanStep, ask schema.RunStep, message string, attempt int) []string {
 	env := map[string]string{
 		"PATH":   cmp.Or(os.Getenv("PATH"), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
 		"HOME":   dir,
@@ -109,6 +111,11 @@ func environment(dir string, step *schema.PlanStep, ask schema.RunStep, attempt 
 	env[markRun] = ask.RunID
 	env[markStep] = ask.StepID
 	env["HOLDFAST_ATTEMPT"] = strconv.Itoa(attempt)
+	for name, said := range map[string]string{"HOLDFAST_MESSAGE": message, "HOLDFAST_FEEDBACK": ask.Feedback} {
+		if said != "" {
+			env[name] = strings.ReplaceAll(said, "\x00", "\uFFFD") // no variable can hold a NUL
+		}
+	}
 	list := make([]string, 0, len(env))
 	for k, v := range env {
 		list = append(list, k+"="+v)

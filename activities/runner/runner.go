@@ -72,16 +72,20 @@ func (r *Runner) Close() {
 // ErrDetached says that the caller's context ended while the step went on.
 var ErrDetached = errors.New("the step goes on without this caller")
 
-// Run executes a step and waits for its end, or attaches to it when it runs already. When
-// ctx ends first the step goes on and Run returns [ErrDetached]; call Run again to attach,
-// or Stop to end it.
-func (r *Runner) Run(ctx context.Context, ask schema.RunStep, plan *schema.Plan) (schema.StepResult, error) {
+// Load reads what a run carries out.
+type Load func(ctx context.Context, runID string) (store.RunPlan, error)
+
+// Run executes a step and waits for its end, or attaches to it when it runs already. What
+// the step is comes from load, which is called once it may start, and not for one that runs.
+// When ctx ends first the step goes on and Run returns [ErrDetached]; call Run again to
+// attach, or Stop to end it.
+func (r *Runner) Run(ctx context.Context, ask schema.RunStep, load Load) (schema.StepResult, error) {
 	run, isNew, err := r.attach(ask)
 	if err != nil {
 		return schema.StepResult{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled}, nil //nolint:nilerr // stopped is a result
 	}
 	if isNew {
-		r.runs.Go(func() { r.execute(run, plan) })
+		r.runs.Go(func() { r.execute(run, load) })
 	}
 	select {
 	case <-run.done:
@@ -115,8 +119,8 @@ func (r *Runner) Lives(execution string) bool {
 	return ok
 }
 
-func (r *Runner) execute(run *running, plan *schema.Plan) {
-	result, err := r.attempt(run, plan)
+func (r *Runner) execute(run *running, load Load) {
+	result, err := r.attempt(run, load)
 	r.mu.Lock()
 	delete(r.live, run.ask.Execution)
 	r.mu.Unlock()
@@ -124,11 +128,15 @@ func (r *Runner) execute(run *running, plan *schema.Plan) {
 }
 
 // attempt runs the step from its lock to its last record.
-func (r *Runner) attempt(run *running, plan *schema.Plan) (schema.StepResult, error) {
+func (r *Runner) attempt(run *running, load Load) (schema.StepResult, error) {
 	ask := run.ask
 	r.waitWhileFrozen(ask.RunID)
-	step, ok := plan.Step(ask.StepID)
-	if !ok || plan.StepDigest(step) != ask.Digest {
+	of, err := load(r.ctx, ask.RunID)
+	if err != nil {
+		return schema.StepResult{}, err
+	}
+	step, ok := of.Plan.Step(ask.StepID)
+	if !ok || of.Plan.StepDigest(step) != ask.Digest {
 		return schema.StepResult{}, schema.Errorf(schema.CodeConflict, "step %q is not what was agreed on", ask.StepID)
 	}
 	lock, err := lockStep(r.ctx, r.o.DataDir, ask.RunID, ask.StepID)
@@ -154,7 +162,7 @@ func (r *Runner) attempt(run *running, plan *schema.Plan) (schema.StepResult, er
 	if begun.Finished != nil {
 		return resultOf(begun.Number, *begun.Finished), nil
 	}
-	end, files, err := r.process(run, plan, step, begun.Number, lock)
+	end, files, err := r.process(run, &of, step, begun.Number, lock)
 	if err != nil {
 		return schema.StepResult{}, err
 	}
@@ -169,14 +177,14 @@ func (r *Runner) attempt(run *running, plan *schema.Plan) (schema.StepResult, er
 
 // process runs the program and records its output. An error means that this attempt is not
 // ours any more, or that the worker is ending: it has no end to record.
-func (r *Runner) process(run *running, plan *schema.Plan, step *schema.PlanStep, attempt int, lock *os.File) (store.AttemptEnd, []store.FileChange, error) {
+func (r *Runner) process(run *running, of *store.RunPlan, step *schema.PlanStep, attempt int, lock *os.File) (store.AttemptEnd, []store.FileChange, error) {
 	ask := run.ask
 	dir, err := filepath.Abs(schema.WorkspaceDir(r.o.DataDir, ask.SessionID))
 	if err != nil {
 		return store.AttemptEnd{}, nil, err
 	}
 	started := time.Now()
-	if err := r.prepare(dir, ask.RunID, plan.Files); err != nil {
+	if err := r.prepare(dir, ask.RunID, of.Plan.Files); err != nil {
 		return failedStart(err, started), nil, nil
 	}
 	if err := r.files.Begin(dir); err != nil {
@@ -184,7 +192,7 @@ func (r *Runner) process(run *running, plan *schema.Plan, step *schema.PlanStep,
 	}
 	defer r.files.End(dir)
 	p, err := startProcess(r.o.Supervisor, command{
-		dir: dir, argv: step.Command(), env: environment(dir, step, ask, attempt),
+		dir: dir, argv: step.Command(), env: environment(dir, step, ask, of.Message, attempt),
 		sweep: func() (int, int) { return killMarked(ask) },
 	}, lock)
 	if err != nil {
@@ -264,11 +272,14 @@ func (r *Runner) persist(write func(ctx context.Context) error) error {
 	}
 }
 
-// prepare puts the plan's files into the workspace, once for each run.
+// prepare puts the plan's files into the workspace: those that this run has not written yet. They are no changes of a
+// step that runs meanwhile.
 func (r *Runner) prepare(dir, runID string, files map[string]string) error {
 	r.preparing.Lock() // for all sessions: it is short
 	defer r.preparing.Unlock()
-	return workspace.Prepare(dir, runID, files)
+	written, err := workspace.Prepare(dir, runID, files)
+	r.files.Known(dir, written)
+	return err
 }
 
 // reasonOf says what is wrong without saying where on the server.

@@ -51,12 +51,8 @@ func work(dsn, dir, askJSON string) int {
 	if err != nil {
 		panic(err)
 	}
-	plan, err := db.Plan(context.Background(), ask.SessionID)
-	if err != nil {
-		panic(err)
-	}
 	r := runner.New(runner.Options{Recorder: db, DataDir: dir, Host: "here", Supervisor: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
-	if _, err := r.Run(context.Background(), ask, plan); err != nil {
+	if _, err := r.Run(context.Background(), ask, db.RunPlan); err != nil {
 		panic(err)
 	}
 	return 0
@@ -102,7 +98,7 @@ func (b *bench) newRunner() *runner.Runner {
 
 func (b *bench) run() schema.StepResult {
 	b.t.Helper()
-	result, err := b.r.Run(b.t.Context(), b.ask, b.plan)
+	result, err := b.r.Run(b.t.Context(), b.ask, b.db.RunPlan)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -113,7 +109,7 @@ func (b *bench) run() schema.StepResult {
 func (b *bench) runAside() <-chan schema.StepResult {
 	done := make(chan schema.StepResult, 1)
 	go func() {
-		result, _ := b.r.Run(context.Background(), b.ask, b.plan)
+		result, _ := b.r.Run(context.Background(), b.ask, b.db.RunPlan)
 		done <- result
 	}()
 	return done
@@ -342,7 +338,7 @@ func TestRun_ASecondCallerAttachesAndALeavingOneEndsNothing(t *testing.T) {
 	leaving, leave := context.WithCancel(t.Context())
 	left := make(chan error, 1)
 	go func() {
-		_, err := b.r.Run(leaving, b.ask, b.plan)
+		_, err := b.r.Run(leaving, b.ask, b.db.RunPlan)
 		left <- err
 	}()
 	b.await("output", func() bool { return b.output(schema.Stdout) == "started\n" })

@@ -7,9 +7,13 @@ package workspace
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -26,44 +30,99 @@ const (
 	programMode = 0o755
 )
 
-// Prepare makes the folder, if it is not there, and writes a plan's files into it, before
-// the first step of a run. Once that is done, doing it again changes nothing: the files are
-// the steps' by then.
-func Prepare(dir, runID string, files map[string]string) error {
-	done := filepath.Join(dir, schema.WorkspacePrivate, "prepared-"+runID)
-	if _, err := os.Stat(done); err == nil {
-		return nil
+// Prepare makes the folder, if it is not there, and writes a plan's files into it for a run,
+// before a step of it starts. A file is written when its text differs from what Prepare wrote
+// last for the same run, and never otherwise: in between, the files are the steps'. It
+// returns the paths that it wrote.
+func Prepare(dir, runID string, files map[string]string) (written []string, err error) {
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return nil, fmt.Errorf("make the workspace: %w", err)
 	}
-	if err := os.MkdirAll(schema.WorkspaceTemp(dir), dirMode); err != nil {
-		return fmt.Errorf("make the workspace: %w", err)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the workspace: %w", err)
 	}
-	if err := writeFiles(dir, files); err != nil {
-		return err
+	defer root.Close()
+	if err := root.MkdirAll(filepath.Join(schema.WorkspacePrivate, "tmp"), dirMode); err != nil {
+		return nil, fmt.Errorf("make the workspace: %w", err)
 	}
-	if err := os.WriteFile(done, nil, fileMode); err != nil {
-		return fmt.Errorf("make the workspace: %w", err)
+	record := filepath.Join(schema.WorkspacePrivate, "prepared-"+runID)
+	was, first, err := readRecord(root, record, files)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		sum := sumOf(files[name])
+		if was[name] == sum {
+			continue
+		}
+		if err := writeFile(root, name, files[name]); err != nil {
+			return written, err
+		}
+		was[name] = sum
+		written = append(written, name)
+	}
+	if first || len(written) > 0 {
+		// Whoever dies before this writes the same files again: no step has started in between.
+		err = writeRecord(root, record, was)
+	}
+	return written, err
+}
+
+// readRecord reads what was written for a run: path to checksum. first says that there is no record yet.
+func readRecord(root *os.Root, record string, files map[string]string) (was map[string]string, first bool, err error) {
+	text, err := root.ReadFile(record)
+	was = make(map[string]string, len(files))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return was, true, nil
+	case err != nil:
+		return nil, false, fmt.Errorf("read what was prepared: %w", err)
+	case len(text) == 0: // by a version that only kept that all of them were written
+		for name, text := range files {
+			was[name] = sumOf(text)
+		}
+		return was, true, nil
+	}
+	if err := json.Unmarshal(text, &was); err != nil {
+		return nil, false, fmt.Errorf("read what was prepared: %w", err)
+	}
+	return was, false, nil
+}
+
+// writeRecord replaces the record as a whole: a half one would be worse than none.
+func writeRecord(root *os.Root, record string, was map[string]string) error {
+	if err := root.WriteFile(record+".new", schema.Marshal(was), fileMode); err != nil {
+		return fmt.Errorf("keep what was prepared: %w", err)
+	}
+	if err := root.Rename(record+".new", record); err != nil {
+		return fmt.Errorf("keep what was prepared: %w", err)
 	}
 	return nil
 }
 
-func writeFiles(dir string, files map[string]string) error {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return fmt.Errorf("open the workspace: %w", err)
+func sumOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+func writeFile(root *os.Root, name, text string) error {
+	local := filepath.FromSlash(name)
+	if parent := path.Dir(name); parent != "." {
+		if err := root.MkdirAll(filepath.FromSlash(parent), 0o755); err != nil {
+			return fmt.Errorf("make the folder of %s: %w", name, err)
+		}
 	}
-	defer root.Close()
-	for name, text := range files {
-		if parent := path.Dir(name); parent != "." {
-			if err := root.MkdirAll(filepath.FromSlash(parent), 0o755); err != nil {
-				return fmt.Errorf("make the folder of %s: %w", name, err)
-			}
-		}
-		mode := fs.FileMode(fileMode)
-		if strings.HasPrefix(text, "#!") {
-			mode = programMode
-		}
-		if err := root.WriteFile(filepath.FromSlash(name), []byte(text), mode); err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
+	mode := fs.FileMode(fileMode)
+	if strings.HasPrefix(text, "#!") {
+		mode = programMode
+	}
+	if err := root.WriteFile(local, []byte(text), mode); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if mode == programMode { // the file may have been there as something else
+		if err := root.Chmod(local, mode); err != nil {
+			return fmt.Errorf("make %s a program: %w", name, err)
 		}
 	}
 	return nil
@@ -167,6 +226,27 @@ func (t *Tracker) End(dir string) {
 	if w := t.known[dir]; w != nil {
 		if w.users--; w.users == 0 {
 			delete(t.known, dir)
+		}
+	}
+}
+
+// Known tells that files were written by somebody else than a step: they are not among the
+// changes. It does nothing while nobody follows the workspace.
+func (t *Tracker) Known(dir string, paths []string) {
+	t.mu.Lock()
+	w := t.known[dir]
+	t.mu.Unlock()
+	if w == nil || len(paths) == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.list == nil {
+		return
+	}
+	for _, name := range paths {
+		if info, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(name))); err == nil && info.Mode().IsRegular() {
+			w.list[name] = Entry{Size: info.Size(), ModTime: info.ModTime().UnixNano()}
 		}
 	}
 }

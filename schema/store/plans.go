@@ -77,10 +77,9 @@ func (s *Store) Plan(ctx context.Context, sessionID string) (*schema.Plan, error
 type RunPlan struct {
 	Plan    *schema.Plan
 	Message string // that the run answers; "" when it answers none
-	Edited  bool   // the plan as a whole was edited since the run began
 }
 
-const selectRunPlan = `SELECT COALESCE(` + planText + `, ''), COALESCE(m.content, ''), r.edited
+const selectRunPlan = `SELECT COALESCE(` + planText + `, ''), COALESCE(m.content, '')
 	  FROM runs r JOIN session_states t ON t.session_id = r.session_id
 	 CROSS JOIN LATERAL (SELECT r.plan_digest AS digest) d
 	  LEFT JOIN messages m ON m.session_id = r.session_id AND m.number = r.message_number
@@ -101,7 +100,7 @@ func scanRunPlan(row pgx.Row, runID string) (RunPlan, error) {
 		is   RunPlan
 		text []byte
 	)
-	if err := row.Scan(&text, &is.Message, &is.Edited); err != nil {
+	if err := row.Scan(&text, &is.Message); err != nil {
 		return RunPlan{}, failed("read a plan", missing(err, noRun(runID)))
 	}
 	var err error
@@ -112,53 +111,42 @@ func scanRunPlan(row pgx.Row, runID string) (RunPlan, error) {
 	return is, err
 }
 
-// Asked is what an approval about a step is described from.
-type Asked struct {
-	Edited bool               // a human has edited the step since the run began
-	Last   *schema.StepResult // of its latest attempt; nil before the first
-}
-
-// Asking reads what a run carries out, with what there is to say about some of its steps, in
-// one round trip. A step that the run does not have is missing in the answer.
-func (s *Store) Asking(ctx context.Context, runID string, steps []string) (RunPlan, map[string]Asked, error) {
+// Asking reads what a run carries out, and how the latest attempt at each of some of its
+// steps ended, in one round trip. A step that was not tried yet is missing in the answer.
+// It fails as [Store.RunPlan] does.
+func (s *Store) Asking(ctx context.Context, runID string, steps []string) (RunPlan, map[string]schema.StepResult, error) {
 	if !schema.ValidID(runID) {
 		return RunPlan{}, nil, noRun(runID)
 	}
+	if len(steps) == 0 {
+		is, err := s.RunPlan(ctx, runID)
+		return is, nil, err
+	}
 	var is RunPlan
-	about := make(map[string]Asked, len(steps))
+	last := make(map[string]schema.StepResult, len(steps))
 	b := &pgx.Batch{}
 	b.Queue(selectRunPlan, runID).QueryRow(func(row pgx.Row) (err error) {
 		is, err = scanRunPlan(row, runID)
 		return err
 	})
-	if len(steps) > 0 {
-		b.Queue(`SELECT st.step_id, st.edited, COALESCE(a.status, ''), COALESCE(a.number, 0), a.exit_code,
-				COALESCE(a.signal, ''), COALESCE(a.reason, ''), COALESCE(a.message, '')
-			  FROM steps st LEFT JOIN LATERAL (SELECT * FROM attempts a
-			       WHERE a.run_id = st.run_id AND a.step_id = st.step_id ORDER BY a.number DESC LIMIT 1) a ON true
-			 WHERE st.run_id = $1::uuid AND st.step_id = ANY ($2::text[])`, runID, steps).
-			Query(func(rows pgx.Rows) error {
+	b.Queue(`SELECT DISTINCT ON (step_id) step_id, status, number, exit_code, signal, reason, message FROM attempts
+		WHERE run_id = $1::uuid AND step_id = ANY ($2::text[]) ORDER BY step_id, number DESC`, runID, steps).
+		Query(func(rows pgx.Rows) error {
+			defer rows.Close()
+			for rows.Next() {
 				var (
-					id   string
-					step Asked
-					last schema.StepResult
+					id string
+					r  schema.StepResult
 				)
-				_, err := pgx.ForEachRow(rows, []any{
-					&id, &step.Edited, &last.Status, &last.Attempt, &last.ExitCode, &last.Signal, &last.Reason, &last.Message,
-				}, func() error {
-					step.Last = nil
-					if last.Attempt > 0 {
-						of := last
-						step.Last = &of
-					}
-					about[id] = step
-					return nil
-				})
-				return err
-			})
-	}
+				if err := rows.Scan(&id, &r.Status, &r.Attempt, &r.ExitCode, &r.Signal, &r.Reason, &r.Message); err != nil {
+					return err
+				}
+				last[id] = r
+			}
+			return rows.Err()
+		})
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return RunPlan{}, nil, failed("read what is asked about", err)
 	}
-	return is, about, nil
+	return is, last, nil
 }

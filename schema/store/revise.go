@@ -110,7 +110,7 @@ func (v *revise) decide(c *change) error {
 	v.is.Plan, v.is.Digest = plan, plan.Digest()
 	keepPlan(c.writes, c.session, v.is.Digest, schema.Marshal(plan))
 	makeLatest(c.writes, c.session, v.is.Digest)
-	c.writes.Queue(`UPDATE runs SET plan_digest = $2, edited = edited OR $3 WHERE id = $1::uuid`, v.RunID, v.is.Digest, v.StepID == "")
+	c.writes.Queue(`UPDATE runs SET plan_digest = $2 WHERE id = $1::uuid`, v.RunID, v.is.Digest)
 	c.event(schema.EventPlanUpdated, v.RunID, v.StepID, schema.PlanUpdatedData{
 		Plan: plan, Digest: v.is.Digest, ApprovalID: v.ApprovalID, StepID: v.StepID, Actor: v.Actor,
 	})
@@ -151,7 +151,7 @@ func (v *revise) newStep(c *change) (*schema.Plan, error) {
 		return nil, invalidEdit(wrong)
 	}
 	step, _ := plan.Step(v.StepID)
-	c.writes.Queue(`UPDATE steps SET title = $3, kind = $4, edited = true WHERE run_id = $1::uuid AND step_id = $2`,
+	c.writes.Queue(`UPDATE steps SET title = $3, kind = $4 WHERE run_id = $1::uuid AND step_id = $2`,
 		v.RunID, v.StepID, clean(step.Name()), string(step.Kind()))
 	return plan, nil
 }

@@ -19,12 +19,8 @@ ALTER TABLE sessions
     ADD COLUMN IF NOT EXISTS inherited   text[] NOT NULL DEFAULT '{}';
 CREATE INDEX IF NOT EXISTS sessions_forks ON sessions (forked_from, created_at) WHERE forked_from IS NOT NULL;
 
-ALTER TABLE runs
-    ADD COLUMN IF NOT EXISTS message_number integer,
-    ADD COLUMN IF NOT EXISTS edited         boolean NOT NULL DEFAULT false;
-ALTER TABLE steps
-    ADD COLUMN IF NOT EXISTS inherited boolean NOT NULL DEFAULT false,
-    ADD COLUMN IF NOT EXISTS edited    boolean NOT NULL DEFAULT false;
+ALTER TABLE runs ADD COLUMN IF NOT EXISTS message_number integer;
+ALTER TABLE steps ADD COLUMN IF NOT EXISTS inherited boolean NOT NULL DEFAULT false;
 
 ALTER TABLE messages
     ADD COLUMN IF NOT EXISTS number integer,
