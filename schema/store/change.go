@@ -43,7 +43,7 @@ func (s *Store) change(ctx context.Context, op, session, key string, read func(*
 	if !schema.ValidID(session) {
 		return 0, noSession(session)
 	}
-	c := &change{session: session, key: key, reads: &pgx.Batch{}, writes: &pgx.Batch{}}
+	c := &change{session: session, key: clean(key), reads: &pgx.Batch{}, writes: &pgx.Batch{}}
 	head, err := s.transact(ctx, c, read, decide)
 	switch {
 	case errors.Is(err, errNothing):

@@ -31,6 +31,9 @@ const maxName = 200
 // fork is a fork on its way, with its source as it is.
 type fork struct {
 	NewFork
+
+	pack *packer // of the new session's log
+
 	earlier string // the session that the same key made before
 	name    string
 	mode    schema.Mode
@@ -72,7 +75,8 @@ func (s *Store) Fork(ctx context.Context, n NewFork) (session schema.Session, cr
 	if n.RunID != "" && !schema.ValidID(n.RunID) {
 		return session, false, noRun(n.RunID)
 	}
-	f := &fork{NewFork: n}
+	f := &fork{NewFork: n, pack: newPacker()}
+	defer f.pack.release()
 	id := n.ID
 	_, err = s.change(ctx, "fork a session", n.SourceID, "", f.read, f.decide)
 	if isUnique(err) { // another request with the same key came first, or there is a session with this id
@@ -167,9 +171,7 @@ func (f *fork) decide(c *change) error {
 	fresh.event(schema.EventSessionForked, "", f.StepID, forked)
 	entry.RunID, entry.Detail = "", "from "+f.SourceID
 	fresh.audit(&entry)
-	pack := newPacker()
-	defer pack.release()
-	fresh.finish(pack)
+	fresh.finish(f.pack)
 	return nil
 }
 

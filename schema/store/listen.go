@@ -21,8 +21,8 @@ const (
 )
 
 // Notice says that a session has changed: Head is the seq of its latest event. List says
-// that what lists show changed too: created, deleted, renamed, status, phase, approvals or
-// the end of a run.
+// that what lists show changed too: created, deleted, renamed, status, phase, approvals,
+// messages that wait, or the end of a run.
 type Notice struct {
 	SessionID string
 	Head      int64

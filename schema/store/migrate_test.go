@@ -1,13 +1,17 @@
 package store_test
 
 import (
+	"encoding/json"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
@@ -30,6 +34,7 @@ func TestMigrate_UpDownUpWithData(t *testing.T) {
 	up := tables(t, dsn)
 	for _, name := range []string{
 		"sessions", "session_states", "runs", "steps", "attempts", "approval_requests", "active_connections", "messages", "events",
+		"plans", "audit_log",
 	} {
 		if !slices.Contains(up, name) {
 			t.Errorf("there is no table %s in %v", name, up)
@@ -120,4 +125,87 @@ func TestMigrate_RepeatsWhatIsNotRecorded(t *testing.T) {
 	}
 	_, err = s.Session(context1(t), session.ID)
 	must(t, err)
+}
+
+// What a release before has written stays, and works, after the migrations that it did not know; and it stays when they
+// are undone.
+func TestMigrate_KeepsTheDataOfTheReleaseBefore(t *testing.T) {
+	t.Parallel()
+	s, dsn := storetest.NewDSN(t)
+	ctx := context1(t)
+	conn, err := pgx.Connect(ctx, dsn)
+	must(t, err)
+	defer conn.Close(ctx)
+	back := func() {
+		t.Helper()
+		text, err := os.ReadFile("migrations/0002_engine.tx.down.sql")
+		must(t, err)
+		for range 2 { // it tolerates that it was carried out before
+			_, err = conn.Exec(ctx, string(text))
+			must(t, err)
+		}
+		_, err = conn.Exec(ctx, `DELETE FROM bun_migrations WHERE name = '0002'`)
+		must(t, err)
+	}
+	back()
+	old := began{session: schema.NewID()}
+	old.run = schema.RunID(old.session, 1)
+	for _, statement := range []string{
+		`INSERT INTO sessions (id, name, mode, owner, task) VALUES ('SESSION', 'old', 'runbook', 'ann', 'the task')`,
+		`INSERT INTO session_states (session_id, plan_data, plan_digest, current_phase, status) VALUES ('SESSION', 'PLAN', 'DIGEST', 'executing', 'active')`,
+		`INSERT INTO messages (session_id, role, content) VALUES ('SESSION', 'user', 'the task')`,
+		`INSERT INTO runs (id, session_id, number, status, plan_digest, started_at) VALUES ('RUN', 'SESSION', 1, 'active', 'DIGEST', now())`,
+		`INSERT INTO steps (run_id, step_id, position, title, kind, needs, status) VALUES ('RUN', 'make', 0, 'Make it', 'run', '{}', 'pending')`,
+		`INSERT INTO steps (run_id, step_id, position, title, kind, needs, status) VALUES ('RUN', 'show', 1, 'show', 'shell', '{make}', 'pending')`,
+		`INSERT INTO approval_requests (id, session_id, run_id, approval_type, status, created_at, expires_at)
+			VALUES ('APPROVAL', 'SESSION', 'RUN', 'plan_approval', 'pending', now(), now())`,
+	} {
+		fill := strings.NewReplacer("SESSION", old.session, "RUN", old.run, "APPROVAL", schema.ApprovalID(old.session, 1),
+			"PLAN", string(schema.Marshal(plan())), "DIGEST", plan().Digest())
+		_, err := conn.Exec(ctx, fill.Replace(statement))
+		must(t, err)
+	}
+	_, err = s.Migrate(ctx)
+	must(t, err)
+	session, err := s.Session(ctx, old.session)
+	must(t, err)
+	if session.Name != "old" || session.Plan.Digest() != plan().Digest() || len(session.PendingApprovals) != 1 || session.QueuedMessages != 0 {
+		t.Fatalf("%+v", session)
+	}
+	of, err := s.RunPlan(ctx, old.run)
+	must(t, err)
+	if of.Plan.Digest() != plan().Digest() {
+		t.Fatalf("%+v", of)
+	}
+	must(t, old.resolveModified(s, t))
+	_, err = s.Revise(ctx, old.revise("", `{"steps": [{"id": "new", "shell": "true"}]}`))
+	must(t, err)
+	say(t, s, old, 1, "hello")
+
+	back()
+	var status, resolution string
+	must(t, conn.QueryRow(ctx, `SELECT status, resolution FROM approval_requests WHERE session_id = $1`, old.session).Scan(&status, &resolution))
+	if status != "resolved" || resolution != "modified" {
+		t.Fatalf("the approval is %s, %s", status, resolution)
+	}
+	_, err = s.Migrate(ctx)
+	must(t, err)
+	if len(log(t, s, old.session)) == 0 {
+		t.Fatal("the log is gone")
+	}
+	if of, err = s.RunPlan(ctx, old.run); err != nil || of.Plan.Steps[0].ID != "new" { // the latest plan came back
+		t.Fatalf("%+v, %v", of, err)
+	}
+}
+
+func (b began) resolveModified(s *store.Store, t *testing.T) error {
+	t.Helper()
+	_, err := s.Apply(context1(t), schema.Transition{
+		SessionID: b.session, RunID: b.run, Key: "resolve", Status: schema.SessionActive, Phase: schema.PhaseExecuting,
+		Close: []schema.ApprovalClose{{
+			ID: schema.ApprovalID(b.session, 1), Status: schema.ApprovalResolved, Resolution: schema.ResolutionModified, Actor: "bob",
+			Modifications: json.RawMessage(`{"plan": "\u0000"}`),
+		}},
+	})
+	return err
 }
