@@ -59,13 +59,12 @@ func work(dsn, dir, askJSON string) int {
 }
 
 type bench struct {
-	t    *testing.T
-	db   *store.Store
-	dsn  string
-	dir  string
-	r    *runner.Runner
-	plan *schema.Plan
-	ask  schema.RunStep
+	t   *testing.T
+	db  *store.Store
+	dsn string
+	dir string
+	r   *runner.Runner
+	ask schema.RunStep
 }
 
 // newBench is a session with one step, begun and prepared.
@@ -75,7 +74,7 @@ func newBench(t *testing.T, step string) *bench {
 	if problems != nil {
 		t.Fatalf("plan: %+v", problems)
 	}
-	b := &bench{t: t, dir: t.TempDir(), plan: plan}
+	b := &bench{t: t, dir: t.TempDir()}
 	b.db, b.dsn = storetest.NewDSN(t)
 	id := schema.NewID()
 	if _, _, err := b.db.CreateSession(t.Context(), store.NewSession{ID: id, Name: "n", Mode: schema.ModeRunbook, Owner: "ada", Plan: plan}); err != nil {
@@ -228,6 +227,60 @@ func TestRun_TheProgramGetsAnEnvironmentOfItsOwn(t *testing.T) {
 	}
 	if fds := f[len(f)-3]; fds != "4" { // stdin, stdout, stderr, and the folder that is listed
 		t.Errorf("%s descriptors, want 4: something was inherited", fds)
+	}
+}
+
+// What people said reaches the program, and the plan cannot say it in their place.
+func TestRun_TheProgramGetsWhatPeopleSaid(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"printf '%s|%s|%s' \"${HOLDFAST_MESSAGE-none}\" \"${HOLDFAST_FEEDBACK-none}\" \"$HOLDFAST_ATTEMPT\""`)
+	b.run()
+	if got := b.output(schema.Stdout); got != "none|none|1" {
+		t.Fatalf("printed %q", got)
+	}
+	_, err := b.db.Apply(t.Context(), schema.Transition{
+		SessionID: b.ask.SessionID, RunID: b.ask.RunID, Key: "end", Status: schema.SessionCompleted, Phase: schema.PhaseIdle,
+		End:      &schema.RunEnd{Status: schema.SessionCompleted},
+		Messages: []schema.MessageChange{{Number: 1, Status: schema.MessageQueued, Content: "the whole\ngrid"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.ask.RunID = schema.RunID(b.ask.SessionID, 2)
+	b.ask.Execution, b.ask.Feedback = b.ask.RunID+"/s/1", "a NUL\x00 too"
+	if _, err := b.db.BeginRun(t.Context(), store.BeginRun{
+		SessionID: b.ask.SessionID, RunID: b.ask.RunID, Number: 2, Key: "2", Status: schema.SessionActive, Phase: schema.PhaseExecuting, Message: 1,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b.run()
+	if got := b.output(schema.Stdout); got != "none|none|1"+"the whole\ngrid|a NUL\uFFFD too|1" {
+		t.Fatalf("printed %q", got)
+	}
+	_, problems := schema.ParsePlan([]byte(`{"steps":[{"id":"s","shell":"true","env":{"HOLDFAST_MESSAGE":"x"}}]}`))
+	if problems == nil {
+		t.Fatal("a plan may set HOLDFAST_MESSAGE")
+	}
+}
+
+// A step that was edited after its run began runs as edited; what was agreed on before does not.
+func TestRun_AnEditedStepRunsAsEditedWithItsFiles(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"cat old"`)
+	edited, err := b.db.Revise(t.Context(), store.Revise{
+		SessionID: b.ask.SessionID, RunID: b.ask.RunID, StepID: "s", Key: "1", Actor: "ada",
+		Modifications: json.RawMessage(`{"shell":"cat new","files":{"new":"edited"}}`),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.r.Run(t.Context(), b.ask, b.db.RunPlan); schema.CodeOf(err) != schema.CodeConflict {
+		t.Fatalf("what was agreed on before ran: %v", err)
+	}
+	b.ask.Digest = edited.Plan.StepDigest(&edited.Plan.Steps[0])
+	b.run()
+	if got := b.output(schema.Stdout); got != "edited" {
+		t.Fatalf("printed %q", got)
 	}
 }
 
