@@ -3,7 +3,6 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +15,7 @@ type approvalCmd struct {
 	List    approvalListCmd    `cmd:"" help:"List approvals, those that wait for a decision unless told otherwise."`
 	Show    approvalShowCmd    `cmd:"" help:"Show an approval and what it is about."`
 	Resolve approvalResolveCmd `cmd:"" help:"Decide an approval."`
+	Extend  approvalExtendCmd  `cmd:"" help:"Give an approval more time."`
 }
 
 type approvalListCmd struct {
@@ -110,7 +110,7 @@ func (c *approvalShowCmd) Run(inv *invocation) error {
 	a := &answer.Value
 	row := func(label, value string) {
 		if value != "" {
-			inv.printf("%s %s\n", inv.style.Dim(fmt.Sprintf("%-9s", label)), value)
+			inv.printf("%s %s\n", inv.style.Dim(fmt.Sprintf("%-10s", label)), value)
 		}
 	}
 	inv.printf("%s\n", inv.style.Bold(terminal.Clean(a.Description)))
@@ -124,8 +124,13 @@ func (c *approvalShowCmd) Run(inv *invocation) error {
 	row("asked", terminal.Ago(a.CreatedAt.Time, time.Now()))
 	if a.Status == schema.ApprovalPending {
 		row("expires", expires(a))
-		row("answers", joined(a.Options))
+		row("then", onTimeout(a))
+		row("answers", schema.JoinResolutions(a.Options))
 	}
+	if a.EscalatedAt != nil {
+		row("escalated", inv.style.Bold(inv.style.Red(terminal.Ago(a.EscalatedAt.Time, time.Now()))))
+	}
+	row("changed", changes(a.Modifications))
 	row("digest", a.Digest)
 	for _, line := range contextLines(inv.style, a.Context) {
 		inv.printf("%s\n", line)
@@ -133,12 +138,31 @@ func (c *approvalShowCmd) Run(inv *invocation) error {
 	return nil
 }
 
-func joined(options []schema.Resolution) string {
-	words := make([]string, 0, len(options))
-	for _, o := range options {
-		words = append(words, string(o))
+// onTimeout says what follows when nobody answers in time.
+func onTimeout(a *schema.Approval) string {
+	switch a.OnTimeout {
+	case schema.OnTimeoutReject:
+		return "reject: it counts as rejected"
+	case schema.OnTimeoutApprove:
+		return "approve: it counts as approved"
+	case schema.OnTimeoutEscalate:
+		if a.EscalatedAt != nil {
+			return "suspend: the session stops until somebody resumes it"
+		}
+		return "escalate: it is asked louder, with a longer deadline"
+	case schema.OnTimeoutSuspend:
+		return "suspend: the session stops until somebody resumes it"
+	default:
+		return string(a.OnTimeout)
 	}
-	return strings.Join(words, ", ")
+}
+
+// changes shows the modifications that came with a resolution on one line.
+func changes(modifications json.RawMessage) string {
+	if len(modifications) == 0 || string(modifications) == "null" {
+		return ""
+	}
+	return terminal.Short(terminal.Clean(string(modifications)), 300)
 }
 
 func (s *server) approval(inv *invocation, prefix string) (*client.Client, string, error) {
@@ -148,42 +172,6 @@ func (s *server) approval(inv *invocation, prefix string) (*client.Client, strin
 	}
 	id, err := api.FindApproval(inv.ctx, prefix)
 	return api, id, err
-}
-
-type approvalResolveCmd struct {
-	server
-	ID         string `arg:""                                     help:"The approval's id, or its first 4 or more characters."`
-	Resolution string `arg:""                                     help:"approved, rejected, modified, retry, skip or abort, as far as the approval offers it."`
-	Feedback   string `help:"What to say with it."                placeholder:"TEXT"                                                                           short:"m"`
-	JSON       bool   `help:"Print the server's answer as it is." name:"json"`
-}
-
-// Help is shown by --help.
-func (*approvalResolveCmd) Help() string {
-	return "The first decision wins. The same decision again is no error; exit code 1 when it was decided otherwise, or expired.\n\n" +
-		example("holdfast approval resolve 9c0d approved", `holdfast approval resolve 9c0d rejected --feedback "the units are wrong"`)
-}
-
-func (c *approvalResolveCmd) Run(inv *invocation) error {
-	resolution := schema.Resolution(strings.ToLower(c.Resolution))
-	if !slices.Contains(schema.Resolutions, resolution) {
-		return usage("%q is no resolution; allowed are %s", c.Resolution, joined(schema.Resolutions))
-	}
-	api, id, err := c.approval(inv, c.ID)
-	if err != nil {
-		return err
-	}
-	defer api.Close()
-	answer, err := api.ResolveApproval(inv.ctx, id, client.Resolve{Resolution: resolution, Feedback: c.Feedback})
-	if err != nil {
-		return fmt.Errorf("approval %s: %w", short(id), err)
-	}
-	if c.JSON {
-		inv.raw(answer.Raw)
-		return nil
-	}
-	inv.printf("approval %s %s\n", short(id), resolution)
-	return nil
 }
 
 // describe shows what an approval is about, before it is asked for.

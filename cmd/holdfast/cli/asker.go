@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/client"
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
@@ -19,30 +20,43 @@ import (
 // On a terminal, lines typed while nothing is asked are thrown away: they answer nothing.
 // From a file or a pipe, a line waits for the next question.
 type asker struct {
-	view    *view
-	lines   <-chan string
-	tty     bool
-	resolve func(ctx context.Context, id string, r client.Resolve) error
-	quit    func()
+	view  *view
+	lines <-chan string
+	tty   bool
+	deciding
 
 	told    chan told
 	stopped chan struct{}
 
 	pending  []schema.ApprovalRequestedData
 	ready    bool
-	active   string // the approval that is asked for
-	rejected bool   // it is rejected, the feedback is awaited
+	active   string    // the approval that is asked for
+	rejected bool      // it is rejected, the feedback is awaited
+	draft    *editable // it was edited, and the text is not right yet
 }
+
+// deciding is what an answer leads to.
+type deciding struct {
+	resolve func(ctx context.Context, id string, r client.Resolve) error
+	extend  func(ctx context.Context, id string, by time.Duration) error
+	// edit opens a text in the person's editor and returns what became of it; nil when there
+	// is none to open.
+	edit func(ctx context.Context, text []byte) ([]byte, error)
+	quit func()
+}
+
+// extension is by how much the answer "extend" moves a deadline.
+const extension = 5 * time.Minute
 
 // told is what the asker hears from the watch. One with no field set says: caught up.
 type told struct {
 	asked  *schema.ApprovalRequestedData
 	closed string
-	how    string
+	moved  string // its deadline has
 }
 
-func newAsker(v *view, lines <-chan string, tty bool, resolve func(context.Context, string, client.Resolve) error, quit func()) *asker {
-	return &asker{view: v, lines: lines, tty: tty, resolve: resolve, quit: quit, told: make(chan told), stopped: make(chan struct{})}
+func newAsker(v *view, lines <-chan string, tty bool, d deciding) *asker {
+	return &asker{view: v, lines: lines, tty: tty, deciding: d, told: make(chan told), stopped: make(chan struct{})}
 }
 
 // event tells the asker of an event.
@@ -54,10 +68,16 @@ func (a *asker) event(e schema.Event) {
 		}
 	case schema.EventApprovalReceived:
 		d, _ := payload[schema.ApprovalReceivedData](e)
-		a.tell(told{closed: d.ApprovalID, how: "decided"})
+		a.tell(told{closed: d.ApprovalID})
 	case schema.EventApprovalExpired:
 		d, _ := payload[schema.ApprovalExpiredData](e)
-		a.tell(told{closed: d.ApprovalID, how: "closed"})
+		a.tell(told{closed: d.ApprovalID})
+	case schema.EventApprovalExtended:
+		d, _ := payload[schema.ApprovalExtendedData](e)
+		a.tell(told{moved: d.ApprovalID})
+	case schema.EventApprovalEscalated:
+		d, _ := payload[schema.ApprovalEscalatedData](e)
+		a.tell(told{moved: d.ApprovalID})
 	}
 }
 
@@ -109,23 +129,64 @@ func (a *asker) hear(t told) {
 			a.active = ""
 			a.view.notice("no answer is needed any more")
 		}
+	case t.moved != "":
+		if a.active == t.moved {
+			a.prompt()
+		}
 	default:
 		a.ready = true
 	}
 }
 
 func (a *asker) ask(d schema.ApprovalRequestedData) {
-	a.active, a.rejected = d.ApprovalID, false
+	a.active, a.rejected, a.draft = d.ApprovalID, false, nil
 	if a.lines == nil {
 		return
 	}
 	a.view.say(describe(a.view.style, d)...)
-	a.view.prompt(a.view.style.Bold(question(d.Options)))
+	a.prompt()
+}
+
+// prompt asks what the active approval wants to know now.
+func (a *asker) prompt() {
+	d, ok := a.current()
+	switch {
+	case !ok || a.lines == nil:
+	case a.draft != nil:
+		a.view.prompt(a.view.style.Bold("[e]dit again / [g]ive the edit up: "))
+	case a.rejected:
+		a.view.prompt("Why? (Enter for no feedback): ")
+	default:
+		a.view.prompt(a.view.style.Bold(question(d.Options, a.extras(d)...)))
+	}
+}
+
+func (a *asker) current() (schema.ApprovalRequestedData, bool) {
+	i := slices.IndexFunc(a.pending, func(d schema.ApprovalRequestedData) bool { return d.ApprovalID == a.active })
+	if i < 0 {
+		return schema.ApprovalRequestedData{}, false
+	}
+	return a.pending[i], true
+}
+
+// extras are the answers that only a person at a terminal can give.
+func (a *asker) extras(d schema.ApprovalRequestedData) []string {
+	if !a.tty {
+		return nil
+	}
+	var words []string
+	if a.edit != nil && newEditable(d) != nil {
+		words = append(words, "[e]dit")
+	}
+	if a.extend != nil {
+		words = append(words, "e[x]tend by "+terminal.Span(extension))
+	}
+	return words
 }
 
 // question lists the answers by their keys.
-func question(options []schema.Resolution) string {
-	words := make([]string, 0, len(options)+1)
+func question(options []schema.Resolution, extras ...string) string {
+	words := make([]string, 0, len(options)+len(extras)+1)
 	for _, o := range options {
 		for _, k := range keys {
 			if k.resolution == o {
@@ -137,7 +198,7 @@ func question(options []schema.Resolution) string {
 	if slices.Contains(options, schema.ResolutionApproved) {
 		ask = "Approve? "
 	}
-	return ask + strings.Join(append(words, "[q]uit watching"), " / ") + ": "
+	return ask + strings.Join(append(append(words, extras...), "[q]uit watching"), " / ") + ": "
 }
 
 type key struct {
@@ -171,28 +232,40 @@ func parseAnswer(line string, options []schema.Resolution) (r schema.Resolution,
 }
 
 func (a *asker) answer(ctx context.Context, line string) {
-	i := slices.IndexFunc(a.pending, func(d schema.ApprovalRequestedData) bool { return d.ApprovalID == a.active })
-	if i < 0 {
+	d, ok := a.current()
+	if !ok {
 		a.active = ""
 		return
 	}
-	d := a.pending[i]
 	if a.rejected {
 		a.send(ctx, d, client.Resolve{Resolution: schema.ResolutionRejected, Feedback: line})
 		return
 	}
-	if word := strings.ToLower(line); word == "q" || word == "quit" {
+	word := strings.ToLower(line)
+	if a.draft != nil {
+		a.redraft(ctx, d, word)
+		return
+	}
+	extras := a.extras(d)
+	switch {
+	case word == "q" || word == "quit":
 		a.quit()
+		return
+	case (word == "e" || word == "edit") && slices.Contains(extras, "[e]dit"):
+		a.change(ctx, d, newEditable(d))
+		return
+	case (word == "x" || word == "extend") && a.tty && a.extend != nil:
+		a.extendNow(ctx, d)
 		return
 	}
 	resolution, feedback, ok := parseAnswer(line, d.Options)
 	switch {
 	case !ok:
 		a.view.say("Please answer with one of the letters; what follows it is your feedback.")
-		a.view.prompt(a.view.style.Bold(question(d.Options)))
+		a.prompt()
 	case resolution == schema.ResolutionRejected && feedback == "" && a.tty:
 		a.rejected = true
-		a.view.prompt("Why? (Enter for no feedback): ")
+		a.prompt()
 	default:
 		a.send(ctx, d, client.Resolve{Resolution: resolution, Feedback: feedback})
 	}
@@ -210,11 +283,15 @@ func (a *asker) send(ctx context.Context, d schema.ApprovalRequestedData, r clie
 		return
 	}
 	a.view.say(a.view.style.Red(terminal.CleanLines(err.Error())))
-	if p, ok := errors.AsType[*client.ProblemError](err); ok && p.Status != http.StatusServiceUnavailable {
+	p, refused := errors.AsType[*client.ProblemError](err)
+	switch {
+	case refused && p.Status == http.StatusUnprocessableEntity && a.draft != nil:
+		a.prompt() // what the server found in the text can be mended
+	case refused && p.Status != http.StatusServiceUnavailable:
 		a.done(d.ApprovalID)
-		return
+	default:
+		a.active = "" // ask again
 	}
-	a.active = "" // ask again
 }
 
 func (a *asker) done(id string) {

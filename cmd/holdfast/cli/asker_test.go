@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,11 +22,16 @@ type asking struct {
 	quits   chan struct{}
 	answer  func(n int) error
 	screen  func() string
+
+	extended chan time.Duration
+	opened   chan string              // the texts that the editor was opened on
+	typing   func(text string) string // what the person makes of one
 }
 
 func newAsking(t *testing.T, tty bool) *asking {
 	t.Helper()
-	a := &asking{t: t, lines: make(chan string), decided: make(chan client.Resolve, 10), quits: make(chan struct{}, 1), answer: func(int) error { return nil }}
+	a := &asking{t: t, lines: make(chan string), decided: make(chan client.Resolve, 10), quits: make(chan struct{}, 1), answer: func(int) error { return nil },
+		extended: make(chan time.Duration, 10), opened: make(chan string, 10), typing: func(text string) string { return text }}
 	v, b := newTestView(false)
 	a.screen = func() string {
 		v.mu.Lock()
@@ -33,11 +39,22 @@ func newAsking(t *testing.T, tty bool) *asking {
 		return b.String()
 	}
 	n := 0
-	a.asker = newAsker(v, a.lines, tty, func(_ context.Context, _ string, r client.Resolve) error {
-		n++
-		a.decided <- r
-		return a.answer(n)
-	}, func() { a.quits <- struct{}{} })
+	a.asker = newAsker(v, a.lines, tty, deciding{
+		resolve: func(_ context.Context, _ string, r client.Resolve) error {
+			n++
+			a.decided <- r
+			return a.answer(n)
+		},
+		extend: func(_ context.Context, _ string, by time.Duration) error {
+			a.extended <- by
+			return nil
+		},
+		edit: func(_ context.Context, text []byte) ([]byte, error) {
+			a.opened <- string(text)
+			return []byte(a.typing(string(text))), nil
+		},
+		quit: func() { a.quits <- struct{}{} },
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { a.run(ctx) })
@@ -49,8 +66,12 @@ func (a *asking) asks(id string, options ...schema.Resolution) {
 	if len(options) == 0 {
 		options = schema.ApprovalStep.Options()
 	}
+	kind := schema.ApprovalStep
+	if slices.Contains(options, schema.ResolutionRetry) {
+		kind = schema.ApprovalErrorRecovery
+	}
 	a.event(event(schema.EventApprovalRequested, "plot", schema.ApprovalRequestedData{
-		ApprovalID: id, Options: options, Context: []byte(`{"step": {"id": "plot", "shell": "python3 plot.py"}, "command": ["/bin/sh"]}`),
+		ApprovalID: id, Type: kind, Options: options, Context: []byte(`{"step": {"id": "plot", "shell": "python3 plot.py"}, "command": ["/bin/sh"]}`),
 	}))
 }
 
@@ -73,6 +94,17 @@ func (a *asking) sees(text string) {
 	a.t.Fatalf("%q is not shown: %q", text, a.screen())
 }
 
+func (a *asking) opens() string {
+	a.t.Helper()
+	select {
+	case text := <-a.opened:
+		return text
+	case <-time.After(5 * time.Second):
+		a.t.Fatalf("no editor was opened; the screen has %q", a.screen())
+		return ""
+	}
+}
+
 func (a *asking) wants(resolution schema.Resolution, feedback string) {
 	a.t.Helper()
 	select {
@@ -92,7 +124,7 @@ func TestAsker_AsksOnATerminalWithFeedback(t *testing.T) {
 	a.says("a") // typed before anything is asked: it answers nothing
 	a.caughtUp()
 	a.sees("plot  python3 plot.py")
-	a.sees("Approve? [a]pprove / [r]eject / [q]uit watching: ")
+	a.sees("Approve? [a]pprove / [r]eject / [e]dit / e[x]tend by 5m / [q]uit watching: ")
 	a.says("what?")
 	a.sees("Please answer with one of the letters")
 	a.says("r")
@@ -103,7 +135,7 @@ func TestAsker_AsksOnATerminalWithFeedback(t *testing.T) {
 	a.says("yes")
 	a.wants(schema.ResolutionApproved, "")
 	a.asks("3", schema.ApprovalErrorRecovery.Options()...)
-	a.sees("What now? re[t]ry / [s]kip the step / a[b]ort / [q]uit watching: ")
+	a.sees("What now? re[t]ry / [s]kip the step / a[b]ort / [e]dit / e[x]tend by 5m / [q]uit watching: ")
 	a.says("t with more memory")
 	a.wants(schema.ResolutionRetry, "with more memory")
 	a.asks("4")

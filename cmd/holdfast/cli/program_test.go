@@ -143,7 +143,7 @@ func TestSessionStart_PrintsWhatIsWrongWithAPlanByLineAndColumn(t *testing.T) {
 	r = run(t, nil, `{"steps": [`, "session", "start", "--plan", "-")
 	r.want(t, exitUsage, "<stdin>:1:12: this is not JSON")
 	r = run(t, nil, `{"steps": [{"id": "a", "shell": "x", "memory": "1GiB"}]}`, "session", "start", "--plan", "-")
-	r.want(t, exitUsage, "<stdin>: steps[0].memory: this server cannot limit a step's memory")
+	r.want(t, exitUsage, "<stdin>:1:48: steps[0].memory: this server cannot limit a step's memory")
 	r = run(t, nil, "", "session", "start", "--plan", path, "--approval-mode", "sometimes")
 	r.want(t, exitUsage, "--approval-mode: allowed are none, after_planning")
 	r = run(t, nil, "", "session", "start", "--plan", t.TempDir())

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +17,12 @@ type sessionCmd struct {
 	List    sessionListCmd    `cmd:"" help:"List sessions, the latest first."`
 	Show    sessionShowCmd    `cmd:"" help:"Show a session, its steps and what it waits for."`
 	Watch   sessionWatchCmd   `cmd:"" help:"Follow a session in the terminal."`
+	Send    sessionSendCmd    `cmd:"" help:"Say something to a session: a run answers it."`
+	Run     sessionRunCmd     `cmd:"" help:"Start the next run of a session, from a plan."`
+	Runs    sessionRunsCmd    `cmd:"" help:"List the runs of a session."`
+	Fork    sessionForkCmd    `cmd:"" help:"Make a new session from a finished step of another one."`
+	Audit   sessionAuditCmd   `cmd:"" help:"Show who asked a session for what, and whether it was done."`
+	Rename  sessionRenameCmd  `cmd:"" help:"Give a session another name."`
 	Suspend sessionSuspendCmd `cmd:"" help:"Let nothing new start."`
 	Resume  sessionResumeCmd  `cmd:"" help:"Go on with a suspended session."`
 	Cancel  sessionCancelCmd  `cmd:"" help:"Stop a session for good, with everything it runs."`
@@ -76,104 +81,6 @@ func (c *sessionListCmd) Run(inv *invocation) error {
 		inv.notef("There are more: holdfast session list --cursor %s\n", terminal.Clean(list.NextCursor))
 	}
 	return nil
-}
-
-type sessionShowCmd struct {
-	server
-	ID   string `arg:""                                     help:"The session's id, or its first 4 or more characters."`
-	JSON bool   `help:"Print the server's answer as it is." name:"json"`
-}
-
-// Help is shown by --help.
-func (*sessionShowCmd) Help() string {
-	return example("holdfast session show 1f3a", "holdfast session show 1f3a --json")
-}
-
-func (c *sessionShowCmd) Run(inv *invocation) error {
-	api, id, err := c.session(inv, c.ID)
-	if err != nil {
-		return err
-	}
-	defer api.Close()
-	answer, err := api.Session(inv.ctx, id)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		inv.raw(answer.Raw)
-		return nil
-	}
-	runs, err := api.Runs(inv.ctx, id)
-	if err != nil {
-		return err
-	}
-	return inv.showSession(api, &answer.Value, runs.Value.Runs)
-}
-
-func (inv *invocation) showSession(api *client.Client, s *schema.Session, runs []schema.Run) error {
-	now := time.Now()
-	row := func(label, value string) {
-		if value != "" {
-			inv.printf("%s %s\n", inv.style.Dim(fmt.Sprintf("%-9s", label)), value)
-		}
-	}
-	inv.printf("%s\n", inv.style.Bold(terminal.Clean(s.Name)))
-	row("id", s.ID)
-	status := inv.status(s.Status)
-	row("status", strings.TrimRight(status.Paint(status.Text)+" "+inv.style.Dim(phaseOf(s)), " "))
-	row("mode", string(s.Mode))
-	row("owner", terminal.Clean(s.Owner))
-	row("created", terminal.Ago(s.CreatedAt.Time, now)+", changed "+terminal.Ago(s.UpdatedAt.Time, now))
-	row("events", strconv.FormatInt(s.HeadSeq, 10))
-	row("page", sessionURL(api, s.ID))
-	for i := range runs {
-		inv.printf("\n")
-		if err := inv.showRun(&runs[i], now); err != nil {
-			return err
-		}
-	}
-	for i := range s.PendingApprovals {
-		a := &s.PendingApprovals[i]
-		inv.printf("\n%s %s\n  %s\n", inv.style.Yellow("? approval "+short(a.ID)), terminal.Clean(a.Description),
-			inv.style.Dim(fmt.Sprintf("expires in %s; decide with `holdfast approval resolve %s approved`", terminal.Span(seconds(a.RemainingSeconds)), short(a.ID))))
-	}
-	return nil
-}
-
-func (inv *invocation) showRun(run *schema.Run, now time.Time) error {
-	end := now
-	if run.FinishedAt != nil {
-		end = run.FinishedAt.Time
-	}
-	status := inv.status(run.Status)
-	inv.printf("run %d  %s  %s\n", run.Number, status.Paint(status.Text), terminal.Span(end.Sub(run.StartedAt.Time)))
-	if run.Error != "" {
-		inv.printf("  %s\n", inv.style.Red(terminal.Clean(run.Error)))
-	}
-	t := terminal.Table{Header: []string{"  STEP", columnStatus, "ATTEMPTS", "EXIT", "TIME", "MEMORY", "HOST", "TITLE"}}
-	for i := range run.Steps {
-		s := &run.Steps[i]
-		exit, took, memory, host := "", "", "", ""
-		if n := len(s.Attempts); n > 0 {
-			a := &s.Attempts[n-1]
-			if a.ExitCode != nil {
-				exit = strconv.Itoa(*a.ExitCode)
-			}
-			if a.Signal != "" {
-				exit = a.Signal
-			}
-			end := now
-			if a.FinishedAt != nil {
-				end = a.FinishedAt.Time
-			}
-			took, host = terminal.Span(end.Sub(a.StartedAt.Time)), a.Host
-			if a.MaxRSSBytes > 0 {
-				memory = terminal.Bytes(a.MaxRSSBytes)
-			}
-		}
-		t.Add("  "+terminal.Clean(s.ID), inv.stepStatus(s.Status), len(s.Attempts), exit, took, memory, terminal.Clean(host), terminal.Clean(s.Title))
-	}
-	return t.Write(inv.stdout, inv.style)
 }
 
 // session makes a client and completes an id.
@@ -291,8 +198,10 @@ func (c *sessionDeleteCmd) Run(inv *invocation) error {
 }
 
 func (inv *invocation) line(ctx context.Context) (string, bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	select {
-	case l, ok := <-readLines(ctx, inv.stdin):
+	case l, ok := <-terminal.ReadLines(ctx, inv.stdin).C():
 		return l, ok
 	case <-ctx.Done():
 		return "", false

@@ -1,10 +1,6 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -16,24 +12,29 @@ import (
 
 type sessionStartCmd struct {
 	server
-	Plan            string        `help:"The plan's file; - reads standard input."                                      placeholder:"FILE"     required:""`
-	Name            string        `help:"The session's name; the file's when absent."                                   placeholder:"NAME"`
-	ApprovalMode    string        `help:"Where to ask a person: none, after_planning, before_each_step, on_error, all." placeholder:"MODE"`
-	ApprovalTimeout time.Duration `help:"How long an approval waits, such as 300s; the server's setting when absent."   placeholder:"DURATION"`
-	OnTimeout       string        `help:"What an expired approval does: suspend, reject, approve; suspend when absent." placeholder:"POLICY"`
-	Parallel        int           `help:"How many ready steps run at the same time; 2 when absent."                     placeholder:"N"`
-	Watch           bool          `help:"Follow the session, and ask for its approvals here."                           short:"w"`
-	JSON            bool          `help:"Print the server's answer as it is; with --watch, then one frame per line."    name:"json"`
+	Plan              string        `help:"The plan's file; - reads standard input."                                                                      placeholder:"FILE"     required:""`
+	Name              string        `help:"The session's name; the file's when absent."                                                                   placeholder:"NAME"`
+	ApprovalMode      string        `help:"Where to ask a person: none, after_planning, before_each_step, on_error, all."                                 placeholder:"MODE"`
+	ApprovalTimeout   time.Duration `help:"How long an approval waits, such as 300s; the server's setting when absent."                                   placeholder:"DURATION"`
+	OnTimeout         string        `help:"What an expired approval does: suspend, reject, approve, escalate; suspend when absent."                       placeholder:"POLICY"`
+	EscalationTimeout time.Duration `help:"How long an escalated approval waits, such as 20m; four times its first time when absent."                     placeholder:"DURATION"`
+	OnModified        string        `help:"Whether an edited plan or step is asked about again (ask) or the edit is the approval (approve); ask when absent." placeholder:"POLICY"`
+	Parallel          int           `help:"How many ready steps run at the same time; 2 when absent."                                                     placeholder:"N"`
+	RunTimeout        time.Duration `help:"How long a run may take while it is not suspended, such as 2h; no limit when absent."                          placeholder:"DURATION"`
+	WhenBusy          string        `help:"What a message does while a run is under way: enqueue, interrupt, reject; enqueue when absent."                placeholder:"POLICY"`
+	SessionTTL        time.Duration `help:"How long the session is kept open while nobody uses it, such as 720h; the server's setting when absent."       name:"session-ttl"     placeholder:"DURATION"`
+	Watch             bool          `help:"Follow the session, and ask for its approvals here."                                                           short:"w"`
+	JSON              bool          `help:"Print the server's answer as it is; with --watch, then one frame per line."                                    name:"json"`
 }
 
 // Help is shown by --help.
 func (*sessionStartCmd) Help() string {
 	return "The plan is checked here first; what is wrong is printed as FILE:LINE:COLUMN: message. " +
 		"A server that is away for a moment is waited for, and never starts the session twice.\n\n" +
-		"With --watch: " + outcomeHelp + " Approvals are asked for on a terminal; " +
-		"elsewhere the answers are read from standard input, one line each, such as \"approve\" or \"reject because of the units\".\n\n" +
+		"With --watch: " + outcomeHelp + " " + askHelp + "\n\n" +
 		example("holdfast session start --plan examples/hello.json --watch",
 			"holdfast session start --plan plan.json --approval-mode after_planning --approval-timeout 24h --json",
+			"holdfast session start --plan plan.json --on-timeout escalate --escalation-timeout 2h --session-ttl 720h",
 			"generate-plan | holdfast session start --plan -")
 }
 
@@ -42,7 +43,7 @@ func (c *sessionStartCmd) Run(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	plan, err := c.plan(inv)
+	plan, err := inv.readPlan(c.Plan, "nothing was started")
 	if err != nil {
 		return err
 	}
@@ -51,6 +52,31 @@ func (c *sessionStartCmd) Run(inv *invocation) error {
 		return err
 	}
 	defer api.Close()
+	inv.patient(api)
+	body := client.NewSession{Name: c.name(), Mode: schema.ModeRunbook, Plan: plan, Config: config}
+	answer, err := api.CreateSession(inv.ctx, body, schema.NewID())
+	if err != nil {
+		return err
+	}
+	return inv.started(api, answer, c.JSON, c.Watch)
+}
+
+// started tells of a new session, and follows its first run.
+func (inv *invocation) started(api *client.Client, answer client.Answer[schema.Session], json, follow bool) error {
+	id := answer.Value.ID
+	if json {
+		inv.raw(answer.Raw)
+	} else {
+		inv.printf("session %s\n%s\n", id, sessionURL(api, id))
+	}
+	if !follow {
+		return nil
+	}
+	return (&watch{inv: inv, api: api, id: id, json: json, ask: true, follow: client.Follow{Insist: true, First: true}}).run()
+}
+
+// patient says once that a request is sent again, and for how long.
+func (inv *invocation) patient(api *client.Client) {
 	told := false
 	api.OnRetry = func(err error, _ time.Duration) {
 		if !told {
@@ -58,22 +84,6 @@ func (c *sessionStartCmd) Run(inv *invocation) error {
 		}
 		told = true
 	}
-	body := client.NewSession{Name: c.name(), Mode: schema.ModeRunbook, Plan: plan, Config: config}
-	answer, err := api.CreateSession(inv.ctx, body, schema.NewID())
-	if err != nil {
-		return err
-	}
-	s := &answer.Value
-	switch {
-	case c.JSON:
-		inv.raw(answer.Raw)
-	default:
-		inv.printf("session %s\n%s\n", s.ID, sessionURL(api, s.ID))
-	}
-	if !c.Watch {
-		return nil
-	}
-	return (&watch{inv: inv, api: api, id: s.ID, json: c.JSON, ask: true, insist: true}).run()
 }
 
 func (c *sessionStartCmd) name() string {
@@ -87,14 +97,17 @@ func (c *sessionStartCmd) name() string {
 func (c *sessionStartCmd) config() (*schema.Config, error) {
 	config := schema.Config{
 		ApprovalMode: schema.ApprovalMode(c.ApprovalMode), ApprovalTimeoutSeconds: c.ApprovalTimeout.Seconds(),
-		OnTimeout: schema.OnTimeout(c.OnTimeout), Parallel: c.Parallel,
+		OnTimeout: schema.OnTimeout(c.OnTimeout), EscalationTimeout: lasting(c.EscalationTimeout),
+		OnModified: schema.OnModified(c.OnModified), Parallel: c.Parallel, RunTimeout: lasting(c.RunTimeout),
+		WhenBusy: schema.WhenBusy(c.WhenBusy), SessionTTL: lasting(c.SessionTTL),
 	}
-	flags := map[string]string{
-		"config.approval_mode": "--approval-mode", "config.approval_timeout_seconds": "--approval-timeout",
-		"config.on_timeout": "--on-timeout", "config.parallel": "--parallel",
-	}
+	flags := map[string]string{"config.approval_timeout_seconds": "--approval-timeout"}
 	for _, e := range config.Check("config") {
-		return nil, usage("%s: %s (got %v)", flags[e.Location], e.Message, e.Value)
+		flag := flags[e.Location]
+		if flag == "" { // the flag is called as the field is
+			flag = "--" + strings.ReplaceAll(strings.TrimPrefix(e.Location, "config."), "_", "-")
+		}
+		return nil, usage("%s: %s (got %v)", flag, e.Message, e.Value)
 	}
 	if config == (schema.Config{}) {
 		return nil, nil //nolint:nilnil // no config is a config
@@ -102,57 +115,17 @@ func (c *sessionStartCmd) config() (*schema.Config, error) {
 	return &config, nil
 }
 
-// plan reads and checks the plan's text. The server gets the text itself and checks it again.
-func (c *sessionStartCmd) plan(inv *invocation) ([]byte, error) {
-	name := c.Plan
-	var text []byte
-	var err error
-	if name == "-" {
-		name = "<stdin>"
-		text, err = io.ReadAll(io.LimitReader(inv.stdin, schema.MaxPlanBytes+1))
-	} else {
-		text, err = readPlan(name)
-	}
-	if err != nil {
-		return nil, usage("the plan cannot be read: %w", err)
-	}
-	plan, problems := schema.ParsePlan(text)
-	if len(problems) == 0 {
-		for _, e := range plan.Unsupported() {
-			inv.notef("%s: %s: %s\n", name, e.Location, terminal.Clean(e.Message))
-			err = errors.New("the plan asks for what this version cannot do; nothing was started")
-		}
-		return text, withUsage(err)
-	}
-	for _, p := range problems {
-		inv.notef("%s:%d:%d: %s%s\n", name, p.Line, p.Column, where(p.Location), terminal.Clean(p.Message))
-	}
-	return nil, usage("the plan has %s; nothing was started", counted(len(problems), "problem"))
-}
-
-func withUsage(err error) error {
-	if err == nil {
-		return nil
-	}
-	return withCode(exitUsage, err)
-}
-
-func where(location string) string {
-	if location == "" {
+// lasting is a duration as a config has it: 2h rather than 2h0m0s, "" for none.
+func lasting(d time.Duration) string {
+	if d == 0 {
 		return ""
 	}
-	return terminal.Clean(location) + ": "
-}
-
-// readPlan reads a file, one byte over the limit at most: a longer one is refused by its size.
-func readPlan(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
 	}
-	defer func() { _ = f.Close() }()
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, fmt.Errorf("%s is a folder", path)
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
 	}
-	return io.ReadAll(io.LimitReader(f, schema.MaxPlanBytes+1))
+	return text
 }

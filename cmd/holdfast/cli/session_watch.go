@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -40,7 +41,7 @@ func (c *sessionWatchCmd) Run(inv *invocation) error {
 	if c.Ask != nil {
 		ask = *c.Ask
 	}
-	return (&watch{inv: inv, api: api, id: id, since: c.Since, json: c.JSON, ask: ask}).run()
+	return (&watch{inv: inv, api: api, id: id, follow: client.Follow{Since: c.Since}, json: c.JSON, ask: ask}).run()
 }
 
 // watch follows a session on the terminal: a view shows the events, and an asker, when asked
@@ -49,10 +50,9 @@ type watch struct {
 	inv    *invocation
 	api    *client.Client
 	id     string
-	since  int64
+	follow client.Follow
 	json   bool
 	ask    bool
-	insist bool
 
 	view  *view
 	asker *asker
@@ -68,21 +68,39 @@ func (w *watch) run() error {
 	ctx, cancel := context.WithCancelCause(w.inv.ctx)
 	defer cancel(nil)
 	w.view = newView(w.inv, w.json)
-	w.last = w.since
+	w.last = w.follow.Since
 	var asking sync.WaitGroup
 	if w.ask {
-		w.asker = newAsker(w.view, readLines(ctx, w.inv.stdin), terminal.IsTerminal(w.inv.stdin), func(ctx context.Context, id string, r client.Resolve) error {
-			_, err := w.api.ResolveApproval(ctx, id, r)
-			return err
-		}, func() { cancel(errQuit) })
+		w.asker = w.newAsker(ctx, func() { cancel(errQuit) })
 		asking.Go(func() { w.asker.run(ctx) })
 	}
-	outcome, err := w.api.Watch(ctx, w.id, w.since, w.insist, w)
+	outcome, err := w.api.Watch(ctx, w.id, w.follow, w)
 	cause := context.Cause(ctx)
 	cancel(nil)
 	asking.Wait()
 	w.view.end()
 	return w.result(outcome, err, cause)
+}
+
+func (w *watch) newAsker(ctx context.Context, quit func()) *asker {
+	lines := terminal.ReadLines(ctx, w.inv.stdin)
+	d := deciding{
+		resolve: func(ctx context.Context, id string, r client.Resolve) error {
+			_, err := w.api.ResolveApproval(ctx, id, r)
+			return err
+		},
+		extend: func(ctx context.Context, id string, by time.Duration) error {
+			_, err := w.api.ExtendApproval(ctx, id, by.Seconds())
+			return err
+		},
+		quit: quit,
+	}
+	tty, isFile := w.inv.stdin.(*os.File)
+	isTerminal := isFile && terminal.IsTerminal(tty)
+	if isTerminal {
+		d.edit = func(ctx context.Context, text []byte) ([]byte, error) { return w.edit(ctx, tty, lines, text) }
+	}
+	return newAsker(w.view, lines.C(), isTerminal, d)
 }
 
 func (w *watch) result(outcome schema.SessionStatus, err, cause error) error {
@@ -93,18 +111,19 @@ func (w *watch) result(outcome schema.SessionStatus, err, cause error) error {
 	case w.inv.ctx.Err() != nil:
 		w.inv.notef("\nThe session goes on; %s\n", goOn)
 		return withCode(exitInterrupted, nil)
-	case err != nil:
+	}
+	if _, dropped := errors.AsType[*client.DroppedError](err); err != nil && !dropped {
 		return withCode(exitUndecided, err)
 	}
 	switch outcome {
 	case schema.SessionCompleted:
 		return nil
 	case schema.SessionCancelled:
-		return withCode(exitCancelled, nil)
+		return withCode(exitCancelled, err)
 	case schema.SessionExpired:
-		return withCode(exitExpired, nil)
+		return withCode(exitExpired, err)
 	default:
-		return withCode(exitError, nil)
+		return withCode(exitError, err)
 	}
 }
 

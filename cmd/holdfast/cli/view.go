@@ -25,6 +25,7 @@ type view struct {
 	files   map[string]int64 // those shown, by their size
 	width   int              // of the labels
 	running int
+	inRun   bool      // a run is under way, as far as was seen
 	open    io.Writer // where the cursor is not at the start of a line, or nil
 }
 
@@ -87,6 +88,13 @@ func (v *view) say(lines ...string) {
 	for _, l := range lines {
 		v.line(v.notes, l)
 	}
+}
+
+// hold keeps everything back until release is called: another program has the screen.
+func (v *view) hold() (release func()) {
+	v.mu.Lock()
+	v.open = nil
+	return v.mu.Unlock
 }
 
 func (v *view) end() {

@@ -45,36 +45,6 @@ func payload[T any](e schema.Event) (T, bool) {
 
 func ms(n int64) string { return terminal.Span(time.Duration(n) * time.Millisecond) }
 
-func (v *view) workflowEvent(e schema.Event) string {
-	s := v.style
-	switch e.Type {
-	case schema.EventWorkflowStarted:
-		d, _ := payload[schema.WorkflowStartedData](e)
-		return s.Bold(fmt.Sprintf("▶ run %d", max(d.RunNumber, 1)))
-	case schema.EventWorkflowPaused:
-		d, _ := payload[schema.WorkflowPausedData](e)
-		why := by(d.Actor)
-		if d.Reason == "approval_expired" {
-			why = ": an approval expired"
-		}
-		return s.Yellow("‖ suspended"+why) + s.Dim("; go on with `holdfast session resume "+short(e.SessionID)+"`")
-	case schema.EventWorkflowResumed:
-		d, _ := payload[schema.WorkflowResumedData](e)
-		return s.Blue("▶ resumed" + by(d.Actor))
-	case schema.EventWorkflowCompleted:
-		d, _ := payload[schema.WorkflowCompletedData](e)
-		return s.Green("✓ completed") + s.Dim(" in "+ms(d.DurationMS))
-	case schema.EventWorkflowFailed:
-		d, _ := payload[schema.WorkflowFailedData](e)
-		return s.Red("✗ failed: "+terminal.Clean(d.Error)) + s.Dim(" after "+ms(d.DurationMS))
-	case schema.EventWorkflowCancelled:
-		d, _ := payload[schema.WorkflowCancelledData](e)
-		return s.Red("✗ cancelled"+by(d.Actor)) + s.Dim("; "+receipt(&d.Receipt))
-	default:
-		return ""
-	}
-}
-
 func (v *view) stepEvent(e schema.Event) string {
 	s, id := v.style, terminal.Clean(e.StepID)
 	switch e.Type {
@@ -155,33 +125,6 @@ func memory(bytes int64) string {
 	return ", " + terminal.Bytes(bytes)
 }
 
-func (v *view) approvalEvent(e schema.Event) string {
-	s := v.style
-	switch e.Type {
-	case schema.EventApprovalRequested:
-		d, _ := payload[schema.ApprovalRequestedData](e)
-		return s.Yellow("? "+terminal.Short(terminal.Clean(d.Description), 110)) + s.Dim("  approval "+short(d.ApprovalID)+", until "+clock(d.ExpiresAt.Time))
-	case schema.EventApprovalReceived:
-		d, _ := payload[schema.ApprovalReceivedData](e)
-		text := "! " + string(d.Resolution) + by(d.Actor)
-		if d.Feedback != "" {
-			text += ": " + terminal.Clean(d.Feedback)
-		}
-		if d.Resolution == schema.ResolutionRejected || d.Resolution == schema.ResolutionAbort {
-			return s.Red(terminal.Clean(text))
-		}
-		return s.Green(terminal.Clean(text))
-	case schema.EventApprovalExpired:
-		d, _ := payload[schema.ApprovalExpiredData](e)
-		if d.Reason != "" && d.Reason != "timeout" {
-			return s.Dim("! approval " + short(d.ApprovalID) + " closed: " + terminal.Clean(strings.ReplaceAll(d.Reason, "_", " ")))
-		}
-		return s.Yellow("! approval " + short(d.ApprovalID) + " expired")
-	default:
-		return ""
-	}
-}
-
 func (v *view) otherEvent(e schema.Event) string {
 	s := v.style
 	switch e.Type {
@@ -190,12 +133,7 @@ func (v *view) otherEvent(e schema.Event) string {
 		if !ok || d.Plan == nil {
 			return ""
 		}
-		ids := make([]string, 0, len(d.Plan.Steps))
-		for i := range d.Plan.Steps {
-			ids = append(ids, terminal.Clean(d.Plan.Steps[i].ID))
-			v.step(d.Plan.Steps[i].ID)
-		}
-		return s.Dim("  plan: " + terminal.Short(strings.Join(ids, ", "), 100))
+		return s.Dim("  plan: " + v.planned(d.Plan))
 	case schema.EventDAGNodeStatusChanged:
 		d, _ := payload[schema.DAGNodeStatusChangedData](e)
 		if d.NewStatus != schema.StepSkipped && d.NewStatus != schema.StepCancelled {
@@ -207,11 +145,28 @@ func (v *view) otherEvent(e schema.Event) string {
 		}
 		return s.Dim(text)
 	case schema.EventAgentMessage:
-		d, _ := payload[struct {
-			Agent   string `json:"agent"`
-			Message string `json:"message"`
-		}](e)
-		return s.Bold(terminal.Clean(d.Agent)+": ") + terminal.CleanLines(d.Message)
+		d, _ := payload[schema.AgentMessageData](e)
+		return s.Bold(speaker(d)+": ") + terminal.CleanLines(d.Message)
+	case schema.EventPlanUpdated:
+		d, ok := payload[schema.PlanUpdatedData](e)
+		if !ok || d.Plan == nil {
+			return ""
+		}
+		return v.planUpdated(d)
+	case schema.EventSessionForked:
+		d, _ := payload[schema.SessionForkedData](e)
+		text := "⑂ forked to session "
+		if d.Direction == "from" {
+			text = "⑂ forked from session "
+		}
+		text += short(d.SessionID)
+		if d.StepID != "" {
+			text += ", after " + terminal.Clean(d.StepID)
+		}
+		return s.Blue(text + by(d.Actor))
+	case schema.EventSessionRenamed:
+		d, _ := payload[schema.SessionRenamedData](e)
+		return s.Dim("  renamed: " + terminal.Clean(d.Name))
 	case schema.EventFileCreated:
 		d, _ := payload[schema.FileChangedData](e)
 		if size, shown := v.files[d.Path]; shown && size == d.Size {
@@ -222,6 +177,39 @@ func (v *view) otherEvent(e schema.Event) string {
 	default:
 		return ""
 	}
+}
+
+// planned is a plan's steps by their ids, each known from now on.
+func (v *view) planned(plan *schema.Plan) string {
+	ids := make([]string, 0, len(plan.Steps))
+	for i := range plan.Steps {
+		ids = append(ids, terminal.Clean(plan.Steps[i].ID))
+		v.step(plan.Steps[i].ID)
+	}
+	return terminal.Short(strings.Join(ids, ", "), 100)
+}
+
+func (v *view) planUpdated(d schema.PlanUpdatedData) string {
+	s := v.style
+	if step, ok := d.Plan.Step(d.StepID); ok {
+		return s.Blue("✎ "+terminal.Clean(d.StepID)+" was edited"+by(d.Actor)) + "  " + s.Dim(terminal.Short(commandLine(step.Command()), 80))
+	}
+	return s.Blue("✎ the plan was edited"+by(d.Actor)) + s.Dim("  plan: "+v.planned(d.Plan))
+}
+
+// speaker is who says something in a conversation.
+func speaker(d schema.AgentMessageData) string {
+	if d.Role != "user" {
+		return terminal.Clean(d.Agent)
+	}
+	who := terminal.Clean(d.Actor)
+	if who == "" {
+		who = "user"
+	}
+	if d.Number > 0 {
+		return fmt.Sprintf("» message %d, %s", d.Number, who)
+	}
+	return "» " + who
 }
 
 // clock is a time of day as the person at the terminal reads it.

@@ -134,3 +134,62 @@ func TestView_ShowsWhoIsAskedWhat(t *testing.T) {
 		t.Errorf("got %q, want %q", b.String(), want)
 	}
 }
+
+func TestView_TellsWhatPeopleDoToASession(t *testing.T) {
+	t.Parallel()
+	v, b := newTestView(false)
+	until := schema.Time{Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	plan := &schema.Plan{Steps: []schema.PlanStep{{ID: "a", Shell: "new"}, {ID: "b", Shell: "x"}}}
+	for _, e := range []schema.Event{
+		event(schema.EventSessionForked, "", schema.SessionForkedData{SessionID: viewed, Direction: "from", StepID: "simulate", Actor: "ada"}),
+		event(schema.EventAgentMessage, "", schema.AgentMessageData{Role: "user", Message: "a finer\ngrid\x1b[2J", Actor: "ada", Number: 2}),
+		event(schema.EventWorkflowStarted, "", schema.WorkflowStartedData{RunNumber: 3, Message: 2}),
+		event(schema.EventApprovalExtended, "", schema.ApprovalExtendedData{ApprovalID: viewed, ExpiresAt: until, Seconds: 300, Actor: "ada"}),
+		event(schema.EventApprovalEscalated, "", schema.ApprovalEscalatedData{ApprovalID: viewed, ExpiresAt: until}),
+		event(schema.EventPlanUpdated, "", schema.PlanUpdatedData{Plan: plan, StepID: "a", Actor: "ada"}),
+		event(schema.EventPlanUpdated, "", schema.PlanUpdatedData{Plan: plan, Actor: "ada"}),
+		event(schema.EventApprovalExpired, "", schema.ApprovalExpiredData{ApprovalID: viewed, Reason: "plan_changed"}),
+		event(schema.EventApprovalExpired, "", schema.ApprovalExpiredData{ApprovalID: viewed, Reason: "timeout", OnTimeout: schema.OnTimeoutReject}),
+		event(schema.EventDAGNodeStatusChanged, "", schema.DAGNodeStatusChangedData{NodeID: "b", NewStatus: schema.StepSkipped, Reason: "a failed"}),
+		event(schema.EventWorkflowCancelled, "", schema.WorkflowCancelledData{Reason: "interrupted", Actor: "ada"}),
+		event(schema.EventWorkflowStarted, "", schema.WorkflowStartedData{RunNumber: 4}),
+		event(schema.EventWorkflowStateChanged, "", schema.WorkflowStateChangedData{Status: schema.SessionExpired}),
+		event(schema.EventWorkflowCancelled, "", schema.WorkflowCancelledData{Reason: "expired"}),
+		event(schema.EventSessionForked, "", schema.SessionForkedData{SessionID: viewed, Direction: "to"}),
+		event(schema.EventSessionRenamed, "", schema.SessionRenamedData{Name: "new"}),
+	} {
+		v.event(e)
+	}
+	at := clock(until.Time)
+	want := `⑂ forked from session 0b54b8b4, after simulate by ada
+» message 2, ada: a finer
+grid
+▶ run 3  for message 2
+! approval 0b54b8b4: 5m more by ada, until ` + at + `
+!! NOBODY HAS ANSWERED approval 0b54b8b4: the last deadline is ` + at + "; see `holdfast approval show 0b54b8b4`" + `
+✎ a was edited by ada  new
+✎ the plan was edited by ada  plan: a, b
+! approval 0b54b8b4 is void: asked again because the plan has changed
+! approval 0b54b8b4 expired, which counts as rejected
+– b: skipped (a failed)
+✗ interrupted by a message from ada; 0 processes ended, 0 left; 0 files kept
+▶ run 4
+✗ expired: nobody has used the session for its time to live; 0 processes ended, 0 left; 0 files kept
+⑂ forked to session 0b54b8b4
+  renamed: new
+`
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+	// An idle session has no run whose end would say so.
+	b.Reset()
+	v.event(event(schema.EventWorkflowStateChanged, "", schema.WorkflowStateChangedData{Status: schema.SessionExpired}))
+	if !strings.Contains(b.String(), "✗ expired") {
+		t.Errorf("got %q", b.String())
+	}
+	loud, b := newTestView(true)
+	loud.event(event(schema.EventApprovalEscalated, "", schema.ApprovalEscalatedData{ApprovalID: viewed}))
+	if !strings.HasPrefix(b.String(), "\a\x1b[1m\x1b[31m!! NOBODY") {
+		t.Errorf("it is not loud: %q", b.String())
+	}
+}

@@ -39,6 +39,8 @@ type (
 	Resolve struct {
 		Resolution schema.Resolution `json:"resolution"`
 		Feedback   string            `json:"feedback,omitempty"`
+		// Modifications is a [schema.PlanEdit], a [schema.StepEdit] or a [schema.ToolEdit].
+		Modifications json.RawMessage `json:"modifications,omitempty"`
 	}
 	// SessionFilter narrows a list of sessions. Zero fields do not.
 	SessionFilter struct {

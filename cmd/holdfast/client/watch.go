@@ -44,11 +44,12 @@ type StoppedError struct{ Reason string }
 // Error implements error.
 func (e *StoppedError) Error() string { return "watching ended: " + e.Reason }
 
-// Watch follows a session from the event after since until its run is over, and returns how
-// it ended. A server that cannot be reached at first is an [UnreachableError], unless insist; one
-// that goes away later is waited for as long as ctx lives.
-func (c *Client) Watch(ctx context.Context, sessionID string, since int64, insist bool, h Handler) (schema.SessionStatus, error) {
-	w := &watcher{client: c, id: sessionID, last: since, replayed: since <= 0, h: h}
+// Watch follows a session until the run that f means is over, and returns how that run
+// ended. A server that cannot be reached at first is an [UnreachableError], unless f.Insist;
+// one that goes away later is waited for as long as ctx lives. A message that is dropped
+// before a run answers it is a [DroppedError], beside what became of the session.
+func (c *Client) Watch(ctx context.Context, sessionID string, f Follow, h Handler) (schema.SessionStatus, error) {
+	w := newWatcher(c, sessionID, f, h)
 	failures := 0
 	for {
 		w.openedAt = time.Time{}
@@ -56,11 +57,11 @@ func (c *Client) Watch(ctx context.Context, sessionID string, since int64, insis
 		switch {
 		case ctx.Err() != nil:
 			return "", ctx.Err()
-		case w.outcome != "" && w.done:
-			return w.outcome, nil
+		case w.done:
+			return w.outcome, w.dropped()
 		case ended.stop != nil:
 			return "", ended.stop
-		case ended.unreachable != nil && !w.everOpen && !insist:
+		case ended.unreachable != nil && !w.everOpen && !f.Insist:
 			return "", &UnreachableError{URL: c.base, Cause: ended.unreachable}
 		}
 		lived := time.Duration(0)
@@ -89,18 +90,21 @@ func (c *Client) Watch(ctx context.Context, sessionID string, since int64, insis
 
 // watcher is the state that outlives a connection.
 type watcher struct {
+	standing
+
 	client   *Client
 	id       string
 	h        Handler
 	last     int64 // the seq of the last event handed over
 	head     int64 // of the log when the subscription started
-	replayed bool  // the whole log was seen, so its last word is the session's
-	outcome  schema.SessionStatus
-	done     bool
 	everOpen bool
 	lost     bool
 	openedAt time.Time
 	askedAt  time.Time // when a missing stretch was asked for again
+}
+
+func newWatcher(c *Client, sessionID string, f Follow, h Handler) *watcher {
+	return &watcher{client: c, id: sessionID, last: f.Since, standing: newStanding(f), h: h}
 }
 
 // ending says how a connection ended.
@@ -231,26 +235,10 @@ func (w *watcher) event(c *connection, e schema.Event, raw []byte) (ending, bool
 	w.last, w.askedAt = e.Seq, time.Time{}
 	w.note(e)
 	w.h.Event(e, raw, e.Seq > w.head)
-	return w.caughtUp()
-}
-
-// note keeps how the session stands, as its events say.
-func (w *watcher) note(e schema.Event) {
-	switch e.Type { //nolint:exhaustive // only these decide
-	case schema.EventWorkflowStarted, schema.EventWorkflowResumed:
-		w.outcome = ""
-	case schema.EventWorkflowCompleted:
-		w.outcome = schema.SessionCompleted
-	case schema.EventWorkflowFailed:
-		w.outcome = schema.SessionFailed
-	case schema.EventWorkflowCancelled:
-		w.outcome = schema.SessionCancelled
-	case schema.EventWorkflowStateChanged:
-		var d schema.WorkflowStateChangedData
-		if json.Unmarshal(e.Data, &d) == nil && d.Status == schema.SessionExpired {
-			w.outcome = d.Status
-		}
+	if w.done {
+		return ending{}, true
 	}
+	return w.caughtUp()
 }
 
 func (w *watcher) subscribed(e schema.Event) (ending, bool) {
@@ -265,16 +253,17 @@ func (w *watcher) subscribed(e schema.Event) (ending, bool) {
 		w.h.Back()
 	}
 	w.head = d.Head
+	w.begins(d.Head)
 	return w.caughtUp()
 }
 
-// caughtUp ends the watch when everything up to the head was seen and the run is over. When
-// watching began in the middle of the log, what came before decides, too.
+// caughtUp ends the watch when everything up to the head was seen and no run is under way.
+// When watching began in the middle of the log, what came before decides, too.
 func (w *watcher) caughtUp() (ending, bool) {
 	if w.last < w.head {
 		return ending{}, false
 	}
-	if w.outcome == "" && !w.replayed {
+	if w.unsure() {
 		ctx, cancel := context.WithTimeout(context.Background(), connectWithin)
 		defer cancel()
 		s, err := w.client.Session(ctx, w.id)
@@ -284,13 +273,10 @@ func (w *watcher) caughtUp() (ending, bool) {
 			}
 			return ending{code: closeAbnormal}, true
 		}
-		w.replayed = true
-		if s.Value.Status.Final() && s.Value.HeadSeq <= w.last {
-			w.outcome = s.Value.Status
-		}
+		w.is(s.Value.Status, s.Value.HeadSeq <= w.last)
 	}
 	w.h.CaughtUp()
-	w.done = w.outcome != ""
+	w.settle()
 	return ending{}, w.done
 }
 

@@ -64,7 +64,7 @@ func TestWatch_HandsOverEachEventOnceHoweverOftenTheConnectionBreaks(t *testing.
 	f := newFake(t, broken, restarting, broken, whole)
 	c, waits := quick(t, f.URL)
 	var h heard
-	status, err := c.Watch(t.Context(), sessionID, 0, false, &h)
+	status, err := c.Watch(t.Context(), sessionID, Follow{}, &h)
 	if err != nil || status != schema.SessionCompleted {
 		t.Fatalf("status %q, error %v", status, err)
 	}
@@ -94,7 +94,7 @@ func TestWatch_AsksForAMissingStretchAndTakesNothingOutOfOrder(t *testing.T) {
 	})
 	c, _ := quick(t, f.URL)
 	var h heard
-	if status, err := c.Watch(t.Context(), sessionID, 0, false, &h); err != nil || status != schema.SessionCompleted {
+	if status, err := c.Watch(t.Context(), sessionID, Follow{}, &h); err != nil || status != schema.SessionCompleted {
 		t.Fatalf("status %q, error %v", status, err)
 	}
 	wantSeqs(t, h.seqs, 1, 5)
@@ -111,7 +111,7 @@ func TestWatch_TakesFramesThatWereSentTogether(t *testing.T) {
 	})
 	c, _ := quick(t, f.URL)
 	var h heard
-	if status, err := c.Watch(t.Context(), sessionID, 0, false, &h); err != nil || status != schema.SessionFailed {
+	if status, err := c.Watch(t.Context(), sessionID, Follow{}, &h); err != nil || status != schema.SessionFailed {
 		t.Fatalf("status %q, error %v", status, err)
 	}
 	wantSeqs(t, h.seqs, 1, 2)
@@ -132,7 +132,7 @@ func TestWatch_GoesOnWhenARunEndedLongAgoAndAnotherOneRuns(t *testing.T) {
 	})
 	c, _ := quick(t, f.URL)
 	var h heard
-	if status, err := c.Watch(t.Context(), sessionID, 0, false, &h); err != nil || status != schema.SessionCompleted {
+	if status, err := c.Watch(t.Context(), sessionID, Follow{}, &h); err != nil || status != schema.SessionCompleted {
 		t.Fatalf("status %q, error %v", status, err)
 	}
 	wantSeqs(t, h.seqs, 1, 4)
@@ -152,7 +152,7 @@ func TestWatch_KnowsHowAFinishedSessionEndedFromTheMiddleOfItsLog(t *testing.T) 
 	})
 	c, _ := quick(t, f.URL)
 	var h heard
-	if status, err := c.Watch(t.Context(), sessionID, 7, false, &h); err != nil || status != schema.SessionCancelled {
+	if status, err := c.Watch(t.Context(), sessionID, Follow{Since: 7}, &h); err != nil || status != schema.SessionCancelled {
 		t.Fatalf("status %q, error %v", status, err)
 	}
 }
@@ -174,7 +174,7 @@ func TestWatch_StopsWhereComingBackDoesNotHelp(t *testing.T) {
 			t.Parallel()
 			f := newFake(t, func(t *testing.T, conn *fakeConn) { c.play(t, conn); conn.hold() })
 			api, waits := quick(t, f.URL)
-			_, err := api.Watch(t.Context(), sessionID, 0, false, &heard{})
+			_, err := api.Watch(t.Context(), sessionID, Follow{}, &heard{})
 			contains(t, err, c.want)
 			if len(*waits) > 0 {
 				t.Errorf("came back after %v", *waits)
@@ -201,7 +201,7 @@ func TestWatch_WaitsForAServerThatCannotTakeItNow(t *testing.T) {
 		whole)
 	c, waits := quick(t, f.URL)
 	var h heard
-	if status, err := c.Watch(t.Context(), sessionID, 0, false, &h); err != nil || status != schema.SessionCompleted {
+	if status, err := c.Watch(t.Context(), sessionID, Follow{}, &h); err != nil || status != schema.SessionCompleted {
 		t.Fatalf("status %q, error %v", status, err)
 	}
 	if len(*waits) != 2 || (*waits)[1] <= (*waits)[0] {
@@ -212,7 +212,7 @@ func TestWatch_WaitsForAServerThatCannotTakeItNow(t *testing.T) {
 func TestWatch_SaysThatNoServerIsThere(t *testing.T) {
 	t.Parallel()
 	c, waits := quick(t, "http://127.0.0.1:1")
-	_, err := c.Watch(t.Context(), sessionID, 0, false, &heard{})
+	_, err := c.Watch(t.Context(), sessionID, Follow{}, &heard{})
 	contains(t, err, "cannot reach Holdfast at http://127.0.0.1:1", "holdfast up")
 	if len(*waits) > 0 {
 		t.Errorf("waited %v", *waits)
@@ -220,7 +220,7 @@ func TestWatch_SaysThatNoServerIsThere(t *testing.T) {
 	// With insist, it waits until its context ends.
 	ctx, cancel := context.WithCancel(t.Context())
 	c.wait = func(ctx context.Context, _ time.Duration) error { cancel(); return ctx.Err() }
-	if _, err := c.Watch(ctx, sessionID, 0, true, &heard{}); !errors.Is(err, context.Canceled) {
+	if _, err := c.Watch(ctx, sessionID, Follow{Insist: true}, &heard{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want that of the context", err)
 	}
 }

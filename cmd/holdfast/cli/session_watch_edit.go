@@ -1,0 +1,47 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
+	"github.com/holdfast/holdfast/schema"
+)
+
+// editor is the person's own: $VISUAL, else $EDITOR, else vi.
+func (inv *invocation) editor() string {
+	for _, name := range []string{"VISUAL", "EDITOR"} {
+		if command := inv.env.Get(name); command != "" {
+			return command
+		}
+	}
+	return "vi"
+}
+
+// edit opens a text in the person's editor. Meanwhile nothing else reads the terminal or
+// writes to it: events wait.
+func (w *watch) edit(ctx context.Context, tty *os.File, lines *terminal.Lines, text []byte) ([]byte, error) {
+	dir, err := os.MkdirTemp("", "holdfast-edit-")
+	if err != nil {
+		return nil, fmt.Errorf("no place for the text to be edited: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	path := filepath.Join(dir, "edit.json") // the name tells an editor the language
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return nil, fmt.Errorf("no place for the text to be edited: %w", err)
+	}
+	resume := lines.Pause()
+	defer resume()
+	defer w.view.hold()()
+	editor := w.inv.editor()
+	if err := terminal.Edit(ctx, editor, path, tty, w.inv.stdout, w.inv.stderr); err != nil {
+		return nil, fmt.Errorf("the editor %q ended with an error (%w); VISUAL or EDITOR names yours", editor, err)
+	}
+	edited, _, err := w.inv.readFile(path)
+	if err == nil && len(edited) > schema.MaxPlanBytes {
+		err = fmt.Errorf("the text has over %d bytes", schema.MaxPlanBytes)
+	}
+	return edited, err
+}

@@ -1,0 +1,139 @@
+package client
+
+import (
+	"encoding/json"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// Follow says where [Client.Watch] begins and which run ends it. Without First, RunID and
+// Message it is the run that is under way when the watch begins: its end is the first one
+// after that moment, whatever is queued behind it. When none is under way, the watch ends
+// once it has caught up, as the latest run did.
+type Follow struct {
+	Since  int64 // begin after the event with this seq
+	Insist bool  // wait for a server that cannot be reached at first
+
+	First   bool   // the first run that ends after Since
+	RunID   string // this run, whose start is after Since
+	Message int    // the run that answers this message, which was sent after Since
+}
+
+// DroppedError says that a message was dropped before a run answered it.
+type DroppedError struct{ Message int }
+
+// Error implements error.
+func (e *DroppedError) Error() string {
+	return "the session ended before the message's turn came: no run answers it"
+}
+
+// standing is how a session stands, as far as its events were seen, and whether the run that
+// is followed is over.
+type standing struct {
+	follow   Follow
+	begun    bool
+	start    int64 // ends up to here are history
+	replayed bool  // the whole log was seen, so its last word is the session's
+	running  bool  // a run is under way, as far as is known
+	queued   bool  // the message that is followed has been taken in
+	mine     bool  // the run that is followed is under way
+	outcome  schema.SessionStatus
+	done     bool
+}
+
+func newStanding(f Follow) standing {
+	return standing{follow: f, begun: f.First, start: f.Since, replayed: f.Since <= 0, running: f.Since > 0}
+}
+
+func (s *standing) targeted() bool { return s.follow.RunID != "" || s.follow.Message > 0 }
+
+// begins notes where the log ends at the first subscription. Later ones change nothing: the
+// run that ends while the connection is away is the one that was under way.
+func (s *standing) begins(head int64) {
+	if !s.begun {
+		s.begun, s.start = true, head
+	}
+}
+
+// note takes in an event.
+func (s *standing) note(e schema.Event) {
+	switch e.Type { //nolint:exhaustive // only these decide
+	case schema.EventWorkflowStarted:
+		s.outcome, s.running, s.mine = "", true, s.isMine(e)
+	case schema.EventWorkflowResumed:
+		s.outcome = ""
+	case schema.EventAgentMessage:
+		d := decoded[schema.AgentMessageData](e)
+		s.queued = s.queued || (d.Number > 0 && d.Number == s.follow.Message)
+	case schema.EventWorkflowCompleted:
+		s.ended(e, schema.SessionCompleted, false)
+	case schema.EventWorkflowFailed:
+		s.ended(e, schema.SessionFailed, false)
+	case schema.EventWorkflowCancelled:
+		switch decoded[schema.WorkflowCancelledData](e).Reason {
+		case "expired":
+			s.ended(e, schema.SessionExpired, true)
+		case "interrupted": // what is queued goes on
+			s.ended(e, schema.SessionCancelled, false)
+		default:
+			s.ended(e, schema.SessionCancelled, true)
+		}
+	case schema.EventWorkflowStateChanged:
+		// Of a run under way, the event that closes it follows.
+		if decoded[schema.WorkflowStateChangedData](e).Status == schema.SessionExpired && !s.running {
+			s.ended(e, schema.SessionExpired, true)
+		}
+	}
+}
+
+func (s *standing) isMine(e schema.Event) bool {
+	switch {
+	case s.follow.RunID != "":
+		return e.RunID == s.follow.RunID
+	case s.follow.Message > 0:
+		return decoded[schema.WorkflowStartedData](e).Message == s.follow.Message
+	default:
+		return true
+	}
+}
+
+// ended notes the end of a run. drops says that it took the queued messages with it.
+func (s *standing) ended(e schema.Event, outcome schema.SessionStatus, drops bool) {
+	s.outcome, s.running = outcome, false
+	if s.targeted() {
+		s.done = s.mine || (drops && s.queued)
+		return
+	}
+	s.done = s.begun && e.Seq > s.start
+}
+
+// unsure reports whether the events that were seen do not tell how the session stands.
+func (s *standing) unsure() bool { return s.outcome == "" && !s.replayed && !s.targeted() }
+
+// is takes in what the server says of the session; last says that no event is left to tell.
+func (s *standing) is(status schema.SessionStatus, last bool) {
+	s.replayed, s.running = true, !status.Final()
+	if status.Final() && last {
+		s.outcome = status
+	}
+}
+
+// settle ends the watch of a session in which nothing runs: its log was seen to the head.
+func (s *standing) settle() {
+	if !s.targeted() {
+		s.done = s.outcome != ""
+	}
+}
+
+func (s *standing) dropped() error {
+	if s.targeted() && !s.mine {
+		return &DroppedError{Message: s.follow.Message}
+	}
+	return nil
+}
+
+func decoded[T any](e schema.Event) T {
+	var d T
+	_ = json.Unmarshal(e.Data, &d)
+	return d
+}

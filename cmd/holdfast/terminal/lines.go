@@ -1,0 +1,147 @@
+package terminal
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Lines are the lines of a reader, one at a time.
+//
+// On a terminal the reading can be paused, so that another program (an editor) has what is
+// typed, and it ends with its context. From anything else a read that is under way cannot be
+// broken off: it ends with the next line or the end of the reader, at the latest with the
+// process.
+type Lines struct {
+	c       chan string
+	pause   chan pause // holds at most one
+	stopped chan struct{}
+	wake    *os.File // nil unless the reader is a terminal
+}
+
+type pause struct{ parked, over chan struct{} }
+
+const maxLine = 1 << 20
+
+// ReadLines reads lines from r until it ends or ctx does.
+func ReadLines(ctx context.Context, r io.Reader) *Lines {
+	l := &Lines{c: make(chan string), pause: make(chan pause, 1), stopped: make(chan struct{})}
+	f, ok := r.(*os.File)
+	if !ok || !IsTerminal(f) {
+		go l.scan(ctx, r)
+		return l
+	}
+	wakened, wake, err := os.Pipe()
+	if err != nil {
+		go l.scan(ctx, r)
+		return l
+	}
+	l.wake = wake
+	go l.poll(ctx, f, wakened)
+	return l
+}
+
+// C gives the lines. It is closed when there are no more.
+func (l *Lines) C() <-chan string { return l.c }
+
+// Pause stops the reading of a terminal until resume is called; a line that nobody has taken
+// yet is thrown away. Of anything else than a terminal it does nothing.
+func (l *Lines) Pause() (resume func()) {
+	if l.wake == nil {
+		return func() {}
+	}
+	p := pause{make(chan struct{}), make(chan struct{})}
+	select {
+	case l.pause <- p:
+		_, _ = l.wake.Write([]byte{0})
+	case <-l.stopped:
+		return func() {}
+	}
+	select {
+	case <-p.parked:
+	case <-l.stopped:
+	}
+	return func() { close(p.over) }
+}
+
+func (l *Lines) scan(ctx context.Context, r io.Reader) {
+	defer close(l.stopped)
+	defer close(l.c)
+	scanner := bufio.NewScanner(r)
+	scanner.Buffer(nil, maxLine)
+	for scanner.Scan() {
+		select {
+		case l.c <- scanner.Text():
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// poll reads a terminal only when there is something to read, so that it is never stuck in
+// a read when somebody else is to have what is typed.
+func (l *Lines) poll(ctx context.Context, f, wakened *os.File) {
+	defer close(l.stopped)
+	defer close(l.c)
+	defer func() { _, _ = wakened.Close(), l.wake.Close() }()
+	stop := context.AfterFunc(ctx, func() { _, _ = l.wake.Write([]byte{0}) })
+	defer stop()
+	fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}, {Fd: int32(wakened.Fd()), Events: unix.POLLIN}} //nolint:gosec // a file descriptor fits
+	var pending []byte
+	buf := make([]byte, 4096)
+	for ctx.Err() == nil {
+		if _, err := unix.Poll(fds, -1); err != nil {
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			return
+		}
+		if fds[1].Revents != 0 {
+			_, _ = wakened.Read(buf[:1])
+			select {
+			case p := <-l.pause:
+				pending = nil
+				l.park(ctx, p)
+			default:
+			}
+			continue // look again: somebody else may have read it
+		}
+		n, err := f.Read(buf)
+		pending = l.send(ctx, append(pending, buf[:n]...))
+		if err != nil || n == 0 {
+			return
+		}
+	}
+}
+
+// send hands over the whole lines of text and returns the rest.
+func (l *Lines) send(ctx context.Context, text []byte) []byte {
+	for {
+		line, rest, found := bytes.Cut(text, []byte("\n"))
+		if !found {
+			return text[:min(len(text), maxLine)]
+		}
+		select {
+		case l.c <- string(bytes.TrimSuffix(line, []byte("\r"))):
+		case p := <-l.pause:
+			l.park(ctx, p)
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+		text = rest
+	}
+}
+
+func (l *Lines) park(ctx context.Context, p pause) {
+	close(p.parked)
+	select {
+	case <-p.over:
+	case <-ctx.Done():
+	}
+}
