@@ -1,0 +1,329 @@
+package workflows_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// ledger stands for Postgres and the hosts under Temporal's time-skipping environment. It
+// keeps what the workflow records and objects to everything that must never happen. The
+// real ones are behind the same model in e2e.
+type ledger struct {
+	mu  sync.Mutex
+	env *testsuite.TestWorkflowEnvironment
+	now func() time.Time
+
+	config schema.Config
+	plan   *schema.Plan
+	script []outcome // of one step execution after the other
+
+	keys      map[string]bool
+	runs      []*ledgerRun
+	approvals map[string]*ledgerApproval
+	order     []string // ids of approvals, as they were asked for
+	messages  map[int]schema.MessageStatus
+	status    schema.SessionStatus
+	phase     schema.Phase
+	expires   *time.Time
+	executed  int
+	running   map[string]bool // executions that were started and are not over
+	seen      map[string]int  // what has happened, for the test of the test
+	broken    []string
+}
+
+type outcome struct {
+	Takes  time.Duration
+	Status schema.AttemptStatus
+}
+
+type ledgerRun struct {
+	id    string
+	plan  *schema.Plan
+	steps map[string]schema.StepStatus
+	// agreed are the digests that a human, or a policy, said yes to.
+	agreed map[string]bool
+	ended  schema.SessionStatus
+}
+
+type ledgerApproval struct {
+	schema.ApprovalOpen
+	status     schema.ApprovalStatus
+	resolution schema.Resolution
+}
+
+func newLedger(config schema.Config, plan *schema.Plan, script []outcome) *ledger {
+	return &ledger{
+		config: config, plan: plan, script: script, keys: map[string]bool{}, approvals: map[string]*ledgerApproval{},
+		messages: map[int]schema.MessageStatus{}, running: map[string]bool{}, seen: map[string]int{},
+	}
+}
+
+func (l *ledger) objectf(format string, args ...any) {
+	l.broken = append(l.broken, l.now().UTC().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
+}
+
+// register puts the ledger behind the names that the workflow calls.
+func (l *ledger) register(env *testsuite.TestWorkflowEnvironment) {
+	l.env, l.now = env, env.Now
+	for name, fn := range map[string]any{
+		schema.ActivityBeginRun: l.beginRun, schema.ActivityRecord: l.record, schema.ActivityRevise: l.revise,
+		schema.ActivityRunStep: l.runStep, schema.ActivityFreezeSteps: l.control, schema.ActivityThawSteps: l.control,
+		schema.ActivityStopSteps: l.stop,
+	} {
+		env.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
+	}
+}
+
+func (l *ledger) control(context.Context, schema.StepsOf) error { return nil }
+
+// stop ends everything that runs, as a host does.
+func (l *ledger) stop(context.Context, schema.StepsOf) (schema.StoppedSteps, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	stopped := schema.StoppedSteps{ProcessesKilled: len(l.running)}
+	clear(l.running)
+	return stopped, nil
+}
+
+func (l *ledger) current() *ledgerRun {
+	if len(l.runs) == 0 {
+		return &ledgerRun{ended: schema.SessionCompleted}
+	}
+	return l.runs[len(l.runs)-1]
+}
+
+func (l *ledger) beginRun(_ context.Context, in schema.BeginRun) (schema.Outline, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if in.Number != len(l.runs)+1 || l.current().ended == "" {
+		l.objectf("run %d begins after %d runs, the last one %q", in.Number, len(l.runs), l.current().ended)
+	}
+	r := &ledgerRun{id: in.RunID, plan: l.plan, steps: map[string]schema.StepStatus{}, agreed: map[string]bool{}}
+	for i := range l.plan.Steps {
+		r.steps[l.plan.Steps[i].ID] = schema.StepPending
+	}
+	l.runs = append(l.runs, r)
+	l.status, l.phase = schema.SessionActive, in.Phase
+	l.seen["runs"]++
+	if in.Message != 0 {
+		if l.messages[in.Message] != schema.MessageQueued {
+			l.objectf("run %d answers message %d, which is %q", in.Number, in.Message, l.messages[in.Message])
+		}
+		l.messages[in.Message] = schema.MessageTaken
+	}
+	o := l.plan.Outline()
+	o.Host = "host"
+	return o, nil
+}
+
+func (l *ledger) record(_ context.Context, t schema.Transition) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.keys[t.Key] {
+		l.objectf("%s is recorded twice", t.Key)
+	}
+	l.keys[t.Key] = true
+	r := l.current()
+	if r.id != t.RunID {
+		l.objectf("%s is of run %s, which has not begun", t.Key, t.RunID)
+		return nil
+	}
+	for _, m := range t.Messages {
+		if m.Status == schema.MessageQueued && m.Number != len(l.messages)+1 {
+			l.objectf("message %d follows %d", m.Number, len(l.messages))
+		}
+		l.messages[m.Number] = m.Status
+		l.seen["message "+string(m.Status)]++
+	}
+	for _, c := range t.Steps {
+		l.move(r, c.ID, c.Status)
+	}
+	for _, c := range t.Close {
+		a := l.approvals[c.ID]
+		if a == nil || a.status != schema.ApprovalPending {
+			l.objectf("approval %s is closed as %s, and was %+v", c.ID, c.Status, a)
+			continue
+		}
+		a.status, a.resolution = c.Status, c.Resolution
+		l.seen[string(a.Type)+" "+string(c.Status)+" "+string(c.Resolution)+c.Reason]++
+		yes := c.Resolution == schema.ResolutionApproved || c.Resolution == schema.ResolutionRetry ||
+			(c.Status == schema.ApprovalExpired && a.OnTimeout == schema.OnTimeoutApprove)
+		if yes {
+			r.agreed[a.Digest] = true
+		}
+	}
+	for _, e := range t.Extend {
+		a := l.approvals[e.ID]
+		if a == nil || a.status != schema.ApprovalPending || !e.ExpiresAt.After(a.ExpiresAt) {
+			l.objectf("approval %s moves to %s, and was %+v", e.ID, e.ExpiresAt, a)
+			continue
+		}
+		a.ExpiresAt = e.ExpiresAt
+		l.seen[fmt.Sprintf("extended, escalates %v", e.Escalates)]++
+	}
+	for _, o := range t.Open {
+		if l.approvals[o.ID] != nil || !o.ExpiresAt.After(o.CreatedAt) || r.ended != "" {
+			l.objectf("approval %s is asked for: %+v, in a run that is %q", o.ID, o, r.ended)
+		}
+		l.approvals[o.ID] = &ledgerApproval{ApprovalOpen: o, status: schema.ApprovalPending}
+		l.order = append(l.order, o.ID)
+	}
+	if t.End != nil {
+		if r.ended != "" {
+			l.objectf("a run ends as %s and had ended as %s", t.End.Status, r.ended)
+		}
+		r.ended = t.End.Status
+		l.seen["run "+string(t.End.Status)+" "+t.End.Reason]++
+		for id, status := range r.steps {
+			if !status.Final() {
+				l.objectf("a run ends as %s with step %s %s", t.End.Status, id, status)
+			}
+		}
+		for id, a := range l.approvals {
+			if a.status == schema.ApprovalPending {
+				l.objectf("a run ends as %s with approval %s pending", t.End.Status, id)
+			}
+		}
+	}
+	for _, e := range t.Audit {
+		l.seen["audit "+string(e.Outcome)]++
+		if e.Actor == "" || e.Action == "" {
+			l.objectf("an audit entry without actor or action: %+v", e)
+		}
+	}
+	l.status, l.phase, l.expires = t.Status, t.Phase, t.ExpiresAt
+	return nil
+}
+
+func (l *ledger) move(r *ledgerRun, id string, to schema.StepStatus) {
+	from, ok := r.steps[id]
+	if from == to {
+		return
+	}
+	if !ok || from.Final() || r.ended != "" {
+		l.objectf("step %s moves from %q to %s in a run that is %q", id, from, to, r.ended)
+	}
+	r.steps[id] = to
+}
+
+func (l *ledger) revise(_ context.Context, in schema.Revise) (schema.Outline, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.current()
+	if r.id != in.RunID || r.ended != "" {
+		l.objectf("run %s is revised, and is %q", in.RunID, r.ended)
+	}
+	refused := func(errs []schema.FieldError) (schema.Outline, error) {
+		l.seen["edit refused"]++
+		return schema.Outline{}, temporal.NewNonRetryableApplicationError(errs[0].Message, string(schema.CodeInvalid), nil)
+	}
+	var plan *schema.Plan
+	var errs []schema.FieldError
+	if in.StepID == "" {
+		plan, errs = schema.ParsePlanEdit(in.Modifications)
+	} else {
+		edit, bad := schema.ParseStepEdit(in.Modifications)
+		if bad != nil {
+			l.objectf("a step edit that was not checked: %+v", bad)
+			return refused(bad)
+		}
+		plan, errs = r.plan.Edited(in.StepID, edit)
+	}
+	if errs != nil {
+		return refused(errs)
+	}
+	l.seen["edit made"]++
+	if in.StepID == "" {
+		r.steps = map[string]schema.StepStatus{}
+		for i := range plan.Steps {
+			r.steps[plan.Steps[i].ID] = schema.StepPending
+		}
+	}
+	r.plan, l.plan = plan, plan
+	if l.config.OnModified == schema.OnModifiedApprove {
+		step, _ := plan.Step(in.StepID)
+		if step != nil {
+			r.agreed[plan.StepDigest(step)] = true
+		}
+		r.agreed[plan.Digest()] = true
+	}
+	return plan.Outline(), nil
+}
+
+// runStep carries a step out as the script says, and checks that it may run at all.
+func (l *ledger) runStep(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.current()
+	step, ok := r.plan.Step(ask.StepID)
+	switch {
+	case r.id != ask.RunID || r.ended != "":
+		l.objectf("step %s starts in run %s, which is %q", ask.StepID, ask.RunID, r.ended)
+		return schema.StepResult{Status: schema.AttemptCancelled}, nil
+	case !ok || r.plan.StepDigest(step) != ask.Digest:
+		l.objectf("step %s starts as %s, which is not what the plan says", ask.StepID, ask.Digest)
+		return schema.StepResult{Status: schema.AttemptCancelled}, nil
+	case r.steps[ask.StepID].Final() || l.running[ask.Execution]:
+		l.objectf("step %s starts, and is %s", ask.StepID, r.steps[ask.StepID])
+	case l.status == schema.SessionSuspended:
+		l.objectf("step %s starts in a suspended session", ask.StepID)
+	}
+	mode := l.config.ApprovalMode
+	if (step.Approval || mode.AsksEachStep()) && !r.agreed[ask.Digest] {
+		l.objectf("step %s starts, and nobody agreed to %s", ask.StepID, ask.Digest)
+	}
+	if mode.AsksPlan() && !slices.ContainsFunc(l.order, func(id string) bool {
+		a := l.approvals[id]
+		return a.Type == schema.ApprovalPlan && (a.resolution != "" || a.status == schema.ApprovalExpired)
+	}) {
+		l.objectf("step %s starts, and nobody was asked about the plan", ask.StepID)
+	}
+	for _, need := range step.Needs {
+		if r.steps[need] != schema.StepSucceeded {
+			l.objectf("step %s starts, and %s, which it needs, is %s", ask.StepID, need, r.steps[need])
+		}
+	}
+	l.running[ask.Execution] = true
+	if most := max(l.config.Parallel, 1); len(l.running) > most && l.config.Parallel > 0 {
+		l.objectf("%d steps run at once, at most %d may", len(l.running), most)
+	}
+	next := l.script[l.executed%len(l.script)]
+	l.executed++
+	result := schema.StepResult{Status: next.Status, Attempt: l.executed, Reason: schema.ReasonExit}
+	token := activity.GetInfo(ctx).TaskToken
+	l.env.RegisterDelayedCallback(func() {
+		if l.finish(r, ask, next.Status) {
+			_ = l.env.CompleteActivity(token, result, nil) // one that was cancelled is not waited for any more
+		}
+	}, next.Takes)
+	return schema.StepResult{}, activity.ErrResultPending
+}
+
+// finish records the end of a step as the runner does; one whose run is over was stopped.
+func (l *ledger) finish(r *ledgerRun, ask schema.RunStep, status schema.AttemptStatus) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.running[ask.Execution] || r.ended != "" {
+		return false
+	}
+	delete(l.running, ask.Execution)
+	l.seen["attempt "+string(status)]++
+	switch {
+	case status == schema.AttemptSucceeded:
+		l.move(r, ask.StepID, schema.StepSucceeded)
+	case ask.Last:
+		l.move(r, ask.StepID, schema.StepFailed)
+	default:
+		l.move(r, ask.StepID, schema.StepReady)
+	}
+	return true
+}
