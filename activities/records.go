@@ -23,40 +23,36 @@ func (a *Records) BeginRun(ctx context.Context, in schema.BeginRun) (schema.Outl
 		SessionID: in.SessionID, RunID: in.RunID, Number: in.Number, Key: in.Key, Status: schema.SessionActive, Phase: in.Phase,
 		PlanDigest: in.PlanDigest, Message: in.Message,
 	})
-	if err != nil {
-		return schema.Outline{}, err
-	}
-	return a.outline(&begun), nil
+	return a.outline(&begun, err)
 }
 
 // Revise changes the plan of a run as a human asked, and answers with the outline of what
 // the run carries out from then on. Modifications that cannot be used, and ones that come
-// too late, are errors that no retry changes.
+// too late, are errors that no retry changes: invalid or conflict.
 func (a *Records) Revise(ctx context.Context, in schema.Revise) (schema.Outline, error) {
 	begun, err := a.Store.Revise(ctx, store.Revise{
 		SessionID: in.SessionID, RunID: in.RunID, StepID: in.StepID, ApprovalID: in.ApprovalID, Key: in.Key, Actor: in.Actor,
 		Modifications: in.Modifications,
 	})
-	switch schema.CodeOf(err) {
-	case "":
-		return a.outline(&begun), nil
-	case schema.CodeInvalid, schema.CodeConflict, schema.CodeNotFound:
-		return schema.Outline{}, final(err)
-	default:
-		return schema.Outline{}, err
-	}
+	return a.outline(&begun, err)
 }
 
-func (a *Records) outline(begun *store.BegunRun) schema.Outline {
-	if begun.Problem != "" {
-		return schema.Outline{Digest: begun.Digest, Host: a.Host, Steps: []schema.OutlineStep{}, Problem: begun.Problem}
+// outline is what a workflow carries of a run. An error that the same call will meet again is final.
+func (a *Records) outline(begun *store.BegunRun, err error) (schema.Outline, error) {
+	switch code := schema.CodeOf(err); {
+	case code == schema.CodeInvalid || code == schema.CodeConflict || code == schema.CodeNotFound:
+		return schema.Outline{}, final(err)
+	case err != nil:
+		return schema.Outline{}, err
+	case begun.Problem != "":
+		return schema.Outline{Digest: begun.Digest, Host: a.Host, Steps: []schema.OutlineStep{}, Problem: begun.Problem}, nil
 	}
 	o := begun.Plan.Outline()
 	o.Host = a.Host
 	for i := range o.Steps {
 		o.Steps[i].Inherited = slices.Contains(begun.Inherited, o.Steps[i].ID)
 	}
-	return o
+	return o, nil
 }
 
 // Record writes a transition. What an approval is about, in words and in full, is put in

@@ -3,10 +3,12 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
@@ -42,6 +44,37 @@ func BenchmarkAppendOutput(b *testing.B) {
 				all.Wait()
 				b.ReportMetric(float64(b.N/writers*writers*size/100)/b.Elapsed().Seconds(), "lines/s")
 			})
+		}
+	}
+}
+
+// BenchmarkBeginRun opens runs of one session, one after the other.
+func BenchmarkBeginRun(b *testing.B) {
+	s := storetest.New(b)
+	session := newSession(b, s)
+	for i := range b.N {
+		begin := began{session: session.ID, run: schema.RunID(session.ID, i+1)}.begin()
+		begin.Number, begin.Key = i+1, strconv.Itoa(i)
+		if _, err := s.BeginRun(context.Background(), begin); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkApply moves a step, one transition after the other.
+func BenchmarkApply(b *testing.B) {
+	s := storetest.New(b)
+	run := newRun(b, s)
+	for i := range b.N {
+		status := schema.StepReady
+		if i%2 == 1 {
+			status = schema.StepPending
+		}
+		if _, err := s.Apply(context.Background(), schema.Transition{
+			SessionID: run.session, RunID: run.run, Key: strconv.Itoa(i), Status: schema.SessionActive, Phase: schema.PhaseExecuting,
+			Steps: []schema.StepChange{{ID: "make", Status: status}},
+		}); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

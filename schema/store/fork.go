@@ -114,8 +114,9 @@ func (f *fork) read(c *change) {
 	c.reads.Queue(`SELECT s.name, s.mode, s.task, s.config::text, t.context_variables::text, COALESCE(r.id::text, ''), COALESCE(r.number, 0),
 		       r.message_number, COALESCE(r.started_at, s.created_at), COALESCE(`+planText+`, '')
 		  FROM sessions s JOIN session_states t ON t.session_id = s.id
-		  LEFT JOIN LATERAL (SELECT * FROM runs r WHERE r.session_id = s.id AND ($2::text = '' OR r.id::text = $2)
-		                      ORDER BY r.number DESC LIMIT 1) r ON true
+		  LEFT JOIN LATERAL (SELECT r.id, r.number, r.message_number, r.started_at, r.plan_digest FROM runs r
+		                     WHERE r.session_id = s.id AND ($2::text = '' OR r.id::text = $2)
+		                     ORDER BY r.number DESC LIMIT 1) r ON true
 		 CROSS JOIN LATERAL (SELECT COALESCE(r.plan_digest, t.plan_digest) AS digest) d
 		 WHERE s.id = $1::uuid`, c.session, f.RunID).
 		QueryRow(func(row pgx.Row) error {
@@ -128,7 +129,8 @@ func (f *fork) read(c *change) {
 		})
 	c.reads.Queue(`SELECT st.step_id, st.status, CASE WHEN st.inherited THEN r.started_at ELSE
 		       (SELECT max(a.finished_at) FROM attempts a WHERE a.run_id = st.run_id AND a.step_id = st.step_id) END
-		  FROM (SELECT * FROM runs r WHERE r.session_id = $1::uuid AND ($2::text = '' OR r.id::text = $2) ORDER BY r.number DESC LIMIT 1) r
+		  FROM (SELECT r.id, r.started_at FROM runs r WHERE r.session_id = $1::uuid AND ($2::text = '' OR r.id::text = $2)
+		         ORDER BY r.number DESC LIMIT 1) r
 		  JOIN steps st ON st.run_id = r.id ORDER BY st.position`, c.session, f.RunID).
 		Query(func(rows pgx.Rows) error {
 			var (

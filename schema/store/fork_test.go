@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -315,6 +314,6 @@ func TestFork_NamesStayShort(t *testing.T) {
 	got, _, err := s.Fork(context1(t), began{session: source.ID}.fork(""))
 	must(t, err)
 	if name := []rune(got.Name); len(name) != 200 || !strings.HasSuffix(got.Name, "ü (fork)") {
-		t.Fatalf("%d characters: %s", len(name), fmt.Sprint(got.Name))
+		t.Fatalf("%d characters: %s", len(name), got.Name)
 	}
 }
