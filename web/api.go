@@ -1,10 +1,12 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
@@ -17,7 +19,7 @@ import (
 // declared, and none of huma's own pages, which load scripts from elsewhere.
 func newAPI(app *fiber.App) huma.API {
 	configureHuma()
-	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	registry := huma.NewMapRegistry(schemasAt, huma.DefaultSchemaNamer)
 	registry.RegisterTypeAlias(reflect.TypeFor[problemError](), reflect.TypeFor[schema.Problem]())
 	registerEnums(registry)
 	return humafiber.New(app, huma.Config{
@@ -49,7 +51,8 @@ type operation struct {
 	method, path string
 	id, summary  string
 	tag          string
-	status       int // of a success; 200
+	status       int           // of a success; 200
+	timeout      time.Duration // requestTimeout
 }
 
 // handle registers an endpoint. Its errors leave as problem documents.
@@ -59,6 +62,8 @@ func handle[I, O any](s *Server, o operation, do func(ctx context.Context, in *I
 		Method: o.method, Path: o.path, OperationID: o.id, Summary: o.summary, Tags: []string{o.tag},
 		DefaultStatus: max(o.status, http.StatusOK), MaxBodyBytes: maxBodyBytes + 1,
 	}, func(ctx context.Context, in *I) (*O, error) {
+		ctx, cancel := context.WithTimeout(ctx, cmp.Or(o.timeout, requestTimeout))
+		defer cancel()
 		out, err := do(ctx, in)
 		if err != nil {
 			return nil, s.problem(ctx, err)
@@ -96,6 +101,7 @@ func (s *Server) register() {
 	s.registerHealth()
 	s.registerSessions()
 	s.registerCommands()
+	s.registerTurns()
 	s.registerReads()
 	s.registerApprovals()
 	s.registerPlans()

@@ -22,6 +22,11 @@ type ResolveRequest struct {
 	Modifications json.RawMessage   `json:"modifications,omitempty"`
 }
 
+// ExtendRequest moves an approval's deadline.
+type ExtendRequest struct {
+	Seconds float64 `json:"seconds" doc:"How much later the deadline is to be, at least 1; from the question to the deadline at most 2592000"`
+}
+
 // ApprovalsInput chooses approvals.
 type ApprovalsInput struct {
 	Status schema.ApprovalStatus `query:"status"`
@@ -44,6 +49,12 @@ type (
 
 		Key  string `header:"Idempotency-Key" maxLength:"200"`
 		Body ResolveRequest
+	}
+	extendInput struct {
+		ApprovalPath
+
+		Key  string `header:"Idempotency-Key" maxLength:"200"`
+		Body ExtendRequest
 	}
 	approvalOutput struct {
 		Status int
@@ -70,14 +81,34 @@ func (s *Server) registerApprovals() {
 		})
 	handle(s, operation{method: http.MethodPost, path: "/api/approvals/{id}/resolve", id: "resolveApproval", summary: "Answer an approval: the same answer again is 200, another 409, a late one 410", tag: tag},
 		func(ctx context.Context, in *resolveInput) (*approvalOutput, error) {
+			key, err := commandKey(ctx, in.Key)
+			if err != nil {
+				return nil, err
+			}
 			a, err := s.resolve(ctx, resolution{
 				ApprovalID: in.ID, Resolution: in.Body.Resolution, Feedback: in.Body.Feedback, Changes: in.Body.Modifications, At: "body.",
-			}, commandKey(ctx, in.Key))
+			}, key)
 			if err != nil {
 				return nil, err
 			}
 			out := &approvalOutput{Status: http.StatusOK, Body: a}
 			if a.Status == schema.ApprovalPending { // accepted; Postgres does not show it yet
+				out.Status = http.StatusAccepted
+			}
+			return out, nil
+		})
+	handle(s, operation{method: http.MethodPost, path: "/api/approvals/{id}/extend", id: "extendApproval", summary: "Give an approval more time", tag: tag},
+		func(ctx context.Context, in *extendInput) (*approvalOutput, error) {
+			key, err := commandKey(ctx, in.Key)
+			if err != nil {
+				return nil, err
+			}
+			a, shown, err := s.extend(ctx, in.ID, in.Body.Seconds, key)
+			if err != nil {
+				return nil, err
+			}
+			out := &approvalOutput{Status: http.StatusOK, Body: a}
+			if !shown {
 				out.Status = http.StatusAccepted
 			}
 			return out, nil
@@ -114,13 +145,21 @@ func (s *Server) registerCommands() {
 	} {
 		handle(s, operation{method: http.MethodPost, path: "/api/sessions/{id}/" + c.path, id: c.path + "Session", summary: c.summary, tag: tag},
 			func(ctx context.Context, in *commandInput) (*body[schema.Session], error) {
-				session, err := s.commandAndSettle(ctx, in.ID, c.command, commandKey(ctx, in.Key))
+				key, err := commandKey(ctx, in.Key)
+				if err != nil {
+					return nil, err
+				}
+				session, err := s.commandAndSettle(ctx, in.ID, c.command, key)
 				return answer(session, err)
 			})
 	}
-	handle(s, operation{method: http.MethodPost, path: "/api/sessions/{id}/cancel", id: "cancelSession", summary: "Stop for good; 202 while processes are still being ended", tag: tag},
+	handle(s, operation{method: http.MethodPost, path: "/api/sessions/{id}/cancel", id: "cancelSession", summary: "Stop for good; 202 while processes are still being ended", tag: tag, timeout: cancelRequest},
 		func(ctx context.Context, in *commandInput) (*cancelOutput, error) {
-			session, receipt, err := s.cancel(ctx, in.ID, commandKey(ctx, in.Key))
+			key, err := commandKey(ctx, in.Key)
+			if err != nil {
+				return nil, err
+			}
+			session, receipt, err := s.cancel(ctx, in.ID, key)
 			if err != nil {
 				return nil, err
 			}
@@ -145,12 +184,19 @@ func (s *Server) registerCommands() {
 		})
 }
 
-// commandKey makes a caller's Idempotency-Key his own.
-func commandKey(ctx context.Context, key string) string {
+// commandKey makes a caller's Idempotency-Key his own. Neither part has a space in it.
+func commandKey(ctx context.Context, key string) (string, error) {
 	if key == "" {
-		return ""
+		return "", nil
 	}
-	return "http\x00" + userOf(ctx) + "\x00" + key
+	return "http " + userOf(ctx) + " " + key, checkKey(key)
+}
+
+func checkKey(key string) error {
+	if key == "" || printable(key, 200) {
+		return nil
+	}
+	return invalidField("header.Idempotency-Key", "this must be 1 to 200 printable ASCII characters without spaces", key)
 }
 
 // orEmpty keeps a list from being null in JSON.

@@ -1,11 +1,13 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
@@ -33,10 +35,10 @@ func (s *Server) resolve(ctx context.Context, r resolution, key string) (schema.
 	if a.Status != schema.ApprovalPending {
 		return a, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	wait, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
-	s.settle(ctx, a.SessionID, func() (bool, error) {
-		now, err := s.store.Approval(ctx, r.ApprovalID)
+	s.settle(wait, a.SessionID, func() (bool, error) {
+		now, err := s.store.Approval(wait, r.ApprovalID)
 		if err != nil {
 			return false, err //nolint:wrapcheck // settle ignores it
 		}
@@ -48,32 +50,102 @@ func (s *Server) resolve(ctx context.Context, r resolution, key string) (schema.
 
 // decide has the workflow take an answer in, without waiting for Postgres to show it.
 func (s *Server) decide(ctx context.Context, r resolution, key string) (schema.Approval, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
 	a, err := s.store.Approval(ctx, r.ApprovalID)
 	if err != nil {
 		return a, err //nolint:wrapcheck // a schema.Error
 	}
-	if len(r.Changes) > 0 && string(r.Changes) != jsonNull {
-		return a, schema.Errorf(schema.CodeUnsupported, "modifications are not available on this server; reject with feedback instead")
-	}
-	if !slices.Contains(a.Options, r.Resolution) {
-		return a, invalidField(r.At+"resolution", "allowed are "+schema.JoinResolutions(a.Options), string(r.Resolution))
+	if err := r.check(&a); err != nil {
+		return a, err
 	}
 	if a.Status != schema.ApprovalPending {
 		return a, closedOtherwise(&a, r.Resolution)
 	}
 	_, err = s.control.update(ctx, a.SessionID, schema.CommandResolveApproval, key, schema.ResolveApproval{
-		ApprovalID: r.ApprovalID, Resolution: r.Resolution, Feedback: r.Feedback, Actor: userOf(ctx), RequestID: key,
+		ApprovalID: r.ApprovalID, Resolution: r.Resolution, Feedback: r.Feedback, Modifications: given(r.Changes), Actor: userOf(ctx), RequestID: key,
 	})
 	if err == nil {
 		return a, nil
 	}
-	// It may have been closed since: Postgres knows by whom.
-	if code := schema.CodeOf(err); errors.Is(err, errNoWorkflow) || code == schema.CodeConflict || code == schema.CodeExpired || code == schema.CodeNotFound {
-		if now, readErr := s.store.Approval(ctx, r.ApprovalID); readErr == nil && now.Status != schema.ApprovalPending {
-			return now, closedOtherwise(&now, r.Resolution)
+	if now, closed := s.closedSince(ctx, &a, err); closed {
+		return now, closedOtherwise(&now, r.Resolution)
+	}
+	return a, placed(s.noWorkflow(ctx, a.SessionID, err), r.At)
+}
+
+// check refuses what does not fit the approval, whatever has become of it.
+func (r *resolution) check(a *schema.Approval) error {
+	if !slices.Contains(a.Options, r.Resolution) {
+		return invalidField(r.At+"resolution", "allowed are "+schema.JoinResolutions(a.Options), string(r.Resolution))
+	}
+	if strings.ContainsRune(r.Feedback, 0) { // programs get it in their environment, which cannot hold one
+		return invalidField(r.At+"feedback", noNUL, nil)
+	}
+	wrong := schema.CheckModifications(a.Type, r.Resolution, r.Changes)
+	if len(wrong) == 0 && hasNUL(r.Changes) {
+		wrong = []schema.FieldError{{Location: fieldChanges, Message: noNUL}}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return placed(invalid(wrong), r.At)
+}
+
+// closedSince looks whether an approval that a command was refused for, or that has no
+// workflow any more, was closed in the meantime: Postgres knows by whom.
+func (s *Server) closedSince(ctx context.Context, a *schema.Approval, err error) (schema.Approval, bool) {
+	code := schema.CodeOf(err)
+	if !errors.Is(err, errNoWorkflow) && code != schema.CodeConflict && code != schema.CodeExpired && code != schema.CodeNotFound {
+		return *a, false
+	}
+	now, readErr := s.store.Approval(ctx, a.ID)
+	return now, readErr == nil && now.Status != schema.ApprovalPending
+}
+
+// placed says where in the request the fields stand that a refusal names.
+func placed(err error, at string) error {
+	e, ok := errors.AsType[*schema.Error](err)
+	if !ok || len(e.Fields) == 0 {
+		return err
+	}
+	fields := make([]schema.FieldError, len(e.Fields))
+	for i, f := range e.Fields {
+		fields[i] = schema.FieldError{Location: at + f.Location, Message: f.Message, Value: brief(f.Value)}
+	}
+	out := *e
+	out.Fields = fields
+	if e.Code == schema.CodeInvalid {
+		out.Message = invalid(fields).Message
+	}
+	return &out
+}
+
+// given is nil for what is absent, or null.
+func given(raw json.RawMessage) json.RawMessage {
+	if string(raw) == jsonNull {
+		return nil
+	}
+	return raw
+}
+
+const noNUL = "this must be text without NUL"
+
+// hasNUL reports whether a string somewhere in a JSON value has a NUL in it.
+func hasNUL(raw json.RawMessage) bool {
+	if !bytes.Contains(raw, []byte(`\u0000`)) { // its only spelling in JSON
+		return false
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	for {
+		token, err := dec.Token()
+		if err != nil {
+			return false
+		}
+		if text, ok := token.(string); ok && strings.ContainsRune(text, 0) {
+			return true
 		}
 	}
-	return a, s.noWorkflow(ctx, a.SessionID, err)
 }
 
 // closedOtherwise says how an approval was closed, or nil when it was as wanted or is open.
@@ -113,10 +185,17 @@ func at(t *schema.Time) string {
 
 // command sends suspend, resume or cancel to the workflow.
 func (s *Server) command(ctx context.Context, sessionID, name, key string) (schema.CommandResult, error) {
+	return s.tell(ctx, sessionID, name, key, schema.Command{Actor: userOf(ctx), RequestID: key})
+}
+
+// tell sends a command to the workflow of a session that is known.
+func (s *Server) tell(ctx context.Context, sessionID, name, key string, arg any) (schema.CommandResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
 	if _, err := s.store.HeadSeq(ctx, sessionID); err != nil {
 		return schema.CommandResult{}, err //nolint:wrapcheck // a schema.Error
 	}
-	result, err := s.control.update(ctx, sessionID, name, key, schema.Command{Actor: userOf(ctx), RequestID: key})
+	result, err := s.control.update(ctx, sessionID, name, key, arg)
 	return result, s.noWorkflow(ctx, sessionID, err)
 }
 
@@ -188,16 +267,24 @@ func (s *Server) noWorkflow(ctx context.Context, sessionID string, err error) er
 	if !errors.Is(err, errNoWorkflow) {
 		return err
 	}
-	head, readErr := s.store.HeadSeq(ctx, sessionID)
+	session, readErr := s.store.Session(ctx, sessionID)
 	switch {
 	case readErr != nil:
 		return readErr //nolint:wrapcheck // a schema.Error
-	case head == 0:
+	case session.Status == schema.SessionExpired:
+		return schema.Errorf(schema.CodeConflict, "this session has expired, because nobody used it; fork it to go on")
+	case notBegun(&session):
 		s.sweeper.wake()
 		return schema.Wrap(schema.CodeUnavailable, err, "the session has not started yet; try again")
 	default:
 		return schema.Errorf(schema.CodeConflict, "this session is over")
 	}
+}
+
+// notBegun reports whether a session's workflow has done nothing yet, and may not even have
+// been started. That its log is empty would not tell: a fork's has an entry from the start.
+func notBegun(session *schema.Session) bool {
+	return !session.Status.Final() && session.Totals.Runs == 0
 }
 
 // settle calls done after each notice of the session until it says so, at least every

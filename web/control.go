@@ -19,33 +19,51 @@ import (
 // says that Temporal has no open workflow of the session.
 type control struct {
 	temporal        client.Client
+	search          *searchAttributes
 	approvalTimeout time.Duration
+	sessionTTL      time.Duration
 }
 
 var errNoWorkflow = errors.New("there is no open workflow of this session")
 
 // start starts a session's workflow; one that runs already, or has run, is a success.
 func (c *control) start(ctx context.Context, session *schema.Session) error {
+	searchable := c.search.usable(ctx)
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	_, err := c.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+	err := c.execute(ctx, session, searchable)
+	if searchable && undefinedAttribute(err) {
+		c.search.gone()
+		err = c.execute(ctx, session, false)
+	}
+	if _, ok := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); ok {
+		return nil
+	}
+	return temporalError(err)
+}
+
+func (c *control) execute(ctx context.Context, session *schema.Session, searchable bool) error {
+	options := client.StartWorkflowOptions{
 		ID:                       schema.WorkflowID(session.ID),
 		TaskQueue:                schema.TaskQueueSessions,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		StaticSummary:            summary(session.Name),
-	}, schema.WorkflowType, schema.SessionInput{
+	}
+	if searchable {
+		options.TypedSearchAttributes = searchOf(session)
+	}
+	_, err := c.temporal.ExecuteWorkflow(ctx, options, schema.WorkflowType, schema.SessionInput{
 		SessionID:       session.ID,
 		Name:            session.Name,
 		Owner:           session.Owner,
 		Mode:            session.Mode,
 		Config:          session.Config,
 		ApprovalTimeout: c.approvalTimeout,
+		SessionTTL:      c.sessionTTL,
+		Searchable:      searchable,
 	})
-	if _, ok := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); ok {
-		return nil
-	}
-	return temporalError(err)
+	return err //nolint:wrapcheck // start looks at it
 }
 
 // summary fits a name into what Temporal takes for one: a line of at most 400 bytes.
@@ -67,17 +85,43 @@ func (c *control) update(ctx context.Context, sessionID, name, key string, arg a
 	if key == "" {
 		key = schema.NewID()
 	}
-	handle, err := c.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID:   schema.WorkflowID(sessionID),
-		UpdateID:     schema.DeriveID("update", sessionID, name, key),
-		UpdateName:   name,
-		WaitForStage: client.WorkflowUpdateStageCompleted,
-		Args:         []any{arg},
-	})
-	if err == nil {
-		err = handle.Get(ctx, &result)
+	for {
+		handle, err := c.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+			WorkflowID:   schema.WorkflowID(sessionID),
+			UpdateID:     schema.DeriveID("update", sessionID, name, key),
+			UpdateName:   name,
+			WaitForStage: client.WorkflowUpdateStageCompleted,
+			Args:         []any{arg},
+		})
+		if err == nil {
+			err = handle.Get(ctx, &result)
+		}
+		if !overtaken(err) {
+			return result, temporalError(err)
+		}
+		// The execution ended under the command. The next one has not heard of it; when there
+		// is none, Temporal says so.
+		select {
+		case <-ctx.Done():
+			return result, temporalError(ctx.Err())
+		case <-time.After(overtakenDelay):
+		}
 	}
-	return result, temporalError(err)
+}
+
+// Failures of updates that Temporal makes itself, by their types.
+const (
+	failureOvertaken   = "AcceptedUpdateCompletedWorkflow" // the workflow took the command in and ended before it answered
+	failureUnprocessed = "UnprocessedUpdate"               // the worker's answer has nothing about the command
+)
+
+// unknownCommand starts what the SDK of a worker says about an update that its workflow has
+// no handler for: the worker is older than this server.
+const unknownCommand = "unknown update "
+
+func overtaken(err error) bool {
+	failed, ok := errors.AsType[*temporal.ApplicationError](err)
+	return ok && failed.Type() == failureOvertaken
 }
 
 // closeActor stands for whoever deleted a session: nobody can read that log any more.
@@ -129,6 +173,9 @@ func temporalError(err error) error {
 			}
 			return e
 		}
+		if refused.Type() == failureUnprocessed || refused.Type() == failureOvertaken || strings.HasPrefix(refused.Message(), unknownCommand) {
+			return schema.Wrap(schema.CodeUnavailable, err, "no worker that understands this command has answered; try again")
+		}
 		return schema.Wrap(schema.CodeInternal, err, "the workflow refused the command")
 	}
 	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok {
@@ -140,8 +187,29 @@ func temporalError(err error) error {
 	if _, ok := errors.AsType[*serviceerror.QueryFailed](err); ok {
 		return schema.Wrap(schema.CodeUnavailable, err, "the session's workflow could not answer; try again")
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	if _, ok := errors.AsType[*serviceerror.ResourceExhausted](err); ok {
+		return schema.Wrap(schema.CodeUnavailable, err, "the session has as many commands under way as it takes, or Temporal as many requests; try again")
+	}
+	if _, ok := errors.AsType[*serviceerror.NamespaceNotFound](err); ok {
+		return schema.Wrap(schema.CodeUnavailable, err, "Temporal does not have this server's namespace yet; try again")
+	}
+	if _, ok := errors.AsType[*serviceerror.PermissionDenied](err); ok {
+		return schema.Wrap(schema.CodeUnavailable, err, "Temporal does not let this server in now; try again")
+	}
+	if timedOut(err) {
 		return schema.Wrap(schema.CodeUnavailable, err, "no worker answered in time; try again")
 	}
 	return schema.Wrap(schema.CodeUnavailable, err, "no worker answered, or Temporal is not available; try again")
+}
+
+// timedOut tells that nobody answered from that nobody could be asked.
+func timedOut(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	if _, ok := errors.AsType[*client.WorkflowUpdateServiceTimeoutOrCanceledError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*serviceerror.DeadlineExceeded](err)
+	return ok
 }

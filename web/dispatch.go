@@ -33,8 +33,6 @@ func (c *conn) handle(text []byte) {
 		c.subscribeList(f)
 	case frameUnsubscribeSessions:
 		c.unsubscribeList(f)
-	case frameMessage:
-		c.refuse(f.RequestID, schema.Errorf(schema.CodeUnsupported, "messages are not available on this server"))
 	default:
 		c.enqueue(f)
 	}
@@ -180,9 +178,11 @@ func (c *conn) work() {
 }
 
 func (c *conn) execute(ctx context.Context, f clientFrame) ([]byte, error) {
-	key := "ws\x00" + c.clientID + "\x00" + f.RequestID
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	key := "ws " + c.clientID + " " + f.RequestID // a client_id has no space in it
 	if c.clientID == "" {
-		key = "ws\x00" + c.id + "\x00" + f.RequestID
+		key = "ws " + c.id + " " + f.RequestID
 	}
 	accepted := func(sessionID string) []byte {
 		return newFrame(schema.FrameAccepted, sessionID, AcceptedData{RequestID: f.RequestID})
@@ -193,6 +193,9 @@ func (c *conn) execute(ctx context.Context, f clientFrame) ([]byte, error) {
 			ApprovalID: f.ApprovalID, Resolution: schema.Resolution(f.Resolution), Feedback: f.Feedback, Changes: f.Modifications, At: "frame.",
 		}, key)
 		return accepted(a.SessionID), err
+	case frameMessage:
+		_, err := c.server.message(ctx, f.SessionID, f.Content, "frame.", key)
+		return accepted(f.SessionID), err
 	case frameQuery:
 		if f.Name != schema.QueryState && f.Name != schema.QueryApprovals && f.Name != schema.QueryPlan {
 			return nil, invalidField("frame.name", "allowed are state, approvals, plan", f.Name)

@@ -2,6 +2,8 @@ package web
 
 import (
 	"encoding/json"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/holdfast/holdfast/schema"
 )
@@ -90,7 +92,7 @@ type (
 		RequestID string `json:"request_id,omitempty"`
 		SessionID string `json:"session_id"`
 	}
-	// MessageFrame is a follow-up turn.
+	// MessageFrame is a follow-up turn: the next run answers it.
 	MessageFrame struct {
 		Type      string `json:"type" enum:"message"`
 		RequestID string `json:"request_id,omitempty"`
@@ -130,7 +132,9 @@ const (
 	frameQuery               = "query"
 	frameResolveApproval     = "resolve_approval"
 
+	fieldType    = "type"
 	fieldSession = "session_id"
+	fieldChanges = "modifications"
 	jsonNull     = "null"
 )
 
@@ -161,13 +165,12 @@ var frameFields = map[string]map[string]bool{
 	frameCancel:              {fieldSession: true},
 	frameMessage:             {fieldSession: true, "content": true},
 	frameQuery:               {fieldSession: true, "name": true},
-	frameResolveApproval:     {"approval_id": true, "resolution": true, "feedback": false, "modifications": false},
+	frameResolveApproval:     {"approval_id": true, "resolution": true, "feedback": false, fieldChanges: false},
 }
 
 const (
 	frameTypes   = "subscribe, unsubscribe, subscribe_sessions, unsubscribe_sessions, ping, suspend, pause, resume, cancel, message, query, resolve_approval"
 	maxRequestID = 128
-	maxFeedback  = 10_000 // bytes
 )
 
 // parseFrame reads a client's frame. The frame it returns has the request id, where one
@@ -193,20 +196,22 @@ func parseFrame(text []byte) (clientFrame, error) {
 			refuse(name, "this must be a string", nil)
 		} else if len(*into) > most {
 			refuse(name, "this has more than "+itoa(int64(most))+" bytes", nil)
+		} else if strings.ContainsRune(*into, 0) {
+			refuse(name, noNUL, nil)
 		}
 	}
 	text1("request_id", &f.RequestID, maxRequestID)
 	if len(wrong) > 0 {
 		f.RequestID = ""
 	}
-	text1("type", &f.Type, maxRequestID)
+	text1(fieldType, &f.Type, maxRequestID)
 	known, ok := frameFields[f.Type]
 	if !ok {
-		refuse("type", "allowed are "+frameTypes, f.Type)
+		refuse(fieldType, "allowed are "+frameTypes, f.Type)
 		return f, invalid(wrong)
 	}
 	for name := range fields {
-		if _, allowed := known[name]; !allowed && name != "type" && name != "request_id" {
+		if _, allowed := known[name]; !allowed && name != fieldType && name != "request_id" {
 			refuse(name, "there is no such field in a frame of type "+f.Type, nil)
 		}
 	}
@@ -221,10 +226,13 @@ func parseFrame(text []byte) (clientFrame, error) {
 	text1(fieldSession, &f.SessionID, maxRequestID)
 	text1("approval_id", &f.ApprovalID, maxRequestID)
 	text1("resolution", &f.Resolution, maxRequestID)
-	text1("feedback", &f.Feedback, maxFeedback)
+	text1("feedback", &f.Feedback, maxFrameBytes)
+	if utf8.RuneCountInString(f.Feedback) > schema.MaxFeedback {
+		refuse("feedback", "this has more than "+itoa(schema.MaxFeedback)+" characters", nil)
+	}
 	text1("content", &f.Content, maxFrameBytes)
 	text1("name", &f.Name, maxRequestID)
-	f.Modifications = fields["modifications"]
+	f.Modifications = fields[fieldChanges]
 	if raw, given := fields["since"]; given {
 		if err := json.Unmarshal(raw, &f.Since); err != nil || f.Since < 0 || string(raw) == jsonNull {
 			refuse("since", "this must be a whole number, 0 or more", nil)

@@ -29,6 +29,9 @@ func OpenAPI() ([]byte, error) {
 	events := payloads(registry, eventPayloads)
 	frames := payloads(registry, framePayloads)
 	clients := payloads(registry, clientFrames)
+	for _, edit := range []reflect.Type{reflect.TypeFor[schema.PlanEdit](), reflect.TypeFor[schema.StepEdit](), reflect.TypeFor[schema.ToolEdit]()} {
+		registry.Schema(edit, true, edit.Name())
+	}
 	text, err := json.Marshal(s.api.OpenAPI())
 	if err != nil {
 		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
@@ -42,7 +45,10 @@ func OpenAPI() ([]byte, error) {
 	schemas["FramePayloads"] = frames
 	schemas["ClientFrames"] = clients
 	// The plan is checked by schema.ParsePlan, which says more than a JSON schema can.
-	property(schemas, "NewSession", "plan")["$ref"] = "#/components/schemas/Plan"
+	for _, name := range []string{"NewSession", "NewRun", "NewFork"} {
+		property(schemas, name, "plan")[refTo] = schemasAt + "Plan"
+	}
+	modifications(schemas)
 	for _, name := range []string{"Session", "Approval"} {
 		anyObject(property(schemas, name, "context"))
 	}
@@ -55,6 +61,27 @@ func OpenAPI() ([]byte, error) {
 		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+const (
+	refTo     = "$ref"
+	schemasAt = "#/components/schemas/"
+)
+
+// modifications are checked by schema.CheckModifications. Which shape they have depends on
+// the approval's type.
+func modifications(schemas map[string]any) {
+	for _, name := range []string{"ResolveRequest", "ResolveApprovalFrame"} {
+		m := property(schemas, name, fieldChanges)
+		m["description"] = "What is to be done instead: the new plan, what changes about the step, or the tool's arguments"
+		m["anyOf"] = []any{
+			map[string]any{refTo: schemasAt + "PlanEdit"}, map[string]any{refTo: schemasAt + "StepEdit"}, map[string]any{refTo: schemasAt + "ToolEdit"},
+			map[string]any{fieldType: jsonNull},
+		}
+	}
+	for _, at := range [][2]string{{"Approval", fieldChanges}, {"ApprovalReceivedData", fieldChanges}, {"ToolEdit", "arguments"}} {
+		anyObject(property(schemas, at[0], at[1]))
+	}
 }
 
 // member is an object within an object of the document.
@@ -72,7 +99,7 @@ func property(schemas map[string]any, object, name string) map[string]any {
 }
 
 func anyObject(s map[string]any) {
-	s["type"], s["additionalProperties"] = huma.TypeObject, true
+	s[fieldType], s["additionalProperties"] = huma.TypeObject, true
 }
 
 // payloads is a schema that maps each type to its payload.
@@ -81,11 +108,11 @@ func payloads(registry huma.Registry, table map[schema.EventType]any) map[string
 	names := make([]string, 0, len(table))
 	for kind, payload := range table {
 		s := registry.Schema(reflect.TypeOf(payload), true, string(kind))
-		properties[string(kind)] = map[string]any{"$ref": s.Ref}
+		properties[string(kind)] = map[string]any{refTo: s.Ref}
 		names = append(names, string(kind))
 	}
 	slices.Sort(names)
-	return map[string]any{"type": huma.TypeObject, "additionalProperties": false, "properties": properties, "required": names}
+	return map[string]any{fieldType: huma.TypeObject, "additionalProperties": false, "properties": properties, "required": names}
 }
 
 // eventPayloads has the payload of each stored event.
@@ -98,7 +125,9 @@ var eventPayloads = map[schema.EventType]any{
 	schema.EventWorkflowFailed:       schema.WorkflowFailedData{},
 	schema.EventWorkflowCancelled:    schema.WorkflowCancelledData{},
 	schema.EventPlanProposed:         schema.PlanProposedData{},
+	schema.EventPlanUpdated:          schema.PlanUpdatedData{},
 	schema.EventDAGCreated:           schema.DAGCreatedData{},
+	schema.EventDAGUpdated:           schema.DAGCreatedData{},
 	schema.EventDAGNodeStatusChanged: schema.DAGNodeStatusChangedData{},
 	schema.EventStepStarted:          schema.StepStartedData{},
 	schema.EventStepCompleted:        schema.StepCompletedData{},
@@ -110,17 +139,18 @@ var eventPayloads = map[schema.EventType]any{
 	schema.EventOutput:               schema.OutputData{},
 	schema.EventApprovalRequested:    schema.ApprovalRequestedData{},
 	schema.EventApprovalReceived:     schema.ApprovalReceivedData{},
+	schema.EventApprovalExtended:     schema.ApprovalExtendedData{},
+	schema.EventApprovalEscalated:    schema.ApprovalEscalatedData{},
 	schema.EventApprovalExpired:      schema.ApprovalExpiredData{},
+	schema.EventAgentMessage:         schema.AgentMessageData{},
 	schema.EventFileCreated:          schema.FileChangedData{},
 	schema.EventFileUpdated:          schema.FileChangedData{},
 	schema.EventSessionRenamed:       schema.SessionRenamedData{},
+	schema.EventSessionForked:        schema.SessionForkedData{},
 }
 
 // laterEvents are types of the vocabulary that no part makes yet. Filters may name them.
-var laterEvents = []schema.EventType{
-	schema.EventPlanUpdated, schema.EventStepProgress, schema.EventApprovalExtended, schema.EventAgentMessage,
-	schema.EventSessionForked, schema.EventCostUpdate,
-}
+var laterEvents = []schema.EventType{schema.EventStepProgress, schema.EventCostUpdate}
 
 // framePayloads has the data of each frame that is not stored.
 var framePayloads = map[schema.EventType]any{
@@ -182,6 +212,10 @@ func registerEnums(registry huma.Registry) {
 	alias(registry, schema.ApprovalModes...)
 	alias(registry, modes()...)
 	alias(registry, schema.OnTimeoutSuspend, schema.OnTimeoutReject, schema.OnTimeoutApprove, schema.OnTimeoutEscalate)
+	alias(registry, schema.OnModifiedAsk, schema.OnModifiedApprove)
+	alias(registry, schema.WhenBusyEnqueue, schema.WhenBusyInterrupt, schema.WhenBusyReject)
+	alias(registry, schema.MessageQueued, schema.MessageTaken, schema.MessageDropped)
+	alias(registry, schema.AuditTaken, schema.AuditIgnored)
 	alias(registry, schema.OnErrorFail, schema.OnErrorAsk, schema.OnErrorContinue)
 	alias(registry, schema.KindRun, schema.KindShell, schema.KindAgent)
 	alias(registry, schema.Stdout, schema.Stderr)

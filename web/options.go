@@ -23,7 +23,9 @@ type Options struct {
 	UI              fs.FS         // the built UI, index.html at its root
 	Examples        fs.FS         // plan files with an index.json beside them
 	DataDir         string        // where the workspaces are
+	Namespace       string        // of Temporal, the one that the client speaks to; default
 	ApprovalTimeout time.Duration // how long an approval waits unless its session says; 300 s
+	SessionTTL      time.Duration // how long a session is kept open while nobody uses it, unless it says; 0 is for good
 	MaxConnections  int           // WebSocket connections of this instance; 10,000
 	Logger          *slog.Logger  // slog.Default()
 	Version         string        // shown by /api/health and the OpenAPI document's server
@@ -41,19 +43,28 @@ const (
 	maxDrainBytes  = 64 << 20 // of a request that is too large, read so that its sender gets to see the answer
 	readTimeout    = 60 * time.Second
 	idleTimeout    = 120 * time.Second
-	readBufferSize = 8 << 10 // bounds a request's headers
+	readBufferSize = 8 << 10          // bounds a request's headers
+	requestTimeout = 12 * time.Second // of a request, unless it says: nothing hangs because something that it needs does
 	readyTimeout   = 2 * time.Second
 	startTimeout   = 2 * time.Second // of a workflow, within POST /sessions
-	commandTimeout = 8 * time.Second // of an update
+	commandTimeout = 8 * time.Second // of a command, until the workflow has taken it in
+	overtakenDelay = 50 * time.Millisecond
 	queryTimeout   = 3 * time.Second
 	settleTimeout  = 2 * time.Second  // until Postgres shows an accepted command
 	cancelTimeout  = 15 * time.Second // the same for a cancel, which ends processes
+	cancelRequest  = commandTimeout + cancelTimeout + settleTimeout
 	settlePoll     = 250 * time.Millisecond
 	drainTimeout   = 5 * time.Second // of a shutdown
 	retryAfter     = 2               // seconds
 	sweepInterval  = time.Second
 	sweepBatch     = 100
 	sweepAge       = 3 * time.Second // a younger session is still being started by its request
+
+	searchTimeout  = 10 * time.Second       // of one look at the search attributes
+	searchPatience = time.Second            // for which starts wait for the first look
+	searchRetry    = 250 * time.Millisecond // doubles up to searchRetryMax
+	searchRetryMax = 30 * time.Second
+	searchRecheck  = 5 * time.Minute // once adding them was refused: somebody may add them by hand
 )
 
 func (o *Options) check() error {
@@ -65,6 +76,9 @@ func (o *Options) check() error {
 	}
 	if o.Addr == "" {
 		o.Addr = defaultAddr
+	}
+	if o.Namespace == "" {
+		o.Namespace = client.DefaultNamespace
 	}
 	if o.ApprovalTimeout == 0 {
 		o.ApprovalTimeout = defaultApprovalTimeout

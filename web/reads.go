@@ -24,6 +24,12 @@ type MessageList struct {
 	NextCursor string           `json:"next_cursor,omitempty"`
 }
 
+// AuditList is a page of who asked for what, the oldest first.
+type AuditList struct {
+	Audit      []schema.AuditEntry `json:"audit"`
+	NextCursor string              `json:"next_cursor,omitempty" doc:"For the next page; absent on the last"`
+}
+
 // RunList is every run of a session, the first one first.
 type RunList struct {
 	Runs []schema.Run `json:"runs"`
@@ -44,6 +50,13 @@ type (
 		Limit  int    `query:"limit" minimum:"1" maximum:"200" doc:"50 when absent"`
 		Cursor string `query:"cursor" maxLength:"200"`
 	}
+	auditInput struct {
+		SessionPath
+
+		After  int64  `query:"after" minimum:"0" doc:"Only entries with a greater id"`
+		Limit  int    `query:"limit" minimum:"1" maximum:"200" doc:"50 when absent"`
+		Cursor string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before"`
+	}
 	runInput struct {
 		ID string `path:"id" doc:"A run's id"`
 	}
@@ -62,6 +75,8 @@ func (s *Server) registerReads() {
 			list, next, err := s.store.Messages(ctx, in.ID, in.Limit, in.Cursor)
 			return answer(MessageList{Messages: list, NextCursor: next}, err)
 		})
+	handle(s, operation{method: http.MethodGet, path: "/api/sessions/{id}/audit", id: "listAudit", summary: "Read who asked for what, and whether it was done", tag: tag},
+		s.listAudit)
 	handle(s, operation{method: http.MethodGet, path: "/api/sessions/{id}/runs", id: "listRuns", summary: "Read the runs with their steps and attempts", tag: tag},
 		func(ctx context.Context, in *SessionPath) (*body[RunList], error) {
 			list, err := s.store.Runs(ctx, in.ID)
@@ -72,6 +87,23 @@ func (s *Server) registerReads() {
 			run, err := s.store.Run(ctx, in.ID)
 			return answer(run, err)
 		})
+}
+
+func (s *Server) listAudit(ctx context.Context, in *auditInput) (*body[AuditList], error) {
+	after := in.After
+	if in.Cursor != "" {
+		seen, err := strconv.ParseInt(in.Cursor, 10, 64)
+		if err != nil || seen < 0 {
+			return nil, invalidField("query.cursor", "this is not a next_cursor of the audit trail", in.Cursor)
+		}
+		after = max(after, seen)
+	}
+	list, next, err := s.store.Audit(ctx, in.ID, after, in.Limit)
+	page := AuditList{Audit: orEmpty(list)}
+	if next > 0 {
+		page.NextCursor = itoa(next)
+	}
+	return answer(page, err)
 }
 
 func (s *Server) listEvents(ctx context.Context, in *eventsInput) (*body[EventList], error) {

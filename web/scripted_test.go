@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -38,13 +39,14 @@ func newWorker(c client.Client) worker.Worker {
 	return w
 }
 
-func scriptedBegin(ctx context.Context, sessionID string) (bool, error) {
-	s, err := recordsOf(sessionID)
+func scriptedBegin(ctx context.Context, b schema.BeginRun) (bool, error) {
+	s, err := recordsOf(b.SessionID)
 	if err != nil {
 		return false, err
 	}
 	begun, err := s.BeginRun(ctx, store.BeginRun{
-		SessionID: sessionID, RunID: schema.RunID(sessionID, 1), Number: 1, Key: "1", Status: schema.SessionActive, Phase: schema.PhaseExecuting,
+		SessionID: b.SessionID, RunID: b.RunID, Number: b.Number, Key: b.Key, PlanDigest: b.PlanDigest,
+		Status: schema.SessionActive, Phase: schema.PhaseExecuting,
 	})
 	if err != nil {
 		return false, err
@@ -66,16 +68,27 @@ type script struct {
 	status   schema.SessionStatus
 	phase    schema.Phase
 	approval schema.Asked
-	todo     []schema.Transition
+	created  time.Time // when the approval was asked for
+	run      int
+	messages int
+	todo     []func(ctx workflow.Context) error
 	n        int
 	over     bool
 }
 
 func (s *script) next(t schema.Transition) {
 	s.n++
-	t.SessionID, t.RunID, t.Key = s.in.SessionID, schema.RunID(s.in.SessionID, 1), string(rune('a'+s.n))
+	t.SessionID, t.RunID, t.Key = s.in.SessionID, schema.RunID(s.in.SessionID, max(s.run, 1)), fmt.Sprint("t", s.n) // commands may come before the first run
 	t.Status, t.Phase = s.status, s.phase
-	s.todo = append(s.todo, t)
+	s.todo = append(s.todo, func(ctx workflow.Context) error { return workflow.ExecuteActivity(ctx, "apply", t).Get(ctx, nil) })
+}
+
+// begin opens the next run.
+func (s *script) begin(digest string) schema.BeginRun {
+	s.run++
+	return schema.BeginRun{
+		SessionID: s.in.SessionID, RunID: schema.RunID(s.in.SessionID, s.run), Number: s.run, Key: itoa(int64(s.run)), PlanDigest: digest,
+	}
 }
 
 func refuse(code schema.Code, message string) error {
@@ -92,11 +105,12 @@ func scriptedSession(ctx workflow.Context, in schema.SessionInput) error {
 		return err
 	}
 	var asks bool
-	if err := workflow.ExecuteActivity(ctx, "begin", in.SessionID).Get(ctx, &asks); err != nil {
+	if err := workflow.ExecuteActivity(ctx, "begin", s.begin("")).Get(ctx, &asks); err != nil {
 		return err
 	}
 	if asks {
 		now := workflow.Now(ctx)
+		s.created = now
 		s.phase = schema.PhaseAwaitingApproval
 		s.approval = schema.Asked{
 			ApprovalID: schema.ApprovalID(in.SessionID, 1), Type: schema.ApprovalStep, Status: schema.ApprovalPending,
@@ -106,7 +120,9 @@ func scriptedSession(ctx workflow.Context, in schema.SessionInput) error {
 			ID: s.approval.ApprovalID, Type: s.approval.Type, Options: s.approval.Options, Digest: "d", CreatedAt: now, ExpiresAt: s.approval.ExpiresAt.Time,
 		}}})
 		workflow.Go(ctx, func(ctx workflow.Context) {
-			_ = workflow.Sleep(ctx, in.ApprovalTimeout)
+			for now := workflow.Now(ctx); s.approval.ExpiresAt.After(now); now = workflow.Now(ctx) {
+				_ = workflow.Sleep(ctx, s.approval.ExpiresAt.Sub(now))
+			}
 			if s.approval.Status == schema.ApprovalPending {
 				s.approval.Status = schema.ApprovalExpired
 				s.status = schema.SessionSuspended
@@ -123,9 +139,9 @@ func scriptedSession(ctx workflow.Context, in schema.SessionInput) error {
 			return err
 		}
 		for len(s.todo) > 0 {
-			t := s.todo[0]
+			do := s.todo[0]
 			s.todo = s.todo[1:]
-			if err := workflow.ExecuteActivity(ctx, "apply", t).Get(ctx, nil); err != nil {
+			if err := do(ctx); err != nil {
 				return err
 			}
 		}
@@ -139,8 +155,9 @@ func (s *script) handlers(ctx workflow.Context) error {
 		return schema.CommandResult{Status: s.status, Phase: s.phase, Repeated: repeated}, nil
 	}
 	return errors.Join(
+		s.turns(ctx, answer),
 		workflow.SetQueryHandler(ctx, schema.QueryState, func() (schema.WorkflowState, error) {
-			return schema.WorkflowState{SessionID: s.in.SessionID, Status: s.status, Phase: s.phase, RunNumber: 1}, nil
+			return schema.WorkflowState{SessionID: s.in.SessionID, Status: s.status, Phase: s.phase, RunNumber: s.run}, nil
 		}),
 		workflow.SetUpdateHandler(ctx, schema.CommandResolveApproval, func(ctx workflow.Context, r schema.ResolveApproval) (schema.CommandResult, error) {
 			switch {
@@ -158,7 +175,7 @@ func (s *script) handlers(ctx workflow.Context) error {
 			s.approval.Status, s.approval.Resolution = schema.ApprovalResolved, r.Resolution
 			s.phase = schema.PhaseExecuting
 			s.next(schema.Transition{Close: []schema.ApprovalClose{{
-				ID: r.ApprovalID, Status: schema.ApprovalResolved, Resolution: r.Resolution, Feedback: r.Feedback, Actor: r.Actor, At: workflow.Now(ctx),
+				ID: r.ApprovalID, Status: schema.ApprovalResolved, Resolution: r.Resolution, Feedback: r.Feedback, Modifications: r.Modifications, Actor: r.Actor, At: workflow.Now(ctx),
 			}}})
 			return answer(false)
 		}),

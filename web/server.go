@@ -31,6 +31,7 @@ type Server struct {
 	ui       *assets
 	examples []example
 	control  *control
+	search   *searchAttributes
 	hub      *hub
 	registry *registry
 	sweeper  *sweeper
@@ -52,7 +53,6 @@ func New(o Options) (*Server, error) {
 		opts:    o,
 		log:     o.Logger.With(logs.KeyComponent, "web"),
 		store:   o.Store,
-		control: &control{temporal: o.Temporal, approvalTimeout: o.ApprovalTimeout},
 		metrics: newMetrics(),
 	}
 	s.base, s.stop = context.WithCancel(context.Background())
@@ -66,6 +66,8 @@ func New(o Options) (*Server, error) {
 	if s.openapi, err = OpenAPI(); err != nil {
 		return nil, err
 	}
+	s.search = newSearchAttributes(o.Temporal, o.Namespace, s.log)
+	s.control = &control{temporal: o.Temporal, search: s.search, approvalTimeout: o.ApprovalTimeout, sessionTTL: o.SessionTTL}
 	s.hub = newHub(s.store, s.log, s.metrics)
 	s.registry = newRegistry(s.store, s.log, o.Instance, o.MaxConnections)
 	s.sweeper = newSweeper(s)
@@ -101,7 +103,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for _, job := range []func(context.Context){s.hub.run, s.registry.run, s.sweeper.run, s.keepAlive} {
+	for _, job := range []func(context.Context){s.hub.run, s.registry.run, s.sweeper.run, s.search.run, s.keepAlive} {
 		s.work.Go(func() { job(s.base) })
 	}
 	served := make(chan error, 1)

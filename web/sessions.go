@@ -90,7 +90,7 @@ func (s *Server) registerSessions() {
 			if errs := plainText("body.name", in.Body.Name); errs != nil {
 				return nil, invalid(errs)
 			}
-			session, err := s.store.RenameSession(ctx, in.ID, in.Body.Version, strings.TrimSpace(in.Body.Name))
+			session, err := s.store.RenameSession(ctx, in.ID, in.Body.Version, strings.TrimSpace(in.Body.Name), userOf(ctx))
 			return answer(session, err)
 		})
 }
@@ -102,16 +102,23 @@ func (s *Server) createSession(ctx context.Context, in *createInput) (*createOut
 	if err != nil {
 		return nil, err
 	}
-	if in.Key != "" && !printable(in.Key, 200) {
-		return nil, invalidField("header.Idempotency-Key", "this must be 1 to 200 printable ASCII characters without spaces", in.Key)
+	if err := checkKey(in.Key); err != nil {
+		return nil, err
 	}
 	n.Owner, n.IdempotencyKey = userOf(ctx), in.Key
-	session, created, err := s.store.CreateSession(ctx, n)
+	save, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	session, created, err := s.store.CreateSession(save, n)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // a schema.Error
 	}
+	return s.begun(ctx, session, created), nil
+}
+
+// begun answers for a session that is durable: created now, or by the same request before.
+func (s *Server) begun(ctx context.Context, session schema.Session, created bool) *createOutput {
 	ctx = logs.With(ctx, logs.Session(session.ID))
-	if created || session.HeadSeq == 0 {
+	if created || notBegun(&session) {
 		if err := s.startWorkflow(ctx, &session); err != nil {
 			s.log.WarnContext(ctx, "workflow not started yet", logs.Err(err))
 			s.sweeper.wake()
@@ -121,7 +128,7 @@ func (s *Server) createSession(ctx context.Context, in *createInput) (*createOut
 	if !created {
 		out.Status = http.StatusOK
 	}
-	return out, nil
+	return out
 }
 
 // newSession checks a request for a session and fills in what it leaves open.
@@ -137,11 +144,9 @@ func newSession(b *NewSession) (store.NewSession, error) {
 	wrong = append(wrong, b.Config.Check("body.config")...)
 	switch {
 	case len(b.Plan) > 0:
-		plan, problems := schema.ParsePlan(b.Plan)
-		for _, p := range problems {
-			wrong = append(wrong, schema.FieldError{Location: within("body.plan", p.Location), Message: p.Message, Value: brief(p.Value)})
-		}
-		n.Plan = plan
+		var problems []schema.FieldError
+		n.Plan, problems = parsePlan(b.Plan)
+		wrong = append(wrong, problems...)
 	case b.Mode == schema.ModeRunbook:
 		wrong = append(wrong, schema.FieldError{Location: "body.plan", Message: "a runbook needs a plan"})
 	}
@@ -162,6 +167,16 @@ func newSession(b *NewSession) (store.NewSession, error) {
 		Config schema.Config `json:"config"`
 	}{strings.TrimSpace(b.Name), n.Mode, n.Task, n.Plan, n.Config})))
 	return n, nil
+}
+
+// parsePlan reads the plan in a request's body.
+func parsePlan(text json.RawMessage) (*schema.Plan, []schema.FieldError) {
+	plan, problems := schema.ParsePlan(text)
+	wrong := make([]schema.FieldError, 0, len(problems))
+	for _, p := range problems {
+		wrong = append(wrong, schema.FieldError{Location: within("body.plan", p.Location), Message: p.Message, Value: brief(p.Value)})
+	}
+	return plan, wrong
 }
 
 // available refuses what this server cannot do.
@@ -208,7 +223,7 @@ func plainText(location, text string) []schema.FieldError {
 	case strings.TrimSpace(text) == "":
 		return []schema.FieldError{{Location: location, Message: "this is empty"}}
 	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
-		return []schema.FieldError{{Location: location, Message: "this must be text without NUL"}}
+		return []schema.FieldError{{Location: location, Message: noNUL}}
 	}
 	return nil
 }
@@ -217,7 +232,7 @@ func (s *Server) deleteSession(ctx context.Context, in *SessionPath) (*struct{},
 	if _, err := s.store.HeadSeq(ctx, in.ID); err != nil {
 		return nil, err //nolint:wrapcheck // a schema.Error
 	}
-	if err := s.store.DeleteSession(ctx, in.ID); err != nil {
+	if err := s.store.DeleteSession(ctx, in.ID, userOf(ctx)); err != nil {
 		return nil, err //nolint:wrapcheck // a schema.Error
 	}
 	s.sweeper.wake()

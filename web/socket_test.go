@@ -148,6 +148,7 @@ type proxy struct {
 	ln     net.Listener
 	conns  map[net.Conn]struct{}
 	wg     sync.WaitGroup
+	gate   sync.RWMutex // held while nothing gets through
 }
 
 func newProxy(t testing.TB, target string) *proxy {
@@ -183,13 +184,34 @@ func (p *proxy) up() {
 			p.mu.Unlock()
 			for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
 				p.wg.Go(func() {
-					_, _ = io.Copy(pair[0], pair[1])
+					p.copy(pair[0], pair[1])
 					_ = pair[0].Close()
 					_ = pair[1].Close()
 				})
 			}
 		}
 	})
+}
+
+// stall keeps everything that arrives until release is called. The connections stay.
+func (p *proxy) stall() (release func()) {
+	p.gate.Lock()
+	release = sync.OnceFunc(p.gate.Unlock)
+	p.t.Cleanup(release)
+	return release
+}
+
+func (p *proxy) copy(to io.Writer, from io.Reader) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		p.gate.RLock()
+		_, lost := to.Write(buf[:n])
+		p.gate.RUnlock()
+		if err != nil || lost != nil {
+			return
+		}
+	}
 }
 
 func (p *proxy) down() {

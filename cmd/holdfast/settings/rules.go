@@ -115,6 +115,16 @@ func duration(to *time.Duration, low, high time.Duration) func(string) bool {
 	}
 }
 
+// orNever takes 0, in any unit, besides what else is a duration.
+func orNever(to *time.Duration, parse func(string) bool) func(string) bool {
+	return func(s string) bool {
+		if duration(to, 0, 0)(s) {
+			return true
+		}
+		return parse(s)
+	}
+}
+
 func whole(to *int, low, high int) func(string) bool {
 	return func(s string) bool {
 		n, err := strconv.Atoi(s)

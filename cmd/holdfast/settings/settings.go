@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
 )
 
 // Defaults that other places name, too.
@@ -52,6 +53,7 @@ type Storage struct {
 	BlobURL         string
 	Host            string // "" until [Storage.OpenHost] has run, unless it is set
 	ApprovalTimeout time.Duration
+	SessionTTL      time.Duration // 0 is for good
 }
 
 func (s *Storage) specs(env Env) []spec {
@@ -66,6 +68,7 @@ func (s *Storage) specs(env Env) []spec {
 		{name: "HOLDFAST_BLOB_URL", def: (&url.URL{Scheme: "file", Path: filepath.Join(given, "blobs")}).String(), allowed: "a file://, s3://, gs:// or azblob:// URL", help: "where workspace snapshots go; read and checked, not used by this version", parse: blobURL(&s.BlobURL), mask: maskURL},
 		{name: EnvHost, shown: hostShown(given), allowed: "1 to 63 letters, digits, dots, dashes and underscores", help: "the name of this host to Temporal; kept in the data dir, so that it survives a change of hostname", parse: hostName(&s.Host)},
 		{name: "HOLDFAST_APPROVAL_TIMEOUT", def: "300s", allowed: "a duration such as 300s or 24h, from 1s to 720h", help: "how long an approval waits, unless the session says otherwise", parse: duration(&s.ApprovalTimeout, MinApprovalTimeout, MaxApprovalTimeout)},
+		{name: "HOLDFAST_SESSION_TTL", def: "0s", allowed: "0s, which is never, or a duration such as 720h, from 1s to 87600h", help: "after how long a session that nobody uses expires, unless the session says otherwise", parse: orNever(&s.SessionTTL, duration(&s.SessionTTL, time.Second, schema.MaxSessionTTL))},
 	}
 }
 

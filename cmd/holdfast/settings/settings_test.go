@@ -29,7 +29,7 @@ func TestLoadWeb_HasTheDefaultsOfTheContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.Addr != "127.0.0.1:8000" || w.ApprovalTimeout != 300*time.Second || w.MaxConnections != 10_000 || len(w.AllowedOrigins) != 0 ||
+	if w.Addr != "127.0.0.1:8000" || w.ApprovalTimeout != 300*time.Second || w.SessionTTL != 0 || w.MaxConnections != 10_000 || len(w.AllowedOrigins) != 0 ||
 		w.DataDir != "/home/me/.local/share/holdfast" || w.BlobURL != "file:///home/me/.local/share/holdfast/blobs" || w.Host != "" ||
 		w.Format != logs.FormatAuto || w.Level != slog.LevelInfo ||
 		w.Options.HostPort != "127.0.0.1:7233" || w.Options.Namespace != "default" || w.Named {
@@ -39,14 +39,14 @@ func TestLoadWeb_HasTheDefaultsOfTheContract(t *testing.T) {
 
 func TestLoadWeb_TakesWhatIsSet(t *testing.T) {
 	t.Parallel()
-	e := env(t, database, "HOLDFAST_ADDR=0.0.0.0:80", "HOLDFAST_APPROVAL_TIMEOUT=90", "HOLDFAST_MAX_CONNECTIONS=5", "HOLDFAST_LOG_LEVEL=DEBUG",
+	e := env(t, database, "HOLDFAST_ADDR=0.0.0.0:80", "HOLDFAST_APPROVAL_TIMEOUT=90", "HOLDFAST_SESSION_TTL=720h", "HOLDFAST_MAX_CONNECTIONS=5", "HOLDFAST_LOG_LEVEL=DEBUG",
 		"HOLDFAST_ALLOWED_ORIGINS=https://a.example, http://b.example:81/", "XDG_DATA_HOME=/data", "TEMPORAL_ADDRESS=t:1", "TEMPORAL_NAMESPACE=n",
 		"HOLDFAST_LOG_FORMAT=", "HOLDFAST_HOST=worker-1")
 	w, err := settings.LoadWeb(e.WithFlag("HOLDFAST_ADDR", ":0").WithFlag("HOLDFAST_DATA_DIR", ""))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.Addr != ":0" || w.ApprovalTimeout != 90*time.Second || w.MaxConnections != 5 || w.Level != slog.LevelDebug || w.DataDir != "/data/holdfast" ||
+	if w.Addr != ":0" || w.ApprovalTimeout != 90*time.Second || w.SessionTTL != 720*time.Hour || w.MaxConnections != 5 || w.Level != slog.LevelDebug || w.DataDir != "/data/holdfast" ||
 		!slices.Equal(w.AllowedOrigins, []string{"https://a.example", "http://b.example:81"}) || w.Host != "worker-1" ||
 		w.Options.HostPort != "t:1" || w.Options.Namespace != "n" || !w.Named {
 		t.Errorf("got %+v", w)
@@ -61,6 +61,10 @@ func TestLoad_NamesTheSettingTheValueAndWhatIsAllowed(t *testing.T) {
 		"HOLDFAST_MAX_CONNECTIONS=0":                          `the setting HOLDFAST_MAX_CONNECTIONS is "0"; allowed is a whole number from 1 to 1000000`,
 		"HOLDFAST_APPROVAL_TIMEOUT=soon":                      `the setting HOLDFAST_APPROVAL_TIMEOUT is "soon"; allowed is a duration such as 300s or 24h, from 1s to 720h`,
 		"HOLDFAST_APPROVAL_TIMEOUT=0s":                        `is "0s"`,
+		"HOLDFAST_SESSION_TTL=forever":                        `the setting HOLDFAST_SESSION_TTL is "forever"; allowed is 0s, which is never, or a duration such as 720h, from 1s to 87600h`,
+		"HOLDFAST_SESSION_TTL=10ms":                           `is "10ms"`,
+		"HOLDFAST_SESSION_TTL=-1h":                            `is "-1h"`,
+		"HOLDFAST_SESSION_TTL=87601h":                         `is "87601h"`,
 		"HOLDFAST_DATABASE_URL=mysql://me:hush@db/x":          `the setting HOLDFAST_DATABASE_URL is "mysql://me:xxxxx@db/x"`,
 		"HOLDFAST_DATABASE_URL=":                              `the setting HOLDFAST_DATABASE_URL is missing; allowed is a URL`,
 		"HOLDFAST_LOG_FORMAT=xml":                             `allowed is auto, text or json`,
@@ -131,6 +135,7 @@ func TestAll_ListsEverySettingOnceAndTellsNoSecret(t *testing.T) {
 		"OPENAI_API_KEY":        {Value: "********", Source: settings.FromEnvironment},
 		"TEMPORAL_API_KEY":      {Value: "********", Source: settings.FromEnvironment},
 		"TEMPORAL_ADDRESS":      {Value: "from.file:7233", Source: settings.FromFile, Default: "127.0.0.1:7233"},
+		"HOLDFAST_SESSION_TTL":  {Value: "0s", Source: settings.FromDefault, Default: "0s"},
 		"HOLDFAST_URL":          {Value: "http://127.0.0.1:8000", Source: settings.FromDefault, Default: "http://127.0.0.1:8000"},
 	} {
 		if got := seen[name]; got.Value != want.Value || got.Source != want.Source || got.Default != want.Default {

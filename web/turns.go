@@ -1,0 +1,227 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+// What makes a session go on: a message, a run of another plan, a fork.
+
+// NewMessage is what a user says.
+type NewMessage struct {
+	Content string `json:"content" doc:"At most 65536 bytes; the steps of the run that answers it have it in HOLDFAST_MESSAGE"`
+}
+
+// MessageAnswer says that a message was taken in.
+type MessageAnswer struct {
+	Number int                  `json:"number" doc:"1, 2, 3, … within the session"`
+	Status schema.MessageStatus `json:"status"`
+}
+
+// NewRun asks for the next run: exactly one of its fields is given.
+type NewRun struct {
+	Plan json.RawMessage `json:"plan,omitempty" doc:"What to do, in steps"`
+	Task string          `json:"task,omitempty" maxLength:"100000" doc:"What to do, in words; needs an agent"`
+}
+
+// NewFork asks for a session that goes on from a finished step of another one.
+type NewFork struct {
+	StepID string          `json:"step_id,omitempty" maxLength:"200" doc:"A step that succeeded; the one that finished last when absent"`
+	RunID  string          `json:"run_id,omitempty" maxLength:"200" doc:"The run with that step; the latest when absent"`
+	Plan   json.RawMessage `json:"plan,omitempty" doc:"The fork's plan; that of the run when absent"`
+	Name   string          `json:"name,omitempty" maxLength:"200" doc:"The session's with (fork) behind it when absent"`
+}
+
+type (
+	messageInput struct {
+		SessionPath
+
+		Key  string `header:"Idempotency-Key" maxLength:"200"`
+		Body NewMessage
+	}
+	startRunInput struct {
+		SessionPath
+
+		Key  string `header:"Idempotency-Key" maxLength:"200"`
+		Body NewRun
+	}
+	runOutput struct {
+		Status   int
+		Location string `header:"Location"`
+		Body     schema.Run
+	}
+	forkInput struct {
+		SessionPath
+
+		Key  string   `header:"Idempotency-Key" maxLength:"200" doc:"The same key is the same request: sent again it answers with the same session"`
+		Body *NewFork `required:"false"`
+	}
+)
+
+func (s *Server) registerTurns() {
+	const tag = "commands"
+	handle(s, operation{method: http.MethodPost, path: "/api/sessions/{id}/messages", id: "sendMessage", summary: "Say something: the next run answers it", tag: tag, status: http.StatusAccepted},
+		func(ctx context.Context, in *messageInput) (*body[MessageAnswer], error) {
+			key, err := commandKey(ctx, in.Key)
+			if err != nil {
+				return nil, err
+			}
+			number, err := s.message(ctx, in.ID, in.Body.Content, "body.", key)
+			return answer(MessageAnswer{Number: number, Status: schema.MessageQueued}, err)
+		})
+	handle(s, operation{method: http.MethodPost, path: "/api/sessions/{id}/runs", id: "startRun", summary: "Start the next run; 409 while one is under way", tag: tag, status: http.StatusCreated}, s.startRun)
+	handle(s, operation{method: http.MethodPost, path: "/api/sessions/{id}/fork", id: "forkSession", summary: "Start a session from a finished step of this one", tag: tag, status: http.StatusCreated}, s.fork)
+}
+
+// message has the workflow take a message in and returns its number.
+func (s *Server) message(ctx context.Context, sessionID, content, at, key string) (int, error) {
+	if len(content) > schema.MaxMessageBytes {
+		return 0, invalidField(at+"content", "this has more than "+itoa(schema.MaxMessageBytes)+" bytes", nil)
+	}
+	if wrong := plainText(at+"content", content); wrong != nil {
+		return 0, invalid(wrong)
+	}
+	result, err := s.tell(ctx, sessionID, schema.CommandMessage, key, schema.SendMessage{Content: content, Actor: userOf(ctx), RequestID: key})
+	return result.Message, placed(err, at)
+}
+
+// startRun answers with the run once Postgres shows it, and with 202 and what is known of it
+// when that takes longer.
+func (s *Server) startRun(ctx context.Context, in *startRunInput) (*runOutput, error) {
+	key, err := commandKey(ctx, in.Key)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := in.Body.check()
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.run(ctx, in.ID, plan, key)
+	if err != nil {
+		return nil, err
+	}
+	out := &runOutput{Status: http.StatusAccepted, Location: "/api/runs/" + result.RunID, Body: begunRun(in.ID, plan, result)}
+	wait, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	s.settle(wait, in.ID, func() (bool, error) {
+		run, err := s.store.Run(wait, result.RunID)
+		if err != nil {
+			return false, err //nolint:wrapcheck // settle ignores it
+		}
+		out.Status, out.Body = http.StatusCreated, run
+		return true, nil
+	})
+	return out, nil
+}
+
+// run keeps the plan and has the workflow start a run of it. The workflow carries no more
+// than the plan's digest.
+func (s *Server) run(ctx context.Context, sessionID string, plan *schema.Plan, key string) (schema.CommandResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	digest, err := s.store.SavePlan(ctx, sessionID, plan)
+	if err != nil {
+		return schema.CommandResult{}, err //nolint:wrapcheck // a schema.Error
+	}
+	result, err := s.tell(ctx, sessionID, schema.CommandRun, key, schema.StartRun{PlanDigest: digest, Actor: userOf(ctx), RequestID: key})
+	if err == nil && result.RunID == "" {
+		result.RunID = schema.RunID(sessionID, result.RunNumber)
+	}
+	return result, placed(err, "body.")
+}
+
+func (n *NewRun) check() (*schema.Plan, error) {
+	hasPlan, hasTask := given(n.Plan) != nil, n.Task != ""
+	switch {
+	case hasPlan && hasTask:
+		return nil, invalidField("body.task", "a run has either a plan or a task, not both", nil)
+	case hasTask:
+		if wrong := plainText("body.task", n.Task); wrong != nil {
+			return nil, invalid(wrong)
+		}
+		e := invalidField("body.task", "this server has no agent provider; a run here has a plan", nil)
+		e.Code = schema.CodeUnsupported
+		return nil, e
+	case !hasPlan:
+		return nil, invalidField("body.plan", "a run needs a plan, or a task", nil)
+	}
+	plan, wrong := parsePlan(n.Plan)
+	if len(wrong) > 0 {
+		return nil, invalid(wrong)
+	}
+	return plan, available("", plan)
+}
+
+// begunRun is a run as its command has left it.
+func begunRun(sessionID string, plan *schema.Plan, result schema.CommandResult) schema.Run {
+	run := schema.Run{
+		ID: result.RunID, SessionID: sessionID, Number: result.RunNumber, Status: schema.SessionActive, PlanDigest: plan.Digest(),
+		StartedAt: schema.Time{Time: time.Now()}, Steps: make([]schema.Step, len(plan.Steps)),
+	}
+	for i := range plan.Steps {
+		step := &plan.Steps[i]
+		run.Steps[i] = schema.Step{
+			ID: step.ID, Title: step.Name(), Kind: step.Kind(), Needs: orEmpty(step.Needs), Status: schema.StepPending, Attempts: []schema.Attempt{},
+		}
+	}
+	return run
+}
+
+// fork answers once the new session is durable, as createSession does.
+func (s *Server) fork(ctx context.Context, in *forkInput) (*createOutput, error) {
+	if err := checkKey(in.Key); err != nil {
+		return nil, err
+	}
+	asked := in.Body
+	if asked == nil {
+		asked = &NewFork{}
+	}
+	n, err := asked.check(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	n.Actor, n.IdempotencyKey = userOf(ctx), in.Key
+	save, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	session, created, err := s.store.Fork(save, n)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a schema.Error
+	}
+	return s.begun(ctx, session, created), nil
+}
+
+func (f *NewFork) check(sourceID string) (store.NewFork, error) {
+	n := store.NewFork{ID: schema.NewID(), SourceID: sourceID, RunID: f.RunID, StepID: f.StepID, Name: strings.TrimSpace(f.Name)}
+	var wrong []schema.FieldError
+	if f.Name != "" {
+		wrong = append(wrong, plainText("body.name", f.Name)...)
+	}
+	if strings.ContainsRune(f.StepID, 0) {
+		wrong = append(wrong, schema.FieldError{Location: "body.step_id", Message: noNUL})
+	}
+	if given(f.Plan) != nil {
+		var problems []schema.FieldError
+		n.Plan, problems = parsePlan(f.Plan)
+		wrong = append(wrong, problems...)
+	}
+	if len(wrong) > 0 {
+		return n, invalid(wrong)
+	}
+	if err := available("", n.Plan); err != nil {
+		return n, err
+	}
+	n.RequestDigest = schema.DeriveID("fork", string(schema.Marshal(struct {
+		Source string       `json:"source"`
+		Run    string       `json:"run"`
+		Step   string       `json:"step"`
+		Plan   *schema.Plan `json:"plan"`
+		Name   string       `json:"name"`
+	}{sourceID, n.RunID, n.StepID, n.Plan, n.Name})))
+	return n, nil
+}
