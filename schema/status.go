@@ -84,6 +84,9 @@ const (
 	ReasonWorkerLost  Reason = "worker_lost"  // the worker died under it
 	ReasonOutOfMemory Reason = "out_of_memory"
 	ReasonRetry       Reason = "retry" // it failed and the plan allows another attempt
+	// ReasonChanged: the worker died under it, and meanwhile its files were edited, so that what
+	// would run again is not what was agreed on.
+	ReasonChanged Reason = "plan_changed"
 )
 
 // ApprovalStatus is the status of an approval.

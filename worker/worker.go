@@ -138,6 +138,7 @@ func compose(o Options, steps *runner.Runner, fatal func(error)) []worker.Worker
 	records := &activities.Records{Store: o.Store, Host: o.Host}
 	register(s, records.BeginRun, schema.ActivityBeginRun)
 	register(s, records.Record, schema.ActivityRecord)
+	register(s, records.Revise, schema.ActivityRevise)
 
 	hostOnly := base
 	hostOnly.DisableWorkflowWorker = true

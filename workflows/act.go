@@ -30,6 +30,14 @@ func (s *session) write(ctx workflow.Context, summary, activity string, arg, res
 	return workflow.ExecuteActivity(withRecord(ctx, summary), activity, arg).Get(ctx, result)
 }
 
+// codeOf is the code of an activity's error, as activities put it there.
+func codeOf(err error) schema.Code {
+	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		return schema.Code(app.Type())
+	}
+	return ""
+}
+
 // isFinal reports whether an activity's error says that trying again is of no use.
 func isFinal(err error) bool {
 	app, ok := errors.AsType[*temporal.ApplicationError](err)
@@ -139,6 +147,8 @@ func stepResult(ctx workflow.Context, f workflow.Future) schema.StepResult {
 		return result
 	case temporal.IsCanceledError(err):
 		return schema.StepResult{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled}
+	case isFinal(err) && codeOf(err) == schema.CodeConflict:
+		return schema.StepResult{Status: schema.AttemptLost, Reason: schema.ReasonChanged, Message: describe(err)}
 	default:
 		return schema.StepResult{Status: schema.AttemptFailed, Reason: schema.ReasonStart, Message: describe(err)}
 	}

@@ -290,6 +290,9 @@ func (s *State) failed(st *Step, result schema.StepResult, now time.Time) {
 	switch {
 	case s.Cancel != nil:
 		s.setStep(st, schema.StepCancelled, s.cancelReason())
+	case result.Reason == schema.ReasonChanged && s.Run.Error == "":
+		st.Approved = false
+		s.sendBack(st, "its files were changed while it ran, and its worker died")
 	case s.Run.Error != "":
 		s.setStep(st, schema.StepFailed, "") // the run goes no further: no retry, no question
 	case retriesLeft(st):
