@@ -71,6 +71,8 @@ func (c *approvalResolveCmd) Run(inv *invocation) error {
 	return nil
 }
 
+const flagModifications = "--modifications"
+
 // edited is what is to be different, and where it was given.
 type edited struct {
 	flag string
@@ -98,13 +100,13 @@ func (c *approvalResolveCmd) edit(inv *invocation, r schema.Resolution) (*edited
 	case c.Command != "":
 		e = &edited{flag: "--command", text: schema.Marshal(schema.StepEdit{Shell: c.Command})}
 	case strings.HasPrefix(strings.TrimSpace(c.Modifications), "{"):
-		e = &edited{flag: "--modifications", name: "--modifications", text: []byte(c.Modifications)}
+		e = &edited{flag: flagModifications, name: flagModifications, text: []byte(c.Modifications)}
 	case c.Modifications != "":
 		text, name, err := inv.readFile(c.Modifications)
 		if err != nil {
 			return nil, usage("the modifications cannot be read: %w", err)
 		}
-		e = &edited{flag: "--modifications", name: name, text: text}
+		e = &edited{flag: flagModifications, name: name, text: text}
 	}
 	switch {
 	case e == nil && r == schema.ResolutionModified:
@@ -160,8 +162,8 @@ func (c *approvalExtendCmd) Run(inv *invocation) error {
 		}
 		by = d.Seconds()
 	}
-	if !(by > 0) || by > schema.MaxApprovalTimeoutSeconds { // NaN, too
-		return usage("the deadline moves by more than 0 and at most %d seconds (got %q)", schema.MaxApprovalTimeoutSeconds, c.By)
+	if !(by >= 1 && by <= schema.MaxApprovalTimeoutSeconds) { // written so that NaN is refused
+		return usage("the deadline moves by 1 to %d seconds (got %q)", schema.MaxApprovalTimeoutSeconds, c.By)
 	}
 	api, id, err := c.approval(inv, c.ID)
 	if err != nil {

@@ -124,7 +124,7 @@ func readStepEdit(was *schema.PlanStep, text []byte) (json.RawMessage, []string)
 	edit := schema.StepEdit{Files: now.Files}
 	for _, name := range slices.Sorted(maps.Keys(was.Env)) {
 		if _, kept := now.Env[name]; !kept {
-			bad("env", fmt.Sprintf("a variable can be changed, not taken away: %s", name))
+			bad("env", "a variable can be changed, not taken away: "+name)
 		}
 	}
 	if errs != nil {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,10 +112,8 @@ func TestWatch_SaysThatTheEditorDoesNotWorkAndAsksAgain(t *testing.T) {
 func (s *scripted) awaits(request string) {
 	s.t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		for _, r := range s.asked() {
-			if r == request {
-				return
-			}
+		if slices.Contains(s.asked(), request) {
+			return
 		}
 	}
 	s.t.Fatalf("%q is not asked for; there were %q", request, s.asked())

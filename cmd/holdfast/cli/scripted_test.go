@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -81,10 +82,8 @@ func (s *scripted) asked() []string {
 
 func (s *scripted) wants(request string) {
 	s.t.Helper()
-	for _, r := range s.asked() {
-		if r == request {
-			return
-		}
+	if slices.Contains(s.asked(), request) {
+		return
 	}
 	s.t.Errorf("%q was not asked for; there were %q", request, s.asked())
 }
@@ -131,7 +130,6 @@ func (s *scripted) socket(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}()
-	_, _ = s.since(0)
 	s.mu.Lock()
 	head := len(s.log)
 	s.mu.Unlock()

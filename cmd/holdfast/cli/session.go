@@ -208,7 +208,10 @@ func (inv *invocation) line(ctx context.Context) (string, bool) {
 	}
 }
 
-const columnStatus = "STATUS"
+const (
+	columnStatus = "STATUS"
+	columnTime   = "TIME"
+)
 
 func sessionURL(api *client.Client, id string) string { return api.URL("/sessions/" + id) }
 

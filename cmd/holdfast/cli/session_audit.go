@@ -27,7 +27,7 @@ func (c *sessionAuditCmd) Run(inv *invocation) error {
 		return err
 	}
 	defer api.Close()
-	t := terminal.Table{Header: []string{"TIME", "ACTOR", "ACTION", "WHAT", "OUTCOME"}}
+	t := terminal.Table{Header: []string{columnTime, "ACTOR", "ACTION", "WHAT", "OUTCOME"}}
 	for cursor := c.Cursor; ; {
 		page, err := api.Audit(inv.ctx, id, cursor)
 		if err != nil {

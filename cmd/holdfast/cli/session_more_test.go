@@ -103,6 +103,7 @@ func TestSend_WatchEndsWhenTheMessageIsDropped(t *testing.T) {
 		s.emit(runOne, ended(schema.EventWorkflowCancelled, schema.WorkflowCancelledData{Actor: "ada"}))
 		return http.StatusAccepted, map[string]any{"number": 1, "status": "queued"}
 	})
+	s.on("GET "+aSession+"/history", http.StatusOK, map[string]any{"messages": []schema.Message{{Number: 1, Status: schema.MessageDropped}}})
 	s.run("", "session", "send", scriptedID, "x", "--watch").want(t, exitCancelled, "✗ cancelled by ada", "holdfast: the session ended before the message's turn came")
 }
 

@@ -41,7 +41,7 @@ func (c *sessionRunsCmd) Run(inv *invocation) error {
 		return nil
 	}
 	now := time.Now()
-	t := terminal.Table{Header: []string{"RUN", "ID", columnStatus, "STEPS", "STARTED", "TIME", "MESSAGE"}}
+	t := terminal.Table{Header: []string{"RUN", "ID", columnStatus, "STEPS", "STARTED", columnTime, "MESSAGE"}}
 	for i := range runs {
 		r := &runs[i]
 		t.Add(r.Number, short(r.ID), inv.status(r.Status), stepsDone(r.Steps), terminal.Ago(r.StartedAt.Time, now), terminal.Span(runTime(r, now)),
@@ -50,16 +50,16 @@ func (c *sessionRunsCmd) Run(inv *invocation) error {
 	return t.Write(inv.stdout, inv.style)
 }
 
-// stepsDone counts the steps that are over, such as "3 of 5, 1 failed".
+// stepsDone counts the steps that succeeded, such as "3 of 5, 1 failed".
 func stepsDone(steps []schema.Step) string {
 	done, failed, skipped := 0, 0, 0
 	for i := range steps {
-		switch {
-		case steps[i].Status == schema.StepFailed:
+		switch steps[i].Status { //nolint:exhaustive // the others are not over, or were cancelled
+		case schema.StepFailed:
 			failed++
-		case steps[i].Status == schema.StepSkipped:
+		case schema.StepSkipped:
 			skipped++
-		case steps[i].Status == schema.StepSucceeded:
+		case schema.StepSucceeded:
 			done++
 		}
 	}

@@ -196,7 +196,7 @@ func (inv *invocation) showRun(run *schema.Run, now time.Time) error {
 	if run.Error != "" {
 		inv.printf("  %s\n", inv.style.Red(terminal.Clean(run.Error)))
 	}
-	t := terminal.Table{Header: []string{"  STEP", columnStatus, "ATTEMPTS", "EXIT", "TIME", "MEMORY", "HOST", "TITLE"}}
+	t := terminal.Table{Header: []string{"  STEP", columnStatus, "ATTEMPTS", "EXIT", columnTime, "MEMORY", "HOST", "TITLE"}}
 	for i := range run.Steps {
 		s := &run.Steps[i]
 		exit, took, memory, host := "", "", "", ""

@@ -102,12 +102,12 @@ func (c *sessionStartCmd) config() (*schema.Config, error) {
 		WhenBusy: schema.WhenBusy(c.WhenBusy), SessionTTL: lasting(c.SessionTTL),
 	}
 	flags := map[string]string{"config.approval_timeout_seconds": "--approval-timeout"}
-	for _, e := range config.Check("config") {
-		flag := flags[e.Location]
+	if errs := config.Check("config"); len(errs) > 0 {
+		flag := flags[errs[0].Location]
 		if flag == "" { // the flag is called as the field is
-			flag = "--" + strings.ReplaceAll(strings.TrimPrefix(e.Location, "config."), "_", "-")
+			flag = "--" + strings.ReplaceAll(strings.TrimPrefix(errs[0].Location, "config."), "_", "-")
 		}
-		return nil, usage("%s: %s (got %v)", flag, e.Message, e.Value)
+		return nil, usage("%s: %s (got %v)", flag, errs[0].Message, errs[0].Value)
 	}
 	if config == (schema.Config{}) {
 		return nil, nil //nolint:nilnil // no config is a config

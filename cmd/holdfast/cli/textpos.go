@@ -31,10 +31,9 @@ func syntaxError(text []byte) (offset int, message string) {
 // locate is where the value at a path such as `steps[2].needs[0]` or `files["a.txt"]` starts
 // in a JSON text, or the innermost value around it that is there.
 func locate(text []byte, path string) int {
-	at := 0
 	dec := json.NewDecoder(bytes.NewReader(text))
 	for _, part := range pathParts(path) {
-		at = nextValue(text, dec)
+		at := nextValue(text, dec)
 		if !descend(dec, part) {
 			return at
 		}

@@ -136,7 +136,7 @@ func (v *view) otherEvent(e schema.Event) string {
 		return s.Dim("  plan: " + v.planned(d.Plan))
 	case schema.EventDAGNodeStatusChanged:
 		d, _ := payload[schema.DAGNodeStatusChangedData](e)
-		if d.NewStatus != schema.StepSkipped && d.NewStatus != schema.StepCancelled {
+		if !worthALine(d) {
 			return ""
 		}
 		text := "– " + terminal.Clean(d.NodeID) + ": " + string(d.NewStatus)
@@ -176,6 +176,18 @@ func (v *view) otherEvent(e schema.Event) string {
 		return s.Dim("  file " + terminal.Clean(d.Path) + ", " + terminal.Bytes(d.Size))
 	default:
 		return ""
+	}
+}
+
+// worthALine reports whether no other event says what a change of a step's status says.
+func worthALine(d schema.DAGNodeStatusChangedData) bool {
+	switch d.NewStatus { //nolint:exhaustive // the others have events of their own
+	case schema.StepSkipped, schema.StepCancelled:
+		return true
+	case schema.StepPending: // it is asked about again; an edit that was taken has said so
+		return d.Reason != "" && !strings.HasPrefix(d.Reason, "edited by ")
+	default:
+		return false
 	}
 }
 

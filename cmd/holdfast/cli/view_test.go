@@ -150,6 +150,8 @@ func TestView_TellsWhatPeopleDoToASession(t *testing.T) {
 		event(schema.EventPlanUpdated, "", schema.PlanUpdatedData{Plan: plan, Actor: "ada"}),
 		event(schema.EventApprovalExpired, "", schema.ApprovalExpiredData{ApprovalID: viewed, Reason: "plan_changed"}),
 		event(schema.EventApprovalExpired, "", schema.ApprovalExpiredData{ApprovalID: viewed, Reason: "timeout", OnTimeout: schema.OnTimeoutReject}),
+		event(schema.EventDAGNodeStatusChanged, "", schema.DAGNodeStatusChangedData{NodeID: "a", NewStatus: schema.StepPending, Reason: "edited by ada"}),
+		event(schema.EventDAGNodeStatusChanged, "", schema.DAGNodeStatusChangedData{NodeID: "a", NewStatus: schema.StepPending, Reason: "the edit was refused: no"}),
 		event(schema.EventDAGNodeStatusChanged, "", schema.DAGNodeStatusChangedData{NodeID: "b", NewStatus: schema.StepSkipped, Reason: "a failed"}),
 		event(schema.EventWorkflowCancelled, "", schema.WorkflowCancelledData{Reason: "interrupted", Actor: "ada"}),
 		event(schema.EventWorkflowStarted, "", schema.WorkflowStartedData{RunNumber: 4}),
@@ -171,6 +173,7 @@ grid
 ✎ the plan was edited by ada  plan: a, b
 ! approval 0b54b8b4 is void: asked again because the plan has changed
 ! approval 0b54b8b4 expired, which counts as rejected
+– a: pending (the edit was refused: no)
 – b: skipped (a failed)
 ✗ interrupted by a message from ada; 0 processes ended, 0 left; 0 files kept
 ▶ run 4

@@ -37,12 +37,32 @@ type standing struct {
 	running  bool  // a run is under way, as far as is known
 	queued   bool  // the message that is followed has been taken in
 	mine     bool  // the run that is followed is under way
+	doubtful bool  // the message that is followed may have been dropped: the server knows
 	outcome  schema.SessionStatus
 	done     bool
 }
 
 func newStanding(f Follow) standing {
 	return standing{follow: f, begun: f.First, start: f.Since, replayed: f.Since <= 0, running: f.Since > 0}
+}
+
+// waits reports whether the message that is followed has been taken in and not been answered.
+func (s *standing) waits() bool { return s.queued && !s.mine }
+
+// idles says that time passes: when no run begins, a message that waits may have been dropped
+// between two runs, which makes no event.
+func (s *standing) idles() { s.doubtful = s.doubtful || (s.waits() && !s.running) }
+
+// knows takes in what became of the message that is followed.
+func (s *standing) knows(m schema.MessageStatus) {
+	s.doubtful = false
+	if m != schema.MessageDropped {
+		return
+	}
+	s.done = true
+	if s.outcome != schema.SessionExpired {
+		s.outcome = schema.SessionCancelled
+	}
 }
 
 func (s *standing) targeted() bool { return s.follow.RunID != "" || s.follow.Message > 0 }
@@ -101,7 +121,7 @@ func (s *standing) isMine(e schema.Event) bool {
 func (s *standing) ended(e schema.Event, outcome schema.SessionStatus, drops bool) {
 	s.outcome, s.running = outcome, false
 	if s.targeted() {
-		s.done = s.mine || (drops && s.queued)
+		s.done, s.doubtful = s.mine, drops && s.waits()
 		return
 	}
 	s.done = s.begun && e.Seq > s.start
@@ -126,7 +146,7 @@ func (s *standing) settle() {
 }
 
 func (s *standing) dropped() error {
-	if s.targeted() && !s.mine {
+	if s.follow.Message > 0 && !s.mine {
 		return &DroppedError{Message: s.follow.Message}
 	}
 	return nil

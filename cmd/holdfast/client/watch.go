@@ -209,6 +209,11 @@ func (w *watcher) frame(c *connection, raw json.RawMessage) (end ending, over bo
 		return w.event(c, e, raw)
 	case e.Type == schema.FrameSubscribed:
 		return w.subscribed(e)
+	case e.Type == schema.FramePong:
+		w.idles()
+		if w.doubtful {
+			return w.caughtUp()
+		}
 	case e.Type == schema.FrameError:
 		return w.failed(e)
 	case e.Type == schema.FrameSessionDeleted && e.SessionID == w.id:
@@ -275,9 +280,36 @@ func (w *watcher) caughtUp() (ending, bool) {
 		}
 		w.is(s.Value.Status, s.Value.HeadSeq <= w.last)
 	}
+	if w.doubtful {
+		if end, over := w.askForMessage(); over {
+			return end, true
+		}
+	}
 	w.h.CaughtUp()
 	w.settle()
 	return ending{}, w.done
+}
+
+// askForMessage asks what became of the message that is followed.
+func (w *watcher) askForMessage() (ending, bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), connectWithin)
+	defer cancel()
+	for cursor := ""; ; {
+		page, err := w.client.Messages(ctx, w.id, cursor)
+		if err != nil {
+			return ending{code: closeAbnormal}, true // ask again on the next connection
+		}
+		for i := range page.Value.Messages {
+			if m := &page.Value.Messages[i]; m.Number == w.follow.Message {
+				w.knows(m.Status)
+				return ending{}, w.done
+			}
+		}
+		if cursor = page.Value.NextCursor; cursor == "" {
+			w.knows("")
+			return ending{}, false
+		}
+	}
 }
 
 // failed is the answer to a subscribe that the server could not take. The codes that time

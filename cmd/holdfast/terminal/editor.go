@@ -19,7 +19,7 @@ func Edit(ctx context.Context, editor, path string, tty *os.File, stdout, stderr
 		defer func() { _ = term.Restore(fd, modes) }()
 	}
 	// It is the person's to close, not ours to kill in the middle of a word.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", "-c", editor+` "$@"`, editor, path) //nolint:gosec // it is the person's own command
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", "-c", editor+` "$@"`, editor, path)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, stdout, stderr
 	return cmd.Run()
 }

@@ -91,7 +91,7 @@ func (l *Lines) poll(ctx context.Context, f, wakened *os.File) {
 	defer func() { _, _ = wakened.Close(), l.wake.Close() }()
 	stop := context.AfterFunc(ctx, func() { _, _ = l.wake.Write([]byte{0}) })
 	defer stop()
-	fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}, {Fd: int32(wakened.Fd()), Events: unix.POLLIN}} //nolint:gosec // a file descriptor fits
+	fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}, {Fd: int32(wakened.Fd()), Events: unix.POLLIN}}
 	var pending []byte
 	buf := make([]byte, 4096)
 	for ctx.Err() == nil {

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+func TestSession_GoesOnWithMessagesRunsAndForks(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	id := in.begin(`{"steps": [{"id": "hear", "shell": "echo \"heard: ${HOLDFAST_MESSAGE-nothing}\""}, {"id": "after", "shell": "echo after", "needs": ["hear"]}]}`, "--name", "turns")
+	in.run("", "session", "watch", id).want(t, exitOK, "heard: nothing", "✓ completed")
+
+	in.run("", "session", "send", id, "a finer grid", "--watch").want(t, exitOK, "message 1 to session", "» message 1, local: a finer grid", "▶ run 2  for message 1", "heard: a finer grid\n", "✓ completed")
+	in.run("", "session", "send", id, " ").want(t, exitUsage, "the message is empty")
+	failing := writeFile(t, "next.json", `{"steps": [{"id": "fit", "shell": "exit 3", "on_error": "continue"}, {"id": "plot", "shell": "true", "needs": ["fit"]}, {"id": "other", "shell": "echo other"}]}`)
+	in.run("", "session", "run", id, "--plan", failing, "--watch").want(t, exitOK, "run 3 of session", "✗ fit: exit code 3", "– plot: skipped (it needs \"fit\", which failed)", "other\n")
+
+	in.run("", "session", "runs", id).want(t, exitOK, "a finer grid", "1 of 3, 1 failed, 1 skipped")
+	in.run("", "session", "show", id).want(t, exitOK, "run 3  completed", `it needs "fit", which failed`, "3 runs in all")
+	in.run("", "session", "show", id, "--run", "2").want(t, exitOK, "run 2  completed", "» a finer grid", "hear")
+
+	r := in.run("", "session", "fork", id, "--run", "2", "--step", "hear", "--watch")
+	r.want(t, exitOK, "⑂ forked from session "+id[:8]+", after hear", "● after", "✓ completed")
+	if strings.Contains(r.out, "● hear") {
+		t.Errorf("what had succeeded runs again: %s", r.out)
+	}
+	in.run("", "session", "fork", id, "--run", "3", "--step", "plot").want(t, exitError, "skipped")
+	in.run("", "session", "fork", id, "--step", "gone").want(t, exitError, "gone")
+	fork := strings.Fields(r.out)[1]
+	in.run("", "session", "show", fork).want(t, exitOK, "turns (fork)", "forked from "+id)
+	in.run("", "session", "show", id).want(t, exitOK, "forks       "+fork)
+
+	in.run("", "session", "rename", id, "other turns").want(t, exitOK, "renamed")
+	in.run("", "session", "list").want(t, exitOK, "other turns")
+	in.run("", "session", "audit", id).want(t, exitOK, "message  ", "taken")
+	var page struct {
+		Audit []schema.AuditEntry `json:"audit"`
+	}
+	if err := json.Unmarshal([]byte(in.run("", "session", "audit", id, "--json").out), &page); err != nil || len(page.Audit) == 0 || page.Audit[0].Action == "" {
+		t.Errorf("%v: %+v", err, page)
+	}
+}
+
+func TestApproval_IsExtendedAndEdited(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	id := in.begin(asking1, "--approval-timeout", "5m", "--on-modified", "approve")
+	approval := in.asked(id)
+	in.run("", "approval", "extend", approval[:8], "5m").want(t, exitOK, "extended: it expires in 9m ")
+	in.run("", "approval", "extend", approval, "2592000").want(t, exitError, "holdfast: approval "+approval[:8]+": ")
+	in.run("", "approval", "show", approval).want(t, exitOK, "then       suspend")
+	in.run("", "approval", "resolve", approval, "modified", "--command", "echo edited").want(t, exitOK, "modified")
+	in.run("", "session", "watch", id).want(t, exitOK, "5m more by", "! modified by", "✎ publish was edited by", "edited\n", "✓ completed")
+	in.run("", "approval", "show", approval).want(t, exitOK, `changed    {"shell":"echo edited"}`)
+	in.run("", "approval", "extend", approval, "5m").want(t, exitError, "approval "+approval[:8]+": ")
+
+	// A plan that was edited is asked about again.
+	id = in.begin(asking1, "--approval-mode", "after_planning")
+	first := in.asked(id)
+	in.run(quick1, "approval", "resolve", first, "modified", "--plan-file", "-").want(t, exitOK)
+	second := first
+	for end := time.Now().Add(patience); second == first && time.Now().Before(end); {
+		second = in.asked(id)
+	}
+	in.run("", "approval", "resolve", second, "approved").want(t, exitOK)
+	in.run("", "session", "watch", id).want(t, exitOK, "✎ the plan was edited by", "plan: only", "hello\n", "✓ completed")
+
+	// A failed step is tried again with another command.
+	id = in.begin(`{"steps": [{"id": "fit", "shell": "exit 3", "on_error": "ask"}]}`)
+	in.run("", "approval", "resolve", in.asked(id), "retry", "--feedback", "be kind", "--command", `echo "told: $HOLDFAST_FEEDBACK"`).want(t, exitOK)
+	in.run("", "session", "watch", id).want(t, exitOK, "told: be kind\n", "✓ completed")
+}
