@@ -115,7 +115,7 @@ func placed(err error, at string) error {
 	}
 	out := *e
 	out.Fields = fields
-	if e.Code == schema.CodeInvalid {
+	if e.Message == invalid(e.Fields).Message { // else it has words of its own
 		out.Message = invalid(fields).Message
 	}
 	return &out

@@ -75,6 +75,10 @@ func TestTemporalErrors_KeepTheWorkflowsOwnWords(t *testing.T) {
 	if e.Code != schema.CodeInvalid || len(e.Fields) != 1 || e.Fields[0].Location != "body.seconds" || e.Message != "body.seconds: too many" {
 		t.Errorf("got %+v", e)
 	}
+	err = placed(temporalError(temporal.NewNonRetryableApplicationError("seconds must be fewer", string(schema.CodeInvalid), nil, fields)), "body.")
+	if e := publicError(err); e.Fields[0].Location != "body.seconds" || e.Message != "seconds must be fewer" {
+		t.Errorf("got %+v", e)
+	}
 	for code, want := range map[schema.Code]int{schema.CodeConflict: http.StatusConflict, schema.CodeExpired: http.StatusGone, schema.CodeNotFound: http.StatusNotFound} {
 		e := publicError(temporalError(temporal.NewNonRetryableApplicationError("no", string(code), nil)))
 		if statusOf[e.Code] != want || e.Message != "no" {

@@ -5,8 +5,9 @@
 //
 //   - Any instance serves any session; nothing is kept here that a restart would lose.
 //   - Reads need Postgres alone. Commands go to Temporal with a deadline. While either is
-//     away the server stays up and answers 503 with Retry-After on what needs it.
-//   - A session that POST /sessions has answered for is durable: its workflow is started
+//     away, hangs or is full, the server stays up and answers 503 with Retry-After on what
+//     needs it; the same command under the same key is then done once.
+//   - A session that POST /sessions or a fork has answered for is durable: its workflow is started
 //     later by the sweeper when Temporal cannot be reached now.
 //   - A subscriber is a cursor over a session's log, not a queue: it gets every event after
 //     its cursor once and in order. A slow one is served from the log at its own pace;
@@ -18,6 +19,7 @@
 //
 // Ids in paths that are not ids of anything, malformed ones too, are 404.
 //
-// control.go is the only place that speaks to Temporal. Package web may import schema,
+// control.go is the only place that speaks to workflows, search.go to the namespace about
+// search attributes; nothing else speaks to Temporal. Package web may import schema,
 // schema/store and logs, never workflows or activities. Package cmd imports web.
 package web

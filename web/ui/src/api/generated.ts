@@ -38,6 +38,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/approvals/{id}/extend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give an approval more time */
+        post: operations["extendApproval"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/approvals/{id}/resolve": {
         parameters: {
             query?: never;
@@ -279,6 +296,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sessions/{id}/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read who asked for what, and whether it was done */
+        get: operations["listAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions/{id}/cancel": {
         parameters: {
             query?: never;
@@ -347,6 +381,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sessions/{id}/fork": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Start a session from a finished step of this one */
+        post: operations["forkSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions/{id}/history": {
         parameters: {
             query?: never;
@@ -381,6 +432,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sessions/{id}/messages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say something: the next run answers it */
+        post: operations["sendMessage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions/{id}/resume": {
         parameters: {
             query?: never;
@@ -408,7 +476,8 @@ export interface paths {
         /** Read the runs with their steps and attempts */
         get: operations["listRuns"];
         put?: never;
-        post?: never;
+        /** Start the next run; 409 while one is under way */
+        post: operations["startRun"];
         delete?: never;
         options?: never;
         head?: never;
@@ -439,6 +508,14 @@ export interface components {
         AcceptedData: {
             request_id: string;
         };
+        AgentMessageData: {
+            actor?: string;
+            agent: string;
+            message: string;
+            /** Format: int64 */
+            number?: number;
+            role: string;
+        };
         Approval: {
             actor?: string;
             /** @enum {string} */
@@ -452,10 +529,24 @@ export interface components {
             description: string;
             /** @description Names exactly what is approved */
             digest: string;
+            /**
+             * Format: date-time
+             * @description When its first deadline passed without an answer
+             */
+            escalated_at?: string;
             /** Format: date-time */
             expires_at: string;
             feedback?: string;
             id: string;
+            /** @description What was changed with the resolution */
+            modifications?: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description What happens when nobody answers in time
+             * @enum {string}
+             */
+            on_timeout?: "suspend" | "reject" | "approve" | "escalate";
             options: ("approved" | "rejected" | "modified" | "retry" | "skip" | "abort")[];
             /**
              * Format: double
@@ -472,11 +563,24 @@ export interface components {
             status: "pending" | "resolved" | "expired" | "cancelled" | "void";
             step_id?: string;
         };
+        ApprovalEscalatedData: {
+            approval_id: string;
+            /** Format: date-time */
+            expires_at: string;
+        };
         ApprovalExpiredData: {
             approval_id: string;
             /** @enum {string} */
             on_timeout?: "suspend" | "reject" | "approve" | "escalate";
             reason: string;
+        };
+        ApprovalExtendedData: {
+            actor: string;
+            approval_id: string;
+            /** Format: date-time */
+            expires_at: string;
+            /** Format: double */
+            seconds: number;
         };
         ApprovalList: {
             approvals: components["schemas"]["Approval"][];
@@ -486,6 +590,9 @@ export interface components {
             actor: string;
             approval_id: string;
             feedback?: string;
+            modifications?: {
+                [key: string]: unknown;
+            };
             /** @enum {string} */
             resolution: "approved" | "rejected" | "modified" | "retry" | "skip" | "abort";
         };
@@ -505,6 +612,7 @@ export interface components {
             /** @enum {string} */
             approval_type: "plan_approval" | "step_approval" | "tool_call" | "error_recovery" | "program_ask" | "budget";
             digest: string;
+            escalated?: boolean;
             /** Format: date-time */
             expires_at: string;
             options: ("approved" | "rejected" | "modified" | "retry" | "skip" | "abort")[];
@@ -533,6 +641,33 @@ export interface components {
             started_at: string;
             /** @enum {string} */
             status: "running" | "succeeded" | "failed" | "cancelled" | "lost";
+        };
+        AuditEntry: {
+            /** @description The command, such as resolve_approval, or expire */
+            action: string;
+            actor: string;
+            approval_id?: string;
+            /** Format: date-time */
+            at: string;
+            /** @description Feedback, or why it was ignored */
+            detail?: string;
+            /** @description Of exactly what was decided on */
+            digest?: string;
+            /** Format: int64 */
+            id?: number;
+            /** @enum {string} */
+            outcome: "taken" | "ignored";
+            request_id?: string;
+            /** @enum {string} */
+            resolution?: "approved" | "rejected" | "modified" | "retry" | "skip" | "abort";
+            run_id?: string;
+            session_id?: string;
+            step_id?: string;
+        };
+        AuditList: {
+            audit: components["schemas"]["AuditEntry"][];
+            /** @description For the next page; absent on the last */
+            next_cursor?: string;
         };
         CancelAnswer: {
             receipt?: components["schemas"]["Receipt"];
@@ -569,16 +704,32 @@ export interface components {
              * @description How long an approval waits; the server's HOLDFAST_APPROVAL_TIMEOUT when absent
              */
             approval_timeout_seconds?: number;
+            /** @description How long an escalated approval waits, such as 20m; four times its first time when absent */
+            escalation_timeout?: string;
+            /**
+             * @description Whether an edited plan or step is asked about again, or the edit is the approval; ask when absent
+             * @enum {string}
+             */
+            on_modified?: "ask" | "approve";
             /**
              * @description What an expired approval does; suspend when absent
              * @enum {string}
              */
-            on_timeout?: "suspend" | "reject" | "approve";
+            on_timeout?: "suspend" | "reject" | "approve" | "escalate";
             /**
              * Format: int64
              * @description How many ready steps run at the same time; 2 when absent
              */
             parallel?: number;
+            /** @description How long a run may take while it is not suspended, such as 2h; no limit when absent */
+            run_timeout?: string;
+            /** @description How long the session is kept open while nobody uses it, such as 720h; the server's HOLDFAST_SESSION_TTL when absent */
+            session_ttl?: string;
+            /**
+             * @description What a message does while a run is under way; enqueue when absent
+             * @enum {string}
+             */
+            when_busy?: "enqueue" | "interrupt" | "reject";
         };
         ConnectedData: {
             connection_id: string;
@@ -673,15 +824,21 @@ export interface components {
             next_since?: number;
         };
         EventPayloads: {
+            agent_message: components["schemas"]["AgentMessageData"];
+            approval_escalated: components["schemas"]["ApprovalEscalatedData"];
             approval_expired: components["schemas"]["ApprovalExpiredData"];
+            approval_extended: components["schemas"]["ApprovalExtendedData"];
             approval_received: components["schemas"]["ApprovalReceivedData"];
             approval_requested: components["schemas"]["ApprovalRequestedData"];
             dag_created: components["schemas"]["DAGCreatedData"];
             dag_node_status_changed: components["schemas"]["DAGNodeStatusChangedData"];
+            dag_updated: components["schemas"]["DAGCreatedData"];
             file_created: components["schemas"]["FileChangedData"];
             file_updated: components["schemas"]["FileChangedData"];
             output: components["schemas"]["OutputData"];
             plan_proposed: components["schemas"]["PlanProposedData"];
+            plan_updated: components["schemas"]["PlanUpdatedData"];
+            session_forked: components["schemas"]["SessionForkedData"];
             session_renamed: components["schemas"]["SessionRenamedData"];
             step_completed: components["schemas"]["StepCompletedData"];
             step_failed: components["schemas"]["StepFailedData"];
@@ -708,6 +865,13 @@ export interface components {
         };
         ExampleList: {
             examples: components["schemas"]["Example"][];
+        };
+        ExtendRequest: {
+            /**
+             * Format: double
+             * @description How much later the deadline is to be, at least 1; from the question to the deadline at most 2592000
+             */
+            seconds: number;
         };
         FieldError: {
             location: string;
@@ -759,10 +923,29 @@ export interface components {
             created_at: string;
             /** Format: int64 */
             id: number;
+            /**
+             * Format: int64
+             * @description Of a user's message within the session
+             */
+            number?: number;
             /** @enum {string} */
             role: "user" | "agent" | "system";
             run_id?: string;
             session_id: string;
+            /**
+             * @description Of a user's message
+             * @enum {string}
+             */
+            status?: "queued" | "taken" | "dropped";
+        };
+        MessageAnswer: {
+            /**
+             * Format: int64
+             * @description 1, 2, 3, … within the session
+             */
+            number: number;
+            /** @enum {string} */
+            status: "queued" | "taken" | "dropped";
         };
         MessageFrame: {
             content: string;
@@ -787,6 +970,26 @@ export interface components {
         };
         ModeList: {
             modes: components["schemas"]["ModeInfo"][];
+        };
+        NewFork: {
+            /** @description The session's with (fork) behind it when absent */
+            name?: string;
+            /** @description The fork's plan; that of the run when absent */
+            plan?: components["schemas"]["Plan"];
+            /** @description The run with that step; the latest when absent */
+            run_id?: string;
+            /** @description A step that succeeded; the one that finished last when absent */
+            step_id?: string;
+        };
+        NewMessage: {
+            /** @description At most 65536 bytes; the steps of the run that answers it have it in HOLDFAST_MESSAGE */
+            content: string;
+        };
+        NewRun: {
+            /** @description What to do, in steps */
+            plan?: components["schemas"]["Plan"];
+            /** @description What to do, in words; needs an agent */
+            task?: string;
         };
         NewSession: {
             config?: components["schemas"]["Config"];
@@ -824,6 +1027,9 @@ export interface components {
             };
             /** @description What to run; needs makes it a graph */
             steps: components["schemas"]["PlanStep"][];
+        };
+        PlanEdit: {
+            plan: components["schemas"]["Plan"];
         };
         PlanProblem: {
             /** Format: int64 */
@@ -889,6 +1095,13 @@ export interface components {
             /** @description For people; the id when absent */
             title?: string;
         };
+        PlanUpdatedData: {
+            actor: string;
+            approval_id: string;
+            digest: string;
+            plan: components["schemas"]["Plan"];
+            step_id?: string;
+        };
         PlanValidation: {
             plan?: components["schemas"]["Plan"];
             problems: components["schemas"]["PlanProblem"][];
@@ -941,7 +1154,8 @@ export interface components {
         ResolveApprovalFrame: {
             approval_id: string;
             feedback?: string;
-            modifications?: unknown;
+            /** @description What is to be done instead: the new plan, what changes about the step, or the tool's arguments */
+            modifications?: components["schemas"]["PlanEdit"] | components["schemas"]["StepEdit"] | components["schemas"]["ToolEdit"] | null;
             request_id?: string;
             /** @enum {string} */
             resolution: "approved" | "rejected" | "modified" | "retry" | "skip" | "abort";
@@ -950,7 +1164,8 @@ export interface components {
         };
         ResolveRequest: {
             feedback?: string;
-            modifications?: unknown;
+            /** @description What is to be done instead: the new plan, what changes about the step, or the tool's arguments */
+            modifications?: components["schemas"]["PlanEdit"] | components["schemas"]["StepEdit"] | components["schemas"]["ToolEdit"] | null;
             /** @enum {string} */
             resolution: "approved" | "rejected" | "modified" | "retry" | "skip" | "abort";
         };
@@ -959,8 +1174,11 @@ export interface components {
             /** Format: date-time */
             finished_at?: string;
             id: string;
+            /** @description What the user said to start it */
+            message?: string;
             /** Format: int64 */
             number: number;
+            plan_digest?: string;
             session_id: string;
             /** Format: date-time */
             started_at: string;
@@ -983,6 +1201,8 @@ export interface components {
             /** Format: date-time */
             expires_at?: string;
             forked_from?: string;
+            /** @description Ids of the sessions that were forked from this one; only in the detail */
+            forks: string[];
             /**
              * Format: int64
              * @description The seq of the latest event
@@ -997,6 +1217,11 @@ export interface components {
             /** @enum {string} */
             phase: "idle" | "planning" | "awaiting_approval" | "executing" | "reviewing";
             plan?: components["schemas"]["Plan"];
+            /**
+             * Format: int64
+             * @description Messages that wait for their run
+             */
+            queued_messages: number;
             /** @enum {string} */
             status: "active" | "suspended" | "completed" | "failed" | "cancelled" | "expired";
             task?: string;
@@ -1015,6 +1240,12 @@ export interface components {
         };
         SessionDeletedData: {
             session_id: string;
+        };
+        SessionForkedData: {
+            actor: string;
+            direction: string;
+            session_id: string;
+            step_id?: string;
         };
         SessionList: {
             /** @description For the next page; absent on the last */
@@ -1065,6 +1296,17 @@ export interface components {
             exit_code: number;
             /** Format: int64 */
             max_rss_bytes: number;
+        };
+        StepEdit: {
+            env?: {
+                [key: string]: string;
+            };
+            files?: {
+                [key: string]: string;
+            };
+            run?: string[];
+            shell?: string;
+            timeout?: string;
         };
         StepFailedData: {
             /** Format: int64 */
@@ -1131,6 +1373,11 @@ export interface components {
             /** Format: int64 */
             since: number;
         };
+        ToolEdit: {
+            arguments: {
+                [key: string]: unknown;
+            };
+        };
         Totals: {
             /** Format: double */
             cost_usd: number;
@@ -1153,6 +1400,7 @@ export interface components {
         };
         WorkflowCancelledData: {
             actor?: string;
+            reason?: string;
             receipt: components["schemas"]["Receipt"];
         };
         WorkflowCompletedData: {
@@ -1172,6 +1420,8 @@ export interface components {
             actor?: string;
         };
         WorkflowStartedData: {
+            /** Format: int64 */
+            message_number?: number;
             /** @enum {string} */
             mode: "runbook" | "one-shot" | "planning-control" | "hitl-interactive" | "copilot" | "idea-generation" | "program";
             /** Format: int64 */
@@ -1183,6 +1433,8 @@ export interface components {
             current_step?: string;
             /** @enum {string} */
             phase: "idle" | "planning" | "awaiting_approval" | "executing" | "reviewing";
+            /** Format: int64 */
+            queued_messages: number;
             run_id?: string;
             /** Format: int64 */
             run_number: number;
@@ -1251,6 +1503,44 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Approval"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    extendApproval: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An approval's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExtendRequest"];
+            };
+        };
         responses: {
             /** @description OK */
             200: {
@@ -1802,6 +2092,45 @@ export interface operations {
             };
         };
     };
+    listAudit: {
+        parameters: {
+            query?: {
+                /** @description Only entries with a greater id */
+                after?: number;
+                /** @description 50 when absent */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description A session's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditList"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     cancelSession: {
         parameters: {
             query?: never;
@@ -1966,6 +2295,46 @@ export interface operations {
             };
         };
     };
+    forkSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key is the same request: sent again it answers with the same session */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description A session's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NewFork"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listMessages: {
         parameters: {
             query?: {
@@ -2021,6 +2390,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WorkflowState"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sendMessage: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description A session's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewMessage"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessageAnswer"];
                 };
             };
             /** @description Error */
@@ -2091,6 +2498,45 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunList"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    startRun: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description A session's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRun"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
                 };
             };
             /** @description Error */
