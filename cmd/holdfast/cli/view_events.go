@@ -181,7 +181,7 @@ func (v *view) otherEvent(e schema.Event) string {
 
 // worthALine reports whether no other event says what a change of a step's status says.
 func worthALine(d schema.DAGNodeStatusChangedData) bool {
-	switch d.NewStatus { //nolint:exhaustive // the others have events of their own
+	switch d.NewStatus {
 	case schema.StepSkipped, schema.StepCancelled:
 		return true
 	case schema.StepPending: // it is asked about again; an edit that was taken has said so

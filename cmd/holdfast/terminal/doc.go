@@ -5,4 +5,7 @@
 // [Cleaner] let colours and moves within the line through to a terminal and nothing more: no
 // sequence that sets the clipboard or the title, asks the terminal to answer, or leaves the
 // line.
+//
+// [Lines] reads what a person types and can leave the terminal to somebody else for a while;
+// [Edit] is that somebody: the person's editor.
 package terminal
