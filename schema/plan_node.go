@@ -191,6 +191,7 @@ func (p *planParser) object(n *node, at string, known fields, required ...string
 		read, ok := known[f.name]
 		if !ok {
 			names := make([]string, 0, len(known))
+			//workflowcheck:ignore sorted below
 			for name := range known {
 				names = append(names, name)
 			}

@@ -263,10 +263,13 @@ func (p *planParser) files(n *node, at string) map[string]string {
 			files[f.name] = f.value.text
 		}
 	}
-	for name := range files {
-		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+	for _, f := range n.fields { // in the order of the text: a workflow says the same each time
+		if _, taken := files[f.name]; !taken {
+			continue
+		}
+		for dir := path.Dir(f.name); dir != "."; dir = path.Dir(dir) {
 			if _, clash := files[dir]; clash {
-				p.add(n.offset, at, fmt.Sprintf("%q cannot be both a file and a folder (of %q)", dir, name), dir)
+				p.add(n.offset, at, fmt.Sprintf("%q cannot be both a file and a folder (of %q)", dir, f.name), dir)
 			}
 		}
 	}

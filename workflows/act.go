@@ -11,23 +11,16 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// record brings Postgres up to State.
+// record brings Postgres up to State. Steps that may run now are started at the same time:
+// each brings the transition along, and its host records it first, should it be the first to
+// do so. So a decision is followed by one round trip through Temporal instead of two, and
+// is recorded even when the host is away.
 func (s *session) record(ctx workflow.Context) error {
 	t := s.state.TakePending()
 	s.show(ctx)
-	return s.write(ctx, recordSummary(t), schema.ActivityRecord, t, nil)
-}
-
-// write has an activity write to Postgres. It is tried at once, in the worker that makes
-// this decision, which saves two round trips to Temporal; when that does not work out,
-// for instance because Postgres is away, it is an activity like any other, until it is
-// done. Each write has a key, so twice is once.
-func (s *session) write(ctx workflow.Context, summary, activity string, arg, result any) error {
-	err := workflow.ExecuteLocalActivity(withLocalRecord(ctx, summary), activity, arg).Get(ctx, result)
-	if err == nil || isFinal(err) {
-		return err
-	}
-	return workflow.ExecuteActivity(withRecord(ctx, summary), activity, arg).Get(ctx, result)
+	recorded := workflow.ExecuteActivity(withRecord(ctx, recordSummary(t)), schema.ActivityRecord, t)
+	s.start(ctx, &t)
+	return recorded.Get(ctx, nil)
 }
 
 // codeOf is the code of an activity's error, as activities put it there.
@@ -92,18 +85,30 @@ func (s *session) act(ctx workflow.Context) bool {
 	case st.Suspended != st.Frozen && (st.Frozen || st.running() > 0):
 		s.freezeOrThaw(ctx)
 	default:
-		return s.start(ctx)
+		return s.start(ctx, nil)
 	}
 	return true
 }
 
+// begin opens the run. What opens the first one is known before anything else is, so it
+// is tried in the worker that makes this decision, which saves two round trips to Temporal.
+// Nothing else may be: a decision that depends on what has happened is lost with its worker,
+// and another one made in its place, while what it wrote to Postgres stays.
 func (s *session) begin(ctx workflow.Context) {
 	r := s.state.Run
-	var outline schema.Outline
-	err := s.write(ctx, fmt.Sprintf("open run %d", r.Number), schema.ActivityBeginRun, schema.BeginRun{
+	summary := fmt.Sprintf("open run %d", r.Number)
+	ask := schema.BeginRun{
 		SessionID: s.state.Input.SessionID, RunID: r.ID, Number: r.Number, Key: "begin/" + r.ID, Phase: s.state.phaseAfterBegin(),
 		PlanDigest: r.Digest, Message: r.Message,
-	}, &outline)
+	}
+	var outline schema.Outline
+	err := errNotTried
+	if r.Number == 1 {
+		err = workflow.ExecuteLocalActivity(withLocalRecord(ctx, summary), schema.ActivityBeginRun, ask).Get(ctx, &outline)
+	}
+	if err != nil && !isFinal(err) {
+		err = workflow.ExecuteActivity(withRecord(ctx, summary), schema.ActivityBeginRun, ask).Get(ctx, &outline)
+	}
 	if err != nil {
 		s.state.fail("the run could not be opened: " + describe(err))
 	}
@@ -111,20 +116,24 @@ func (s *session) begin(ctx workflow.Context) {
 	s.show(ctx)
 }
 
+var errNotTried = errors.New("not tried yet")
+
 // revise carries out an edit that a human made.
 func (s *session) revise(ctx workflow.Context) {
 	st := s.state
 	ask := st.Revise(st.NextEdit())
 	var outline schema.Outline
-	if err := s.write(ctx, "edit "+ask.StepID+" as "+ask.Actor+" wants", schema.ActivityRevise, ask, &outline); err != nil {
+	summary := "edit " + ask.StepID + " as " + ask.Actor + " wants"
+	if err := workflow.ExecuteActivity(withRecord(ctx, summary), schema.ActivityRevise, ask).Get(ctx, &outline); err != nil {
 		st.EditRefused(describe(err), workflow.Now(ctx))
 		return
 	}
 	st.Revised(outline, workflow.Now(ctx))
 }
 
-// start runs every step that may run now, all on the host that has the workspace.
-func (s *session) start(ctx workflow.Context) bool {
+// start runs every step that may run now, all on the host that has the workspace. Before is
+// the transition that led to it, when it may not be recorded yet.
+func (s *session) start(ctx workflow.Context, before *schema.Transition) bool {
 	st := s.state
 	list := st.Startable(workflow.Now(ctx))
 	if len(list) == 0 || (len(s.inFlight) > 0 && workflow.GetInfo(ctx).GetCurrentHistoryLength() > longHistory) {
@@ -132,6 +141,7 @@ func (s *session) start(ctx workflow.Context) bool {
 	}
 	for _, i := range list {
 		ask := st.Start(i)
+		ask.Before = before
 		stepCtx, cancel := workflow.WithCancel(withStep(ctx, st.Host, st.Run.Steps[i].Title))
 		s.inFlight[i] = flight{future: workflow.ExecuteActivity(stepCtx, schema.ActivityRunStep, ask), cancel: cancel}
 	}
@@ -204,8 +214,8 @@ func (s *session) stop(ctx workflow.Context) {
 }
 
 func (s *session) allLanded() bool {
-	for _, f := range s.inFlight { //workflowcheck:ignore all of them are asked
-		if !f.future.IsReady() {
+	for _, i := range workflow.DeterministicKeys(s.inFlight) {
+		if !s.inFlight[i].future.IsReady() {
 			return false
 		}
 	}

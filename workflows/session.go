@@ -103,8 +103,8 @@ func (s *session) wait(ctx, asked workflow.Context) error {
 }
 
 func (s *session) landed() bool {
-	for _, f := range s.inFlight { //workflowcheck:ignore any one of them will do
-		if f.future.IsReady() {
+	for _, i := range workflow.DeterministicKeys(s.inFlight) {
+		if s.inFlight[i].future.IsReady() {
 			return true
 		}
 	}
