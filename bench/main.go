@@ -1,48 +1,58 @@
 // Command bench measures a running product: it starts bin/holdfast up on a fresh data
-// directory, works it as a client would, prints a table of medians against their goals and
-// writes the same as JSON.
+// directory for each row, works it as a client would, next to a bare Temporal workflow where
+// there is something to compare with, prints a table and writes the same as JSON.
+// docs/performance.md says what each row measures.
 //
-//	go run ./bench [-small] [-only approval] [-out bench/results]
+//	go run ./bench [-small] [-only approval,starts] [-idle 10000] [-turns 1000] [-out bench/results]
 package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
-	"text/tabwriter"
-	"time"
+	"syscall"
 )
 
-// measurement is one figure of a row.
-type measurement struct {
-	Row    string    `json:"row"`
-	Figure string    `json:"figure"` // what was measured
-	Value  float64   `json:"value"`  // the median of the runs
-	Unit   string    `json:"unit"`
-	Goal   float64   `json:"goal,omitempty"`
-	Better string    `json:"better,omitempty"` // lower or higher
-	Runs   []float64 `json:"runs"`
-}
-
-// row is one piece of work that is measured.
+// row is one piece of work that is measured. Its number is that of the table in
+// docs/performance.md.
 type row struct {
-	name string
-	run  func(ctx context.Context, w *world) ([]measurement, error)
+	number int
+	name   string
+	run    func(ctx context.Context, w *world) ([]measurement, error)
 }
 
 var rows = []row{
-	{"create", benchCreate},
-	{"approval", benchApproval},
-	{"live", benchLive},
-	{"lines", benchLines},
-	{"cancel", benchCancel},
+	{8, "create", benchCreate},
+	{9, "approval", benchApproval},
+	{4, "live", benchLive},
+	{5, "lines", benchLines},
+	{13, "cancel", benchCancel},
+	{10, "starts", benchStarts},
+	{11, "decisions", benchDecisions},
+	{15, "turns", benchTurns},
+	{14, "idle", benchIdle},
 }
+
+// options is what a run of the benchmarks is asked for.
+type options struct {
+	bin   string   // the program to measure
+	out   string   // where the JSON goes; nowhere when empty
+	only  []string // the names of the rows to measure; all when empty
+	small bool     // little work, once: only to see that it runs
+	idle  int      // how many sessions idle at once
+	turns int      // how many turns the long session has
+}
+
+// The sizes of a small run.
+const (
+	smallIdle  = 12
+	smallTurns = 8
+)
 
 func main() {
 	if err := command(); err != nil {
@@ -52,94 +62,62 @@ func main() {
 }
 
 func command() error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	small := flag.Bool("small", false, "little work, once: only to see that it runs")
-	only := flag.String("only", "", "measure only the row of this name")
-	out := flag.String("out", "bench/results", "where the JSON goes; nowhere when empty")
-	bin := flag.String("bin", "bin/holdfast", "the program to measure")
+	var o options
+	flag.BoolVar(&o.small, "small", false, "little work, once: only to see that it runs")
+	only := flag.String("only", "", "measure only the rows of these names, separated by commas")
+	flag.StringVar(&o.out, "out", "bench/results", "where the JSON goes; nowhere when empty")
+	flag.StringVar(&o.bin, "bin", "bin/holdfast", "the program to measure")
+	flag.IntVar(&o.idle, "idle", 10_000, "how many sessions idle at once in the row idle")
+	flag.IntVar(&o.turns, "turns", 1000, "how many turns the long session has in the row turns")
 	flag.Parse()
-	return run(ctx, *bin, *out, *only, *small)
+	if *only != "" {
+		o.only = strings.Split(*only, ",")
+	}
+	return run(ctx, o)
 }
 
-func run(ctx context.Context, bin, out, only string, small bool) error {
-	w, err := start(ctx, bin, small)
-	if err != nil {
-		return err
+func run(ctx context.Context, o options) error {
+	for _, name := range o.only {
+		if !slices.ContainsFunc(rows, func(r row) bool { return r.name == name }) {
+			return fmt.Errorf("there is no row %q", name)
+		}
 	}
-	defer w.stop()
-	var all []measurement
+	if o.small {
+		o.idle, o.turns = smallIdle, smallTurns
+	}
+	before := loadAverage()
+	var (
+		all []measurement
+		w   *world
+	)
+	defer func() { w.stop() }()
 	for _, r := range rows {
-		if only != "" && only != r.name {
+		if len(o.only) > 0 && !slices.Contains(o.only, r.name) {
 			continue
+		}
+		// A row of its own product: sessions that a row leaves behind would weigh on the next one.
+		if w == nil || !o.small {
+			w.stop()
+			var err error
+			if w, err = start(ctx, o); err != nil {
+				return err
+			}
 		}
 		fmt.Fprintf(os.Stderr, "measuring %s\n", r.name)
 		got, err := r.run(ctx, w)
 		if err != nil {
-			return fmt.Errorf("%s: %w", r.name, err)
+			return fmt.Errorf("%s: %w", r.name, errors.Join(ctx.Err(), err))
 		}
 		for i := range got {
-			got[i].Row = r.name
+			got[i].Number, got[i].Row = r.number, r.name
 		}
 		all = append(all, got...)
+		printTable(os.Stdout, got)
 	}
-	printTable(all)
-	if out == "" {
+	if o.out == "" {
 		return nil
 	}
-	return write(ctx, out, all)
-}
-
-func printTable(all []measurement) {
-	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "row\tfigure\tmedian\tunit\tgoal\tratio to goal")
-	for _, m := range all {
-		goal, ratio := "", ""
-		if m.Goal > 0 {
-			goal, ratio = fmt.Sprintf("%s %g", map[string]string{"lower": "≤", "higher": "≥"}[m.Better], m.Goal), fmt.Sprintf("%.2f", m.Value/m.Goal)
-		}
-		fmt.Fprintf(t, "%s\t%s\t%.4g\t%s\t%s\t%s\n", m.Row, m.Figure, m.Value, m.Unit, goal, ratio)
-	}
-	_ = t.Flush()
-}
-
-// result is the file that a run leaves.
-type result struct {
-	At           time.Time     `json:"at"`
-	Version      string        `json:"version"`
-	OS           string        `json:"os"`
-	Architecture string        `json:"architecture"`
-	Cores        int           `json:"cores"`
-	Processor    string        `json:"processor"`
-	Measurements []measurement `json:"measurements"`
-}
-
-func write(ctx context.Context, dir string, all []measurement) error {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return err
-	}
-	r := result{
-		At: time.Now().UTC().Truncate(time.Second), Version: version(ctx), OS: runtime.GOOS, Architecture: runtime.GOARCH,
-		Cores: runtime.NumCPU(), Processor: processor(), Measurements: all,
-	}
-	b, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	name := filepath.Join(dir, r.At.Format("20060102-150405")+".json")
-	fmt.Fprintln(os.Stderr, "written to", name)
-	return os.WriteFile(name, append(b, '\n'), 0o600)
-}
-
-func processor() string {
-	b, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(b)) {
-		if name, ok := strings.CutPrefix(line, "model name"); ok {
-			return strings.Trim(name, "\t :\n")
-		}
-	}
-	return ""
+	return write(ctx, o, before, all)
 }

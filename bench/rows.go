@@ -13,20 +13,15 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-const lower, higher = "lower", "higher"
-
 func running(argv ...string) obj { return obj{"run": argv} }
 
-// rounds is how often a latency is taken; the first ones warm up and do not count.
-const (
-	rounds = 40
-	warmUp = 3
-)
+// warmUp is how many of the first samples do not count.
+const warmUp = 3
 
 // latencies takes a latency many times, one after the other.
 func latencies(ctx context.Context, w *world, once func(ctx context.Context) (time.Duration, error)) ([]float64, error) {
 	var values []float64
-	for i := range w.times(rounds) + warmUp {
+	for i := range w.size(40, 2) + warmUp {
 		d, err := once(ctx)
 		if err != nil {
 			return nil, err
@@ -38,10 +33,6 @@ func latencies(ctx context.Context, w *world, once func(ctx context.Context) (ti
 	return values, nil
 }
 
-func median(figure, unit string, goal float64, better string, values []float64) measurement {
-	return measurement{Figure: figure, Unit: unit, Goal: goal, Better: better, Value: quantile(values, 0.5), Runs: values}
-}
-
 // benchCreate: from the request that makes a session to the first line of its first step.
 func benchCreate(ctx context.Context, w *world) ([]measurement, error) {
 	values, err := latencies(ctx, w, func(ctx context.Context) (time.Duration, error) {
@@ -50,42 +41,10 @@ func benchCreate(ctx context.Context, w *world) ([]measurement, error) {
 		if err != nil {
 			return 0, err
 		}
-		_, err = w.untilType(ctx, id, schema.EventOutput)
+		err = w.untilType(ctx, id, schema.EventOutput)
 		return time.Since(began), err
 	})
-	return []measurement{median("create → first line", "ms", 75, lower, values)}, err
-}
-
-// benchApproval: from the decision to the first line of the step behind it.
-func benchApproval(ctx context.Context, w *world) ([]measurement, error) {
-	values, err := latencies(ctx, w, func(ctx context.Context) (time.Duration, error) {
-		step := running("echo", "hello")
-		step["approval"] = true
-		id, err := w.session(ctx, step)
-		if err != nil {
-			return 0, err
-		}
-		asked, err := w.untilType(ctx, id, schema.EventApprovalRequested)
-		if err != nil {
-			return 0, err
-		}
-		var a schema.ApprovalRequestedData
-		if err := json.Unmarshal(asked.Data, &a); err != nil {
-			return 0, err
-		}
-		seen := make(chan error, 1)
-		go func() {
-			_, err := w.untilType(ctx, id, schema.EventOutput)
-			seen <- err
-		}()
-		began := time.Now()
-		if err := w.call(ctx, http.MethodPost, "/api/approvals/"+a.ApprovalID+"/resolve", obj{"resolution": "approved"}, nil); err != nil {
-			return 0, err
-		}
-		err = <-seen
-		return time.Since(began), err
-	})
-	return []measurement{median("decision → first line", "ms", 50, lower, values)}, err
+	return []measurement{one("create → first line, p50", "ms", 75, lower, values)}, err
 }
 
 // benchCancel: from the request to the receipt, with a tree of processes to end.
@@ -95,7 +54,7 @@ func benchCancel(ctx context.Context, w *world) ([]measurement, error) {
 		if err != nil {
 			return 0, err
 		}
-		if _, err := w.untilType(ctx, id, schema.EventOutput); err != nil {
+		if err := w.untilType(ctx, id, schema.EventOutput); err != nil {
 			return 0, err
 		}
 		began := time.Now()
@@ -111,8 +70,8 @@ func benchCancel(ctx context.Context, w *world) ([]measurement, error) {
 		return time.Since(began), nil
 	})
 	return []measurement{
-		median("cancel → receipt, p50", "ms", 0, "", values),
-		{Figure: "cancel → receipt, p99", Unit: "ms", Goal: 1000, Better: lower, Value: quantile(values, 0.99), Runs: values},
+		one("cancel → receipt, p50", "ms", 0, "", values),
+		{Figure: "cancel → receipt, p99", Unit: "ms", Goal: 1000, Better: lower, Value: quantile(values, 0.99), Samples: values},
 	}, err
 }
 
@@ -160,10 +119,9 @@ func benchLive(ctx context.Context, w *world) ([]measurement, error) {
 	if want := sessions * 40 * seconds; len(values) != want {
 		return nil, fmt.Errorf("%d lines came, want %d", len(values), want)
 	}
-	summary := []float64{quantile(values, 0.5), quantile(values, 0.9), quantile(values, 0.99)}
 	return []measurement{
-		{Figure: fmt.Sprintf("print → viewer, %d sessions × 40 lines/s, p50", sessions), Unit: "ms", Goal: 3, Better: lower, Value: summary[0], Runs: summary},
-		{Figure: "the same, p99", Unit: "ms", Goal: 15, Better: lower, Value: summary[2], Runs: summary},
+		{Figure: fmt.Sprintf("print → viewer, %d sessions × 40 lines/s, p50", sessions), Unit: "ms", Goal: 3, Better: lower, Value: quantile(values, 0.5)},
+		{Figure: "the same, p99", Unit: "ms", Goal: 15, Better: lower, Value: quantile(values, 0.99)},
 	}, nil
 }
 
@@ -200,5 +158,5 @@ func benchLines(ctx context.Context, w *world) ([]measurement, error) {
 		}
 		values = append(values, float64(lines)/time.Since(began).Seconds())
 	}
-	return []measurement{median(fmt.Sprintf("%d lines of 100 B, print → viewer", lines), "lines/s", 1_000_000, higher, values)}, nil
+	return []measurement{one(fmt.Sprintf("%d lines of 100 B, print → viewer", lines), "lines/s", 1_000_000, higher, values)}, nil
 }

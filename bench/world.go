@@ -11,32 +11,43 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"slices"
+	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/fasthttp/websocket"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.temporal.io/sdk/client"
 
 	"github.com/holdfast/holdfast/schema"
 )
 
-// world is a running product and a client of it.
+// world is a running product and its clients: of itself, of its Temporal, and of its
+// database, where it is looked up how far it has come.
 type world struct {
-	small bool
-	bin   string
-	dir   string
-	cmd   *exec.Cmd
-	web   string
+	options
+
+	dir      string
+	cmd      *exec.Cmd
+	web      string
+	http     *http.Client
+	temporal client.Client
+	db       *pgxpool.Pool
 }
 
-func start(ctx context.Context, bin string, small bool) (*world, error) {
+// callers is how many clients ask for something at the same time.
+const callers = 32
+
+func start(ctx context.Context, o options) (*world, error) {
 	dir, err := os.MkdirTemp("", "holdfast-bench-")
 	if err != nil {
 		return nil, err
 	}
-	w := &world{small: small, bin: bin, dir: dir}
-	w.cmd = exec.CommandContext(ctx, bin, "up", "--addr", "127.0.0.1:0", "--data-dir", dir)
+	w := &world{options: o, dir: dir, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * callers}}}
+	w.cmd = exec.CommandContext(ctx, o.bin, "up", "--addr", "127.0.0.1:0", "--data-dir", dir)
 	w.cmd.Cancel = func() error { return w.cmd.Process.Signal(syscall.SIGTERM) }
 	w.cmd.Env = append(os.Environ(), "HOLDFAST_LOG_LEVEL=warn")
 	w.cmd.Stderr = os.Stderr
@@ -47,30 +58,71 @@ func start(ctx context.Context, bin string, small bool) (*world, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
+	if err := w.connect(ctx, out); err != nil {
+		w.stop()
 		return nil, fmt.Errorf("the product did not start: %w", err)
-	}
-	for word := range strings.FieldsSeq(line) {
-		if v, ok := strings.CutPrefix(word, "web="); ok {
-			w.web = v
-		}
 	}
 	return w, nil
 }
 
+// connect reads where everything is from the line that the product prints.
+func (w *world) connect(ctx context.Context, out io.Reader) error {
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		return err
+	}
+	at := map[string]string{}
+	for word := range strings.FieldsSeq(line) {
+		if name, value, ok := strings.Cut(word, "="); ok {
+			at[name] = value
+		}
+	}
+	w.web = at["web"]
+	if w.temporal, err = client.DialContext(ctx, client.Options{HostPort: at["temporal"], Logger: quiet()}); err != nil {
+		return err
+	}
+	w.db, err = pgxpool.New(ctx, at["postgres"])
+	return err
+}
+
+// stop ends the product and removes what it left. A world that never started is no error.
 func (w *world) stop() {
+	if w == nil {
+		return
+	}
+	if w.temporal != nil {
+		w.temporal.Close()
+	}
+	if w.db != nil {
+		w.db.Close()
+	}
+	w.http.CloseIdleConnections()
 	_ = w.cmd.Process.Signal(syscall.SIGTERM)
 	_ = w.cmd.Wait()
 	_ = os.RemoveAll(w.dir)
 }
 
-func version(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		return ""
+// pid is that of a part of the product, such as worker, as it is now.
+func (w *world) pid(part string) (int, error) {
+	var up struct {
+		Children []struct {
+			Name string `json:"name"`
+			PID  int    `json:"pid"`
+		} `json:"children"`
 	}
-	return strings.TrimSpace(string(out))
+	b, err := os.ReadFile(filepath.Join(w.dir, "up.json"))
+	if err == nil {
+		err = json.Unmarshal(b, &up)
+	}
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range up.Children {
+		if c.Name == part {
+			return c.PID, nil
+		}
+	}
+	return 0, fmt.Errorf("up has no %s", part)
 }
 
 func (w *world) call(ctx context.Context, method, path string, body, into any) error {
@@ -79,7 +131,7 @@ func (w *world) call(ctx context.Context, method, path string, body, into any) e
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
+	res, err := w.http.Do(req)
 	if err != nil {
 		return err
 	}
@@ -102,65 +154,169 @@ type obj = map[string]any
 // session starts a session of one step.
 func (w *world) session(ctx context.Context, step obj) (string, error) {
 	step["id"] = "s"
+	return w.create(ctx, obj{"steps": []obj{step}}, obj{})
+}
+
+func (w *world) create(ctx context.Context, plan, config obj) (string, error) {
 	var s schema.Session
-	err := w.call(ctx, http.MethodPost, "/api/sessions", obj{"mode": "runbook", "plan": obj{"steps": []obj{step}}}, &s)
+	err := w.call(ctx, http.MethodPost, "/api/sessions", obj{"mode": "runbook", "plan": plan, "config": config}, &s)
 	return s.ID, err
+}
+
+func (w *world) approve(ctx context.Context, approvalID string) error {
+	return w.call(ctx, http.MethodPost, "/api/approvals/"+approvalID+"/resolve", obj{"resolution": "approved"}, nil)
+}
+
+// stream is a viewer of one session. Close it.
+type stream struct {
+	conn *websocket.Conn
+	stop func() bool
+}
+
+// subscribe returns once the viewer is subscribed, from the first event on.
+func (w *world) subscribe(ctx context.Context, id string) (*stream, error) {
+	c, _, err := websocket.DefaultDialer.DialContext(ctx, "ws"+strings.TrimPrefix(w.web, "http")+"/ws", nil) //nolint:bodyclose // a WebSocket's answer has none
+	if err != nil {
+		return nil, err
+	}
+	s := &stream{conn: c, stop: context.AfterFunc(ctx, func() { _ = c.Close() })}
+	if err := c.WriteJSON(obj{"type": "subscribe", "session_id": id, "since": 0}); err != nil {
+		s.close()
+		return nil, err
+	}
+	for {
+		e, err := s.next()
+		if err != nil {
+			s.close()
+			return nil, err
+		}
+		if e.Type == schema.FrameSubscribed {
+			return s, nil
+		}
+	}
+}
+
+func (s *stream) close() {
+	s.stop()
+	_ = s.conn.Close()
+}
+
+func (s *stream) next() (*schema.Event, error) {
+	_, b, err := s.conn.ReadMessage()
+	if err != nil {
+		return nil, err
+	}
+	e := &schema.Event{}
+	if err := json.Unmarshal(b, e); err != nil {
+		return nil, err
+	}
+	if e.Type == schema.FrameError {
+		return nil, fmt.Errorf("the stream says %s", e.Data)
+	}
+	return e, nil
+}
+
+// until reads up to an event of this type. That the run ends without one is an error.
+func (s *stream) until(t schema.EventType) (*schema.Event, error) {
+	for {
+		e, err := s.next()
+		if err != nil || e.Type == t {
+			return e, err
+		}
+		if e.Type == schema.EventWorkflowFailed || e.Type == schema.EventWorkflowCompleted {
+			return nil, fmt.Errorf("%s before %s: %s", e.Type, t, e.Data)
+		}
+	}
 }
 
 // follow hands every event of a session to see, until it says that it has seen enough.
 func (w *world) follow(ctx context.Context, id string, see func(e *schema.Event) (enough bool)) error {
-	c, _, err := websocket.DefaultDialer.DialContext(ctx, "ws"+strings.TrimPrefix(w.web, "http")+"/ws", nil) //nolint:bodyclose // a WebSocket's answer has none
+	s, err := w.subscribe(ctx, id)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
-	defer stop()
-	if err := c.WriteJSON(obj{"type": "subscribe", "session_id": id, "since": 0}); err != nil {
-		return err
-	}
+	defer s.close()
 	for {
-		_, b, err := c.ReadMessage()
+		e, err := s.next()
 		if err != nil {
-			return errors.Join(ctx.Err(), err)
-		}
-		var e schema.Event
-		if err := json.Unmarshal(b, &e); err != nil {
 			return err
 		}
-		if e.Type == schema.FrameError {
-			return fmt.Errorf("follow %s: %s", id, e.Data)
-		}
-		if e.Seq > 0 && see(&e) {
+		if e.Seq > 0 && see(e) {
 			return nil
 		}
 	}
 }
 
 // untilType follows until an event of this type.
-func (w *world) untilType(ctx context.Context, id string, t schema.EventType) (schema.Event, error) {
-	var found schema.Event
-	err := w.follow(ctx, id, func(e *schema.Event) bool {
-		found = *e
-		return e.Type == t
+func (w *world) untilType(ctx context.Context, id string, t schema.EventType) error {
+	s, err := w.subscribe(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	_, err = s.until(t)
+	return err
+}
+
+// pending returns when so many approvals of a type wait for an answer: then the sessions
+// that ask for them are quiet.
+func (w *world) pending(ctx context.Context, kind schema.ApprovalType, many int) error {
+	return poll(ctx, func(ctx context.Context) (bool, error) {
+		var n int
+		err := w.db.QueryRow(ctx, `SELECT count(*) FROM approval_requests WHERE status = 'pending' AND approval_type = $1`, string(kind)).Scan(&n)
+		return n >= many, err
 	})
-	return found, err
 }
 
-func (w *world) times(many int) int {
+// poll asks until the answer is yes, for ten minutes at most.
+func poll(ctx context.Context, done func(ctx context.Context) (bool, error)) error {
+	const every, patience = 20 * time.Millisecond, 10 * time.Minute
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		ok, err := done(ctx)
+		if err != nil || ok {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// together makes many calls of work, with 0, 1, 2, …, from all callers at once, and returns
+// how many were done in a second. The first error ends it.
+func together(ctx context.Context, many int, work func(ctx context.Context, i int) error) (rate float64, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var (
+		next atomic.Int64
+		all  sync.WaitGroup
+	)
+	began := time.Now()
+	for range callers {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < int64(many) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				if err := work(ctx, int(i)); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	return perSecond(many, time.Since(began)), context.Cause(ctx)
+}
+
+func perSecond(many int, d time.Duration) float64 { return float64(many) / d.Seconds() }
+
+// size is how much of something there is: much, or little in a small run.
+func (w *world) size(much, little int) int {
 	if w.small {
-		return min(many, 2)
+		return little
 	}
-	return many
-}
-
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-// quantile of unsorted values; q from 0 to 1.
-func quantile(values []float64, q float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+	return much
 }

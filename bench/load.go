@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// quietSession creates a session that waits for its plan to be approved, for a month at
+// most, and after that for its step: nothing of it runs.
+func (w *world) quietSession(ctx context.Context) (string, error) {
+	step := running("true")
+	step["id"], step["approval"] = "s", true
+	return w.create(ctx, obj{"steps": []obj{step}}, obj{"approval_mode": "after_planning", "approval_timeout_seconds": schema.MaxApprovalTimeoutSeconds})
+}
+
+// quietSessions creates many of them, from all callers at once, and waits until each has
+// asked. before is how many there were. It returns the rate of the answers, and of the
+// sessions that had asked.
+func (w *world) quietSessions(ctx context.Context, before, many int) (ids []string, answers, asked float64, err error) {
+	ids = make([]string, many)
+	began := time.Now()
+	answers, err = together(ctx, many, func(ctx context.Context, i int) error {
+		var err error
+		ids[i], err = w.quietSession(ctx)
+		return err
+	})
+	if err == nil {
+		err = w.pending(ctx, schema.ApprovalPlan, before+many)
+	}
+	return ids, answers, perSecond(many, time.Since(began)), err
+}
+
+// startMany is the same with bare workflows: those with the numbers from first on.
+func (b *bare) startMany(ctx context.Context, first, many int) (answers, ran float64, err error) {
+	began := time.Now()
+	answers, err = together(ctx, many, func(ctx context.Context, i int) error { return b.start(ctx, first+i, false) })
+	if err == nil {
+		err = b.ready(ctx, first+many)
+	}
+	return answers, perSecond(many, time.Since(began)), err
+}
+
+// benchStarts: how many sessions are created in a second. The reference is the start of a
+// bare workflow.
+func benchStarts(ctx context.Context, w *world) ([]measurement, error) {
+	b, err := newBare(w)
+	if err != nil {
+		return nil, err
+	}
+	defer b.stop()
+	var answers, asked, bareAnswers, bareRan rounds
+	many := w.size(600, 6)
+	for round := range w.roundsOf() + 1 {
+		_, rate, quiet, err := w.quietSessions(ctx, round*many, many)
+		if err != nil {
+			return nil, err
+		}
+		bareRate, bareQuiet, err := b.startMany(ctx, round*many, many)
+		if err != nil {
+			return nil, err
+		}
+		if round == 0 && !w.small { // to warm up
+			continue
+		}
+		answers, asked = append(answers, []float64{rate}), append(asked, []float64{quiet})
+		bareAnswers, bareRan = append(bareAnswers, []float64{bareRate}), append(bareRan, []float64{bareQuiet})
+	}
+	created := compared("sessions created, 32 callers; bare: workflow starts", "1/s", answers, bareAnswers)
+	created.RatioGoal, created.Better = 0.5, higher
+	return []measurement{
+		created,
+		compared("the same, until each has asked; bare: until each has run", "1/s", asked, bareRan),
+	}, nil
+}
+
+// benchDecisions: how many approvals are resolved in a second, of 1,500 sessions that wait.
+// What follows each is another approval. The reference is the update of a bare workflow.
+func benchDecisions(ctx context.Context, w *world) ([]measurement, error) {
+	b, err := newBare(w)
+	if err != nil {
+		return nil, err
+	}
+	defer b.stop()
+	many := w.size(1500, 9)
+	ids, _, _, err := w.quietSessions(ctx, 0, many)
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := b.startMany(ctx, 0, many); err != nil {
+		return nil, err
+	}
+	var answers, asked, bareAnswers rounds
+	each := many / (w.roundsOf() + 1) // the first round warms up
+	for round := range w.roundsOf() + 1 {
+		first := round * each
+		began := time.Now()
+		rate, err := together(ctx, each, func(ctx context.Context, i int) error {
+			return w.approve(ctx, schema.ApprovalID(ids[first+i], 1))
+		})
+		if err != nil {
+			return nil, err
+		}
+		if err := w.pending(ctx, schema.ApprovalStep, first+each); err != nil {
+			return nil, err
+		}
+		quiet := perSecond(each, time.Since(began))
+		bareRate, err := together(ctx, each, func(ctx context.Context, i int) error { return b.decide(ctx, first+i) })
+		if err != nil {
+			return nil, err
+		}
+		if round == 0 && !w.small {
+			continue
+		}
+		answers, asked = append(answers, []float64{rate}), append(asked, []float64{quiet})
+		bareAnswers = append(bareAnswers, []float64{bareRate})
+	}
+	decided := compared("decisions over 1,500 sessions, 32 callers; bare: updates", "1/s", answers, bareAnswers)
+	decided.RatioGoal, decided.Better = 0.6, higher
+	return []measurement{decided, compared("the same, until each has asked again", "1/s", asked, bareAnswers)}, nil
+}
