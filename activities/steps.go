@@ -26,6 +26,7 @@ const (
 
 // Steps runs steps on this host.
 type Steps struct {
+	Records *Records
 	Store   *store.Store
 	Runner  *runner.Runner
 	DataDir string
@@ -40,6 +41,11 @@ func (a *Steps) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult,
 	stopBeating := beat(ctx)
 	defer stopBeating()
 	if !a.Runner.Lives(ask.Execution) {
+		if ask.Before != nil {
+			if err := a.Records.Record(ctx, *ask.Before); err != nil {
+				return schema.StepResult{}, err
+			}
+		}
 		if err := a.waitWhileSuspended(ctx, ask.SessionID); err != nil {
 			return schema.StepResult{}, err
 		}

@@ -79,6 +79,8 @@ type RunStep struct {
 	Retry     bool   `json:"retry,omitempty"`
 	// Feedback is what a human said with the decision that led to this execution.
 	Feedback string `json:"feedback,omitempty"`
+	// Before is to be recorded before the step starts; nil when it is already.
+	Before *Transition `json:"before,omitempty"`
 	// Last says that a failure of this execution is final: no retry and no question follows.
 	Last bool `json:"last"`
 }

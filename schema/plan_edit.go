@@ -3,6 +3,8 @@ package schema
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -17,7 +19,7 @@ type (
 	}
 	// StepEdit is what a human changes about one step, before it runs or before it is tried
 	// again: another command, other environment variables, another timeout, other files.
-	// What is absent stays as it is.
+	// What is absent stays as it is. `command` is understood too: text is Shell, a list is Run.
 	StepEdit struct {
 		Run     []string          `json:"run,omitempty"`     // in place of the step's run or shell
 		Shell   string            `json:"shell,omitempty"`   // the same
@@ -89,7 +91,7 @@ func ParsePlanEdit(raw json.RawMessage) (*Plan, []FieldError) {
 // ParseStepEdit reads a [StepEdit] and checks all that can be known without the plan.
 func ParseStepEdit(raw json.RawMessage) (*StepEdit, []FieldError) {
 	edit := &StepEdit{}
-	if err := decodeStrict(raw, edit); err != nil {
+	if err := decodeStrict(plainCommand(raw), edit); err != nil {
 		return nil, modificationError("", "the modifications of a step are run or shell, env, timeout and files: "+err.Error(), nil)
 	}
 	if edit.Run == nil && edit.Shell == "" && edit.Env == nil && edit.Timeout == "" && edit.Files == nil {
@@ -103,6 +105,22 @@ func ParseStepEdit(raw json.RawMessage) (*StepEdit, []FieldError) {
 		return nil, errs
 	}
 	return edit, nil
+}
+
+// plainCommand understands `command`, the word that approvals show a step's command under:
+// text is shell, a list is run.
+func plainCommand(raw json.RawMessage) json.RawMessage {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil || fields["command"] == nil || fields["run"] != nil || fields["shell"] != nil {
+		return raw
+	}
+	name := "run"
+	if bytes.HasPrefix(bytes.TrimSpace(fields["command"]), []byte(`"`)) {
+		name = "shell"
+	}
+	fields[name] = fields["command"]
+	delete(fields, "command")
+	return Marshal(fields)
 }
 
 // Edited is the plan with one step changed, checked as a new plan is checked.
@@ -171,5 +189,9 @@ func modificationError(at, message string, value any) []FieldError {
 func decodeStrict(raw json.RawMessage, into any) error {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
-	return dec.Decode(into) //nolint:wrapcheck // its words go into a field error
+	err := dec.Decode(into)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("%q cannot be a %s", wrong.Field, wrong.Value) //nolint:wrapcheck // said in the words of the reader
+	}
+	return err //nolint:wrapcheck // its words go into a field error
 }

@@ -62,6 +62,9 @@ func Run(ctx context.Context, o Options) error {
 		}
 	}
 	if err := waitForTemporal(ctx, o); err != nil {
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // stopped while it waited: there is nothing to end
+		}
 		return err
 	}
 	steps := runner.New(runner.Options{Recorder: o.Store, DataDir: o.DataDir, Host: o.Host, Supervisor: o.Supervisor, Logger: o.Logger})
@@ -143,7 +146,7 @@ func compose(o Options, steps *runner.Runner, fatal func(error)) []worker.Worker
 	hostOnly := base
 	hostOnly.DisableWorkflowWorker = true
 	hostOnly.MaxConcurrentActivityExecutionSize = maxSteps
-	run := &activities.Steps{Store: o.Store, Runner: steps, DataDir: o.DataDir}
+	run := &activities.Steps{Records: records, Store: o.Store, Runner: steps, DataDir: o.DataDir}
 
 	host := worker.New(o.Temporal, schema.StepsQueue(o.Host), hostOnly)
 	register(host, run.Run, schema.ActivityRunStep)

@@ -3,6 +3,7 @@ package workflows
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -156,6 +157,9 @@ func (s *State) CheckResolve(now time.Time, c schema.ResolveApproval) (a *Approv
 	if n := utf8.RuneCountInString(c.Feedback); n > schema.MaxFeedback {
 		most := fmt.Sprintf("at most %d characters", schema.MaxFeedback)
 		return nil, false, invalid("the feedback is too long: "+most, "feedback", most, n)
+	}
+	if strings.ContainsRune(c.Feedback, 0) { // the step gets it in its environment
+		return nil, false, invalid("feedback is text without NUL", "feedback", "text without NUL", nil)
 	}
 	if errs := schema.CheckModifications(a.Type, c.Resolution, c.Modifications); errs != nil {
 		return nil, false, &schema.Error{Code: schema.CodeInvalid, Message: errs[0].Location + ": " + errs[0].Message, Fields: errs}

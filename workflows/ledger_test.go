@@ -26,7 +26,7 @@ type ledger struct {
 	plan   *schema.Plan
 	script []outcome // of one step execution after the other
 
-	keys      map[string]bool
+	keys      map[string]string // what was recorded under each
 	runs      []*ledgerRun
 	approvals map[string]*ledgerApproval
 	order     []string // ids of approvals, as they were asked for
@@ -62,7 +62,7 @@ type ledgerApproval struct {
 
 func newLedger(config schema.Config, plan *schema.Plan, script []outcome) *ledger {
 	return &ledger{
-		config: config, plan: plan, script: script, keys: map[string]bool{}, approvals: map[string]*ledgerApproval{},
+		config: config, plan: plan, script: script, keys: map[string]string{}, approvals: map[string]*ledgerApproval{},
 		messages: map[int]schema.MessageStatus{}, running: map[string]bool{}, seen: map[string]int{},
 	}
 }
@@ -128,10 +128,14 @@ func (l *ledger) beginRun(_ context.Context, in schema.BeginRun) (schema.Outline
 func (l *ledger) record(_ context.Context, t schema.Transition) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.keys[t.Key] {
-		l.objectf("%s is recorded twice", t.Key)
+	switch was, twice := l.keys[t.Key]; {
+	case twice && was != string(schema.Marshal(t)):
+		l.objectf("%s is recorded twice, as %s and as %s", t.Key, was, schema.Marshal(t))
+		return nil
+	case twice: // by the workflow, and by the host of a step that it starts at the same time
+		return nil
 	}
-	l.keys[t.Key] = true
+	l.keys[t.Key] = string(schema.Marshal(t))
 	r := l.current()
 	if r.id != t.RunID {
 		l.objectf("%s is of run %s, which has not begun", t.Key, t.RunID)
@@ -261,6 +265,11 @@ func (l *ledger) revise(_ context.Context, in schema.Revise) (schema.Outline, er
 
 // runStep carries a step out as the script says, and checks that it may run at all.
 func (l *ledger) runStep(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
+	if ask.Before != nil {
+		if err := l.record(ctx, *ask.Before); err != nil {
+			return schema.StepResult{}, err
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.current()

@@ -231,7 +231,7 @@ func (s *State) end(now time.Time, e schema.RunEnd) {
 
 // Startable lists the steps to start now, by index, at most as many as may run at once.
 func (s *State) Startable(now time.Time) []int {
-	if s.Suspended || s.Cancel != nil || s.Run.Error != "" || s.Run.Ended != "" {
+	if s.Suspended || s.Frozen || s.Cancel != nil || len(s.Edits) > 0 || s.Run.Error != "" || s.Run.Ended != "" {
 		return nil
 	}
 	var list []int

@@ -14,7 +14,7 @@ const (
 	// A record is one short transaction; when Postgres is away the attempt ends early and
 	// the next one follows.
 	recordTimeout = 10 * time.Second
-	// A local record that takes longer than this gives way to one that any worker may make.
+	// A run that is not open after this time is opened by an activity that any worker may take.
 	localTimeout = 3 * time.Second
 	// A history gets no older than this while nothing runs.
 	refreshEvery = 24 * time.Hour
