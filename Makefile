@@ -9,6 +9,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # Tools, each version in this one place. The Temporal CLI's newer tags cannot be installed as modules.
 TEMPORAL_VERSION := v1.5.1
 GOLANGCI_VERSION := v2.15.0
+WORKFLOWCHECK_VERSION := v0.6.0
 
 BIN := $(CURDIR)/bin
 UI := web/ui
@@ -25,6 +26,7 @@ E2E_TIMEOUT := 15m
 TEMPORAL_STAMP := bin/.temporal-$(TEMPORAL_VERSION)
 POSTGRES_STAMP := bin/.postgres
 GOLANGCI_STAMP := bin/tools/.golangci-lint-$(GOLANGCI_VERSION)
+WORKFLOWCHECK_STAMP := bin/tools/.workflowcheck-$(WORKFLOWCHECK_VERSION)
 UI_MODULES := $(UI)/node_modules/.stamp
 UI_BUILT := $(UI)/dist/index.html
 UI_SOURCES := $(shell find $(UI) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/e2e/*' \
@@ -32,7 +34,7 @@ UI_SOURCES := $(shell find $(UI) -type f -not -path '*/node_modules/*' -not -pat
 
 .PHONY: help
 help: ## Print this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##
 ## Build and run
@@ -123,9 +125,14 @@ bench: build ## The benchmark suite: prints a table, writes bench/results/*.json
 ## Keep in order
 
 .PHONY: lint
-lint: $(GOLANGCI_STAMP) $(UI_MODULES) ## Lint Go and the UI
+lint: $(GOLANGCI_STAMP) $(UI_MODULES) lint-workflows ## Lint Go and the UI
 	GOGC=200 bin/tools/golangci-lint run --allow-parallel-runners ./...
 	cd $(UI) && npm run lint --if-present
+
+.PHONY: lint-workflows
+lint-workflows: $(WORKFLOWCHECK_STAMP) ## Check that workflow code does the same in a replay
+	@# .golangci.yml and deploy/workflow_syntax_test.go hold what workflowcheck misses.
+	GOGC=200 bin/tools/workflowcheck -config .workflowcheck.yml -test=false ./workflows/...
 
 $(GOLANGCI_STAMP):
 	@echo "building golangci-lint $(GOLANGCI_VERSION): some minutes, once"
@@ -133,6 +140,13 @@ $(GOLANGCI_STAMP):
 	cd bin && GOBIN=$(BIN)/tools $(GO_BUILD) install -trimpath -ldflags '-s -w' \
 		github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	rm -f bin/tools/.golangci-lint-*
+	touch $@
+
+$(WORKFLOWCHECK_STAMP):
+	mkdir -p bin/tools
+	cd bin && GOBIN=$(BIN)/tools $(GO_BUILD) install -trimpath -ldflags '-s -w' \
+		go.temporal.io/sdk/contrib/tools/workflowcheck@$(WORKFLOWCHECK_VERSION)
+	rm -f bin/tools/.workflowcheck-*
 	touch $@
 
 .PHONY: fmt
