@@ -36,8 +36,10 @@ type ledger struct {
 	expires   *time.Time
 	executed  int
 	running   map[string]bool // executions that were started and are not over
-	seen      map[string]int  // what has happened, for the test of the test
-	broken    []string
+	// executions by the id of their activity: the environment ends one that is cancelled at once
+	executions map[string]string
+	seen       map[string]int // what has happened, for the test of the test
+	broken     []string
 }
 
 type outcome struct {
@@ -63,7 +65,7 @@ type ledgerApproval struct {
 func newLedger(config schema.Config, plan *schema.Plan, script []outcome) *ledger {
 	return &ledger{
 		config: config, plan: plan, script: script, keys: map[string]string{}, approvals: map[string]*ledgerApproval{},
-		messages: map[int]schema.MessageStatus{}, running: map[string]bool{}, seen: map[string]int{},
+		messages: map[int]schema.MessageStatus{}, running: map[string]bool{}, executions: map[string]string{}, seen: map[string]int{},
 	}
 }
 
@@ -81,6 +83,11 @@ func (l *ledger) register(env *testsuite.TestWorkflowEnvironment) {
 	} {
 		env.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}
+	env.SetOnActivityCanceledListener(func(info *activity.Info) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.running, l.executions[info.ActivityID])
+	})
 }
 
 func (l *ledger) control(context.Context, schema.StepsOf) error { return nil }
@@ -210,8 +217,8 @@ func (l *ledger) record(_ context.Context, t schema.Transition) error {
 
 func (l *ledger) move(r *ledgerRun, id string, to schema.StepStatus) {
 	from, ok := r.steps[id]
-	if from == to {
-		return
+	if from == to || (from.Final() && (to == schema.StepRunning || to == schema.StepFrozen)) {
+		return // its host recorded the end while the workflow was busy with freezing it
 	}
 	if !ok || from.Final() || r.ended != "" {
 		l.objectf("step %s moves from %q to %s in a run that is %q", id, from, to, r.ended)
@@ -308,6 +315,7 @@ func (l *ledger) runStep(ctx context.Context, ask schema.RunStep) (schema.StepRe
 	next := l.script[l.executed%len(l.script)]
 	l.executed++
 	result := schema.StepResult{Status: next.Status, Attempt: l.executed, Reason: schema.ReasonExit}
+	l.executions[activity.GetInfo(ctx).ActivityID] = ask.Execution
 	token := activity.GetInfo(ctx).TaskToken
 	l.env.RegisterDelayedCallback(func() {
 		if l.finish(r, ask, next.Status) {

@@ -249,7 +249,7 @@ func (s *State) Startable(now time.Time) []int {
 // the start, in the same transaction as the attempt.
 func (s *State) Start(i int) schema.RunStep {
 	st := &s.Run.Steps[i]
-	st.Status = schema.StepRunning
+	st.Status, st.Started = schema.StepRunning, st.Digest
 	st.Executions++
 	return schema.RunStep{
 		SessionID: s.Input.SessionID,
@@ -297,14 +297,17 @@ func (s *State) failed(st *Step, result schema.StepResult, now time.Time) {
 		s.setStep(st, schema.StepFailed, "") // the run goes no further: no retry, no question
 	case retriesLeft(st):
 		wait := retryBackoff(st.Executions - st.Spent)
-		st.Status, st.NotBefore = schema.StepReady, now.Add(wait)
+		st.NotBefore = now.Add(wait)
+		if st.Digest != st.Started { // its files were edited under it: nobody agreed to what would run now
+			st.Approved = false
+		}
+		s.sendBack(st, "its files were changed")
 		s.note(schema.EventStepRetryBackoff, st.ID, schema.StepRetryBackoffData{Attempt: result.Attempt + 1, BackoffMS: wait.Milliseconds()})
 	default:
 		if st.Retries > 0 {
 			s.note(schema.EventStepRetryExhausted, st.ID, schema.StepRetryExhaustedData{Attempts: result.Attempt})
 		}
 		if s.asksOnError(st) {
-			st.Status = schema.StepReady // as the activity left it
 			s.ask(now, schema.ApprovalErrorRecovery, st)
 			return
 		}

@@ -101,6 +101,7 @@ type Step struct {
 	Status     schema.StepStatus `json:"status"`
 	Approved   bool              `json:"approved"`
 	Executions int               `json:"executions"` // how often it was started by the workflow
+	Started    string            `json:"started"`    // the digest with which it was started last
 	Spent      int               `json:"spent"`      // executions before a human's retry: its retries count from there
 	NotBefore  time.Time         `json:"not_before"` // the end of its backoff
 	Feedback   string            `json:"feedback"`   // of the decision that let it run

@@ -188,9 +188,10 @@ func (a *apply) moveSteps(c *change) error {
 	return nil
 }
 
-// moveStep queues a step's new status and the event that says so, when it is new.
+// moveStep queues a step's new status and the event that says so, when it is new. A step that is over stays as it is:
+// its host may have recorded that while the workflow was busy with freezing or stopping it.
 func moveStep(c *change, run, step string, from, to schema.StepStatus, reason string) {
-	if from == to {
+	if from == to || from.Final() {
 		return
 	}
 	c.writes.Queue(`UPDATE steps SET status = $3, reason = $4 WHERE run_id = $1::uuid AND step_id = $2`, run, step, string(to), clean(reason))
