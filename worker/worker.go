@@ -33,7 +33,10 @@ type Options struct {
 	// Supervisor is the program that owns a step's processes: holdfast-supervisor beside this
 	// program when "", or, where that is not installed, this program itself.
 	Supervisor string
-	Logger     *slog.Logger
+	// BuildID makes this a worker of a build, to which sessions come once [Rollout] says so;
+	// "" leaves it unversioned.
+	BuildID string
+	Logger  *slog.Logger
 }
 
 // How much one worker does at a time.
@@ -82,7 +85,10 @@ func Run(ctx context.Context, o Options) error {
 			return fmt.Errorf("start a worker: %w", err)
 		}
 	}
-	o.Logger.Info("worker ready", "host", o.Host)
+	o.Logger.Info("worker ready", "host", o.Host, "build_id", o.BuildID)
+	if o.BuildID != "" {
+		sayIfWaiting(ctx, o)
+	}
 	var err error
 	select {
 	case <-ctx.Done():
@@ -136,6 +142,7 @@ func compose(o Options, steps *runner.Runner, fatal func(error)) []worker.Worker
 	}
 	sessions := base
 	sessions.MaxConcurrentActivityExecutionSize = maxRecords
+	sessions.DeploymentOptions = versioned(o.BuildID) // the queues of a host are its own: any build works on them
 	s := worker.New(o.Temporal, schema.TaskQueueSessions, sessions)
 	s.RegisterWorkflowWithOptions(workflows.Session, workflow.RegisterOptions{Name: schema.WorkflowType})
 	records := &activities.Records{Store: o.Store, Host: o.Host}
