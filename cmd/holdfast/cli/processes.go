@@ -75,7 +75,7 @@ func (*workerCmd) Run(inv *invocation) error {
 	}
 	defer p.close()
 	return inv.stopped(worker.Run(inv.ctx, worker.Options{
-		Store: p.store, Temporal: p.temporal, DataDir: set.DataDir, Host: set.Host, Logger: p.log,
+		Store: p.store, Temporal: p.temporal, DataDir: set.DataDir, Host: set.Host, BuildID: buildID(set.BuildID), Logger: p.log,
 	}))
 }
 

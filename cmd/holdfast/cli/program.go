@@ -42,6 +42,7 @@ type commands struct {
 	Approval  approvalCmd  `cmd:"" help:"See and decide what waits for a person."`
 	Web       webCmd       `cmd:"" help:"Run a web process: REST, WebSocket and the UI."`
 	Worker    workerCmd    `cmd:"" help:"Run a worker process: workflows, activities and steps."`
+	Rollout   rolloutCmd   `cmd:"" help:"Show or change which build of the workers gets the sessions."`
 	Migrate   migrateCmd   `cmd:"" help:"Change the database's schema."`
 	Config    configCmd    `cmd:"" help:"Print every setting with its value and where it came from."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`

@@ -172,6 +172,13 @@ func hostName(to *string) func(string) bool {
 	}
 }
 
+func buildID(to *string) func(string) bool {
+	return func(s string) bool {
+		// Temporal's CLI and `holdfast rollout` call the workers without a build so.
+		return s != "unversioned" && s != "__unversioned__" && hostName(to)(s)
+	}
+}
+
 const masked = "********"
 
 func maskAll(string) string { return masked }

@@ -28,6 +28,7 @@ const (
 	EnvURL         = "HOLDFAST_URL"
 	EnvDataDir     = "HOLDFAST_DATA_DIR"
 	EnvDatabaseURL = "HOLDFAST_DATABASE_URL"
+	EnvBuildID     = "HOLDFAST_BUILD_ID"
 	EnvHost        = "HOLDFAST_HOST"
 	EnvLogFormat   = "HOLDFAST_LOG_FORMAT"
 	EnvLogLevel    = "HOLDFAST_LOG_LEVEL"
@@ -115,6 +116,20 @@ func (a *Agents) specs() []spec {
 	}
 }
 
+// Versioning says which build of a Temporal Worker Deployment a worker is.
+type Versioning struct {
+	BuildID string // "" is none; [AutoBuildID] stands for the program's own version
+}
+
+// AutoBuildID is the value of HOLDFAST_BUILD_ID that stands for the program's version.
+const AutoBuildID = "auto"
+
+func (v *Versioning) specs() []spec {
+	return []spec{
+		{name: EnvBuildID, shown: "none", allowed: "auto, or 1 to 63 letters, digits, dots, dashes and underscores, but not unversioned", help: "the build that a worker is of, for holdfast rollout; auto is the program's version, none leaves the worker unversioned", parse: buildID(&v.BuildID)},
+	}
+}
+
 // Client are the settings of the commands that talk to a server.
 type Client struct {
 	URL string
@@ -139,6 +154,7 @@ type Worker struct {
 	Logging
 	Storage
 	Agents
+	Versioning
 	Temporal
 }
 
@@ -170,7 +186,7 @@ func LoadWeb(env Env) (*Web, error) {
 // LoadWorker reads the settings of a worker process.
 func LoadWorker(env Env) (*Worker, error) {
 	w := &Worker{}
-	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Agents.specs()); err != nil {
+	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Agents.specs(), w.Versioning.specs()); err != nil {
 		return nil, err
 	}
 	return w, loadTemporal(env, &w.Temporal)
@@ -200,6 +216,21 @@ func LoadMigrate(env Env) (*Migrate, error) {
 	return m, nil
 }
 
+// Rollout are the settings of `holdfast rollout`.
+type Rollout struct {
+	Logging
+	Temporal
+}
+
+// LoadRollout reads the settings of the rollout command.
+func LoadRollout(env Env) (*Rollout, error) {
+	r := &Rollout{}
+	if err := load(env, r.Logging.specs()); err != nil {
+		return nil, err
+	}
+	return r, loadTemporal(env, &r.Temporal)
+}
+
 // LoadClient reads the settings of the commands that talk to a server.
 func LoadClient(env Env) (*Client, error) {
 	c := &Client{}
@@ -211,7 +242,7 @@ func All(env Env) []Setting {
 	var out []Setting
 	for _, group := range [][]spec{
 		new(Listener).specs(), new(Storage).specs(env), new(Client).specs(), new(Logging).specs(),
-		new(Binaries).specs(), new(Agents).specs(),
+		new(Binaries).specs(), new(Agents).specs(), new(Versioning).specs(),
 	} {
 		for i := range group {
 			out = append(out, group[i].describe(env))

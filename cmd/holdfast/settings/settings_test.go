@@ -89,6 +89,16 @@ func TestLoad_NamesTheSettingTheValueAndWhatIsAllowed(t *testing.T) {
 	}
 }
 
+func TestLoadWorker_BuildID(t *testing.T) {
+	t.Parallel()
+	for value, ok := range map[string]bool{"": true, "auto": true, "v1.4.0-2-g1f3a5c7": true, "unversioned": false, "__unversioned__": false, "a b": false, "a:b": false} {
+		w, err := settings.LoadWorker(env(t, database, "HOLDFAST_BUILD_ID="+value))
+		if (err == nil) != ok || (ok && w.BuildID != value) {
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+}
+
 func TestLoadStack_NeedsNoDatabaseButChecksWhatItsChildrenRead(t *testing.T) {
 	t.Parallel()
 	if s, err := settings.LoadStack(env(t)); err != nil || s.DatabaseURL != "" || s.Named {
