@@ -1,9 +1,15 @@
 import { request } from './client';
 import type {
   Approval,
+  AuditList,
   CancelReceipt,
   Example,
+  MessageAnswer,
+  MessageList,
+  Modifications,
+  NewFork,
   NewSession,
+  Plan,
   PlanValidation,
   Resolution,
   Run,
@@ -14,6 +20,10 @@ import type {
 } from './types';
 
 const enc = encodeURIComponent;
+
+function post<T>(path: string, body: unknown, idempotencyKey: string): Promise<T> {
+  return request<T>(path, { method: 'POST', body, headers: { 'Idempotency-Key': idempotencyKey } });
+}
 
 export function listSessions(
   filter: { q?: string; status?: string; cursor?: string; limit?: number },
@@ -27,7 +37,7 @@ export function listSessions(
 }
 
 export function createSession(body: NewSession, idempotencyKey: string): Promise<Session> {
-  return request('/api/sessions', { method: 'POST', body, headers: { 'Idempotency-Key': idempotencyKey } });
+  return post('/api/sessions', body, idempotencyKey);
 }
 
 export const getSession = (id: string, signal?: AbortSignal) => request<Session>(`/api/sessions/${enc(id)}`, { signal });
@@ -48,15 +58,46 @@ export async function listRuns(id: string, signal?: AbortSignal): Promise<Run[]>
   return (await request<{ runs: Run[] }>(`/api/sessions/${enc(id)}/runs`, { signal })).runs;
 }
 
+// The newest of them: 200 at most.
 export async function listApprovals(id: string, signal?: AbortSignal): Promise<Approval[]> {
-  return (await request<{ approvals: Approval[] }>(`/api/sessions/${enc(id)}/approvals`, { signal })).approvals;
+  return (await request<{ approvals: Approval[] }>(`/api/sessions/${enc(id)}/approvals?limit=200`, { signal })).approvals;
 }
 
-export function resolveApproval(id: string, resolution: Resolution, feedback: string): Promise<unknown> {
-  return request(`/api/approvals/${enc(id)}/resolve`, {
-    method: 'POST',
-    body: feedback.trim() === '' ? { resolution } : { resolution, feedback: feedback.trim() },
-  });
+export interface Decision {
+  resolution: Resolution;
+  feedback?: string;
+  modifications?: Modifications;
+}
+
+export function resolveApproval(id: string, decision: Decision, idempotencyKey: string): Promise<Approval> {
+  const { feedback, ...rest } = decision;
+  const said = feedback?.trim() ?? '';
+  return post(`/api/approvals/${enc(id)}/resolve`, said === '' ? rest : { ...rest, feedback: said }, idempotencyKey);
+}
+
+export const extendApproval = (id: string, seconds: number, idempotencyKey: string) =>
+  post<Approval>(`/api/approvals/${enc(id)}/extend`, { seconds }, idempotencyKey);
+
+export const sendMessage = (id: string, content: string, idempotencyKey: string) =>
+  post<MessageAnswer>(`/api/sessions/${enc(id)}/messages`, { content }, idempotencyKey);
+
+export const startRun = (id: string, plan: Plan, idempotencyKey: string) =>
+  post<Run>(`/api/sessions/${enc(id)}/runs`, { plan }, idempotencyKey);
+
+export const forkSession = (id: string, body: NewFork, idempotencyKey: string) =>
+  post<Session>(`/api/sessions/${enc(id)}/fork`, body, idempotencyKey);
+
+export const renameSession = (id: string, name: string, version: number) =>
+  request<Session>(`/api/sessions/${enc(id)}`, { method: 'PATCH', body: { name, version } });
+
+export function listMessages(id: string, cursor: string | undefined, signal?: AbortSignal): Promise<MessageList> {
+  const query = new URLSearchParams({ limit: '200', ...(cursor === undefined ? {} : { cursor }) });
+  return request(`/api/sessions/${enc(id)}/history?${query}`, { signal });
+}
+
+export function listAudit(id: string, cursor: string | undefined, signal?: AbortSignal): Promise<AuditList> {
+  const query = new URLSearchParams({ limit: '100', ...(cursor === undefined ? {} : { cursor }) });
+  return request(`/api/sessions/${enc(id)}/audit?${query}`, { signal });
 }
 
 export async function listFiles(id: string, signal?: AbortSignal): Promise<WorkspaceFile[]> {

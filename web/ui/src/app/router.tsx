@@ -15,6 +15,7 @@ export interface ListSearch {
 
 export interface SessionSearch {
   tab?: SessionTab;
+  run?: number; // an earlier run; the latest when absent
   step?: string;
   file?: string;
 }
@@ -49,6 +50,7 @@ const sessionRoute = createRoute({
   path: '/sessions/$id',
   validateSearch: (search: Record<string, unknown>): SessionSearch => ({
     tab: SESSION_TABS.find((tab) => tab === search['tab']),
+    run: Number.isInteger(search['run']) && Number(search['run']) > 0 ? Number(search['run']) : undefined,
     step: search['step'] === undefined ? undefined : String(search['step']),
     file: search['file'] === undefined ? undefined : String(search['file']),
   }),

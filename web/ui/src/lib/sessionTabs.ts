@@ -1,2 +1,2 @@
-export type SessionTab = 'output' | 'files' | 'timeline' | 'plan';
-export const SESSION_TABS: readonly SessionTab[] = ['output', 'files', 'timeline', 'plan'];
+export type SessionTab = 'output' | 'conversation' | 'files' | 'timeline' | 'plan' | 'audit';
+export const SESSION_TABS: readonly SessionTab[] = ['output', 'conversation', 'files', 'timeline', 'plan', 'audit'];

@@ -22,6 +22,8 @@ export interface StepFold {
   seq: number;
   status: StepStatus | null;
   told: boolean; // the status came from dag_node_status_changed, which outranks what attempts suggest
+  reason: string | null; // of that status
+  retryAt: number | null; // when the next attempt starts, by the server's clock in ms; null when none is due
   attempts: AttemptFold[];
 }
 
@@ -40,15 +42,41 @@ export function isStepStatus(value: unknown): value is StepStatus {
 const num = (value: unknown): number | null => (typeof value === 'number' ? value : null);
 const str = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
 
+const FRESH: StepFold = { seq: 0, status: null, told: false, reason: null, retryAt: null, attempts: [] };
+
 // Returns the same object when the event says nothing about a step.
 export function foldStep(folds: StepFolds, event: StoredEvent): StepFolds {
   const data = event.data ?? {};
+  if (event.event_type === 'dag_updated') return foldGraph(folds, event, data['nodes']);
   const stepId = event.step_id ?? str(data['node_id']) ?? str(data['step_id']);
   if (!event.run_id || stepId === null) return folds;
   const key = stepKey(event.run_id, stepId);
-  const before = folds[key] ?? { seq: 0, status: null, told: false, attempts: [] };
+  const before = folds[key] ?? FRESH;
   const after = next(before, event, data);
   return after === before ? folds : { ...folds, [key]: { ...after, seq: event.seq } };
+}
+
+// The graph of a run as it is after an edit: steps that it has no longer are forgotten.
+function foldGraph(folds: StepFolds, event: StoredEvent, nodes: unknown): StepFolds {
+  if (!event.run_id || !Array.isArray(nodes)) return folds;
+  const prefix = stepKey(event.run_id, '');
+  const after: Record<string, StepFold> = Object.fromEntries(Object.entries(folds).filter(([key]) => !key.startsWith(prefix)));
+  for (const node of nodes as { id?: unknown; status?: unknown }[]) {
+    const id = str(node.id);
+    if (id === null) continue;
+    const key = stepKey(event.run_id, id);
+    const before = folds[key] ?? FRESH;
+    const known = isStepStatus(node.status);
+    const same = known && before.status === node.status;
+    after[key] = {
+      ...before,
+      seq: event.seq,
+      status: known ? (node.status as StepStatus) : before.status,
+      told: known || before.told,
+      reason: same ? before.reason : null,
+    };
+  }
+  return after;
 }
 
 function next(step: StepFold, event: StoredEvent, data: Record<string, unknown>): StepFold {
@@ -56,10 +84,15 @@ function next(step: StepFold, event: StoredEvent, data: Record<string, unknown>)
   switch (event.event_type) {
     case 'dag_node_status_changed': {
       const status = data['new_status'];
-      return isStepStatus(status) ? { ...step, status, told: true } : step;
+      if (!isStepStatus(status)) return step;
+      return { ...step, status, told: true, reason: str(data['reason']), retryAt: status === 'ready' ? step.retryAt : null };
+    }
+    case 'step_retry_backoff': {
+      const wait = num(data['backoff_ms']);
+      return wait === null ? step : { ...step, retryAt: Date.parse(event.timestamp) + wait };
     }
     case 'step_started':
-      return withAttempt(suggest(step, 'running'), number, {
+      return withAttempt(suggest({ ...step, retryAt: null }, 'running'), number, {
         status: 'running',
         startedAt: event.timestamp,
         host: str(data['host']),
@@ -93,7 +126,7 @@ function retried(step: StepFold, number: number, event: StoredEvent, reason: str
       reason: attempt.reason ?? reason,
     };
   });
-  return withAttempt(suggest({ ...step, attempts }, 'running'), number, { status: 'running' });
+  return withAttempt(suggest({ ...step, attempts, retryAt: null }, 'running'), number, { status: 'running' });
 }
 
 function ending(event: StoredEvent, data: Record<string, unknown>): Partial<AttemptFold> {

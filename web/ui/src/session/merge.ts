@@ -1,4 +1,4 @@
-import type { Attempt, Plan, PlanStep, Run, Session, StepStatus } from '../api/types';
+import type { Attempt, Plan, PlanStep, Run, Session, Step, StepStatus } from '../api/types';
 import { stepKey } from './fold';
 import type { AttemptFold, StepFolds } from './fold';
 
@@ -24,6 +24,8 @@ export interface StepView {
   needs: string[];
   status: StepStatus;
   reason: string | null;
+  inherited: boolean; // it finished in the session that this one was forked from
+  retryAt: number | null; // when its next attempt starts, by the server's clock in ms
   attempts: AttemptView[];
   command: string | null;
 }
@@ -41,42 +43,62 @@ function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
+// What the server gives as the reason of a step that a fork did not have to run.
+const INHERITED = 'finished in the session that this one was forked from';
+
 // The steps of a run: what REST said when this tab had seen baseSeq events,
-// with everything that happened since laid over it.
-export function mergeSteps(run: Run | null, plan: Plan | null, folds: StepFolds, baseSeq: number): StepView[] {
+// with everything that happened since laid over it. planSeq is the event that
+// the plan came with: a newer one than REST knows decides which steps there are.
+export function mergeSteps(run: Run | null, plan: Plan | null, folds: StepFolds, baseSeq: number, planSeq = 0): StepView[] {
   const planned = new Map((plan?.steps ?? []).map((step) => [step.id, step]));
-  if (run === null || (run.steps ?? []).length === 0) {
-    return (plan?.steps ?? []).map((step) => fromPlan(run?.id ?? '', step, folds));
-  }
-  return (run.steps ?? []).map((step) => {
-    const key = stepKey(run.id, step.id);
-    const fold = folds[key];
-    const newer = fold !== undefined && fold.seq > baseSeq;
-    return {
-      key,
-      id: step.id,
-      title: step.title || step.id,
-      kind: step.kind,
-      needs: step.needs ?? [],
-      status: newer && fold.status !== null ? fold.status : step.status,
-      reason: step.reason || null,
-      attempts: mergeAttempts(step.attempts ?? [], fold?.attempts ?? [], newer),
-      command: commandOf(planned.get(step.id)),
-    };
+  const known = new Map((run?.steps ?? []).map((step) => [step.id, step]));
+  const view = (step: Step) => fromRest(step, run?.id ?? '', planned.get(step.id), folds, baseSeq);
+  if (known.size > 0 && (plan === null || planSeq <= baseSeq)) return [...known.values()].map(view);
+  return (plan?.steps ?? []).map((step) => {
+    const rest = known.get(step.id);
+    if (rest === undefined) return fromPlan(run?.id ?? '', step, folds);
+    return { ...view(rest), title: step.title || step.id, kind: kindOf(step), needs: step.needs ?? [] };
   });
 }
 
-function fromPlan(runId: string, step: PlanStep, folds: StepFolds): StepView {
+function fromRest(step: Step, runId: string, planned: PlanStep | undefined, folds: StepFolds, baseSeq: number): StepView {
   const key = stepKey(runId, step.id);
   const fold = folds[key];
+  const newer = fold !== undefined && fold.seq > baseSeq;
+  const told = newer && fold.status !== null;
+  const status = told ? fold.status ?? step.status : step.status;
+  const reason = (told && fold.told ? fold.reason : step.reason) || null;
   return {
     key,
     id: step.id,
     title: step.title || step.id,
-    kind: step.run ? 'run' : step.shell !== undefined ? 'shell' : 'agent',
+    kind: step.kind,
     needs: step.needs ?? [],
-    status: fold?.status ?? 'pending',
-    reason: null,
+    status,
+    reason,
+    inherited: status === 'succeeded' && reason === INHERITED,
+    retryAt: status === 'ready' ? (fold?.retryAt ?? null) : null,
+    attempts: mergeAttempts(step.attempts ?? [], fold?.attempts ?? [], newer),
+    command: commandOf(planned),
+  };
+}
+
+const kindOf = (step: PlanStep): string => (step.run ? 'run' : step.shell !== undefined ? 'shell' : 'agent');
+
+function fromPlan(runId: string, step: PlanStep, folds: StepFolds): StepView {
+  const key = stepKey(runId, step.id);
+  const fold = folds[key];
+  const status = fold?.status ?? 'pending';
+  return {
+    key,
+    id: step.id,
+    title: step.title || step.id,
+    kind: kindOf(step),
+    needs: step.needs ?? [],
+    status,
+    reason: fold?.reason ?? null,
+    inherited: status === 'succeeded' && fold?.reason === INHERITED,
+    retryAt: status === 'ready' ? (fold?.retryAt ?? null) : null,
     attempts: (fold?.attempts ?? []).map(fromFold),
     command: commandOf(step),
   };

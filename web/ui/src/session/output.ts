@@ -9,6 +9,17 @@ export interface Chunk {
   text: string;
 }
 
+// What is looked at: one step of one run by its key, a whole run by its id and
+// a slash, or everything.
+export type Scope = string | null;
+
+export const runScope = (runId: string): Scope => `${runId}/`;
+
+export function inScope(key: string, scope: Scope): boolean {
+  if (scope === null) return true;
+  return scope.endsWith('/') ? key.startsWith(scope) : key === scope;
+}
+
 export const STEP_LIMIT_CHARS = 6_000_000;
 export const TOTAL_LIMIT_CHARS = 36_000_000;
 
@@ -45,20 +56,19 @@ export class OutputBuffer {
     return () => this.listeners.delete(listener);
   }
 
-  // The chunks of one step, or of all steps in the order of the log.
-  chunks(key: string | null): Chunk[] {
-    if (key !== null) {
-      const step = this.steps.get(key);
-      return step === undefined ? [] : step.chunks.slice(step.first);
-    }
-    const all = [...this.steps.values()].flatMap((step) => step.chunks.slice(step.first));
-    return all.sort((a, b) => a.seq - b.seq);
+  // The chunks in a scope, in the order of the log.
+  chunks(scope: Scope): Chunk[] {
+    const found = this.within(scope).map((step) => step.chunks.slice(step.first));
+    return found.length === 1 ? (found[0] ?? []) : found.flat().sort((a, b) => a.seq - b.seq);
   }
 
-  // Whether older output of this step (or of any) is no longer held here.
-  droppedOlder(key: string | null): boolean {
-    if (key !== null) return this.steps.get(key)?.dropped ?? false;
-    return [...this.steps.values()].some((step) => step.dropped);
+  // Whether older output in a scope is no longer held here.
+  droppedOlder(scope: Scope): boolean {
+    return this.within(scope).some((step) => step.dropped);
+  }
+
+  private within(scope: Scope): StepOutput[] {
+    return [...this.steps].filter(([key]) => inScope(key, scope)).map(([, step]) => step);
   }
 
   // Older output was left on the server when the page was opened.

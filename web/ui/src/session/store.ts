@@ -1,4 +1,4 @@
-import type { CancelReceipt, StoredEvent } from '../api/types';
+import type { CancelReceipt, Plan, StoredEvent } from '../api/types';
 import { foldStep, stepKey } from './fold';
 import type { StepFolds } from './fold';
 import { OutputBuffer } from './output';
@@ -11,31 +11,52 @@ export interface LiveStatus {
   phase: string;
 }
 
+// The plan of a run as the log tells it, and the event that it came with.
+export interface PlanFold {
+  seq: number;
+  plan: Plan;
+}
+
+// How much more time people gave to an approval, in seconds, and who did last.
+export interface Extension {
+  seconds: number;
+  actor: string;
+}
+
 // What React sees: replaced as a whole, at most once per frame.
 export interface SessionSnapshot {
   loaded: boolean; // everything up to the head known at opening has arrived
   steps: StepFolds;
   status: LiveStatus | null;
   receipt: CancelReceipt | null;
+  plans: Readonly<Record<string, PlanFold>>; // by run id
+  extensions: Readonly<Record<string, Extension>>; // by approval id
+  forkedAt: string | null; // the step that a fork goes on from
   timelineVersion: number;
   structureVersion: number; // grows with every event that may change what REST says
   approvalVersion: number;
   fileVersion: number;
-  serverTime: { at: number; monotonic: number } | null;
+  messageVersion: number;
 }
 
 const FILE_EVENTS = new Set(['file_created', 'file_updated', 'step_completed', 'step_failed']);
+
+// Events after which a message may be in another place than before.
+const MESSAGE_EVENTS = new Set(['agent_message', 'workflow_started', 'workflow_cancelled', 'workflow_state_changed']);
 
 const EMPTY: SessionSnapshot = {
   loaded: false,
   steps: {},
   status: null,
   receipt: null,
+  plans: {},
+  extensions: {},
+  forkedAt: null,
   timelineVersion: 0,
   structureVersion: 0,
   approvalVersion: 0,
   fileVersion: 0,
-  serverTime: null,
+  messageVersion: 0,
 };
 
 // The state of one session, outside React. Events come in by the thousand;
@@ -90,11 +111,32 @@ export class SessionStore {
       };
     }
     if (event.event_type.startsWith('approval_')) change.approvalVersion = this.live.approvalVersion + 1;
+    if (MESSAGE_EVENTS.has(event.event_type)) change.messageVersion = this.live.messageVersion + 1;
+    Object.assign(change, this.foldRest(event, data));
     if (FILE_EVENTS.has(event.event_type)) change.fileVersion = this.live.fileVersion + 1;
     if (event.event_type === 'workflow_cancelled' && typeof data['receipt'] === 'object') {
       change.receipt = data['receipt'] as CancelReceipt;
     }
     this.change(change);
+  }
+
+  private foldRest(event: StoredEvent, data: Record<string, unknown>): Partial<SessionSnapshot> {
+    const { plans, extensions } = this.live;
+    switch (event.event_type) {
+      case 'plan_proposed':
+      case 'plan_updated':
+        if (!event.run_id || !isPlan(data['plan'])) return {};
+        return { plans: { ...plans, [event.run_id]: { seq: event.seq, plan: data['plan'] } } };
+      case 'approval_extended': {
+        const id = String(data['approval_id'] ?? '');
+        const seconds = (extensions[id]?.seconds ?? 0) + (typeof data['seconds'] === 'number' ? data['seconds'] : 0);
+        return { extensions: { ...extensions, [id]: { seconds, actor: String(data['actor'] ?? '') } } };
+      }
+      case 'session_forked':
+        return data['direction'] === 'from' && typeof data['step_id'] === 'string' ? { forkedAt: data['step_id'] } : {};
+      default:
+        return {};
+    }
   }
 
   private applyOutput(event: StoredEvent): void {
@@ -121,6 +163,10 @@ export class SessionStore {
       for (const listener of this.listeners) listener();
     });
   }
+}
+
+function isPlan(value: unknown): value is Plan {
+  return typeof value === 'object' && value !== null && Array.isArray((value as Plan).steps);
 }
 
 // A hidden page gets no animation frames; a timer keeps its state moving.

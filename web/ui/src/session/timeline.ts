@@ -1,4 +1,5 @@
 import type { StoredEvent } from '../api/types';
+import { duration } from '../lib/format';
 
 // The log as a list for reading: every event a row, a run of output chunks of
 // one step joined into a single row so that a chatty step does not bury the rest.
@@ -48,7 +49,28 @@ export function describeRow(row: TimelineRow): string {
     case 'workflow_state_changed':
       return [text(d['status']), text(d['phase'])].filter(Boolean).join(', ');
     case 'dag_node_status_changed':
-      return `${text(d['old_status']) || 'new'} → ${text(d['new_status'])}`;
+      return [`${text(d['old_status']) || 'new'} → ${text(d['new_status'])}`, text(d['reason'])].filter(Boolean).join(', ');
+    case 'dag_created':
+    case 'dag_updated':
+      return Array.isArray(d['nodes']) ? (d['nodes'].length === 1 ? '1 step' : `${d['nodes'].length} steps`) : '';
+    case 'plan_updated':
+      return [row.stepId ? `step ${row.stepId} edited` : 'the plan was edited', d['actor'] ? `by ${text(d['actor'])}` : ''].filter(Boolean).join(' ');
+    case 'workflow_started':
+      return [`run ${text(d['run_number'])}`, d['message_number'] ? `answers message ${text(d['message_number'])}` : ''].filter(Boolean).join(', ');
+    case 'step_retry_backoff':
+      return `attempt ${text(d['attempt'])} in ${duration(Number(d['backoff_ms']))}`;
+    case 'step_retry_exhausted':
+      return `${text(d['attempts'])} attempts failed`;
+    case 'agent_message':
+      return [d['number'] ? `${text(d['number'])}.` : '', text(d['actor']) || text(d['agent']), `“${text(d['message'])}”`].filter(Boolean).join(' ');
+    case 'session_forked':
+      return [`${d['direction'] === 'from' ? 'from' : 'to'} ${text(d['session_id']).slice(0, 8)}`, d['step_id'] ? `at ${text(d['step_id'])}` : ''].filter(Boolean).join(' ');
+    case 'session_renamed':
+      return `“${text(d['name'])}”`;
+    case 'approval_extended':
+      return [`by ${duration(Number(d['seconds']) * 1000)}`, d['actor'] ? `by ${text(d['actor'])}` : ''].filter(Boolean).join(', ');
+    case 'approval_escalated':
+      return 'nobody answered in time';
     case 'step_started':
       return [`attempt ${text(d['attempt']) || '1'}`, d['host'] ? `on ${text(d['host'])}` : ''].filter(Boolean).join(' ');
     case 'step_completed':

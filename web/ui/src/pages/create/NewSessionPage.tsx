@@ -7,22 +7,21 @@ import { createSession, listExamples } from '../../api/endpoints';
 import type { Example, NewSession } from '../../api/types';
 import { IdempotencyKey } from '../../lib/idempotency';
 import { planFromSource } from '../../lib/planSource';
+import { configOf, DEFAULT_OPTIONS, optionsValid } from '../../lib/sessionOptions';
 import { PlanEditor } from './PlanEditor';
 import type { PlanEditorHandle } from './PlanEditor';
 import { PlanSource } from './PlanSource';
 import { ProblemList } from './ProblemList';
 import { SessionOptions } from './SessionOptions';
-import type { OptionValues } from './SessionOptions';
 import { useValidation } from './useValidation';
 
 const route = getRouteApi('/new');
-const DEFAULTS: OptionValues = { name: '', approvalMode: 'after_planning', timeoutSeconds: 300, parallel: 2 };
 
 export function NewSessionPage() {
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const [source, setSource] = useState('');
-  const [options, setOptions] = useState(DEFAULTS);
+  const [options, setOptions] = useState(DEFAULT_OPTIONS);
   const [key] = useState(() => new IdempotencyKey());
   const editor = useRef<PlanEditorHandle>(null);
   const validation = useValidation(source);
@@ -47,16 +46,12 @@ export function NewSessionPage() {
   });
   const submit = () => {
     const plan = planFromSource(source);
-    if (plan === null || validation.state !== 'valid' || start.isPending) return;
+    if (plan === null || validation.state !== 'valid' || !optionsValid(options) || start.isPending) return;
     start.mutate({
       name: options.name.trim() || undefined,
       mode: 'runbook',
       plan,
-      config: {
-        approval_mode: options.approvalMode,
-        approval_timeout_seconds: options.timeoutSeconds === '' ? undefined : options.timeoutSeconds,
-        parallel: options.parallel === '' ? undefined : options.parallel,
-      },
+      config: configOf(options),
     });
   };
   const pick = (example: Example) => {
@@ -99,7 +94,7 @@ export function NewSessionPage() {
               {start.error instanceof ApiError ? errorText(start.error) : `${errorText(start.error)} Start again when it is back: it makes one session only.`}
             </p>
           )}
-          <Button type="submit" size="sm" disabled={validation.state !== 'valid'} loading={start.isPending}>Start session</Button>
+          <Button type="submit" size="sm" disabled={validation.state !== 'valid' || !optionsValid(options)} loading={start.isPending}>Start session</Button>
         </form>
       </div>
     </div>

@@ -1,12 +1,7 @@
 import { NativeSelect, NumberInput, TextInput } from '@mantine/core';
 import type { ApprovalMode } from '../../api/types';
-
-export interface OptionValues {
-  name: string;
-  approvalMode: ApprovalMode;
-  timeoutSeconds: number | '';
-  parallel: number | '';
-}
+import { durationProblem } from '../../lib/sessionOptions';
+import type { DurationField, OptionValues } from '../../lib/sessionOptions';
 
 const MODES: { value: ApprovalMode; label: string }[] = [
   { value: 'none', label: 'Only where the plan says' },
@@ -15,6 +10,29 @@ const MODES: { value: ApprovalMode; label: string }[] = [
   { value: 'on_error', label: 'When a step fails' },
   { value: 'all', label: 'The plan, each step and failures' },
 ];
+// The first of each list is the default, which is not sent.
+const ON_TIMEOUT = [
+  { value: '', label: 'Suspend the session (default)' },
+  { value: 'escalate', label: 'Escalate: ask louder, wait longer' },
+  { value: 'reject', label: 'Reject' },
+  { value: 'approve', label: 'Approve' },
+];
+const ON_MODIFIED = [
+  { value: '', label: 'Ask about the edit again (default)' },
+  { value: 'approve', label: 'Who edits approves' },
+];
+const WHEN_BUSY = [
+  { value: '', label: 'Waits for its turn (default)' },
+  { value: 'interrupt', label: 'Stops the run and starts the next' },
+  { value: 'reject', label: 'Is refused' },
+];
+const AFTER_TIMEOUT: Record<OptionValues['onTimeout'], string> = {
+  '': 'After it the session is suspended; nothing is lost',
+  suspend: 'After it the session is suspended; nothing is lost',
+  escalate: 'After it the question is escalated',
+  reject: 'After it the answer is no',
+  approve: 'After it the answer is yes',
+};
 
 interface Props {
   values: OptionValues;
@@ -24,6 +42,17 @@ interface Props {
 export function SessionOptions({ values, onChange }: Props) {
   const set = <K extends keyof OptionValues>(key: K, value: OptionValues[K]) => onChange({ ...values, [key]: value });
   const number = (value: string | number): number | '' => (typeof value === 'number' ? value : '');
+  const span = (field: DurationField, label: string, placeholder: string, description: string) => (
+    <TextInput
+      label={label}
+      placeholder={placeholder}
+      description={description}
+      inputWrapperOrder={['label', 'input', 'description', 'error']}
+      error={durationProblem(field, values)}
+      value={values[field]}
+      onChange={(e) => set(field, e.currentTarget.value)}
+    />
+  );
   return (
     <div className="options">
       <TextInput label="Name" placeholder="Optional" maxLength={200} value={values.name} onChange={(e) => set('name', e.currentTarget.value)} />
@@ -35,7 +64,7 @@ export function SessionOptions({ values, onChange }: Props) {
       />
       <NumberInput
         label="Approval timeout, seconds"
-        description="After it the session is suspended; nothing is lost"
+        description={AFTER_TIMEOUT[values.onTimeout]}
         inputWrapperOrder={['label', 'input', 'description', 'error']}
         min={1}
         max={2_592_000}
@@ -51,6 +80,18 @@ export function SessionOptions({ values, onChange }: Props) {
         value={values.parallel}
         onChange={(value) => set('parallel', number(value))}
       />
+      <details className="advanced">
+        <summary>Advanced</summary>
+        <div className="options">
+          <NativeSelect label="When nobody answers in time" data={ON_TIMEOUT} value={values.onTimeout} onChange={(e) => set('onTimeout', e.currentTarget.value as OptionValues['onTimeout'])} />
+          {values.onTimeout === 'escalate' &&
+            span('escalationTimeout', 'Time after the escalation', 'Such as 20m', 'Four times the approval timeout when empty; then the session is suspended')}
+          <NativeSelect label="When somebody edits what is asked" data={ON_MODIFIED} value={values.onModified} onChange={(e) => set('onModified', e.currentTarget.value as OptionValues['onModified'])} />
+          <NativeSelect label="A message while a run is under way" data={WHEN_BUSY} value={values.whenBusy} onChange={(e) => set('whenBusy', e.currentTarget.value as OptionValues['whenBusy'])} />
+          {span('runTimeout', 'Time for a run', 'Such as 2h', 'No limit when empty; being suspended does not count')}
+          {span('sessionTTL', 'Keep an unused session open for', 'Such as 720h', 'As the server is set when empty: usually for ever')}
+        </div>
+      </details>
     </div>
   );
 }

@@ -4,10 +4,13 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { errorText } from '../../api/client';
 import { resumeSession } from '../../api/endpoints';
-import type { Approval, Session } from '../../api/types';
+import type { Approval, Plan, Run, Session } from '../../api/types';
 import { RelativeTime } from '../../components/RelativeTime';
+import { closedVerb } from '../../lib/approvalWords';
 import { humanize } from '../../lib/format';
 import type { StatusView, StepView } from '../../session/merge';
+import type { SessionSnapshot } from '../../session/store';
+import { ApprovalEdit } from './ApprovalEdit';
 import { ApprovalPanel } from './ApprovalPanel';
 import type { TimedApproval } from './useSessionData';
 
@@ -15,24 +18,51 @@ interface Props {
   session: Session;
   status: StatusView;
   approvals: TimedApproval[];
-  steps: StepView[];
+  steps: StepView[]; // of the run that is looked at
+  run: Run | null; // the same
+  earlier: boolean;
+  plan: Plan | null; // of the latest run
+  extensions: SessionSnapshot['extensions'];
 }
 
-// Open questions in full; decided ones as one line each, newest first.
-export function ApprovalArea({ session, status, approvals, steps }: Props) {
+// Open questions in full; decided ones of the run as one line each, newest first.
+export function ApprovalArea({ session, status, approvals, steps, run, earlier, plan, extensions }: Props) {
+  const [editing, setEditing] = useState<{ id: string; feedback: string } | null>(null);
   const pending = approvals.filter(({ approval }) => approval.status === 'pending');
   const closed = approvals
-    .filter(({ approval }) => approval.status !== 'pending')
     .map(({ approval }) => approval)
+    .filter((approval) => approval.status !== 'pending' && approval.run_id === run?.id)
     .sort((a, b) => (b.resolved_at ?? b.created_at).localeCompare(a.resolved_at ?? a.created_at));
-  const expired = status.status === 'suspended' ? closed.find((approval) => approval.status === 'expired') : undefined;
-  const titleOf = (approval: Approval) => steps.find((step) => step.id === approval.step_id)?.title ?? null;
-  if (approvals.length === 0) return null;
+  const expired = status.status === 'suspended' && !earlier ? closed.find((approval) => approval.status === 'expired') : undefined;
+  const titleOf = (approval: Approval) =>
+    steps.find((step) => step.id === approval.step_id)?.title ?? plan?.steps.find((step) => step.id === approval.step_id)?.title ?? null;
+  const edited = approvals.find(({ approval }) => approval.id === editing?.id);
+  if (pending.length === 0 && closed.length === 0) return null;
   return (
     <section className="approvals" aria-label="Approvals">
       {pending.map(({ approval, deadline }) => (
-        <ApprovalPanel key={approval.id} approval={approval} deadline={deadline} session={session} stepTitle={titleOf(approval)} />
+        <ApprovalPanel
+          key={approval.id}
+          approval={approval}
+          deadline={deadline}
+          extension={extensions[approval.id]}
+          plan={plan}
+          stepTitle={titleOf(approval)}
+          onEdit={(feedback) => setEditing({ id: approval.id, feedback })}
+        />
       ))}
+      {edited !== undefined && editing !== null && (
+        <ApprovalEdit
+          key={editing.id}
+          timed={edited}
+          extension={extensions[editing.id]}
+          config={session.config}
+          plan={plan}
+          stepTitle={titleOf(edited.approval)}
+          feedback={editing.feedback}
+          onClose={() => setEditing(null)}
+        />
+      )}
       {expired !== undefined && pending.length === 0 && <ExpiredNotice session={session} approval={expired} stepTitle={titleOf(expired)} />}
       {closed.length > 0 && <ClosedApprovals approvals={closed} titleOf={titleOf} />}
     </section>
@@ -60,25 +90,15 @@ function ExpiredNotice({ session, approval, stepTitle }: { session: Session; app
   );
 }
 
-const VERB: Record<string, string> = {
-  approved: 'Approved',
-  rejected: 'Rejected',
-  modified: 'Approved with changes',
-  retry: 'Retry chosen',
-  skip: 'Skip chosen',
-  abort: 'Abort chosen',
-};
-
 function ClosedApprovals({ approvals, titleOf }: { approvals: Approval[]; titleOf: (approval: Approval) => string | null }) {
   const [all, setAll] = useState(false);
   const shown = all ? approvals : approvals.slice(0, 2);
   return (
     <ul className="decided" aria-label="Decided approvals">
       {shown.map((approval) => {
-        const verb = approval.status === 'resolved' ? (VERB[approval.resolution ?? ''] ?? 'Decided') : humanize(approval.status);
         return (
           <li key={approval.id}>
-            <span className={`decided-verb ${approval.resolution === 'approved' ? 'text-good' : approval.resolution === 'rejected' ? 'text-bad' : ''}`}>{verb}</span>
+            <span className={`decided-verb ${approval.resolution === 'approved' ? 'text-good' : approval.resolution === 'rejected' ? 'text-bad' : ''}`}>{closedVerb(approval)}</span>
             <span className="ellipsis">
               {titleOf(approval) ?? (approval.approval_type === 'plan_approval' ? 'the plan' : humanize(approval.approval_type))}
               {approval.actor ? ` by ${approval.actor}` : ''}

@@ -1,19 +1,26 @@
 import { Button, Group, Textarea } from '@mantine/core';
+import { IconAlertTriangle, IconRefresh } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { errorText } from '../../api/client';
 import { resolveApproval } from '../../api/endpoints';
-import type { Approval, Resolution, Session } from '../../api/types';
+import type { Decision } from '../../api/endpoints';
+import type { Approval, Plan, Resolution } from '../../api/types';
+import { RelativeTime } from '../../components/RelativeTime';
+import { editKind, onTimeoutWords, question, splitAskedAgain } from '../../lib/approvalWords';
 import type { Deadline } from '../../lib/countdown';
-import { humanize } from '../../lib/format';
+import { IdempotencyKey } from '../../lib/idempotency';
+import type { Extension } from '../../session/store';
 import { ApprovalSubject, descriptionBeside } from './ApprovalSubject';
-import { Countdown } from './Countdown';
+import { DeadlineLine } from './DeadlineLine';
 
 interface Props {
   approval: Approval;
   deadline: Deadline;
-  session: Session;
+  extension: Extension | undefined;
+  plan: Plan | null;
   stepTitle: string | null;
+  onEdit: (feedback: string) => void;
 }
 
 const BUTTONS: Partial<Record<Resolution, string>> = {
@@ -23,40 +30,60 @@ const BUTTONS: Partial<Record<Resolution, string>> = {
   rejected: 'Reject',
   abort: 'Abort',
 };
+const EDIT = { plan: 'Edit the plan…', step: 'Edit the step…', arguments: 'Edit the arguments…' };
 const PRIMARY: Resolution[] = ['approved', 'retry'];
 const DANGER: Resolution[] = ['rejected', 'abort'];
 
-export function ApprovalPanel({ approval, deadline, session, stepTitle }: Props) {
+export function ApprovalPanel({ approval, deadline, extension, plan, stepTitle, onEdit }: Props) {
   const client = useQueryClient();
   const [feedback, setFeedback] = useState('');
-  const [over, setOver] = useState(false);
-  const refresh = () => void client.invalidateQueries({ queryKey: ['session', session.id] });
+  const [overAt, setOverAt] = useState<Deadline | null>(null);
+  const [key] = useState(() => new IdempotencyKey());
+  const refresh = () => void client.invalidateQueries({ queryKey: ['session', approval.session_id] });
   const resolve = useMutation({
-    mutationFn: (resolution: Resolution) => resolveApproval(approval.id, resolution, feedback),
+    mutationFn: (decision: Decision) => resolveApproval(approval.id, decision, key.for(decision)),
     onSettled: refresh,
   });
+  const over = overAt === deadline; // one that was moved meanwhile is not over
+  const decided = resolve.isSuccess;
   const options = approval.options.filter((option) => BUTTONS[option] !== undefined);
   const primary = PRIMARY.find((option) => options.includes(option));
+  const chosen = resolve.isPending ? resolve.variables.resolution : null;
   const what = question(approval, stepTitle);
-  const description = descriptionBeside(approval, session.plan ?? null);
-  const decided = resolve.isSuccess;
+  const text = descriptionBeside(approval, plan);
+  const again = splitAskedAgain(approval.description).why;
+  const edit = editKind(approval);
   return (
-    <div className="approval" data-tone="pending" role="group" aria-label={what}>
+    <div className="approval" data-tone={approval.escalated_at ? 'escalated' : 'pending'} role="group" aria-label={what}>
       <div className="approval-head">
         <strong>{what}</strong>
-        <Countdown
+        <DeadlineLine
+          approval={approval}
           deadline={deadline}
+          extension={extension}
           onOver={() => {
-            setOver(true);
+            setOverAt(deadline);
             refresh();
           }}
         />
       </div>
-      {description !== '' && <p className="approval-text">{description}</p>}
-      <ApprovalSubject approval={approval} plan={session.plan ?? null} />
+      {approval.escalated_at && (
+        <p role="alert" className="approval-note text-bad">
+          <IconAlertTriangle size={15} stroke={1.8} aria-hidden />
+          <span>Urgent: nobody answered in time. Escalated <RelativeTime iso={approval.escalated_at} />.</span>
+        </p>
+      )}
+      {again !== null && (
+        <p className="approval-note">
+          <IconRefresh size={15} stroke={1.8} aria-hidden />
+          <span>Asked again: {again}.</span>
+        </p>
+      )}
+      {text !== '' && <p className="approval-text">{text}</p>}
+      <ApprovalSubject approval={approval} plan={plan} />
       <Textarea
         aria-label="Feedback"
-        placeholder="Feedback, optional; kept with the decision"
+        placeholder={options.includes('retry') ? 'Feedback, optional; the next try reads it as HOLDFAST_FEEDBACK' : 'Feedback, optional; kept with the decision'}
         autosize
         minRows={1}
         maxRows={6}
@@ -66,34 +93,29 @@ export function ApprovalPanel({ approval, deadline, session, stepTitle }: Props)
       />
       {resolve.isError && <p role="alert" className="text-bad">{errorText(resolve.error)}</p>}
       {over && <p role="status" className="muted">The time is over; the server is closing this question.</p>}
-      <Group gap="xs" mt="xs" align="center">
+      <Group gap="xs" align="center">
         {options.map((option) => (
           <Button
             key={option}
             variant={option === primary ? 'filled' : DANGER.includes(option) ? 'outline' : 'default'}
             color={DANGER.includes(option) ? 'red' : undefined}
-            disabled={over || decided || (resolve.isPending && resolve.variables !== option)}
-            loading={resolve.isPending && resolve.variables === option}
-            onClick={() => resolve.mutate(option)}
+            disabled={over || decided || (chosen !== null && chosen !== option)}
+            loading={chosen === option}
+            onClick={() => resolve.mutate({ resolution: option, feedback })}
           >
             {BUTTONS[option]}
           </Button>
         ))}
-        <span className="muted mono approval-digest" title={approval.digest}>digest {approval.digest.slice(0, 12)}</span>
+        {edit !== null && (
+          <Button variant="default" disabled={over || decided || chosen !== null} onClick={() => onEdit(feedback)}>
+            {approval.approval_type === 'error_recovery' ? 'Edit and retry…' : EDIT[edit]}
+          </Button>
+        )}
       </Group>
+      <p className="approval-foot muted">
+        <span>{onTimeoutWords(approval)}</span>
+        <span className="mono" title={approval.digest}>digest {approval.digest.slice(0, 12)}</span>
+      </p>
     </div>
   );
-}
-
-function question(approval: Approval, stepTitle: string | null): string {
-  switch (approval.approval_type) {
-    case 'plan_approval':
-      return 'Approve the plan';
-    case 'step_approval':
-      return `Approve “${stepTitle ?? approval.step_id ?? 'a step'}”`;
-    case 'error_recovery':
-      return `“${stepTitle ?? approval.step_id ?? 'A step'}” failed. What next?`;
-    default:
-      return humanize(approval.approval_type);
-  }
 }

@@ -1,4 +1,5 @@
 import type { Approval, Plan, PlanStep } from '../../api/types';
+import { splitAskedAgain } from '../../lib/approvalWords';
 import { commandOf } from '../../session/merge';
 import { PlanSteps } from './PlanSteps';
 
@@ -27,8 +28,23 @@ export function ApprovalSubject({ approval, plan }: Props) {
 
 // The description, where it says more than the command that is shown in full below it.
 export function descriptionBeside(approval: Approval, plan: Plan | null): string {
+  const description = splitAskedAgain(approval.description).text;
   const command = stepCommand(approval.context) ?? commandOf(plan?.steps.find((step) => step.id === approval.step_id));
-  return command !== null && command !== '' && approval.description.includes(command) ? '' : approval.description;
+  if (command === null || command === '' || !description.includes(command.slice(0, 60))) return description;
+  const failed = /^This step failed \((.*?)\); retry/.exec(description)?.[1];
+  return failed === undefined ? '' : `The last try ended with: ${failed}.`;
+}
+
+// The plan that is asked about.
+export function planOf(approval: Approval, plan: Plan | null): Plan | null {
+  return planIn(approval.context) ?? plan;
+}
+
+// The step that is asked about, as it stands in the question.
+export function stepOf(approval: Approval, plan: Plan | null): PlanStep | null {
+  const asked = approval.context['step'];
+  if (typeof asked === 'object' && asked !== null && 'id' in asked) return asked as PlanStep;
+  return plan?.steps.find((step) => step.id === approval.step_id) ?? null;
 }
 
 function planIn(context: Record<string, unknown>): Plan | null {

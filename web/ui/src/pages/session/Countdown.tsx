@@ -4,7 +4,7 @@ import type { Deadline } from '../../lib/countdown';
 import { countdown } from '../../lib/format';
 
 // The server's remaining seconds, counted down on the local monotonic clock.
-export function Countdown({ deadline, onOver }: { deadline: Deadline; onOver: () => void }) {
+export function Countdown({ deadline, onOver }: { deadline: Deadline; onOver?: () => void }) {
   const [left, setLeft] = useState(() => secondsLeft(deadline, performance.now()));
   const over = useRef(onOver);
   useEffect(() => {
@@ -17,7 +17,7 @@ export function Countdown({ deadline, onOver }: { deadline: Deadline; onOver: ()
       setLeft(seconds);
       if (seconds <= 0 && !told) {
         told = true;
-        over.current();
+        over.current?.();
       }
     };
     tick();

@@ -3,9 +3,13 @@ import { notifications } from '@mantine/notifications';
 import { IconChevronDown, IconChevronUp, IconCopy, IconDownload, IconSearch } from '@tabler/icons-react';
 import { useRef, useState } from 'react';
 import { errorText } from '../../api/client';
-import type { StepView } from '../../session/merge';
+import type { Run } from '../../api/types';
 import { stripAnsi } from '../../lib/ansi';
+import type { StepView } from '../../session/merge';
+import { runScope } from '../../session/output';
+import { placeOf } from '../../session/place';
 import type { SessionStore } from '../../session/store';
+import { useRunOutput } from '../../session/useRunOutput';
 import { downloadOutput } from './downloadOutput';
 import { TerminalView } from './TerminalView';
 import type { TerminalHandle } from './TerminalView';
@@ -14,21 +18,25 @@ interface Props {
   sessionId: string;
   store: SessionStore;
   loaded: boolean;
+  run: Run | null;
+  earlier: boolean; // a run before the latest is looked at
   steps: StepView[];
   selected: StepView | null;
   onSelect: (stepId: string | null) => void;
 }
 
-export function OutputTab({ sessionId, store, loaded, steps, selected, onSelect }: Props) {
+export function OutputTab({ sessionId, store, loaded, run, earlier, steps, selected, onSelect }: Props) {
   const terminal = useRef<TerminalHandle>(null);
   const [follow, setFollow] = useState(true);
   const [query, setQuery] = useState('');
   const [partial, setPartial] = useState(false);
   const [saving, setSaving] = useState(false);
-  const key = selected?.key ?? null;
+  const scope = selected?.key ?? (run === null ? null : runScope(run.id));
+  const read = useRunOutput(sessionId, store, run?.id ?? null, earlier);
+  const output = read.output ?? store.output;
 
   const copy = async () => {
-    const text = stripAnsi(store.output.chunks(key).map((chunk) => chunk.text).join(''));
+    const text = stripAnsi(output.chunks(scope).map((chunk) => chunk.text).join(''));
     try {
       await navigator.clipboard.writeText(text);
       notifications.show({ message: partial ? 'Copied what this page holds' : 'Output copied', autoClose: 2_000 });
@@ -39,7 +47,7 @@ export function OutputTab({ sessionId, store, loaded, steps, selected, onSelect 
   const download = async () => {
     setSaving(true);
     try {
-      await downloadOutput(sessionId, selected?.id ?? null);
+      await downloadOutput(sessionId, run, selected?.id ?? null, run === null ? { since: 0 } : placeOfWhole(store, run, earlier));
     } catch (error) {
       notifications.show({ color: 'red', title: 'Download failed', message: errorText(error) });
     } finally {
@@ -87,7 +95,13 @@ export function OutputTab({ sessionId, store, loaded, steps, selected, onSelect 
           The newest part is shown. <Button variant="subtle" size="compact-xs" onClick={() => void download()}>Older output: download</Button>
         </p>
       )}
-      <TerminalView ref={terminal} store={store} stepKey={key} steps={steps} loaded={loaded} follow={follow} onFollow={setFollow} onPartial={setPartial} />
+      <TerminalView ref={terminal} output={output} scope={scope} single={selected !== null} steps={steps} loaded={loaded && !read.reading} follow={follow} onFollow={setFollow} onPartial={setPartial} />
     </div>
   );
+}
+
+// Output that still comes in has no end yet.
+function placeOfWhole(store: SessionStore, run: Run, earlier: boolean) {
+  const place = placeOf(store, run.id);
+  return earlier ? place : { since: place.since };
 }

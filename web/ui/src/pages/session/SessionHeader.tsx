@@ -3,12 +3,13 @@ import { notifications } from '@mantine/notifications';
 import { IconPlayerPause, IconPlayerPlay, IconPlayerStop, IconTrash } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
+import type { ReactNode } from 'react';
 import { errorText } from '../../api/client';
 import { resumeSession, suspendSession } from '../../api/endpoints';
 import type { Run, Session } from '../../api/types';
 import { RelativeTime } from '../../components/RelativeTime';
 import { StatusBadge } from '../../components/StatusBadge';
-import { duration } from '../../lib/format';
+import { absoluteTime, duration, timeUntil } from '../../lib/format';
 import { isOver } from '../../lib/statuses';
 import { useNow } from '../../lib/useNow';
 import { between } from '../../session/merge';
@@ -16,16 +17,19 @@ import type { StatusView } from '../../session/merge';
 import type { SessionSnapshot } from '../../session/store';
 import { CancelDialog } from './CancelDialog';
 import { DeleteDialog } from './DeleteDialog';
+import { Lineage } from './Lineage';
 import { ReceiptLine } from './ReceiptLine';
+import { SessionName } from './SessionName';
 
 interface Props {
   session: Session;
   status: StatusView;
-  run: Run | null;
+  run: Run | null; // the latest
   snapshot: SessionSnapshot;
+  actions: ReactNode; // what an idle session can do next
 }
 
-export function SessionHeader({ session, status, run, snapshot }: Props) {
+export function SessionHeader({ session, status, run, snapshot, actions }: Props) {
   const [dialog, setDialog] = useState<'cancel' | 'delete' | null>(null);
   const suspend = useCommand('Suspend', session.id, suspendSession);
   const resume = useCommand('Resume', session.id, resumeSession);
@@ -33,7 +37,7 @@ export function SessionHeader({ session, status, run, snapshot }: Props) {
   return (
     <header className="session-head">
       <div className="session-title">
-        <h1 className="ellipsis">{session.name || session.id.slice(0, 8)}</h1>
+        <SessionName session={session} />
         <StatusBadge status={status.status} phase={status.phase} />
       </div>
       <Group gap={6} className="session-actions">
@@ -48,6 +52,7 @@ export function SessionHeader({ session, status, run, snapshot }: Props) {
         {!over && (
           <Button variant="default" leftSection={<IconPlayerStop size={14} aria-hidden />} onClick={() => setDialog('cancel')}>Cancel</Button>
         )}
+        {over && actions}
         <Tooltip label="Delete the session">
           <ActionIcon aria-label="Delete the session" onClick={() => setDialog('delete')}><IconTrash size={16} stroke={1.6} aria-hidden /></ActionIcon>
         </Tooltip>
@@ -58,6 +63,8 @@ export function SessionHeader({ session, status, run, snapshot }: Props) {
         {session.owner && <span>{session.owner}</span>}
         <span>started <RelativeTime iso={session.created_at} /></span>
         {run !== null && <RunClock run={run} over={over} />}
+        {session.expires_at && status.status !== 'expired' && <Expiry at={session.expires_at} />}
+        <Lineage session={session} forkedAt={snapshot.forkedAt} />
         <span className="mono" title={session.id}>{session.id.slice(0, 8)}</span>
       </p>
       {run?.error && <p className="session-error text-bad">{run.error}</p>}
@@ -66,6 +73,11 @@ export function SessionHeader({ session, status, run, snapshot }: Props) {
       <DeleteDialog session={session} active={!over} opened={dialog === 'delete'} onClose={() => setDialog(null)} />
     </header>
   );
+}
+
+function Expiry({ at }: { at: string }) {
+  const now = useNow(15_000);
+  return <span title={`${absoluteTime(at)}, unless somebody uses it before`}>expires {timeUntil(at, now)} if unused</span>;
 }
 
 function RunClock({ run, over }: { run: Run; over: boolean }) {

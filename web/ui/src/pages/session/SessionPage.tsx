@@ -1,30 +1,45 @@
 import { Tabs } from '@mantine/core';
 import { getRouteApi } from '@tanstack/react-router';
-import { useEffect } from 'react';
+import { useEffect, useMemo, useState } from 'react';
 import { ApiError } from '../../api/client';
+import type { SessionSearch } from '../../app/router';
 import { NotFound } from '../../components/NotFound';
 import { PageError } from '../../components/PageError';
 import { PageSkeleton } from '../../components/PageSkeleton';
 import { SESSION_TABS } from '../../lib/sessionTabs';
 import type { SessionTab } from '../../lib/sessionTabs';
+import { conversationOf } from '../../session/conversation';
+import type { StepView } from '../../session/merge';
+import { useConversation } from '../../session/useConversation';
 import { ApprovalArea } from './ApprovalArea';
+import { AuditTab } from './AuditTab';
+import { Composer } from './Composer';
+import { ConversationTab } from './ConversationTab';
 import { FilesTab } from './FilesTab';
+import { ForkDialog } from './ForkDialog';
 import { OutputTab } from './OutputTab';
 import { PlanTab } from './PlanTab';
+import { RunActions } from './RunActions';
+import { RunPicker } from './RunPicker';
 import { SessionHeader } from './SessionHeader';
 import { StepList } from './StepList';
 import { TimelineTab } from './TimelineTab';
 import { useSessionData } from './useSessionData';
+import { useSessionName } from './useSessionName';
 
 const route = getRouteApi('/sessions/$id');
-const LABELS: Record<SessionTab, string> = { output: 'Output', files: 'Files', timeline: 'Timeline', plan: 'Plan' };
+const LABELS: Record<SessionTab, string> = { output: 'Output', conversation: 'Conversation', files: 'Files', timeline: 'Timeline', plan: 'Plan', audit: 'Audit' };
 
 export function SessionPage() {
   const { id } = route.useParams();
   const search = route.useSearch();
   const navigate = route.useNavigate();
-  const data = useSessionData(id);
-  const { session, status, steps } = data;
+  const data = useSessionData(id, search.run ?? null);
+  const { session, status, steps, runs, run, latest, snapshot } = data;
+  const talk = useConversation(id, snapshot.messageVersion, session !== undefined);
+  const messages = useMemo(() => conversationOf(talk.messages, runs), [talk.messages, runs]);
+  const origin = useSessionName(session?.forked_from ?? null);
+  const [forking, setForking] = useState<StepView | null>(null);
   const name = session?.name;
 
   useEffect(() => {
@@ -38,42 +53,86 @@ export function SessionPage() {
   }
 
   const tab = search.tab ?? 'output';
+  const earlier = run !== latest;
   const selected = steps.find((step) => step.id === search.step) ?? null;
-  const select = (stepId: string | null) =>
-    void navigate({ search: (old) => ({ ...old, step: stepId ?? undefined, tab: undefined }), replace: true });
+  const show = (change: Partial<SessionSearch>) => void navigate({ search: (old) => ({ ...old, ...change }), replace: true });
+  const select = (stepId: string | null) => show({ step: stepId ?? undefined, tab: undefined });
+  const pick = (number: number | null) => show({ run: number === null || number === latest?.number ? undefined : number, step: undefined });
+  const number = latest?.number ?? 0;
+  const queued = Math.max(session.queued_messages, messages.filter((message) => message.status === 'queued').length);
+  const latestPlan = (latest === null ? undefined : snapshot.plans[latest.id]?.plan) ?? session.plan ?? null;
+  const titleOf = (stepId: string) => steps.find((step) => step.id === stepId)?.title ?? latestPlan?.steps.find((step) => step.id === stepId)?.title ?? null;
 
   return (
     <div className="page page-session">
-      <SessionHeader session={session} status={status} run={data.run} snapshot={data.snapshot} />
-      <ApprovalArea session={session} status={status} approvals={data.approvals} steps={steps} />
+      <SessionHeader
+        key={id}
+        session={session}
+        status={status}
+        run={latest}
+        snapshot={snapshot}
+        actions={
+          status.status !== 'expired' && queued === 0 && (
+            <RunActions sessionId={id} plan={data.plan} again={earlier && run !== null ? `Repeat run ${run.number}` : 'Run again'} next={number + 1} onStarted={() => pick(null)} />
+          )
+        }
+      />
+      <ApprovalArea
+        key={`approvals-${id}`}
+        session={session}
+        status={status}
+        approvals={data.approvals}
+        steps={steps}
+        run={run}
+        earlier={earlier}
+        plan={latestPlan}
+        extensions={snapshot.extensions}
+      />
       <div className="session-body">
-        <StepList steps={steps} selected={selected?.id ?? null} onSelect={select} />
-        <Tabs
-          value={tab}
-          onChange={(value) => void navigate({ search: (old) => ({ ...old, tab: value === 'output' ? undefined : (value as SessionTab) }), replace: true })}
-          keepMounted={false}
-          className="session-tabs"
-        >
-          <Tabs.List aria-label="Session views">
-            {SESSION_TABS.map((value) => <Tabs.Tab key={value} value={value}>{LABELS[value]}</Tabs.Tab>)}
-          </Tabs.List>
-          <Tabs.Panel value="output">
-            {data.store !== null && <OutputTab sessionId={id} store={data.store} loaded={data.snapshot.loaded} steps={steps} selected={selected} onSelect={select} />}
-          </Tabs.Panel>
-          <Tabs.Panel value="files">
-            <FilesTab
-              sessionId={id}
-              version={data.snapshot.fileVersion}
-              open={search.file ?? null}
-              onOpen={(file) => void navigate({ search: (old) => ({ ...old, file: file ?? undefined }), replace: true })}
-            />
-          </Tabs.Panel>
-          <Tabs.Panel value="timeline">
-            {data.store !== null && <TimelineTab store={data.store} version={data.snapshot.timelineVersion} />}
-          </Tabs.Panel>
-          <Tabs.Panel value="plan"><PlanTab plan={session.plan ?? null} /></Tabs.Panel>
-        </Tabs>
+        <StepList
+          steps={steps}
+          selected={selected?.id ?? null}
+          onSelect={select}
+          head={<RunPicker runs={runs} run={run} onPick={pick} />}
+          origin={session.forked_from ? origin.name : null}
+          onFork={setForking}
+        />
+        <div className="session-main">
+          <Tabs
+            value={tab}
+            onChange={(value) => show({ tab: value === 'output' ? undefined : (value as SessionTab) })}
+            keepMounted={false}
+            className="session-tabs"
+          >
+            <Tabs.List aria-label="Session views">
+              {SESSION_TABS.map((value) => <Tabs.Tab key={value} value={value}>{LABELS[value]}</Tabs.Tab>)}
+            </Tabs.List>
+            <Tabs.Panel value="output">
+              {data.store !== null && (
+                <OutputTab sessionId={id} store={data.store} loaded={snapshot.loaded} run={run} earlier={earlier} steps={steps} selected={selected} onSelect={select} />
+              )}
+            </Tabs.Panel>
+            <Tabs.Panel value="conversation">
+              <ConversationTab
+                messages={messages}
+                loading={talk.loading}
+                error={talk.error}
+                onRun={(chosen) => show({ run: chosen === number ? undefined : chosen, step: undefined, tab: undefined })}
+              />
+            </Tabs.Panel>
+            <Tabs.Panel value="files">
+              <FilesTab sessionId={id} version={snapshot.fileVersion} open={search.file ?? null} onOpen={(file) => show({ file: file ?? undefined })} />
+            </Tabs.Panel>
+            <Tabs.Panel value="timeline">
+              {data.store !== null && <TimelineTab store={data.store} version={snapshot.timelineVersion} />}
+            </Tabs.Panel>
+            <Tabs.Panel value="plan"><PlanTab plan={data.plan} /></Tabs.Panel>
+            <Tabs.Panel value="audit"><AuditTab sessionId={id} version={snapshot.structureVersion} titleOf={titleOf} /></Tabs.Panel>
+          </Tabs>
+          <Composer key={id} session={session} status={status} runNumber={number} messages={messages} />
+        </div>
       </div>
+      {forking !== null && run !== null && <ForkDialog session={session} run={run} step={forking} onClose={() => setForking(null)} />}
     </div>
   );
 }

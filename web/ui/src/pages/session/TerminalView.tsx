@@ -6,7 +6,8 @@ import { Terminal } from '@xterm/xterm';
 import { useEffect, useImperativeHandle, useRef, useState } from 'react';
 import type { Ref } from 'react';
 import type { StepView } from '../../session/merge';
-import type { SessionStore } from '../../session/store';
+import { inScope } from '../../session/output';
+import type { OutputBuffer, Scope } from '../../session/output';
 import { PendingChunks, slices, TerminalFeed } from './terminalFeed';
 import { terminalTheme } from './terminalTheme';
 
@@ -18,8 +19,9 @@ export interface TerminalHandle {
 }
 
 interface Props {
-  store: SessionStore;
-  stepKey: string | null;
+  output: OutputBuffer;
+  scope: Scope;
+  single: boolean; // the scope is one step: its text needs no names before its lines
   steps: StepView[];
   loaded: boolean;
   follow: boolean;
@@ -28,7 +30,7 @@ interface Props {
   ref?: Ref<TerminalHandle>;
 }
 
-export function TerminalView({ store, stepKey, steps, loaded, follow, onFollow, onPartial, ref }: Props) {
+export function TerminalView({ output, scope, single, steps, loaded, follow, onFollow, onPartial, ref }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const [parts, setParts] = useState<{ terminal: Terminal; search: SearchAddon } | null>(null);
   const [empty, setEmpty] = useState(true);
@@ -98,7 +100,7 @@ export function TerminalView({ store, stepKey, steps, loaded, follow, onFollow, 
   useEffect(() => {
     if (parts === null) return;
     const { terminal } = parts;
-    const feed = new TerminalFeed(stepKey, labelWidth.current);
+    const feed = new TerminalFeed(single, labelWidth.current);
     const pending = new PendingChunks();
     let busy = false;
     let stopped = false;
@@ -119,7 +121,7 @@ export function TerminalView({ store, stepKey, steps, loaded, follow, onFollow, 
           nonEmpty = true;
           setEmpty(false);
         }
-        const partial = pending.skipped || store.output.droppedOlder(stepKey) || terminal.buffer.active.length >= SCROLLBACK_LINES;
+        const partial = pending.skipped || output.droppedOlder(scope) || terminal.buffer.active.length >= SCROLLBACK_LINES;
         latest.current.onPartial(partial);
         schedule();
       });
@@ -131,11 +133,11 @@ export function TerminalView({ store, stepKey, steps, loaded, follow, onFollow, 
 
     terminal.reset();
     setEmpty(true);
-    latest.current.onPartial(store.output.droppedOlder(stepKey));
-    for (const chunk of store.output.chunks(stepKey)) pending.push(chunk);
+    latest.current.onPartial(output.droppedOlder(scope));
+    for (const chunk of output.chunks(scope)) pending.push(chunk);
     schedule();
-    const stop = store.output.listen((chunk) => {
-      if (stepKey !== null && chunk.key !== stepKey) return;
+    const stop = output.listen((chunk) => {
+      if (!inScope(chunk.key, scope)) return;
       pending.push(chunk);
       schedule();
     });
@@ -145,7 +147,7 @@ export function TerminalView({ store, stepKey, steps, loaded, follow, onFollow, 
       if (typeof frame === 'number') cancelAnimationFrame(frame);
       if (frame !== null) clearTimeout(frame as ReturnType<typeof setTimeout>);
     };
-  }, [parts, store, stepKey]);
+  }, [parts, output, scope, single]);
 
   useImperativeHandle(ref, () => ({
     find: (query, direction) => {

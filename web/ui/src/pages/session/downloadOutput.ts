@@ -1,22 +1,29 @@
 import { listEvents } from '../../api/endpoints';
 import type { EventPage } from '../../api/endpoints';
+import type { Run } from '../../api/types';
 
-// The whole output from the server's log, page by page, as a file.
-export async function downloadOutput(sessionId: string, stepId: string | null): Promise<void> {
+export interface OutputPlace {
+  since: number;
+  until?: number;
+}
+
+// The whole output of a run, or of one of its steps, from the server's log, as a file.
+export async function downloadOutput(sessionId: string, run: Run | null, stepId: string | null, place: OutputPlace): Promise<void> {
   const parts: string[] = [];
-  let since: number | undefined = 0;
+  let since: number | undefined = place.since;
   while (since !== undefined) {
-    const page: EventPage = await listEvents(sessionId, { since, types: ['output'] });
+    const page: EventPage = await listEvents(sessionId, { since, until: place.until, types: ['output'] });
     for (const event of page.events) {
       const text = event.data?.['text'];
-      if (typeof text === 'string' && (stepId === null || event.step_id === stepId)) parts.push(text);
+      if (typeof text !== 'string' || (run !== null && event.run_id !== run.id)) continue;
+      if (stepId === null || event.step_id === stepId) parts.push(text);
     }
     since = page.next_since;
   }
   const url = URL.createObjectURL(new Blob(parts, { type: 'text/plain;charset=utf-8' }));
   const link = document.createElement('a');
   link.href = url;
-  link.download = `${sessionId.slice(0, 8)}${stepId === null ? '' : `-${stepId}`}.log`;
+  link.download = [sessionId.slice(0, 8), run !== null && run.number > 1 ? `run${run.number}` : null, stepId].filter(Boolean).join('-') + '.log';
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }

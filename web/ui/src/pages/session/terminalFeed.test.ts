@@ -8,10 +8,10 @@ const chunk = (seq: number, text: string, attempt = 1): Chunk => ({ seq, key: 'r
 describe('the terminal feed', () => {
   it('leaves the text of one step alone, escape sequences and carriage returns included', () => {
     const text = '\u001b[32mok\u001b[0m 10%\r20%\n';
-    expect(new TerminalFeed('r/a', 8).render(chunk(1, text))).toBe(text);
+    expect(new TerminalFeed(true, 8).render(chunk(1, text))).toBe(text);
   });
   it('draws a rule between attempts', () => {
-    const feed = new TerminalFeed('r/a', 8);
+    const feed = new TerminalFeed(true, 8);
     feed.render(chunk(1, 'one'));
     expect(stripAnsi(feed.render(chunk(2, 'two', 2)))).toBe('\n── attempt 2 ──\ntwo');
   });

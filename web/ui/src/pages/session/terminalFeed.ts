@@ -7,8 +7,8 @@ export class TerminalFeed {
   private readonly before = new Map<string, { attempt: number; endsLine: boolean }>();
   private readonly prefixer: LinePrefixer | null;
 
-  constructor(only: string | null, labelWidth: number) {
-    this.prefixer = only === null ? new LinePrefixer(labelWidth) : null;
+  constructor(single: boolean, labelWidth: number) {
+    this.prefixer = !single ? new LinePrefixer(labelWidth) : null;
   }
 
   render(chunk: Chunk): string {

@@ -1,13 +1,14 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { useEffect, useMemo, useRef } from 'react';
+import { useMemo } from 'react';
 import { getSession, listApprovals, listRuns } from '../../api/endpoints';
-import type { Approval, Run, Session } from '../../api/types';
+import type { Approval, Plan, Run, Session } from '../../api/types';
 import { deadlineFrom } from '../../lib/countdown';
 import type { Deadline } from '../../lib/countdown';
 import { mergeStatus, mergeSteps } from '../../session/merge';
 import type { StatusView, StepView } from '../../session/merge';
 import type { SessionSnapshot, SessionStore } from '../../session/store';
 import { useSessionStore, useSnapshot } from '../../session/useSessionStore';
+import { useThrottled } from '../../session/useThrottled';
 
 export interface TimedApproval {
   approval: Approval;
@@ -18,7 +19,10 @@ export interface SessionData {
   session: Session | undefined;
   error: unknown;
   refetch: () => void;
-  run: Run | null;
+  runs: readonly Run[]; // the latest first
+  run: Run | null; // the one that is looked at
+  latest: Run | null;
+  plan: Plan | null; // of the run that is looked at; null when it is not known yet
   steps: StepView[];
   status: StatusView | null;
   approvals: TimedApproval[];
@@ -26,18 +30,18 @@ export interface SessionData {
   snapshot: SessionSnapshot;
 }
 
-const REFRESH_EVERY_MS = 400;
 const NO_APPROVALS: TimedApproval[] = [];
 
 // Everything the session page shows: REST for the whole picture, the event
-// store laid over it for what happened since.
-export function useSessionData(id: string): SessionData {
+// store laid over it for what happened since. number chooses an earlier run;
+// null is the latest.
+export function useSessionData(id: string, number: number | null): SessionData {
   const client = useQueryClient();
   const detail = useQuery({ queryKey: ['session', id], queryFn: ({ signal }) => getSession(id, signal) });
   const store = useSessionStore(id, detail.data?.head_seq ?? null);
   const snapshot = useSnapshot(store);
 
-  const runs = useQuery({
+  const answer = useQuery({
     queryKey: ['session', id, 'runs'],
     queryFn: async ({ signal }) => {
       const baseSeq = store?.lastSeq ?? 0;
@@ -55,59 +59,36 @@ export function useSessionData(id: string): SessionData {
     enabled: detail.data !== undefined,
   });
 
-  useRefresh(snapshot.structureVersion, () => {
+  useThrottled(snapshot.structureVersion, () => {
     void client.invalidateQueries({ queryKey: ['session', id], exact: true });
-    void client.invalidateQueries({ queryKey: ['session', id, 'runs'] });
+    void client.invalidateQueries({ queryKey: ['session', id, 'runs'], exact: true });
   });
-  useRefresh(snapshot.approvalVersion, () => {
+  useThrottled(snapshot.approvalVersion, () => {
     void client.invalidateQueries({ queryKey: ['session', id, 'approvals'] });
   });
 
   const session = detail.data;
-  const run = useMemo(() => {
-    const list = runs.data?.runs ?? [];
-    return list.reduce<Run | null>((latest, r) => (latest === null || r.number > latest.number ? r : latest), null);
-  }, [runs.data]);
+  const runs = useMemo(() => [...(answer.data?.runs ?? [])].sort((a, b) => b.number - a.number), [answer.data]);
+  const latest = runs[0] ?? null;
+  const run = (number === null ? undefined : runs.find((r) => r.number === number)) ?? latest;
+  const fold = run === null ? undefined : snapshot.plans[run.id];
+  const plan = fold?.plan ?? (run === latest ? (session?.plan ?? null) : null);
   const steps = useMemo(
-    () => mergeSteps(run, session?.plan ?? null, snapshot.steps, runs.data?.baseSeq ?? 0),
-    [run, session?.plan, snapshot.steps, runs.data?.baseSeq],
+    () => mergeSteps(run, plan, snapshot.steps, answer.data?.baseSeq ?? 0, fold?.seq ?? 0),
+    [run, plan, fold?.seq, snapshot.steps, answer.data?.baseSeq],
   );
   return {
     session,
     error: detail.error,
     refetch: () => void detail.refetch(),
+    runs,
     run,
+    latest,
+    plan,
     steps,
     status: session === undefined ? null : mergeStatus(session, snapshot.status),
     approvals: approvals.data ?? NO_APPROVALS,
     store,
     snapshot,
   };
-}
-
-// Runs refresh when the version grows: at once the first time, then at most
-// every REFRESH_EVERY_MS, and always once after the last change.
-function useRefresh(version: number, refresh: () => void): void {
-  const latest = useRef(refresh);
-  const lastRun = useRef(0);
-  const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
-  useEffect(() => {
-    latest.current = refresh;
-  });
-  useEffect(() => {
-    if (version === 0 || timer.current !== null) return;
-    const wait = Math.max(0, lastRun.current + REFRESH_EVERY_MS - performance.now());
-    timer.current = setTimeout(() => {
-      timer.current = null;
-      lastRun.current = performance.now();
-      latest.current();
-    }, wait);
-  }, [version]);
-  useEffect(
-    () => () => {
-      if (timer.current !== null) clearTimeout(timer.current);
-      timer.current = null;
-    },
-    [],
-  );
 }

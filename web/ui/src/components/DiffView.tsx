@@ -1,0 +1,34 @@
+import { diffLines } from '../lib/diff';
+import type { DiffLine } from '../lib/diff';
+import type { Section } from '../lib/planText';
+
+const SIGN: Record<DiffLine['kind'], string> = { same: ' ', added: '+', removed: '−', gap: '' };
+const SPOKEN: Partial<Record<DiffLine['kind'], string>> = { added: 'added: ', removed: 'removed: ' };
+
+// What changes, section by section, line by line.
+export function DiffView({ sections }: { sections: readonly Section[] }) {
+  return (
+    <div className="diff">
+      {sections.map((section) => (
+        <section key={section.title} aria-label={`Changes of ${section.title}`}>
+          <h4>
+            {section.title}
+            {section.before === '' && <span className="text-good"> added</span>}
+            {section.after === '' && <span className="text-bad"> removed</span>}
+          </h4>
+          <div className="diff-lines">
+            {diffLines(section.before, section.after).map((line, index) => (
+              <div key={index} className={`diff-line diff-${line.kind}`}>
+                <span className="diff-sign" aria-hidden>{SIGN[line.kind]}</span>
+                <span>
+                  {SPOKEN[line.kind] !== undefined && <span className="spoken">{SPOKEN[line.kind]}</span>}
+                  {line.text}
+                </span>
+              </div>
+            ))}
+          </div>
+        </section>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,43 @@
+import { NativeSelect } from '@mantine/core';
+import type { Run } from '../../api/types';
+import { sessionLabel } from '../../lib/statuses';
+
+interface Props {
+  runs: readonly Run[]; // the latest first
+  run: Run | null;
+  onPick: (number: number | null) => void;
+}
+
+export function RunPicker({ runs, run, onPick }: Props) {
+  const latest = runs[0];
+  if (run === null || latest === undefined) return <h2>Steps</h2>;
+  return (
+    <div className="runpicker">
+      {runs.length === 1 ? <h2>Steps</h2> : (
+        <NativeSelect
+          aria-label="Run"
+          size="xs"
+          data={runs.map((r) => ({ value: String(r.number), label: labelOf(r, r === latest) }))}
+          value={String(run.number)}
+          onChange={(event) => onPick(Number(event.currentTarget.value) === latest.number ? null : Number(event.currentTarget.value))}
+        />
+      )}
+      {run.message && <p className="run-message" title={run.message}><span className="spoken">Started by the message: </span>“{run.message}”</p>}
+      {run !== latest && (
+        <p className="run-note">
+          <span>{run.error || 'An earlier run.'}</span>
+          <button type="button" className="textbutton" onClick={() => onPick(null)}>Go to run {latest.number}</button>
+        </p>
+      )}
+    </div>
+  );
+}
+
+const EXCERPT = 40;
+
+function labelOf(run: Run, latest: boolean): string {
+  const said = (run.message ?? '').replace(/\s+/g, ' ').trim();
+  const excerpt = said.length > EXCERPT ? `${said.slice(0, EXCERPT - 1)}…` : said;
+  const state = run.status === 'active' ? 'Under way' : sessionLabel(run.status);
+  return [`Run ${run.number}${latest ? ' (latest)' : ''}`, state, excerpt === '' ? '' : `“${excerpt}”`].filter(Boolean).join(' · ');
+}

@@ -1,0 +1,78 @@
+import { ActionIcon, Button, Group, TextInput, Tooltip } from '@mantine/core';
+import { IconPencil } from '@tabler/icons-react';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
+import { ApiError, errorText } from '../../api/client';
+import { renameSession } from '../../api/endpoints';
+import type { Session } from '../../api/types';
+
+// The name, and the way to change it. A change by somebody else meanwhile is
+// told, and not overwritten unseen.
+export function SessionName({ session }: { session: Session }) {
+  const client = useQueryClient();
+  const [text, setText] = useState<string | null>(null); // null: it is not being edited
+  const [version, setVersion] = useState(session.version);
+  const queryKey = ['session', session.id];
+  const rename = useMutation({
+    mutationFn: (name: string) => renameSession(session.id, name, version),
+    onSuccess: (renamed) => {
+      client.setQueryData(queryKey, renamed);
+      setText(null);
+    },
+    onError: async (error) => {
+      if (!(error instanceof ApiError) || error.status !== 409) return;
+      await client.refetchQueries({ queryKey, exact: true });
+      const now = client.getQueryData<Session>(queryKey);
+      if (now !== undefined) setVersion(now.version);
+    },
+    onSettled: () => void client.invalidateQueries({ queryKey: ['sessions'] }),
+  });
+  const shown = session.name || session.id.slice(0, 8);
+  if (text === null) {
+    return (
+      <h1 className="session-name">
+        <span className="ellipsis">{shown}</span>
+        <Tooltip label="Rename">
+          <ActionIcon
+            size="sm"
+            aria-label="Rename the session"
+            onClick={() => {
+              rename.reset();
+              setVersion(session.version);
+              setText(session.name);
+            }}
+          >
+            <IconPencil size={15} stroke={1.6} aria-hidden />
+          </ActionIcon>
+        </Tooltip>
+      </h1>
+    );
+  }
+  const stale = rename.error instanceof ApiError && rename.error.status === 409;
+  const name = text.trim();
+  return (
+    <form
+      className="rename"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (name !== '' && !rename.isPending) rename.mutate(name);
+      }}
+    >
+      <TextInput
+        aria-label="Name of the session"
+        autoFocus
+        maxLength={200}
+        value={text}
+        onChange={(event) => setText(event.currentTarget.value)}
+        onKeyDown={(event) => {
+          if (event.key === 'Escape') setText(null);
+        }}
+        error={rename.isError ? (stale ? `It was changed meanwhile: it is “${shown}” now. Save again to replace that.` : errorText(rename.error)) : undefined}
+      />
+      <Group gap={6} wrap="nowrap">
+        <Button type="submit" disabled={name === ''} loading={rename.isPending}>Save</Button>
+        <Button variant="default" onClick={() => setText(null)}>Keep the old name</Button>
+      </Group>
+    </form>
+  );
+}
