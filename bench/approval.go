@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
@@ -64,7 +64,7 @@ func decide(ctx context.Context, w *world) (took, error) {
 		return took{}, err
 	}
 	defer s.close()
-	if _, err := s.until(schema.EventApprovalRequested); err != nil {
+	if err := s.until(schema.EventApprovalRequested); err != nil {
 		return took{}, err
 	}
 	answered := make(chan error, 1)
@@ -75,7 +75,7 @@ func decide(ctx context.Context, w *world) (took, error) {
 		t.answer = milliseconds(time.Since(began))
 		answered <- err
 	}()
-	_, err = s.until(schema.EventOutput)
+	err = s.until(schema.EventOutput)
 	t.run = milliseconds(time.Since(began))
 	if decided := <-answered; decided != nil {
 		return t, decided
@@ -83,7 +83,7 @@ func decide(ctx context.Context, w *world) (took, error) {
 	if err != nil {
 		return t, err
 	}
-	_, err = s.until(schema.EventWorkflowCompleted) // what comes next is not to wait for this one
+	err = s.until(schema.EventWorkflowCompleted) // what comes next is not to wait for this one
 	return t, err
 }
 
@@ -106,7 +106,7 @@ func (b *bare) decideAndRun(ctx context.Context, i int) (took, error) {
 		t.run = milliseconds(at.Sub(began))
 		return t, nil
 	case <-time.After(time.Minute):
-		return t, fmt.Errorf("the bare activity does not run")
+		return t, errors.New("the bare activity does not run")
 	case <-ctx.Done():
 		return t, ctx.Err()
 	}

@@ -51,13 +51,21 @@ func benchStarts(ctx context.Context, w *world) ([]measurement, error) {
 	}
 	defer b.stop()
 	var answers, asked, bareAnswers, bareRan rounds
-	many := w.size(600, 6)
+	ours, theirs := account{}, account{}
+	many := w.size(300, 6)
 	for round := range w.roundsOf() + 1 {
-		_, rate, quiet, err := w.quietSessions(ctx, round*many, many)
+		var rate, quiet, bareRate, bareQuiet float64
+		spent, err := w.charged(func() (err error) {
+			_, rate, quiet, err = w.quietSessions(ctx, round*many, many)
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
-		bareRate, bareQuiet, err := b.startMany(ctx, round*many, many)
+		bareSpent, err := w.charged(func() (err error) {
+			bareRate, bareQuiet, err = b.startMany(ctx, round*many, many)
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -66,13 +74,15 @@ func benchStarts(ctx context.Context, w *world) ([]measurement, error) {
 		}
 		answers, asked = append(answers, []float64{rate}), append(asked, []float64{quiet})
 		bareAnswers, bareRan = append(bareAnswers, []float64{bareRate}), append(bareRan, []float64{bareQuiet})
+		ours.charge(spent, many)
+		theirs.charge(bareSpent, many)
 	}
 	created := compared("sessions created, 32 callers; bare: workflow starts", "1/s", answers, bareAnswers)
 	created.RatioGoal, created.Better = 0.5, higher
-	return []measurement{
+	return append([]measurement{
 		created,
 		compared("the same, until each has asked; bare: until each has run", "1/s", asked, bareRan),
-	}, nil
+	}, ours.measurements(theirs)...), nil
 }
 
 // benchDecisions: how many approvals are resolved in a second, of 1,500 sessions that wait.
@@ -92,21 +102,29 @@ func benchDecisions(ctx context.Context, w *world) ([]measurement, error) {
 		return nil, err
 	}
 	var answers, asked, bareAnswers rounds
+	ours, theirs := account{}, account{}
 	each := many / (w.roundsOf() + 1) // the first round warms up
 	for round := range w.roundsOf() + 1 {
 		first := round * each
+		var rate, quiet, bareRate float64
 		began := time.Now()
-		rate, err := together(ctx, each, func(ctx context.Context, i int) error {
-			return w.approve(ctx, schema.ApprovalID(ids[first+i], 1))
+		spent, err := w.charged(func() (err error) {
+			rate, err = together(ctx, each, func(ctx context.Context, i int) error {
+				return w.approve(ctx, schema.ApprovalID(ids[first+i], 1))
+			})
+			if err == nil {
+				err = w.pending(ctx, schema.ApprovalStep, first+each)
+			}
+			quiet = perSecond(each, time.Since(began))
+			return err
 		})
 		if err != nil {
 			return nil, err
 		}
-		if err := w.pending(ctx, schema.ApprovalStep, first+each); err != nil {
-			return nil, err
-		}
-		quiet := perSecond(each, time.Since(began))
-		bareRate, err := together(ctx, each, func(ctx context.Context, i int) error { return b.decide(ctx, first+i) })
+		bareSpent, err := w.charged(func() (err error) {
+			bareRate, err = together(ctx, each, func(ctx context.Context, i int) error { return b.decide(ctx, first+i) })
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -115,8 +133,11 @@ func benchDecisions(ctx context.Context, w *world) ([]measurement, error) {
 		}
 		answers, asked = append(answers, []float64{rate}), append(asked, []float64{quiet})
 		bareAnswers = append(bareAnswers, []float64{bareRate})
+		ours.charge(spent, each)
+		theirs.charge(bareSpent, each)
 	}
 	decided := compared("decisions over 1,500 sessions, 32 callers; bare: updates", "1/s", answers, bareAnswers)
 	decided.RatioGoal, decided.Better = 0.6, higher
-	return []measurement{decided, compared("the same, until each has asked again", "1/s", asked, bareAnswers)}, nil
+	again := compared("the same, until each has asked again", "1/s", asked, bareAnswers)
+	return append([]measurement{decided, again}, ours.measurements(theirs)...), nil
 }

@@ -29,8 +29,7 @@ func (w *world) newTalk(ctx context.Context) (*talk, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.until(schema.EventWorkflowCompleted)
-	return &talk{w: w, id: id, s: s}, err
+	return &talk{w: w, id: id, s: s}, s.until(schema.EventWorkflowCompleted)
 }
 
 // turn is how long it is from a message to the first line that answers it, in milliseconds.
@@ -42,13 +41,13 @@ func (t *talk) turn(ctx context.Context) (float64, error) {
 	go func() {
 		answered <- t.w.call(ctx, http.MethodPost, "/api/sessions/"+t.id+"/messages", obj{"content": fmt.Sprintf("turn %d", t.turns)}, nil)
 	}()
-	_, err := t.s.until(schema.EventOutput)
+	err := t.s.until(schema.EventOutput)
 	took := milliseconds(time.Since(began))
 	if said := <-answered; said != nil {
 		return 0, said
 	}
 	if err == nil {
-		_, err = t.s.until(schema.EventWorkflowCompleted)
+		err = t.s.until(schema.EventWorkflowCompleted)
 	}
 	return took, err
 }

@@ -217,14 +217,14 @@ func (s *stream) next() (*schema.Event, error) {
 }
 
 // until reads up to an event of this type. That the run ends without one is an error.
-func (s *stream) until(t schema.EventType) (*schema.Event, error) {
+func (s *stream) until(t schema.EventType) error {
 	for {
 		e, err := s.next()
 		if err != nil || e.Type == t {
-			return e, err
+			return err
 		}
 		if e.Type == schema.EventWorkflowFailed || e.Type == schema.EventWorkflowCompleted {
-			return nil, fmt.Errorf("%s before %s: %s", e.Type, t, e.Data)
+			return fmt.Errorf("%s before %s: %s", e.Type, t, e.Data)
 		}
 	}
 }
@@ -254,8 +254,7 @@ func (w *world) untilType(ctx context.Context, id string, t schema.EventType) er
 		return err
 	}
 	defer s.close()
-	_, err = s.until(t)
-	return err
+	return s.until(t)
 }
 
 // pending returns when so many approvals of a type wait for an answer: then the sessions
