@@ -225,7 +225,7 @@ type Rollout struct {
 // LoadRollout reads the settings of the rollout command.
 func LoadRollout(env Env) (*Rollout, error) {
 	r := &Rollout{}
-	if err := load(env, r.Logging.specs()); err != nil {
+	if err := load(env, r.specs()); err != nil {
 		return nil, err
 	}
 	return r, loadTemporal(env, &r.Temporal)
