@@ -262,6 +262,65 @@ func TestSignal_ThatIsRefusedStandsInTheAuditTrail(t *testing.T) {
 	}
 }
 
+func TestApproval_RejectedFailsTheRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.session(schema.Config{ApprovalMode: schema.ApproveAfterPlanning}, `{"steps":[{"id":"s","shell":"true"}]}`)
+	w.decide(id, schema.ResolutionRejected, "")
+	events := w.awaitType(id, schema.EventWorkflowFailed)
+	if !strings.Contains(logText(events), "the plan was rejected by ada: mind the gap") {
+		t.Fatalf("the log is\n%s", logText(events))
+	}
+}
+
+func TestApproval_ExpiresAndIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.session(schema.Config{ApprovalTimeoutSeconds: 1}, `{"steps":[{"id":"s","shell":"true","approval":true}]}`)
+	w.awaitType(id, schema.EventWorkflowPaused)
+	if _, err := w.update(id, schema.CommandResume, schema.Command{Actor: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	if again := w.decide(id, schema.ResolutionApproved, ""); !strings.Contains(again.Description, "nobody answered in time") {
+		t.Errorf("asked again: %s", again.Description)
+	}
+	w.awaitType(id, schema.EventWorkflowCompleted)
+}
+
+func TestApproval_EscalatesAndIsExtended(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.session(schema.Config{ApprovalTimeoutSeconds: 1, OnTimeout: schema.OnTimeoutEscalate, EscalationTimeout: "2s"}, `{"steps":[{"id":"s","shell":"true","approval":true}]}`)
+	w.awaitType(id, schema.EventApprovalEscalated)
+	a := w.pending(id)
+	result, err := w.update(id, schema.CommandExtendApproval, schema.ExtendApproval{ApprovalID: a.ID, Seconds: 600, Actor: "ada", RequestID: "x"})
+	if err != nil || a.EscalatedAt == nil || !result.ExpiresAt.After(a.ExpiresAt.Add(599*time.Second)) {
+		t.Fatalf("%+v, %v, of %+v", result, err, a)
+	}
+	if again, err := w.update(id, schema.CommandExtendApproval, schema.ExtendApproval{ApprovalID: a.ID, Seconds: 600, Actor: "ada", RequestID: "x"}); err != nil || !again.Repeated {
+		t.Fatalf("the same again: %+v, %v", again, err)
+	}
+	w.awaitType(id, schema.EventApprovalExtended)
+	time.Sleep(2500 * time.Millisecond) // past the deadline that was moved
+	if now := w.decide(id, schema.ResolutionApproved, ""); now.ID != a.ID || now.RemainingSeconds < 500 {
+		t.Fatalf("%+v", now)
+	}
+	w.awaitType(id, schema.EventWorkflowCompleted)
+}
+
+func TestRetry_AfterABackoff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.session(schema.Config{}, `{"steps":[{"id":"s","shell":"echo try $HOLDFAST_ATTEMPT; [ $HOLDFAST_ATTEMPT = 2 ]","retries":2},{"id":"t","shell":"exit 1","on_error":"continue"},{"id":"u","shell":"true","needs":["t"]}]}`)
+	events := w.awaitType(id, schema.EventWorkflowCompleted)
+	if got := output(t, events, "s"); got != "try 1\ntry 2\n" {
+		t.Fatalf("printed %q", got)
+	}
+	if !strings.Contains(logText(events), `"node_id":"u","old_status":"pending","new_status":"skipped","reason":"it needs \"t\", which failed"`) {
+		t.Fatalf("the skipped step is not explained:\n%s", logText(events))
+	}
+}
+
 // Commands that arrive before the run is open wait for it.
 func TestSuspend_BeforeTheFirstRunIsOpen(t *testing.T) {
 	t.Parallel()

@@ -14,8 +14,6 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
-	sdkworker "go.temporal.io/sdk/worker"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
@@ -24,7 +22,6 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 	"github.com/holdfast/holdfast/worker"
-	"github.com/holdfast/holdfast/workflows"
 )
 
 // The test binary is its own supervisor, as `holdfast supervise` is in the product.
@@ -42,7 +39,9 @@ type world struct {
 	temporal client.Client
 	dir      string
 	host     string
-	stop     func()
+	// supervisor is this test binary, unless a test says otherwise.
+	supervisor string
+	stop       func()
 }
 
 // patience bounds every wait of these tests; none of them should come near it.
@@ -55,12 +54,12 @@ func newWorld(t *testing.T) *world {
 
 func newWorldAt(t *testing.T, addr string) *world {
 	t.Helper()
-	c, err := client.Dial(client.Options{HostPort: addr, Logger: worker.TemporalLogger(quiet())})
+	c, err := client.Dial(client.Options{HostPort: addr, Identity: "holdfast test", Logger: worker.TemporalLogger(quiet())})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	w := &world{t: t, store: storetest.New(t), temporal: c, dir: t.TempDir(), host: "host-" + schema.NewID()[:8]}
+	w := &world{t: t, store: storetest.New(t), temporal: c, dir: t.TempDir(), host: "host-" + schema.NewID()[:8], supervisor: os.Args[0]}
 	w.start()
 	t.Cleanup(func() { w.stop() })
 	return w
@@ -73,7 +72,7 @@ func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- worker.Run(ctx, worker.Options{Store: w.store, Temporal: w.temporal, DataDir: w.dir, Host: w.host, Supervisor: os.Args[0], Logger: quiet()})
+		done <- worker.Run(ctx, worker.Options{Store: w.store, Temporal: w.temporal, DataDir: w.dir, Host: w.host, Supervisor: w.supervisor, Logger: quiet()})
 	}()
 	w.stop = func() {
 		cancel()
@@ -97,27 +96,6 @@ func (w *world) session(config schema.Config, planText string) string {
 	}
 	w.startWorkflow(id, config)
 	return id
-}
-
-// replay runs the session's workflow again over its history: code that would decide
-// otherwise than it did cannot carry on what it began.
-func (w *world) replay(id string) {
-	w.t.Helper()
-	if w.t.Failed() {
-		return
-	}
-	replayer := sdkworker.NewWorkflowReplayer()
-	replayer.RegisterWorkflowWithOptions(workflows.Session, workflow.RegisterOptions{Name: schema.WorkflowType})
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	for _, history := range w.histories(ctx, id) {
-		if len(history.GetEvents()) < 3 {
-			continue // it has only just started: nothing was decided yet
-		}
-		if err := replayer.ReplayWorkflowHistory(nil, history); err != nil {
-			w.t.Errorf("replay of %s: %v", id, err)
-		}
-	}
 }
 
 // histories are those of a workflow's executions, from the first to the latest.

@@ -259,9 +259,12 @@ func (s *State) Start(i int) schema.RunStep {
 		Digest:    st.Digest,
 		Retry:     st.Executions > 1,
 		Feedback:  st.Feedback,
-		Last:      !retriesLeft(st) && !s.asksOnError(st),
+		Last:      s.lastExecution(st),
 	}
 }
+
+// lastExecution reports whether a failure of the execution under way is final.
+func (s *State) lastExecution(st *Step) bool { return !retriesLeft(st) && !s.asksOnError(st) }
 
 func retriesLeft(st *Step) bool { return st.Executions-st.Spent <= st.Retries }
 
@@ -288,6 +291,8 @@ func (s *State) Finished(i int, result schema.StepResult, now time.Time) {
 
 func (s *State) failed(st *Step, result schema.StepResult, now time.Time) {
 	switch {
+	case s.Cancel != nil && s.lastExecution(st):
+		s.setStep(st, schema.StepFailed, "") // as its host recorded it before it heard of the cancel
 	case s.Cancel != nil:
 		s.setStep(st, schema.StepCancelled, s.cancelReason())
 	case result.Reason == schema.ReasonChanged && s.Run.Error == "":

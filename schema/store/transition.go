@@ -182,21 +182,22 @@ func (a *apply) moveSteps(c *change) error {
 		if !ok {
 			return schema.Errorf(schema.CodeNotFound, "run %q has no step %q", a.t.RunID, to.ID)
 		}
-		moveStep(c, a.t.RunID, to.ID, from, to.Status, to.Reason)
-		a.steps[to.ID] = to.Status
+		a.steps[to.ID] = moveStep(c, a.t.RunID, to.ID, from, to.Status, to.Reason)
 	}
 	return nil
 }
 
 // moveStep queues a step's new status and the event that says so, when it is new. A step that is over stays as it is:
 // its host may have recorded that while the workflow was busy with freezing or stopping it.
-func moveStep(c *change, run, step string, from, to schema.StepStatus, reason string) {
+// It returns the status that the step has then.
+func moveStep(c *change, run, step string, from, to schema.StepStatus, reason string) schema.StepStatus {
 	if from == to || from.Final() {
-		return
+		return from
 	}
 	c.writes.Queue(`UPDATE steps SET status = $3, reason = $4 WHERE run_id = $1::uuid AND step_id = $2`, run, step, string(to), clean(reason))
 	c.event(schema.EventDAGNodeStatusChanged, run, step,
 		schema.DAGNodeStatusChangedData{NodeID: step, OldStatus: from, NewStatus: to, Reason: reason})
+	return to
 }
 
 func (a *apply) closeApprovals(c *change) error {

@@ -293,3 +293,30 @@ func TestApprovals_PagesShowEachOnce(t *testing.T) {
 		t.Fatalf("%+v", list)
 	}
 }
+
+// The workflow may be busy with freezing a step that has just ended on its host.
+func TestApply_AStepThatIsOverStaysAsItIs(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	b := newRun(t, s)
+	move := func(key string, statuses ...schema.StepStatus) {
+		t.Helper()
+		tr := schema.Transition{SessionID: b.session, RunID: b.run, Key: key, Status: schema.SessionActive, Phase: schema.PhaseExecuting}
+		for _, status := range statuses {
+			tr.Steps = append(tr.Steps, schema.StepChange{ID: "make", Status: status})
+		}
+		_, err := s.Apply(context1(t), tr)
+		must(t, err)
+	}
+	move("end", schema.StepFailed)
+	head, err := s.HeadSeq(context1(t), b.session)
+	must(t, err)
+	move("late", schema.StepFrozen, schema.StepRunning, schema.StepFailed, schema.StepCancelled)
+	now, err := s.HeadSeq(context1(t), b.session)
+	must(t, err)
+	run, err := s.Run(context1(t), b.run)
+	must(t, err)
+	if now != head || run.Steps[0].Status != schema.StepFailed {
+		t.Fatalf("the step is %s after %d further events", run.Steps[0].Status, now-head)
+	}
+}

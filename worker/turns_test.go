@@ -1,0 +1,91 @@
+package worker_test
+
+import (
+	"flag"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// A session of years may well have a thousand turns: `go test ./worker -run Turns -turns 1000`,
+// and `make bench` measures as many. Here there are as many as it takes to see the session
+// continue as new at Temporal's own suggestion, more than once.
+var manyTurns = flag.Int("turns", 350, "how many turns a long session has")
+
+// A session is as small after many turns as after one: its history and what it carries from
+// one execution to the next stay bounded.
+func TestSession_ManyTurnsKeepItSmall(t *testing.T) {
+	t.Parallel()
+	turns := *manyTurns
+	w := newWorld(t)
+	w.stop()
+	w.supervisor = buildSupervisor(t)
+	w.start()
+	id := w.session(schema.Config{}, `{"steps":[{"id":"s","run":["true"]}]}`)
+	w.awaitEnds(id, 1)
+	for sent := 0; sent < turns; {
+		s, err := w.store.Session(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for room := schema.MaxQueuedMessages/2 - s.QueuedMessages; room > 0 && sent < turns; room-- {
+			sent++
+			result, err := w.update(id, schema.CommandMessage, schema.SendMessage{Content: fmt.Sprint("turn ", sent), Actor: "ada", RequestID: fmt.Sprint(sent)})
+			if err != nil || result.Message != sent {
+				t.Fatalf("message %d: %+v, %v", sent, result, err)
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	deadline := time.Now().Add(5 * patience)
+	for {
+		s, err := w.store.Session(t.Context(), id)
+		if err == nil && s.Totals.Runs == turns+1 && s.Status == schema.SessionCompleted {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %d runs: %+v, %v", s.Totals.Runs, s, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	runs, err := w.store.Runs(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range runs[1:] {
+		if r.Message != fmt.Sprint("turn ", i+1) || r.Status != schema.SessionCompleted {
+			t.Fatalf("run %d answers %q and is %s", r.Number, r.Message, r.Status)
+		}
+	}
+	// Temporal ends a workflow at 51,200 events or 50 MB, and warns at 10,240 and 10 MB.
+	const mostEvents, mostCarried = 10_000, 128 << 10
+	histories := w.histories(t.Context(), id)
+	if len(histories) < 1+turns/200 {
+		t.Errorf("%d executions for %d turns", len(histories), turns)
+	}
+	for i, h := range histories {
+		size := 0
+		for _, p := range h.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes().GetInput().GetPayloads() {
+			size += len(p.GetData())
+		}
+		if n := len(h.GetEvents()); n > mostEvents || size > mostCarried {
+			t.Errorf("execution %d has %d events and was given %d bytes", i+1, n, size)
+		}
+		t.Logf("execution %d: %d events, given %d bytes", i+1, len(h.GetEvents()), size)
+	}
+}
+
+// buildSupervisor makes the small program that the product ships: a thousand starts of this
+// test binary in its place would take minutes.
+func buildSupervisor(t *testing.T) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "holdfast-supervisor")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", name, "../cmd/holdfast-supervisor").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return name
+}
