@@ -22,6 +22,7 @@ GO_BUILD := CGO_ENABLED=0 GOGC=400 go
 GO_TEST := go test
 TEST_TIMEOUT := 10m
 E2E_TIMEOUT := 15m
+BENCH := -idle 10000 -turns 1000
 
 TEMPORAL_STAMP := bin/.temporal-$(TEMPORAL_VERSION)
 POSTGRES_STAMP := bin/.postgres
@@ -118,8 +119,8 @@ chromium: ## Make sure that there is a Chromium for the browser tests
 	else echo "the browser tests need Chromium: install your system's package of it"; exit 1; fi
 
 .PHONY: bench
-bench: build ## The benchmark suite: prints a table, writes bench/results/*.json
-	go run ./bench
+bench: build ## The benchmark suite, an hour or so on a quiet machine; make bench BENCH="-only starts" measures one row
+	go run ./bench $(BENCH)
 
 ##
 ## Keep in order
