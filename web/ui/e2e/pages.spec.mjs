@@ -8,7 +8,7 @@ import { startStack, until } from './lib/stack.mjs';
 
 const SHOTS = fileURLToPath(new URL('./screenshots/', import.meta.url));
 const DOCS = fileURLToPath(new URL('../../../docs/screenshots/', import.meta.url));
-const CHOSEN = ['sessions-desktop-light', 'new-desktop-light', 'session-desktop-light', 'session-desktop-dark', 'session-phone-light', 'figure-desktop-light'];
+const CHOSEN = ['sessions-desktop-light', 'new-desktop-light', 'session-desktop-light', 'session-desktop-dark', 'session-phone-light', 'figure-desktop-light', 'edit-desktop-light', 'conversation-desktop-dark'];
 
 let stack;
 let browser;
@@ -96,12 +96,19 @@ test('every page fits a phone and a desktop, light and dark', async () => {
   const id = await startSession(maker, stack.url, spectrumLike(), { name: 'Noisy signal, power spectrum' });
   await approval(maker, /Publish/).waitFor({ timeout: 30_000 });
   await making.close();
+  const post = (path, data) => browserless(`${stack.url}/api/${path}`, data);
+  await post(`sessions/${id}/messages`, { content: 'Then the same with twice the samples, please.' });
+  const { approvals } = await (await fetch(`${stack.url}/api/sessions/${id}/approvals`)).json();
+  await post(`approvals/${approvals[0].id}/extend`, { seconds: 86_400 });
   const pages = {
     sessions: { path: '/', ready: (p) => p.getByRole('list', { name: 'Sessions' }) },
     new: { path: '/new?example=spectrum', ready: (p) => p.getByText(/^Valid/) },
     session: { path: `/sessions/${id}`, ready: (p) => approval(p, /Publish/) },
     figure: { path: `/sessions/${id}?tab=files&file=figure.svg`, ready: (p) => p.locator('img.preview-image') },
     timeline: { path: `/sessions/${id}?tab=timeline`, ready: (p) => p.getByRole('list', { name: 'Events' }) },
+    conversation: { path: `/sessions/${id}?tab=conversation`, ready: (p) => p.getByRole('list', { name: 'Conversation' }) },
+    audit: { path: `/sessions/${id}?tab=audit`, ready: (p) => p.getByRole('table', { name: 'Audit trail' }) },
+    edit: { path: `/sessions/${id}`, ready: editing },
     plan: { path: `/sessions/${id}?tab=plan`, ready: (p) => p.locator('.plan .plansteps') },
   };
   for (const [device, viewport] of Object.entries({ desktop: { width: 1280, height: 800 }, phone: { width: 390, height: 844 }, small: { width: 360, height: 640 } })) {
@@ -109,7 +116,7 @@ test('every page fits a phone and a desktop, light and dark', async () => {
       const { page, context, errors } = await openPage(browser, { viewport, colorScheme });
       for (const [name, { path, ready }] of Object.entries(pages)) {
         await page.goto(stack.url + path);
-        await ready(page).first().waitFor();
+        await (await ready(page)).first().waitFor();
         await page.waitForTimeout(300); // let the terminal paint: a picture, not an assertion
         const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
         assert.ok(overflow <= 0, `${name} on a ${device} is ${overflow} px too wide`);
@@ -136,6 +143,20 @@ test('a server that stays away is told plainly, and the page recovers by itself'
   await page.locator('.conn[data-status=live]').waitFor({ timeout: 30_000 });
   await context.close();
 });
+
+// The editor of the step that is asked about, with a change in it.
+async function editing(page) {
+  await approval(page, /Publish/).getByRole('button', { name: 'Edit the step…' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('textbox', { name: 'Shell command' }).fill('mkdir -p out && cp figure.svg signal.csv out/');
+  await dialog.getByText('It is asked about again, as edited.').waitFor();
+  return dialog.locator('.diff-added');
+}
+
+async function browserless(url, data) {
+  const answer = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(data) });
+  assert.ok(answer.ok, `${url}: ${answer.status}`);
+}
 
 function spectrumLike() {
   return {

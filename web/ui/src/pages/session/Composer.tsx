@@ -16,10 +16,11 @@ interface Props {
   status: StatusView;
   runNumber: number; // of the latest run; 0 without one
   messages: readonly MessageView[];
+  listQueue: boolean; // false where the conversation itself shows what waits
 }
 
 // Where a person says something, with what that will do.
-export function Composer({ session, status, runNumber, messages }: Props) {
+export function Composer({ session, status, runNumber, messages, listQueue }: Props) {
   const client = useQueryClient();
   const [text, setText] = useState('');
   const key = useRef(new IdempotencyKey());
@@ -47,7 +48,7 @@ export function Composer({ session, status, runNumber, messages }: Props) {
   };
   return (
     <section className="composer" aria-label="Message">
-      {queued.length > 0 && (
+      {listQueue && queued.length > 0 && (
         <ol className="queue" aria-label="Waiting messages">
           {queued.map((message) => (
             <li key={message.id}>

@@ -129,7 +129,7 @@ export function SessionPage() {
             <Tabs.Panel value="plan"><PlanTab plan={data.plan} /></Tabs.Panel>
             <Tabs.Panel value="audit"><AuditTab sessionId={id} version={snapshot.structureVersion} titleOf={titleOf} /></Tabs.Panel>
           </Tabs>
-          <Composer key={id} session={session} status={status} runNumber={number} messages={messages} />
+          <Composer key={id} session={session} status={status} runNumber={number} messages={messages} listQueue={tab !== 'conversation'} />
         </div>
       </div>
       {forking !== null && run !== null && <ForkDialog session={session} run={run} step={forking} onClose={() => setForking(null)} />}

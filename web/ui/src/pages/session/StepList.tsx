@@ -68,7 +68,7 @@ function StepDetail({ step, origin }: { step: StepView; origin: string | null })
   if (step.status !== 'succeeded') parts.push(STEP_LABELS[step.status] ?? step.status);
   if (last?.exitCode !== null && last?.exitCode !== undefined && last.exitCode !== 0) parts.push(`exit ${last.exitCode}`);
   if (last?.signal) parts.push(last.signal);
-  if (step.reason) parts.push(reasonWords(step.reason));
+  if (step.reason && step.reason !== 'exit' && step.reason !== 'signal') parts.push(reasonWords(step.reason));
   if (step.status === 'succeeded' && last !== undefined) {
     parts.push(`exit ${last.exitCode ?? 0}`);
     if (last.maxRssBytes) parts.push(bytes(last.maxRssBytes));
