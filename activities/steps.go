@@ -80,11 +80,11 @@ func (a *Steps) awaitStop(ctx context.Context, ask schema.RunStep) (schema.StepR
 func (a *Steps) waitWhileSuspended(ctx context.Context, sessionID string) error {
 	const poll = time.Second
 	for {
-		s, err := a.Store.Session(ctx, sessionID)
+		suspended, err := a.Store.Suspended(ctx, sessionID)
 		if schema.CodeOf(err) == schema.CodeNotFound {
 			return final(err) // deleted meanwhile
 		}
-		if err != nil || s.Status != schema.SessionSuspended {
+		if err != nil || !suspended {
 			return err
 		}
 		select {

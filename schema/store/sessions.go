@@ -202,3 +202,14 @@ func (s *Store) DeleteSession(ctx context.Context, id, actor string) error {
 	})
 	return err
 }
+
+// Suspended reports whether nothing of a session may start now. It fails with
+// [schema.CodeNotFound] when the session does not exist, or was deleted.
+func (s *Store) Suspended(ctx context.Context, id string) (suspended bool, err error) {
+	if !schema.ValidID(id) {
+		return false, noSession(id)
+	}
+	err = s.pool.QueryRow(ctx, `SELECT t.status = $2 FROM session_states t JOIN sessions s ON s.id = t.session_id
+		WHERE s.id = $1::uuid AND s.deleted_at IS NULL`, id, string(schema.SessionSuspended)).Scan(&suspended)
+	return suspended, failed("read a session", missing(err, noSession(id)))
+}

@@ -373,3 +373,23 @@ func TestUnclosedSessions_ListsADeletedOneUntilItsWorkflowIsKnownToEnd(t *testin
 		t.Fatalf("unclosed: %v, %v, want none", ids, err)
 	}
 }
+
+func TestSuspended_SaysWhetherAnythingMayStart(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	b := newRun(t, s)
+	for i, status := range []schema.SessionStatus{schema.SessionActive, schema.SessionSuspended, schema.SessionActive} {
+		_, err := s.Apply(context1(t), schema.Transition{SessionID: b.session, RunID: b.run, Key: fmt.Sprint(i), Status: status, Phase: schema.PhaseExecuting})
+		must(t, err)
+		got, err := s.Suspended(context1(t), b.session)
+		must(t, err)
+		if got != (status == schema.SessionSuspended) {
+			t.Errorf("of an %s session: %v", status, got)
+		}
+	}
+	must(t, s.DeleteSession(context1(t), b.session, "ada"))
+	for _, id := range []string{b.session, schema.NewID(), "x"} {
+		_, err := s.Suspended(context1(t), id)
+		mustFail(t, err, schema.CodeNotFound)
+	}
+}
