@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,9 +19,9 @@ import (
 
 // A drawn session: its plan and config, and what somebody does to it.
 type drawn struct {
-	Plan    drawnPlan
-	Config  obj
-	Actions []drawnAction
+	Plan    drawnPlan     `json:"plan"`
+	Config  obj           `json:"config"`
+	Actions []drawnAction `json:"actions"`
 }
 
 type drawnPlan struct {
@@ -37,10 +38,10 @@ type drawnStep struct {
 }
 
 type drawnAction struct {
-	After  time.Duration
-	Name   string
-	Option int // of the options of the approval that is asked about
-	Edited bool
+	After  time.Duration `json:"after"`
+	Name   string        `json:"name"`
+	Option int           `json:"option"` // of the options of the approval that is asked about
+	Edited bool          `json:"edited"`
 }
 
 var drawnSessions = rapid.Custom(func(t *rapid.T) drawn {
@@ -119,7 +120,6 @@ type playedSession struct {
 
 	t        *testing.T
 	id       string
-	sent     int
 	decided  map[string]string // the resolution that was accepted, by approval
 	messages map[int]bool
 }
@@ -183,7 +183,7 @@ func (p *playedSession) resolve(asked approval, a drawnAction) {
 	case r == "modified" && asked.Type == "plan_approval":
 		body["modifications"] = obj{"plan": obj{"steps": []obj{{"id": "new", "shell": "echo new"}, {"id": "next", "shell": "echo next", "needs": []string{"new"}, "approval": true}}}}
 	case r == "modified", r == "retry" && a.Edited:
-		body["modifications"] = obj{"shell": "echo edited", "files": obj{"note.txt": fmt.Sprint(a.Option)}}
+		body["modifications"] = obj{"shell": "echo edited", "files": obj{"note.txt": strconv.Itoa(a.Option)}}
 	}
 	// Four times in the same moment, as a nervous person clicks; each click is a request of its own.
 	var clicks sync.WaitGroup

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -353,7 +354,7 @@ func TestPressure_EveryCommandIsAnsweredTruly(t *testing.T) {
 	answers := make(chan int, people)
 	for i := range people {
 		go func() {
-			result, err := w.update(id, schema.CommandMessage, schema.SendMessage{Content: fmt.Sprint(i), Actor: "ada", RequestID: fmt.Sprint("person ", i)})
+			result, err := w.update(id, schema.CommandMessage, schema.SendMessage{Content: strconv.Itoa(i), Actor: "ada", RequestID: fmt.Sprint("person ", i)})
 			if err != nil {
 				t.Errorf("person %d: %v", i, err)
 			}

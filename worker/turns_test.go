@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func TestSession_ManyTurnsKeepItSmall(t *testing.T) {
 		}
 		for room := schema.MaxQueuedMessages/2 - s.QueuedMessages; room > 0 && sent < turns; room-- {
 			sent++
-			result, err := w.update(id, schema.CommandMessage, schema.SendMessage{Content: fmt.Sprint("turn ", sent), Actor: "ada", RequestID: fmt.Sprint(sent)})
+			result, err := w.update(id, schema.CommandMessage, schema.SendMessage{Content: fmt.Sprint("turn ", sent), Actor: "ada", RequestID: strconv.Itoa(sent)})
 			if err != nil || result.Message != sent {
 				t.Fatalf("message %d: %+v, %v", sent, result, err)
 			}

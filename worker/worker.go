@@ -66,7 +66,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	if err := waitForTemporal(ctx, o); err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // stopped while it waited: there is nothing to end
+			return nil // stopped while it waited: there is nothing to end
 		}
 		return err
 	}

@@ -2,8 +2,8 @@ package workflows
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -624,9 +624,9 @@ func TestRequests_AreRememberedWithTheirAnswer(t *testing.T) {
 	t.Parallel()
 	s := newState(t, schema.Config{}, step("a"))
 	for i := range maxRequests + 10 {
-		s.Remember("message", fmt.Sprint(i), schema.CommandResult{Message: i})
+		s.Remember("message", strconv.Itoa(i), schema.CommandResult{Message: i})
 	}
-	if r, seen := s.Seen("message", fmt.Sprint(maxRequests+9)); !seen || r.Message != maxRequests+9 || len(s.Requests) != maxRequests {
+	if r, seen := s.Seen("message", strconv.Itoa(maxRequests+9)); !seen || r.Message != maxRequests+9 || len(s.Requests) != maxRequests {
 		t.Fatalf("%+v, %v, %d remembered", r, seen, len(s.Requests))
 	}
 	if _, seen := s.Seen("run", "100"); seen {

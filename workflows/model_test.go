@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -112,7 +113,7 @@ func TestModel_AnySequenceOfCommandsTimeoutsAndFailures(t *testing.T) {
 	var mu sync.Mutex
 	seen := map[string]int{}
 	for shard := range 4 {
-		t.Run(fmt.Sprint(shard), func(t *testing.T) {
+		t.Run(strconv.Itoa(shard), func(t *testing.T) {
 			t.Parallel()
 			rapid.Check(t, func(t *rapid.T) {
 				m := newModel(drawCase(t))
@@ -201,7 +202,7 @@ func (m *model) play() {
 	if len(m.unanswered) > 0 {
 		m.objectf("%d of %d commands were not answered", len(m.unanswered), m.asked)
 	}
-	if !m.env.IsWorkflowCompleted() || !(m.closing || m.over()) {
+	if !m.env.IsWorkflowCompleted() || (!m.closing && !m.over()) {
 		m.objectf("the session did not end; after %d of %d actions", m.next, len(m.c.actions))
 	}
 	for _, n := range m.dropped {

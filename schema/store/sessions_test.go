@@ -379,7 +379,7 @@ func TestSuspended_SaysWhetherAnythingMayStart(t *testing.T) {
 	s := storetest.New(t)
 	b := newRun(t, s)
 	for i, status := range []schema.SessionStatus{schema.SessionActive, schema.SessionSuspended, schema.SessionActive} {
-		_, err := s.Apply(context1(t), schema.Transition{SessionID: b.session, RunID: b.run, Key: fmt.Sprint(i), Status: status, Phase: schema.PhaseExecuting})
+		_, err := s.Apply(context1(t), schema.Transition{SessionID: b.session, RunID: b.run, Key: strconv.Itoa(i), Status: status, Phase: schema.PhaseExecuting})
 		must(t, err)
 		got, err := s.Suspended(context1(t), b.session)
 		must(t, err)
