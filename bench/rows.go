@@ -50,7 +50,7 @@ func benchCreate(ctx context.Context, w *world) ([]measurement, error) {
 // benchCancel: from the request to the receipt, with a tree of processes to end.
 func benchCancel(ctx context.Context, w *world) ([]measurement, error) {
 	values, err := latencies(ctx, w, func(ctx context.Context) (time.Duration, error) {
-		id, err := w.session(ctx, obj{"shell": "sleep 600 & (setsid sleep 600 &); echo up; sleep 600"})
+		id, err := w.session(ctx, obj{"shell": "sleep 600 & sleep 600 & (setsid sleep 600 &); echo up; wait"})
 		if err != nil {
 			return 0, err
 		}
