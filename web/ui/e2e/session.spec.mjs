@@ -172,7 +172,7 @@ test('a failed step asks what to do, and a skip goes on', async () => {
   const { page, context, errors } = await openPage(browser);
   await startSession(page, stack.url, plan, { name: 'Recovery' });
   const gate = approval(page, /Bad. failed/);
-  await gate.getByRole('button', { name: 'Retry' }).click();
+  await gate.getByRole('button', { name: 'Retry', exact: true }).click();
   await page.getByText('Retry chosen').waitFor();
   await gate.getByRole('button', { name: 'Skip' }).click();
   await page.locator('.session-head [data-status=completed]').waitFor({ timeout: 30_000 });
