@@ -43,6 +43,9 @@ type Options struct {
 const (
 	maxSteps   = 200 // running steps of this host
 	maxRecords = 100
+	// A session takes about 64 KB while a worker knows it by heart. One that it has forgotten is
+	// read again from its history, in about 15 ms, when somebody turns to it.
+	cachedSessions = 2000
 	// Throttled heartbeats made a cancel take 14.5 s instead of 0.5 s.
 	heartbeatThrottle = time.Second
 	// How long a stopping worker waits for activities that are about to end.
@@ -73,6 +76,7 @@ func Run(ctx context.Context, o Options) error {
 	steps := runner.New(runner.Options{Recorder: o.Store, DataDir: o.DataDir, Host: o.Host, Supervisor: o.Supervisor, Logger: o.Logger})
 	defer steps.Close()
 	fatal := make(chan error, 1)
+	worker.SetStickyWorkflowCacheSize(cachedSessions)
 	workers := compose(o, steps, func(err error) {
 		select {
 		case fatal <- err:

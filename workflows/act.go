@@ -113,7 +113,6 @@ func (s *session) begin(ctx workflow.Context) {
 		s.state.fail("the run could not be opened: " + describe(err))
 	}
 	s.state.Begun(outline, workflow.Now(ctx))
-	s.show(ctx)
 }
 
 var errNotTried = errors.New("not tried yet")
@@ -203,7 +202,8 @@ func (s *session) stop(ctx workflow.Context) {
 		}
 		receipt.ProcessesKilled, receipt.Survivors, receipt.ArtifactsKept = stopped.ProcessesKilled, stopped.Survivors, stopped.Files
 	}
-	_, _ = workflow.AwaitWithTimeout(ctx, settleTimeout, s.allLanded) // an error would be a cancelled ctx: it is disconnected
+	s.alarm.set(ctx, workflow.Now(ctx).Add(settleTimeout), "stopped steps are recorded")
+	_ = workflow.Await(ctx, func() bool { return s.allLanded() || s.alarm.rang() }) // an error would be a cancelled ctx: it is disconnected
 	for i := range st.Run.Steps {
 		if f, ok := s.inFlight[i]; ok && f.future.IsReady() {
 			st.Finished(i, stepResult(ctx, f.future), workflow.Now(ctx))

@@ -32,6 +32,7 @@ type session struct {
 	readers  []reader
 	inFlight map[int]flight // by the index of the step
 	woken    bool           // a command changed State
+	alarm    alarm
 }
 
 // flight is a step whose activity is under way.
@@ -92,15 +93,36 @@ func (s *session) wait(ctx, asked workflow.Context) error {
 	if refresh := s.since.Add(refreshEvery); s.quiet(ctx) && (deadline.IsZero() || refresh.Before(deadline)) {
 		deadline, what = refresh, "daily refresh"
 	}
-	if deadline.IsZero() {
-		return workflow.Await(ctx, happened)
-	}
-	_, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
-		Timeout:      deadline.Sub(workflow.Now(ctx)),
-		TimerOptions: workflow.TimerOptions{Summary: what},
-	}, happened)
-	return err
+	s.alarm.set(ctx, deadline, what)
+	return workflow.Await(ctx, func() bool { return happened() || s.alarm.rang() })
 }
+
+// alarm is the one timer that a waiting session has. It is replaced only when the deadline is
+// another one, and nothing of it is left behind: an Await with a timeout leaves its timer
+// running when it ends early, which would wake the session for nothing.
+type alarm struct {
+	at     time.Time
+	timer  workflow.Future
+	cancel workflow.CancelFunc
+}
+
+// set has the alarm ring at an instant; never, when that is the zero time.
+func (a *alarm) set(ctx workflow.Context, at time.Time, what string) {
+	if a.at.Equal(at) && !a.rang() {
+		return
+	}
+	if a.cancel != nil {
+		a.cancel()
+	}
+	*a = alarm{at: at}
+	if at.IsZero() {
+		return
+	}
+	ctx, a.cancel = workflow.WithCancel(ctx)
+	a.timer = workflow.NewTimerWithOptions(ctx, at.Sub(workflow.Now(ctx)), workflow.TimerOptions{Summary: what})
+}
+
+func (a *alarm) rang() bool { return a.timer != nil && a.timer.IsReady() }
 
 func (s *session) landed() bool {
 	for _, i := range workflow.DeterministicKeys(s.inFlight) {

@@ -138,7 +138,7 @@ const (
 
 // NewState is the state of a session that was just created: its first run is to begin.
 func NewState(in schema.SessionInput) *State {
-	s := &State{Input: in}
+	s := &State{Input: in, Searched: Searched{schema.SessionActive, schema.PhasePlanning}} // as web starts it
 	s.startRun(Run{Number: 1})
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -22,24 +23,26 @@ const (
 // lockStep takes a step's lock on this host. It is free once no process of an attempt before
 // is left: the supervisor inherits it and holds it until it exits, whatever became of its
 // worker.
-func lockStep(ctx context.Context, dataDir, runID, stepID string) (*os.File, error) {
+// Left says that one did not come to its end.
+func lockStep(ctx context.Context, dataDir, runID, stepID string) (lock *os.File, left bool, err error) {
 	dir := filepath.Join(dataDir, "locks")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the lock folder: %w", err)
+		return nil, false, fmt.Errorf("make the lock folder: %w", err)
 	}
 	name := filepath.Join(dir, runID+"."+stepID)
 	deadline := time.Now().Add(lockPatience)
 	for {
-		f, err := tryLock(name)
+		f, existed, err := tryLock(name)
+		left = left || existed
 		if err == nil {
-			return f, nil
+			return f, left, nil
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
-			return nil, fmt.Errorf("lock step %s on this host: %w", stepID, err)
+			return nil, false, fmt.Errorf("lock step %s on this host: %w", stepID, err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, false, context.Cause(ctx)
 		case <-time.After(lockPoll):
 		}
 	}
@@ -47,29 +50,36 @@ func lockStep(ctx context.Context, dataDir, runID, stepID string) (*os.File, err
 
 // tryLock fails with EWOULDBLOCK when somebody else holds the lock, or has just removed the
 // file that it was on.
-func tryLock(name string) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+func tryLock(name string) (f *os.File, existed bool, err error) {
+	f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		existed = true
+		f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	}
 	if err != nil {
-		return nil, err
+		return nil, existed, err
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = f.Close()
-		return nil, err
+		return nil, existed, err
 	}
 	locked, err := f.Stat()
 	if err != nil {
 		_ = f.Close()
-		return nil, err
+		return nil, existed, err
 	}
 	if there, err := os.Stat(name); err != nil || !os.SameFile(there, locked) {
 		_ = f.Close()
-		return nil, unix.EWOULDBLOCK
+		return nil, existed, unix.EWOULDBLOCK
 	}
-	return f, nil
+	return f, existed, nil
 }
 
-// unlockStep removes a step's lock once nothing of the step is left to hold it.
-func unlockStep(f *os.File) {
-	_ = os.Remove(f.Name())
+// unlockStep gives a step's lock back. The file goes only when nothing of the step is left:
+// one that stays says that something may be.
+func unlockStep(f *os.File, clean bool) {
+	if clean {
+		_ = os.Remove(f.Name())
+	}
 	_ = f.Close()
 }

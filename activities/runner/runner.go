@@ -139,14 +139,16 @@ func (r *Runner) attempt(run *running, load Load) (schema.StepResult, error) {
 	if !ok || of.Plan.StepDigest(step) != ask.Digest {
 		return schema.StepResult{}, schema.Errorf(schema.CodeConflict, "step %q is not what was agreed on", ask.StepID)
 	}
-	lock, err := lockStep(r.ctx, r.o.DataDir, ask.RunID, ask.StepID)
+	lock, left, err := lockStep(r.ctx, r.o.DataDir, ask.RunID, ask.StepID)
 	if err != nil {
 		return schema.StepResult{}, err
 	}
-	defer unlockStep(lock)
-	// What an attempt before left behind when it lost its worker and its supervisor at once.
-	if _, left := killMarked(ask); left > 0 {
-		return schema.StepResult{}, fmt.Errorf("%d processes of an attempt before cannot be ended", left)
+	clean := false
+	defer func() { unlockStep(lock, clean) }()
+	if left { // an attempt before lost its worker, and may have lost its supervisor with it
+		if _, alive := killMarked(ask); alive > 0 {
+			return schema.StepResult{}, fmt.Errorf("%d processes of an attempt before cannot be ended", alive)
+		}
 	}
 	begin := store.BeginAttempt{
 		SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Execution: ask.Execution,
@@ -160,12 +162,14 @@ func (r *Runner) attempt(run *running, load Load) (schema.StepResult, error) {
 		return schema.StepResult{}, err
 	}
 	if begun.Finished != nil {
+		clean = true
 		return resultOf(begun.Number, *begun.Finished), nil
 	}
 	end, files, err := r.process(run, &of, step, begun.Number, lock)
 	if err != nil {
 		return schema.StepResult{}, err
 	}
+	clean = true
 	err = r.persist(func(ctx context.Context) error {
 		return r.o.Recorder.FinishAttempt(ctx, store.FinishAttempt{
 			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: begun.Number,

@@ -20,11 +20,12 @@ const (
 	defaultMaxConns = 16
 	connectTimeout  = 5 * time.Second
 	rollbackTimeout = 2 * time.Second
+	idleTimeout     = 30 * time.Minute // as the pool has it
 )
 
 // Options configures a store. The zero value of each field means its default.
 type Options struct {
-	MaxConns int          // of the pool, at least 2; 16
+	MaxConns int          // for writes and single reads, at least 2; 16. Lists have half as many beside them
 	Logger   *slog.Logger // slog.Default()
 }
 
@@ -53,9 +54,11 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "holdfast"
 	}
-	// bun writes values into the statement, so that no two are alike: preparing each would cost a round trip and evict the
-	// statements that are worth keeping. Those ask for it themselves, with pgx.QueryExecModeCacheStatement.
-	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	// What the pool is asked is asked again and again: Postgres parses and plans it once for each connection. bun writes
+	// values into the statement, so that no two are alike: it has connections of its own, which prepare nothing.
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+	reads := config.ConnConfig.Copy()
+	reads.DefaultQueryExecMode = pgx.QueryExecModeExec
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, failed("open the database", err)
@@ -64,12 +67,16 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Store{pool: pool, db: bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New()), log: log}, nil
+	lists := stdlib.OpenDB(*reads)
+	lists.SetMaxOpenConns(int(max(config.MaxConns/2, 1)))
+	lists.SetMaxIdleConns(int(max(config.MaxConns/2, 1)))
+	lists.SetConnMaxIdleTime(idleTimeout)
+	return &Store{pool: pool, db: bun.NewDB(lists, pgdialect.New()), log: log}, nil
 }
 
 // Close waits for the calls under way and closes every connection.
 func (s *Store) Close() {
-	_ = s.db.Close() // it holds no connection of its own
+	_ = s.db.Close()
 	s.pool.Close()
 }
 

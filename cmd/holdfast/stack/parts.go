@@ -53,9 +53,13 @@ func (u *Up) servers(logDir string) (postgres, temporal *supervisor, err error) 
 				ErrAddrTaken, u.TemporalUIPort)
 		}
 		u.temporal = &embedded.Temporal{
-			// An activity that the worker can take itself is given to it with the workflow's answer: one round trip less.
-			DynamicConfig: map[string]string{"system.enableActivityEagerExecution": "true"},
-			Dir:           filepath.Join(u.DataDir, nameTemporal), LogFile: filepath.Join(logDir, nameTemporal+".log"),
+			DynamicConfig: map[string]string{
+				// An activity that the worker can take itself is given to it with the workflow's answer: one round trip less.
+				"system.enableActivityEagerExecution": "true",
+				// A queue in several parts is for servers of several machines: here a task would look for its poller in each.
+				"matching.numTaskqueueReadPartitions": "1", "matching.numTaskqueueWritePartitions": "1",
+			},
+			Dir: filepath.Join(u.DataDir, nameTemporal), LogFile: filepath.Join(logDir, nameTemporal+".log"),
 		}
 		temporal = u.launch(u.temporalChild())
 	}
