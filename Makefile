@@ -118,6 +118,12 @@ chromium: ## Make sure that there is a Chromium for the browser tests
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
 	else echo "the browser tests need Chromium: install your system's package of it"; exit 1; fi
 
+.PHONY: histories
+histories: ## Save the histories that every later release has to replay: make histories RELEASE=1.2
+	@test -n "$(RELEASE)" || { echo 'name the release: make histories RELEASE=1.2'; exit 2; }
+	@test ! -e worker/testdata/histories/$(RELEASE) || { echo 'the histories of $(RELEASE) are there, and are never replaced'; exit 2; }
+	$(GO_TEST) -count=1 -timeout $(TEST_TIMEOUT) ./worker -save testdata/histories/$(RELEASE)
+
 .PHONY: bench
 bench: build ## The benchmark suite, an hour or so on a quiet machine; make bench BENCH="-only starts" measures one row
 	go run ./bench $(BENCH)

@@ -24,7 +24,7 @@ import (
 func newEmptyWorld(t *testing.T) (w *world, addr string) {
 	t.Helper()
 	addr = embeddedtest.StartTestTemporal(t).Addr()
-	c, err := client.Dial(client.Options{HostPort: addr, Logger: worker.TemporalLogger(quiet())})
+	c, err := client.Dial(client.Options{HostPort: addr, Identity: "holdfast test", Logger: worker.TemporalLogger(quiet())})
 	if err != nil {
 		t.Fatal(err)
 	}
