@@ -391,3 +391,23 @@ func (w *world) startWorkflow(id string, config schema.Config) {
 	}
 	w.t.Cleanup(func() { w.replay(id) })
 }
+
+// Each timer wakes its session, and a session may take thousands of decisions.
+func TestTimers_DecisionsDoNotPileThemUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.session(schema.Config{ApprovalMode: schema.ApproveBeforeEachStep, Parallel: 1}, `{"steps":[{"id":"a","run":["true"]},{"id":"b","run":["true"],"needs":["a"]},{"id":"c","run":["true"],"needs":["b"]},{"id":"d","run":["true"],"needs":["c"]}]}`)
+	for range 4 {
+		w.decide(id, schema.ResolutionApproved, "")
+	}
+	w.awaitType(id, schema.EventWorkflowCompleted)
+	timers := 0
+	for _, e := range w.histories(t.Context(), id)[0].GetEvents() {
+		if e.GetTimerStartedEventAttributes() != nil {
+			timers++
+		}
+	}
+	if timers != 1 {
+		t.Fatalf("%d timers for four decisions, want the first one alone", timers)
+	}
+}

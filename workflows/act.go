@@ -202,8 +202,11 @@ func (s *session) stop(ctx workflow.Context) {
 		}
 		receipt.ProcessesKilled, receipt.Survivors, receipt.ArtifactsKept = stopped.ProcessesKilled, stopped.Survivors, stopped.Files
 	}
-	s.alarm.set(ctx, workflow.Now(ctx).Add(settleTimeout), "stopped steps are recorded")
-	_ = workflow.Await(ctx, func() bool { return s.allLanded() || s.alarm.rang() }) // an error would be a cancelled ctx: it is disconnected
+	enough := workflow.Now(ctx).Add(settleTimeout)
+	for !s.allLanded() && workflow.Now(ctx).Before(enough) {
+		s.alarm.set(ctx, enough, "stopped steps are recorded")
+		_ = workflow.Await(ctx, func() bool { return s.allLanded() || s.alarm.rang() }) // an error would be a cancelled ctx: it is disconnected
+	}
 	for i := range st.Run.Steps {
 		if f, ok := s.inFlight[i]; ok && f.future.IsReady() {
 			st.Finished(i, stepResult(ctx, f.future), workflow.Now(ctx))

@@ -97,21 +97,22 @@ func (s *session) wait(ctx, asked workflow.Context) error {
 	return workflow.Await(ctx, func() bool { return happened() || s.alarm.rang() })
 }
 
-// alarm is the one timer that a waiting session has. It is replaced only when the deadline is
-// another one, and nothing of it is left behind: an Await with a timeout leaves its timer
-// running when it ends early, which would wake the session for nothing.
+// alarm is the one timer that a waiting session has. One that rings before the deadline is
+// kept: the session looks what is due then, and sets the next one. So a decision does not
+// cost a timer, and nothing is left behind. (An Await with a timeout leaves its timer running
+// when it ends early; each would wake the session for nothing.)
 type alarm struct {
 	at     time.Time
 	timer  workflow.Future
 	cancel workflow.CancelFunc
 }
 
-// set has the alarm ring at an instant; never, when that is the zero time.
+// set has the alarm ring at an instant or before it; at the zero time it need not.
 func (a *alarm) set(ctx workflow.Context, at time.Time, what string) {
-	if a.at.Equal(at) && !a.rang() {
-		return
-	}
-	if a.cancel != nil {
+	if pending := a.timer != nil && !a.rang(); pending {
+		if at.IsZero() || !a.at.After(at) {
+			return
+		}
 		a.cancel()
 	}
 	*a = alarm{at: at}
