@@ -78,7 +78,9 @@ func TestPressure_WhoeverHangsTheCallerHearsOfIt(t *testing.T) {
 					t.Errorf("%s, again: %d", key, status)
 				}
 			}
-			seen := s.watch(id).await("the end of both runs", func(seen []event) bool { return count(seen, "workflow_completed")+count(seen, "workflow_failed") > 0 && count(seen, "workflow_started") == 2 })
+			seen := s.watch(id).await("the end of both runs", func(seen []event) bool {
+				return count(seen, "workflow_completed")+count(seen, "workflow_failed") > 0 && count(seen, "workflow_started") == 2
+			})
 			if n := count(seen, "approval_received"); n != 1 {
 				t.Errorf("%d decisions were recorded", n)
 			}
