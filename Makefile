@@ -20,8 +20,8 @@ LDFLAGS := -s -w -X github.com/holdfast/holdfast/cmd/holdfast/cli.buildVersion=$
 # The compiler collects garbage less often than it does by default: a first build has much to compile, and memory for it.
 GO_BUILD := CGO_ENABLED=0 GOGC=400 go
 GO_TEST := go test
-TEST_TIMEOUT := 10m
-E2E_TIMEOUT := 15m
+TEST_TIMEOUT := 20m
+E2E_TIMEOUT := 20m
 BENCH := -idle 10000 -turns 1000
 
 TEMPORAL_STAMP := bin/.temporal-$(TEMPORAL_VERSION)

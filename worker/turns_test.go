@@ -14,8 +14,8 @@ import (
 
 // A session of years may well have a thousand turns: `go test ./worker -run Turns -turns 1000`,
 // and `make bench` measures as many. Here there are as many as it takes to see the session
-// continue as new at Temporal's own suggestion, more than once.
-var manyTurns = flag.Int("turns", 350, "how many turns a long session has")
+// continue as new at Temporal's own suggestion.
+var manyTurns = flag.Int("turns", 200, "how many turns a long session has")
 
 // A session is as small after many turns as after one: its history and what it carries from
 // one execution to the next stay bounded.
@@ -65,7 +65,7 @@ func TestSession_ManyTurnsKeepItSmall(t *testing.T) {
 	// Temporal ends a workflow at 51,200 events or 50 MB, and warns at 10,240 and 10 MB.
 	const mostEvents, mostCarried = 10_000, 128 << 10
 	histories := w.histories(t.Context(), id)
-	if len(histories) < 1+turns/200 {
+	if len(histories) < 1+turns/180 {
 		t.Errorf("%d executions for %d turns", len(histories), turns)
 	}
 	for i, h := range histories {
