@@ -51,18 +51,18 @@ var someStart = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 func drawCase(t *rapid.T) modelCase {
 	c := modelCase{config: schema.Config{
 		ApprovalMode:           rapid.SampledFrom(schema.ApprovalModes).Draw(t, "approval_mode"),
-		ApprovalTimeoutSeconds: 300.1, // no deadline falls on the moment of an action
+		ApprovalTimeoutSeconds: 300.7, // no deadline falls on the moment of an action
 		OnTimeout:              rapid.SampledFrom([]schema.OnTimeout{"", "reject", "approve", "escalate"}).Draw(t, "on_timeout"),
 		OnModified:             rapid.SampledFrom([]schema.OnModified{"", "approve"}).Draw(t, "on_modified"),
 		WhenBusy:               rapid.SampledFrom([]schema.WhenBusy{"", "interrupt", "reject"}).Draw(t, "when_busy"),
-		RunTimeout:             rapid.SampledFrom([]string{"", "", "", "20m0.1s"}).Draw(t, "run_timeout"),
-		SessionTTL:             rapid.SampledFrom([]string{"", "", "", "5m0.1s"}).Draw(t, "session_ttl"),
+		RunTimeout:             rapid.SampledFrom([]string{"", "", "", "20m0.7s"}).Draw(t, "run_timeout"),
+		SessionTTL:             rapid.SampledFrom([]string{"", "", "", "50m0.7s"}).Draw(t, "session_ttl"),
 		Parallel:               rapid.IntRange(1, 3).Draw(t, "parallel"),
 	}}
 	c.plan = drawPlan(t)
 	c.script = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) outcome {
 		return outcome{
-			Takes:  time.Duration(rapid.IntRange(1, 90).Draw(t, "seconds"))*time.Second + 3*time.Millisecond, // nor does the end of a step
+			Takes:  time.Duration(rapid.IntRange(1, 90).Draw(t, "tens of seconds"))*10*time.Second + 1310*time.Millisecond, // nor does the end of a step
 			Status: rapid.SampledFrom([]schema.AttemptStatus{"succeeded", "succeeded", "failed"}).Draw(t, "outcome"),
 		}
 	}), 1, 8).Draw(t, "script")
@@ -89,7 +89,7 @@ func drawPlan(t *rapid.T) *schema.Plan {
 
 func drawAction(t *rapid.T) action {
 	return action{
-		after: time.Duration(rapid.SampledFrom([]int{1, 1, 2, 5, 60, 400}).Draw(t, "after")) * time.Second, // the clock of the environment moves with the wall's while activities run
+		after: time.Duration(rapid.SampledFrom([]int{10, 10, 20, 50, 600, 4000}).Draw(t, "after")) * time.Second, // the clock of the environment moves with the wall's while activities run
 		name: rapid.SampledFrom([]string{
 			"resolve", "resolve", "resolve", "resolve", "resolve", "resolve", "resolve", "resolve", "resolve", "resolve", "resolve",
 			"suspend", "resume", "resume", "cancel", "extend", "message", "message", "run", "ask",
@@ -193,12 +193,14 @@ func (m *model) play() {
 			}
 			break
 		}
-		m.seen["continued as new"]++
+		m.count("continued as new")
 		carried = &workflows.State{}
 		if err := again.Input.GetPayloads()[1].GetData(); json.Unmarshal(err, carried) != nil {
 			m.objectf("what is carried over cannot be read")
 		}
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if len(m.unanswered) > 0 {
 		m.objectf("%d of %d commands were not answered", len(m.unanswered), m.asked)
 	}
@@ -220,6 +222,12 @@ func (m *model) play() {
 			m.objectf("approval %s is %s, and nobody decided it", id, a.resolution)
 		}
 	}
+}
+
+func (m *model) count(what string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seen[what]++
 }
 
 // schedule has the next action happen when its time has come; after the last one, the
@@ -244,9 +252,11 @@ func (m *model) schedule(now time.Time) {
 			m.env.SetContinueAsNewSuggested(true)
 		}
 		m.at = m.env.Now()
+		m.mu.Lock()
 		m.do(a)
+		m.mu.Unlock()
 		m.schedule(m.at)
-	}, max(m.at.Add(a.after).Sub(now), time.Second))
+	}, max(m.at.Add(a.after).Sub(now), 10*time.Second))
 }
 
 // check compares what Postgres shows with what the workflow answers; steps that run are
@@ -328,7 +338,7 @@ func (m *model) do(a action) {
 		m.send(a, schema.CommandRun, schema.StartRun{Actor: "ada", RequestID: key}, want)
 	case "ask":
 		m.send(a, schema.CommandAsk, schema.Ask{
-			StepID: m.c.plan.Steps[a.pick%len(m.c.plan.Steps)].ID, Question: "Really?", TimeoutSeconds: 30.1, RequestID: key,
+			StepID: m.c.plan.Steps[a.pick%len(m.c.plan.Steps)].ID, Question: "Really?", TimeoutSeconds: 30.7, RequestID: key,
 		}, anyCode)
 	case "cancel":
 		want := schema.Code("")
@@ -461,6 +471,8 @@ func (m *model) send(a action, name string, c any, want schema.Code) {
 
 // answer compares what a command was answered with what it should have been.
 func (m *model) answer(id int, name string, c any, err error, want schema.Code) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	delete(m.unanswered, id)
 	code := schema.Code("")
 	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok {
