@@ -1,46 +1,16 @@
 package cli
 
 import (
-	"fmt"
 	"net/http"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/holdfast/holdfast/cmd/holdfast/terminal/terminaltest"
 	"github.com/holdfast/holdfast/schema"
 )
-
-// openTerminal makes a terminal: what is written to person is typed, and program reads it.
-func openTerminal(t *testing.T) (person, program *os.File) {
-	t.Helper()
-	if runtime.GOOS != "linux" {
-		t.Skip("terminals are made differently here")
-	}
-	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skipf("no terminal can be made: %v", err)
-	}
-	t.Cleanup(func() { _ = person.Close() })
-	fd := int(person.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		t.Skipf("no terminal can be made: %v", err)
-	}
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
-		t.Skipf("no terminal can be made: %v", err)
-	}
-	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skipf("no terminal can be made: %v", err)
-	}
-	t.Cleanup(func() { _ = program.Close() })
-	return person, program
-}
 
 // The person edits with a program that reads what is typed: were the terminal not left to it,
 // the line would be taken for an answer.
@@ -58,7 +28,7 @@ func TestWatch_EditsInThePersonsEditorWhichHasTheTerminal(t *testing.T) {
 	s.emit(runOne, begun(1, 0), event(schema.EventApprovalRequested, "plot", schema.ApprovalRequestedData{
 		ApprovalID: otherID, Type: schema.ApprovalStep, Description: "Run \"plot\"", Options: schema.ApprovalStep.Options(), Context: []byte(`{"step": {"id": "plot", "shell": "python3 plot.py"}}`),
 	}))
-	person, program := openTerminal(t)
+	person, program := terminaltest.Open(t)
 	editor := writeFile(t, "editor.sh", `echo "the editor is open"; read -r line; sed -i "s/plot.py/$line/" "$1"`)
 	screen := &lockedBuffer{}
 	done := make(chan int, 1)
@@ -93,7 +63,7 @@ func TestWatch_SaysThatTheEditorDoesNotWorkAndAsksAgain(t *testing.T) {
 	s.emit(runOne, begun(1, 0), event(schema.EventApprovalRequested, "plot", schema.ApprovalRequestedData{
 		ApprovalID: otherID, Type: schema.ApprovalStep, Options: schema.ApprovalStep.Options(), Context: []byte(`{"step": {"id": "plot", "shell": "x"}}`),
 	}))
-	person, program := openTerminal(t)
+	person, program := terminaltest.Open(t)
 	screen := &lockedBuffer{}
 	done := make(chan int, 1)
 	go func() {

@@ -5,43 +5,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
+	"github.com/holdfast/holdfast/cmd/holdfast/terminal/terminaltest"
 )
-
-// openTerminal makes a terminal: what is written to person is typed, and program reads it.
-func openTerminal(t *testing.T) (person, program *os.File) {
-	t.Helper()
-	if runtime.GOOS != "linux" {
-		t.Skip("terminals are made differently here")
-	}
-	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skipf("no terminal can be made: %v", err)
-	}
-	t.Cleanup(func() { _ = person.Close() })
-	fd := int(person.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		t.Skipf("no terminal can be made: %v", err)
-	}
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
-		t.Skipf("no terminal can be made: %v", err)
-	}
-	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skipf("no terminal can be made: %v", err)
-	}
-	t.Cleanup(func() { _ = program.Close() })
-	return person, program
-}
 
 func next(t *testing.T, l *terminal.Lines) (string, bool) {
 	t.Helper()
@@ -77,7 +49,7 @@ func TestLines_OfAPipeEndWithIt(t *testing.T) {
 
 func TestLines_OfATerminalLeaveItToAnotherWhilePaused(t *testing.T) {
 	t.Parallel()
-	person, program := openTerminal(t)
+	person, program := terminaltest.Open(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	l := terminal.ReadLines(ctx, program)
@@ -117,7 +89,7 @@ func TestLines_OfATerminalLeaveItToAnotherWhilePaused(t *testing.T) {
 
 func TestLines_OfATerminalEndWithCtrlD(t *testing.T) {
 	t.Parallel()
-	person, program := openTerminal(t)
+	person, program := terminaltest.Open(t)
 	l := terminal.ReadLines(t.Context(), program)
 	typed(t, person, "one\n\x04")
 	if got, more := next(t, l); got != "one" || !more {
@@ -130,7 +102,7 @@ func TestLines_OfATerminalEndWithCtrlD(t *testing.T) {
 
 func TestEdit_PutsBackTheModesThatTheEditorLeaves(t *testing.T) {
 	t.Parallel()
-	_, program := openTerminal(t)
+	_, program := terminaltest.Open(t)
 	before, err := term.GetState(int(program.Fd()))
 	if err != nil {
 		t.Fatal(err)
