@@ -20,6 +20,7 @@ import (
 type control struct {
 	temporal        client.Client
 	search          *searchAttributes
+	updates         *gate // by session
 	approvalTimeout time.Duration
 	sessionTTL      time.Duration
 }
@@ -85,6 +86,11 @@ func (c *control) update(ctx context.Context, sessionID, name, key string, arg a
 	if key == "" {
 		key = schema.NewID()
 	}
+	leave, err := c.updates.enter(ctx, sessionID)
+	if err != nil {
+		return result, temporalError(err)
+	}
+	defer leave()
 	for {
 		handle, err := c.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 			WorkflowID:   schema.WorkflowID(sessionID),

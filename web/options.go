@@ -49,6 +49,7 @@ const (
 	startTimeout   = 2 * time.Second // of a workflow, within POST /sessions
 	commandTimeout = 8 * time.Second // of a command, until the workflow has taken it in
 	overtakenDelay = 50 * time.Millisecond
+	maxUpdates     = 8 // at once on a session; Temporal takes ten by default, and more make it drop what it has begun
 	queryTimeout   = 3 * time.Second
 	settleTimeout  = 2 * time.Second  // until Postgres shows an accepted command
 	cancelTimeout  = 15 * time.Second // the same for a cancel, which ends processes

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/web"
@@ -57,6 +59,35 @@ func TestCommands_MoreThanASessionTakesAreAllAnsweredAndDoneOnceTheyGetThrough(t
 		numbers[first.Number] = true
 	}
 	eventually(t, "every message, once", func() bool { return e.session(s.ID).QueuedMessages == commands })
+	e.noErrors()
+}
+
+// Temporal takes ten updates at once on a workflow unless it is told otherwise, and drops the
+// ten when it refuses the eleventh.
+func TestCommands_ACrowdIsLetInAsTemporalTakesIt(t *testing.T) {
+	t.Parallel()
+	own := &embedded.Temporal{Dir: t.TempDir(), Headless: true, DynamicConfig: map[string]string{"history.maxInFlightUpdates": "10"}}
+	must(t, own.Start(t.Context()))
+	t.Cleanup(func() { must(t, own.Stop(context.Background())) })
+	c, err := client.Dial(client.Options{HostPort: own.Addr(), Logger: logs.Discard()})
+	must(t, err)
+	t.Cleanup(c.Close)
+	w := newWorker(c)
+	must(t, w.Start())
+	t.Cleanup(w.Stop)
+	e := start(t, func(s *setup) { s.temporal = own.Addr() })
+	s := e.create(plainPlan)
+	e.running(s.ID)
+	var all sync.WaitGroup
+	const people = scriptedQueue
+	for n := range int64(people) {
+		all.Go(func() {
+			r := e.do("POST", "/api/sessions/"+s.ID+"/messages", `{"content":"m"}`, "Idempotency-Key", "k"+itoa(n))
+			r.into(t, http.StatusAccepted, nil)
+		})
+	}
+	all.Wait()
+	eventually(t, "every message, once", func() bool { return e.session(s.ID).QueuedMessages == people })
 	e.noErrors()
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // scriptedQueue is how many messages a scripted session takes.
-const scriptedQueue = 20
+const scriptedQueue = 60
 
 // turns are the commands that make a session go on.
 func (s *script) turns(ctx workflow.Context, answer func(repeated bool) (schema.CommandResult, error)) error {

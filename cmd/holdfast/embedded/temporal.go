@@ -72,6 +72,13 @@ func (t *Temporal) Prepare(context.Context) error {
 	return t.settlePorts()
 }
 
+// dynamicConfig holds for every server that does not say otherwise.
+var dynamicConfig = map[string]string{
+	// By default the eleventh update at once on a workflow is refused, and the refusal drops the
+	// task that the first ten are in (server 1.29): in a crowd nobody is answered for long.
+	"history.maxInFlightUpdates": "1000",
+}
+
 // Command returns a command that runs the server in the foreground. Prepare must have been called.
 func (t *Temporal) Command() *exec.Cmd {
 	args := []string{
@@ -94,8 +101,10 @@ func (t *Temporal) Command() *exec.Cmd {
 	for _, name := range slices.Sorted(maps.Keys(t.SearchAttributes)) {
 		args = append(args, "--search-attribute", name+"="+t.SearchAttributes[name])
 	}
-	for _, key := range slices.Sorted(maps.Keys(t.DynamicConfig)) {
-		args = append(args, "--dynamic-config-value", key+"="+t.DynamicConfig[key])
+	config := maps.Clone(dynamicConfig)
+	maps.Copy(config, t.DynamicConfig)
+	for _, key := range slices.Sorted(maps.Keys(config)) {
+		args = append(args, "--dynamic-config-value", key+"="+config[key])
 	}
 	cmd := exec.Command(t.Bin, args...)
 	cmd.Dir = t.Dir
