@@ -24,6 +24,7 @@ const (
 	EventDAGNodeStatusChanged EventType = "dag_node_status_changed"
 	EventStepStarted          EventType = "step_started"
 	EventStepProgress         EventType = "step_progress"
+	EventStepReattached       EventType = "step_reattached"
 	EventStepCompleted        EventType = "step_completed"
 	EventStepFailed           EventType = "step_failed"
 	EventStepRetryStarted     EventType = "step_retry_started"
@@ -169,6 +170,24 @@ type (
 		Host    string   `json:"host"`
 		Command []string `json:"command"`
 	}
+	// StepProgressData is what an attempt uses at a moment, once a second while that changes, and
+	// how far it says to have come. Progress is from 0 to 1, nil until the program has told.
+	StepProgressData struct {
+		Attempt    int      `json:"attempt"`
+		Progress   *float64 `json:"progress,omitempty"`
+		Note       string   `json:"note,omitempty"`
+		ElapsedMS  int64    `json:"elapsed_ms"`
+		CPUSeconds float64  `json:"cpu_seconds"`
+		RSSBytes   int64    `json:"rss_bytes"` // of all its processes together
+		ReadBytes  int64    `json:"read_bytes"`
+		WriteBytes int64    `json:"write_bytes"`
+		Processes  int      `json:"processes"`
+	}
+	// StepReattachedData says that a worker has come back to an attempt that went on without one.
+	StepReattachedData struct {
+		Attempt int    `json:"attempt"`
+		Host    string `json:"host"`
+	}
 	// StepCompletedData closes an attempt that succeeded.
 	StepCompletedData struct {
 		Attempt     int     `json:"attempt"`
@@ -176,6 +195,8 @@ type (
 		DurationMS  int64   `json:"duration_ms"`
 		CPUSeconds  float64 `json:"cpu_seconds"`
 		MaxRSSBytes int64   `json:"max_rss_bytes"`
+		ReadBytes   int64   `json:"read_bytes"`
+		WriteBytes  int64   `json:"write_bytes"`
 	}
 	// StepFailedData closes an attempt that did not succeed.
 	StepFailedData struct {
@@ -187,6 +208,8 @@ type (
 		DurationMS  int64   `json:"duration_ms"`
 		CPUSeconds  float64 `json:"cpu_seconds"`
 		MaxRSSBytes int64   `json:"max_rss_bytes"`
+		ReadBytes   int64   `json:"read_bytes"`
+		WriteBytes  int64   `json:"write_bytes"`
 	}
 	// StepRetryStartedData says that a further attempt takes the place of one that failed
 	// (reason retry) or that was cut when its worker died (reason worker_lost).

@@ -77,6 +77,9 @@ type (
 		FinishedAt  *Time         `json:"finished_at,omitempty"`
 		CPUSeconds  float64       `json:"cpu_seconds"`
 		MaxRSSBytes int64         `json:"max_rss_bytes"`
+		ReadBytes   int64         `json:"read_bytes" doc:"From disks, as the kernel counts"`
+		WriteBytes  int64         `json:"write_bytes" doc:"To disks, as the kernel counts"`
+		DurationMS  int64         `json:"duration_ms" doc:"0 while it runs"`
 		Host        string        `json:"host"`
 	}
 	// Approval is a question to a human, with its answer.
@@ -210,15 +213,6 @@ func (p *Plan) Unsupported() []FieldError {
 		}
 		if s.Kind() == KindAgent {
 			bad("agent", "this server has no agent provider; a step here is run or shell", s.Agent)
-		}
-		if s.Network != nil && !*s.Network {
-			bad("network", "this server cannot take the network away from a step", false)
-		}
-		if s.Memory != "" {
-			bad("memory", "this server cannot limit a step's memory", s.Memory)
-		}
-		if s.CPU != 0 {
-			bad("cpu", "this server cannot limit a step's cores", s.CPU)
 		}
 	}
 	return errs

@@ -5,6 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -37,12 +40,31 @@ type PlanStep struct {
 	Timeout   string            `json:"timeout,omitempty" doc:"A duration such as 90s, 30m or 2h"`
 	Retries   int               `json:"retries,omitempty" doc:"Further attempts after a failure, 0 to 10"`
 	Env       map[string]string `json:"env,omitempty" doc:"Environment variables"`
-	Network   *bool             `json:"network,omitempty" doc:"Whether it may use the network"`
+	Network   *bool             `json:"network,omitempty" doc:"Whether it may use the network; it may not when absent"`
 	Memory    string            `json:"memory,omitempty" doc:"A limit such as 512MiB or 2GiB"`
 	CPU       float64           `json:"cpu,omitempty" doc:"A limit in cores"`
 	OnTimeout OnTimeout         `json:"on_timeout,omitempty" doc:"What happens when its approval expires"`
 	OnError   OnError           `json:"on_error,omitempty" doc:"What happens when it fails"`
 }
+
+// MemoryBytes is Memory as a number; 0 when there is no limit.
+func (s *PlanStep) MemoryBytes() int64 {
+	digits := strings.TrimRight(s.Memory, "BKMGTi")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return 0 // "": [ParsePlan] has seen to everything else
+	}
+	unit := map[string]int64{
+		"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+	}[s.Memory[len(digits):]]
+	if n > math.MaxInt64/unit {
+		return math.MaxInt64
+	}
+	return n * unit
+}
+
+// Networked tells whether the step may use the network.
+func (s *PlanStep) Networked() bool { return s.Network != nil && *s.Network }
 
 // OnTimeout says what an expired approval does.
 type OnTimeout string

@@ -3,6 +3,7 @@ package schema_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,7 +38,7 @@ func TestParsePlan_ReadsEveryField(t *testing.T) {
 	if got, want := string(schema.Marshal(same)), string(schema.Marshal(want)); got != want {
 		t.Fatalf("read back\n%s\nwant\n%s", got, want)
 	}
-	if len(plan.Unsupported()) != 3 { // memory, cpu and agent
+	if len(plan.Unsupported()) != 1 { // the agent
 		t.Fatalf("unsupported: %+v", plan.Unsupported())
 	}
 }
@@ -172,4 +173,13 @@ func FuzzParsePlan(f *testing.F) {
 			t.Fatalf("read back: %+v", problems)
 		}
 	})
+}
+
+func TestMemoryBytes_UnderstandsEveryUnit(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int64{"": 0, "7B": 7, "2KB": 2000, "2KiB": 2048, "512MiB": 512 << 20, "3GB": 3e9, "1TiB": 1 << 40, "9999999999TiB": math.MaxInt64} {
+		if got := (&schema.PlanStep{Memory: text}).MemoryBytes(); got != want {
+			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	}
 }

@@ -83,7 +83,13 @@ const (
 	ReasonStart       Reason = "start_failed" // the program could not be started
 	ReasonWorkerLost  Reason = "worker_lost"  // the worker died under it
 	ReasonOutOfMemory Reason = "out_of_memory"
-	ReasonRetry       Reason = "retry" // it failed and the plan allows another attempt
+	ReasonDiskQuota   Reason = "disk_quota" // the workspace grew over the quota of bytes or files
+	ReasonProcesses   Reason = "too_many_processes"
+	ReasonSandbox     Reason = "sandbox"         // a layer of the sandbox is missing, and the worker requires it
+	ReasonSupervisor  Reason = "supervisor_lost" // the supervisor died under it, and the step with it
+	ReasonHostLost    Reason = "host_lost"       // its host does not answer, and another has taken over
+	ReasonOrphaned    Reason = "orphaned"        // no worker came back to it in time
+	ReasonRetry       Reason = "retry"           // it failed and the plan allows another attempt
 	// ReasonChanged: the worker died under it, and meanwhile its files were edited, so that what
 	// would run again is not what was agreed on.
 	ReasonChanged Reason = "plan_changed"

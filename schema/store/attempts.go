@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,14 +21,21 @@ type BeginAttempt struct {
 	Host      string
 	Command   []string
 	Reason    schema.Reason // retry when it follows a failure, or ""
-	Live      int           // the attempt that the caller's own process still runs under this execution; 0 for none
+	// Live is the attempt under this execution whose processes or output the caller has; 0 for
+	// none. Worker names the caller when it comes back to them after another worker was lost.
+	Live   int
+	Worker string
+	// Lost says why an attempt that runs without the caller is lost: worker_lost when it is "".
+	// One that ran on another host is host_lost.
+	Lost schema.Reason
 }
 
 // BegunAttempt is the answer: Finished is nil when the attempt with this number is to be
 // run, or goes on; otherwise this execution is over and must not run again.
 type BegunAttempt struct {
-	Number   int
-	Finished *AttemptEnd
+	Number      int
+	Finished    *AttemptEnd
+	SpoolOffset int64 // how far the attempt's output has been taken over
 }
 
 // AttemptEnd says how an attempt ended.
@@ -39,12 +48,16 @@ type AttemptEnd struct {
 	CPUSeconds  float64
 	MaxRSSBytes int64
 	DurationMS  int64
+	ReadBytes   int64
+	WriteBytes  int64
 }
 
 // begun is an attempt as its row has it.
 type begun struct {
 	number    int
 	execution string
+	host      string
+	offset    int64
 	started   time.Time
 	end       AttemptEnd
 }
@@ -52,10 +65,12 @@ type begun struct {
 // BeginAttempt decides, under the session's lock, what an execution has to do:
 //
 //   - its attempt has ended: it is returned as Finished, and nothing changes;
-//   - its attempt runs, and the caller runs it (Live): it goes on, and nothing changes;
-//   - its attempt runs, and the caller does not: the worker that ran it was lost. The attempt
-//     is closed as lost, with step_failed {worker_lost}, and the next one begins, with
-//     step_retry_started {worker_lost}. So is a running attempt of another execution;
+//   - its attempt runs, and the caller has it (Live): it goes on, and nothing changes but that
+//     step_reattached says so when a worker is named, once for each;
+//   - its attempt runs, and the caller does not have it: it is lost. The attempt is closed,
+//     with step_failed {worker_lost, host_lost or what the caller says}, and the next one
+//     begins, with step_retry_started of the same reason. So is a running attempt of another
+//     execution;
 //   - else the next attempt begins, with step_retry_started when Reason is retry.
 //
 // With an attempt that begins, the step is running and the session's current step, and
@@ -70,13 +85,18 @@ func (s *Store) BeginAttempt(ctx context.Context, b BeginAttempt) (BegunAttempt,
 		over     bool
 		attempts []begun
 	)
+	again := false
 	_, err := s.change(ctx, "begin an attempt", b.SessionID, "", func(c *change) {
+		if b.Live > 0 && b.Worker != "" {
+			c.reads.Queue(`SELECT EXISTS (SELECT FROM events WHERE session_id = $1::uuid AND idem_key = $2)`, b.SessionID, b.reattachKey()).
+				QueryRow(func(row pgx.Row) error { return row.Scan(&again) })
+		}
 		c.reads.Queue(`SELECT st.status, r.finished_at IS NOT NULL FROM steps st JOIN runs r ON r.id = st.run_id
 			WHERE st.run_id = $1::uuid AND st.step_id = $2 AND r.session_id = $3::uuid`, b.RunID, b.StepID, b.SessionID).
 			QueryRow(func(row pgx.Row) error { return missing(row.Scan(&status, &over), noStep(b.RunID, b.StepID)) })
 		queueAttempts(c, b.RunID, b.StepID, &attempts)
 	}, func(c *change) error {
-		var lost bool
+		var lost schema.Reason
 		last := 0
 		for i := range attempts {
 			a := &attempts[i]
@@ -84,11 +104,19 @@ func (s *Store) BeginAttempt(ctx context.Context, b BeginAttempt) (BegunAttempt,
 			mine := a.execution == b.Execution
 			switch {
 			case a.end.Status == schema.AttemptRunning && mine && a.number == b.Live:
-				answer = BegunAttempt{Number: a.number}
-				return errNothing
+				answer = BegunAttempt{Number: a.number, SpoolOffset: a.offset}
+				if b.Worker == "" || again {
+					return errNothing
+				}
+				c.key = b.reattachKey()
+				c.event(schema.EventStepReattached, b.RunID, b.StepID, schema.StepReattachedData{Attempt: a.number, Host: b.Host})
+				return nil
 			case a.end.Status == schema.AttemptRunning:
-				lost = true
-				b.lose(c, a)
+				lost = cmp.Or(b.Lost, schema.ReasonWorkerLost)
+				if a.host != b.Host {
+					lost = schema.ReasonHostLost
+				}
+				b.lose(c, a, lost)
 			case mine && a.end.Status != schema.AttemptLost:
 				answer = BegunAttempt{Number: a.number, Finished: &a.end}
 				return errNothing
@@ -104,21 +132,22 @@ func (s *Store) BeginAttempt(ctx context.Context, b BeginAttempt) (BegunAttempt,
 	return answer, err
 }
 
-func (b *BeginAttempt) lose(c *change, a *begun) {
+func (b *BeginAttempt) reattachKey() string {
+	return fmt.Sprintf("reattach/%s/%s/%d/%s", b.RunID, b.StepID, b.Live, b.Worker)
+}
+
+func (b *BeginAttempt) lose(c *change, a *begun, why schema.Reason) {
 	took := max(c.now.Sub(a.started), 0).Milliseconds()
 	c.writes.Queue(`UPDATE attempts SET status = $4, reason = $5, duration_ms = $6, finished_at = $7::timestamptz
 		WHERE run_id = $1::uuid AND step_id = $2 AND number = $3`,
-		b.RunID, b.StepID, a.number, string(schema.AttemptLost), string(schema.ReasonWorkerLost), took, c.now)
+		b.RunID, b.StepID, a.number, string(schema.AttemptLost), string(why), took, c.now)
 	c.event(schema.EventStepFailed, b.RunID, b.StepID, schema.StepFailedData{
-		Attempt: a.number, Reason: schema.ReasonWorkerLost, DurationMS: took,
+		Attempt: a.number, Reason: why, DurationMS: took,
 	})
 }
 
-func (b *BeginAttempt) begin(c *change, number int, status schema.StepStatus, lost bool) {
-	reason := b.Reason
-	if lost {
-		reason = schema.ReasonWorkerLost
-	}
+func (b *BeginAttempt) begin(c *change, number int, status schema.StepStatus, lost schema.Reason) {
+	reason := cmp.Or(lost, b.Reason)
 	if reason != "" {
 		c.event(schema.EventStepRetryStarted, b.RunID, b.StepID, schema.StepRetryStartedData{Attempt: number, Reason: reason})
 	}
@@ -149,6 +178,7 @@ type FinishAttempt struct {
 	End        AttemptEnd
 	StepStatus schema.StepStatus
 	Files      []FileChange
+	Snapshot   string // what the workspace was afterwards, in the blob store; "" when it was not kept
 }
 
 // FinishAttempt records an attempt's end with file_created and file_updated for Files, then
@@ -187,10 +217,13 @@ func (s *Store) FinishAttempt(ctx context.Context, f FinishAttempt) error {
 func (f *FinishAttempt) record(c *change, step schema.StepStatus) {
 	end := &f.End
 	c.writes.Queue(`UPDATE attempts SET status = $4, exit_code = $5, signal = $6, reason = $7, message = $8, duration_ms = $9,
-			cpu_seconds = $10, max_rss_bytes = $11, finished_at = $12::timestamptz
+			cpu_seconds = $10, max_rss_bytes = $11, finished_at = $12::timestamptz, read_bytes = $13, write_bytes = $14, snapshot = $15
 		WHERE run_id = $1::uuid AND step_id = $2 AND number = $3`,
 		f.RunID, f.StepID, f.Attempt, string(end.Status), end.ExitCode, clean(end.Signal), string(end.Reason), clean(end.Message),
-		end.DurationMS, end.CPUSeconds, end.MaxRSSBytes, c.now)
+		end.DurationMS, end.CPUSeconds, end.MaxRSSBytes, c.now, end.ReadBytes, end.WriteBytes, f.Snapshot)
+	if f.Snapshot != "" {
+		c.writes.Queue(`UPDATE session_states SET snapshot = $2 WHERE session_id = $1::uuid`, c.session, f.Snapshot)
+	}
 	for _, file := range f.Files {
 		kind := schema.EventFileUpdated
 		if file.Created {
@@ -201,6 +234,7 @@ func (f *FinishAttempt) record(c *change, step schema.StepStatus) {
 	if end.Status == schema.AttemptSucceeded {
 		data := schema.StepCompletedData{
 			Attempt: f.Attempt, DurationMS: end.DurationMS, CPUSeconds: end.CPUSeconds, MaxRSSBytes: end.MaxRSSBytes,
+			ReadBytes: end.ReadBytes, WriteBytes: end.WriteBytes,
 		}
 		if end.ExitCode != nil {
 			data.ExitCode = *end.ExitCode
@@ -213,6 +247,7 @@ func (f *FinishAttempt) record(c *change, step schema.StepStatus) {
 		c.event(schema.EventStepFailed, f.RunID, f.StepID, schema.StepFailedData{
 			Attempt: f.Attempt, ExitCode: end.ExitCode, Signal: end.Signal, Reason: end.Reason, Message: end.Message,
 			DurationMS: end.DurationMS, CPUSeconds: end.CPUSeconds, MaxRSSBytes: end.MaxRSSBytes,
+			ReadBytes: end.ReadBytes, WriteBytes: end.WriteBytes,
 		})
 	}
 	// A step that the workflow has closed meanwhile stays closed.
@@ -222,14 +257,16 @@ func (f *FinishAttempt) record(c *change, step schema.StepStatus) {
 }
 
 func queueAttempts(c *change, run, step string, into *[]begun) {
-	c.reads.Queue(`SELECT number, execution, started_at, status, exit_code, signal, reason, message, cpu_seconds, max_rss_bytes, duration_ms
+	c.reads.Queue(`SELECT number, execution, host, spool_offset, started_at, status, exit_code, signal, reason, message, cpu_seconds,
+		       max_rss_bytes, duration_ms, read_bytes, write_bytes
 		FROM attempts WHERE run_id = $1::uuid AND step_id = $2 ORDER BY number`, run, step).
 		Query(func(rows pgx.Rows) error {
 			defer rows.Close()
 			for rows.Next() {
 				var a begun
-				if err := rows.Scan(&a.number, &a.execution, &a.started, &a.end.Status, &a.end.ExitCode, &a.end.Signal, &a.end.Reason,
-					&a.end.Message, &a.end.CPUSeconds, &a.end.MaxRSSBytes, &a.end.DurationMS); err != nil {
+				if err := rows.Scan(&a.number, &a.execution, &a.host, &a.offset, &a.started, &a.end.Status, &a.end.ExitCode, &a.end.Signal, &a.end.Reason,
+					&a.end.Message, &a.end.CPUSeconds, &a.end.MaxRSSBytes, &a.end.DurationMS, &a.end.ReadBytes,
+					&a.end.WriteBytes); err != nil {
 					return err
 				}
 				*into = append(*into, a)

@@ -44,6 +44,7 @@ type fork struct {
 	run     string // "" when the source has none yet
 	number  int    // of the run; 0 without one
 	message *int   // that the run answers
+	kept    string // the workspace: of the step, or the session's own
 	plan    *schema.Plan
 	began   time.Time
 	steps   []forkStep
@@ -57,6 +58,7 @@ type forkStep struct {
 	id       string
 	status   schema.StepStatus
 	finished time.Time // of its latest attempt; when the run began, for an inherited one
+	snapshot string    // the workspace after it; "" for an inherited one
 }
 
 // Fork makes a new session with the config, the context, the plan and the conversation that
@@ -111,7 +113,7 @@ func (f *fork) read(c *change) {
 			return err
 		})
 	}
-	c.reads.Queue(`SELECT s.name, s.mode, s.task, s.config::text, t.context_variables::text, COALESCE(r.id::text, ''), COALESCE(r.number, 0),
+	c.reads.Queue(`SELECT s.name, s.mode, s.task, s.config::text, t.context_variables::text, t.snapshot, COALESCE(r.id::text, ''), COALESCE(r.number, 0),
 		       r.message_number, COALESCE(r.started_at, s.created_at), COALESCE(`+planText+`, '')
 		  FROM sessions s JOIN session_states t ON t.session_id = s.id
 		  LEFT JOIN LATERAL (SELECT r.id, r.number, r.message_number, r.started_at, r.plan_digest FROM runs r
@@ -121,24 +123,25 @@ func (f *fork) read(c *change) {
 		 WHERE s.id = $1::uuid`, c.session, f.RunID).
 		QueryRow(func(row pgx.Row) error {
 			var text []byte
-			if err := row.Scan(&f.name, &f.mode, &f.task, &f.config, &f.vars, &f.run, &f.number, &f.message, &f.began, &text); err != nil {
+			if err := row.Scan(&f.name, &f.mode, &f.task, &f.config, &f.vars, &f.kept, &f.run, &f.number, &f.message, &f.began, &text); err != nil {
 				return err
 			}
 			f.plan, _ = decodePlan(text) // one that cannot be read is none: the new session may be given another
 			return nil
 		})
 	c.reads.Queue(`SELECT st.step_id, st.status, CASE WHEN st.inherited THEN r.started_at ELSE
-		       (SELECT max(a.finished_at) FROM attempts a WHERE a.run_id = st.run_id AND a.step_id = st.step_id) END
+		       (SELECT max(a.finished_at) FROM attempts a WHERE a.run_id = st.run_id AND a.step_id = st.step_id) END,
+		       COALESCE((SELECT a.snapshot FROM attempts a WHERE a.run_id = st.run_id AND a.step_id = st.step_id ORDER BY a.number DESC LIMIT 1), '')
 		  FROM (SELECT r.id, r.started_at FROM runs r WHERE r.session_id = $1::uuid AND ($2::text = '' OR r.id::text = $2)
 		         ORDER BY r.number DESC LIMIT 1) r
 		  JOIN steps st ON st.run_id = r.id ORDER BY st.position`, c.session, f.RunID).
 		Query(func(rows pgx.Rows) error {
 			var (
-				id, status string
-				finished   *time.Time
+				id, status, snapshot string
+				finished             *time.Time
 			)
-			_, err := pgx.ForEachRow(rows, []any{&id, &status, &finished}, func() error {
-				step := forkStep{id: id, status: schema.StepStatus(status)}
+			_, err := pgx.ForEachRow(rows, []any{&id, &status, &finished, &snapshot}, func() error {
+				step := forkStep{id: id, status: schema.StepStatus(status), snapshot: snapshot}
 				if finished != nil {
 					step.finished = *finished
 				}
@@ -200,6 +203,9 @@ func (f *fork) inherit() error {
 		f.cut = f.began
 	case upTo != nil:
 		f.StepID, f.cut = upTo.id, upTo.finished
+		if upTo.snapshot != "" {
+			f.kept = upTo.snapshot
+		}
 		for i := range f.steps {
 			if step := &f.steps[i]; step.status == schema.StepSucceeded && !step.finished.After(f.cut) {
 				f.inherited = append(f.inherited, step.id)
@@ -236,9 +242,9 @@ func (f *fork) queueSession(c *change) {
 		VALUES ($1::uuid, $2, $3, $4, $5, $6::jsonb, NULLIF($7::text, ''), $8, $9::uuid, $10, $11::text[])`,
 		f.ID, clean(f.Name), string(f.mode), clean(f.Actor), f.task, f.config, clean(f.IdempotencyKey), f.RequestDigest, f.SourceID, f.StepID,
 		append([]string{}, f.inherited...))
-	c.writes.Queue(`INSERT INTO session_states (session_id, plan_data, plan_digest, context_variables, current_phase, status)
-		VALUES ($1::uuid, NULLIF($2::text, '')::json, $3, $4::jsonb, $5, $6)`,
-		f.ID, string(text), digest, f.vars, string(schema.PhasePlanning), string(schema.SessionActive))
+	c.writes.Queue(`INSERT INTO session_states (session_id, plan_data, plan_digest, context_variables, current_phase, status, snapshot)
+		VALUES ($1::uuid, NULLIF($2::text, '')::json, $3, $4::jsonb, $5, $6, $7)`,
+		f.ID, string(text), digest, f.vars, string(schema.PhasePlanning), string(schema.SessionActive), f.kept)
 	if digest != "" {
 		keepPlan(c.writes, f.ID, digest, text)
 	}

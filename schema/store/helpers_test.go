@@ -85,7 +85,7 @@ func (b began) attempt(t testing.TB, s *store.Store, step string) int {
 }
 
 func (b began) output(step string, attempt int, batch int64, texts ...string) store.AppendOutput {
-	o := store.AppendOutput{SessionID: b.session, RunID: b.run, StepID: step, Attempt: attempt, Batch: batch}
+	o := store.AppendOutput{SessionID: b.session, RunID: b.run, StepID: step, Attempt: attempt, From: batch, To: batch + 1}
 	for i, text := range texts {
 		o.Chunks = append(o.Chunks, schema.OutputData{Stream: schema.Stdout, Text: text, Offset: int64(i), Attempt: attempt})
 	}

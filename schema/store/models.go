@@ -82,6 +82,9 @@ type (
 		FinishedAt  *time.Time           `bun:"finished_at"`
 		CPUSeconds  float64              `bun:"cpu_seconds"`
 		MaxRSSBytes int64                `bun:"max_rss_bytes"`
+		ReadBytes   int64                `bun:"read_bytes"`
+		WriteBytes  int64                `bun:"write_bytes"`
+		DurationMS  int64                `bun:"duration_ms"`
 	}
 
 	approvalRow struct {
@@ -196,7 +199,8 @@ func (r *stepRow) object() schema.Step {
 func (r *attemptRow) object() schema.Attempt {
 	return schema.Attempt{
 		Number: r.Number, Status: r.Status, ExitCode: r.ExitCode, Signal: r.Signal, Reason: r.Reason, StartedAt: timeOf(r.StartedAt),
-		FinishedAt: timePtr(r.FinishedAt), CPUSeconds: r.CPUSeconds, MaxRSSBytes: r.MaxRSSBytes, Host: r.Host,
+		FinishedAt: timePtr(r.FinishedAt), CPUSeconds: r.CPUSeconds, MaxRSSBytes: r.MaxRSSBytes,
+		ReadBytes: r.ReadBytes, WriteBytes: r.WriteBytes, DurationMS: r.DurationMS, Host: r.Host,
 	}
 }
 

@@ -14,8 +14,11 @@ type AppendOutput struct {
 	RunID     string
 	StepID    string
 	Attempt   int
-	Batch     int64 // 0, 1, 2, … within the attempt
-	Chunks    []schema.OutputData
+	// From and To say which part of the attempt's spool this is, in bytes: From is where the
+	// flush before it ended. Without output they are the same.
+	From, To int64
+	Chunks   []schema.OutputData
+	Progress []schema.StepProgressData // comes after the chunks
 }
 
 // What holdfast_append_output answers instead of a head.
@@ -26,23 +29,31 @@ const (
 	appendGap     = -4
 )
 
-// AppendOutput adds an `output` event for each chunk, exactly once, in one round trip. A
-// batch that is in already succeeds without effect. It fails with [schema.CodeStale] when
-// the attempt is not running any more, with [schema.CodeConflict] when an earlier batch is
-// missing and with [schema.CodeNotFound] for an attempt that never began.
+// AppendOutput adds an `output` event for each chunk and a `step_progress` for each progress,
+// and moves the attempt's spool offset, exactly once, in one round trip. What is in already
+// succeeds without effect; only progress without output may be there twice. It fails with
+// [schema.CodeStale] when the attempt is not running any more, with [schema.CodeConflict]
+// when something before it is missing and with [schema.CodeNotFound] for an attempt that
+// never began.
 func (s *Store) AppendOutput(ctx context.Context, o AppendOutput) error {
 	if !schema.ValidID(o.SessionID) || !schema.ValidID(o.RunID) {
 		return noAttempt(o.RunID, o.StepID, o.Attempt)
 	}
 	pack := newPacker()
 	defer pack.release()
+	types := make([]string, 0, len(o.Chunks)+len(o.Progress))
 	for i := range o.Chunks {
 		pack.addOutput(&o.Chunks[i])
+		types = append(types, string(schema.EventOutput))
+	}
+	for i := range o.Progress {
+		pack.add(schema.Marshal(&o.Progress[i]))
+		types = append(types, string(schema.EventStepProgress))
 	}
 	sizes, data, packed := pack.columns()
 	var head int64
-	err := s.pool.QueryRow(ctx, `SELECT holdfast_append_output($1, $2, $3, $4, $5, $6, $7, $8)`, pgx.QueryExecModeCacheStatement,
-		o.SessionID, o.RunID, o.StepID, o.Attempt, o.Batch, sizes, data, packed).Scan(&head)
+	err := s.pool.QueryRow(ctx, `SELECT holdfast_append_output($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, pgx.QueryExecModeCacheStatement,
+		o.SessionID, o.RunID, o.StepID, o.Attempt, o.From, o.To, types, sizes, data, packed).Scan(&head)
 	switch {
 	case err != nil:
 		return failed("append output", err)
@@ -51,7 +62,7 @@ func (s *Store) AppendOutput(ctx context.Context, o AppendOutput) error {
 	case head == appendOver:
 		return attemptOver(o.StepID, o.Attempt)
 	case head == appendGap:
-		return schema.Errorf(schema.CodeConflict, "output batch %d of step %q comes before an earlier one", o.Batch, o.StepID)
+		return schema.Errorf(schema.CodeConflict, "output of step %q from %d on comes before what is missing", o.StepID, o.From)
 	default: // appendBefore, or the new head
 		return nil
 	}

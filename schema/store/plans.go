@@ -77,9 +77,11 @@ func (s *Store) Plan(ctx context.Context, sessionID string) (*schema.Plan, error
 type RunPlan struct {
 	Plan    *schema.Plan
 	Message string // that the run answers; "" when it answers none
+	// Snapshot is the session's workspace as it was after the attempt that finished last.
+	Snapshot string
 }
 
-const selectRunPlan = `SELECT COALESCE(` + planText + `, ''), COALESCE(m.content, '')
+const selectRunPlan = `SELECT COALESCE(` + planText + `, ''), COALESCE(m.content, ''), t.snapshot
 	  FROM runs r JOIN session_states t ON t.session_id = r.session_id
 	 CROSS JOIN LATERAL (SELECT r.plan_digest AS digest) d
 	  LEFT JOIN messages m ON m.session_id = r.session_id AND m.number = r.message_number
@@ -95,12 +97,25 @@ func (s *Store) RunPlan(ctx context.Context, runID string) (RunPlan, error) {
 	return scanRunPlan(s.pool.QueryRow(ctx, selectRunPlan, pgx.QueryExecModeCacheStatement, runID), runID)
 }
 
+// Snapshot names a session's workspace as it was after the attempt that finished last; "" when
+// there is none.
+func (s *Store) Snapshot(ctx context.Context, sessionID string) (digest string, err error) {
+	if !schema.ValidID(sessionID) {
+		return "", noSession(sessionID)
+	}
+	row := s.pool.QueryRow(ctx, `SELECT snapshot FROM session_states WHERE session_id = $1::uuid`, pgx.QueryExecModeCacheStatement, sessionID)
+	if err := row.Scan(&digest); err != nil {
+		return "", failed("read a snapshot", missing(err, noSession(sessionID)))
+	}
+	return digest, nil
+}
+
 func scanRunPlan(row pgx.Row, runID string) (RunPlan, error) {
 	var (
 		is   RunPlan
 		text []byte
 	)
-	if err := row.Scan(&text, &is.Message); err != nil {
+	if err := row.Scan(&text, &is.Message, &is.Snapshot); err != nil {
 		return RunPlan{}, failed("read a plan", missing(err, noRun(runID)))
 	}
 	var err error
