@@ -40,6 +40,7 @@ type commands struct {
 	Up        upCmd        `cmd:"" help:"Run everything on this machine: Postgres, Temporal, a worker and the web server."`
 	Session   sessionCmd   `cmd:"" help:"Start, follow and steer sessions."`
 	Approval  approvalCmd  `cmd:"" help:"See and decide what waits for a person."`
+	Ask       askCmd       `cmd:"" help:"Ask a person, from a program inside a step."`
 	Web       webCmd       `cmd:"" help:"Run a web process: REST, WebSocket and the UI."`
 	Worker    workerCmd    `cmd:"" help:"Run a worker process: workflows, activities and steps."`
 	Rollout   rolloutCmd   `cmd:"" help:"Show or change which build of the workers gets the sessions."`
@@ -123,6 +124,9 @@ func (p *Program) Run(ctx context.Context, args []string, stdin io.Reader, stdou
 	parsed, err := parser.Parse(args)
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "holdfast: %s\n%s\n", err, moreHelp(err))
+		if isAsk(args) {
+			return askFailed
+		}
 		return exitUsage
 	}
 	return inv.finish(parsed.Run())
