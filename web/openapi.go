@@ -130,6 +130,8 @@ var eventPayloads = map[schema.EventType]any{
 	schema.EventDAGUpdated:           schema.DAGCreatedData{},
 	schema.EventDAGNodeStatusChanged: schema.DAGNodeStatusChangedData{},
 	schema.EventStepStarted:          schema.StepStartedData{},
+	schema.EventStepProgress:         schema.StepProgressData{},
+	schema.EventStepReattached:       schema.StepReattachedData{},
 	schema.EventStepCompleted:        schema.StepCompletedData{},
 	schema.EventStepFailed:           schema.StepFailedData{},
 	schema.EventStepRetryStarted:     schema.StepRetryStartedData{},
@@ -150,7 +152,7 @@ var eventPayloads = map[schema.EventType]any{
 }
 
 // laterEvents are types of the vocabulary that no part makes yet. Filters may name them.
-var laterEvents = []schema.EventType{schema.EventStepProgress, schema.EventCostUpdate}
+var laterEvents = []schema.EventType{schema.EventCostUpdate}
 
 // framePayloads has the data of each frame that is not stored.
 var framePayloads = map[schema.EventType]any{

@@ -625,6 +625,11 @@ export interface components {
         Attempt: {
             /** Format: double */
             cpu_seconds: number;
+            /**
+             * Format: int64
+             * @description 0 while it runs
+             */
+            duration_ms: number;
             /** Format: int64 */
             exit_code?: number;
             /** Format: date-time */
@@ -634,6 +639,11 @@ export interface components {
             max_rss_bytes: number;
             /** Format: int64 */
             number: number;
+            /**
+             * Format: int64
+             * @description From disks, as the kernel counts
+             */
+            read_bytes: number;
             /** @enum {string} */
             reason?: "exit" | "signal" | "timeout" | "cancelled" | "start_failed" | "worker_lost" | "out_of_memory" | "retry";
             signal?: string;
@@ -641,6 +651,11 @@ export interface components {
             started_at: string;
             /** @enum {string} */
             status: "running" | "succeeded" | "failed" | "cancelled" | "lost";
+            /**
+             * Format: int64
+             * @description To disks, as the kernel counts
+             */
+            write_bytes: number;
         };
         AuditEntry: {
             /** @description The command, such as resolve_approval, or expire */
@@ -842,6 +857,8 @@ export interface components {
             session_renamed: components["schemas"]["SessionRenamedData"];
             step_completed: components["schemas"]["StepCompletedData"];
             step_failed: components["schemas"]["StepFailedData"];
+            step_progress: components["schemas"]["StepProgressData"];
+            step_reattached: components["schemas"]["StepReattachedData"];
             step_retry_backoff: components["schemas"]["StepRetryBackoffData"];
             step_retry_exhausted: components["schemas"]["StepRetryExhaustedData"];
             step_retry_started: components["schemas"]["StepRetryStartedData"];
@@ -1067,7 +1084,7 @@ export interface components {
             memory?: string;
             /** @description Ids of the steps that come first */
             needs?: string[];
-            /** @description Whether it may use the network */
+            /** @description Whether it may use the network; it may not when absent */
             network?: boolean;
             /**
              * @description What happens when it fails
@@ -1296,6 +1313,10 @@ export interface components {
             exit_code: number;
             /** Format: int64 */
             max_rss_bytes: number;
+            /** Format: int64 */
+            read_bytes: number;
+            /** Format: int64 */
+            write_bytes: number;
         };
         StepEdit: {
             env?: {
@@ -1320,9 +1341,37 @@ export interface components {
             /** Format: int64 */
             max_rss_bytes: number;
             message?: string;
+            /** Format: int64 */
+            read_bytes: number;
             /** @enum {string} */
             reason: "exit" | "signal" | "timeout" | "cancelled" | "start_failed" | "worker_lost" | "out_of_memory" | "retry";
             signal?: string;
+            /** Format: int64 */
+            write_bytes: number;
+        };
+        StepProgressData: {
+            /** Format: int64 */
+            attempt: number;
+            /** Format: double */
+            cpu_seconds: number;
+            /** Format: int64 */
+            elapsed_ms: number;
+            note?: string;
+            /** Format: int64 */
+            processes: number;
+            /** Format: double */
+            progress?: number;
+            /** Format: int64 */
+            read_bytes: number;
+            /** Format: int64 */
+            rss_bytes: number;
+            /** Format: int64 */
+            write_bytes: number;
+        };
+        StepReattachedData: {
+            /** Format: int64 */
+            attempt: number;
+            host: string;
         };
         StepRetryBackoffData: {
             /** Format: int64 */
