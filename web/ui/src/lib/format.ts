@@ -47,6 +47,11 @@ export function bytes(n: number | null | undefined): string {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${units[unit] ?? ''}`;
 }
 
+// A share of 1 as a whole percentage; 100 % only when all is done.
+export function percent(share: number): string {
+  return `${Math.floor(Math.min(1, Math.max(0, share)) * 100 + 1e-9)} %`;
+}
+
 export function countdown(seconds: number): string {
   const left = Math.max(0, Math.ceil(seconds));
   const pad = (n: number) => String(n).padStart(2, '0');

@@ -1,8 +1,20 @@
 import type { StoredEvent, StepStatus } from '../api/types';
+import { isLoss } from '../lib/reasons';
 
 // What the stored events of a session say about its steps, folded in order.
 // Every value carries the seq that set it, so that a view can tell whether an
 // answer read over REST is older or newer.
+
+// What an attempt uses at a moment, and how far it says to have come.
+export interface LiveFigures {
+  progress: number | null; // 0 to 1; null until the program has told
+  note: string | null;
+  cpuSeconds: number;
+  rssBytes: number; // of all its processes together
+  readBytes: number;
+  writeBytes: number;
+  processes: number;
+}
 
 export interface AttemptFold {
   number: number;
@@ -15,7 +27,10 @@ export interface AttemptFold {
   durationMs: number | null;
   cpuSeconds: number | null;
   maxRssBytes: number | null;
+  readBytes: number | null;
+  writeBytes: number | null;
   host: string | null;
+  live: LiveFigures | null; // while it runs
 }
 
 export interface StepFold {
@@ -53,7 +68,10 @@ export function foldStep(folds: StepFolds, event: StoredEvent): StepFolds {
   const key = stepKey(event.run_id, stepId);
   const before = folds[key] ?? FRESH;
   const after = next(before, event, data);
-  return after === before ? folds : { ...folds, [key]: { ...after, seq: event.seq } };
+  if (after === before) return folds;
+  // Figures of the moment say nothing about the status: they do not make what is known newer than REST.
+  const seq = event.event_type === 'step_progress' ? before.seq : event.seq;
+  return { ...folds, [key]: { ...after, seq } };
 }
 
 // The graph of a run as it is after an edit: steps that it has no longer are forgotten.
@@ -97,12 +115,14 @@ function next(step: StepFold, event: StoredEvent, data: Record<string, unknown>)
         startedAt: event.timestamp,
         host: str(data['host']),
       });
+    case 'step_progress':
+      return progressed(step, number, data);
     case 'step_completed':
       return withAttempt(suggest(step, 'succeeded'), number, { status: 'succeeded', ...ending(event, data) });
     case 'step_failed':
       return withAttempt(suggest(step, 'failed'), number, {
         ...ending(event, data),
-        status: data['reason'] === 'cancelled' ? 'cancelled' : data['reason'] === 'worker_lost' ? 'lost' : 'failed',
+        status: data['reason'] === 'cancelled' ? 'cancelled' : isLoss(str(data['reason'])) ? 'lost' : 'failed',
       });
     case 'step_retry_started':
       return retried(step, number, event, str(data['reason']) ?? 'retry');
@@ -115,15 +135,34 @@ function suggest(step: StepFold, status: StepStatus): StepFold {
   return step.told ? step : { ...step, status };
 }
 
+function progressed(step: StepFold, number: number, data: Record<string, unknown>): StepFold {
+  const attempt = step.attempts.find((known) => known.number === number);
+  if (attempt !== undefined && attempt.status !== 'running') return step; // it was late
+  const before = attempt?.live;
+  const told = num(data['progress']);
+  return withAttempt(step, number, {
+    live: {
+      progress: told === null ? (before?.progress ?? null) : Math.min(1, Math.max(0, told)),
+      note: str(data['note']) ?? (told === null ? (before?.note ?? null) : null),
+      cpuSeconds: num(data['cpu_seconds']) ?? 0,
+      rssBytes: num(data['rss_bytes']) ?? 0,
+      readBytes: num(data['read_bytes']) ?? 0,
+      writeBytes: num(data['write_bytes']) ?? 0,
+      processes: num(data['processes']) ?? 0,
+    },
+  });
+}
+
 // An attempt that was cut by a lost worker ends when the next one starts.
 function retried(step: StepFold, number: number, event: StoredEvent, reason: string): StepFold {
   const attempts = step.attempts.map((attempt): AttemptFold => {
     if (attempt.number >= number || attempt.status !== 'running') return attempt;
     return {
       ...attempt,
-      status: reason === 'worker_lost' ? 'lost' : 'failed',
+      status: isLoss(reason) ? 'lost' : 'failed',
       finishedAt: event.timestamp,
       reason: attempt.reason ?? reason,
+      live: null,
     };
   });
   return withAttempt(suggest({ ...step, attempts, retryAt: null }, 'running'), number, { status: 'running' });
@@ -138,6 +177,9 @@ function ending(event: StoredEvent, data: Record<string, unknown>): Partial<Atte
     durationMs: num(data['duration_ms']),
     cpuSeconds: num(data['cpu_seconds']),
     maxRssBytes: num(data['max_rss_bytes']),
+    readBytes: num(data['read_bytes']),
+    writeBytes: num(data['write_bytes']),
+    live: null,
   };
 }
 
@@ -145,7 +187,8 @@ function withAttempt(step: StepFold, number: number, change: Partial<AttemptFold
   const index = step.attempts.findIndex((attempt) => attempt.number === number);
   const fresh: AttemptFold = {
     number, status: 'running', startedAt: null, finishedAt: null, exitCode: null, signal: null,
-    reason: null, durationMs: null, cpuSeconds: null, maxRssBytes: null, host: null,
+    reason: null, durationMs: null, cpuSeconds: null, maxRssBytes: null,
+    readBytes: null, writeBytes: null, host: null, live: null,
   };
   const attempts = [...step.attempts];
   if (index >= 0) attempts[index] = { ...(attempts[index] ?? fresh), ...change };

@@ -1,6 +1,7 @@
 import type { Attempt, Plan, PlanStep, Run, Session, Step, StepStatus } from '../api/types';
+import { isLoss } from '../lib/reasons';
 import { stepKey } from './fold';
-import type { AttemptFold, StepFolds } from './fold';
+import type { AttemptFold, LiveFigures, StepFolds } from './fold';
 
 export interface AttemptView {
   number: number;
@@ -13,7 +14,10 @@ export interface AttemptView {
   durationMs: number | null;
   cpuSeconds: number | null;
   maxRssBytes: number | null;
+  readBytes: number | null;
+  writeBytes: number | null;
   host: string | null;
+  live: LiveFigures | null; // while it runs
 }
 
 export interface StepView {
@@ -118,10 +122,13 @@ function mergeAttempts(rest: Attempt[], folded: AttemptFold[], newer: boolean): 
       reason: attempt.reason || fold?.reason || null,
       startedAt: attempt.started_at ?? fold?.startedAt ?? null,
       finishedAt: attempt.finished_at ?? null,
-      durationMs: fold?.durationMs ?? between(attempt.started_at, attempt.finished_at),
+      durationMs: fold?.durationMs ?? (attempt.duration_ms || between(attempt.started_at, attempt.finished_at)),
       cpuSeconds: attempt.cpu_seconds ?? null,
       maxRssBytes: attempt.max_rss_bytes ?? null,
+      readBytes: attempt.read_bytes ?? null,
+      writeBytes: attempt.write_bytes ?? null,
       host: attempt.host || null,
+      live: attempt.status === 'running' ? (fold?.live ?? null) : null,
     });
   }
   return [...views.values()].sort((a, b) => a.number - b.number);
@@ -137,9 +144,21 @@ export function between(from?: string | null, to?: string | null): number | null
   return Number.isFinite(ms) ? Math.max(0, ms) : null;
 }
 
-// Whether an attempt ended because its worker was lost, not by its own doing.
+// Whether an attempt ended because what ran it was lost, not by its own doing.
 export function wasLost(attempt: AttemptView): boolean {
-  return attempt.status === 'lost' || attempt.reason === 'worker_lost';
+  return attempt.status === 'lost' || isLoss(attempt.reason);
+}
+
+// How far a step has come, as far as the program tells; null when it does not or is not running.
+export function progressOf(step: StepView): number | null {
+  return step.status === 'running' || step.status === 'frozen' ? (step.attempts.at(-1)?.live?.progress ?? null) : null;
+}
+
+// How far a run has come: each step counts the same, a running one by what it tells of itself.
+export function runProgress(steps: readonly StepView[]): { done: number; share: number } {
+  const over = steps.filter((step) => ['succeeded', 'skipped', 'failed', 'cancelled'].includes(step.status)).length;
+  const under = steps.reduce((sum, step) => sum + (progressOf(step) ?? 0), 0);
+  return { done: over, share: steps.length === 0 ? 0 : (over + under) / steps.length };
 }
 
 export interface StatusView {

@@ -96,6 +96,10 @@ export class SessionStore {
       this.change({ timelineVersion: this.live.timelineVersion + 1 });
       return;
     }
+    if (event.event_type === 'step_progress') { // once a second: nothing that REST would say differently
+      this.change({ timelineVersion: this.live.timelineVersion + 1, steps: foldStep(this.live.steps, event) });
+      return;
+    }
     const change: Partial<SessionSnapshot> = {
       timelineVersion: this.live.timelineVersion + 1,
       structureVersion: this.live.structureVersion + 1,

@@ -1,8 +1,10 @@
 import type { StoredEvent } from '../api/types';
-import { duration } from '../lib/format';
+import { bytes, duration, percent } from '../lib/format';
+import { reasonWords } from '../lib/reasons';
 
 // The log as a list for reading: every event a row, a run of output chunks of
 // one step joined into a single row so that a chatty step does not bury the rest.
+// The progress of an attempt is one row, too, which tells the newest.
 
 export interface TimelineRow {
   firstSeq: number;
@@ -21,6 +23,14 @@ export function appendToTimeline(rows: TimelineRow[], event: StoredEvent): void 
   const isOutput = event.event_type === 'output';
   const chars = isOutput && typeof data['text'] === 'string' ? data['text'].length : 0;
   const last = rows.at(-1);
+  if (event.event_type === 'step_progress') {
+    for (let at = rows.length - 1; at >= Math.max(0, rows.length - LOOK_BACK); at--) {
+      const row = rows[at];
+      if (row === undefined || !continues(row, event)) continue;
+      rows[at] = { ...row, lastSeq: event.seq, count: row.count + 1, data };
+      return;
+    }
+  }
   if (isOutput && last?.type === 'output' && last.stepId === (event.step_id ?? null) && last.runId === (event.run_id ?? null)) {
     rows[rows.length - 1] = { ...last, lastSeq: event.seq, count: last.count + 1, chars: last.chars + chars };
     return;
@@ -36,6 +46,14 @@ export function appendToTimeline(rows: TimelineRow[], event: StoredEvent): void 
     count: 1,
     chars,
   });
+}
+
+// An attempt that is quiet for this many rows gets a new row for its progress.
+const LOOK_BACK = 500;
+
+function continues(row: TimelineRow, event: StoredEvent): boolean {
+  return row.type === event.event_type && row.stepId === (event.step_id ?? null) && row.runId === (event.run_id ?? null)
+    && row.data['attempt'] === event.data?.['attempt'];
 }
 
 const text = (value: unknown): string => (value === undefined || value === null ? '' : String(value));
@@ -73,14 +91,18 @@ export function describeRow(row: TimelineRow): string {
       return 'nobody answered in time';
     case 'step_started':
       return [`attempt ${text(d['attempt']) || '1'}`, d['host'] ? `on ${text(d['host'])}` : ''].filter(Boolean).join(' ');
+    case 'step_progress':
+      return describeProgress(d);
+    case 'step_reattached':
+      return `a worker${d['host'] ? ` on ${text(d['host'])}` : ''} came back to it; nothing was lost`;
     case 'step_completed':
       return `exit ${text(d['exit_code'])}`;
     case 'step_failed':
-      return [d['exit_code'] !== undefined && d['exit_code'] !== null ? `exit ${text(d['exit_code'])}` : '', text(d['signal']), text(d['reason'])]
+      return [d['exit_code'] !== undefined && d['exit_code'] !== null ? `exit ${text(d['exit_code'])}` : '', text(d['signal']), failureWords(text(d['reason'])), text(d['message'])]
         .filter(Boolean)
         .join(', ');
     case 'step_retry_started':
-      return `attempt ${text(d['attempt'])}: ${d['reason'] === 'worker_lost' ? 'the worker was lost' : text(d['reason'])}`;
+      return `attempt ${text(d['attempt'])}${d['reason'] && d['reason'] !== 'retry' ? `: ${reasonWords(text(d['reason']))}` : ''}`;
     case 'approval_requested':
       return text(d['description']) || text(d['approval_type']);
     case 'approval_received':
@@ -97,4 +119,18 @@ export function describeRow(row: TimelineRow): string {
     default:
       return [text(d['reason']), d['actor'] ? `by ${text(d['actor'])}` : '', text(d['message'])].filter(Boolean).join(' ');
   }
+}
+
+// The exit code or the signal says these.
+const failureWords = (reason: string): string => (reason === 'exit' || reason === 'signal' || reason === '' ? '' : reasonWords(reason));
+
+function describeProgress(d: Record<string, unknown>): string {
+  const n = (value: unknown): number => (typeof value === 'number' ? value : 0);
+  return [
+    typeof d['progress'] === 'number' ? percent(d['progress']) : '',
+    text(d['note']),
+    `cpu ${duration(n(d['cpu_seconds']) * 1000)}`,
+    n(d['rss_bytes']) > 0 ? bytes(n(d['rss_bytes'])) : '',
+    n(d['processes']) === 1 ? '1 process' : `${n(d['processes'])} processes`,
+  ].filter(Boolean).join(' · ');
 }

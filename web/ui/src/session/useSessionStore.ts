@@ -10,10 +10,11 @@ import type { SessionSnapshot } from './store';
 
 const KEEP_MS = 60_000;
 
-// Everything that is small and tells the story: all types but output.
+// Everything that is small and tells the story: all types but output, and the
+// figures of each second, of which the newest come with the tail.
 const STORY_TYPES = [
   'workflow_started', 'workflow_state_changed', 'workflow_paused', 'workflow_resumed', 'workflow_completed',
-  'workflow_failed', 'workflow_cancelled', 'plan_proposed', 'plan_updated', 'step_started', 'step_progress',
+  'workflow_failed', 'workflow_cancelled', 'plan_proposed', 'plan_updated', 'step_started', 'step_reattached',
   'step_completed', 'step_failed', 'step_retry_started', 'step_retry_backoff', 'step_retry_succeeded',
   'step_retry_exhausted', 'dag_created', 'dag_updated', 'dag_node_status_changed', 'agent_message',
   'approval_requested', 'approval_received', 'approval_extended', 'approval_escalated', 'approval_expired', 'cost_update',

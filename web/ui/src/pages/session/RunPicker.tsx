@@ -1,14 +1,18 @@
 import { NativeSelect } from '@mantine/core';
 import type { Run } from '../../api/types';
 import { sessionLabel } from '../../lib/statuses';
+import { runProgress } from '../../session/merge';
+import type { StepView } from '../../session/merge';
+import { ProgressBar } from './ProgressBar';
 
 interface Props {
   runs: readonly Run[]; // the latest first
   run: Run | null;
+  steps: readonly StepView[]; // of that run
   onPick: (number: number | null) => void;
 }
 
-export function RunPicker({ runs, run, onPick }: Props) {
+export function RunPicker({ runs, run, steps, onPick }: Props) {
   const latest = runs[0];
   if (run === null || latest === undefined) return <h2>Steps</h2>;
   return (
@@ -22,6 +26,7 @@ export function RunPicker({ runs, run, onPick }: Props) {
           onChange={(event) => onPick(Number(event.currentTarget.value) === latest.number ? null : Number(event.currentTarget.value))}
         />
       )}
+      {run.status === 'active' && steps.length > 1 && <RunProgress steps={steps} />}
       {run.message && <p className="run-message" title={run.message}><span className="spoken">Started by the message: </span>“{run.message}”</p>}
       {run !== latest && (
         <p className="run-note">
@@ -31,6 +36,11 @@ export function RunPicker({ runs, run, onPick }: Props) {
       )}
     </div>
   );
+}
+
+function RunProgress({ steps }: { steps: readonly StepView[] }) {
+  const { done, share } = runProgress(steps);
+  return <ProgressBar share={share} label="Progress of the run" text={`${done} of ${steps.length}`} />;
 }
 
 const EXCERPT = 40;

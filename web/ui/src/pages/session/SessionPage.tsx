@@ -93,7 +93,7 @@ export function SessionPage() {
           steps={steps}
           selected={selected?.id ?? null}
           onSelect={select}
-          head={<RunPicker runs={runs} run={run} onPick={pick} />}
+          head={<RunPicker runs={runs} run={run} steps={steps} onPick={pick} />}
           origin={session.forked_from ? origin.name : null}
           onFork={setForking}
         />

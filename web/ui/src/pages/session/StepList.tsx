@@ -3,9 +3,12 @@ import { IconDots, IconGitFork } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 import { StepIcon, STEP_LABELS } from '../../components/StepIcon';
 import { bytes, duration } from '../../lib/format';
+import { isLimit, reasonWords } from '../../lib/reasons';
 import { useNow } from '../../lib/useNow';
-import { wasLost } from '../../session/merge';
+import { progressOf, wasLost } from '../../session/merge';
 import type { AttemptView, StepView } from '../../session/merge';
+import { ProgressBar } from './ProgressBar';
+import { Figures, LiveLine } from './StepFigures';
 
 interface Props {
   steps: StepView[];
@@ -39,6 +42,8 @@ export function StepList({ steps, selected, onSelect, head, origin, onFork }: Pr
               </span>
               <StepClock step={step} />
             </button>
+            <StepLive step={step} />
+            {selected === step.id && <LastFigures step={step} />}
             {step.status === 'succeeded' && <StepMenu step={step} onFork={onFork} />}
             {step.attempts.length > 1 && <Attempts attempts={step.attempts} />}
           </li>
@@ -69,6 +74,7 @@ function StepDetail({ step, origin }: { step: StepView; origin: string | null })
   if (last?.exitCode !== null && last?.exitCode !== undefined && last.exitCode !== 0) parts.push(`exit ${last.exitCode}`);
   if (last?.signal) parts.push(last.signal);
   if (step.reason && step.reason !== 'exit' && step.reason !== 'signal') parts.push(reasonWords(step.reason));
+  else if (step.status === 'failed' && isLimit(last?.reason ?? null)) parts.push(reasonWords(last?.reason ?? ''));
   if (step.status === 'succeeded' && last !== undefined) {
     parts.push(`exit ${last.exitCode ?? 0}`);
     if (last.maxRssBytes) parts.push(bytes(last.maxRssBytes));
@@ -82,9 +88,25 @@ function StepDetail({ step, origin }: { step: StepView; origin: string | null })
   );
 }
 
-// A reason is a sentence of the server's, or one of its words.
-function reasonWords(reason: string): string {
-  return /^[a-z]+(?:_[a-z]+)*$/.test(reason) ? reason.replaceAll('_', ' ') : reason.replace(/"([^"]*)"/g, '“$1”');
+// How far a running step has come, and what it uses.
+function StepLive({ step }: { step: StepView }) {
+  const live = step.status === 'running' || step.status === 'frozen' ? step.attempts.at(-1)?.live : null;
+  if (!live) return null;
+  const progress = progressOf(step);
+  return (
+    <div className="step-under">
+      {live.note !== null && <span className="step-note ellipsis" title={live.note}>{live.note}</span>}
+      {progress !== null && <ProgressBar share={progress} label={`Progress of ${step.title}`} paused={step.status === 'frozen'} />}
+      <LiveLine live={live} />
+    </div>
+  );
+}
+
+// The figures of the selected step, when it is over; with several attempts, each has its own.
+function LastFigures({ step }: { step: StepView }) {
+  const last = step.attempts.at(-1);
+  if (last === undefined || last.status === 'running' || step.attempts.length > 1 || step.inherited) return null;
+  return <div className="step-under"><Figures attempt={last} /></div>;
 }
 
 const LONGEST_BACKOFF_S = 60;
@@ -117,6 +139,7 @@ function Attempts({ attempts }: { attempts: AttemptView[] }) {
           <span className="tabular">Attempt {attempt.number}</span>
           <span>{describeAttempt(attempt)}</span>
           <span className="tabular step-clock">{duration(attempt.durationMs)}</span>
+          {attempt.status !== 'running' && <Figures attempt={attempt} />}
         </li>
       ))}
     </ul>
@@ -124,9 +147,9 @@ function Attempts({ attempts }: { attempts: AttemptView[] }) {
 }
 
 function describeAttempt(attempt: AttemptView): string {
-  if (wasLost(attempt)) return 'cut: its worker was lost';
+  if (wasLost(attempt)) return `cut: ${reasonWords(attempt.reason ?? 'worker_lost')}`;
   if (attempt.status === 'running') return 'running';
   if (attempt.status === 'succeeded') return 'succeeded';
-  const how = attempt.signal ?? (attempt.exitCode !== null ? `exit ${attempt.exitCode}` : (attempt.reason ?? '').replaceAll('_', ' '));
-  return how === '' ? attempt.status : `${attempt.status}, ${how}`;
+  const how = isLimit(attempt.reason) ? reasonWords(attempt.reason ?? '') : (attempt.signal ?? (attempt.exitCode !== null ? `exit ${attempt.exitCode}` : reasonWords(attempt.reason ?? '')));
+  return how === '' || how === attempt.status ? attempt.status : `${attempt.status}, ${how}`;
 }

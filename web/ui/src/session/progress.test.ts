@@ -1,0 +1,117 @@
+import { describe, expect, it } from 'vitest';
+import type { Run, Step, StoredEvent } from '../api/types';
+import { percent } from '../lib/format';
+import { reasonWords } from '../lib/reasons';
+import { mergeSteps, progressOf, runProgress, wasLost } from './merge';
+import { SessionStore } from './store';
+import { describeRow } from './timeline';
+
+type Told = [type: string, data: Record<string, unknown>, step?: string];
+
+function storeOf(...events: Told[]): SessionStore {
+  const store = new SessionStore((run) => run());
+  events.forEach(([event_type, data, step_id], i) => {
+    const event: StoredEvent = { event_type, data, step_id, seq: i + 1, session_id: 's', run_id: 'r', timestamp: '2026-01-01T00:00:00.000Z' };
+    store.apply(event);
+  });
+  return store;
+}
+
+const figures = { elapsed_ms: 1_000, cpu_seconds: 12.5, rss_bytes: 130e6, read_bytes: 1e6, write_bytes: 2e6, processes: 3 };
+const step = (id: string, status: Step['status'], attempts: Step['attempts'] = []): Step => ({ id, title: id, kind: 'run', needs: [], status, attempts });
+const run = (...steps: Step[]): Run => ({ id: 'r', session_id: 's', number: 1, status: 'active', started_at: '2026-01-01T00:00:00.000Z', steps });
+const view = (store: SessionStore, base = 0, ...steps: Step[]) => mergeSteps(run(...steps), null, store.getSnapshot().steps, base);
+
+describe('progress', () => {
+  it('is what the program told last, with the figures of the moment', () => {
+    const store = storeOf(
+      ['step_started', { attempt: 1 }, 'a'],
+      ['step_progress', { attempt: 1, progress: 0.1, note: 'reading', ...figures }, 'a'],
+      ['step_progress', { attempt: 1, progress: 0.42, note: 'fitting', ...figures }, 'a'],
+      ['step_progress', { attempt: 1, ...figures, cpu_seconds: 13 }, 'a'], // a second later, nothing told
+    );
+    const [a] = view(store, 0, step('a', 'running'));
+    expect(a?.attempts[0]?.live).toEqual({ progress: 0.42, note: 'fitting', cpuSeconds: 13, rssBytes: 130e6, readBytes: 1e6, writeBytes: 2e6, processes: 3 });
+    expect(a === undefined ? null : progressOf(a)).toBe(0.42);
+  });
+  it('stays between nothing and all', () => {
+    const store = storeOf(['step_progress', { attempt: 1, progress: 7, ...figures }, 'a'], ['step_progress', { attempt: 1, progress: -1, ...figures }, 'b']);
+    expect(view(store, 0, step('a', 'running'), step('b', 'running')).map(progressOf)).toEqual([1, 0]);
+    expect([0, 0.29, 0.999, 1].map(percent)).toEqual(['0 %', '29 %', '99 %', '100 %']);
+  });
+  it('ends with its attempt, and a late word of it changes nothing', () => {
+    const store = storeOf(
+      ['step_started', { attempt: 1 }, 'a'],
+      ['step_progress', { attempt: 1, progress: 0.5, ...figures }, 'a'],
+      ['step_completed', { attempt: 1, exit_code: 0, duration_ms: 1_500, cpu_seconds: 14, max_rss_bytes: 140e6, read_bytes: 3, write_bytes: 4 }, 'a'],
+      ['step_progress', { attempt: 1, progress: 0.6, ...figures }, 'a'],
+    );
+    const [a] = view(store, 0, step('a', 'running'));
+    expect(a?.attempts).toMatchObject([{ status: 'succeeded', live: null, durationMs: 1_500, cpuSeconds: 14, maxRssBytes: 140e6, readBytes: 3, writeBytes: 4 }]);
+  });
+  it('of an attempt that was cut does not go on in the next one', () => {
+    const store = storeOf(
+      ['step_started', { attempt: 1 }, 'a'],
+      ['step_progress', { attempt: 1, progress: 0.5, ...figures }, 'a'],
+      ['step_retry_started', { attempt: 2, reason: 'host_lost' }, 'a'],
+    );
+    const [a] = view(store, 0, step('a', 'running'));
+    expect(a?.attempts.map((attempt) => [attempt.number, wasLost(attempt), attempt.live])).toEqual([[1, true, null], [2, false, null]]);
+  });
+  it('is laid over what REST knows, and never outranks its status', () => {
+    const rest = step('a', 'running', [{ number: 1, status: 'running', started_at: '2026-01-01T00:00:00.000Z', cpu_seconds: 0, max_rss_bytes: 0, read_bytes: 0, write_bytes: 0, duration_ms: 0, host: 'h' }]);
+    const store = storeOf(['step_started', { attempt: 1 }, 'a'], ['step_progress', { attempt: 1, progress: 0.5, ...figures }, 'a']);
+    expect(view(store, 1, rest)[0]).toMatchObject({ status: 'running', attempts: [{ host: 'h', live: { progress: 0.5 } }] });
+    expect(view(store, 1, { ...rest, status: 'cancelled' })[0]?.status).toBe('cancelled');
+  });
+  it('does not make the page read anything anew', () => {
+    const store = storeOf(['step_started', { attempt: 1 }, 'a']);
+    const before = store.getSnapshot().structureVersion;
+    store.apply({ seq: 2, session_id: 's', run_id: 'r', step_id: 'a', event_type: 'step_progress', data: figures, timestamp: '' });
+    expect(store.getSnapshot().structureVersion).toBe(before);
+  });
+  it('of a run counts its steps, and a running one by what it tells', () => {
+    const store = storeOf(['step_progress', { attempt: 1, progress: 0.5, ...figures }, 'b']);
+    const steps = view(store, 0, step('a', 'succeeded'), step('b', 'running'), step('c', 'running'), step('d', 'pending'));
+    expect(runProgress(steps)).toEqual({ done: 1, share: 0.375 });
+    expect(runProgress([])).toEqual({ done: 0, share: 0 });
+  });
+});
+
+describe('the timeline', () => {
+  it('has one row for the progress of an attempt, however much else is told', () => {
+    const store = storeOf(
+      ['step_progress', { attempt: 1, progress: 0.1, ...figures }, 'a'],
+      ['output', { text: 'x' }, 'a'],
+      ['step_progress', { attempt: 1, progress: 0.2, ...figures }, 'b'],
+      ['step_progress', { attempt: 1, progress: 0.42, note: 'fitting', ...figures }, 'a'],
+      ['output', { text: 'y' }, 'a'],
+      ['step_progress', { attempt: 2, ...figures, processes: 1 }, 'a'],
+    );
+    expect(store.timeline.map((row) => [row.type, row.stepId, row.count])).toEqual([
+      ['step_progress', 'a', 2], ['output', 'a', 1], ['step_progress', 'b', 1], ['output', 'a', 1], ['step_progress', 'a', 1],
+    ]);
+    expect(store.timeline.map(describeRow)[0]).toBe('42 % · fitting · cpu 12 s · 130 MB · 3 processes');
+    expect(store.timeline.map(describeRow).at(-1)).toBe('cpu 12 s · 130 MB · 1 process');
+  });
+  it('says quietly that a worker came back', () => {
+    expect(storeOf(['step_reattached', { attempt: 1, host: 'h' }, 'a']).timeline.map(describeRow)).toEqual(['a worker on h came back to it; nothing was lost']);
+  });
+  it('gives reasons in words', () => {
+    const rows = storeOf(
+      ['step_failed', { attempt: 1, signal: 'SIGKILL', reason: 'out_of_memory' }, 'a'],
+      ['step_failed', { attempt: 2, exit_code: 3, reason: 'exit' }, 'a'],
+      ['step_retry_started', { attempt: 2, reason: 'supervisor_lost' }, 'a'],
+    ).timeline.map(describeRow);
+    expect(rows).toEqual(['SIGKILL, out of memory', 'exit 3', 'attempt 2: its supervisor was lost']);
+  });
+});
+
+describe('a reason', () => {
+  it('is words a person reads, whatever the server says', () => {
+    expect(['disk_quota', 'too_many_processes', 'timeout', 'host_lost', 'sandbox'].map(reasonWords))
+      .toEqual(['over the disk quota', 'too many processes', 'timed out', 'its host was lost', 'a layer of the sandbox is missing']);
+    expect(reasonWords('something_new')).toBe('something new');
+    expect(reasonWords('the step "a" failed')).toBe('the step “a” failed');
+  });
+});
