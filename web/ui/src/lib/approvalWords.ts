@@ -1,4 +1,5 @@
 import type { Approval, Resolution } from '../api/types';
+import { isAsk } from './ask';
 import { humanize } from './format';
 
 // What an approval is called, and what it does, in words.
@@ -11,6 +12,8 @@ export function question(approval: Approval, stepTitle: string | null): string {
       return `Approve “${stepTitle ?? approval.step_id ?? 'a step'}”`;
     case 'error_recovery':
       return `“${stepTitle ?? approval.step_id ?? 'A step'}” failed. What next?`;
+    case 'program_ask':
+      return `“${stepTitle ?? approval.step_id ?? 'A step'}” asks`;
     default:
       return humanize(approval.approval_type);
   }
@@ -25,6 +28,7 @@ export function splitAskedAgain(description: string): { text: string; why: strin
 // What happens when nobody answers.
 export function onTimeoutWords(approval: Approval): string {
   const recovery = approval.approval_type === 'error_recovery';
+  if (isAsk(approval)) return askTimeoutWords(approval);
   switch (approval.on_timeout ?? 'suspend') {
     case 'reject':
       return recovery ? 'If nobody answers: the run is given up.' : 'If nobody answers: it is rejected.';
@@ -39,10 +43,25 @@ export function onTimeoutWords(approval: Approval): string {
   }
 }
 
+// A program that asks waits on, and is told when nobody has answered.
+function askTimeoutWords(approval: Approval): string {
+  switch (approval.on_timeout ?? 'reject') {
+    case 'approve':
+      return 'If nobody answers: it is approved.';
+    case 'escalate':
+      return approval.escalated_at
+        ? 'If nobody answers now either: the program goes on without an answer.'
+        : 'If nobody answers: it is escalated, with more time; after that the program goes on without an answer.';
+    default:
+      return 'If nobody answers: the program goes on without an answer.';
+  }
+}
+
 // How a closed approval ended, as the first words of a line about it.
 export function closedVerb(approval: Approval): string {
   if (approval.status === 'void') return 'Changed, asked again';
   if (approval.status !== 'resolved') return humanize(approval.status);
+  if (isAsk(approval) && approval.resolution === 'approved' && approval.feedback) return 'Answered';
   const edited = approval.modifications !== undefined;
   const verbs: Record<Resolution, string> = {
     approved: 'Approved',

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Approval, Plan, PlanStep } from '../api/types';
-import { closedVerb, editKind, onTimeoutWords, splitAskedAgain } from './approvalWords';
+import { askContext, askOptions } from './ask';
+import { closedVerb, editKind, onTimeoutWords, question, splitAskedAgain } from './approvalWords';
 import { diffLines } from './diff';
 import { timeUntil } from './format';
 import { changedSections, editedPlan, planText, prettyJSON } from './planText';
@@ -108,6 +109,31 @@ describe('the words of an approval', () => {
   it('say how it ended', () => {
     expect(closedVerb(approval({ status: 'void' }))).toBe('Changed, asked again');
     expect(closedVerb(approval({ status: 'resolved', resolution: 'modified' }))).toBe('Edited');
+    expect(closedVerb(approval({ approval_type: 'program_ask', status: 'resolved', resolution: 'approved', feedback: 'fine' }))).toBe('Answered');
+  });
+  it('of a program say who asks, and that silence does not stop it', () => {
+    const ask = approval({ approval_type: 'program_ask', step_id: 'fit', on_timeout: 'reject' });
+    expect(question(ask, 'Fit the model')).toBe('“Fit the model” asks');
+    expect(onTimeoutWords(ask)).toBe('If nobody answers: the program goes on without an answer.');
+    expect(onTimeoutWords({ ...ask, on_timeout: 'approve' })).toMatch(/approved/);
+  });
+});
+
+describe('a question of a program', () => {
+  const ask = (context: Record<string, unknown>, type: Approval['approval_type'] = 'program_ask') => ({ approval_type: type, context }) as Approval;
+  it('gives the options that can be chosen', () => {
+    expect(askOptions(ask({ options: ['coarse', 'fine', 'fine', '', 3] }))).toEqual(['coarse', 'fine']);
+    expect(askOptions(ask({}))).toEqual([]);
+    expect(askOptions(ask({ options: 'fine' }))).toEqual([]);
+    expect(askOptions(ask({ options: ['x'] }, 'step_approval'))).toEqual([]);
+  });
+  it('shows what comes with it: a few facts as a list, all else as it is', () => {
+    expect(askContext(ask({ options: ['a'] }))).toBeNull();
+    expect(askContext(ask({ options: ['a'], chi2: 1.5, model: 'line', ok: true }))).toEqual({ facts: [['chi2', '1.5'], ['model', 'line'], ['ok', 'true']] });
+    expect(askContext(ask({ context: 'a text' }))).toEqual({ text: 'a text' });
+    expect(askContext(ask({ context: { chi2: 1.5 } }))).toEqual({ facts: [['chi2', '1.5']] });
+    expect(askContext(ask({ rows: [1, 2] }))).toEqual({ text: '{\n  "rows": [\n    1,\n    2\n  ]\n}' });
+    expect(askContext(ask({ log: 'one\ntwo' }))).toEqual({ text: '{\n  "log": "one\\ntwo"\n}' });
   });
 });
 

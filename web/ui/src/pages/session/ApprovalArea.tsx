@@ -6,6 +6,7 @@ import { errorText } from '../../api/client';
 import { resumeSession } from '../../api/endpoints';
 import type { Approval, Plan, Run, Session } from '../../api/types';
 import { RelativeTime } from '../../components/RelativeTime';
+import { isAsk } from '../../lib/ask';
 import { closedVerb } from '../../lib/approvalWords';
 import { humanize } from '../../lib/format';
 import type { StatusView, StepView } from '../../session/merge';
@@ -100,7 +101,7 @@ function ClosedApprovals({ approvals, titleOf }: { approvals: Approval[]; titleO
           <li key={approval.id}>
             <span className={`decided-verb ${approval.resolution === 'approved' ? 'text-good' : approval.resolution === 'rejected' ? 'text-bad' : ''}`}>{closedVerb(approval)}</span>
             <span className="ellipsis">
-              {titleOf(approval) ?? (approval.approval_type === 'plan_approval' ? 'the plan' : humanize(approval.approval_type))}
+              {(isAsk(approval) ? approval.description : titleOf(approval)) ?? (approval.approval_type === 'plan_approval' ? 'the plan' : humanize(approval.approval_type))}
               {approval.actor ? ` by ${approval.actor}` : ''}
               {approval.feedback ? `: “${approval.feedback}”` : ''}
             </span>

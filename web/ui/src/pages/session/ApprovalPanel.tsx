@@ -7,10 +7,13 @@ import { resolveApproval } from '../../api/endpoints';
 import type { Decision } from '../../api/endpoints';
 import type { Approval, Plan, Resolution } from '../../api/types';
 import { RelativeTime } from '../../components/RelativeTime';
+import { askOptions, isAsk } from '../../lib/ask';
 import { editKind, onTimeoutWords, question, splitAskedAgain } from '../../lib/approvalWords';
 import type { Deadline } from '../../lib/countdown';
 import { IdempotencyKey } from '../../lib/idempotency';
 import type { Extension } from '../../session/store';
+import { AskAnswer } from './AskAnswer';
+import { AskContext } from './AskContext';
 import { ApprovalSubject, descriptionBeside } from './ApprovalSubject';
 import { DeadlineLine } from './DeadlineLine';
 
@@ -53,6 +56,8 @@ export function ApprovalPanel({ approval, deadline, extension, plan, stepTitle, 
   const text = descriptionBeside(approval, plan);
   const again = splitAskedAgain(approval.description).why;
   const edit = editKind(approval);
+  const asks = isAsk(approval);
+  const answers = askOptions(approval);
   return (
     <div className="approval" data-tone={approval.escalated_at ? 'escalated' : 'pending'} role="group" aria-label={what}>
       <div className="approval-head">
@@ -80,10 +85,10 @@ export function ApprovalPanel({ approval, deadline, extension, plan, stepTitle, 
         </p>
       )}
       {text !== '' && <p className="approval-text">{text}</p>}
-      <ApprovalSubject approval={approval} plan={plan} />
+      {asks ? <AskContext approval={approval} /> : <ApprovalSubject approval={approval} plan={plan} />}
       <Textarea
-        aria-label="Feedback"
-        placeholder={options.includes('retry') ? 'Feedback, optional; the next try reads it as HOLDFAST_FEEDBACK' : 'Feedback, optional; kept with the decision'}
+        aria-label={asks ? 'Answer in words' : 'Feedback'}
+        placeholder={placeholder(approval, answers.length > 0)}
         autosize
         minRows={1}
         maxRows={6}
@@ -93,29 +98,38 @@ export function ApprovalPanel({ approval, deadline, extension, plan, stepTitle, 
       />
       {resolve.isError && <p role="alert" className="text-bad">{errorText(resolve.error)}</p>}
       {over && <p role="status" className="muted">The time is over; the server is closing this question.</p>}
-      <Group gap="xs" align="center">
-        {options.map((option) => (
-          <Button
-            key={option}
-            variant={option === primary ? 'filled' : DANGER.includes(option) ? 'outline' : 'default'}
-            color={DANGER.includes(option) ? 'red' : undefined}
-            disabled={over || decided || (chosen !== null && chosen !== option)}
-            loading={chosen === option}
-            onClick={() => resolve.mutate({ resolution: option, feedback })}
-          >
-            {BUTTONS[option]}
-          </Button>
-        ))}
-        {edit !== null && (
-          <Button variant="default" disabled={over || decided || chosen !== null} onClick={() => onEdit(feedback)}>
-            {approval.approval_type === 'error_recovery' ? 'Edit and retry…' : EDIT[edit]}
-          </Button>
-        )}
-      </Group>
+      {answers.length > 0 ? (
+        <AskAnswer options={answers} own={feedback} busy={resolve.isPending ? resolve.variables : null} disabled={over || decided} onDecide={(decision) => resolve.mutate(decision)} />
+      ) : (
+        <Group gap="xs" align="center">
+          {options.map((option) => (
+            <Button
+              key={option}
+              variant={option === primary ? 'filled' : DANGER.includes(option) ? 'outline' : 'default'}
+              color={DANGER.includes(option) ? 'red' : undefined}
+              disabled={over || decided || (chosen !== null && chosen !== option)}
+              loading={chosen === option}
+              onClick={() => resolve.mutate({ resolution: option, feedback })}
+            >
+              {BUTTONS[option]}
+            </Button>
+          ))}
+          {edit !== null && (
+            <Button variant="default" disabled={over || decided || chosen !== null} onClick={() => onEdit(feedback)}>
+              {approval.approval_type === 'error_recovery' ? 'Edit and retry…' : EDIT[edit]}
+            </Button>
+          )}
+        </Group>
+      )}
       <p className="approval-foot muted">
         <span>{onTimeoutWords(approval)}</span>
         <span className="mono" title={approval.digest}>digest {approval.digest.slice(0, 12)}</span>
       </p>
     </div>
   );
+}
+
+function placeholder(approval: Approval, choice: boolean): string {
+  if (isAsk(approval)) return choice ? 'An answer of your own, optional' : 'An answer in words, optional; the program reads it';
+  return approval.options.includes('retry') ? 'Feedback, optional; the next try reads it as HOLDFAST_FEEDBACK' : 'Feedback, optional; kept with the decision';
 }

@@ -1,4 +1,5 @@
 import type { Approval, Plan, PlanStep } from '../../api/types';
+import { isAsk } from '../../lib/ask';
 import { splitAskedAgain } from '../../lib/approvalWords';
 import { commandOf } from '../../session/merge';
 import { PlanSteps } from './PlanSteps';
@@ -29,6 +30,7 @@ export function ApprovalSubject({ approval, plan }: Props) {
 // The description, where it says more than the command that is shown in full below it.
 export function descriptionBeside(approval: Approval, plan: Plan | null): string {
   const description = splitAskedAgain(approval.description).text;
+  if (isAsk(approval)) return description;
   const command = stepCommand(approval.context) ?? commandOf(plan?.steps.find((step) => step.id === approval.step_id));
   if (command === null || command === '' || !description.includes(command.slice(0, 60))) return description;
   const failed = /^This step failed \((.*?)\); retry/.exec(description)?.[1];

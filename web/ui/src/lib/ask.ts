@@ -1,0 +1,32 @@
+import type { Approval } from '../api/types';
+
+// A question that a program asks from inside a step: `holdfast ask`.
+
+export const isAsk = (approval: Approval): boolean => approval.approval_type === 'program_ask';
+
+// The answers to choose from; none when the program takes any.
+export function askOptions(approval: Approval): string[] {
+  const options = isAsk(approval) ? approval.context['options'] : undefined;
+  return Array.isArray(options) ? [...new Set(options.filter((option): option is string => typeof option === 'string' && option.trim() !== ''))] : [];
+}
+
+// What the program wants to be seen with its question: names with short values, or a text.
+export type AskContext = { facts: [string, string][] } | { text: string } | null;
+
+const FACTS = 20;
+const FACT_CHARS = 200;
+
+export function askContext(approval: Approval): AskContext {
+  const rest = Object.fromEntries(Object.entries(approval.context).filter(([name]) => name !== 'options'));
+  const keys = Object.keys(rest);
+  const shown: unknown = keys.length === 1 && keys[0] === 'context' ? rest['context'] : rest;
+  if (shown === null || shown === undefined || shown === '') return null;
+  if (typeof shown !== 'object') return { text: String(shown) };
+  const entries = Object.entries(shown);
+  if (entries.length === 0) return null;
+  const short = (value: unknown) => value === null || (typeof value !== 'object' && String(value).length <= FACT_CHARS && !String(value).includes('\n'));
+  if (!Array.isArray(shown) && entries.length <= FACTS && entries.every(([, value]) => short(value))) {
+    return { facts: entries.map(([name, value]) => [name, String(value)]) };
+  }
+  return { text: JSON.stringify(shown, null, 2) };
+}

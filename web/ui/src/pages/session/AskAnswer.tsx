@@ -1,0 +1,34 @@
+import { Button, Group } from '@mantine/core';
+import type { Decision } from '../../api/endpoints';
+
+interface Props {
+  options: readonly string[];
+  own: string; // what was typed
+  busy: Decision | null; // what is being sent
+  disabled: boolean;
+  onDecide: (decision: Decision) => void;
+}
+
+// The answers to a program that gave some to choose from: one of them, words of
+// one's own, or a no.
+export function AskAnswer({ options, own, busy, disabled, onDecide }: Props) {
+  const button = (label: string, decision: Decision, props: { variant: string; color?: string; disabled?: boolean }) => {
+    const sending = busy !== null && busy.resolution === decision.resolution && busy.feedback === decision.feedback;
+    return (
+      <Button key={label} {...props} disabled={disabled || props.disabled || (busy !== null && !sending)} loading={sending} onClick={() => onDecide(decision)}>
+        {label}
+      </Button>
+    );
+  };
+  return (
+    <>
+      <Group gap="xs" role="group" aria-label="Answers" className="answers">
+        {options.map((option) => button(option, { resolution: 'approved', feedback: option }, { variant: 'filled' }))}
+      </Group>
+      <Group gap="xs">
+        {button('Send own answer', { resolution: 'approved', feedback: own.trim() }, { variant: 'default', disabled: own.trim() === '' })}
+        {button('Reject', { resolution: 'rejected', feedback: own }, { variant: 'outline', color: 'red' })}
+      </Group>
+    </>
+  );
+}
