@@ -1,0 +1,190 @@
+package snapshot
+
+import (
+	"encoding/gob"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// StateDir is where a host keeps what it knows of a session's workspace. It is not in the
+// workspace, where a step could change it.
+func StateDir(dataDir, sessionID string) string {
+	return filepath.Join(dataDir, "workspace-state", sessionID)
+}
+
+// Folder is a workspace on this host, with what is known of it: at which snapshot it is, and what
+// its files looked like then. It may be used from several goroutines; saves and restores of it
+// take turns.
+type Folder struct {
+	dir   string
+	state string
+
+	turn sync.Mutex // of a save or a restore
+
+	mu     sync.Mutex
+	read   bool
+	at     Position
+	known  []known // nil until it is needed
+}
+
+// NewFolder describes the workspace at dir. What is known of it is kept in the folder state.
+func NewFolder(dir, state string) *Folder { return &Folder{dir: dir, state: state} }
+
+// Position says at which snapshot a folder is.
+type Position struct {
+	At       string    `json:"at"`            // the snapshot that was saved or restored last; "" is none
+	Was      []string  `json:"was,omitempty"` // those before it that were saved here, one upon the other, the latest last
+	Dev      uint64    `json:"dev"`           // of the folder: another one in its place is at nothing
+	Ino      uint64    `json:"ino"`
+	Prepared *Prepared `json:"prepared,omitempty"`
+}
+
+// Has reports whether the folder holds a snapshot: it is at it, or was, and has gone on from there.
+func (p *Position) Has(digest string) bool {
+	return digest != "" && (p.At == digest || slices.Contains(p.Was, digest))
+}
+
+const keptPositions = 16
+
+// known is what a file looked like when its content was read, so that it need not be again.
+type known struct {
+	Entry
+
+	Dev, Ino uint64
+	Ctime    int64 // 0 when it may have changed unseen since
+}
+
+type index struct {
+	Of    string // the snapshot
+	Files []known
+}
+
+const (
+	positionFile = "at"
+	indexFile    = "index"
+)
+
+// Position tells where the folder is. It costs a few microseconds.
+func (f *Folder) Position() Position {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.read {
+		f.at, f.read = readPosition(f.state), true
+	}
+	if f.at.At == "" {
+		return Position{}
+	}
+	dir, err := openDir(f.dir)
+	if err != nil {
+		return Position{}
+	}
+	defer dir.Close()
+	if s, err := statFile(dir); err != nil || s.Dev != f.at.Dev || s.Ino != f.at.Ino {
+		return Position{}
+	}
+	return f.at
+}
+
+// ReadPosition tells where a folder is that another process may be working on.
+func ReadPosition(dir, state string) Position { return NewFolder(dir, state).Position() }
+
+func readPosition(state string) Position {
+	text, err := os.ReadFile(filepath.Join(state, positionFile))
+	var p Position
+	if err != nil || json.Unmarshal(text, &p) != nil || !ValidDigest(p.At) {
+		return Position{}
+	}
+	return p
+}
+
+// files gives what is known of the folder's files, for the snapshot that it is at.
+func (f *Folder) files() []known {
+	p := f.Position()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.At == "" {
+		f.known = nil
+		return nil
+	}
+	if f.known == nil {
+		file, err := os.Open(filepath.Join(f.state, indexFile))
+		if err != nil {
+			return nil
+		}
+		defer file.Close()
+		var i index
+		if gob.NewDecoder(file).Decode(&i) != nil || i.Of != p.At {
+			return nil
+		}
+		f.known = i.Files
+	}
+	return f.known
+}
+
+// leave takes away what the folder is at: it is about to become something else.
+func (f *Folder) leave() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.at, f.read, f.known = Position{}, true, nil
+	if err := os.MkdirAll(f.state, 0o700); err != nil {
+		return fmt.Errorf("keep what the workspace is at: %w", err)
+	}
+	if err := os.Remove(filepath.Join(f.state, positionFile)); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("keep what the workspace is at: %w", err)
+	}
+	return nil
+}
+
+// arrive keeps what the folder is at. The position is written last: without it the rest means nothing.
+func (f *Folder) arrive(p Position, files []known) error {
+	err := os.MkdirAll(f.state, 0o700)
+	if err == nil {
+		err = replace(filepath.Join(f.state, indexFile), func(file *os.File) error {
+			return gob.NewEncoder(file).Encode(index{p.At, files})
+		})
+	}
+	if err == nil {
+		err = replace(filepath.Join(f.state, positionFile), func(file *os.File) error {
+			_, err := file.Write(schema.Marshal(p))
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("keep what the workspace is at: %w", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.at, f.read, f.known = p, true, files
+	return nil
+}
+
+// Forget drops what is in memory and can be read again.
+func (f *Folder) Forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.known = nil
+}
+
+func replace(path string, write func(*os.File) error) error {
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	err = write(file)
+	if e := file.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(file.Name())
+	}
+	return err
+}

@@ -1,0 +1,88 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// Quota bounds a workspace; 0 is no bound.
+type Quota struct {
+	Bytes int64 // on the disk, as du counts: holes take none, a file with two names counts once
+	Files int64 // everything that has a name: files, folders, links
+}
+
+// Usage is what a workspace takes.
+type Usage struct {
+	Bytes int64
+	Files int64
+}
+
+// Check answers an error when a usage is over the quota: of [schema.CodeTooLarge], with a message
+// for whoever wrote the plan. See [Exceeds].
+func (q Quota) Check(u Usage) error {
+	switch {
+	case q.Bytes > 0 && u.Bytes > q.Bytes:
+		return schema.Errorf(schema.CodeTooLarge, "the workspace takes %s, and may take %s", size(u.Bytes), size(q.Bytes))
+	case q.Files > 0 && u.Files > q.Files:
+		return schema.Errorf(schema.CodeTooLarge, "the workspace holds %d files and folders, and may hold %d", u.Files, q.Files)
+	default:
+		return nil
+	}
+}
+
+// Exceeds reports whether an error says that a workspace is too large to be kept: over its quota,
+// or deeper than anything that makes sense. The attempt that made it so failed by disk_quota.
+func Exceeds(err error) bool { return schema.CodeOf(err) == schema.CodeTooLarge }
+
+func size(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	value, names := float64(n)/unit, "KMGTPE"
+	for value >= unit {
+		value, names = value/unit, names[1:]
+	}
+	return fmt.Sprintf("%.4g %ciB", value, names[0])
+}
+
+// counter adds up a usage.
+type counter struct {
+	Usage
+
+	seen map[[2]uint64]bool // files with several names
+}
+
+func (c *counter) add(s *stat) {
+	c.Files++
+	if s.Kind == File {
+		if s.Nlink > 1 {
+			id := [2]uint64{s.Dev, s.Ino}
+			if c.seen[id] {
+				return
+			}
+			if c.seen == nil {
+				c.seen = map[[2]uint64]bool{}
+			}
+			c.seen[id] = true
+		}
+		c.Bytes += min(s.Size, s.Disk)
+	}
+}
+
+// Measure adds up what a folder takes, in one walk.
+func Measure(ctx context.Context, dir string) (Usage, error) {
+	root, err := openDir(dir)
+	if err != nil {
+		return Usage{}, fmt.Errorf("measure the workspace: %w", err)
+	}
+	defer root.Close()
+	var c counter
+	w := walker{ctx: ctx, visit: func(_ string, s *stat) error { c.add(s); return nil }}
+	if err := w.walk(root); err != nil {
+		return c.Usage, fmt.Errorf("measure the workspace: %w", err)
+	}
+	return c.Usage, nil
+}

@@ -1,0 +1,116 @@
+package snapshot
+
+import (
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// tempName is a name that nothing in a workspace has. What a dead restore leaves under one is in
+// no snapshot, so that the next one removes it.
+func tempName() string { return ".holdfast-" + rand.Text() }
+
+// removeAll removes a name and all that is below it, whatever its permissions, and never what a
+// link points at.
+func removeAll(dir *os.File, name string, depth int) error {
+	unlink := func(flags int) error {
+		err := again(func() error { return unix.Unlinkat(int(dir.Fd()), name, flags) })
+		if errors.Is(err, unix.ENOENT) {
+			return nil
+		}
+		return err
+	}
+	s, err := statAt(dir, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if s.Kind != Dir {
+		return unlink(0)
+	}
+	if unlink(unix.AT_REMOVEDIR) == nil { // it was empty
+		return nil
+	}
+	if depth > maxDepth {
+		return removeDeep(dir, name)
+	}
+	if s.permissions&0o700 != 0o700 {
+		if err := chmodAt(dir, name, &s, s.permissions|0o700); err != nil {
+			return err
+		}
+	}
+	sub, err := openDirAt(dir, name)
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+	names, err := sub.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := removeAll(sub, n, depth+1); err != nil {
+			return err
+		}
+	}
+	return unlink(unix.AT_REMOVEDIR)
+}
+
+// removeDeep removes a folder that is deeper than there are descriptors: what is in its folders is
+// moved up, until it is flat.
+func removeDeep(dir *os.File, name string) error {
+	for {
+		top, err := openDirAt(dir, name)
+		if err != nil {
+			return err
+		}
+		flat, err := flatten(top)
+		_ = top.Close()
+		if err != nil {
+			return err
+		}
+		if flat {
+			return again(func() error { return unix.Unlinkat(int(dir.Fd()), name, unix.AT_REMOVEDIR) })
+		}
+	}
+}
+
+// flatten removes what is in a folder, and moves what is in the folders in it up into it.
+func flatten(top *os.File) (empty bool, err error) {
+	names, err := top.Readdirnames(-1)
+	if err != nil {
+		return false, err
+	}
+	for _, n := range names {
+		if unix.Unlinkat(int(top.Fd()), n, 0) == nil || unix.Unlinkat(int(top.Fd()), n, unix.AT_REMOVEDIR) == nil {
+			continue
+		}
+		s, err := statAt(top, n)
+		if err != nil {
+			return false, err
+		}
+		if err := chmodAt(top, n, &s, 0o700); err != nil {
+			return false, err
+		}
+		sub, err := openDirAt(top, n)
+		if err != nil {
+			return false, err
+		}
+		below, err := sub.Readdirnames(-1)
+		for _, b := range below {
+			if err == nil && unix.Unlinkat(int(sub.Fd()), b, 0) != nil {
+				err = unix.Renameat(int(sub.Fd()), b, int(top.Fd()), tempName())
+			}
+		}
+		_ = sub.Close()
+		if err != nil {
+			return false, err
+		}
+	}
+	return len(names) == 0, nil
+}

@@ -1,0 +1,196 @@
+package snapshot
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"runtime"
+
+	"github.com/klauspost/compress/zstd"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/fileblob"
+	"gocloud.dev/gcerrors"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+const (
+	// chunkSize is how much of a file one blob holds at most. It is part of the format.
+	chunkSize = 4 << 20
+	// maxManifest bounds what is unpacked of a manifest: a million files with long names.
+	maxManifest = 512 << 20
+
+	blobDirMode = 0o700
+)
+
+// Store is a blob store of snapshots. It may be used from several goroutines.
+type Store struct {
+	bucket *blob.Bucket
+	pack   *zstd.Encoder
+	// Each gives up on what unpacks to more than there can be.
+	unpackChunk, unpackManifest *zstd.Decoder
+
+	dir    string // of a file:// store: where to make it survive a power cut; else ""
+
+	cache manifestCache
+}
+
+// Open opens the store that a URL names: file:///some/dir, which is made if need be, or what the
+// imported drivers know (see snapshot/clouds). It does not reach for the store yet.
+func Open(ctx context.Context, rawURL string) (*Store, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, fmt.Errorf("open the blob store: %w", err)
+	}
+	s := &Store{}
+	if u.Scheme == fileblob.Scheme {
+		s.dir = filepath.FromSlash(u.Path)
+		s.bucket, err = fileblob.OpenBucket(s.dir, &fileblob.Options{
+			CreateDir: true, DirFileMode: blobDirMode,
+			NoTempDir: true, // the system's /tmp may be another file system, and small
+			Metadata:  fileblob.MetadataDontWrite,
+		})
+	} else {
+		s.bucket, err = blob.OpenBucket(ctx, rawURL)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the blob store: %w", err)
+	}
+	if s.pack, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)), zstd.WithLowerEncoderMem(true)); err != nil {
+		return nil, fmt.Errorf("open the blob store: %w", err)
+	}
+	if s.unpackChunk, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(chunkSize)); err != nil {
+		return nil, fmt.Errorf("open the blob store: %w", err)
+	}
+	if s.unpackManifest, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxManifest)); err != nil {
+		return nil, fmt.Errorf("open the blob store: %w", err)
+	}
+	return s, nil
+}
+
+// Close lets go of the store.
+func (s *Store) Close() error {
+	s.unpackChunk.Close()
+	s.unpackManifest.Close()
+	if err := s.bucket.Close(); err != nil {
+		return fmt.Errorf("close the blob store: %w", err)
+	}
+	return nil
+}
+
+// The two kinds of objects. They differ in their keys, so that a file that holds a manifest's
+// text is not one.
+const (
+	blobs     = "blobs"
+	manifests = "manifests"
+)
+
+func key(kind, sum string) string { return kind + "/sha256/" + sum[:2] + "/" + sum }
+
+func sumOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// ValidDigest reports whether s has the form of a snapshot's name.
+func ValidDigest(s string) bool {
+	if len(s) != 2*sha256.Size {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// put stores data under its sum unless it is there. It returns how many bytes that took.
+func (s *Store) put(ctx context.Context, kind, sum string, data []byte) (int64, error) {
+	k := key(kind, sum)
+	switch attrs, err := s.bucket.Attributes(ctx, k); {
+	case err == nil && attrs.Size > 0: // of an empty one only the name has survived a power cut
+		return 0, nil
+	case err != nil && gcerrors.Code(err) != gcerrors.NotFound:
+		return 0, away(ctx, err)
+	}
+	packed := s.pack.EncodeAll(data, make([]byte, 0, len(data)/2+64))
+	err := s.bucket.WriteAll(ctx, k, packed, &blob.WriterOptions{ContentType: "application/zstd", DisableContentTypeDetection: true})
+	if err != nil {
+		return 0, away(ctx, err)
+	}
+	return int64(len(packed)), nil
+}
+
+// errDamaged is the cause of what cannot be right whenever it is read.
+var errDamaged = errors.New("damaged")
+
+// get reads what is stored under a sum, and makes sure that it is that.
+func (s *Store) get(ctx context.Context, kind, sum string, unpack *zstd.Decoder) ([]byte, error) {
+	if !ValidDigest(sum) {
+		return nil, fmt.Errorf("%w: %q names nothing", errDamaged, sum)
+	}
+	packed, err := s.bucket.ReadAll(ctx, key(kind, sum))
+	switch {
+	case err != nil && gcerrors.Code(err) == gcerrors.NotFound:
+		return nil, fmt.Errorf("%w: %s is not in the blob store", errDamaged, key(kind, sum))
+	case err != nil:
+		return nil, away(ctx, err)
+	}
+	data, err := unpack.DecodeAll(packed, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s cannot be unpacked: %w", errDamaged, key(kind, sum), err)
+	}
+	if sumOf(data) != sum {
+		return nil, fmt.Errorf("%w: %s holds something else", errDamaged, key(kind, sum))
+	}
+	return data, nil
+}
+
+// getChunk reads a part of a file; path is for the error.
+func (s *Store) getChunk(ctx context.Context, sum, path string) ([]byte, error) {
+	data, err := s.get(ctx, blobs, sum, s.unpackChunk)
+	if errors.Is(err, errDamaged) {
+		return nil, schema.Wrap(schema.CodeInternal, err, fmt.Sprintf("the stored copy of %q is damaged", path))
+	}
+	return data, err
+}
+
+// Manifest reads a snapshot's list. It is not to be changed. A name that the store does not know
+// is [schema.CodeNotFound].
+func (s *Store) Manifest(ctx context.Context, digest string) (*Manifest, error) {
+	if !ValidDigest(digest) {
+		return nil, schema.Errorf(schema.CodeInvalid, "%q is not the name of a snapshot", digest)
+	}
+	if m := s.cache.get(digest); m != nil {
+		return m, nil
+	}
+	data, err := s.get(ctx, manifests, digest, s.unpackManifest)
+	if errors.Is(err, errDamaged) {
+		code, message := schema.CodeInternal, "the stored list of the workspace is damaged"
+		if exists, e := s.bucket.Exists(ctx, key(manifests, digest)); e == nil && !exists {
+			code, message = schema.CodeNotFound, "the workspace is not in the blob store"
+		}
+		return nil, schema.Wrap(code, err, message)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := decode(data)
+	if err != nil {
+		return nil, schema.Wrap(schema.CodeInternal, err, "the stored list of the workspace is damaged")
+	}
+	s.cache.add(digest, m)
+	return m, nil
+}
+
+func away(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return schema.Wrap(schema.CodeUnavailable, err, "the blob store cannot be used")
+}

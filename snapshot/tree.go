@@ -1,0 +1,268 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+const (
+	maxPath  = 4096
+	maxDepth = 256 // of folders in folders: each one that is open takes a descriptor
+)
+
+// stat is what the file system says of one thing, without following it.
+type stat struct {
+	Kind        Kind // "" for what is not kept
+	Mode        uint32
+	Mtime       int64
+	Ctime       int64
+	Size        int64
+	Disk        int64 // bytes that it takes on the disk, as far as that is known
+	Dev, Ino    uint64
+	Nlink       uint64
+	permissions uint32 // all twelve bits, as they are
+}
+
+func statOf(st *unix.Stat_t) stat {
+	s := stat{
+		Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano(), Size: st.Size, Disk: int64(st.Blocks) * 512,
+		Dev: uint64(st.Dev), Ino: uint64(st.Ino), Nlink: uint64(st.Nlink), permissions: uint32(st.Mode) & 0o7777,
+	}
+	switch uint32(st.Mode) & unix.S_IFMT {
+	case unix.S_IFREG:
+		s.Kind, s.Mode = File, s.permissions&0o777
+	case unix.S_IFDIR:
+		s.Kind, s.Mode = Dir, s.permissions&0o1777
+	case unix.S_IFLNK:
+		s.Kind = Symlink
+	}
+	return s
+}
+
+// again repeats a system call that a signal has cut short.
+func again(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+func statAt(dir *os.File, name string) (stat, error) {
+	var st unix.Stat_t
+	err := again(func() error { return unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) })
+	if err != nil {
+		return stat{}, &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	return statOf(&st), nil
+}
+
+func statFile(f *os.File) (stat, error) {
+	var st unix.Stat_t
+	if err := again(func() error { return unix.Fstat(int(f.Fd()), &st) }); err != nil {
+		return stat{}, &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
+	}
+	return statOf(&st), nil
+}
+
+// openAt opens a name in a folder, and never what a link points at. What waits for somebody, as
+// a named pipe does, is opened without waiting.
+func openAt(dir *os.File, name string, flags int, mode uint32) (*os.File, error) {
+	if flags&unix.O_DIRECTORY == 0 {
+		flags |= unix.O_NONBLOCK
+	}
+	fd := -1
+	err := again(func() (err error) {
+		fd, err = unix.Openat(int(dir.Fd()), name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
+		return err
+	})
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+func openDirAt(dir *os.File, name string) (*os.File, error) {
+	return openAt(dir, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+}
+
+// openDir opens a folder by a path that is trusted, except for its last component.
+func openDir(path string) (*os.File, error) {
+	parent, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer parent.Close()
+	return openDirAt(parent, filepath.Base(path))
+}
+
+// openPath opens the folder at a path below root, one component at a time.
+func openPath(root *os.File, path string) (*os.File, error) {
+	at, owned := root, false
+	for path != "" {
+		name := path
+		for i := range len(path) {
+			if path[i] == '/' {
+				name = path[:i]
+				break
+			}
+		}
+		path = path[min(len(name)+1, len(path)):]
+		next, err := openDirAt(at, name)
+		if owned {
+			_ = at.Close()
+		}
+		if err != nil {
+			return nil, err
+		}
+		at, owned = next, true
+	}
+	if owned {
+		return at, nil
+	}
+	return openDirAt(root, ".")
+}
+
+// folders opens folders by their paths, and keeps the last one open: files come sorted. It is for
+// one goroutine.
+type folders struct {
+	root *os.File
+	path string
+	last *os.File
+}
+
+func (f *folders) open(path string) (*os.File, error) {
+	if f.last != nil && f.path == path {
+		return f.last, nil
+	}
+	f.close()
+	dir, err := openPath(f.root, path)
+	if err == nil {
+		f.path, f.last = path, dir
+	}
+	return dir, err
+}
+
+func (f *folders) close() {
+	if f.last != nil {
+		_ = f.last.Close()
+		f.last = nil
+	}
+}
+
+// gone reports that a path does not lead any more to what was there: it was removed, or became
+// something else.
+func gone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ESTALE)
+}
+
+// walker visits everything below a folder, except for what is Holdfast's own, in the order of a
+// manifest. What goes meanwhile may be missing.
+type walker struct {
+	ctx context.Context //nolint:containedctx // of one walk
+	// visit gets each thing. An error ends the walk.
+	visit func(path string, s *stat) error
+	// unlock makes folders readable that are not, to look into them; unlocked are those.
+	unlock   bool
+	unlocked []unlocked
+	denied   []string // what could not be looked into
+}
+
+type unlocked struct {
+	path string
+	was  stat
+}
+
+func (w *walker) walk(root *os.File) error { return w.dir(root, "", 0) }
+
+// lock gives the folders their permissions back.
+func (w *walker) lock(root *os.File) {
+	for _, u := range slices.Backward(w.unlocked) {
+		if dir, err := openPath(root, dirOf(u.path)); err == nil {
+			_ = chmodAt(dir, baseOf(u.path), &u.was, u.was.permissions) // who took it away meanwhile, took its permissions with it
+			_ = dir.Close()
+		}
+	}
+	w.unlocked = nil
+}
+
+func (w *walker) dir(dir *os.File, path string, depth int) error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	if depth > maxDepth {
+		return schema.Errorf(schema.CodeTooLarge, "the workspace has more than %d folders in one another", maxDepth)
+	}
+	if _, err := dir.Seek(0, 0); err != nil {
+		return err
+	}
+	names, err := dir.Readdirnames(-1)
+	if err != nil && !gone(err) {
+		return err
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if path == "" && name == schema.WorkspacePrivate {
+			continue
+		}
+		full := name
+		if path != "" {
+			full = path + "/" + name
+		}
+		if len(full) > maxPath {
+			return schema.Errorf(schema.CodeTooLarge, "the workspace has a path of more than %d bytes", maxPath)
+		}
+		if err := w.entry(dir, full, name, depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *walker) entry(dir *os.File, path, name string, depth int) error {
+	s, err := statAt(dir, name)
+	if err != nil {
+		if gone(err) {
+			return nil
+		}
+		return err
+	}
+	if err := w.visit(path, &s); err != nil || s.Kind != Dir {
+		return err
+	}
+	sub, err := openDirAt(dir, name)
+	if w.unlock && errors.Is(err, fs.ErrPermission) && chmodAt(dir, name, &s, s.permissions|0o700) == nil {
+		w.unlocked = append(w.unlocked, unlocked{path, s})
+		sub, err = openDirAt(dir, name)
+	}
+	switch {
+	case err == nil:
+	case gone(err):
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		w.denied = append(w.denied, path)
+		return nil
+	default:
+		return err
+	}
+	defer sub.Close()
+	return w.dir(sub, path, depth+1)
+}
+
+// openReadable opens a file that its owner may not read: it is made readable for that moment.
+func openReadable(dir *os.File, name string, s *stat) (*os.File, error) {
+	f, err := openAt(dir, name, unix.O_RDONLY, 0)
+	if !errors.Is(err, fs.ErrPermission) || chmodAt(dir, name, s, s.permissions|0o400) != nil {
+		return f, err
+	}
+	f, err = openAt(dir, name, unix.O_RDONLY, 0)
+	return f, errors.Join(err, chmodAt(dir, name, s, s.permissions))
+}
