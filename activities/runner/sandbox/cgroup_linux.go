@@ -1,0 +1,235 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Group is a cgroup v2 group that holds one step.
+type Group struct {
+	path        string
+	controllers []string // that it has: memory, cpu, pids
+	missing     []Status
+}
+
+// FindCgroup finds the folder in which this process may make groups: the one that it is
+// in, where that was delegated to it. An error says why there is none.
+func FindCgroup() (string, error) {
+	mount, err := cgroupMount()
+	if err != nil {
+		return "", err
+	}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(own)) {
+		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
+			dir := filepath.Join(mount, path)
+			if unix.Access(dir, unix.W_OK) != nil || unix.Access(filepath.Join(dir, "cgroup.procs"), unix.W_OK) != nil {
+				return "", errors.New("the process's cgroup is not delegated to it")
+			}
+			return dir, nil
+		}
+	}
+	return "", errors.New("the process is in no cgroup v2 group")
+}
+
+func cgroupMount() (string, error) {
+	text, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 2 && f[2] == "cgroup2" {
+			return f[1], nil
+		}
+	}
+	return "", errors.New("cgroup v2 is not mounted")
+}
+
+// NewGroup makes a group in a parent, with the controllers that the parent hands down. The parent
+// hands them down only when it holds no process itself, the root excepted: where it does
+// not, the group can still be frozen and killed.
+func NewGroup(parent, name string) (*Group, error) {
+	g := &Group{path: filepath.Join(parent, name)}
+	// Each by itself: one that is not there must not keep out the others.
+	for _, c := range []string{"memory", "cpu", "pids"} {
+		_ = os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+"+c), 0) // looked at below
+	}
+	if err := os.Mkdir(g.path, 0o755); err != nil {
+		return nil, fmt.Errorf("make a cgroup: %w", errno(err))
+	}
+	have, _ := g.read("cgroup.controllers") // none when it cannot be read
+	g.controllers = strings.Fields(have)
+	return g, nil
+}
+
+func (g *Group) read(file string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(g.path, file))
+	return strings.TrimSpace(string(b)), err
+}
+
+func (g *Group) write(file, value string) error {
+	return os.WriteFile(filepath.Join(g.path, file), []byte(value), 0)
+}
+
+func (g *Group) has(controller string) bool {
+	for _, c := range g.controllers {
+		if c == controller {
+			return true
+		}
+	}
+	return false
+}
+
+// Add moves a process into the group.
+func (g *Group) Add(pid int) error { return g.write("cgroup.procs", strconv.Itoa(pid)) }
+
+// Freeze stops every process of the group, or lets them go on, and waits until it is so.
+func (g *Group) Freeze(frozen bool) error {
+	want := "0"
+	if frozen {
+		want = "1"
+	}
+	if err := g.write("cgroup.freeze", want); err != nil {
+		return err
+	}
+	return g.await("cgroup.events", "frozen", want)
+}
+
+// Kill kills every process of the group at once, and waits until it is empty.
+func (g *Group) Kill() error {
+	if err := g.write("cgroup.kill", "1"); err != nil {
+		return err
+	}
+	return g.await("cgroup.events", "populated", "0")
+}
+
+// groupPatience bounds how long the kernel may take to freeze or kill.
+const groupPatience = 5 * time.Second
+
+func (g *Group) await(file, key, value string) error {
+	for deadline := time.Now().Add(groupPatience); ; time.Sleep(time.Millisecond) {
+		got, err := g.value(file, key)
+		if err != nil || got == value {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the kernel did not make the cgroup's %s %s within %s", key, value, groupPatience)
+		}
+	}
+}
+
+// value reads one line of a file of keys and values.
+func (g *Group) value(file, key string) (string, error) {
+	text, err := g.read(file)
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(text) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == key {
+			return f[1], nil
+		}
+	}
+	return "", nil
+}
+
+func (g *Group) number(file, key string) int64 {
+	text, err := g.value(file, key)
+	if key == "" {
+		text, err = g.read(file)
+	}
+	n, parseErr := strconv.ParseInt(text, 10, 64)
+	if err != nil || parseErr != nil {
+		return 0
+	}
+	return n
+}
+
+// OOMKills counts the processes that the kernel killed because the group was over its
+// memory; 0 where memory is not limited by the group.
+func (g *Group) OOMKills() int64 { return g.number("memory.events", "oom_kill") }
+
+// PeakMemory is the most memory that the group used, in bytes; 0 where it is not known.
+func (g *Group) PeakMemory() int64 { return g.number("memory.peak", "") }
+
+// CPU is the time that the group's processes ran.
+func (g *Group) CPU() time.Duration {
+	return time.Duration(g.number("cpu.stat", "usage_usec")) * time.Microsecond
+}
+
+// Pids lists the processes of the group.
+func (g *Group) Pids() []int {
+	text, _ := g.read("cgroup.procs") // none when it is gone
+	var out []int
+	for line := range strings.Lines(text) {
+		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// Remove removes the group, which must be empty.
+func (g *Group) Remove() error { return unix.Rmdir(g.path) }
+
+// newGroup makes the step's group and sets its limits, as far as the host gives them.
+func (s *Spec) newGroup() (*Group, []Status) {
+	layers := []Layer{LayerCgroupMemory, LayerCgroupCPU, LayerCgroupPIDs, LayerCgroupFreeze}
+	none := func(why string) (*Group, []Status) {
+		var missing []Status
+		for _, l := range layers {
+			missing = append(missing, Status{Layer: l, Why: why})
+		}
+		return nil, missing
+	}
+	if s.Cgroup == "" {
+		return none("there is no cgroup v2 folder in which groups may be made")
+	}
+	g, err := NewGroup(s.Cgroup, fmt.Sprintf("step-%d-%d", os.Getpid(), time.Now().UnixNano()))
+	if err != nil {
+		return none(err.Error())
+	}
+	return g, g.limit(s)
+}
+
+func (g *Group) limit(s *Spec) []Status {
+	var missing []Status
+	set := func(l Layer, controller string, wanted bool, put func() error) {
+		if !g.has(controller) {
+			missing = append(missing, Status{Layer: l, Why: "the cgroup does not have the controller " + controller})
+			return
+		}
+		if wanted {
+			if err := put(); err != nil {
+				missing = append(missing, Status{Layer: l, Why: errno(err).Error()})
+			}
+		}
+	}
+	set(LayerCgroupMemory, "memory", s.MemoryBytes > 0, func() error {
+		_ = g.write("memory.swap.max", "0")  // not there without swap
+		_ = g.write("memory.oom.group", "1") // Linux 4.19
+		return g.write("memory.max", strconv.FormatInt(s.MemoryBytes, 10))
+	})
+	set(LayerCgroupCPU, "cpu", s.CPUs > 0, func() error {
+		const period = 100_000
+		return g.write("cpu.max", fmt.Sprintf("%d %d", max(1000, int64(s.CPUs*period)), period))
+	})
+	set(LayerCgroupPIDs, "pids", s.Processes > 0, func() error {
+		return g.write("pids.max", strconv.Itoa(s.Processes+initThreads))
+	})
+	if _, err := g.read("cgroup.freeze"); err != nil {
+		missing = append(missing, Status{Layer: LayerCgroupFreeze, Why: "the kernel's cgroups cannot be frozen"})
+	} else if _, err := os.Stat(filepath.Join(g.path, "cgroup.kill")); err != nil {
+		missing = append(missing, Status{Layer: LayerCgroupFreeze, Why: "the kernel's cgroups cannot be killed"})
+	}
+	return missing
+}

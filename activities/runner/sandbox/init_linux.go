@@ -1,0 +1,245 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const reportFD = 3
+
+// Init is the process that [Spec.Start] starts. It builds the world, starts the program on
+// the thread that has given up everything, reaps until the program has ended, reports, and
+// returns the exit code of the process, at whose end the kernel kills what is left.
+func Init() int {
+	runtime.LockOSThread()
+	// Every signal is taken in and dropped: what a program sends to PID 1, even SIGQUIT, must not
+	// end it, and a stop sends SIGTERM to every process of the step.
+	signal.Notify(make(chan os.Signal, 1))
+	if err := unix.CloseRange(reportFD, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		closeOnExec()
+	}
+	supervisor := os.NewFile(reportFD, "supervisor")
+	var o order
+	if err := json.NewDecoder(supervisor).Decode(&o); err != nil || o.Spec == nil {
+		fmt.Fprintln(os.Stderr, "holdfast init is started by a supervisor, not by hand")
+		return 2
+	}
+	w := &world{Spec: o.Spec, made: o.Made, missing: o.Missing, root0: o.Root}
+	reports := json.NewEncoder(supervisor)
+	if err := w.build(); err != nil {
+		_ = reports.Encode(report{Missing: w.missing, Fault: "the step's sandbox cannot be built: " + err.Error()}) // nobody else to tell
+		return 1
+	}
+	if o.Probe || refusal(w.Mode, w.missing) != nil {
+		_ = reports.Encode(report{Missing: w.missing}) // as above
+		return 0
+	}
+	pid, err := w.start()
+	if err != nil {
+		_ = reports.Encode(report{Missing: w.missing, StartError: err.Error()}) // as above
+		return 0
+	}
+	_ = reports.Encode(report{Missing: w.missing, Started: true}) // as above
+	_ = reports.Encode(report{Outcome: reap(pid)})                // as above
+	return 0
+}
+
+func closeOnExec() { // Linux before 5.11
+	for fd := reportFD; fd < 1<<16; fd++ {
+		unix.CloseOnExec(fd)
+	}
+}
+
+// world is what init builds.
+type world struct {
+	*Spec
+
+	made    []Layer
+	missing []Status
+	root0   bool   // the worker is root
+	root    string // where the new root is put together
+	mounted bool   // the mount layer is on
+}
+
+func (w *world) has(l Layer) bool { return slices.Contains(w.made, l) }
+
+func (w *world) isMissing(l Layer) bool {
+	return slices.ContainsFunc(w.missing, func(s Status) bool { return s.Layer == l })
+}
+
+// lacks notes that a layer is missing, unless that is known.
+func (w *world) lacks(l Layer, err error) {
+	if !w.isMissing(l) {
+		w.missing = append(w.missing, Status{Layer: l, Why: why(err)})
+	}
+}
+
+// try notes a layer as missing when putting it on fails.
+func (w *world) try(l Layer, put func() error) {
+	if err := put(); err != nil {
+		w.lacks(l, err)
+	}
+}
+
+// build puts the layers on, each when the ones before no longer need what it takes away.
+// Its error is one after which the program must not run.
+func (w *world) build() error {
+	keepThreads()
+	if w.root0 {
+		_, _, _ = unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0) // of this thread; refused where the map does not allow it
+	}
+	_, _ = unix.KeyctlJoinSessionKeyring("") // none of the server's keys; a kernel without keyrings has none
+	if w.has(LayerUTS) {
+		w.try(LayerUTS, func() error { return unix.Sethostname([]byte("holdfast")) })
+	}
+	if w.has(LayerNetwork) {
+		_ = loopbackUp() // a step without a loopback is a step without a network, too
+	}
+	if w.has(LayerUser) {
+		_ = os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0) // seccomp refuses them, too
+	}
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0) // before the server
+	w.try(LayerPIDs, w.boundPIDs)
+	if w.has(LayerMount) {
+		if err := w.buildRoot(); err != nil {
+			return err
+		}
+	}
+	if !w.has(LayerPID) {
+		w.lacks(LayerProc, errors.New("it takes a PID namespace"))
+	}
+	if err := os.Chdir(w.Dir); err != nil {
+		return fmt.Errorf("the workspace: %w", errno(err))
+	}
+	w.try(LayerRlimits, w.setRlimits)
+	w.affinity()
+	w.try(LayerLandlock, w.restrictFiles)
+	w.try(LayerCapabilities, dropCapabilities)
+	w.try(LayerNoNewPrivs, func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
+	// Init keeps privileges on its other threads: nobody may look into it.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("close init to others: %w", err)
+	}
+	w.try(LayerSeccomp, filterSystemCalls)
+	return nil
+}
+
+// start starts the program on this thread, whose rights it gets.
+func (w *world) start() (int, error) {
+	env := w.outsideEnv()
+	if w.mounted {
+		env = w.insideEnv()
+	}
+	path, err := lookPath(w.Argv[0], w.Dir, env)
+	if err != nil {
+		return 0, err
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer null.Close()
+	// The parent-death signal is for hosts without PID namespaces.
+	pid, err := syscall.ForkExec(path, w.Argv, &syscall.ProcAttr{
+		Dir: w.Dir, Env: env, Files: []uintptr{null.Fd(), 1, 2},
+		Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
+	})
+	if err != nil {
+		return 0, err
+	}
+	// The pipes must close when the program and what it started have closed them.
+	return pid, errors.Join(unix.Dup3(int(null.Fd()), 1, 0), unix.Dup3(int(null.Fd()), 2, 0))
+}
+
+// reap waits for everything that ends until the program has.
+func reap(program int) *Outcome {
+	var own unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &own) // EFAULT and EINVAL cannot be
+	const slack = 4 << 10                      // KiB: init may have grown after the fork
+	var out Outcome
+	for {
+		var ws unix.WaitStatus
+		var ru unix.Rusage
+		pid, err := unix.Wait4(-1, &ws, 0, &ru)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil // cannot be: the program has not been waited for
+		}
+		out.CPUSeconds += time.Duration(ru.Utime.Nano() + ru.Stime.Nano()).Seconds()
+		if ru.Maxrss > own.Maxrss+slack {
+			out.MaxRSSBytes = max(out.MaxRSSBytes, ru.Maxrss<<10)
+		}
+		if pid != program {
+			continue
+		}
+		if ws.Signaled() {
+			out.Signal = unix.SignalName(ws.Signal())
+		} else {
+			code := ws.ExitStatus()
+			out.ExitCode = &code
+		}
+		return &out
+	}
+}
+
+// keepThreads has the runtime make the threads that it may want later. They stay, idle:
+// when the program has used up the bound on processes, there are no more to be had.
+func keepThreads() {
+	const threads = 6
+	r, wr, err := os.Pipe()
+	if err != nil {
+		return
+	}
+	rfd := int(r.Fd()) // blocking, so that each read takes a thread
+	started, done := make(chan struct{}), make(chan struct{})
+	for range threads {
+		go func() {
+			started <- struct{}{}
+			var b [1]byte
+			_, _ = unix.Read(rfd, b[:]) // ends when the other end is closed
+			done <- struct{}{}
+		}()
+	}
+	for range threads {
+		<-started
+	}
+	_ = wr.Close()
+	for range threads {
+		<-done
+	}
+	_ = r.Close()
+}
+
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	lo.SetUint16(unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
+}
+
+// errno takes the path out of an error: it is the server's.
+func errno(err error) error {
+	if e, ok := errors.AsType[syscall.Errno](err); ok {
+		return e
+	}
+	return err
+}

@@ -1,0 +1,107 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/bits"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	reservedPIDs = 300 // the kernel gives out no number below once it has been through all
+	initThreads  = 16  // init's own, which count
+	maxFiles     = 65536
+)
+
+// countsByUser says whether RLIMIT_NPROC bounds this step: it counts the processes of a user
+// in a user namespace, and never root's.
+func (w *world) countsByUser() bool { return w.has(LayerUser) && !w.root0 }
+
+// boundPIDs bounds the processes of the PID namespace.
+func (w *world) boundPIDs() error {
+	if w.Processes <= 0 || w.countsByUser() && !w.has(LayerPID) {
+		return nil
+	}
+	if !w.has(LayerPID) {
+		return errors.New("it takes a PID namespace")
+	}
+	if !kernelAtLeast(6, 14) { // before, the number below is the host's
+		if w.countsByUser() {
+			return nil
+		}
+		return errors.New("it takes Linux 6.14, or a worker that is not root, whose processes the kernel does not count")
+	}
+	n := w.Processes + reservedPIDs + initThreads
+	return errno(os.WriteFile("/proc/sys/kernel/pid_max", []byte(strconv.Itoa(n)), 0))
+}
+
+func kernelAtLeast(major, minor int) bool {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return false
+	}
+	var a, b int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &a, &b); err != nil {
+		return false
+	}
+	return a > major || a == major && b >= minor
+}
+
+func (w *world) setRlimits() error {
+	set := func(resource int, n uint64) error {
+		var now unix.Rlimit
+		if err := unix.Getrlimit(resource, &now); err != nil {
+			return err
+		}
+		n = min(n, now.Max)
+		// Not unix.Prlimit: the runtime would set RLIMIT_NOFILE back for the program.
+		return syscall.Setrlimit(resource, &syscall.Rlimit{Cur: n, Max: n})
+	}
+	errs := []error{set(unix.RLIMIT_CORE, 0), set(unix.RLIMIT_NOFILE, maxFiles)}
+	if w.FileBytes > 0 {
+		errs = append(errs, set(unix.RLIMIT_FSIZE, uint64(w.FileBytes)))
+	}
+	if w.Processes > 0 && w.countsByUser() {
+		errs = append(errs, set(unix.RLIMIT_NPROC, uint64(w.Processes+initThreads)))
+	}
+	if w.MemoryBytes > 0 {
+		// A backstop for one process that is faster than the watchdog. It counts what is mapped
+		// to be written, which may be more than is used, so it is generous.
+		const room = 1 << 30
+		errs = append(errs, set(unix.RLIMIT_DATA, 2*uint64(w.MemoryBytes)+room))
+	}
+	return errors.Join(errs...)
+}
+
+// affinity gives the program as many processors as it may use, where no cgroup counts its
+// time. Which ones differs from step to step.
+func (w *world) affinity() {
+	if grouped := !w.isMissing(LayerCgroupCPU); w.CPUs <= 0 || grouped {
+		return
+	}
+	var have, want unix.CPUSet
+	if unix.SchedGetaffinity(0, &have) != nil {
+		return
+	}
+	var cpus []int
+	for i := range len(have) * bits.UintSize {
+		if have.IsSet(i) {
+			cpus = append(cpus, i)
+		}
+	}
+	n := int(math.Ceil(w.CPUs))
+	if n >= len(cpus) {
+		return
+	}
+	var seed [1]byte
+	_, _ = unix.Getrandom(seed[:], 0) // always the same ones are no harm
+	for i := range n {
+		want.Set(cpus[(int(seed[0])+i)%len(cpus)])
+	}
+	_ = unix.SchedSetaffinity(0, &want) // of this thread, which is the one that starts the program
+}

@@ -1,0 +1,20 @@
+package sandbox
+
+// An order is what Start tells init, once.
+type order struct {
+	Spec *Spec `json:"spec"`
+	// Made are the namespaces that init is in.
+	Made    []Layer  `json:"made"`
+	Missing []Status `json:"missing,omitempty"` // known before init
+	Root    bool     `json:"root,omitempty"`    // the worker is root
+	Probe   bool     `json:"probe,omitempty"`   // build everything, start nothing
+}
+
+// A report is what init tells Start: first whether the program runs, then how it ended.
+type report struct {
+	Missing    []Status `json:"missing,omitempty"`
+	Started    bool     `json:"started,omitempty"`
+	StartError string   `json:"start_error,omitempty"` // of the program
+	Fault      string   `json:"fault,omitempty"`       // of init: the world could not be built
+	Outcome    *Outcome `json:"outcome,omitempty"`
+}

@@ -1,0 +1,362 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// visible is what of the host's files a program sees: what programs are made of. Links stay
+// links. Everything else is not there.
+var visible = []string{
+	"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt",
+	"/nix/store", "/run/current-system", "/gnu/store", "/var/lib/ca-certificates",
+	"/sys/devices/system/cpu", "/sys/devices/system/node", // libraries count processors there
+}
+
+// devices are the host's device files that a program sees.
+var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
+
+const (
+	quiet    = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV
+	readOnly = quiet | unix.MOUNT_ATTR_RDONLY
+	rootSize = "size=4m,nr_inodes=4k,mode=755"
+)
+
+// buildRoot makes the new root and moves into it. A step without the mount layer goes on
+// in the host's root, unless it is too late to go back.
+func (w *world) buildRoot() error {
+	err := w.assemble()
+	if err == nil {
+		w.mounted = true
+		return w.enter()
+	}
+	w.lacks(LayerMount, err)
+	w.lacks(LayerProc, errors.New("it takes the mount layer"))
+	if w.root != "" {
+		if err := unix.Unmount(w.root, unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("leave a half-built root: %w", err)
+		}
+	}
+	return nil
+}
+
+// assemble puts the new root together. Everything of the host is opened before the root
+// is mounted, which hides what it is mounted over.
+func (w *world) assemble() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("keep mounts to itself: %w", err)
+	}
+	b := &builder{}
+	b.system()
+	for _, path := range w.ReadOnly {
+		b.extra(path)
+	}
+	b.dev()
+	last := &builder{} // after what is hidden
+	last.folder(w.Tmp, "/tmp", quiet)
+	if w.Socket != "" {
+		last.folder(w.Socket, SocketDir, readOnly|unix.MOUNT_ATTR_NOEXEC)
+	}
+	last.folder(w.Dir, w.Dir, quiet)
+	if err := errors.Join(b.err, last.err); err != nil {
+		return err
+	}
+	at := w.Tmp
+	if at == "" {
+		at = os.TempDir()
+	}
+	if err := unix.Mount("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, rootSize); err != nil {
+		return fmt.Errorf("mount a root: %w", err)
+	}
+	w.root = at
+	if err := w.skeleton(); err != nil {
+		return err
+	}
+	if err := b.attach(w.root); err != nil {
+		return err
+	}
+	if err := w.furnish(); err != nil {
+		return err
+	}
+	hidden, err := w.hide()
+	if err != nil {
+		return err
+	}
+	if err := last.attach(w.root); err != nil {
+		return err
+	}
+	for _, path := range append(hidden, w.root+"/dev", w.root) {
+		if err := setAttr(path, unix.MOUNT_ATTR_RDONLY); err != nil {
+			return fmt.Errorf("make the root read-only: %w", err)
+		}
+	}
+	return nil
+}
+
+// skeleton makes what the host has no part in.
+func (w *world) skeleton() error {
+	for _, dir := range []string{"/proc", "/dev", "/tmp", "/run", "/var"} {
+		if err := os.MkdirAll(w.root+dir, 0o755); err != nil {
+			return errno(err)
+		}
+	}
+	if w.Tmp == "" {
+		if err := unix.Mount("tmpfs", w.root+"/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777,"+w.memorySize()); err != nil {
+			return fmt.Errorf("mount /tmp: %w", err)
+		}
+	}
+	if err := unix.Mount("tmpfs", w.root+"/dev", "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, rootSize); err != nil {
+		return fmt.Errorf("mount /dev: %w", err)
+	}
+	for _, link := range [][2]string{
+		{"/tmp", "/var/tmp"}, {"/run", "/var/run"},
+		{"/proc/self/fd", "/dev/fd"}, {"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"},
+		{"pts/ptmx", "/dev/ptmx"},
+	} {
+		if err := os.Symlink(link[0], w.root+link[1]); err != nil {
+			return errno(err)
+		}
+	}
+	for _, dir := range []string{"/dev/shm", "/dev/pts"} {
+		if err := os.Mkdir(w.root+dir, 0o755); err != nil {
+			return errno(err)
+		}
+	}
+	if err := unix.Mount("tmpfs", w.root+"/dev/shm", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=1777,"+w.memorySize()); err != nil {
+		return fmt.Errorf("mount /dev/shm: %w", err)
+	}
+	// A step without terminals of its own is still a step.
+	_ = unix.Mount("devpts", w.root+"/dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+	return nil
+}
+
+// memorySize bounds what a program can keep in memory as files.
+func (w *world) memorySize() string {
+	size := int64(1 << 30)
+	if w.MemoryBytes > 0 {
+		size = w.MemoryBytes / 2
+	}
+	return "size=" + strconv.FormatInt(size, 10)
+}
+
+// furnish puts /proc in, and what is not to be read out.
+func (w *world) furnish() error {
+	m := &masker{root: w.root}
+	defer m.clean()
+	if err := w.mountProc(m); err != nil {
+		return err
+	}
+	for _, path := range append(unreadable("/etc", w.root, 8), unreadable("/opt", w.root, 2)...) {
+		if err := m.mask(path); err != nil {
+			return fmt.Errorf("hide what others cannot read: %w", err)
+		}
+	}
+	w.nameUser()
+	return nil
+}
+
+// mountProc mounts a /proc that shows this PID namespace. Where the kernel refuses, as in
+// most containers, it shows the host's, read-only.
+func (w *world) mountProc(m *masker) error {
+	at := w.root + "/proc"
+	err := errors.New("it takes a PID namespace")
+	if w.has(LayerPID) {
+		err = unix.Mount("proc", at, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	}
+	if err != nil {
+		w.lacks(LayerProc, err)
+		b := &builder{}
+		b.folder("/proc", "/proc", readOnly|unix.MOUNT_ATTR_NOEXEC)
+		if b.err != nil {
+			return b.err
+		}
+		return b.attach(w.root)
+	}
+	for _, name := range []string{"sys", "sysrq-trigger", "irq", "bus", "fs"} {
+		path := at + "/" + name
+		if unix.Access(path, unix.F_OK) != nil {
+			continue
+		}
+		b := &builder{}
+		b.add(path, "/proc/"+name, readOnly)
+		if err := errors.Join(b.err, b.attach(w.root)); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"acpi", "asound", "kcore", "keys", "latency_stats", "timer_list", "sched_debug", "scsi", "kpagecount", "kpageflags"} {
+		if unix.Access(at+"/"+name, unix.F_OK) == nil {
+			if err := m.mask("/proc/" + name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// hide puts an empty folder over each hidden one that is in sight, and says which.
+func (w *world) hide() ([]string, error) {
+	var over []string
+	for _, path := range w.Hidden {
+		at := w.root + filepath.Clean(path)
+		if info, err := os.Lstat(at); err != nil || !info.IsDir() {
+			continue
+		}
+		if err := unix.Mount("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, rootSize); err != nil {
+			return nil, fmt.Errorf("hide a folder of the server: %w", err)
+		}
+		over = append(over, at)
+	}
+	return over, nil
+}
+
+// enter makes the new root the root, and lets go of the old one.
+func (w *world) enter() error {
+	if err := unix.Chdir(w.root); err != nil {
+		return fmt.Errorf("enter the new root: %w", err)
+	}
+	if err := unix.PivotRoot(".", "."); err != nil { // the old one comes to lie over the new one
+		return fmt.Errorf("enter the new root: %w", err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("let go of the old root: %w", err)
+	}
+	return unix.Chdir("/")
+}
+
+func setAttr(path string, attrs uint64) error {
+	return unix.MountSetattr(unix.AT_FDCWD, path, 0, &unix.MountAttr{Attr_set: attrs})
+}
+
+// builder collects pieces of the host's files.
+type builder struct {
+	pieces []piece
+	err    error // the first
+}
+
+type piece struct {
+	fd     int // a detached mount
+	target string
+	dir    bool
+	link   string // instead, a symbolic link to it
+}
+
+func (b *builder) fail(what string, err error) {
+	if b.err == nil {
+		b.err = fmt.Errorf("%s: %w", what, errno(err))
+	}
+}
+
+// add takes a file or folder with everything mounted below it.
+func (b *builder) add(source, target string, attrs uint64) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err != nil {
+		b.fail("open "+target, err)
+		return
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		b.fail("look at "+target, err)
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFCHR {
+		attrs &^= unix.MOUNT_ATTR_NODEV
+	}
+	// Flags are only added: those that are there are locked.
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: attrs}); err != nil {
+		b.fail("set the flags of "+target, err)
+	}
+	b.pieces = append(b.pieces, piece{fd: fd, target: target, dir: st.Mode&unix.S_IFMT == unix.S_IFDIR})
+}
+
+func (b *builder) folder(source, target string, attrs uint64) {
+	if source != "" {
+		b.add(source, target, attrs)
+	}
+}
+
+// system takes what programs are made of.
+func (b *builder) system() {
+	for _, path := range visible {
+		info, err := os.Lstat(path)
+		switch {
+		case err != nil: // not on this host
+		case info.Mode()&os.ModeSymlink != 0:
+			if to, err := os.Readlink(path); err == nil {
+				b.pieces = append(b.pieces, piece{fd: -1, target: path, link: to})
+			}
+		default:
+			b.add(path, path, readOnly)
+		}
+	}
+	// The resolver's file is often a link into /run.
+	const resolver = "/etc/resolv.conf"
+	if to, err := filepath.EvalSymlinks(resolver); err == nil && to != resolver && !inSight(to) {
+		b.add(to, to, readOnly)
+	}
+}
+
+func inSight(path string) bool {
+	for _, v := range visible {
+		if path == v || strings.HasPrefix(path, v+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// extra takes a path that the operator named, if it is there.
+func (b *builder) extra(path string) {
+	if unix.Access(path, unix.F_OK) == nil {
+		b.add(path, filepath.Clean(path), readOnly)
+	}
+}
+
+func (b *builder) dev() {
+	for _, name := range devices {
+		b.add("/dev/"+name, "/dev/"+name, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC)
+	}
+}
+
+// attach puts the pieces in their places.
+func (b *builder) attach(root string) error {
+	for _, p := range b.pieces {
+		at := root + p.target
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			return fmt.Errorf("make a place for %s: %w", p.target, errno(err))
+		}
+		if p.link != "" {
+			if err := os.Symlink(p.link, at); err != nil {
+				return fmt.Errorf("link %s: %w", p.target, errno(err))
+			}
+			continue
+		}
+		if err := place(at, p.dir); err != nil {
+			return fmt.Errorf("make a place for %s: %w", p.target, errno(err))
+		}
+		if err := unix.MoveMount(p.fd, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return fmt.Errorf("put %s in its place: %w", p.target, err)
+		}
+		_ = unix.Close(p.fd)
+	}
+	return nil
+}
+
+// place makes the file or folder over which something is mounted, unless it is there.
+func place(at string, dir bool) error {
+	if dir {
+		return os.MkdirAll(at, 0o755)
+	}
+	if _, err := os.Lstat(at); err == nil {
+		return nil
+	}
+	f, err := os.OpenFile(at, os.O_CREATE|os.O_WRONLY, 0o444)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,151 @@
+package sandbox
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// Mode says what happens when the host does not give a layer.
+type Mode string
+
+// The modes.
+const (
+	Required   Mode = "required"    // a step is refused when a layer is missing
+	BestEffort Mode = "best-effort" // a step runs with the layers that there are
+	Off        Mode = "off"         // a step runs as the worker's own process, with its rights
+)
+
+// ParseMode reads a mode by its name.
+func ParseMode(s string) (Mode, bool) {
+	m := Mode(s)
+	return m, slices.Contains([]Mode{Required, BestEffort, Off}, m)
+}
+
+// Layer is one of the walls around a step.
+type Layer string
+
+// The layers. The cgroup ones have substitutes (a watchdog, rlimits, affinity, SIGSTOP), so
+// that they are never required.
+const (
+	LayerUser         Layer = "user"         // namespaces: user ids
+	LayerPID          Layer = "pid"          // processes
+	LayerMount        Layer = "mount"        // files
+	LayerProc         Layer = "proc"         // a /proc that shows the step's processes alone
+	LayerIPC          Layer = "ipc"          // System V IPC and message queues
+	LayerUTS          Layer = "uts"          // host name
+	LayerNetwork      Layer = "network"      // network, unless the step has it on
+	LayerLandlock     Layer = "landlock"     // files again, by the kernel's Landlock
+	LayerSeccomp      Layer = "seccomp"      // system calls that no program needs
+	LayerNoNewPrivs   Layer = "no_new_privs" // setuid programs give nothing
+	LayerCapabilities Layer = "capabilities" // none are left
+	LayerRlimits      Layer = "rlimits"
+	LayerPIDs         Layer = "pids" // a bound on processes
+	LayerCgroupMemory Layer = "cgroup_memory"
+	LayerCgroupCPU    Layer = "cgroup_cpu"
+	LayerCgroupPIDs   Layer = "cgroup_pids"
+	LayerCgroupFreeze Layer = "cgroup_freeze" // freeze and kill a group at once
+)
+
+// Layers lists every layer, outermost first.
+func Layers() []Layer {
+	return []Layer{
+		LayerUser, LayerPID, LayerMount, LayerProc, LayerIPC, LayerUTS, LayerNetwork,
+		LayerLandlock, LayerSeccomp, LayerNoNewPrivs, LayerCapabilities, LayerRlimits, LayerPIDs,
+		LayerCgroupMemory, LayerCgroupCPU, LayerCgroupPIDs, LayerCgroupFreeze,
+	}
+}
+
+func (l Layer) required() bool { return !strings.HasPrefix(string(l), "cgroup_") }
+
+// Status says whether a layer is on, and if not, why not.
+type Status struct {
+	Layer Layer  `json:"layer"`
+	On    bool   `json:"on"`
+	Why   string `json:"why,omitempty"`
+}
+
+// Spec is what a step's world is made of. Paths are absolute.
+type Spec struct {
+	Mode Mode     `json:"mode"`
+	Argv []string `json:"argv"`
+	// Env is the program's environment. TMPDIR is set here, PATH loses the folders that the
+	// program does not see, and HOLDFAST_SOCKET is corrected when Socket is not at SocketDir.
+	Env []string `json:"env"`
+	Dir string   `json:"dir"` // the workspace, writable, at the same path inside
+	Tmp string   `json:"tmp"` // becomes /tmp
+	// Socket becomes SocketDir, read-only: a socket in it can be connected to. "" is none.
+	Socket string `json:"socket,omitempty"`
+	// ReadOnly are further files and folders that the program sees, at the same path. One that
+	// does not exist is left out.
+	ReadOnly []string `json:"read_only,omitempty"`
+	// Hidden are folders that the program does not see though they lie in one that it does, such
+	// as a data dir in /opt.
+	Hidden  []string `json:"hidden,omitempty"`
+	Network bool     `json:"network,omitempty"`
+
+	// Limits; 0 is none.
+	MemoryBytes int64   `json:"memory_bytes,omitempty"`
+	CPUs        float64 `json:"cpus,omitempty"`
+	Processes   int     `json:"processes,omitempty"` // and threads
+	FileBytes   int64   `json:"file_bytes,omitempty"`
+
+	// Cgroup is a cgroup v2 folder in which the step gets a group of its own ([FindCgroup]); "" is
+	// none.
+	Cgroup string `json:"cgroup,omitempty"`
+}
+
+// SocketDir is where a program finds [Spec.Socket].
+const SocketDir = "/run/holdfast"
+
+// Outcome is how a program ended.
+type Outcome struct {
+	ExitCode *int   `json:"exit_code,omitempty"`
+	Signal   string `json:"signal,omitempty"` // such as SIGSEGV
+	// CPUSeconds is of the program and of the orphans that ended before it. The supervisor's own
+	// wait for init counts all.
+	CPUSeconds float64 `json:"cpu_seconds"`
+	// MaxRSSBytes is of the largest process; 0 when that was so small that the kernel's figure
+	// is init's own (it counts what a process had before execve).
+	MaxRSSBytes int64 `json:"max_rss_bytes"`
+}
+
+// StartError says that the program itself could not be started.
+type StartError struct {
+	Name string
+	Err  error
+}
+
+// Error implements error.
+func (e *StartError) Error() string { return fmt.Sprintf("cannot start %q: %v", e.Name, e.Err) }
+
+// Unwrap gives the cause.
+func (e *StartError) Unwrap() error { return e.Err }
+
+// startPatience bounds how long init may take until the program runs.
+const startPatience = 30 * time.Second
+
+// initArg is the argument at which a supervisor program becomes [Init].
+const initArg = "init"
+
+// refusal is the error for a step that must not run with these layers missing, or nil.
+func refusal(mode Mode, missing []Status) error {
+	if mode != Required {
+		return nil
+	}
+	var names []string
+	for _, s := range missing {
+		if s.Layer.required() {
+			names = append(names, fmt.Sprintf("%s (%s)", s.Layer, s.Why))
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return schema.Errorf(schema.CodeUnsupported,
+		"the step is refused: HOLDFAST_SANDBOX is required, and this host lacks %s; allowed is a host that gives every layer, or best-effort",
+		strings.Join(names, ", "))
+}

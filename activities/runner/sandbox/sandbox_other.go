@@ -1,0 +1,72 @@
+//go:build !linux
+
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+const elsewhere = "it takes Linux: here a step is a process of its own, with the worker's rights"
+
+// Child is what Start started.
+type Child struct {
+	Pid     int
+	Missing []Status
+	Group   *Group // nil
+}
+
+// Group is a cgroup: there are none here.
+type Group struct{}
+
+// Freeze, Kill and the others are there so that callers need no build tags.
+func (*Group) Freeze(bool) error { return errors.ErrUnsupported }
+func (*Group) Kill() error       { return errors.ErrUnsupported }
+func (*Group) OOMKills() int64   { return 0 }
+func (*Group) PeakMemory() int64 { return 0 }
+func (*Group) Remove() error     { return nil }
+
+// FindCgroup finds none.
+func FindCgroup() (string, error) { return "", errors.ErrUnsupported }
+
+// Start starts the program as a process in a session of its own, unless Mode refuses that.
+func (s *Spec) Start(_ string, stdout, stderr *os.File) (*Child, error) {
+	missing := Probe("")
+	if err := refusal(s.Mode, missing); err != nil {
+		return nil, err
+	}
+	env := s.outsideEnv()
+	path, err := lookPath(s.Argv[0], s.Dir, env)
+	if err != nil {
+		return nil, &StartError{Name: s.Argv[0], Err: err}
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", os.DevNull, err)
+	}
+	defer null.Close()
+	pid, err := syscall.ForkExec(path, s.Argv, &syscall.ProcAttr{
+		Dir: s.Dir, Env: env, Files: []uintptr{null.Fd(), stdout.Fd(), stderr.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return nil, &StartError{Name: s.Argv[0], Err: err}
+	}
+	return &Child{Pid: pid, Missing: missing}, nil
+}
+
+// Outcome is known to who waits for Pid alone.
+func (*Child) Outcome() (Outcome, bool) { return Outcome{}, false }
+
+// Init is Linux's alone.
+func Init() int { return 2 }
+
+// Probe says that there are no layers.
+func Probe(string) []Status {
+	var out []Status
+	for _, l := range Layers() {
+		out = append(out, Status{Layer: l, Why: elsewhere})
+	}
+	return out
+}

@@ -1,0 +1,121 @@
+//go:build amd64 || arm64
+
+package sandbox
+
+import (
+	"slices"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// denied are the system calls that a program of a step never needs: they look into or change
+// other processes, the kernel, or the world that the step was put into. Each fails with EPERM,
+// so that a program that only tries goes on.
+var denied = append([]uint32{
+	// Other processes.
+	unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PIDFD_GETFD, unix.SYS_KCMP, unix.SYS_PROCESS_MADVISE,
+	// Mounts and roots.
+	unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_OPEN_TREE, unix.SYS_MOVE_MOUNT, unix.SYS_FSOPEN,
+	unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSPICK, unix.SYS_MOUNT_SETATTR, sysOpenTreeAttr, unix.SYS_OPEN_BY_HANDLE_AT,
+	unix.SYS_QUOTACTL, unix.SYS_QUOTACTL_FD, unix.SYS_SWAPON, unix.SYS_SWAPOFF, unix.SYS_FANOTIFY_INIT,
+	// Namespaces; clone is looked at below.
+	unix.SYS_UNSHARE, unix.SYS_SETNS, unix.SYS_SETHOSTNAME, unix.SYS_SETDOMAINNAME,
+	// The kernel's keys, programs, counters and modules.
+	unix.SYS_KEYCTL, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD,
+	unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
+	unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE, unix.SYS_KEXEC_LOAD, unix.SYS_KEXEC_FILE_LOAD,
+	unix.SYS_SYSLOG, unix.SYS_ACCT, unix.SYS_REBOOT, unix.SYS_LOOKUP_DCOOKIE, unix.SYS_NFSSERVCTL, unix.SYS_VHANGUP,
+	// The clock.
+	unix.SYS_SETTIMEOFDAY, unix.SYS_CLOCK_SETTIME, unix.SYS_CLOCK_ADJTIME, unix.SYS_ADJTIMEX,
+}, deniedHere...)
+
+const sysOpenTreeAttr = 467 // the same on every architecture; Linux 6.15
+
+// families are the sockets that a program may make. Others reach past the network namespace
+// (AF_VSOCK), or into corners of the kernel that nobody uses.
+var families = []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
+
+// ioctls that put words into another's terminal.
+var deniedIoctls = []uint32{unix.TIOCSTI, unix.TIOCLINUX}
+
+const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
+	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
+
+// Of struct seccomp_data, on a little-endian machine.
+const (
+	offNumber = 0
+	offArch   = 4
+	offArgs   = 16 // the low half of the first argument
+)
+
+const x32Bit = 0x40000000 // of amd64's second set of numbers
+
+func stmt(code uint16, k uint32) unix.SockFilter { return unix.SockFilter{Code: code, K: k} }
+
+func jump(op uint16, k uint32, yes, no uint8) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_JMP | op | unix.BPF_K, K: k, Jt: yes, Jf: no}
+}
+
+func load(off uint32) unix.SockFilter { return stmt(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, off) }
+
+func answer(errno unix.Errno) unix.SockFilter {
+	return stmt(unix.BPF_RET|unix.BPF_K, unix.SECCOMP_RET_ERRNO|uint32(errno))
+}
+
+// filter is the program that the kernel runs at each system call. The kernel itself finds
+// out which numbers are always allowed, and does not run it for those.
+func filter() []unix.SockFilter {
+	allow := stmt(unix.BPF_RET|unix.BPF_K, unix.SECCOMP_RET_ALLOW)
+	p := []unix.SockFilter{
+		load(offArch),
+		jump(unix.BPF_JEQ, auditArch, 1, 0),
+		stmt(unix.BPF_RET|unix.BPF_K, unix.SECCOMP_RET_KILL_PROCESS), // 32-bit code: its numbers mean other calls
+		load(offNumber),
+		jump(unix.BPF_JGE, x32Bit, 0, 1),
+		answer(unix.ENOSYS),
+		jump(unix.BPF_JEQ, unix.SYS_CLONE3, 0, 1),
+		answer(unix.ENOSYS), // its flags are in memory; the C library falls back to clone
+	}
+	for _, nr := range denied {
+		p = append(p, jump(unix.BPF_JEQ, nr, 0, 1), answer(unix.EPERM))
+	}
+	p = append(p, only(unix.SYS_CLONE, 0, func(next uint8) []unix.SockFilter {
+		return []unix.SockFilter{jump(unix.BPF_JSET, newNamespaces, 0, next), answer(unix.EPERM)}
+	})...)
+	p = append(p, only(unix.SYS_IOCTL, 1, func(uint8) []unix.SockFilter {
+		var q []unix.SockFilter
+		for _, request := range deniedIoctls {
+			q = append(q, jump(unix.BPF_JEQ, request, 0, 1), answer(unix.EPERM))
+		}
+		return q
+	})...)
+	for _, nr := range []uint32{unix.SYS_SOCKET, unix.SYS_SOCKETPAIR} {
+		p = append(p, only(nr, 0, func(uint8) []unix.SockFilter {
+			var q []unix.SockFilter
+			for i, family := range families {
+				q = append(q, jump(unix.BPF_JEQ, family, uint8(len(families)-i), 0))
+			}
+			return append(q, answer(unix.EAFNOSUPPORT))
+		})...)
+	}
+	return append(p, allow)
+}
+
+// only runs checks of an argument for one number; past their end the call is allowed.
+func only(nr, arg uint32, checks func(next uint8) []unix.SockFilter) []unix.SockFilter {
+	q := append([]unix.SockFilter{load(offArgs + 8*arg)}, checks(1)...)
+	q = append(q, stmt(unix.BPF_RET|unix.BPF_K, unix.SECCOMP_RET_ALLOW))
+	return slices.Insert(q, 0, jump(unix.BPF_JEQ, nr, 0, uint8(len(q))))
+}
+
+// filterSystemCalls puts the filter on this thread and all that it starts.
+func filterSystemCalls() error {
+	program := filter()
+	fprog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+	_, _, e := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&fprog)))
+	if e != 0 {
+		return e
+	}
+	return nil
+}

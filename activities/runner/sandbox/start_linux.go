@@ -1,0 +1,232 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Child is what Start started.
+type Child struct {
+	// Pid is init's on the host, or the program's with [Off]. Whoever called Start waits for it.
+	Pid     int
+	Missing []Status
+	Group   *Group // the step's cgroup, nil when there is none
+
+	reports *os.File // init's end is closed when it ends
+	decoder *json.Decoder
+}
+
+// namespaces are the flags of clone, in the order in which they are given up.
+var namespaces = []struct {
+	layer Layer
+	flag  uintptr
+	file  string // in /proc/self/ns
+}{
+	{LayerNetwork, unix.CLONE_NEWNET, "net"},
+	{LayerUTS, unix.CLONE_NEWUTS, "uts"},
+	{LayerIPC, unix.CLONE_NEWIPC, "ipc"},
+	{LayerMount, unix.CLONE_NEWNS, "mnt"},
+	{LayerPID, unix.CLONE_NEWPID, "pid"},
+	{LayerUser, unix.CLONE_NEWUSER, "user"},
+}
+
+// insideID is the user and group that a program of a worker that runs as root sees itself as.
+const insideID = 1000
+
+// Start starts the program, in as many layers as the host gives, and returns when it runs.
+// The thread that calls it must live as long as the step: when it ends, the kernel kills
+// init and with it the step. An error is a [*StartError] when the program could not be
+// started, and a *schema.Error with code unsupported when Mode refuses to.
+func (s *Spec) Start(exe string, stdout, stderr *os.File) (*Child, error) {
+	if s.Mode == Off {
+		return s.startPlain(stdout, stderr)
+	}
+	return s.startInit(exe, false, stdout, stderr)
+}
+
+// startPlain starts the program as the worker's own process, in a session of its own.
+func (s *Spec) startPlain(stdout, stderr *os.File) (*Child, error) {
+	env := s.outsideEnv()
+	path, err := lookPath(s.Argv[0], s.Dir, env)
+	if err != nil {
+		return nil, &StartError{Name: s.Argv[0], Err: err}
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	pid, err := syscall.ForkExec(path, s.Argv, &syscall.ProcAttr{
+		Dir: s.Dir, Env: env, Files: []uintptr{null.Fd(), stdout.Fd(), stderr.Fd()},
+		Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
+	})
+	if err != nil {
+		return nil, &StartError{Name: s.Argv[0], Err: err}
+	}
+	return &Child{Pid: pid}, nil
+}
+
+func (s *Spec) startInit(exe string, probe bool, stdout, stderr *os.File) (*Child, error) {
+	group, missing := s.newGroup()
+	c, err := s.launch(exe, probe, group, missing, stdout, stderr)
+	if err != nil && group != nil {
+		_ = group.Kill()
+		_ = group.Remove() // an empty group that stays is the only harm
+	}
+	return c, err
+}
+
+func (s *Spec) launch(exe string, probe bool, group *Group, missing []Status, stdout, stderr *os.File) (*Child, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make a pair of sockets: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "init"), os.NewFile(uintptr(pair[1]), "supervisor")
+	defer theirs.Close()
+	patience := unix.NsecToTimeval(startPatience.Nanoseconds())
+	_ = unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience) // it always can
+
+	pid, made, lost, err := s.clone(exe, group, []uintptr{null.Fd(), stdout.Fd(), stderr.Fd(), theirs.Fd()})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start init: %w", err), ours.Close())
+	}
+	_ = theirs.Close()
+	missing = append(missing, lost...)
+	c := &Child{Pid: pid, Group: group, reports: ours, decoder: json.NewDecoder(ours)}
+	o := order{Spec: s, Made: made, Missing: missing, Root: os.Geteuid() == 0, Probe: probe}
+	if err := json.NewEncoder(ours).Encode(o); err != nil {
+		return nil, c.abandon(fmt.Errorf("tell init what to start: %w", err))
+	}
+	var r report
+	if err := c.decoder.Decode(&r); err != nil {
+		return nil, c.abandon(fmt.Errorf("init ended before the program ran: %w", err))
+	}
+	c.Missing = r.Missing
+	switch refused := refusal(s.Mode, r.Missing); {
+	case r.Fault != "":
+		return nil, c.abandon(errors.New(r.Fault))
+	case r.StartError != "":
+		return nil, c.abandon(&StartError{Name: s.Argv[0], Err: errors.New(r.StartError)})
+	case refused != nil:
+		return nil, c.abandon(refused)
+	}
+	return c, nil
+}
+
+// abandon ends and reaps init when nothing is to come of it.
+func (c *Child) abandon(err error) error {
+	_ = unix.Kill(c.Pid, unix.SIGKILL)
+	for {
+		if _, waitErr := unix.Wait4(c.Pid, nil, 0, nil); !errors.Is(waitErr, unix.EINTR) {
+			break
+		}
+	}
+	_ = c.reports.Close()
+	return err
+}
+
+// clone starts init in all namespaces that there are. When the kernel refuses, it gives
+// them up one by one, and says what it said.
+func (s *Spec) clone(exe string, group *Group, files []uintptr) (pid int, made []Layer, lost []Status, err error) {
+	var flags uintptr
+	for _, ns := range namespaces {
+		switch {
+		case ns.layer == LayerNetwork && s.Network:
+		case unix.Access("/proc/self/ns/"+ns.file, unix.F_OK) != nil:
+			lost = append(lost, Status{Layer: ns.layer, Why: "this kernel has no such namespaces"})
+		default:
+			flags |= ns.flag
+		}
+	}
+	try := func(flags uintptr) error {
+		pid, err = s.fork(exe, flags, group, files)
+		return err
+	}
+	first := try(flags)
+	if first != nil && flags&unix.CLONE_NEWUSER != 0 && try(flags&^unix.CLONE_NEWUSER) == nil {
+		flags &^= unix.CLONE_NEWUSER // root where user namespaces are off
+		lost = append(lost, Status{Layer: LayerUser, Why: why(first)})
+	} else if first != nil {
+		for _, ns := range namespaces {
+			if flags&ns.flag == 0 {
+				continue
+			}
+			flags &^= ns.flag
+			lost = append(lost, Status{Layer: ns.layer, Why: why(first)})
+			if try(flags) == nil {
+				break
+			}
+		}
+	}
+	for _, ns := range namespaces {
+		if flags&ns.flag != 0 {
+			made = append(made, ns.layer)
+		}
+	}
+	return pid, made, lost, err
+}
+
+func (s *Spec) fork(exe string, flags uintptr, group *Group, files []uintptr) (int, error) {
+	sys := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: flags}
+	if flags&unix.CLONE_NEWUSER != 0 {
+		uid, gid := os.Geteuid(), os.Getegid()
+		insideUID, insideGID := uid, gid
+		if uid == 0 {
+			insideUID, insideGID = insideID, insideID
+		}
+		sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: insideUID, HostID: uid, Size: 1}}
+		sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: insideGID, HostID: gid, Size: 1}}
+		sys.GidMappingsEnableSetgroups = uid == 0
+		// What init needs to build the world; it is not user 0 inside, which would keep them all.
+		sys.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP, unix.CAP_SETGID, unix.CAP_SYS_RESOURCE, unix.CAP_DAC_OVERRIDE}
+	}
+	if group != nil {
+		dir, err := os.Open(group.path)
+		if err != nil {
+			return 0, err
+		}
+		defer dir.Close()
+		sys.UseCgroupFD, sys.CgroupFD = true, int(dir.Fd())
+	}
+	return syscall.ForkExec(exe, []string{"holdfast", initArg}, &syscall.ProcAttr{
+		// Of init alone, which does little and keeps few threads.
+		Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Dir: "/", Files: files, Sys: sys,
+	})
+}
+
+func why(err error) string {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EUSERS) {
+		return "the host's bound on such namespaces is reached, or is 0 (/proc/sys/user)"
+	}
+	if errors.Is(err, unix.EPERM) {
+		return "the kernel does not allow it to this user"
+	}
+	return err.Error()
+}
+
+// Outcome says how the program ended, once Pid has. It says false when init itself was
+// killed, and with [Off]: then how Pid ended is how the program did.
+func (c *Child) Outcome() (Outcome, bool) {
+	if c.reports == nil {
+		return Outcome{}, false
+	}
+	defer c.reports.Close()
+	second := unix.NsecToTimeval(time.Second.Nanoseconds())
+	_ = unix.SetsockoptTimeval(int(c.reports.Fd()), unix.SOL_SOCKET, unix.SO_RCVTIMEO, &second)
+	var r report
+	if err := c.decoder.Decode(&r); err != nil || r.Outcome == nil {
+		return Outcome{}, false
+	}
+	return *r.Outcome, true
+}
