@@ -132,8 +132,11 @@ func (c *approvalShowCmd) Run(inv *invocation) error {
 	}
 	row("changed", changes(a.Modifications))
 	row("digest", a.Digest)
-	for _, line := range contextLines(inv.style, a.Context) {
+	for _, line := range subject(inv.style, a.Type, a.Context) {
 		inv.printf("%s\n", line)
+	}
+	if o := askOptions(a.Type, a.Context); len(o) > 0 && a.Status == schema.ApprovalPending {
+		inv.printf("%s\n", inv.style.Dim(fmt.Sprintf("answer with `holdfast approval resolve %s approved --feedback ANSWER`", short(a.ID))))
 	}
 	return nil
 }
@@ -176,7 +179,15 @@ func (s *server) approval(inv *invocation, prefix string) (*client.Client, strin
 
 // describe shows what an approval is about, before it is asked for.
 func describe(style terminal.Style, d schema.ApprovalRequestedData) []string {
-	return contextLines(style, d.Context)
+	return subject(style, d.Type, d.Context)
+}
+
+// subject shows what a question of this type is about.
+func subject(style terminal.Style, t schema.ApprovalType, context json.RawMessage) []string {
+	if t == schema.ApprovalProgramAsk {
+		return append(askLines(style, context), askOptions(t, context).lines(style)...)
+	}
+	return contextLines(style, context)
 }
 
 // contextLines shows an approval's context: a plan's steps, or a step's command.

@@ -157,7 +157,11 @@ func (a *asker) prompt() {
 	case a.rejected:
 		a.view.prompt("Why? (Enter for no feedback): ")
 	default:
-		a.view.prompt(a.view.style.Bold(question(d.Options, a.extras(d)...)))
+		ask := question(d.Options, a.extras(d)...)
+		if o := askOptions(d.Type, d.Context); len(o) > 0 {
+			ask = o.question(a.extras(d)...)
+		}
+		a.view.prompt(a.view.style.Bold(ask))
 	}
 }
 
@@ -258,8 +262,16 @@ func (a *asker) answer(ctx context.Context, line string) {
 		a.extendNow(ctx, d)
 		return
 	}
+	o := askOptions(d.Type, d.Context)
+	if option, ok := o.pick(line); ok {
+		a.send(ctx, d, client.Resolve{Resolution: schema.ResolutionApproved, Feedback: option})
+		return
+	}
 	resolution, feedback, ok := parseAnswer(line, d.Options)
 	switch {
+	case len(o) > 0 && (!ok || resolution == schema.ResolutionApproved && feedback == ""):
+		a.view.say("Please choose one of the options, or answer with a and your own words.")
+		a.prompt()
 	case !ok:
 		a.view.say("Please answer with one of the letters; what follows it is your feedback.")
 		a.prompt()

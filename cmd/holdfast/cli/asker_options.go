@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
+	"github.com/holdfast/holdfast/schema"
+)
+
+// options are the answers that a program gives to choose from.
+type options []string
+
+// askOptions are the options of a question, none when it is not a program's.
+func askOptions(t schema.ApprovalType, context json.RawMessage) options {
+	var c struct {
+		Options options `json:"options"`
+	}
+	if t != schema.ApprovalProgramAsk || json.Unmarshal(context, &c) != nil {
+		return nil
+	}
+	return c.Options
+}
+
+// numbered tells whether options can be chosen by their place: not when one of them is a number
+// itself, and "2" could mean two things.
+func (o options) numbered() bool {
+	return !slices.ContainsFunc(o, func(s string) bool {
+		_, err := strconv.Atoi(strings.TrimSpace(s))
+		return err == nil
+	})
+}
+
+// lines show the options.
+func (o options) lines(style terminal.Style) []string {
+	lines := make([]string, 0, len(o))
+	for i, s := range o {
+		key := "·"
+		if o.numbered() {
+			key = strconv.Itoa(i + 1)
+		}
+		lines = append(lines, "  "+style.Bold(key)+"  "+terminal.Clean(s))
+	}
+	return lines
+}
+
+// pick finds the option that a line names: by its text, or by its number.
+func (o options) pick(line string) (option string, ok bool) {
+	if i := slices.IndexFunc(o, func(s string) bool { return strings.EqualFold(strings.TrimSpace(s), line) }); i >= 0 {
+		return o[i], true
+	}
+	if n, err := strconv.Atoi(line); err == nil && o.numbered() && n >= 1 && n <= len(o) {
+		return o[n-1], true
+	}
+	return "", false
+}
+
+// question asks for one of the options.
+func (o options) question(extras ...string) string {
+	choice := "an option"
+	if o.numbered() {
+		choice = "1"
+		if len(o) > 1 {
+			choice = fmt.Sprintf("1-%d", len(o))
+		}
+	}
+	return "Answer? " + strings.Join(append(append([]string{"[" + choice + "]", "[a] and your own words", "[r]eject"}, extras...), "[q]uit watching"), " / ") + ": "
+}
+
+// askLines show what a program wants to be seen with its question.
+func askLines(style terminal.Style, context json.RawMessage) []string {
+	var c map[string]json.RawMessage
+	if json.Unmarshal(context, &c) != nil {
+		return nil
+	}
+	delete(c, "options")
+	if inner, only := c["context"]; only && len(c) == 1 {
+		var object map[string]json.RawMessage
+		if json.Unmarshal(inner, &object) != nil {
+			return []string{"    " + fact(inner)}
+		}
+		c = object
+	}
+	const most = 20
+	var lines []string
+	for i, name := range slices.Sorted(maps.Keys(c)) {
+		if i == most {
+			lines = append(lines, style.Dim(fmt.Sprintf("    … and %d more", len(c)-most)))
+			break
+		}
+		lines = append(lines, "    "+style.Dim(terminal.Clean(name)+":")+" "+fact(c[name]))
+	}
+	return lines
+}
+
+// fact is a value on one line: a text without its quotes, all else as JSON.
+func fact(value json.RawMessage) string {
+	text := string(value)
+	var s string
+	if json.Unmarshal(value, &s) == nil {
+		text = s
+	}
+	return terminal.Short(terminal.Clean(text), 300)
+}

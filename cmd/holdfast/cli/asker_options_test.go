@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
+	"github.com/holdfast/holdfast/schema"
+)
+
+func (a *asking) asksProgram(id, context string) {
+	a.event(event(schema.EventApprovalRequested, "fit", schema.ApprovalRequestedData{
+		ApprovalID: id, Type: schema.ApprovalProgramAsk, Options: schema.ApprovalProgramAsk.Options(), Context: []byte(context),
+	}))
+}
+
+func TestAsker_OffersTheOptionsOfAProgramByNumber(t *testing.T) {
+	t.Parallel()
+	a := newAsking(t, true)
+	a.caughtUp()
+	a.asksProgram("1", `{"options": ["coarse", "very fine\u001b[2J"], "chi2": 1.5, "model": "a\nline"}`)
+	a.sees("    chi2: 1.5\n    model: a line\n  1  coarse\n  2  very fine\nAnswer? [1-2] / [a] and your own words / [r]eject / e[x]tend by 5m / [q]uit watching: ")
+	a.says("3")
+	a.sees("Please choose one of the options, or answer with a and your own words.")
+	a.says("a") // which of them?
+	a.says("2")
+	a.wants(schema.ResolutionApproved, "very fine\x1b[2J")
+	a.asksProgram("2", `{"options": ["coarse", "fine"]}`)
+	a.says("Coarse")
+	a.wants(schema.ResolutionApproved, "coarse")
+	a.asksProgram("3", `{"options": ["coarse", "fine"]}`)
+	a.says("a somewhere in between")
+	a.wants(schema.ResolutionApproved, "somewhere in between")
+	a.asksProgram("4", `{"options": ["coarse", "fine"]}`)
+	a.says("r neither will do")
+	a.wants(schema.ResolutionRejected, "neither will do")
+	a.asksProgram("5", `{"options": ["yes", "no"]}`) // no is an answer here, not a rejection
+	a.says("no")
+	a.wants(schema.ResolutionApproved, "no")
+	a.asksProgram("6", `{}`)
+	a.sees("Approve? [a]pprove / [r]eject / e[x]tend by 5m / [q]uit watching: ")
+	a.says("a go on")
+	a.wants(schema.ResolutionApproved, "go on")
+}
+
+func TestOptions_ThatAreNumbersAreChosenByWhatTheySay(t *testing.T) {
+	t.Parallel()
+	o := options{"2", "1", "32"}
+	if got := strings.Join(o.lines(terminal.Style{}), "|"); got != "  ·  2|  ·  1|  ·  32" {
+		t.Errorf("shown as %q", got)
+	}
+	if got, ok := o.pick("1"); !ok || got != "1" {
+		t.Errorf("1 is %q %t", got, ok)
+	}
+	if got, ok := o.pick("3"); ok {
+		t.Errorf("3 is %q", got)
+	}
+	if !strings.HasPrefix(o.question(), "Answer? [an option] / ") || !strings.HasPrefix(options{"x"}.question(), "Answer? [1] / ") {
+		t.Errorf("asked %q", o.question())
+	}
+}
+
+func TestApprovalShow_ListsWhatAProgramGivesToChooseFrom(t *testing.T) {
+	t.Parallel()
+	s := newScripted(t)
+	s.on("GET /api/approvals/{id}", http.StatusOK, schema.Approval{
+		ID: otherID, SessionID: scriptedID, StepID: "fit", Type: schema.ApprovalProgramAsk, Status: schema.ApprovalPending, Description: "How fine?",
+		Options: schema.ApprovalProgramAsk.Options(), Context: []byte(`{"context": "of the grid", "options": ["coarse", "fine"]}`),
+	})
+	got := run(t, nil, "", "approval", "show", "--server", s.URL, otherID)
+	got.want(t, 0, "How fine?\n", "answers    approved, rejected\n", "    of the grid\n  1  coarse\n  2  fine\n", "answer with `holdfast approval resolve 9c0d58b4 approved --feedback ANSWER`")
+}
