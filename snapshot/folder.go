@@ -27,10 +27,10 @@ type Folder struct {
 
 	turn sync.Mutex // of a save or a restore
 
-	mu     sync.Mutex
-	read   bool
-	at     Position
-	known  []known // nil until it is needed
+	mu    sync.Mutex
+	read  bool
+	at    Position
+	known []known // nil until it is needed
 }
 
 // NewFolder describes the workspace at dir. What is known of it is kept in the folder state.

@@ -31,9 +31,9 @@ func (s *Store) Restore(ctx context.Context, f *Folder, digest string) (Stats, e
 		return Stats{}, err
 	}
 	r := restoring{s: s, m: m, was: map[string]*known{}}
-	files := f.files()
-	for i := range files {
-		r.was[files[i].Path] = &files[i]
+	was := f.files()
+	for i := range was {
+		r.was[was[i].Path] = &was[i]
 	}
 	if err := f.leave(); err != nil {
 		return Stats{}, err
@@ -55,7 +55,8 @@ func (s *Store) Restore(ctx context.Context, f *Folder, digest string) (Stats, e
 	if err != nil {
 		return r.stats, fmt.Errorf("restore the workspace: %w", err)
 	}
-	err = f.arrive(Position{At: digest, Dev: here.Dev, Ino: here.Ino, Prepared: m.Prepared}, r.stamps(ctx))
+	files := r.stamps(ctx)
+	err = f.arrive(Position{At: digest, Dev: here.Dev, Ino: here.Ino, Prepared: m.Prepared}, files)
 	r.stats.Took = time.Since(began)
 	return r.stats, err
 }
@@ -133,7 +134,6 @@ func (r *restoring) dir(ctx context.Context, dir *os.File, path string, rest *[]
 }
 
 func (r *restoring) entry(ctx context.Context, dir *os.File, name string, e *Entry, there bool, rest *[]Entry) error {
-	r.stats.Files++
 	var now stat
 	if there {
 		var err error
@@ -176,7 +176,6 @@ func (r *restoring) entry(ctx context.Context, dir *os.File, name string, e *Ent
 		r.links = append(r.links, e)
 	case File:
 		r.stats.Regular++
-		r.stats.Bytes += e.Size
 		if !there || !r.holds(ctx, dir, name, e, &now) {
 			r.write = append(r.write, e)
 			return nil
@@ -421,6 +420,7 @@ func (r *restoring) stamps(ctx context.Context) []known {
 	dirs := folders{root: r.root}
 	defer dirs.close()
 	latest := int64(0)
+	var count counter
 	for i := range r.m.Entries {
 		out[i].Entry = r.m.Entries[i]
 		dir, err := dirs.open(dirOf(out[i].Path))
@@ -433,7 +433,9 @@ func (r *restoring) stamps(ctx context.Context) []known {
 		}
 		out[i].Dev, out[i].Ino, out[i].Ctime = s.Dev, s.Ino, s.Ctime
 		latest = max(latest, s.Ctime)
+		count.add(&s)
 	}
+	r.stats.Usage = count.Usage
 	for begin := time.Now(); coarseNow() <= latest; {
 		if ctx.Err() != nil || time.Since(begin) > time.Second { // the file system has a clock of its own
 			for i := range out {

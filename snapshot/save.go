@@ -351,4 +351,3 @@ func (p *Prepared) equal(o *Prepared) bool {
 	}
 	return string(schema.Marshal(p)) == string(schema.Marshal(o))
 }
-

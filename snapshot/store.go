@@ -34,7 +34,7 @@ type Store struct {
 	// Each gives up on what unpacks to more than there can be.
 	unpackChunk, unpackManifest *zstd.Decoder
 
-	dir    string // of a file:// store: where to make it survive a power cut; else ""
+	dir string // of a file:// store: where to make it survive a power cut; else ""
 
 	cache manifestCache
 }

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/holdfast/holdfast/schema"
 )
@@ -46,7 +47,7 @@ func Prepare(dir, runID string, files map[string]string) (written []string, err 
 	if err := root.MkdirAll(filepath.Join(schema.WorkspacePrivate, "tmp"), dirMode); err != nil {
 		return nil, fmt.Errorf("make the workspace: %w", err)
 	}
-	record := filepath.Join(schema.WorkspacePrivate, "prepared-"+runID)
+	record := recordOf(runID)
 	was, first, err := readRecord(root, record, files)
 	if err != nil {
 		return nil, err
@@ -71,7 +72,7 @@ func Prepare(dir, runID string, files map[string]string) (written []string, err 
 
 // readRecord reads what was written for a run: path to checksum. first says that there is no record yet.
 func readRecord(root *os.Root, record string, files map[string]string) (was map[string]string, first bool, err error) {
-	text, err := root.ReadFile(record)
+	text, err := readOwn(root, record)
 	was = make(map[string]string, len(files))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -117,6 +118,11 @@ func writeFile(root *os.Root, name, text string) error {
 	if strings.HasPrefix(text, "#!") {
 		mode = programMode
 	}
+	if info, err := root.Lstat(local); err == nil && otherNames(info) {
+		if err := root.Remove(local); err != nil { // what has other names, maybe outside, is not written through this one
+			return fmt.Errorf("replace %s: %w", name, err)
+		}
+	}
 	if err := root.WriteFile(local, []byte(text), mode); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
@@ -126,6 +132,11 @@ func writeFile(root *os.Root, name, text string) error {
 		}
 	}
 	return nil
+}
+
+func otherNames(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && info.Mode().IsRegular() && st.Nlink > 1
 }
 
 // Listing is what stands in a workspace: regular files by slash-separated path.

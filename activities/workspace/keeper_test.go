@@ -1,0 +1,321 @@
+package workspace_test
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/holdfast/holdfast/activities/workspace"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/snapshot"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hosts makes keepers that share a blob store, each with a data dir of its own.
+func hosts(t *testing.T, n int, quota snapshot.Quota) []*workspace.Keeper {
+	t.Helper()
+	store, err := snapshot.Open(t.Context(), "file://"+t.TempDir())
+	must(t, err)
+	t.Cleanup(func() { must(t, store.Close()) })
+	out := make([]*workspace.Keeper, n)
+	for i := range out {
+		out[i] = workspace.NewKeeper(workspace.Options{Store: store, DataDir: t.TempDir(), Quota: quota, Logger: slog.New(slog.DiscardHandler)})
+	}
+	return out
+}
+
+// session plays a session's log: the snapshot that was recorded last.
+type session struct {
+	*testing.T
+
+	id       string
+	files    map[string]string
+	snapshot string
+}
+
+func (s *session) enter(k *workspace.Keeper, run string) *workspace.Stay {
+	s.Helper()
+	stay, err := k.Enter(s.Context(), workspace.Visit{SessionID: s.id, RunID: run, Snapshot: s.snapshot, Files: s.files})
+	must(s.T, err)
+	return stay
+}
+
+func (s *session) record(saved workspace.Saved) error {
+	if saved.Err == nil {
+		s.snapshot = saved.Digest
+	}
+	return saved.Err
+}
+
+// step runs a step from its beginning to its end, and wants these changes.
+func (s *session) step(k *workspace.Keeper, run string, program func(dir string), want ...string) (restored bool) {
+	s.Helper()
+	stay := s.enter(k, run)
+	defer stay.Leave()
+	program(stay.Dir)
+	must(s.T, stay.Save(s.Context(), func(saved workspace.Saved) error {
+		s.wantChanges(saved, want...)
+		return s.record(saved)
+	}))
+	return stay.Restored
+}
+
+func (s *session) wantChanges(saved workspace.Saved, want ...string) {
+	s.Helper()
+	var got []string
+	for _, c := range saved.Changes {
+		sign := "~"
+		if c.Created {
+			sign = "+"
+		}
+		got = append(got, sign+c.Path)
+	}
+	if !slices.Equal(got, want) {
+		s.Errorf("changes are %v, not %v", got, want)
+	}
+}
+
+func TestKeeper_AStepOnAnotherHostGoesOnWhereTheLastOneEnded(t *testing.T) {
+	t.Parallel()
+	k := hosts(t, 2, snapshot.Quota{})
+	s := &session{T: t, id: "s", files: map[string]string{"plan.txt": "plan", "other.txt": "other"}}
+	restored := s.step(k[0], "r", func(dir string) {
+		write(t, dir, "plan.txt", "what the first step made of it")
+		write(t, dir, "a", "1")
+	}, "+a", "+plan.txt")
+	if restored {
+		t.Error("there was nothing to restore")
+	}
+	restored = s.step(k[1], "r", func(dir string) {
+		wantText(t, dir, "plan.txt", "what the first step made of it") // the plan's file is not written over it
+		wantText(t, dir, "other.txt", "other")
+		wantText(t, dir, "a", "1")
+		write(t, dir, "a", "12")
+		must(t, os.Remove(filepath.Join(dir, "other.txt")))
+	}, "~a")
+	if !restored {
+		t.Error("the other host had it already")
+	}
+	if k[0].At("s") == k[1].At("s") || k[1].At("s") != s.snapshot {
+		t.Error("where they are is wrong")
+	}
+	// Back on the first, with an edit of the plan that the second host has put there meanwhile.
+	s.files["plan.txt"] = "edited"
+	s.step(k[1], "r", func(dir string) { wantText(t, dir, "plan.txt", "edited"); write(t, dir, "plan.txt", "used") }, "~plan.txt")
+	s.step(k[0], "r", func(dir string) {
+		wantText(t, dir, "plan.txt", "used")
+		wantText(t, dir, "a", "12")
+		if _, err := os.Stat(filepath.Join(dir, "other.txt")); err == nil {
+			t.Error("what was deleted has come back")
+		}
+	})
+	// The next run starts from its plan, on whatever host.
+	s.step(k[1], "r2", func(dir string) { wantText(t, dir, "plan.txt", "edited"); wantText(t, dir, "other.txt", "other") })
+}
+
+func TestKeeper_AHostThatIsWhereItShouldBeRestoresNothing(t *testing.T) {
+	t.Parallel()
+	k := hosts(t, 1, snapshot.Quota{})[0]
+	s := &session{T: t, id: "s"}
+	s.step(k, "r", func(dir string) { write(t, dir, "a", "1") }, "+a")
+	first := s.snapshot
+	// An attempt that died with its worker: what it left stays, as it would without snapshots.
+	stay := s.enter(k, "r")
+	write(t, stay.Dir, "left", "1")
+	stay.Leave()
+	if s.step(k, "r", func(dir string) { wantText(t, dir, "left", "1") }, "+left") {
+		t.Error("restored")
+	}
+	// One that was saved, and whose end another worker recorded: the folder has gone on from there.
+	s.snapshot = first
+	if s.step(k, "r", func(dir string) { wantText(t, dir, "left", "1") }, "+left") {
+		t.Error("restored")
+	}
+}
+
+func TestKeeper_AForkStartsFromTheSnapshotAndNotFromThePlansFiles(t *testing.T) {
+	t.Parallel()
+	k := hosts(t, 2, snapshot.Quota{})
+	s := &session{T: t, id: "source", files: map[string]string{"data": "raw", "program": "1"}}
+	s.step(k[0], "r", func(dir string) { write(t, dir, "data", "cooked") }, "+data")
+	fork := &session{T: t, id: "fork", files: map[string]string{"data": "raw", "program": "2"}, snapshot: s.snapshot}
+	for _, host := range k {
+		fork.snapshot = s.snapshot
+		fork.step(host, "r-of-the-fork", func(dir string) {
+			wantText(t, dir, "data", "cooked")
+			wantText(t, dir, "program", "2")
+			write(t, dir, "data", "eaten")
+		}, "~data")
+	}
+	s.step(k[0], "r", func(dir string) { wantText(t, dir, "data", "cooked") })
+	fork.step(k[1], "the-next-run", func(dir string) { wantText(t, dir, "data", "raw") })
+}
+
+func TestKeeper_NeverRestoresUnderAStepThatRuns(t *testing.T) {
+	t.Parallel()
+	k := hosts(t, 2, snapshot.Quota{})
+	s := &session{T: t, id: "s"}
+	s.step(k[0], "r", func(dir string) { write(t, dir, "a", "1") }, "+a")
+	one := s.enter(k[1], "r")
+	write(t, one.Dir, "mine", "1")
+	s.step(k[0], "r", func(dir string) { write(t, dir, "a", "elsewhere") }, "~a")
+	two := s.enter(k[1], "r")
+	if two.Restored {
+		t.Fatal("restored")
+	}
+	wantText(t, two.Dir, "mine", "1")
+	two.Leave()
+	one.Leave()
+	if three := s.enter(k[1], "r"); !three.Restored {
+		t.Error("not restored once it was free")
+	} else {
+		three.Leave()
+	}
+	// The same for one that was there before this worker was.
+	back, err := k[1].Return(workspace.Visit{SessionID: "s", RunID: "r", Snapshot: s.snapshot})
+	must(t, err)
+	s.step(k[0], "r", func(dir string) { write(t, dir, "a", "elsewhere again") }, "~a")
+	if four := s.enter(k[1], "r"); four.Restored {
+		t.Error("restored")
+	} else {
+		four.Leave()
+	}
+	back.Leave()
+}
+
+// Two attempts end together: what is recorded last must hold what both have made.
+func TestKeeper_TheSnapshotThatIsRecordedLastIsTheNewest(t *testing.T) {
+	t.Parallel()
+	k := hosts(t, 2, snapshot.Quota{})
+	s := &session{T: t, id: "s"}
+	const steps = 20
+	var ends sync.WaitGroup
+	told := map[string]int{}
+	stays := make([]*workspace.Stay, steps)
+	for i := range stays {
+		stays[i] = s.enter(k[0], "r")
+	}
+	for i, stay := range stays {
+		ends.Go(func() {
+			defer stay.Leave()
+			write(t, stay.Dir, string(rune('a'+i)), "1")
+			if err := stay.Save(t.Context(), func(saved workspace.Saved) error {
+				for _, c := range saved.Changes {
+					told[c.Path]++
+				}
+				return s.record(saved)
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	ends.Wait()
+	s.step(k[1], "r", func(dir string) {
+		for i := range steps {
+			wantText(t, dir, string(rune('a'+i)), "1")
+			if told[string(rune('a'+i))] != 1 {
+				t.Errorf("file %d was told %d times", i, told[string(rune('a'+i))])
+			}
+		}
+	})
+}
+
+func TestKeeper_ChangesAreToldAgainUntilTheyAreRecorded(t *testing.T) {
+	t.Parallel()
+	k := hosts(t, 1, snapshot.Quota{})[0]
+	s := &session{T: t, id: "s"}
+	s.step(k, "r", func(dir string) { write(t, dir, "a", "1") }, "+a")
+	stay := s.enter(k, "r")
+	write(t, stay.Dir, "b", "1")
+	lost := errors.New("the worker died here")
+	if err := stay.Save(t.Context(), func(saved workspace.Saved) error { s.wantChanges(saved, "+b"); return lost }); !errors.Is(err, lost) {
+		t.Fatal(err)
+	}
+	stay.Leave()
+	// The next worker takes it up.
+	stay, err := k.Return(workspace.Visit{SessionID: "s", RunID: "r", Snapshot: s.snapshot})
+	must(t, err)
+	must(t, stay.Save(t.Context(), func(saved workspace.Saved) error { s.wantChanges(saved, "+b"); return s.record(saved) }))
+	stay.Leave()
+	stay.Leave()
+	s.step(k, "r", func(string) {})
+}
+
+func TestKeeper_AWorkspaceOverItsQuotaIsNotKept(t *testing.T) {
+	t.Parallel()
+	k := hosts(t, 1, snapshot.Quota{Files: 3})[0]
+	s := &session{T: t, id: "s"}
+	stay := s.enter(k, "r")
+	defer stay.Leave()
+	for _, name := range []string{"a", "b", "c", "d"} {
+		write(t, stay.Dir, name, "1")
+	}
+	must(t, stay.Save(t.Context(), func(saved workspace.Saved) error {
+		if !snapshot.Exceeds(saved.Err) || saved.Digest != "" || saved.Err.Error() != "the workspace holds 4 files and folders, and may hold 3" {
+			t.Errorf("%+v", saved)
+		}
+		return nil
+	}))
+}
+
+func TestKeeper_WhatAStepPutsWhereOurFilesAreDoesNoHarm(t *testing.T) {
+	t.Parallel()
+	k := hosts(t, 1, snapshot.Quota{})[0]
+	s := &session{T: t, id: "s", files: map[string]string{"p": "1"}}
+	outside := filepath.Join(t.TempDir(), "outside")
+	must(t, os.WriteFile(outside, []byte("precious"), 0o600))
+	s.step(k, "r", func(dir string) {
+		record := filepath.Join(dir, schema.WorkspacePrivate, "prepared-r")
+		must(t, os.Remove(record))
+		must(t, syscall.Mkfifo(record, 0o600)) // who opens it would wait for good
+	}, "+p")
+	stay, err := k.Enter(t.Context(), workspace.Visit{SessionID: "s", RunID: "r", Snapshot: s.snapshot, Files: s.files})
+	if err == nil {
+		t.Error("a pipe was read as what was prepared")
+		stay.Leave()
+	}
+	s.files = map[string]string{"p": "2"}
+	stay = s.enter(k, "r2")
+	must(t, os.Remove(filepath.Join(stay.Dir, "p")))
+	must(t, os.Link(outside, filepath.Join(stay.Dir, "p"))) // another name of a file outside
+	stay.Leave()
+	s.files = map[string]string{"p": "3"}
+	s.step(k, "r2", func(dir string) { wantText(t, dir, "p", "3") })
+	wantText(t, filepath.Dir(outside), "outside", "precious")
+}
+
+func BenchmarkKeeper_EnterWhereNothingIsToDo(b *testing.B) {
+	store, err := snapshot.Open(b.Context(), "file://"+b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close()
+	k := workspace.NewKeeper(workspace.Options{Store: store, DataDir: b.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	v := workspace.Visit{SessionID: "s", RunID: "r", Files: map[string]string{"a": "1"}}
+	enter := func() *workspace.Stay {
+		stay, err := k.Enter(b.Context(), v)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return stay
+	}
+	stay := enter()
+	if err := stay.Save(b.Context(), func(s workspace.Saved) error { v.Snapshot = s.Digest; return s.Err }); err != nil {
+		b.Fatal(err)
+	}
+	stay.Leave()
+	for b.Loop() {
+		enter().Leave()
+	}
+}

@@ -1,0 +1,170 @@
+package workspace
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/snapshot"
+)
+
+const (
+	// How long a save waits for a blob store that is away before the attempt is recorded without.
+	storePatience  = 30 * time.Second
+	storeFirstWait = 100 * time.Millisecond
+	storeLongest   = 5 * time.Second
+
+	maxRecord = 16 << 20 // of what was prepared; a plan has 1 MiB
+)
+
+// Saved is what an attempt has left behind.
+type Saved struct {
+	snapshot.Saved
+
+	// Err says why there is no snapshot; Digest is "" then. When [snapshot.Exceeds] reports it,
+	// the workspace is over its quota and the attempt has failed by that, with Err's message. Else
+	// the store was away or has refused: nothing is lost as long as this host is there, and the
+	// next save catches up.
+	Err error
+}
+
+// Save keeps the workspace as it is once an attempt has ended, and calls record with the result,
+// exactly once, to record the end of the attempt with it. Until record returns no other attempt of
+// the session is saved or recorded, so that the snapshot that was recorded last is the newest. It
+// returns what record returns; or the reason of ctx when that ended before it had its turn.
+func (s *Stay) Save(ctx context.Context, record func(Saved) error) error {
+	if err := take(ctx, s.h.saving); err != nil {
+		return err
+	}
+	defer func() { <-s.h.saving }()
+	saved := s.save(ctx)
+	if err := record(saved); err != nil {
+		return err
+	}
+	if saved.Err == nil {
+		s.h.mu.Lock()
+		s.h.recorded = saved.Digest
+		s.h.mu.Unlock()
+	}
+	return nil
+}
+
+func (s *Stay) save(ctx context.Context) Saved {
+	s.h.mu.Lock()
+	base := s.h.recorded
+	s.h.mu.Unlock()
+	prepared, err := s.prepared()
+	if err != nil {
+		s.k.o.Logger.Warn("what was prepared cannot be read", "session_id", s.visit.SessionID, "run_id", s.visit.RunID, "error", err)
+	}
+	o := snapshot.SaveOptions{Quota: s.k.o.Quota, Busy: s.others(), Prepared: prepared, Base: base}
+	deadline := time.Now().Add(storePatience)
+	for wait := storeFirstWait; ; wait = min(2*wait, storeLongest) {
+		saved, err := s.k.o.Store.Save(ctx, s.h.folder, o)
+		if err == nil {
+			s.k.o.Logger.Debug("workspace saved", "session_id", s.visit.SessionID, "run_id", s.visit.RunID, "snapshot", saved.Digest, "files", saved.Stats.Regular,
+				"read", saved.Stats.Read, "uploaded", saved.Stats.Uploaded, "sent_bytes", saved.Stats.Sent, "took", saved.Stats.Took)
+			if len(saved.Stats.Denied) > 0 {
+				s.k.o.Logger.Warn("files of a workspace cannot be read", "session_id", s.visit.SessionID, "count", len(saved.Stats.Denied), "first", saved.Stats.Denied[0])
+			}
+			return Saved{Saved: saved}
+		}
+		if schema.CodeOf(err) == schema.CodeUnavailable && time.Now().Add(wait).Before(deadline) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(wait):
+				continue
+			}
+		}
+		if !snapshot.Exceeds(err) {
+			s.k.o.Logger.Error("workspace not saved", "session_id", s.visit.SessionID, "run_id", s.visit.RunID, "error", err)
+		}
+		saved.Digest, saved.Changes = "", nil
+		return Saved{Saved: saved, Err: err}
+	}
+}
+
+// prepare puts the plan's files into the workspace. Which of them were put there for this run may
+// have been decided on another host: then that comes with the snapshot. A fork goes on in a run of
+// its own from what was prepared in the session that it comes from.
+func (s *Stay) prepare(p *snapshot.Position) error {
+	if err := s.carry(p.Prepared); err != nil {
+		return fmt.Errorf("keep what was prepared: %w", err)
+	}
+	_, err := Prepare(s.Dir, s.visit.RunID, s.visit.Files)
+	return err
+}
+
+func (s *Stay) carry(p *snapshot.Prepared) error {
+	if p == nil || p.Run != s.visit.RunID && p.Session == s.visit.SessionID { // a run before: this one starts from its plan
+		p = nil
+	}
+	root, err := os.OpenRoot(s.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // Prepare makes it
+	}
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	record := recordOf(s.visit.RunID)
+	if !s.Restored {
+		if _, err := root.Lstat(record); err == nil || p == nil {
+			return nil // what this host has written down is the newest
+		}
+	}
+	if p == nil {
+		if err := root.Remove(record); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	if err := root.MkdirAll(schema.WorkspacePrivate, dirMode); err != nil {
+		return err
+	}
+	return writeRecord(root, record, p.Files)
+}
+
+// prepared reads what was prepared for this run, so that it goes where the workspace goes.
+func (s *Stay) prepared() (*snapshot.Prepared, error) {
+	root, err := os.OpenRoot(s.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	text, err := readOwn(root, recordOf(s.visit.RunID))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(text) == 0 {
+		return nil, nil //nolint:nilnil // nothing was, or by a version that kept no list
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := &snapshot.Prepared{Session: s.visit.SessionID, Run: s.visit.RunID}
+	if err := json.Unmarshal(text, &p.Files); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// readOwn reads a file of ours, in a folder where steps can put anything: a pipe would never end.
+func readOwn(root *os.Root, name string) ([]byte, error) {
+	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > maxRecord {
+		return nil, errors.Join(err, fmt.Errorf("%s is not what was put there", name))
+	}
+	return io.ReadAll(io.LimitReader(file, maxRecord))
+}
+
+func recordOf(runID string) string { return filepath.Join(schema.WorkspacePrivate, "prepared-"+runID) }
