@@ -160,7 +160,7 @@ func TestEdit_OfAPlanIsCheckedAsAPlan(t *testing.T) {
 	if got, problems := e.read([]byte(`{"steps": [{"id": "a", "shell": "z"}]}`)); string(got) != `{"plan":{"steps":[{"id":"a","shell":"z"}]}}` || problems != nil {
 		t.Errorf("another plan is %s %q", got, problems)
 	}
-	if _, problems := e.read([]byte("{\"steps\": [{\"id\": \"a\",\n\"shell\": \"z\", \"memory\": \"1GiB\"}]}")); len(problems) != 1 || !strings.HasPrefix(problems[0], "2:25: steps[0].memory: this server") {
+	if _, problems := e.read([]byte("{\"steps\": [{\"id\": \"a\",\n\"task\": \"z\", \"agent\": \"researcher\"}]}")); len(problems) != 1 || !strings.HasPrefix(problems[0], "2:23: steps[0].agent: this server") {
 		t.Errorf("problems %q", problems)
 	}
 	d = schema.ApprovalRequestedData{Type: schema.ApprovalToolCall, Options: schema.ApprovalToolCall.Options(), Context: []byte(`{"arguments": {"n": 1}}`)}

@@ -196,34 +196,57 @@ func (inv *invocation) showRun(run *schema.Run, now time.Time) error {
 	if run.Error != "" {
 		inv.printf("  %s\n", inv.style.Red(terminal.Clean(run.Error)))
 	}
-	t := terminal.Table{Header: []string{"  STEP", columnStatus, "ATTEMPTS", "EXIT", columnTime, "MEMORY", "HOST", "TITLE"}}
+	t := terminal.Table{Header: []string{"  STEP", columnStatus, "ATTEMPTS", "EXIT", columnTime, "CPU", "MEMORY", "READ", "WRITTEN", "HOST", "TITLE"}}
 	for i := range run.Steps {
 		s := &run.Steps[i]
-		exit, took, memory, host := "", "", "", ""
-		if n := len(s.Attempts); n > 0 {
-			a := &s.Attempts[n-1]
-			if a.ExitCode != nil {
-				exit = strconv.Itoa(*a.ExitCode)
-			}
-			if a.Signal != "" {
-				exit = a.Signal
-			}
-			end := now
-			if a.FinishedAt != nil {
-				end = a.FinishedAt.Time
-			}
-			took, host = terminal.Span(end.Sub(a.StartedAt.Time)), a.Host
-			if a.MaxRSSBytes > 0 {
-				memory = terminal.Bytes(a.MaxRSSBytes)
-			}
-		}
 		title := terminal.Clean(s.Title)
-		if s.Reason != "" {
-			title += inv.style.Dim("  (" + terminal.Clean(s.Reason) + ")")
+		last := &schema.Attempt{}
+		if n := len(s.Attempts); n > 0 {
+			last = &s.Attempts[n-1]
 		}
-		t.Add("  "+terminal.Clean(s.ID), inv.stepStatus(s.Status), len(s.Attempts), exit, took, memory, terminal.Clean(host), title)
+		switch {
+		case s.Reason != "":
+			title += inv.style.Dim("  (" + reason(schema.Reason(s.Reason)) + ")")
+		case s.Status == schema.StepFailed && reasons[last.Reason] != "":
+			title += inv.style.Dim("  (" + reason(last.Reason) + ")")
+		}
+		t.Add(append(append([]any{"  " + terminal.Clean(s.ID), inv.stepStatus(s.Status), len(s.Attempts)}, figures(last, now)...), title)...)
+		for j := range max(0, len(s.Attempts)-1) {
+			a := &s.Attempts[j]
+			t.Add(append(append([]any{fmt.Sprintf("    attempt %d", a.Number), terminal.Cell{Text: string(a.Status), Paint: inv.style.Dim}, ""}, figures(a, now)...),
+				inv.style.Dim(reasons[a.Reason]))...)
+		}
 	}
 	return t.Write(inv.stdout, inv.style)
+}
+
+// figures are the cells that say how an attempt ended, what it used and where it ran; all
+// empty when there is none.
+func figures(a *schema.Attempt, now time.Time) []any {
+	if a.Number == 0 {
+		return []any{"", "", "", "", "", "", ""}
+	}
+	exit := a.Signal
+	if exit == "" && a.ExitCode != nil {
+		exit = strconv.Itoa(*a.ExitCode)
+	}
+	took := time.Duration(a.DurationMS) * time.Millisecond
+	if a.FinishedAt == nil {
+		took = now.Sub(a.StartedAt.Time)
+	} else if took == 0 {
+		took = a.FinishedAt.Sub(a.StartedAt.Time)
+	}
+	size := func(n int64) string {
+		if n <= 0 {
+			return ""
+		}
+		return terminal.Bytes(n)
+	}
+	cpu := ""
+	if a.CPUSeconds > 0 {
+		cpu = terminal.Span(seconds(a.CPUSeconds))
+	}
+	return []any{exit, terminal.Span(took), cpu, size(a.MaxRSSBytes), size(a.ReadBytes), size(a.WriteBytes), terminal.Clean(a.Host)}
 }
 
 func runTime(run *schema.Run, now time.Time) time.Duration {

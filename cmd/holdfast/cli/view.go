@@ -27,14 +27,19 @@ type view struct {
 	running int
 	inRun   bool      // a run is under way, as far as was seen
 	open    io.Writer // where the cursor is not at the start of a line, or nil
+	asking  bool      // it is behind a question
+	painted bool      // a program has left its colours on
+	meter   meter
+	screen  int // columns of the terminal; 0 asks it
 }
 
 type stepView struct {
-	id      string
-	number  int
-	running bool
-	clean   map[schema.Stream]*terminal.Cleaner
-	partial map[schema.Stream]string
+	id       string
+	number   int
+	running  bool
+	progress *progress // nil until something is known
+	clean    map[schema.Stream]*terminal.Cleaner
+	partial  map[schema.Stream]string
 }
 
 // maxPartial bounds a line that does not end; a longer one is shown in pieces.
@@ -67,7 +72,7 @@ func (v *view) prompt(text string) {
 	defer v.mu.Unlock()
 	v.fresh()
 	_, _ = io.WriteString(v.notes, text)
-	v.open = v.notes
+	v.open, v.asking = v.notes, true
 }
 
 // answered ends the line of the prompt: a person at a terminal has done so already, an answer
@@ -75,10 +80,12 @@ func (v *view) prompt(text string) {
 func (v *view) answered(line string, typed bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !typed && v.open == v.notes {
+	if !typed && v.asking {
 		_, _ = io.WriteString(v.notes, terminal.Clean(line)+"\n")
 	}
-	v.open = nil
+	if typed || v.asking {
+		v.open, v.asking = nil, false
+	}
 }
 
 // say shows lines that are made safe and coloured already.
@@ -93,7 +100,8 @@ func (v *view) say(lines ...string) {
 // hold keeps everything back until release is called: another program has the screen.
 func (v *view) hold() (release func()) {
 	v.mu.Lock()
-	v.open = nil
+	v.erase()
+	v.open, v.asking = nil, false
 	return v.mu.Unlock
 }
 
@@ -106,17 +114,21 @@ func (v *view) end() {
 	v.fresh()
 }
 
-// fresh moves to the start of a line, and out of whatever colours a program left behind.
+// fresh moves to the start of a line, and out of whatever colours a program left behind: it
+// could hide what comes next with them.
 func (v *view) fresh() {
-	if v.open == nil {
-		return
+	v.erase()
+	w, end := v.out, ""
+	if v.tty && (v.painted || v.open != nil) {
+		end = "\x1b[0m"
 	}
-	end := "\n"
-	if v.tty {
-		end = "\x1b[0m\n"
+	if v.open != nil {
+		w, end = v.open, end+"\n"
 	}
-	_, _ = io.WriteString(v.open, end)
-	v.open = nil
+	if end != "" {
+		_, _ = io.WriteString(w, end)
+	}
+	v.open, v.painted, v.asking = nil, false, false
 }
 
 func (v *view) line(w io.Writer, text string) {
@@ -147,7 +159,7 @@ func (v *view) stop(id string) {
 	s := v.step(id)
 	v.flush(s)
 	if s.running {
-		s.running = false
+		s.running, s.progress = false, nil
 		v.running--
 	}
 }
@@ -165,8 +177,13 @@ func (v *view) output(id string, d schema.OutputData) {
 		text = s.partial[d.Stream] + text
 		s.partial[d.Stream] = ""
 		if text != "" {
+			if v.asking {
+				v.fresh() // a carriage return must not write over the question
+			}
+			v.erase()
 			_, _ = io.WriteString(v.out, text)
 			v.open = nil
+			v.painted = v.painted || strings.ContainsRune(text, 0x1b)
 			if !strings.HasSuffix(text, "\n") {
 				v.open = v.out
 			}
@@ -195,9 +212,13 @@ func (v *view) write(lines string) {
 	}
 }
 
-// labelled is one line of a step, with its id when it is not the only one.
+// labelled is one line of a step, with its id when it is not the only one: then of what a
+// program does to a line only its colours are left, so that it cannot write another id.
 func (v *view) labelled(s *stepView, line string) string {
 	line = terminal.LastWritten(line)
+	if v.tty && v.running > 1 {
+		line = (&terminal.Cleaner{Colours: true}).Clean(line)
+	}
 	if v.tty && strings.ContainsRune(line, 0x1b) {
 		line += "\x1b[0m"
 	}

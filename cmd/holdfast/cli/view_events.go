@@ -21,6 +21,10 @@ func (v *view) event(e schema.Event) {
 		}
 		return
 	}
+	if e.Type == schema.EventStepProgress {
+		v.progressed(e)
+		return
+	}
 	var text string
 	switch {
 	case strings.HasPrefix(string(e.Type), "step_"):
@@ -56,6 +60,8 @@ func (v *view) stepEvent(e schema.Event) string {
 			text += s.Dim(fmt.Sprintf("  (attempt %d)", d.Attempt))
 		}
 		return text
+	case schema.EventStepReattached:
+		return s.Dim("  " + id + ": a worker came back to it; nothing was lost")
 	case schema.EventStepCompleted:
 		d, _ := payload[schema.StepCompletedData](e)
 		v.stop(e.StepID)
@@ -66,9 +72,9 @@ func (v *view) stepEvent(e schema.Event) string {
 		return s.Red("✗ "+id+": "+failure(d)) + s.Dim("  after "+ms(d.DurationMS)+memory(d.MaxRSSBytes))
 	case schema.EventStepRetryStarted:
 		d, _ := payload[schema.StepRetryStartedData](e)
-		if d.Reason == schema.ReasonWorkerLost {
+		if lost(d.Reason) {
 			v.stop(e.StepID)
-			return s.Yellow(fmt.Sprintf("↻ %s: its worker was lost; attempt %d", id, d.Attempt))
+			return s.Yellow(fmt.Sprintf("↻ %s: %s; attempt %d", id, reason(d.Reason), d.Attempt))
 		}
 		return s.Yellow(fmt.Sprintf("↻ %s: attempt %d", id, d.Attempt))
 	case schema.EventStepRetryBackoff:
@@ -94,14 +100,6 @@ func commandLine(command []string) string {
 func failure(d schema.StepFailedData) string {
 	var text string
 	switch d.Reason {
-	case schema.ReasonTimeout:
-		text = "its time was over"
-	case schema.ReasonStart:
-		text = "it could not be started"
-	case schema.ReasonWorkerLost:
-		text = "its worker was lost"
-	case schema.ReasonOutOfMemory:
-		text = "it ran out of memory"
 	case schema.ReasonSignal:
 		text = "ended by " + terminal.Clean(d.Signal)
 	case schema.ReasonExit:
@@ -110,7 +108,7 @@ func failure(d schema.StepFailedData) string {
 			text = fmt.Sprintf("exit code %d", *d.ExitCode)
 		}
 	default:
-		text = strings.ReplaceAll(string(d.Reason), "_", " ")
+		text = reason(d.Reason)
 	}
 	if d.Message != "" {
 		text += " (" + terminal.Clean(d.Message) + ")"

@@ -7,6 +7,8 @@ import "strings"
 type Cleaner struct {
 	// Keep lets colours (SGR), erasing within the line and moves within the line through.
 	Keep bool
+	// Colours lets colours through and nothing else.
+	Colours bool
 
 	state  cleanState
 	params []rune
@@ -123,7 +125,7 @@ func (c *Cleaner) control(b *strings.Builder, r rune) {
 		c.params = append(c.params, r)
 	case r >= 0x40 && r <= 0x7e:
 		c.state = ground
-		if c.Keep && len(c.params) <= maxParams && allowed(string(c.params), r) {
+		if len(c.params) <= maxParams && c.allowed(string(c.params), r) {
 			b.WriteString("\x1b[" + string(c.params) + string(r))
 		}
 		c.params = c.params[:0]
@@ -137,8 +139,15 @@ func (c *Cleaner) control(b *strings.Builder, r rune) {
 
 // allowed control sequences stay within the line and expect no answer: colours (m), erase in
 // line (K), and to column, right, left (G, C, D).
-func allowed(params string, final rune) bool {
-	return strings.ContainsRune("mKGCD", final) && strings.Trim(params, "0123456789;:") == ""
+func (c *Cleaner) allowed(params string, final rune) bool {
+	finals := ""
+	switch {
+	case c.Keep:
+		finals = "mKGCD"
+	case c.Colours:
+		finals = "m"
+	}
+	return strings.ContainsRune(finals, final) && strings.Trim(params, "0123456789;:") == ""
 }
 
 // isBidi reports whether r changes the direction of the text around it, by which a text can

@@ -7,6 +7,16 @@ import (
 	"golang.org/x/term"
 )
 
+// Columns is how wide a terminal is; 80 when w is none.
+func Columns(w any) int {
+	if f, ok := w.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+			return columns
+		}
+	}
+	return 80
+}
+
 // Style colours text, or leaves it as it is.
 type Style struct{ On bool }
 

@@ -50,6 +50,14 @@ func TestCleaner_KeepsColoursAndDropsWhatActsOnTheTerminal(t *testing.T) {
 	}
 }
 
+func TestCleaner_LetsColoursAloneThrough(t *testing.T) {
+	t.Parallel()
+	in := "\x1b[1;31mred\x1b[0m\x1b[1G\x1b[K\x1b[3D\x1b[9C\b\x1b]8;;javascript:alert(1)\x1b\\link\x1b]8;;\x1b\\\x1bc\x05\x07"
+	if got, want := (&terminal.Cleaner{Colours: true}).Clean(in), "\x1b[1;31mred\x1b[0mlink"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func FuzzCleaner_LetsNoEscapeThroughWhenPlain(f *testing.F) {
 	f.Add("\x1b]52;c;x\x07", "\x1b[31m")
 	f.Fuzz(func(t *testing.T, a, b string) {
