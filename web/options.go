@@ -11,26 +11,28 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/snapshot"
 )
 
 // Options configures a server. Store and Temporal are required; the zero value of every
 // other field means its default.
 type Options struct {
-	Addr            string        // where to listen; 127.0.0.1:8000
-	Listener        net.Listener  // listen here instead of on Addr
-	Store           *store.Store  // it may be unable to reach Postgres yet
-	Temporal        client.Client // a lazy client: Temporal may be away
-	UI              fs.FS         // the built UI, index.html at its root
-	Examples        fs.FS         // plan files with an index.json beside them
-	DataDir         string        // where the workspaces are
-	Namespace       string        // of Temporal, the one that the client speaks to; default
-	ApprovalTimeout time.Duration // how long an approval waits unless its session says; 300 s
-	SessionTTL      time.Duration // how long a session is kept open while nobody uses it, unless it says; 0 is for good
-	MaxConnections  int           // WebSocket connections of this instance; 10,000
-	Logger          *slog.Logger  // slog.Default()
-	Version         string        // shown by /api/health and the OpenAPI document's server
-	AllowedOrigins  []string      // further origins that browsers may connect from, such as https://lab.example
-	Instance        string        // names this instance in active_connections; random
+	Addr            string          // where to listen; 127.0.0.1:8000
+	Listener        net.Listener    // listen here instead of on Addr
+	Store           *store.Store    // it may be unable to reach Postgres yet
+	Snapshots       *snapshot.Store // where workspaces are kept whose host is elsewhere, or gone; nil has none
+	Temporal        client.Client   // a lazy client: Temporal may be away
+	UI              fs.FS           // the built UI, index.html at its root
+	Examples        fs.FS           // plan files with an index.json beside them
+	DataDir         string          // where the workspaces are
+	Namespace       string          // of Temporal, the one that the client speaks to; default
+	ApprovalTimeout time.Duration   // how long an approval waits unless its session says; 300 s
+	SessionTTL      time.Duration   // how long a session is kept open while nobody uses it, unless it says; 0 is for good
+	MaxConnections  int             // WebSocket connections of this instance; 10,000
+	Logger          *slog.Logger    // slog.Default()
+	Version         string          // shown by /api/health and the OpenAPI document's server
+	AllowedOrigins  []string        // further origins that browsers may connect from, such as https://lab.example
+	Instance        string          // names this instance in active_connections; random
 }
 
 // Timeouts and bounds, in one place.

@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast/holdfast/activities/runner"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/snapshot"
 	"github.com/holdfast/holdfast/workflows"
 )
 
@@ -37,6 +38,9 @@ type Options struct {
 	// "" leaves it unversioned.
 	BuildID string
 	Logger  *slog.Logger
+	// Snapshots keeps the workspaces; hosts that share sessions share it.
+	Snapshots *snapshot.Store
+	Quota     snapshot.Quota // of each session's workspace
 }
 
 // How much one worker does at a time.

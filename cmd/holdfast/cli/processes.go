@@ -1,25 +1,28 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 
 	"go.temporal.io/sdk/client"
 
-	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/cmd/holdfast/settings"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/snapshot"
+	_ "github.com/holdfast/holdfast/snapshot/clouds" // s3://, gs:// and azblob://
 	"github.com/holdfast/holdfast/worker"
 )
 
 // parts are what every process of the server stands on. Neither Postgres nor Temporal has to
 // be there yet: a process starts without them and says so until they are.
 type parts struct {
-	log      *slog.Logger
-	store    *store.Store
-	temporal client.Client
+	log       *slog.Logger
+	store     *store.Store
+	snapshots *snapshot.Store
+	temporal  client.Client
 }
 
 func (inv *invocation) open(component string, l settings.Logging, s *settings.Storage, t *settings.Temporal) (*parts, error) {
@@ -36,7 +39,13 @@ func (inv *invocation) open(component string, l settings.Logging, s *settings.St
 		db.Close()
 		return nil, withCode(exitUsage, fmt.Errorf("the settings TEMPORAL_*: %w", err))
 	}
-	return &parts{log: log, store: db, temporal: temporal}, nil
+	snapshots, err := snapshot.Open(inv.ctx, s.BlobURL)
+	if err != nil {
+		db.Close()
+		temporal.Close()
+		return nil, withCode(exitUsage, fmt.Errorf("the setting %s: %w", settings.EnvBlobURL, err))
+	}
+	return &parts{log: log, store: db, snapshots: snapshots, temporal: temporal}, nil
 }
 
 // identity names this process in Temporal's history, beside its kind.
@@ -51,6 +60,7 @@ func identity(s *settings.Storage) string {
 func (p *parts) close() {
 	p.temporal.Close()
 	p.store.Close()
+	_ = p.snapshots.Close() // all that was written there is
 }
 
 type workerCmd struct{}
@@ -76,6 +86,7 @@ func (*workerCmd) Run(inv *invocation) error {
 	defer p.close()
 	return inv.stopped(worker.Run(inv.ctx, worker.Options{
 		Store: p.store, Temporal: p.temporal, DataDir: set.DataDir, Host: set.Host, BuildID: buildID(set.BuildID), Logger: p.log,
+		Snapshots: p.snapshots, Quota: snapshot.Quota{Bytes: set.Workspaces.Bytes, Files: set.Files},
 	}))
 }
 
@@ -83,17 +94,6 @@ func (*workerCmd) Run(inv *invocation) error {
 func (inv *invocation) stopped(err error) error {
 	if err != nil && inv.ctx.Err() == nil {
 		return err
-	}
-	return nil
-}
-
-type superviseCmd struct {
-	Args []string `arg:"" optional:""`
-}
-
-func (*superviseCmd) Run() error {
-	if code := supervisor.Run(); code != exitOK {
-		return withCode(code, nil)
 	}
 	return nil
 }

@@ -2,11 +2,11 @@ package settings
 
 import (
 	"log/slog"
+	"math"
 	"net"
 	"net/url"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -73,7 +73,19 @@ func postgresURL(to *string) func(string) bool {
 func blobURL(to *string) func(string) bool {
 	return func(s string) bool {
 		u, err := url.Parse(s)
-		if err != nil || !slices.Contains([]string{"file", "s3", "gs", "azblob"}, u.Scheme) {
+		if err != nil {
+			return false
+		}
+		switch u.Scheme {
+		case "file":
+			if u.Host != "" || !strings.HasPrefix(u.Path, "/") || strings.ContainsRune(u.Path, 0) {
+				return false
+			}
+		case "s3", "gs", "azblob":
+			if u.Host == "" {
+				return false
+			}
+		default:
 			return false
 		}
 		*to = s
@@ -129,6 +141,36 @@ func whole(to *int, low, high int) func(string) bool {
 	return func(s string) bool {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < low || n > high {
+			return false
+		}
+		*to = n
+		return true
+	}
+}
+
+var sizePattern = regexp.MustCompile(`^([0-9]{1,15})([KMGT]i?)?B?$`)
+
+// byteSize takes a number of bytes, with a unit of a thousand or of 1024.
+func byteSize(to *int64) func(string) bool {
+	return func(s string) bool {
+		m := sizePattern.FindStringSubmatch(s)
+		if m == nil {
+			return false
+		}
+		n, err := strconv.ParseInt(m[1], 10, 64)
+		unit := map[string]int64{"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}[m[2]]
+		if err != nil || n > math.MaxInt64/unit {
+			return false
+		}
+		*to = n * unit
+		return true
+	}
+}
+
+func count(to *int64, high int64) func(string) bool {
+	return func(s string) bool {
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil || n < 0 || n > high {
 			return false
 		}
 		*to = n

@@ -28,6 +28,7 @@ const (
 	EnvURL         = "HOLDFAST_URL"
 	EnvDataDir     = "HOLDFAST_DATA_DIR"
 	EnvDatabaseURL = "HOLDFAST_DATABASE_URL"
+	EnvBlobURL     = "HOLDFAST_BLOB_URL"
 	EnvBuildID     = "HOLDFAST_BUILD_ID"
 	EnvHost        = "HOLDFAST_HOST"
 	EnvLogFormat   = "HOLDFAST_LOG_FORMAT"
@@ -66,12 +67,27 @@ func (s *Storage) specs(env Env) []spec {
 	return []spec{
 		{name: EnvDataDir, def: dir, allowed: "a folder", help: "where workspaces, the embedded servers and the host's name are kept", parse: folder(&s.DataDir)},
 		{name: EnvDatabaseURL, required: true, allowed: "a URL such as postgres://user@host:5432/holdfast", help: "the Postgres database; holdfast up starts its own when this is not set", parse: postgresURL(&s.DatabaseURL), mask: maskURL},
-		{name: "HOLDFAST_BLOB_URL", def: (&url.URL{Scheme: "file", Path: filepath.Join(given, "blobs")}).String(), allowed: "a file://, s3://, gs:// or azblob:// URL", help: "where workspace snapshots go; read and checked, not used by this version", parse: blobURL(&s.BlobURL), mask: maskURL},
+		{name: EnvBlobURL, def: (&url.URL{Scheme: "file", Path: filepath.Join(given, "blobs")}).String(), allowed: "file:///some/folder, s3://bucket, gs://bucket or azblob://container", help: "where the snapshots of workspaces go; hosts that share work share it", parse: blobURL(&s.BlobURL), mask: maskURL},
 		{name: EnvHost, shown: hostShown(given), allowed: "1 to 63 letters, digits, dots, dashes and underscores", help: "the name of this host to Temporal; kept in the data dir, so that it survives a change of hostname", parse: hostName(&s.Host)},
 		{name: "HOLDFAST_APPROVAL_TIMEOUT", def: "300s", allowed: "a duration such as 300s or 24h, from 1s to 720h", help: "how long an approval waits, unless the session says otherwise", parse: duration(&s.ApprovalTimeout, MinApprovalTimeout, MaxApprovalTimeout)},
 		{name: "HOLDFAST_SESSION_TTL", def: "0s", allowed: "0s, which is never, or a duration such as 720h, from 1s to 87600h", help: "after how long a session that nobody uses expires, unless the session says otherwise", parse: orNever(&s.SessionTTL, duration(&s.SessionTTL, time.Second, schema.MaxSessionTTL))},
 	}
 }
+
+// Workspaces says how large a session's workspace may become.
+type Workspaces struct {
+	Bytes int64 // 0 is any size
+	Files int64 // 0 is any number
+}
+
+func (w *Workspaces) specs() []spec {
+	return []spec{
+		{name: "HOLDFAST_WORKSPACE_BYTES", def: "10GiB", allowed: "a size such as 500MB or 10GiB, or 0 for no bound", help: "what a session's workspace may take on the disk; a step that goes over it fails by disk_quota", parse: byteSize(&w.Bytes)},
+		{name: "HOLDFAST_WORKSPACE_FILES", def: "100000", allowed: "a whole number from 0, which is no bound, to 10000000", help: "how many files and folders a session's workspace may hold; a step that goes over it fails by disk_quota", parse: count(&w.Files, maxWorkspaceFiles)},
+	}
+}
+
+const maxWorkspaceFiles = 10_000_000
 
 // Listener says how the web server is reached.
 type Listener struct {
@@ -153,6 +169,7 @@ type Web struct {
 type Worker struct {
 	Logging
 	Storage
+	Workspaces
 	Agents
 	Versioning
 	Temporal
@@ -186,7 +203,7 @@ func LoadWeb(env Env) (*Web, error) {
 // LoadWorker reads the settings of a worker process.
 func LoadWorker(env Env) (*Worker, error) {
 	w := &Worker{}
-	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Agents.specs(), w.Versioning.specs()); err != nil {
+	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Workspaces.specs(), w.Agents.specs(), w.Versioning.specs()); err != nil {
 		return nil, err
 	}
 	return w, loadTemporal(env, &w.Temporal)
@@ -200,7 +217,7 @@ func LoadStack(env Env) (*Stack, error) {
 	for i := range storage {
 		storage[i].required = false
 	}
-	if err := load(env, s.Logging.specs(), storage, s.Listener.specs(), s.Binaries.specs(), new(Agents).specs()); err != nil {
+	if err := load(env, s.Logging.specs(), storage, s.Listener.specs(), s.Binaries.specs(), new(Workspaces).specs(), new(Agents).specs()); err != nil {
 		return nil, err
 	}
 	return s, loadTemporal(env, &s.Temporal)
@@ -241,7 +258,7 @@ func LoadClient(env Env) (*Client, error) {
 func All(env Env) []Setting {
 	var out []Setting
 	for _, group := range [][]spec{
-		new(Listener).specs(), new(Storage).specs(env), new(Client).specs(), new(Logging).specs(),
+		new(Listener).specs(), new(Storage).specs(env), new(Workspaces).specs(), new(Client).specs(), new(Logging).specs(),
 		new(Binaries).specs(), new(Agents).specs(), new(Versioning).specs(),
 	} {
 		for i := range group {

@@ -70,7 +70,9 @@ func TestLoad_NamesTheSettingTheValueAndWhatIsAllowed(t *testing.T) {
 		"HOLDFAST_LOG_FORMAT=xml":                             `allowed is auto, text or json`,
 		"HOLDFAST_LOG_LEVEL=loud":                             `allowed is debug, info, warn or error`,
 		"HOLDFAST_HOST=a b":                                   `the setting HOLDFAST_HOST is "a b"`,
-		"HOLDFAST_BLOB_URL=ftp://x":                           `allowed is a file://, s3://, gs:// or azblob:// URL`,
+		"HOLDFAST_BLOB_URL=ftp://x":                           `allowed is file:///some/folder, s3://bucket, gs://bucket or azblob://container`,
+		"HOLDFAST_BLOB_URL=file://relative/path":              `the setting HOLDFAST_BLOB_URL is "file://relative/path"`,
+		"HOLDFAST_BLOB_URL=s3:///bucket":                      `the setting HOLDFAST_BLOB_URL is "s3:///bucket"`,
 		"HOLDFAST_ALLOWED_ORIGINS=a.example":                  `the setting HOLDFAST_ALLOWED_ORIGINS is "a.example"`,
 		"TEMPORAL_ADDRESS=temporal":                           `the setting TEMPORAL_ADDRESS is "temporal"; allowed is HOST:PORT`,
 		"TEMPORAL_TLS=maybe":                                  `the setting TEMPORAL_TLS is "maybe"; allowed is true or false`,
@@ -94,6 +96,28 @@ func TestLoadWorker_BuildID(t *testing.T) {
 	for value, ok := range map[string]bool{"": true, "auto": true, "v1.4.0-2-g1f3a5c7": true, "unversioned": false, "__unversioned__": false, "a b": false, "a:b": false} {
 		w, err := settings.LoadWorker(env(t, database, "HOLDFAST_BUILD_ID="+value))
 		if (err == nil) != ok || (ok && w.BuildID != value) {
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+}
+
+func TestLoadWorker_WorkspaceQuotas(t *testing.T) {
+	t.Parallel()
+	w, err := settings.LoadWorker(env(t, database))
+	if err != nil || w.Workspaces != (settings.Workspaces{Bytes: 10 << 30, Files: 100_000}) {
+		t.Errorf("got %+v, %v", w, err)
+	}
+	for value, want := range map[string]int64{
+		"0": 0, "1": 1, "500MB": 500e6, "500M": 500e6, "1KiB": 1 << 10, "2TiB": 2 << 40, "7B": 7,
+		"": 10 << 30, "-1": -1, "10 GiB": -1, "lots": -1, "1GB5": -1, "999999999999999TiB": -1,
+	} {
+		w, err := settings.LoadWorker(env(t, database, "HOLDFAST_WORKSPACE_BYTES="+value))
+		if (err == nil) != (want >= 0) || err == nil && w.Bytes != want {
+			t.Errorf("%q: %+v, %v", value, w, err)
+		}
+	}
+	for value, ok := range map[string]bool{"0": true, "10000000": true, "10000001": false, "-1": false, "1k": false} {
+		if _, err := settings.LoadStack(env(t, "HOLDFAST_WORKSPACE_FILES="+value)); (err == nil) != ok {
 			t.Errorf("%q: %v", value, err)
 		}
 	}
