@@ -16,6 +16,7 @@ const (
 	ActivityFreezeSteps = "Steps.Freeze"
 	ActivityThawSteps   = "Steps.Thaw"
 	ActivityStopSteps   = "Steps.Stop"
+	ActivityPlace       = "Hosts.Place"
 )
 
 // ControlQueue is the task queue on which one host takes freeze, thaw and stop. It is
@@ -93,6 +94,19 @@ type StepResult struct {
 	Signal   string        `json:"signal,omitempty"`
 	Reason   Reason        `json:"reason,omitempty"`
 	Message  string        `json:"message,omitempty"`
+}
+
+// Place is the argument of [ActivityPlace]: which host takes a session that the one before
+// does not serve? Any host that has room answers.
+type Place struct {
+	SessionID string `json:"session_id"`
+	RunID     string `json:"run_id"`
+	From      string `json:"from"` // the host that was asked before
+}
+
+// Placed answers [ActivityPlace].
+type Placed struct {
+	Host string `json:"host"`
 }
 
 // StepsOf is the argument of [ActivityFreezeSteps], [ActivityThawSteps] and

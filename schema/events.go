@@ -320,5 +320,5 @@ type Receipt struct {
 	Survivors       int      `json:"survivors"`
 	ArtifactsKept   int      `json:"artifacts_kept"`
 	CostUSD         float64  `json:"cost_usd"`
-	Unreachable     []string `json:"unreachable_hosts,omitempty" doc:"Hosts that did not answer; what ran there ends with its worker"`
+	Unreachable     []string `json:"unreachable_hosts,omitempty" doc:"Hosts that did not answer; what runs there ends when its worker is back, or after an hour"`
 }

@@ -9,7 +9,7 @@ import (
 const (
 	WorkflowType      = "Session"
 	TaskQueueSessions = "holdfast-sessions"
-	TaskQueueSteps    = "holdfast-steps"
+	TaskQueueSteps    = "holdfast-steps" // of every host: whoever answers takes a session that has lost its own
 )
 
 // Updates and signals of the Session workflow: the same names, the same arguments.
@@ -38,6 +38,9 @@ func WorkflowID(sessionID string) string { return "session-" + sessionID }
 // StepsQueue is the task queue of one host's worker.
 func StepsQueue(host string) string { return TaskQueueSteps + "@" + host }
 
+// DefaultHostTimeout is enough for a worker to be replaced on its host.
+const DefaultHostTimeout = time.Minute
+
 // SessionInput starts a Session workflow. Everything that a workflow is configured by is
 // in it: workflow code reads no settings.
 type SessionInput struct {
@@ -48,6 +51,9 @@ type SessionInput struct {
 	Config          Config        `json:"config"`
 	ApprovalTimeout time.Duration `json:"approval_timeout"`      // nanoseconds; the server's default
 	SessionTTL      time.Duration `json:"session_ttl,omitempty"` // nanoseconds; the server's default; 0 is never
+	// HostTimeout is how long a step waits for the session's host before another may take the
+	// session: nanoseconds; 0 is [DefaultHostTimeout].
+	HostTimeout time.Duration `json:"host_timeout,omitempty"`
 	// Searchable says that the [SearchAttributes] exist in the namespace: to set one that does
 	// not would stop the workflow.
 	Searchable bool `json:"searchable,omitempty"`

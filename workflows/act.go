@@ -84,6 +84,7 @@ func (s *session) act(ctx workflow.Context) bool {
 		s.revise(ctx)
 	case st.Suspended != st.Frozen && (st.Frozen || st.running() > 0):
 		s.freezeOrThaw(ctx)
+	case s.rehouse(ctx):
 	default:
 		return s.start(ctx, nil)
 	}
@@ -135,22 +136,19 @@ func (s *session) revise(ctx workflow.Context) {
 func (s *session) start(ctx workflow.Context, before *schema.Transition) bool {
 	st := s.state
 	list := st.Startable(workflow.Now(ctx))
-	if len(list) == 0 || (len(s.inFlight) > 0 && workflow.GetInfo(ctx).GetCurrentHistoryLength() > longHistory) {
+	if len(list) == 0 || s.homeless() || (len(s.inFlight) > 0 && workflow.GetInfo(ctx).GetCurrentHistoryLength() > longHistory) {
 		return false
 	}
 	for _, i := range list {
 		ask := st.Start(i)
 		ask.Before = before
-		stepCtx, cancel := workflow.WithCancel(withStep(ctx, st.Host, st.Run.Steps[i].Title))
-		s.inFlight[i] = flight{future: workflow.ExecuteActivity(stepCtx, schema.ActivityRunStep, ask), cancel: cancel}
+		s.launch(ctx, i, ask, nil)
 	}
 	s.show(ctx)
 	return true
 }
 
-func stepResult(ctx workflow.Context, f workflow.Future) schema.StepResult {
-	var result schema.StepResult
-	err := f.Get(ctx, &result)
+func stepResult(result schema.StepResult, err error) schema.StepResult {
 	switch {
 	case err == nil:
 		return result
@@ -164,17 +162,19 @@ func stepResult(ctx workflow.Context, f workflow.Future) schema.StepResult {
 }
 
 // freezeOrThaw brings what runs in line with whether the session is suspended. A host that
-// does not answer has no worker, and with it nothing that runs.
+// does not answer has no worker now; what runs there may go on without one, and the next
+// worker brings it in line before it does anything else with it.
 func (s *session) freezeOrThaw(ctx workflow.Context) {
 	st := s.state
-	activity, from, to := schema.ActivityFreezeSteps, schema.StepRunning, schema.StepFrozen
+	from, to := schema.StepRunning, schema.StepFrozen
 	if st.Frozen {
-		activity, from, to = schema.ActivityThawSteps, schema.StepFrozen, schema.StepRunning
-	}
-	of := schema.StepsOf{SessionID: st.Input.SessionID, RunID: st.Run.ID}
-	err := workflow.ExecuteActivity(withControl(ctx, st.Host, freezeTimeout, activity), activity, of).Get(ctx, nil)
-	if err != nil {
-		workflow.GetLogger(ctx).Warn("host did not answer", "activity", activity, "host", st.Host, "error", err)
+		from, to = schema.StepFrozen, schema.StepRunning
+		// A host that answers, after it may have been away for long, has its steps back.
+		if s.hostAnswers(ctx, schema.ActivityThawSteps, schema.ActivityThawSteps) && s.placing == nil {
+			s.mark(s.lost(lossSilent, lossAway), lossOver)
+		}
+	} else if !s.homeless() || len(s.lost(lossNone)) > 0 { // else its host has just been found silent
+		s.hostAnswers(ctx, schema.ActivityFreezeSteps, schema.ActivityFreezeSteps)
 	}
 	st.Frozen = !st.Frozen
 	for i := range st.Run.Steps {
@@ -184,34 +184,27 @@ func (s *session) freezeOrThaw(ctx workflow.Context) {
 	}
 }
 
-// stop ends everything of the run and counts what was ended.
+// stop ends everything of the run and counts what was ended. What runs on a host that does
+// not answer is ended by its next worker, or ends by itself after an hour without one.
 func (s *session) stop(ctx workflow.Context) {
 	st := s.state
+	s.giveUpPlacing()
 	for i := range st.Run.Steps {
 		if f, ok := s.inFlight[i]; ok {
 			f.cancel() // from here on Temporal starts no further attempt
 		}
 	}
-	receipt := schema.Receipt{}
-	if st.Host != "" {
-		var stopped schema.StoppedSteps
-		of := schema.StepsOf{SessionID: st.Input.SessionID, RunID: st.Run.ID, Grace: stopGrace}
-		err := workflow.ExecuteActivity(withControl(ctx, st.Host, stopTimeout, "stop every step"), schema.ActivityStopSteps, of).Get(ctx, &stopped)
-		if err != nil {
-			receipt.Unreachable = []string{st.Host}
-		}
-		receipt.ProcessesKilled, receipt.Survivors, receipt.ArtifactsKept = stopped.ProcessesKilled, stopped.Survivors, stopped.Files
-	}
+	receipt := s.stopEverywhere(ctx)
 	enough := workflow.Now(ctx).Add(settleTimeout)
 	for !s.allLanded() && workflow.Now(ctx).Before(enough) {
 		s.alarm.set(ctx, enough, "stopped steps are recorded")
 		_ = workflow.Await(ctx, func() bool { return s.allLanded() || s.alarm.rang() }) // an error would be a cancelled ctx: it is disconnected
 	}
 	for i := range st.Run.Steps {
-		if f, ok := s.inFlight[i]; ok && f.future.IsReady() {
-			st.Finished(i, stepResult(ctx, f.future), workflow.Now(ctx))
+		if f, ok := s.inFlight[i]; ok && f.lost == lossNone && f.future.IsReady() {
+			s.land(ctx, i, f)
 		}
-		delete(s.inFlight, i)
+		delete(s.inFlight, i) // what was lost to its host is cancelled with the rest
 	}
 	st.Cancelled(receipt, workflow.Now(ctx))
 }
@@ -241,6 +234,7 @@ func (s *session) details() string {
 	if step := st.CurrentStep(); step != "" {
 		fmt.Fprintf(&b, " · step `%s`", step)
 	}
+	b.WriteString(s.hostDetails())
 	for _, a := range st.PendingViews() {
 		fmt.Fprintf(&b, "\n\n**%s** %s, until %s. Answer with one of %s:\n\n"+
 			"    temporal workflow update execute -w %s --name resolve_approval --input '{\"approval_id\":\"%s\",\"resolution\":\"%s\"}'",

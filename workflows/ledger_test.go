@@ -2,11 +2,13 @@ package workflows_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
@@ -38,6 +40,10 @@ type ledger struct {
 	running   map[string]bool // executions that were started and are not over
 	// executions by the id of their activity: the environment ends one that is cancelled at once
 	executions map[string]string
+	places     map[string]string // the hosts of what runs, by execution
+	lostBefore map[string]int    // how often an execution was not taken by its host
+	deaf       bool              // the session's host does not answer
+	placed     int
 	seen       map[string]int // what has happened, for the test of the test
 	broken     []string
 }
@@ -45,6 +51,10 @@ type ledger struct {
 type outcome struct {
 	Takes  time.Duration
 	Status schema.AttemptStatus
+	// Lost has the host not take the step: "silent", "deaf" (nor anything else) or "draining".
+	Lost string
+	// Search is how long it is until some host takes the session.
+	Search time.Duration
 }
 
 type ledgerRun struct {
@@ -66,6 +76,7 @@ func newLedger(config schema.Config, plan *schema.Plan, script []outcome) *ledge
 	return &ledger{
 		config: config, plan: plan, script: script, keys: map[string]string{}, approvals: map[string]*ledgerApproval{},
 		messages: map[int]schema.MessageStatus{}, running: map[string]bool{}, executions: map[string]string{}, seen: map[string]int{},
+		places: map[string]string{}, lostBefore: map[string]int{},
 	}
 }
 
@@ -79,7 +90,7 @@ func (l *ledger) register(env *testsuite.TestWorkflowEnvironment) {
 	for name, fn := range map[string]any{
 		schema.ActivityBeginRun: l.beginRun, schema.ActivityRecord: l.record, schema.ActivityRevise: l.revise,
 		schema.ActivityRunStep: l.runStep, schema.ActivityFreezeSteps: l.control, schema.ActivityThawSteps: l.control,
-		schema.ActivityStopSteps: l.stop,
+		schema.ActivityStopSteps: l.stop, schema.ActivityPlace: l.place,
 	} {
 		env.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}
@@ -90,12 +101,45 @@ func (l *ledger) register(env *testsuite.TestWorkflowEnvironment) {
 	})
 }
 
-func (l *ledger) control(context.Context, schema.StepsOf) error { return nil }
+func (l *ledger) control(context.Context, schema.StepsOf) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.deaf {
+		return errors.New("the host is deaf")
+	}
+	return nil
+}
+
+// place is answered by a host of another name each third time.
+func (l *ledger) place(ctx context.Context, in schema.Place) (schema.Placed, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.running) > 0 {
+		l.objectf("the session moves from %s, where %d steps run", in.From, len(l.running))
+	}
+	l.placed++
+	host := in.From
+	if l.placed%3 == 0 {
+		host = fmt.Sprint("host ", l.placed)
+	}
+	l.seen["placed"]++
+	token := activity.GetInfo(ctx).TaskToken
+	l.env.RegisterDelayedCallback(func() {
+		l.mu.Lock()
+		l.deaf = false
+		l.mu.Unlock()
+		_ = l.env.CompleteActivity(token, schema.Placed{Host: host}, nil) // one that was cancelled is not waited for any more
+	}, l.script[l.executed%len(l.script)].Search)
+	return schema.Placed{}, activity.ErrResultPending
+}
 
 // stop ends everything that runs, as a host does.
 func (l *ledger) stop(context.Context, schema.StepsOf) (schema.StoppedSteps, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.deaf {
+		return schema.StoppedSteps{}, errors.New("the host is deaf")
+	}
 	stopped := schema.StoppedSteps{ProcessesKilled: len(l.running)}
 	clear(l.running)
 	return stopped, nil
@@ -270,8 +314,33 @@ func (l *ledger) revise(_ context.Context, in schema.Revise) (schema.Outline, er
 	return plan.Outline(), nil
 }
 
+// lose is a host that does not take a step.
+func (l *ledger) lose(ctx context.Context, ask schema.RunStep, how string) (schema.StepResult, error) {
+	l.seen["lost "+how]++
+	l.lostBefore[ask.Execution]++
+	if how == "draining" {
+		return schema.StepResult{}, temporal.NewNonRetryableApplicationError("the host is draining", string(schema.CodeHostDraining), nil)
+	}
+	token := activity.GetInfo(ctx).TaskToken
+	l.env.RegisterDelayedCallback(func() {
+		l.mu.Lock()
+		l.deaf = l.deaf || how == "deaf"
+		l.mu.Unlock()
+		_ = l.env.CompleteActivity(token, nil, temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil))
+	}, 61310*time.Millisecond)
+	return schema.StepResult{}, activity.ErrResultPending
+}
+
 // runStep carries a step out as the script says, and checks that it may run at all.
 func (l *ledger) runStep(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
+	l.mu.Lock()
+	next := l.script[l.executed%len(l.script)]
+	l.executed++
+	if next.Lost != "" && l.lostBefore[ask.Execution] < 2 { // it has to end at some time
+		defer l.mu.Unlock()
+		return l.lose(ctx, ask, next.Lost)
+	}
+	l.mu.Unlock()
 	if ask.Before != nil {
 		if err := l.record(ctx, *ask.Before); err != nil {
 			return schema.StepResult{}, err
@@ -285,6 +354,9 @@ func (l *ledger) runStep(ctx context.Context, ask schema.RunStep) (schema.StepRe
 	case r.id != ask.RunID || r.ended != "":
 		l.objectf("step %s starts in run %s, which is %q", ask.StepID, ask.RunID, r.ended)
 		return schema.StepResult{Status: schema.AttemptCancelled}, nil
+	case l.lostBefore[ask.Execution] > 0 && ok && r.plan.StepDigest(step) != ask.Digest:
+		l.seen["changed while it was lost"]++
+		return schema.StepResult{}, temporal.NewNonRetryableApplicationError("not what was agreed on", string(schema.CodeConflict), nil)
 	case !ok || r.plan.StepDigest(step) != ask.Digest:
 		l.objectf("step %s starts as %s, which is not what the plan says", ask.StepID, ask.Digest)
 		return schema.StepResult{Status: schema.AttemptCancelled}, nil
@@ -308,12 +380,19 @@ func (l *ledger) runStep(ctx context.Context, ask schema.RunStep) (schema.StepRe
 			l.objectf("step %s starts, and %s, which it needs, is %s", ask.StepID, need, r.steps[need])
 		}
 	}
+	if l.lostBefore[ask.Execution] > 0 {
+		l.seen["ran after it was lost"]++
+	}
+	l.places[ask.Execution] = activity.GetInfo(ctx).TaskQueue
+	for execution := range l.running {
+		if l.places[execution] != l.places[ask.Execution] {
+			l.objectf("step %s runs on %s, and %s on %s", ask.StepID, l.places[ask.Execution], execution, l.places[execution])
+		}
+	}
 	l.running[ask.Execution] = true
 	if most := max(l.config.Parallel, 1); len(l.running) > most && l.config.Parallel > 0 {
 		l.objectf("%d steps run at once, at most %d may", len(l.running), most)
 	}
-	next := l.script[l.executed%len(l.script)]
-	l.executed++
 	result := schema.StepResult{Status: next.Status, Attempt: l.executed, Reason: schema.ReasonExit}
 	l.executions[activity.GetInfo(ctx).ActivityID] = ask.Execution
 	token := activity.GetInfo(ctx).TaskToken

@@ -64,6 +64,8 @@ func drawCase(t *rapid.T) modelCase {
 		return outcome{
 			Takes:  time.Duration(rapid.IntRange(1, 90).Draw(t, "tens of seconds"))*10*time.Second + 1310*time.Millisecond, // nor does the end of a step
 			Status: rapid.SampledFrom([]schema.AttemptStatus{"succeeded", "succeeded", "failed"}).Draw(t, "outcome"),
+			Lost:   rapid.SampledFrom([]string{"", "", "", "", "", "silent", "deaf", "draining"}).Draw(t, "lost"),
+			Search: time.Duration(rapid.SampledFrom([]int{0, 0, 1200}).Draw(t, "search"))*time.Second + 17*time.Millisecond,
 		}
 	}), 1, 8).Draw(t, "script")
 	c.actions = rapid.SliceOfN(rapid.Custom(drawAction), 1, 25).Draw(t, "actions")
@@ -137,6 +139,7 @@ func TestModel_AnySequenceOfCommandsTimeoutsAndFailures(t *testing.T) {
 			"error_recovery expired timeout", "error_recovery cancelled cancelled", "program_ask cancelled step_ended",
 			"edit made", "extended, escalates false", "extended, escalates true", "message queued", "message dropped",
 			"run completed ", "run failed ", "run cancelled ", "run cancelled interrupted",
+			"lost silent", "lost deaf", "lost draining", "placed", "ran after it was lost",
 			"audit taken", "audit ignored", "continued as new", "refused conflict", "refused expired", "refused invalid",
 		} {
 			if seen[what] == 0 && !t.Failed() {

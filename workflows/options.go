@@ -22,11 +22,15 @@ const (
 	stepTimeout = schema.MaxTimeout + 24*time.Hour
 	// A worker that is silent for this long is lost. Heartbeats go out every second.
 	stepHeartbeat = 10 * time.Second
-	// A host that does not take a freeze or thaw in this time has no worker, and so nothing
-	// that runs: its supervisors ended with it.
+	// A host that does not take a freeze or thaw in this time has no worker now. What runs there
+	// goes on under its supervisors; the next worker asks Postgres whether the session is
+	// suspended, or over, and freezes or ends it before it does anything else with it.
 	freezeTimeout = 15 * time.Second
-	// The same for a stop, with the grace period and the last records.
+	// The same for a stop, with the grace period and the last records. A supervisor to which no
+	// worker comes back ends its step after an hour.
 	stopTimeout = 20 * time.Second
+	// A host says at once whether it takes a session; one that is full takes a second over it.
+	placeTimeout = 10 * time.Second
 	// From this many events on nothing new starts beside what runs, so that the moment comes at
 	// which the session can continue as new. Temporal ends a workflow at 51,200.
 	longHistory = 20_000
@@ -56,10 +60,19 @@ func withLocalRecord(ctx workflow.Context, summary string) workflow.Context {
 	})
 }
 
-func withStep(ctx workflow.Context, host, summary string) workflow.Context {
+// withStep gives a host patience to take a step, and to take it again after its worker was
+// lost: it is back in time, or another host takes over.
+func withStep(ctx workflow.Context, host, summary string, patience time.Duration) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: schema.StepsQueue(host), StartToCloseTimeout: stepTimeout, HeartbeatTimeout: stepHeartbeat,
+		TaskQueue: schema.StepsQueue(host), ScheduleToStartTimeout: patience, StartToCloseTimeout: stepTimeout, HeartbeatTimeout: stepHeartbeat,
 		WaitForCancellation: true, RetryPolicy: forever(), Summary: summary,
+	})
+}
+
+// withPlace waits for as long as it takes until some host lives.
+func withPlace(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue: schema.TaskQueueSteps, StartToCloseTimeout: placeTimeout, RetryPolicy: forever(), Summary: summary,
 	})
 }
 

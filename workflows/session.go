@@ -31,14 +31,9 @@ type session struct {
 	since    time.Time // this execution's start
 	readers  []reader
 	inFlight map[int]flight // by the index of the step
+	placing  *placing       // a host is being looked for
 	woken    bool           // a command changed State
 	alarm    alarm
-}
-
-// flight is a step whose activity is under way.
-type flight struct {
-	future workflow.Future
-	cancel workflow.CancelFunc
 }
 
 // loop makes one move at a time: take in what happened, advance, record, act, wait. What
@@ -76,11 +71,11 @@ func (s *session) takeIn(ctx, asked workflow.Context) {
 		_, _ = s.state.RequestCancel(workflow.Now(ctx), schema.Command{Actor: signalActor}) // refused only when there is nothing to cancel
 	}
 	for i := range s.state.Run.Steps { // by index: the order of a map is not the same in a replay
-		if f, ok := s.inFlight[i]; ok && f.future.IsReady() {
-			delete(s.inFlight, i)
-			s.state.Finished(i, stepResult(ctx, f.future), workflow.Now(ctx))
+		if f, ok := s.inFlight[i]; ok && f.lost == lossNone && f.future.IsReady() {
+			s.land(ctx, i, f)
 		}
 	}
+	s.placed(ctx)
 }
 
 // wait blocks until something happens that takeIn or Advance has to see.
@@ -125,13 +120,14 @@ func (a *alarm) set(ctx workflow.Context, at time.Time, what string) {
 
 func (a *alarm) rang() bool { return a.timer != nil && a.timer.IsReady() }
 
+// landed reports whether takeIn has something to take in, besides commands.
 func (s *session) landed() bool {
-	for _, i := range workflow.DeterministicKeys(s.inFlight) {
+	for _, i := range s.lost(lossNone) {
 		if s.inFlight[i].future.IsReady() {
 			return true
 		}
 	}
-	return false
+	return s.placing != nil && s.placing.future.IsReady()
 }
 
 // quiet reports whether this is a moment at which State is the whole truth.

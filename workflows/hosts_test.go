@@ -1,0 +1,301 @@
+package workflows_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/activity"
+	sdklog "go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/workflows"
+)
+
+// hosts stand for the hosts of a session: what each does with a step is up to the test, and
+// what they were asked is written down, such as "run a/1 on one".
+type hosts struct {
+	t   *testing.T
+	env *testsuite.TestWorkflowEnvironment
+
+	mu  sync.Mutex
+	log []string
+	// run answers for the nth time that a step is sent, from 1 on.
+	run     func(step, host string, nth int) fate
+	deaf    map[string]bool           // hosts that do not answer on their control queue
+	search  map[int]time.Duration     // how long the nth search for a host takes
+	sent    map[string]int            // by step
+	receipt schema.Receipt            // of the run that was cancelled
+	steps   map[string]schema.RunStep // as they were sent first
+	plan    *schema.Plan
+}
+
+// fate is what becomes of a step on a host, after a while.
+type fate struct {
+	takes time.Duration
+	err   error
+}
+
+const hostTimeout = 30 * time.Second
+
+func silent() fate {
+	return fate{hostTimeout, temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)}
+}
+
+func draining() fate {
+	return fate{time.Millisecond, temporal.NewNonRetryableApplicationError("draining", string(schema.CodeHostDraining), nil)}
+}
+
+func done(after time.Duration) fate { return fate{after, nil} }
+
+func newHosts(t *testing.T, run func(step, host string, nth int) fate, planText string) *hosts {
+	t.Helper()
+	plan, errs := schema.ParsePlan([]byte(planText))
+	if errs != nil {
+		t.Fatalf("%+v", errs)
+	}
+	h := &hosts{t: t, run: run, plan: plan, deaf: map[string]bool{}, search: map[int]time.Duration{}, sent: map[string]int{}, steps: map[string]schema.RunStep{}}
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	h.env = suite.NewTestWorkflowEnvironment()
+	h.env.SetTestTimeout(20 * time.Second)
+	h.env.RegisterWorkflowWithOptions(workflows.Session, workflow.RegisterOptions{Name: schema.WorkflowType})
+	for name, fn := range map[string]any{
+		schema.ActivityBeginRun: func(context.Context, schema.BeginRun) (schema.Outline, error) {
+			o := plan.Outline()
+			o.Host = "one"
+			return o, nil
+		},
+		schema.ActivityRecord: h.record, schema.ActivityRunStep: h.runStep, schema.ActivityPlace: h.place, schema.ActivityStopSteps: h.stop,
+		schema.ActivityFreezeSteps: h.control, schema.ActivityThawSteps: h.control,
+	} {
+		h.env.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
+	}
+	return h
+}
+
+func (h *hosts) notef(format string, args ...any) {
+	h.log = append(h.log, fmt.Sprintf(format, args...))
+}
+
+func (h *hosts) record(_ context.Context, t schema.Transition) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if t.End == nil {
+		return nil
+	}
+	h.notef("end %s", t.End.Status)
+	if t.End.Receipt != nil {
+		h.receipt = *t.End.Receipt
+	}
+	h.env.RegisterDelayedCallback(func() { h.env.SignalWorkflow(schema.CommandClose, schema.Command{Actor: "ada"}) }, time.Second)
+	return nil
+}
+
+// queueHost is the host whose queue an activity came by.
+func queueHost(ctx context.Context) string {
+	_, host, _ := strings.Cut(activity.GetInfo(ctx).TaskQueue, "@")
+	return host
+}
+
+func (h *hosts) runStep(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sent[ask.StepID]++
+	first, again := h.steps[ask.StepID]
+	if !again {
+		h.steps[ask.StepID] = ask
+	} else if ask.Execution != first.Execution || ask.Digest != first.Digest || ask.Before != nil {
+		h.t.Errorf("sent again as %+v, and first as %+v", ask, first)
+	}
+	host := queueHost(ctx)
+	h.notef("run %s on %s", ask.StepID, host)
+	f := h.run(ask.StepID, host, h.sent[ask.StepID])
+	token := activity.GetInfo(ctx).TaskToken
+	h.env.RegisterDelayedCallback(func() {
+		result := schema.StepResult{Status: schema.AttemptSucceeded, Attempt: 1}
+		_ = h.env.CompleteActivity(token, result, f.err) // one that was cancelled is not waited for any more
+	}, f.takes)
+	return schema.StepResult{}, activity.ErrResultPending
+}
+
+func (h *hosts) place(ctx context.Context, in schema.Place) (schema.Placed, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sent["place"]++
+	h.notef("place, from %s", in.From)
+	if queue := activity.GetInfo(ctx).TaskQueue; queue != schema.TaskQueueSteps {
+		h.t.Errorf("a host is looked for on %s", queue)
+	}
+	token := activity.GetInfo(ctx).TaskToken
+	h.env.RegisterDelayedCallback(func() { _ = h.env.CompleteActivity(token, schema.Placed{Host: "two"}, nil) }, h.search[h.sent["place"]])
+	return schema.Placed{}, activity.ErrResultPending
+}
+
+func (h *hosts) control(ctx context.Context, _ schema.StepsOf) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	host := queueHost(ctx)
+	if h.deaf[host] {
+		return fmt.Errorf("%s is deaf", host)
+	}
+	h.notef("%s on %s", activity.GetInfo(ctx).ActivityType.Name, host)
+	return nil
+}
+
+func (h *hosts) stop(ctx context.Context, of schema.StepsOf) (schema.StoppedSteps, error) {
+	return schema.StoppedSteps{ProcessesKilled: 1}, h.control(ctx, of)
+}
+
+func (h *hosts) at(when time.Duration, command string) {
+	h.env.RegisterDelayedCallback(func() { h.env.SignalWorkflow(command, schema.Command{Actor: "ada"}) }, when)
+}
+
+// play runs the session and compares what the hosts were asked, in order.
+func (h *hosts) play(want ...string) {
+	h.t.Helper()
+	began := h.env.Now()
+	h.env.ExecuteWorkflow(schema.WorkflowType, schema.SessionInput{
+		SessionID: "11111111-2222-4333-8444-555555555555", Mode: schema.ModeRunbook, ApprovalTimeout: time.Minute, HostTimeout: hostTimeout,
+	}, nil)
+	if err := h.env.GetWorkflowError(); err != nil {
+		h.t.Error(err)
+	}
+	if !slices.Equal(h.log, want) {
+		h.t.Errorf("after %s the hosts were asked\n%s\nwant\n%s", h.env.Now().Sub(began), strings.Join(h.log, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+const (
+	oneStep  = `{"steps":[{"id":"a","shell":"true"}]}`
+	twoSteps = `{"steps":[{"id":"a","shell":"true"},{"id":"b","shell":"true"},{"id":"c","shell":"true","needs":["a"]}]}`
+)
+
+// lives answers on every host but the first one.
+func livesOn(host string, otherwise fate) func(step, on string, nth int) fate {
+	return func(_, on string, _ int) fate {
+		if on == host {
+			return done(time.Minute)
+		}
+		return otherwise
+	}
+}
+
+func TestHosts_AStepThatItsHostDoesNotTakeGoesToAnother(t *testing.T) {
+	t.Parallel()
+	newHosts(t, livesOn("two", silent()), oneStep).play("run a on one", "place, from one", "run a on two", "end completed")
+}
+
+func TestHosts_StepsSideBySideMoveTogether(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t, func(step, on string, _ int) fate {
+		f := silent()
+		if on == "two" {
+			f = done(time.Minute)
+		}
+		if step == "b" {
+			f.takes += 10 * time.Second
+		}
+		return f
+	}, twoSteps)
+	h.deaf["one"] = true
+	h.play("run a on one", "run b on one", "place, from one", "run a on two", "run b on two", "run c on two", "end completed")
+}
+
+// A host that is only full keeps its session while something of it runs there.
+func TestHosts_AFullHostIsAskedAgainWhileItRunsAnotherStep(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t, func(step, _ string, nth int) fate {
+		switch {
+		case step == "a" && nth < 3:
+			return silent()
+		default:
+			return done(2 * time.Minute)
+		}
+	}, twoSteps)
+	h.play("run a on one", "run b on one", "Steps.Thaw on one", "run a on one", "Steps.Thaw on one", "run a on one", "run c on one", "end completed")
+}
+
+// What runs on a draining host is finished there; what follows it goes elsewhere.
+func TestHosts_ADrainingHostKeepsWhatItRunsAndNothingElse(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t, func(step, on string, _ int) fate {
+		if step == "c" && on == "one" {
+			return draining()
+		}
+		if step == "b" {
+			return done(time.Hour)
+		}
+		return done(time.Minute)
+	}, twoSteps)
+	h.play("run a on one", "run b on one", "run c on one", "place, from one", "run c on two", "end completed")
+}
+
+func TestHosts_CancelWhileNoHostLives(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t, livesOn("two", silent()), oneStep)
+	h.search[1] = 100 * time.Hour
+	h.deaf["one"] = true
+	h.at(time.Hour, schema.CommandCancel)
+	h.play("run a on one", "place, from one", "end cancelled")
+	if !slices.Equal(h.receipt.Unreachable, []string{"one"}) || h.receipt.ProcessesKilled != 0 {
+		t.Errorf("receipt %+v", h.receipt)
+	}
+}
+
+// A host that a step was moved away from may still run it: it is told of a cancel, too.
+func TestHosts_CancelReachesTheHostBefore(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t, livesOn("two", silent()), oneStep)
+	h.at(time.Minute, schema.CommandCancel)
+	h.play("run a on one", "place, from one", "run a on two", "Steps.Stop on two", "Steps.Stop on one", "end cancelled")
+	if h.receipt.ProcessesKilled != 2 || h.receipt.Unreachable != nil {
+		t.Errorf("receipt %+v", h.receipt)
+	}
+}
+
+// Nothing starts in a suspended session, wherever its host is.
+func TestHosts_SuspendWhileAHostIsLookedFor(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t, livesOn("two", silent()), oneStep)
+	h.search[1] = time.Hour
+	h.at(time.Minute, schema.CommandSuspend)
+	h.env.RegisterDelayedCallback(func() { h.notef("resume") }, 3*time.Hour-time.Second)
+	h.at(3*time.Hour, schema.CommandResume)
+	h.play("run a on one", "place, from one", "resume", "Steps.Thaw on two", "run a on two", "end completed")
+}
+
+// A host that comes back while the session is suspended keeps it: its steps are there, frozen.
+func TestHosts_AHostThatIsBackBeforeTheResumeKeepsTheSession(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t, func(_, _ string, nth int) fate {
+		if nth == 1 {
+			return silent()
+		}
+		return done(time.Minute)
+	}, oneStep)
+	h.at(10*time.Second, schema.CommandSuspend)
+	h.env.RegisterDelayedCallback(func() { h.notef("resume") }, 3*time.Hour-time.Second)
+	h.at(3*time.Hour, schema.CommandResume)
+	h.play("run a on one", "Steps.Freeze on one", "resume", "Steps.Thaw on one", "run a on one", "end completed")
+}
+
+func TestHosts_ASessionMovesEachTimeItsHostIsLost(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t, func(_, _ string, nth int) fate {
+		if nth < 4 {
+			return silent()
+		}
+		return done(time.Minute)
+	}, oneStep)
+	h.play("run a on one", "place, from one", "run a on two", "place, from two", "run a on two", "place, from two", "run a on two", "end completed")
+}
