@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { stripAnsi } from './ansi';
+import { Cleaner } from './clean';
 import { deadlineFrom, secondsLeft } from './countdown';
 import { parseCSV } from './csv';
 import { bytes, countdown, duration, relativeTime } from './format';
@@ -51,8 +51,13 @@ describe('the countdown', () => {
 describe('several steps in one stream', () => {
   it('lead every line with its step, also after a carriage return, and never mix two lines', () => {
     const prefixer = new LinePrefixer(4);
-    const out = stripAnsi(prefixer.add('a', 'sim', '10%\r20%') + prefixer.add('b', 'plotting', 'x\ny\r\n') + prefixer.add('a', 'sim', 'done\n'));
+    const out = new Cleaner('nothing').add(prefixer.add('a', 'sim', '10%\r20%') + prefixer.add('b', 'plotting', 'x\ny\r\n') + prefixer.add('a', 'sim', 'done\n'));
     expect(out).toBe('sim  │ 10%\rsim  │ 20%\nplo… │ x\nplo… │ y\r\nsim  │ done\n');
+  });
+  it('break a line that would be started anew when another step speaks', () => {
+    const prefixer = new LinePrefixer(4);
+    const out = new Cleaner('nothing').add(prefixer.add('a', 'evil', 'all is well\r') + prefixer.add('b', 'good', 'ok') + prefixer.add('b', 'good', '\r') + prefixer.add('b', 'good', '\n'));
+    expect(out).toBe('evil │ all is well\r\ngood │ ok\r\n');
   });
 });
 

@@ -1,8 +1,10 @@
 // Writes the output of several steps as one stream, each line led by its
-// step's name. A step's unfinished line is broken when another step speaks.
+// step's name. A step's unfinished line is broken when another step speaks,
+// also one that it would start anew: else the rest of it would stand behind
+// what the other one writes.
 export class LinePrefixer {
   private lastKey: string | null = null;
-  private atLineStart = true;
+  private cursor: 'start' | 'returned' | 'within' = 'start';
 
   constructor(private readonly width: number) {}
 
@@ -10,16 +12,16 @@ export class LinePrefixer {
     const label = name.length > this.width ? `${name.slice(0, this.width - 1)}…` : name.padEnd(this.width);
     const prefix = `\u001b[0;2m${label} │\u001b[0m `;
     let out = '';
-    if (this.lastKey !== null && this.lastKey !== key && !this.atLineStart) {
+    if (this.lastKey !== null && this.lastKey !== key && this.cursor !== 'start') {
       out += '\n';
-      this.atLineStart = true;
+      this.cursor = 'start';
     }
     this.lastKey = key;
     // Split after each line end, and after a bare carriage return, which starts the line anew.
     for (const part of text.split(/(?<=\n)|(?<=\r)(?!\n)/)) {
       if (part === '') continue;
-      out += this.atLineStart ? prefix + part : part;
-      this.atLineStart = part.endsWith('\n') || part.endsWith('\r');
+      out += this.cursor === 'within' || part === '\n' ? part : prefix + part;
+      this.cursor = part.endsWith('\n') ? 'start' : part.endsWith('\r') ? 'returned' : 'within';
     }
     return out;
   }

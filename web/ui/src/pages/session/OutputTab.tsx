@@ -4,9 +4,10 @@ import { IconChevronDown, IconChevronUp, IconCopy, IconDownload, IconSearch } fr
 import { useRef, useState } from 'react';
 import { errorText } from '../../api/client';
 import type { Run } from '../../api/types';
-import { stripAnsi } from '../../lib/ansi';
+import { Cleaner, lastWritten } from '../../lib/clean';
 import type { StepView } from '../../session/merge';
 import { runScope } from '../../session/output';
+import type { Chunk } from '../../session/output';
 import { placeOf } from '../../session/place';
 import type { SessionStore } from '../../session/store';
 import { useRunOutput } from '../../session/useRunOutput';
@@ -36,7 +37,7 @@ export function OutputTab({ sessionId, store, loaded, run, earlier, steps, selec
   const output = read.output ?? store.output;
 
   const copy = async () => {
-    const text = stripAnsi(output.chunks(scope).map((chunk) => chunk.text).join(''));
+    const text = copyable(output.chunks(scope));
     try {
       await navigator.clipboard.writeText(text);
       notifications.show({ message: partial ? 'Copied what this page holds' : 'Output copied', autoClose: 2_000 });
@@ -98,6 +99,17 @@ export function OutputTab({ sessionId, store, loaded, run, earlier, steps, selec
       <TerminalView ref={terminal} output={output} scope={scope} single={selected !== null} steps={steps} loaded={loaded && !read.reading} follow={follow} onFollow={setFollow} onPartial={setPartial} />
     </div>
   );
+}
+
+// What can be pasted anywhere: a terminal that it is pasted into must find nothing to obey.
+function copyable(chunks: Chunk[]): string {
+  const cleaners = new Map<string, Cleaner>();
+  const clean = (chunk: Chunk) => {
+    const cleaner = cleaners.get(chunk.key) ?? new Cleaner('nothing');
+    cleaners.set(chunk.key, cleaner);
+    return cleaner.add(chunk.text);
+  };
+  return lastWritten(chunks.map(clean).join(''));
 }
 
 // Output that still comes in has no end yet.

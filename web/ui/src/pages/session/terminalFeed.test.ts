@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Chunk } from '../../session/output';
-import { stripAnsi } from '../../lib/ansi';
+import { plainText } from '../../lib/clean';
 import { MAX_PENDING_CHARS, PendingChunks, slices, TerminalFeed, WRITE_CHARS } from './terminalFeed';
 
 const chunk = (seq: number, text: string, attempt = 1): Chunk => ({ seq, key: 'r/a', stepId: 'a', attempt, text });
@@ -13,7 +13,7 @@ describe('the terminal feed', () => {
   it('draws a rule between attempts', () => {
     const feed = new TerminalFeed(true, 8);
     feed.render(chunk(1, 'one'));
-    expect(stripAnsi(feed.render(chunk(2, 'two', 2)))).toBe('\n── attempt 2 ──\ntwo');
+    expect(plainText(feed.render(chunk(2, 'two', 2)))).toBe('\n── attempt 2 ──\ntwo');
   });
 });
 

@@ -1,10 +1,13 @@
 import type { Chunk } from '../../session/output';
+import { Cleaner } from '../../lib/clean';
 import { LinePrefixer } from '../../lib/linePrefix';
 
-// Turns chunks into what the terminal is given: the bare text of one step, or
-// all steps with their names before each line; and a rule between attempts.
+// Turns chunks into what the terminal is given: the text of one step, or all
+// steps with their names before each line; and a rule between attempts. A step
+// that is looked at alone may move within its line; beside others it has only
+// colours, so that it cannot write over their names.
 export class TerminalFeed {
-  private readonly before = new Map<string, { attempt: number; endsLine: boolean }>();
+  private readonly before = new Map<string, { attempt: number; endsLine: boolean; cleaner: Cleaner }>();
   private readonly prefixer: LinePrefixer | null;
 
   constructor(single: boolean, labelWidth: number) {
@@ -13,8 +16,9 @@ export class TerminalFeed {
 
   render(chunk: Chunk): string {
     const before = this.before.get(chunk.key);
-    this.before.set(chunk.key, { attempt: chunk.attempt, endsLine: chunk.text.endsWith('\n') });
-    let text = chunk.text;
+    const cleaner = before?.attempt === chunk.attempt ? before.cleaner : new Cleaner(this.prefixer === null ? 'line' : 'colours');
+    let text = cleaner.add(chunk.text);
+    this.before.set(chunk.key, { attempt: chunk.attempt, endsLine: text === '' ? (before?.endsLine ?? true) : text.endsWith('\n'), cleaner });
     if (before !== undefined && before.attempt !== chunk.attempt) {
       text = `\u001b[0m${before.endsLine ? '' : '\n'}\u001b[2m── attempt ${chunk.attempt} ──\u001b[0m\n${text}`;
     }
