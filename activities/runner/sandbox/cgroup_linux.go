@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +17,6 @@ import (
 type Group struct {
 	path        string
 	controllers []string // that it has: memory, cpu, pids
-	missing     []Status
 }
 
 // FindCgroup finds the folder in which this process may make groups: the one that it is
@@ -81,14 +81,7 @@ func (g *Group) write(file, value string) error {
 	return os.WriteFile(filepath.Join(g.path, file), []byte(value), 0)
 }
 
-func (g *Group) has(controller string) bool {
-	for _, c := range g.controllers {
-		if c == controller {
-			return true
-		}
-	}
-	return false
-}
+func (g *Group) has(controller string) bool { return slices.Contains(g.controllers, controller) }
 
 // Add moves a process into the group.
 func (g *Group) Add(pid int) error { return g.write("cgroup.procs", strconv.Itoa(pid)) }

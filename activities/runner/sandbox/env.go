@@ -5,14 +5,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 const socketVar = "HOLDFAST_SOCKET"
 
 func getenv(env []string, name string) string {
-	for i := len(env) - 1; i >= 0; i-- { // the last one counts, as for execve's users
-		if value, ok := strings.CutPrefix(env[i], name+"="); ok {
+	for _, kv := range slices.Backward(env) { // the last one counts
+		if value, ok := strings.CutPrefix(kv, name+"="); ok {
 			return value
 		}
 	}

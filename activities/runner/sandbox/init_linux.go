@@ -25,38 +25,43 @@ func Init() int {
 	// Every signal is taken in and dropped: what a program sends to PID 1, even SIGQUIT, must not
 	// end it, and a stop sends SIGTERM to every process of the step.
 	signal.Notify(make(chan os.Signal, 1))
-	if err := unix.CloseRange(reportFD, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		closeOnExec()
-	}
+	closeFrom(reportFD + 1)
 	supervisor := os.NewFile(reportFD, "supervisor")
 	var o order
 	if err := json.NewDecoder(supervisor).Decode(&o); err != nil || o.Spec == nil {
 		fmt.Fprintln(os.Stderr, "holdfast init is started by a supervisor, not by hand")
 		return 2
 	}
-	w := &world{Spec: o.Spec, made: o.Made, missing: o.Missing, root0: o.Root}
-	reports := json.NewEncoder(supervisor)
+	w := &world{Spec: o.Spec, made: o.Made, missing: o.Missing, root0: o.Root, secret: o.Masked}
+	tell := func(r report) {
+		_ = json.NewEncoder(supervisor).Encode(r) //nolint:errchkjson // when the supervisor is gone, so is init
+	}
 	if err := w.build(); err != nil {
-		_ = reports.Encode(report{Missing: w.missing, Fault: "the step's sandbox cannot be built: " + err.Error()}) // nobody else to tell
+		tell(report{Missing: w.missing, Fault: "the step's sandbox cannot be built: " + err.Error()})
 		return 1
 	}
 	if o.Probe || refusal(w.Mode, w.missing) != nil {
-		_ = reports.Encode(report{Missing: w.missing}) // as above
+		tell(report{Missing: w.missing})
 		return 0
 	}
 	pid, err := w.start()
 	if err != nil {
-		_ = reports.Encode(report{Missing: w.missing, StartError: err.Error()}) // as above
+		tell(report{Missing: w.missing, StartError: err.Error()})
 		return 0
 	}
-	_ = reports.Encode(report{Missing: w.missing, Started: true}) // as above
-	_ = reports.Encode(report{Outcome: reap(pid)})                // as above
+	tell(report{Missing: w.missing, Started: true})
+	tell(report{Outcome: reap(pid)})
 	return 0
 }
 
-func closeOnExec() { // Linux before 5.11
-	for fd := reportFD; fd < 1<<16; fd++ {
-		unix.CloseOnExec(fd)
+// closeFrom closes what somebody has left open for init to inherit.
+func closeFrom(first int) {
+	unix.CloseOnExec(reportFD)
+	if unix.CloseRange(uint(first), math.MaxInt32, 0) == nil {
+		return
+	}
+	for fd := first; fd < 1<<16; fd++ { // Linux before 5.9
+		_ = unix.Close(fd)
 	}
 }
 
@@ -66,7 +71,8 @@ type world struct {
 
 	made    []Layer
 	missing []Status
-	root0   bool   // the worker is root
+	root0   bool // the worker is root
+	secret  []string
 	root    string // where the new root is put together
 	mounted bool   // the mount layer is on
 }
@@ -86,7 +92,9 @@ func (w *world) lacks(l Layer, err error) {
 
 // try notes a layer as missing when putting it on fails.
 func (w *world) try(l Layer, put func() error) {
-	if err := put(); err != nil {
+	if slices.Contains(w.Without, l) {
+		w.lacks(l, errLeftOut)
+	} else if err := put(); err != nil {
 		w.lacks(l, err)
 	}
 }
@@ -124,7 +132,11 @@ func (w *world) build() error {
 	w.try(LayerRlimits, w.setRlimits)
 	w.affinity()
 	w.try(LayerLandlock, w.restrictFiles)
-	w.try(LayerCapabilities, dropCapabilities)
+	var kept error
+	w.try(LayerCapabilities, func() error { kept = dropCapabilities(); return nil })
+	if kept != nil { // the one layer without which there is something to lose: init's own
+		return fmt.Errorf("give up capabilities: %w", kept)
+	}
 	w.try(LayerNoNewPrivs, func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
 	// Init keeps privileges on its other threads: nobody may look into it.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
@@ -197,7 +209,7 @@ func reap(program int) *Outcome {
 // keepThreads has the runtime make the threads that it may want later. They stay, idle:
 // when the program has used up the bound on processes, there are no more to be had.
 func keepThreads() {
-	const threads = 6
+	const threads = 3
 	r, wr, err := os.Pipe()
 	if err != nil {
 		return

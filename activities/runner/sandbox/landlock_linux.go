@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
@@ -36,7 +37,7 @@ func (w *world) rules() []landlock.Rule {
 	for _, name := range devices {
 		devs = append(devs, "/dev/"+name)
 	}
-	rw := []string{w.Dir, "/tmp", "/dev/shm", "/dev/pts"}
+	rw := []string{w.Dir, tmpDir, "/dev/shm", "/dev/pts"}
 	ro := []string{"/"}
 	if !w.mounted {
 		rw = []string{w.Dir, w.Tmp}
@@ -66,8 +67,7 @@ func (w *world) extraDevices() []string {
 // its own, less what is hidden there. Landlock only adds, so a folder of which something is hidden is
 // given entry by entry.
 func (w *world) readable() []string {
-	not := append(unreadable("/etc", "", 8), unreadable("/opt", "", 2)...)
-	not = append(not, w.Hidden...)
+	not := append(slices.Clone(w.secret), w.Hidden...)
 	var out []string
 	for _, path := range append(append([]string{"/proc", w.Socket}, visible...), w.ReadOnly...) {
 		if to, err := filepath.EvalSymlinks(path); err == nil && path != "" {

@@ -7,6 +7,7 @@ type order struct {
 	Made    []Layer  `json:"made"`
 	Missing []Status `json:"missing,omitempty"` // known before init
 	Root    bool     `json:"root,omitempty"`    // the worker is root
+	Masked  []string `json:"masked,omitempty"`  // paths that stay out of sight
 	Probe   bool     `json:"probe,omitempty"`   // build everything, start nothing
 }
 

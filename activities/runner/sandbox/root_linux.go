@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,6 +19,8 @@ var visible = []string{
 	"/nix/store", "/run/current-system", "/gnu/store", "/var/lib/ca-certificates",
 	"/sys/devices/system/cpu", "/sys/devices/system/node", // libraries count processors there
 }
+
+const tmpDir = "/tmp"
 
 // devices are the host's device files that a program sees.
 var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
@@ -53,13 +56,13 @@ func (w *world) assemble() error {
 		return fmt.Errorf("keep mounts to itself: %w", err)
 	}
 	b := &builder{}
+	b.folder(w.Tmp, tmpDir, quiet) // before what lies in it
 	b.system()
 	for _, path := range w.ReadOnly {
 		b.extra(path)
 	}
 	b.dev()
 	last := &builder{} // after what is hidden
-	last.folder(w.Tmp, "/tmp", quiet)
 	if w.Socket != "" {
 		last.folder(w.Socket, SocketDir, readOnly|unix.MOUNT_ATTR_NOEXEC)
 	}
@@ -101,13 +104,13 @@ func (w *world) assemble() error {
 
 // skeleton makes what the host has no part in.
 func (w *world) skeleton() error {
-	for _, dir := range []string{"/proc", "/dev", "/tmp", "/run", "/var"} {
+	for _, dir := range []string{"/proc", "/dev", tmpDir, "/run", "/var"} {
 		if err := os.MkdirAll(w.root+dir, 0o755); err != nil {
 			return errno(err)
 		}
 	}
 	if w.Tmp == "" {
-		if err := unix.Mount("tmpfs", w.root+"/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777,"+w.memorySize()); err != nil {
+		if err := unix.Mount("tmpfs", w.root+tmpDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777,"+w.memorySize()); err != nil {
 			return fmt.Errorf("mount /tmp: %w", err)
 		}
 	}
@@ -115,7 +118,7 @@ func (w *world) skeleton() error {
 		return fmt.Errorf("mount /dev: %w", err)
 	}
 	for _, link := range [][2]string{
-		{"/tmp", "/var/tmp"}, {"/run", "/var/run"},
+		{tmpDir, "/var/tmp"}, {"/run", "/var/run"},
 		{"/proc/self/fd", "/dev/fd"}, {"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"},
 		{"pts/ptmx", "/dev/ptmx"},
 	} {
@@ -152,7 +155,7 @@ func (w *world) furnish() error {
 	if err := w.mountProc(m); err != nil {
 		return err
 	}
-	for _, path := range append(unreadable("/etc", w.root, 8), unreadable("/opt", w.root, 2)...) {
+	for _, path := range w.secret {
 		if err := m.mask(path); err != nil {
 			return fmt.Errorf("hide what others cannot read: %w", err)
 		}
@@ -166,7 +169,9 @@ func (w *world) furnish() error {
 func (w *world) mountProc(m *masker) error {
 	at := w.root + "/proc"
 	err := errors.New("it takes a PID namespace")
-	if w.has(LayerPID) {
+	if slices.Contains(w.Without, LayerProc) {
+		err = errLeftOut
+	} else if w.has(LayerPID) {
 		err = unix.Mount("proc", at, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 	}
 	if err != nil {

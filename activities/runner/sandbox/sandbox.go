@@ -87,6 +87,9 @@ type Spec struct {
 	Hidden  []string `json:"hidden,omitempty"`
 	Network bool     `json:"network,omitempty"`
 
+	// Without are layers that are left out as if the host did not give them.
+	Without []Layer `json:"without,omitempty"`
+
 	// Limits; 0 is none.
 	MemoryBytes int64   `json:"memory_bytes,omitempty"`
 	CPUs        float64 `json:"cpus,omitempty"`

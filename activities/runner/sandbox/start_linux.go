@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -104,7 +105,8 @@ func (s *Spec) launch(exe string, probe bool, group *Group, missing []Status, st
 	_ = theirs.Close()
 	missing = append(missing, lost...)
 	c := &Child{Pid: pid, Group: group, reports: ours, decoder: json.NewDecoder(ours)}
-	o := order{Spec: s, Made: made, Missing: missing, Root: os.Geteuid() == 0, Probe: probe}
+	// Looked for here, while init starts.
+	o := order{Spec: s, Made: made, Missing: missing, Root: os.Geteuid() == 0, Masked: secret(), Probe: probe}
 	if err := json.NewEncoder(ours).Encode(o); err != nil {
 		return nil, c.abandon(fmt.Errorf("tell init what to start: %w", err))
 	}
@@ -143,6 +145,8 @@ func (s *Spec) clone(exe string, group *Group, files []uintptr) (pid int, made [
 	for _, ns := range namespaces {
 		switch {
 		case ns.layer == LayerNetwork && s.Network:
+		case slices.Contains(s.Without, ns.layer):
+			lost = append(lost, Status{Layer: ns.layer, Why: errLeftOut.Error()})
 		case unix.Access("/proc/self/ns/"+ns.file, unix.F_OK) != nil:
 			lost = append(lost, Status{Layer: ns.layer, Why: "this kernel has no such namespaces"})
 		default:
@@ -154,6 +158,9 @@ func (s *Spec) clone(exe string, group *Group, files []uintptr) (pid int, made [
 		return err
 	}
 	first := try(flags)
+	if first != nil && !refused(first) {
+		return 0, nil, nil, first
+	}
 	if first != nil && flags&unix.CLONE_NEWUSER != 0 && try(flags&^unix.CLONE_NEWUSER) == nil {
 		flags &^= unix.CLONE_NEWUSER // root where user namespaces are off
 		lost = append(lost, Status{Layer: LayerUser, Why: why(first)})
@@ -204,6 +211,13 @@ func (s *Spec) fork(exe string, flags uintptr, group *Group, files []uintptr) (i
 		Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Dir: "/", Files: files, Sys: sys,
 	})
 }
+
+// refused tells the kernel's no to namespaces from other faults, such as a missing program.
+func refused(err error) bool {
+	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EUSERS) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOMEM)
+}
+
+var errLeftOut = errors.New("it was left out")
 
 func why(err error) string {
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EUSERS) {
