@@ -1,0 +1,69 @@
+//go:build amd64 || arm64
+
+package sandbox
+
+import (
+	"strconv"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+const nullSignal = syscall.Signal(0)
+
+type systemCall struct {
+	nr   int
+	args []string
+	want string
+}
+
+func systemCalls() map[string]systemCall {
+	flags := func(n int) string { return strconv.Itoa(n | int(unix.SIGCHLD)) }
+	return map[string]systemCall{
+		"ptrace":                               {unix.SYS_PTRACE, []string{"0", "0", "0", "0"}, "EPERM"},
+		"process_vm_readv":                     {unix.SYS_PROCESS_VM_READV, []string{"1", "0", "0", "0", "0", "0"}, "EPERM"},
+		"mount":                                {unix.SYS_MOUNT, []string{`b"x"`, `b"/tmp"`, `b"tmpfs"`, "0", "0"}, "EPERM"},
+		"umount":                               {unix.SYS_UMOUNT2, []string{`b"/etc/shadow"`, "2"}, "EPERM"},
+		"fsopen":                               {unix.SYS_FSOPEN, []string{`b"tmpfs"`, "0"}, "EPERM"},
+		"open_tree":                            {unix.SYS_OPEN_TREE, []string{"-100", `b"/"`, "1"}, "EPERM"},
+		"pivot_root":                           {unix.SYS_PIVOT_ROOT, []string{`b"."`, `b"."`}, "EPERM"},
+		"chroot":                               {unix.SYS_CHROOT, []string{`b"/tmp"`}, "EPERM"},
+		"open_by_handle_at":                    {unix.SYS_OPEN_BY_HANDLE_AT, []string{"0", "0", "0"}, "EPERM"},
+		"unshare user":                         {unix.SYS_UNSHARE, []string{strconv.Itoa(unix.CLONE_NEWUSER)}, "EPERM"},
+		"setns":                                {unix.SYS_SETNS, []string{"0", "0"}, "EPERM"},
+		"clone with a user namespace":          {unix.SYS_CLONE, []string{flags(unix.CLONE_NEWUSER), "0", "0", "0", "0"}, "EPERM"},
+		"clone with a network namespace":       {unix.SYS_CLONE, []string{flags(unix.CLONE_NEWNET), "0", "0", "0", "0"}, "EPERM"},
+		"clone3":                               {unix.SYS_CLONE3, []string{"0", "0"}, "ENOSYS"},
+		"keyctl":                               {unix.SYS_KEYCTL, []string{"0", "-3", "1"}, "EPERM"},
+		"add_key":                              {unix.SYS_ADD_KEY, []string{`b"user"`, `b"x"`, `b"y"`, "1", "-3"}, "EPERM"},
+		"bpf":                                  {unix.SYS_BPF, []string{"0", "0", "0"}, "EPERM"},
+		"perf_event_open":                      {unix.SYS_PERF_EVENT_OPEN, []string{"0", "0", "-1", "-1", "0"}, "EPERM"},
+		"userfaultfd":                          {unix.SYS_USERFAULTFD, []string{"0"}, "EPERM"},
+		"io_uring":                             {unix.SYS_IO_URING_SETUP, []string{"1", "0"}, "EPERM"},
+		"kexec":                                {unix.SYS_KEXEC_LOAD, []string{"0", "0", "0", "0"}, "EPERM"},
+		"modules":                              {unix.SYS_FINIT_MODULE, []string{"0", `b""`, "0"}, "EPERM"},
+		"reboot":                               {unix.SYS_REBOOT, []string{"0", "0", "0", "0"}, "EPERM"},
+		"the clock":                            {unix.SYS_CLOCK_SETTIME, []string{"0", "0"}, "EPERM"},
+		"the kernel's log":                     {unix.SYS_SYSLOG, []string{"10", "0", "0"}, "EPERM"},
+		"typing for others":                    {unix.SYS_IOCTL, []string{"0", strconv.Itoa(unix.TIOCSTI), `b"x"`}, "EPERM"},
+		"typing, with a flag in the high half": {unix.SYS_IOCTL, []string{"0", "ctypes.c_ulong(0x100000000 | " + strconv.Itoa(unix.TIOCSTI) + ")", `b"x"`}, "EPERM"},
+		"x32":                                  {0x40000000 | 39, nil, "ENOSYS"},
+		"getpid":                               {unix.SYS_GETPID, nil, "allowed"},
+		"getppid":                              {unix.SYS_GETPPID, nil, "allowed"},
+	}
+}
+
+// TestFilter_FitsTheKernel: jumps reach their ends, and the kernel's bound is far.
+func TestFilter_FitsTheKernel(t *testing.T) {
+	t.Parallel()
+	p := filter()
+	if len(p) >= unix.BPF_MAXINSNS {
+		t.Errorf("%d instructions", len(p))
+	}
+	for i, f := range p {
+		if f.Code&0x07 == unix.BPF_JMP && (i+1+int(max(f.Jt, f.Jf)) >= len(p)) {
+			t.Errorf("instruction %d jumps out", i)
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package sandbox
+
+import (
+	"os"
+	"runtime"
+	"testing"
+	"time"
+)
+
+const (
+	supervisorDir = "HOLDFAST_TEST_SANDBOX_DIR"
+	supervisorTmp = "HOLDFAST_TEST_SANDBOX_TMP"
+)
+
+// TestMain lets the test binary be init, and a supervisor that waits to be killed.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == initArg {
+		os.Exit(Init())
+	}
+	if dir := os.Getenv(supervisorDir); dir != "" {
+		runtime.LockOSThread()
+		s := &Spec{Mode: BestEffort, Argv: []string{"sh", "-c", "touch running; (setsid sleep 47.11 &); sleep 47.11"}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: dir, Tmp: os.Getenv(supervisorTmp)}
+		if _, err := s.Start(os.Args[0], os.Stdout, os.Stderr); err != nil {
+			os.Exit(3)
+		}
+		time.Sleep(time.Minute) // it is killed before
+		os.Exit(4)
+	}
+	os.Exit(m.Run())
+}
+
+func TestParseMode_TakesTheThree(t *testing.T) {
+	t.Parallel()
+	for text, ok := range map[string]bool{"required": true, "best-effort": true, "off": true, "": false, "on": false} {
+		if _, got := ParseMode(text); got != ok {
+			t.Errorf("%q: got %t", text, got)
+		}
+	}
+}
+
+// await polls until a condition holds.
+func await(t *testing.T, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not come to be")
+		}
+	}
+}
