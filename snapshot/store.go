@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"gocloud.dev/blob"
@@ -25,6 +26,9 @@ const (
 	maxManifest = 512 << 20
 
 	blobDirMode = 0o700
+
+	// blobTimeout ends what takes so long for one blob that it will not come back.
+	blobTimeout = 2 * time.Minute
 )
 
 // Store is a blob store of snapshots. It may be used from several goroutines.
@@ -111,6 +115,8 @@ func ValidDigest(s string) bool {
 
 // put stores data under its sum unless it is there. It returns how many bytes that took.
 func (s *Store) put(ctx context.Context, kind, sum string, data []byte) (int64, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, blobTimeout, errSlow)
+	defer cancel()
 	k := key(kind, sum)
 	switch attrs, err := s.bucket.Attributes(ctx, k); {
 	case err == nil && attrs.Size > 0: // of an empty one only the name has survived a power cut
@@ -134,6 +140,8 @@ func (s *Store) get(ctx context.Context, kind, sum string, unpack *zstd.Decoder)
 	if !ValidDigest(sum) {
 		return nil, fmt.Errorf("%w: %q names nothing", errDamaged, sum)
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, blobTimeout, errSlow)
+	defer cancel()
 	packed, err := s.bucket.ReadAll(ctx, key(kind, sum))
 	switch {
 	case err != nil && gcerrors.Code(err) == gcerrors.NotFound:
@@ -188,8 +196,10 @@ func (s *Store) Manifest(ctx context.Context, digest string) (*Manifest, error) 
 	return m, nil
 }
 
+var errSlow = errors.New("it takes too long")
+
 func away(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errSlow) {
 		return ctx.Err()
 	}
 	return schema.Wrap(schema.CodeUnavailable, err, "the blob store cannot be used")

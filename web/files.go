@@ -2,18 +2,11 @@ package web
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
-	"path"
-	"slices"
 	"strings"
-	"syscall"
-	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
@@ -57,61 +50,6 @@ func (s *Server) registerFiles(app *fiber.App) {
 	app.Get("/api/sessions/:id/files/*", s.getFile)
 }
 
-// workspace opens a session's workspace. Nothing that is reached through it can be outside,
-// whatever the path says and wherever symbolic links point. It is nil while no step has run.
-func (s *Server) workspace(ctx context.Context, sessionID string) (*os.Root, error) {
-	if _, err := s.store.HeadSeq(ctx, sessionID); err != nil { // unknown and deleted sessions have no files
-		return nil, err //nolint:wrapcheck // a schema.Error
-	}
-	root, err := os.OpenRoot(schema.WorkspaceDir(s.opts.DataDir, sessionID))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil //nolint:nilnil // documented
-	}
-	if err != nil {
-		return nil, schema.Wrap(schema.CodeInternal, err, "the workspace could not be opened")
-	}
-	return root, nil
-}
-
-func (s *Server) listFiles(ctx context.Context, sessionID string) (FileList, error) {
-	list := FileList{Files: []schema.File{}}
-	root, err := s.workspace(ctx, sessionID)
-	if err != nil || root == nil {
-		return list, err
-	}
-	defer root.Close()
-	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			if name == "." {
-				return err
-			}
-			return nil // it went away, or is not readable: the rest is still worth a list
-		case entry.IsDir() && name != "." && strings.HasPrefix(path.Base(name), "."):
-			return fs.SkipDir // a program's own: HOME, TMPDIR, caches
-		case entry.IsDir() || !utf8.ValidString(name):
-			return nil
-		}
-		info, err := root.Stat(name) // follows links, within the workspace
-		if err != nil || !info.Mode().IsRegular() {
-			return nil //nolint:nilerr // a link to outside or to nothing is no file
-		}
-		if len(list.Files) == maxFiles {
-			list.Truncated = true
-			return fs.SkipAll
-		}
-		list.Files = append(list.Files, schema.File{
-			Path: name, Size: info.Size(), MediaType: mediaType(name), ModifiedAt: schema.Time{Time: info.ModTime()},
-		})
-		return nil
-	})
-	if err != nil {
-		return list, schema.Wrap(schema.CodeInternal, err, "the workspace could not be read")
-	}
-	slices.SortFunc(list.Files, func(a, b schema.File) int { return strings.Compare(a.Path, b.Path) })
-	return list, nil
-}
-
 func (s *Server) getFile(c *fiber.Ctx) error {
 	ctx := c.UserContext()
 	var wrong []schema.FieldError
@@ -127,28 +65,19 @@ func (s *Server) getFile(c *fiber.Ctx) error {
 	if err != nil {
 		return noFile(c.Params("*"))
 	}
-	root, err := s.workspace(ctx, c.Params("id"))
+	if schema.BadPath(name) != "" || name == schema.WorkspacePrivate || strings.HasPrefix(name, schema.WorkspacePrivate+"/") {
+		return noFile(name)
+	}
+	w, err := s.workspace(ctx, c.Params("id"))
 	if err != nil {
 		return err
 	}
-	if root == nil || schema.BadPath(name) != "" {
-		if root != nil {
-			_ = root.Close()
-		}
-		return noFile(name)
-	}
-	defer root.Close()
-	// Not blocking: a named pipe would wait for a writer.
-	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	defer w.close()
+	file, err := w.open(ctx, name)
 	if err != nil {
-		return noFile(name) // also for what is outside, or not readable
+		return err
 	}
-	info, err := file.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		_ = file.Close()
-		return noFile(name)
-	}
-	return serveFile(c, file, info, name)
+	return serveFile(c, file, name)
 }
 
 func noFile(name string) *schema.Error {
@@ -156,11 +85,11 @@ func noFile(name string) *schema.Error {
 }
 
 // serveFile answers with an open file, which it closes, or with a part of it.
-func serveFile(c *fiber.Ctx, file *os.File, info fs.FileInfo, name string) error {
-	size := info.Size()
-	etag := fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), size)
+func serveFile(c *fiber.Ctx, file *openFile, name string) error {
+	size := file.size
+	etag := fmt.Sprintf(`"%x-%x"`, file.modTime.UnixNano(), size) // the same whether it comes from the folder or from the store
 	c.Set(fiber.HeaderETag, etag)
-	c.Set(fiber.HeaderLastModified, info.ModTime().UTC().Format(http.TimeFormat))
+	c.Set(fiber.HeaderLastModified, file.modTime.UTC().Format(http.TimeFormat))
 	c.Set(fiber.HeaderCacheControl, "private, no-cache")
 	c.Set(fiber.HeaderAcceptRanges, "bytes")
 	c.Set(fiber.HeaderContentType, mediaType(name))
@@ -168,7 +97,7 @@ func serveFile(c *fiber.Ctx, file *os.File, info fs.FileInfo, name string) error
 	c.Set(fiber.HeaderContentSecurityPolicy, "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:")
 	c.Set(fiber.HeaderContentDisposition, disposition(name, c.Context().QueryArgs().Has("download")))
 	if match := c.Get(fiber.HeaderIfNoneMatch); match != "" && (match == "*" || strings.Contains(match, etag)) {
-		_ = file.Close()
+		file.close()
 		return c.SendStatus(http.StatusNotModified)
 	}
 	start, length := int64(0), size
@@ -177,7 +106,7 @@ func serveFile(c *fiber.Ctx, file *os.File, info fs.FileInfo, name string) error
 		switch kind {
 		case rangeWhole:
 		case rangeOutside:
-			_ = file.Close()
+			file.close()
 			c.Set(fiber.HeaderContentRange, fmt.Sprintf("bytes */%d", size))
 			return newProblem(c.UserContext(), http.StatusRequestedRangeNotSatisfiable, schema.CodeInvalid,
 				fmt.Sprintf("the file has %d bytes, and no such part", size), nil)
@@ -188,12 +117,16 @@ func serveFile(c *fiber.Ctx, file *os.File, info fs.FileInfo, name string) error
 		}
 	}
 	if c.Method() == http.MethodHead || length == 0 {
-		_ = file.Close()
+		file.close()
 		c.Response().SkipBody = c.Method() == http.MethodHead
 		c.Response().Header.SetContentLength(int(length))
 		return nil
 	}
-	c.Context().SetBodyStream(&filePart{Reader: io.NewSectionReader(file, start, length), file: file}, int(length))
+	if err := file.begin(start); err != nil {
+		file.close()
+		return err
+	}
+	c.Context().SetBodyStream(&filePart{Reader: io.LimitReader(file.content, length), file: file}, int(length))
 	return nil
 }
 
@@ -201,10 +134,13 @@ func serveFile(c *fiber.Ctx, file *os.File, info fs.FileInfo, name string) error
 type filePart struct {
 	io.Reader
 
-	file *os.File
+	file *openFile
 }
 
 // Close implements io.Closer.
-func (p *filePart) Close() error { return p.file.Close() } //nolint:wrapcheck // of a file that was only read
+func (p *filePart) Close() error {
+	p.file.close()
+	return nil
+}
 
 func rangeApplies(ifRange, etag string) bool { return ifRange == "" || ifRange == etag }
