@@ -14,7 +14,7 @@ import (
 
 //go:generate go run ./pack
 
-//go:embed index.json hello.json spectrum.json parallel.json recovery.json
+//go:embed index.json hello.json spectrum.json parallel.json recovery.json ask.json
 var files embed.FS
 
 // FS returns index.json and the plans.
