@@ -3,7 +3,6 @@ package worker_test
 import (
 	"context"
 	"errors"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -42,9 +41,11 @@ func (w *world) startBuild(addr, build string) (stop func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
+	o := w.options()
+	o.Temporal, o.BuildID = c, build
 	go func() {
 		defer c.Close()
-		done <- worker.Run(ctx, worker.Options{Store: w.store, Temporal: c, DataDir: w.dir, Host: w.host, Supervisor: os.Args[0], BuildID: build, Logger: quiet()})
+		done <- worker.Run(ctx, o)
 	}()
 	stopped := false
 	stop = func() {

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -19,6 +21,8 @@ import (
 
 	"github.com/holdfast/holdfast/activities"
 	"github.com/holdfast/holdfast/activities/runner"
+	"github.com/holdfast/holdfast/activities/runner/sandbox"
+	"github.com/holdfast/holdfast/activities/workspace"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/snapshot"
@@ -29,11 +33,13 @@ import (
 type Options struct {
 	Store    *store.Store
 	Temporal client.Client
-	DataDir  string // holds workspaces/ and locks/; its owner is the host
+	DataDir  string // holds workspaces/, steps/ and locks/; its owner is the host
 	Host     string // names this data directory's host in task queues and attempts
 	// Supervisor is the program that owns a step's processes: holdfast-supervisor beside this
 	// program when "", or, where that is not installed, this program itself.
 	Supervisor string
+	// MaxSteps is how many steps this host runs at a time; [DefaultMaxSteps] when 0.
+	MaxSteps int
 	// BuildID makes this a worker of a build, to which sessions come once [Rollout] says so;
 	// "" leaves it unversioned.
 	BuildID string
@@ -41,12 +47,25 @@ type Options struct {
 	// Snapshots keeps the workspaces; hosts that share sessions share it.
 	Snapshots *snapshot.Store
 	Quota     snapshot.Quota // of each session's workspace
+	// Sandbox is the world that steps run in, SandboxPaths what they see of this host besides.
+	Sandbox      sandbox.Mode
+	SandboxPaths []string
+	// OrphanTimeout is how long a step goes on without a worker; 0 for an hour.
+	OrphanTimeout time.Duration
+	// EndSteps has the steps end with this worker. Otherwise they go on, for the next one.
+	EndSteps bool
 }
 
 // How much one worker does at a time.
 const (
-	maxSteps   = 200 // running steps of this host
 	maxRecords = 100
+	// What a host is told besides its steps: freeze, thaw, stop.
+	maxControls = 100
+	// Sessions that a host takes over at a time; each says no more than yes.
+	maxPlaces = 4
+	// Most steps wait for something, and those that need cores or memory declare it.
+	stepsPerCore = 16
+	fewestSteps  = 32
 	// A session takes about 64 KB while a worker knows it by heart. One that it has forgotten is
 	// read again from its history, in about 15 ms, when somebody turns to it.
 	cachedSessions = 2000
@@ -58,9 +77,21 @@ const (
 	dialWait = 500 * time.Millisecond
 )
 
-// Run works until ctx ends, and then ends what it started, in order. It starts, and waits,
-// while Temporal is away.
+// DefaultMaxSteps is 16 for each core, and at least 32.
+func DefaultMaxSteps() int { return max(fewestSteps, stepsPerCore*runtime.NumCPU()) }
+
+// Run works until ctx ends or [Drain] has ended it, and then ends what it started, in order.
+// It starts, and waits, while Temporal is away. A data folder that another worker has is
+// [schema.CodeConflict].
 func Run(ctx context.Context, o Options) error {
+	if o.MaxSteps == 0 {
+		o.MaxSteps = DefaultMaxSteps()
+	}
+	held, err := holdDataDir(&o)
+	if err != nil {
+		return err
+	}
+	defer held.release()
 	if o.Supervisor == "" {
 		exe, err := os.Executable()
 		if err != nil {
@@ -71,22 +102,32 @@ func Run(ctx context.Context, o Options) error {
 			o.Supervisor = small
 		}
 	}
+	steps, err := newRunner(o)
+	if err != nil {
+		return err
+	}
+	defer steps.Close()
+	steps.Recover() // what runs already goes on while Temporal is away
 	if err := waitForTemporal(ctx, o); err != nil {
 		if ctx.Err() != nil {
-			return nil // stopped while it waited: there is nothing to end
+			return nil // stopped while it waited
 		}
 		return err
 	}
-	steps := runner.New(runner.Options{Recorder: o.Store, DataDir: o.DataDir, Host: o.Host, Supervisor: o.Supervisor, Logger: o.Logger})
-	defer steps.Close()
 	fatal := make(chan error, 1)
 	worker.SetStickyWorkflowCacheSize(cachedSessions)
-	workers := compose(o, steps, func(err error) {
+	hosts := &activities.Hosts{Host: o.Host, MaxSteps: o.MaxSteps, Lives: steps.Lives, Live: steps.Running}
+	workers := compose(o, steps, hosts, func(err error) {
 		select {
 		case fatal <- err:
 		default: // the first one ends the process
 		}
 	})
+	drain, err := serveDrains(held.me.Socket, hosts, workers[placer].Stop, o.Logger)
+	if err != nil {
+		return err
+	}
+	defer drain.close()
 	for i, w := range workers {
 		if err := w.Start(); err != nil {
 			stopAll(workers[:i])
@@ -97,9 +138,9 @@ func Run(ctx context.Context, o Options) error {
 	if o.BuildID != "" {
 		sayIfWaiting(ctx, o)
 	}
-	var err error
 	select {
 	case <-ctx.Done():
+	case <-drain.over:
 	case err = <-fatal:
 	}
 	// Both at once: the workers take no new tasks, and wait for activities that end because
@@ -112,6 +153,19 @@ func Run(ctx context.Context, o Options) error {
 	steps.Close()
 	<-stopped
 	return err
+}
+
+func newRunner(o Options) (*runner.Runner, error) {
+	group, err := sandbox.FindCgroup()
+	if err != nil {
+		o.Logger.Debug("no cgroups for steps", "error", err)
+	}
+	return runner.New(runner.Options{
+		Recorder: o.Store, Asker: &activities.Asker{Temporal: o.Temporal, Store: o.Store}, DataDir: o.DataDir, Host: o.Host,
+		Supervisor: o.Supervisor, Sandbox: o.Sandbox, SandboxPaths: o.SandboxPaths, Cgroup: group,
+		Workspaces: workspace.NewKeeper(workspace.Options{Store: o.Snapshots, DataDir: o.DataDir, Quota: o.Quota, Logger: o.Logger}),
+		QuotaBytes: o.Quota.Bytes, QuotaFiles: o.Quota.Files, OrphanTimeout: o.OrphanTimeout, EndSteps: o.EndSteps, Logger: o.Logger,
+	})
 }
 
 func fileExists(name string) bool {
@@ -143,7 +197,19 @@ func waitForTemporal(ctx context.Context, o Options) error {
 	}
 }
 
-func compose(o Options, steps *runner.Runner, fatal func(error)) []worker.Worker {
+// placer is the index of the worker that takes sessions over.
+const placer = 0
+
+// onceStopped is a worker that may be stopped twice.
+type onceStopped struct {
+	worker.Worker
+
+	once sync.Once
+}
+
+func (w *onceStopped) Stop() { w.once.Do(w.Worker.Stop) }
+
+func compose(o Options, steps *runner.Runner, hosts *activities.Hosts, fatal func(error)) []worker.Worker {
 	base := worker.Options{
 		MaxHeartbeatThrottleInterval: heartbeatThrottle, WorkerStopTimeout: stopPatience, OnFatalError: fatal,
 		DisableRegistrationAliasing: true,
@@ -158,18 +224,23 @@ func compose(o Options, steps *runner.Runner, fatal func(error)) []worker.Worker
 	register(s, records.Record, schema.ActivityRecord)
 	register(s, records.Revise, schema.ActivityRevise)
 
-	hostOnly := base
-	hostOnly.DisableWorkflowWorker = true
-	hostOnly.MaxConcurrentActivityExecutionSize = maxSteps
+	activitiesOnly := func(most int) worker.Options {
+		only := base
+		only.DisableWorkflowWorker = true
+		only.MaxConcurrentActivityExecutionSize = most
+		return only
+	}
 	run := &activities.Steps{Records: records, Store: o.Store, Runner: steps, DataDir: o.DataDir}
 
-	host := worker.New(o.Temporal, schema.StepsQueue(o.Host), hostOnly)
-	register(host, run.Run, schema.ActivityRunStep)
-	control := worker.New(o.Temporal, schema.ControlQueue(o.Host), hostOnly)
+	place := &onceStopped{Worker: worker.New(o.Temporal, schema.TaskQueueSteps, activitiesOnly(maxPlaces))}
+	register(place, hosts.Place, schema.ActivityPlace)
+	host := worker.New(o.Temporal, schema.StepsQueue(o.Host), activitiesOnly(o.MaxSteps))
+	register(host, hosts.Take(run.Run), schema.ActivityRunStep)
+	control := worker.New(o.Temporal, schema.ControlQueue(o.Host), activitiesOnly(maxControls))
 	register(control, run.Freeze, schema.ActivityFreezeSteps)
 	register(control, run.Thaw, schema.ActivityThawSteps)
 	register(control, run.Stop, schema.ActivityStopSteps)
-	return []worker.Worker{control, host, s}
+	return []worker.Worker{placer: place, control, host, s}
 }
 
 func register(w worker.Worker, fn any, name string) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,19 +16,21 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/holdfast/holdfast/activities/runner/sandbox"
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
+	"github.com/holdfast/holdfast/snapshot"
 	"github.com/holdfast/holdfast/worker"
 )
 
 // The test binary is its own supervisor, as `holdfast supervise` is in the product.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "supervise" {
-		os.Exit(supervisor.Run())
+	if code, ok := supervisor.Main(os.Args[1:]); ok {
+		os.Exit(code)
 	}
 	os.Exit(storetest.Main(m))
 }
@@ -41,6 +44,7 @@ type world struct {
 	host     string
 	// supervisor is this test binary, unless a test says otherwise.
 	supervisor string
+	snapshots  *snapshot.Store
 	stop       func()
 }
 
@@ -60,6 +64,9 @@ func newWorldAt(t *testing.T, addr string) *world {
 	}
 	t.Cleanup(c.Close)
 	w := &world{t: t, store: storetest.New(t), temporal: c, dir: t.TempDir(), host: "host-" + schema.NewID()[:8], supervisor: os.Args[0]}
+	if w.snapshots, err = snapshot.Open(t.Context(), "file://"+filepath.Join(w.dir, "blobs")); err != nil {
+		t.Fatal(err)
+	}
 	w.start()
 	t.Cleanup(func() { w.stop() })
 	return w
@@ -67,12 +74,19 @@ func newWorldAt(t *testing.T, addr string) *world {
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
+func (w *world) options() worker.Options {
+	return worker.Options{
+		Store: w.store, Temporal: w.temporal, DataDir: w.dir, Host: w.host, Supervisor: w.supervisor, Logger: quiet(), Snapshots: w.snapshots,
+		Sandbox: sandbox.BestEffort, EndSteps: true,
+	}
+}
+
 func (w *world) start() {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- worker.Run(ctx, worker.Options{Store: w.store, Temporal: w.temporal, DataDir: w.dir, Host: w.host, Supervisor: w.supervisor, Logger: quiet()})
+		done <- worker.Run(ctx, w.options())
 	}()
 	w.stop = func() {
 		cancel()

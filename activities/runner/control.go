@@ -7,12 +7,14 @@ import (
 	"context"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/holdfast/holdfast/activities/runner/sandbox"
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/schema"
 )
@@ -39,7 +41,7 @@ func (r *Runner) Freeze(runID string) {
 	r.frozen[runID] = true
 	list := r.of(runID)
 	r.mu.Unlock()
-	each(list, (*running).freeze)
+	each(list, func(run *running) { run.bring(true) })
 }
 
 // Thaw lets them go on.
@@ -49,7 +51,7 @@ func (r *Runner) Thaw(runID string) {
 	list := r.of(runID)
 	r.mu.Unlock()
 	r.thawed.Broadcast()
-	each(list, (*running).thaw)
+	each(list, func(run *running) { run.bring(false) })
 }
 
 func (r *Runner) waitWhileFrozen(runID string) {
@@ -79,14 +81,34 @@ func (r *Runner) Stop(ctx context.Context, runID string, grace time.Duration) sc
 	for _, run := range list {
 		select {
 		case <-run.done:
-			e := run.exit()
-			sum.ProcessesKilled += e.Killed
-			sum.Survivors += e.Survivors
+			killed, survivors := run.count()
+			sum.ProcessesKilled += killed
+			sum.Survivors += survivors
 		case <-ctx.Done():
 			sum.Survivors++
 		}
 	}
 	return sum
+}
+
+// isFrozen reports whether the run is to stand still here.
+func (r *Runner) isFrozen(runID string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.frozen[runID]
+}
+
+// endQuietly ends a step without a record, and removes what could be taken for one.
+func (r *Runner) endQuietly(run *running) {
+	run.mu.Lock()
+	s := run.s
+	run.mu.Unlock()
+	if s == nil {
+		run.stop(0)
+		return
+	}
+	r.end(s)
+	r.remove(s.dir)
 }
 
 func each(list []*running, do func(*running)) {
@@ -99,14 +121,18 @@ func each(list []*running, do func(*running)) {
 
 // environment is all that a program gets: what its plan gives, what every step has, and what people said: the message
 // that the run answers, and the feedback with the decision that led here.
-func environment(dir string, step *schema.PlanStep, ask schema.RunStep, message string, attempt int) []string {
+func (r *Runner) environment(dir string, step *schema.PlanStep, ask schema.RunStep, message string, attempt int) []string {
 	env := map[string]string{
 		"PATH":   cmp.Or(os.Getenv("PATH"), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
 		"HOME":   dir,
 		"TMPDIR": schema.WorkspaceTemp(dir),
 		"LANG":   "C.UTF-8",
 	}
+	if exe, err := os.Executable(); err == nil { // `holdfast ask`
+		env["PATH"] += string(os.PathListSeparator) + filepath.Dir(exe)
+	}
 	maps.Copy(env, step.Env)
+	env["HOLDFAST_SOCKET"] = filepath.Join(sandbox.SocketDir, "socket")
 	env["HOLDFAST_SESSION_ID"] = ask.SessionID
 	env[markRun] = ask.RunID
 	env[markStep] = ask.StepID

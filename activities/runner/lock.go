@@ -24,12 +24,16 @@ const (
 // is left: the supervisor inherits it and holds it until it exits, whatever became of its
 // worker.
 // Left says that one did not come to its end.
+func lockName(dataDir, runID, stepID string) string {
+	return filepath.Join(dataDir, "locks", runID+"."+stepID)
+}
+
 func lockStep(ctx context.Context, dataDir, runID, stepID string) (lock *os.File, left bool, err error) {
 	dir := filepath.Join(dataDir, "locks")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, false, fmt.Errorf("make the lock folder: %w", err)
 	}
-	name := filepath.Join(dir, runID+"."+stepID)
+	name := lockName(dataDir, runID, stepID)
 	deadline := time.Now().Add(lockPatience)
 	for {
 		f, existed, err := tryLock(name)

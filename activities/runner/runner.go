@@ -5,13 +5,14 @@ package runner
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/holdfast/holdfast/activities/runner/sandbox"
+	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/activities/workspace"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
@@ -22,49 +23,123 @@ type Recorder interface {
 	BeginAttempt(ctx context.Context, b store.BeginAttempt) (store.BegunAttempt, error)
 	AppendOutput(ctx context.Context, a store.AppendOutput) error
 	FinishAttempt(ctx context.Context, f store.FinishAttempt) error
+	Suspended(ctx context.Context, sessionID string) (bool, error)
+	Snapshot(ctx context.Context, sessionID string) (string, error)
 }
 
 var _ Recorder = (*store.Store)(nil)
 
+// Asker takes the questions of programs to people.
+type Asker interface {
+	// Ask asks and waits for the answer. Asked again it is the same question. An error means
+	// that nobody can be asked now.
+	Ask(ctx context.Context, step *schema.RunStep, attempt int, ask supervisor.Ask) (supervisor.Answer, error)
+}
+
 // Options configures a Runner.
 type Options struct {
 	Recorder Recorder
-	DataDir  string // holds workspaces/ and locks/
+	Asker    Asker
+	DataDir  string // holds workspaces/, steps/ and locks/
 	Host     string // the name of this host in attempts
 	// Supervisor is the program that is started for each step, with the argument "supervise".
 	Supervisor string
 	Logger     *slog.Logger
+
+	Sandbox      sandbox.Mode
+	SandboxPaths []string // that every step sees, read-only
+	Cgroup       string   // in which steps get groups of their own; "" for none
+	Slots        *Slots   // nil for those of this host
+	Workspaces   *workspace.Keeper
+
+	SpoolBytes    int64         // of a step's output that waits on the disk; 0 for 64 MiB
+	OrphanTimeout time.Duration // for which a step goes on without a worker; 0 for an hour
+	QuotaBytes    int64         // of a workspace; 0 for none
+	QuotaFiles    int64         // the same
+	// EndSteps has Close end the steps that run. Otherwise they go on, for the next worker.
+	EndSteps bool
 }
 
-// Runner runs the steps that this host's worker was given. Close it to end them.
+const (
+	defaultSpoolBytes    = 64 << 20
+	defaultOrphanTimeout = time.Hour
+	// maxProcesses bounds the processes and threads of a step.
+	maxProcesses = 4096
+	// endPatience is how long the end of a supervisor is waited for.
+	endPatience = 15 * time.Second
+)
+
+// Runner runs the steps that this host's worker was given. Close it to let them go.
 type Runner struct {
-	o    Options
-	ctx  context.Context //nolint:containedctx // of everything that runs; it ends with Close, not with a caller
-	end  context.CancelFunc
-	runs sync.WaitGroup
-
-	files     workspace.Tracker
-	preparing sync.Mutex
-
+	o       Options
+	name    string          // of this worker, among those that had the same steps
+	dataDir string          // absolute
+	ctx     context.Context //nolint:containedctx // of everything that runs; it ends with Close, not with a caller
+	end_    context.CancelFunc
+	runs    sync.WaitGroup
 	mu      sync.Mutex
+	closed  bool
 	live    map[string]*running  // by execution
 	frozen  map[string]bool      // run ids; what starts there waits
 	thawed  *sync.Cond           // a run id left frozen
 	stopped map[string]time.Time // run ids, and when; what starts there is refused
 }
 
-// New makes a runner.
-func New(o Options) *Runner {
-	r := &Runner{o: o, live: map[string]*running{}, frozen: map[string]bool{}, stopped: map[string]time.Time{}}
+// New makes a runner. Recover brings it back to what runs already.
+func New(o Options) (*Runner, error) {
+	if o.SpoolBytes == 0 {
+		o.SpoolBytes = defaultSpoolBytes
+	}
+	if o.OrphanTimeout == 0 {
+		o.OrphanTimeout = defaultOrphanTimeout
+	}
+	if o.Slots == nil {
+		o.Slots = HostSlots()
+	}
+	dir, err := filepath.Abs(o.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	r := &Runner{
+		o: o, name: schema.NewID(), dataDir: dir, live: map[string]*running{}, frozen: map[string]bool{}, stopped: map[string]time.Time{},
+	}
 	r.thawed = sync.NewCond(&r.mu)
-	r.ctx, r.end = context.WithCancel(context.Background())
-	return r
+	r.ctx, r.end_ = context.WithCancel(context.Background())
+	return r, nil
 }
 
-// Close ends every step that runs here, without a word to the recorder: the next worker
-// finds them cut and starts new attempts. It waits until nothing is left.
+// Recover goes on with every step that an earlier worker of this host has left: it takes
+// over what they print from the first moment on, before the workflow asks for them.
+func (r *Runner) Recover() {
+	runs, _ := os.ReadDir(filepath.Join(r.o.DataDir, "steps")) // none is the usual case
+	for _, runDir := range runs {
+		steps, _ := os.ReadDir(filepath.Join(r.o.DataDir, "steps", runDir.Name()))
+		for _, stepDir := range steps {
+			for _, l := range r.leftovers(runDir.Name(), stepDir.Name())[:1:1] {
+				run, isNew, err := r.attach(l.spec.Step)
+				if err == nil && isNew {
+					r.runs.Go(func() { r.execute(run, nil) })
+				}
+			}
+		}
+	}
+}
+
+// Close lets go of every step that runs here: they go on, and the next worker of this host
+// finds them. With EndSteps it ends them instead, without a word to the recorder: the next
+// worker starts new attempts. It waits until that is done.
 func (r *Runner) Close() {
-	r.end()
+	r.mu.Lock()
+	r.closed = true
+	var list []*running
+	for _, run := range r.live {
+		list = append(list, run)
+	}
+	r.mu.Unlock()
+	if r.o.EndSteps {
+		each(list, r.endQuietly)
+	}
+	r.end_()
 	r.thawed.Broadcast()
 	r.runs.Wait()
 }
@@ -80,22 +155,30 @@ type Load func(ctx context.Context, runID string) (store.RunPlan, error)
 // When ctx ends first the step goes on and Run returns [ErrDetached]; call Run again to
 // attach, or Stop to end it.
 func (r *Runner) Run(ctx context.Context, ask schema.RunStep, load Load) (schema.StepResult, error) {
-	run, isNew, err := r.attach(ask)
-	if err != nil {
-		return schema.StepResult{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled}, nil //nolint:nilerr // stopped is a result
-	}
-	if isNew {
-		r.runs.Go(func() { r.execute(run, load) })
-	}
-	select {
-	case <-run.done:
-		return run.result, run.err
-	case <-ctx.Done():
-		return schema.StepResult{}, ErrDetached
+	for {
+		run, isNew, err := r.attach(ask)
+		if err != nil {
+			return schema.StepResult{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled}, nil //nolint:nilerr // stopped is a result
+		}
+		if isNew {
+			r.runs.Go(func() { r.execute(run, load) })
+		}
+		select {
+		case <-run.done:
+			if errors.Is(run.err, errNothingToResume) {
+				continue // it was left by an earlier worker, and is to start again
+			}
+			return run.result, run.err
+		case <-ctx.Done():
+			return schema.StepResult{}, ErrDetached
+		}
 	}
 }
 
-var errStopped = errors.New("the run was stopped")
+var (
+	errStopped = errors.New("the run was stopped")
+	errClosed  = errors.New("this worker is ending")
+)
 
 func (r *Runner) attach(ask schema.RunStep) (run *running, isNew bool, err error) {
 	r.mu.Lock()
@@ -106,7 +189,11 @@ func (r *Runner) attach(ask schema.RunStep) (run *running, isNew bool, err error
 	if _, ok := r.stopped[ask.RunID]; ok {
 		return nil, false, errStopped
 	}
-	run = newRunning(ask)
+	run = newRunning(r.ctx, ask)
+	if r.closed {
+		run.finish(schema.StepResult{}, errClosed)
+		return run, false, nil
+	}
 	r.live[ask.Execution] = run
 	return run, true, nil
 }
@@ -119,138 +206,23 @@ func (r *Runner) Lives(execution string) bool {
 	return ok
 }
 
+// Running lists what runs here.
+func (r *Runner) Running() []schema.RunStep {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]schema.RunStep, 0, len(r.live))
+	for _, run := range r.live {
+		list = append(list, run.ask)
+	}
+	return list
+}
+
 func (r *Runner) execute(run *running, load Load) {
 	result, err := r.attempt(run, load)
 	r.mu.Lock()
 	delete(r.live, run.ask.Execution)
 	r.mu.Unlock()
 	run.finish(result, err)
-}
-
-// attempt runs the step from its lock to its last record.
-func (r *Runner) attempt(run *running, load Load) (schema.StepResult, error) {
-	ask := run.ask
-	r.waitWhileFrozen(ask.RunID)
-	of, err := load(r.ctx, ask.RunID)
-	if err != nil {
-		return schema.StepResult{}, err
-	}
-	step, ok := of.Plan.Step(ask.StepID)
-	if !ok || of.Plan.StepDigest(step) != ask.Digest {
-		return schema.StepResult{}, schema.Errorf(schema.CodeConflict, "step %q is not what was agreed on", ask.StepID)
-	}
-	lock, left, err := lockStep(r.ctx, r.o.DataDir, ask.RunID, ask.StepID)
-	if err != nil {
-		return schema.StepResult{}, err
-	}
-	clean := false
-	defer func() { unlockStep(lock, clean) }()
-	if left { // an attempt before lost its worker, and may have lost its supervisor with it
-		if _, alive := killMarked(ask); alive > 0 {
-			return schema.StepResult{}, fmt.Errorf("%d processes of an attempt before cannot be ended", alive)
-		}
-	}
-	begin := store.BeginAttempt{
-		SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Execution: ask.Execution,
-		Host: r.o.Host, Command: step.Command(),
-	}
-	if ask.Retry {
-		begin.Reason = schema.ReasonRetry
-	}
-	begun, err := r.o.Recorder.BeginAttempt(r.ctx, begin)
-	if err != nil {
-		return schema.StepResult{}, err
-	}
-	if begun.Finished != nil {
-		clean = true
-		return resultOf(begun.Number, *begun.Finished), nil
-	}
-	end, files, err := r.process(run, &of, step, begun.Number, lock)
-	if err != nil {
-		return schema.StepResult{}, err
-	}
-	clean = true
-	err = r.persist(func(ctx context.Context) error {
-		return r.o.Recorder.FinishAttempt(ctx, store.FinishAttempt{
-			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: begun.Number,
-			End: end, StepStatus: stepStatus(end.Status, ask.Last), Files: files,
-		})
-	})
-	return resultOf(begun.Number, end), err
-}
-
-// process runs the program and records its output. An error means that this attempt is not
-// ours any more, or that the worker is ending: it has no end to record.
-func (r *Runner) process(run *running, of *store.RunPlan, step *schema.PlanStep, attempt int, lock *os.File) (store.AttemptEnd, []store.FileChange, error) {
-	ask := run.ask
-	dir, err := filepath.Abs(schema.WorkspaceDir(r.o.DataDir, ask.SessionID))
-	if err != nil {
-		return store.AttemptEnd{}, nil, err
-	}
-	started := time.Now()
-	if err := r.prepare(dir, ask.RunID, of.Plan.Files); err != nil {
-		return failedStart(err, started), nil, nil
-	}
-	if err := r.files.Begin(dir); err != nil {
-		return failedStart(err, started), nil, nil
-	}
-	defer r.files.End(dir)
-	p, err := startProcess(r.o.Supervisor, command{
-		dir: dir, argv: step.Command(), env: environment(dir, step, ask, of.Message, attempt),
-		sweep: func() (int, int) { return killMarked(ask) },
-	}, lock)
-	if err != nil {
-		return failedStart(err, started), nil, nil
-	}
-	run.started(p, step.TimeoutDuration())
-	defer run.timeout.stop()
-	stopped := context.AfterFunc(r.ctx, func() { run.stop(0) })
-	defer stopped()
-
-	go closePipes(p)
-	out := newPump(attempt, 2)
-	go out.read(schema.Stdout, p.stdout)
-	go out.read(schema.Stderr, p.stderr)
-	err = out.flush(r.ctx, func(_ context.Context, batch int64, chunks []schema.OutputData) error {
-		return r.persist(func(ctx context.Context) error {
-			return r.o.Recorder.AppendOutput(ctx, store.AppendOutput{
-				SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: attempt, Batch: batch, Chunks: chunks,
-			})
-		})
-	})
-	if err != nil {
-		r.o.Logger.Warn("attempt given up", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "attempt", attempt, "error", err)
-		run.stop(0)
-	}
-	<-p.ended
-	_, _ = p.stdout.Close(), p.stderr.Close()
-	if err == nil {
-		err = r.ctx.Err()
-	}
-	if err != nil {
-		return store.AttemptEnd{}, nil, err
-	}
-	end := run.end(started)
-	files, scanErr := r.files.Changes(dir)
-	if scanErr != nil {
-		r.o.Logger.Warn("workspace not listed", "session_id", ask.SessionID, "error", scanErr)
-	}
-	changes := make([]store.FileChange, len(files))
-	for i, f := range files {
-		changes[i] = store.FileChange{Path: f.Path, Size: f.Size, Created: f.Created}
-	}
-	return end, changes, nil
-}
-
-// pipePatience is how long a pipe may stay open after the supervisor has reported the end:
-// only what nothing can end still holds it then.
-const pipePatience = 5 * time.Second
-
-// closePipes makes sure that the output ends when the program has, whoever holds its pipes.
-func closePipes(p *process) {
-	<-p.ended
-	_ = p.stdout.SetReadDeadline(time.Now().Add(pipePatience))
-	_ = p.stderr.SetReadDeadline(time.Now().Add(pipePatience))
 }
 
 // persist repeats a write until it is done: only an answer that will not change ends it, or
@@ -268,6 +240,9 @@ func (r *Runner) persist(write func(ctx context.Context) error) error {
 		if code := schema.CodeOf(err); code == schema.CodeStale || code == schema.CodeNotFound {
 			return err
 		}
+		if final, ok := errors.AsType[permanent](err); ok {
+			return final.error
+		}
 		select {
 		case <-r.ctx.Done():
 			return r.ctx.Err()
@@ -276,15 +251,8 @@ func (r *Runner) persist(write func(ctx context.Context) error) error {
 	}
 }
 
-// prepare puts the plan's files into the workspace: those that this run has not written yet. They are no changes of a
-// step that runs meanwhile.
-func (r *Runner) prepare(dir, runID string, files map[string]string) error {
-	r.preparing.Lock() // for all sessions: it is short
-	defer r.preparing.Unlock()
-	written, err := workspace.Prepare(dir, runID, files)
-	r.files.Known(dir, written)
-	return err
-}
+// permanent is an error that no repetition will change.
+type permanent struct{ error }
 
 // reasonOf says what is wrong without saying where on the server.
 func reasonOf(err error) string {

@@ -3,7 +3,6 @@
 package runner_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,24 +18,24 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/activities/runner"
+	"github.com/holdfast/holdfast/activities/runner/sandbox"
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/activities/workspace"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
+	"github.com/holdfast/holdfast/snapshot"
 )
 
 const patience = 30 * time.Second
 
 // The test binary is its own supervisor, and its own worker for the tests that kill one.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 {
-		switch os.Args[1] {
-		case "supervise":
-			os.Exit(supervisor.Run())
-		case "work":
-			os.Exit(work(os.Args[2], os.Args[3], os.Args[4]))
-		}
+	if code, ok := supervisor.Main(os.Args[1:]); ok {
+		os.Exit(code)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "work" {
+		os.Exit(work(os.Args[2], os.Args[3], os.Args[4]))
 	}
 	os.Exit(storetest.Main(m))
 }
@@ -51,7 +50,10 @@ func work(dsn, dir, askJSON string) int {
 	if err != nil {
 		panic(err)
 	}
-	r := runner.New(runner.Options{Recorder: db, DataDir: dir, Host: "here", Supervisor: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
+	r, err := runner.New(options(db, dir))
+	if err != nil {
+		panic(err)
+	}
 	if _, err := r.Run(context.Background(), ask, db.RunPlan); err != nil {
 		panic(err)
 	}
@@ -89,10 +91,70 @@ func newBench(t *testing.T, step string) *bench {
 	return b
 }
 
-func (b *bench) newRunner() *runner.Runner {
-	r := runner.New(runner.Options{Recorder: b.db, DataDir: b.dir, Host: "here", Supervisor: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
+func options(db *store.Store, dir string) runner.Options {
+	blobs, err := snapshot.Open(context.Background(), "file://"+filepath.Join(dir, "blobs")+"?create_dir=true")
+	if err != nil {
+		panic(err)
+	}
+	discard := slog.New(slog.DiscardHandler)
+	return runner.Options{
+		Workspaces: workspace.NewKeeper(workspace.Options{Store: blobs, DataDir: dir, Logger: discard}),
+		Recorder:   db, DataDir: dir, Host: "here", Supervisor: os.Args[0], Logger: discard, Sandbox: sandbox.BestEffort,
+		OrphanTimeout: time.Minute,
+	}
+}
+
+// newRunner is a worker's; the last one of a test ends what runs.
+func (b *bench) newRunner(change ...func(*runner.Options)) *runner.Runner {
+	b.t.Helper()
+	o := options(b.db, b.dir)
+	o.EndSteps = true
+	for _, c := range change {
+		c(&o)
+	}
+	r, err := runner.New(o)
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	b.t.Cleanup(r.Close)
 	return r
+}
+
+// processes are those of the step that live, as the host sees them: by their environment.
+func (b *bench) processes() []int {
+	b.t.Helper()
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var pids []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		env, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
+		if strings.Contains(string(env), "HOLDFAST_RUN_ID="+b.ask.RunID) && alive(pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// supervisor is the process that owns the step: its folder is in its arguments.
+func (b *bench) supervisor() int {
+	b.t.Helper()
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, e := range entries {
+		args, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		if pid, err := strconv.Atoi(e.Name()); err == nil && strings.Contains(string(args), "supervise\x00"+b.dir) && alive(pid) {
+			return pid
+		}
+	}
+	return 0
 }
 
 func (b *bench) run() schema.StepResult {
@@ -163,22 +225,6 @@ func alive(pid int) bool {
 	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(stat), ") Z ")
-}
-
-// pidsIn are the process ids that a step wrote down in its workspace, one a line.
-func (b *bench) pidsIn(name string) []int {
-	f, err := os.Open(filepath.Join(schema.WorkspaceDir(b.dir, b.ask.SessionID), name))
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	var pids []int
-	for in := bufio.NewScanner(f); in.Scan(); {
-		if pid, err := strconv.Atoi(in.Text()); err == nil {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }
 
 func TestRun_KeepsEveryByteOfBothStreamsInOrder(t *testing.T) {
@@ -377,11 +423,16 @@ func TestTracker_TellsEachChangeOnceToStepsSideBySide(t *testing.T) {
 
 func TestRun_WhatAStepLeavesBehindEndsWithIt(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, `"shell":"(setsid sh -c 'echo $$ >> pids; exec sleep 1000' &) ; while [ ! -s pids ]; do sleep 0.01; done"`)
-	b.run()
-	pids := b.pidsIn("pids")
-	if len(pids) != 1 || alive(pids[0]) {
-		t.Fatalf("daemon %v still lives", pids)
+	for _, mode := range []sandbox.Mode{sandbox.BestEffort, sandbox.Off} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, `"shell":"(setsid sh -c 'touch up; exec sleep 1000' &) ; while [ ! -e up ]; do sleep 0.01; done"`)
+			b.r = b.newRunner(func(o *runner.Options) { o.Sandbox = mode })
+			b.run()
+			if left := b.processes(); len(left) != 0 {
+				t.Fatalf("daemon %v still lives", left)
+			}
+		})
 	}
 }
 
@@ -420,25 +471,121 @@ func TestRun_AFinishedExecutionIsNotRunAgain(t *testing.T) {
 	}
 }
 
-// The worker dies by SIGKILL; its supervisor ends what the step started, and only then does
-// the next worker begin the new attempt.
-func TestRun_AKilledWorkerLeavesNothingAndTheNextOneTakesOver(t *testing.T) {
+// The worker dies by SIGKILL while the step prints; the step goes on, and the next worker
+// takes over where the dead one was.
+func TestRun_AKilledWorkerStopsNothingAndNoLineIsLostOrDoubled(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, `"shell":"echo $$ >> pids; (setsid sh -c 'echo $$ >> pids; exec sleep 1000' &) ; echo attempt $HOLDFAST_ATTEMPT; [ $HOLDFAST_ATTEMPT = 2 ] || sleep 1000"`)
-	cmd := exec.Command(os.Args[0], "work", b.dsn, b.dir, string(schema.Marshal(b.ask)))
-	if err := cmd.Start(); err != nil {
+	b := newBench(t, `"shell":"i=0; while [ ! -e stop ]; do i=$((i+1)); echo line $i; done; echo $i of attempt $HOLDFAST_ATTEMPT"`)
+	for kill := range 3 {
+		before := len(b.output(schema.Stdout))
+		cmd := exec.Command(os.Args[0], "work", b.dsn, b.dir, string(schema.Marshal(b.ask)))
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		b.await("more output", func() bool { return len(b.output(schema.Stdout)) > before+1000 })
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if len(b.processes()) == 0 {
+			t.Fatalf("after kill %d nothing runs", kill+1)
+		}
+	}
+	b.r.Recover() // before anybody asks for the step
+	before := len(b.output(schema.Stdout))
+	b.await("more output", func() bool { return len(b.output(schema.Stdout)) > before })
+	if err := os.WriteFile(filepath.Join(schema.WorkspaceDir(b.dir, b.ask.SessionID), "stop"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.await("first attempt", func() bool { return b.output(schema.Stdout) == "attempt 1\n" && len(b.pidsIn("pids")) == 2 })
-	before := b.pidsIn("pids")
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
-	b.await("end of the first attempt", func() bool { return !alive(before[0]) && !alive(before[1]) })
+	if result := b.run(); result.Status != schema.AttemptSucceeded || result.Attempt != 1 {
+		t.Fatalf("result %+v", result)
+	}
+	lines := strings.Split(strings.TrimSuffix(b.output(schema.Stdout), "\n"), "\n")
+	for i, line := range lines[:len(lines)-1] {
+		if line != fmt.Sprint("line ", i+1) {
+			t.Fatalf("line %d is %q", i+1, line)
+		}
+	}
+	if last := lines[len(lines)-1]; last != fmt.Sprintf("%d of attempt 1", len(lines)-1) {
+		t.Fatalf("the last line is %q after %d", last, len(lines)-1)
+	}
+	reattached := 0
+	for _, e := range b.events() {
+		if e.Type == schema.EventStepReattached {
+			reattached++
+		}
+	}
+	if reattached != 3 {
+		t.Fatalf("%d workers came back, want 3", reattached)
+	}
+	if left, err := os.ReadDir(filepath.Join(b.dir, "steps")); err != nil || len(left) != 0 {
+		t.Fatalf("%v is left of it: %v", left, err)
+	}
+}
+
+// What happened while no worker was there is made up for.
+func TestRecover_BringsAStepInLineWithItsSession(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name      string
+		meanwhile schema.Transition
+		then      func(b *bench) bool
+	}{
+		{"suspended", schema.Transition{Status: schema.SessionSuspended, Phase: schema.PhaseExecuting}, func(b *bench) bool {
+			list := b.processes()
+			for _, pid := range list {
+				stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+				if !strings.Contains(string(stat), ") T ") {
+					return false
+				}
+			}
+			return len(list) > 0
+		}},
+		{"cancelled", schema.Transition{Status: schema.SessionCancelled, Phase: schema.PhaseIdle, End: &schema.RunEnd{Status: schema.SessionCancelled}}, func(b *bench) bool {
+			left, err := os.ReadDir(filepath.Join(b.dir, "steps"))
+			return len(b.processes()) == 0 && b.supervisor() == 0 && err == nil && len(left) == 0
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, `"shell":"echo up; sleep 1000"`)
+			b.r = b.newRunner(func(o *runner.Options) { o.EndSteps = false })
+			done := b.runAside()
+			b.await("start", func() bool { return b.output(schema.Stdout) == "up\n" })
+			b.r.Close()
+			<-done
+			c.meanwhile.SessionID, c.meanwhile.RunID, c.meanwhile.Key = b.ask.SessionID, b.ask.RunID, "meanwhile"
+			if _, err := b.db.Apply(t.Context(), c.meanwhile); err != nil {
+				t.Fatal(err)
+			}
+			if len(b.processes()) == 0 {
+				t.Fatal("it did not go on")
+			}
+			b.r = b.newRunner()
+			b.r.Recover()
+			b.await(c.name, func() bool { return c.then(b) })
+		})
+	}
+}
+
+func TestSupervisor_EndsAStepToWhichNobodyComesBack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"echo attempt $HOLDFAST_ATTEMPT; [ $HOLDFAST_ATTEMPT = 2 ] || sleep 1000"`)
+	b.r = b.newRunner(func(o *runner.Options) { o.EndSteps, o.OrphanTimeout = false, 100*time.Millisecond })
+	done := b.runAside()
+	b.await("start", func() bool { return b.output(schema.Stdout) == "attempt 1\n" })
+	b.r.Close()
+	<-done
+	b.await("end", func() bool { return len(b.processes()) == 0 && b.supervisor() == 0 })
+	b.r = b.newRunner()
+	b.r.Recover()
 	if result := b.run(); result.Status != schema.AttemptSucceeded || result.Attempt != 2 {
 		t.Fatalf("result %+v", result)
 	}
-	if got := b.output(schema.Stdout); got != "attempt 1\nattempt 2\n" {
-		t.Fatalf("printed %q", got)
+	runs, err := b.db.Runs(t.Context(), b.ask.SessionID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := runs[0].Steps[0].Attempts; a[0].Status != schema.AttemptLost || a[0].Reason != schema.ReasonOrphaned {
+		t.Fatalf("%+v", a)
 	}
 }
 
@@ -476,17 +623,47 @@ func TestFreeze_StopsTheClockOfTheTimeout(t *testing.T) {
 	}
 }
 
-func TestRun_AKilledSupervisorIsAFailureThatSaysSo(t *testing.T) {
+// The program dies with its supervisor, and starts again; what it had printed stays.
+func TestRun_AKilledSupervisorIsARetryThatSaysSo(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, `"shell":"echo $PPID; sleep 1000"`)
+	b := newBench(t, `"shell":"echo attempt $HOLDFAST_ATTEMPT; [ $HOLDFAST_ATTEMPT = 2 ] || sleep 1000"`)
 	done := b.runAside()
-	var supervisor int
-	b.await("output", func() bool {
-		supervisor, _ = strconv.Atoi(strings.TrimSpace(b.output(schema.Stdout)))
-		return supervisor > 1
-	})
-	_ = syscall.Kill(supervisor, syscall.SIGKILL)
-	if result := <-done; result.Status != schema.AttemptFailed || result.Message != "its supervisor was killed" {
+	b.await("output", func() bool { return b.output(schema.Stdout) == "attempt 1\n" })
+	_ = syscall.Kill(b.supervisor(), syscall.SIGKILL)
+	if result := <-done; result.Status != schema.AttemptSucceeded || result.Attempt != 2 {
 		t.Fatalf("result %+v", result)
+	}
+	if got := b.output(schema.Stdout); got != "attempt 1\nattempt 2\n" {
+		t.Fatalf("printed %q", got)
+	}
+	runs, err := b.db.Runs(t.Context(), b.ask.SessionID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := runs[0].Steps[0].Attempts; a[0].Status != schema.AttemptLost || a[0].Reason != schema.ReasonSupervisor {
+		t.Fatalf("%+v", a)
+	}
+}
+
+// Both at once: nothing is left that could end the program but the kernel.
+func TestRun_AKilledSupervisorAndWorkerAreARetryToo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"echo attempt $HOLDFAST_ATTEMPT; [ $HOLDFAST_ATTEMPT = 2 ] || sleep 1000"`)
+	cmd := exec.Command(os.Args[0], "work", b.dsn, b.dir, string(schema.Marshal(b.ask)))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b.await("first attempt", func() bool { return b.output(schema.Stdout) == "attempt 1\n" })
+	own := b.supervisor()
+	_ = cmd.Process.Kill()
+	_ = syscall.Kill(own, syscall.SIGKILL)
+	_ = cmd.Wait()
+	b.await("end of the first attempt", func() bool { return len(b.processes()) == 0 })
+	b.r.Recover()
+	if result := b.run(); result.Status != schema.AttemptSucceeded || result.Attempt != 2 {
+		t.Fatalf("result %+v", result)
+	}
+	if got := b.output(schema.Stdout); got != "attempt 1\nattempt 2\n" {
+		t.Fatalf("printed %q", got)
 	}
 }

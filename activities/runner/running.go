@@ -3,12 +3,13 @@
 package runner
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/schema"
-	"github.com/holdfast/holdfast/schema/store"
 )
 
 // running is one execution of a step on this host.
@@ -16,158 +17,106 @@ type running struct {
 	ask  schema.RunStep
 	done chan struct{} // closed when result and err are set
 
+	lost   schema.Reason // why the attempt before is, when that is known
+	losses int           // of supervisors
+
 	result schema.StepResult
 	err    error
 
-	mu       sync.Mutex
-	p        *process // nil until it is started
-	timeout  *stopwatch
-	timedOut bool
-	halted   *time.Duration // a stop that came before the start, with its grace
+	// waiting ends when a stop comes before the start.
+	waiting context.Context //nolint:containedctx // it is a signal
+	cancel  context.CancelFunc
+
+	mu     sync.Mutex
+	s      *supervised // nil until it is started
+	halted *time.Duration
+	exit   *supervisor.Exit
 }
 
-func newRunning(ask schema.RunStep) *running {
-	return &running{ask: ask, done: make(chan struct{}), timeout: &stopwatch{}}
+func newRunning(ctx context.Context, ask schema.RunStep) *running {
+	run := &running{ask: ask, done: make(chan struct{})}
+	run.waiting, run.cancel = context.WithCancel(ctx)
+	return run
 }
 
 func (r *running) finish(result schema.StepResult, err error) {
+	r.cancel()
 	r.result, r.err = result, err
 	close(r.done)
 }
 
-func (r *running) started(p *process, timeout time.Duration) {
+// started tells who carries out orders from here on. A stop that came before is the first.
+func (r *running) started(s *supervised) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.p = p
+	r.s = s
 	if r.halted != nil {
-		r.order(supervisor.DoStop, *r.halted)
-		return
-	}
-	if timeout > 0 {
-		r.timeout.start(timeout, func() {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.timedOut = true
-			r.order(supervisor.DoStop, timeoutGrace)
-		})
+		s.order(supervisor.Order{Do: supervisor.DoStop, GraceMS: r.halted.Milliseconds()})
 	}
 }
-
-// timeoutGrace is how long a program has to end by itself after its time is over.
-const timeoutGrace = 2 * time.Second
 
 // stop asks for the end of the step; done tells when it has come.
 func (r *running) stop(grace time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.p == nil {
+	if r.s == nil {
 		r.halted = &grace
+		r.cancel()
 		return
 	}
-	r.order(supervisor.DoStop, grace)
+	r.s.order(supervisor.Order{Do: supervisor.DoStop, GraceMS: grace.Milliseconds()})
 }
 
-func (r *running) order(do string, grace time.Duration) {
-	r.p.order(supervisor.Order{Do: do, GraceMS: grace.Milliseconds()})
+func (r *running) isHalted() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.halted != nil
+}
+
+// lose takes in that the attempt is lost, if that is what err says.
+func (r *running) lose(err error) bool {
+	switch {
+	case errors.Is(err, errSupervisorLost):
+		r.lost = schema.ReasonSupervisor
+	case errors.Is(err, errOrphaned):
+		r.lost = schema.ReasonOrphaned
+	default:
+		return false
+	}
+	r.losses++
+	return true
 }
 
 // ackPatience is how long a freeze or thaw may take; a supervisor that is slower is busy
 // ending.
 const ackPatience = 5 * time.Second
 
-func (r *running) freeze() {
+// bring freezes the step's processes, or lets them go on.
+func (r *running) bring(frozen bool) {
 	r.mu.Lock()
-	p := r.p
+	s := r.s
 	r.mu.Unlock()
-	if p != nil {
-		r.timeout.pause()
-		p.orderAndWait(supervisor.Order{Do: supervisor.DoFreeze}, supervisor.IsFrozen, ackPatience)
+	switch {
+	case s == nil:
+	case frozen:
+		s.orderAndWait(supervisor.Order{Do: supervisor.DoFreeze}, supervisor.IsFrozen, ackPatience)
+	default:
+		s.orderAndWait(supervisor.Order{Do: supervisor.DoThaw}, supervisor.IsThawed, ackPatience)
 	}
 }
 
-func (r *running) thaw() {
-	r.mu.Lock()
-	p := r.p
-	r.mu.Unlock()
-	if p != nil {
-		p.orderAndWait(supervisor.Order{Do: supervisor.DoThaw}, supervisor.IsThawed, ackPatience)
-		r.timeout.resume()
-	}
-}
-
-// exit is how the program ended; it has.
-func (r *running) exit() supervisor.Exit {
+func (r *running) ended(exit *supervisor.Exit) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.p == nil {
-		return supervisor.Exit{}
-	}
-	<-r.p.ended
-	return r.p.exit
+	r.exit = exit
 }
 
-func (r *running) end(started time.Time) store.AttemptEnd {
-	e := r.exit()
-	status, reason := e.Status()
+// count is what the end of the step ended, once it is done.
+func (r *running) count() (killed, survivors int) {
 	r.mu.Lock()
-	timedOut := r.timedOut
-	r.mu.Unlock()
-	end := store.AttemptEnd{
-		Status: status, Reason: reason, ExitCode: e.ExitCode, Signal: e.Signal, Message: e.StartError,
-		CPUSeconds: e.CPUSeconds, MaxRSSBytes: e.MaxRSSBytes, DurationMS: time.Since(started).Milliseconds(),
+	defer r.mu.Unlock()
+	if r.exit == nil {
+		return 0, 0
 	}
-	switch {
-	case e.Stopped && timedOut:
-		end.Status, end.Reason = schema.AttemptFailed, schema.ReasonTimeout
-	case e.Lost:
-		end.Message = "its supervisor was killed"
-	}
-	return end
-}
-
-// stopwatch is a timer that can be paused: a frozen step does not use up its time.
-type stopwatch struct {
-	mu    sync.Mutex
-	timer *time.Timer
-	since time.Time
-	left  time.Duration
-	fire  func()
-}
-
-func (w *stopwatch) start(d time.Duration, fire func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.left, w.fire = d, fire
-	w.run()
-}
-
-func (w *stopwatch) run() {
-	w.since = time.Now()
-	w.timer = time.AfterFunc(w.left, w.fire)
-}
-
-func (w *stopwatch) pause() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.timer != nil && w.timer.Stop() {
-		w.left -= time.Since(w.since)
-		w.timer = nil
-	}
-}
-
-func (w *stopwatch) resume() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.timer == nil && w.fire != nil {
-		w.run()
-	}
-}
-
-func (w *stopwatch) stop() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.timer != nil {
-		w.timer.Stop()
-	}
-	w.timer, w.fire = nil, nil
+	return r.exit.Killed, r.exit.Survivors
 }

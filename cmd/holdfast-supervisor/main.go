@@ -3,9 +3,17 @@
 package main
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
 )
 
-func main() { os.Exit(supervisor.Run()) }
+func main() {
+	code, ok := supervisor.Main(os.Args[1:])
+	if !ok {
+		fmt.Fprintln(os.Stderr, "holdfast-supervisor is started by a worker, not by hand")
+		code = 2
+	}
+	os.Exit(code)
+}

@@ -103,6 +103,8 @@ func (s *Store) BeginAttempt(ctx context.Context, b BeginAttempt) (BegunAttempt,
 			last = max(last, a.number)
 			mine := a.execution == b.Execution
 			switch {
+			case a.end.Status == schema.AttemptRunning && over:
+				b.close(c, a)
 			case a.end.Status == schema.AttemptRunning && mine && a.number == b.Live:
 				answer = BegunAttempt{Number: a.number, SpoolOffset: a.offset}
 				if b.Worker == "" || again {
@@ -123,13 +125,24 @@ func (s *Store) BeginAttempt(ctx context.Context, b BeginAttempt) (BegunAttempt,
 			}
 		}
 		if over {
-			return schema.Errorf(schema.CodeStale, "run %q is over", b.RunID)
+			return nil // what is closed stays closed; see below
 		}
 		answer = BegunAttempt{Number: last + 1}
 		b.begin(c, answer.Number, status, lost)
 		return nil
 	})
+	if err == nil && answer.Number == 0 {
+		err = schema.Errorf(schema.CodeStale, "run %q is over", b.RunID)
+	}
 	return answer, err
+}
+
+// close closes an attempt that was cut off when its run ended: nobody is told, as the run
+// has said what there was to say.
+func (b *BeginAttempt) close(c *change, a *begun) {
+	c.writes.Queue(`UPDATE attempts SET status = $4, reason = $5, duration_ms = $6, finished_at = $7::timestamptz
+		WHERE run_id = $1::uuid AND step_id = $2 AND number = $3`,
+		b.RunID, b.StepID, a.number, string(schema.AttemptCancelled), string(schema.ReasonCancelled), max(c.now.Sub(a.started), 0).Milliseconds(), c.now)
 }
 
 func (b *BeginAttempt) reattachKey() string {

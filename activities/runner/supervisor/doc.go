@@ -1,10 +1,14 @@
 // Package supervisor is the small process that owns everything a step starts, and the
 // protocol in which a worker talks to it.
 //
-// The worker and a supervisor talk in lines of JSON: orders on the supervisor's standard
-// input, reports on its file descriptor 3. Descriptor 4 is the step's lock file, held until
-// the supervisor is gone. Standard output and error belong to the program alone. When its
-// standard input ends the worker is gone: the supervisor kills what it owns and exits.
+// A supervisor has a folder: it finds in it what to do (spec.json), and leaves in it what the
+// program printed (a spool), and how it ended (exit.json, when the spool is whole). It does
+// not need its worker: the worker that started it talks to it over a connection that it
+// inherits, each later one over the socket `control` in the folder, in lines of JSON. One
+// worker at a time: a new one takes the place of the one before. The step's lock file is held
+// until the supervisor is gone. When nobody comes back for long, it ends the step by itself.
+//
+// The program talks to it too, over a socket of its own, in HTTP: see [asks].
 //
 // It imports as little as it can: a step's start waits for this process's. Only runner, cmd
 // and tests import it.

@@ -1,42 +1,109 @@
 package supervisor
 
-import "github.com/holdfast/holdfast/schema"
+import (
+	"encoding/json"
+	"path/filepath"
+
+	"github.com/holdfast/holdfast/activities/runner/sandbox"
+	"github.com/holdfast/holdfast/schema"
+)
 
 // The descriptors of a supervisor beyond the standard three.
 const (
-	reportFD = 3
+	workerFD = 3 // the connection to the worker that started it
 	lockFD   = 4
 )
 
-// An Order is what a worker tells a supervisor. The first one is start.
+// The files in an attempt's folder, next to the segments of its spool.
+const (
+	specFile    = "spec.json"
+	exitFile    = "exit.json"
+	controlFile = "control"
+	logFile     = "supervisor.log"
+)
+
+// Spec is what a supervisor is to do, and everything that a worker has to know to come back
+// to it.
+type Spec struct {
+	Step    schema.RunStep `json:"step"`
+	Attempt int            `json:"attempt"`
+	Sandbox sandbox.Spec   `json:"sandbox"`
+	// TimeoutMS is how long the program may run, without the time in which it is frozen; 0 is
+	// for ever.
+	TimeoutMS int64 `json:"timeout_ms,omitempty"`
+	// OrphanMS is for how long it goes on without a worker.
+	OrphanMS int64 `json:"orphan_ms"`
+	// SpoolBytes is how much output waits on the disk before the program has to.
+	SpoolBytes int64 `json:"spool_bytes"`
+	// QuotaBytes and QuotaFiles bound the workspace; 0 is no bound.
+	QuotaBytes int64 `json:"quota_bytes,omitempty"`
+	QuotaFiles int64 `json:"quota_files,omitempty"`
+}
+
+// An Order is what a worker tells a supervisor.
 type Order struct {
-	Do      string   `json:"do"`
-	Dir     string   `json:"dir,omitempty"`
-	Argv    []string `json:"argv,omitempty"`
-	Env     []string `json:"env,omitempty"`
-	GraceMS int64    `json:"grace_ms,omitempty"` // between SIGTERM and SIGKILL of a stop
+	Do      string  `json:"do"`
+	GraceMS int64   `json:"grace_ms,omitempty"` // of stop: between SIGTERM and SIGKILL
+	Offset  int64   `json:"offset,omitempty"`   // of consumed
+	Answer  *Answer `json:"answer,omitempty"`   // of answer
 }
 
 // What an order does.
 const (
-	DoStart  = "start"
-	DoFreeze = "freeze"
-	DoThaw   = "thaw"
-	DoStop   = "stop"
+	DoFreeze   = "freeze"
+	DoThaw     = "thaw"
+	DoStop     = "stop"
+	DoConsumed = "consumed" // the spool up to an offset is not needed any more
+	DoAnswer   = "answer"
 )
 
-// A Report is what a supervisor tells its worker. The last one is exited.
+// A Report is what a supervisor tells its worker. The first one on a connection is hello, the
+// last one exited.
 type Report struct {
-	Is   string `json:"is"`
-	Exit *Exit  `json:"exit,omitempty"`
+	Is    string                   `json:"is"`
+	End   int64                    `json:"end,omitempty"`   // of hello and output: how much is in the spool
+	Stats *schema.StepProgressData `json:"stats,omitempty"` // of stats
+	Ask   *Ask                     `json:"ask,omitempty"`   // of ask
+	Exit  *Exit                    `json:"exit,omitempty"`  // of exited
 }
 
 // What a report says.
 const (
-	IsStarted = "started"
-	IsFrozen  = "frozen"
-	IsThawed  = "thawed"
-	IsExited  = "exited"
+	IsHello  = "hello"
+	IsOutput = "output"
+	IsStats  = "stats"
+	IsAsk    = "ask"
+	IsFrozen = "frozen"
+	IsThawed = "thawed"
+	IsExited = "exited"
+)
+
+// Ask is a question of the program to a human. The same ID is the same question.
+type Ask struct {
+	ID             string          `json:"id"`
+	Question       string          `json:"question"`
+	Options        []string        `json:"options,omitempty"`
+	Context        json.RawMessage `json:"context,omitempty"`
+	TimeoutSeconds float64         `json:"timeout_seconds,omitempty"`
+}
+
+// Answer is what became of an Ask: an outcome, or the error for which it could not be asked.
+type Answer struct {
+	ID         string `json:"id"`
+	Outcome    string `json:"outcome,omitempty"`
+	Answer     string `json:"answer,omitempty"`
+	ApprovalID string `json:"approval_id,omitempty"`
+	Actor      string `json:"actor,omitempty"`
+	Feedback   string `json:"feedback,omitempty"`
+	Error      string `json:"error,omitempty"`
+}
+
+// The outcomes of a question.
+const (
+	OutcomeApproved  = "approved"
+	OutcomeRejected  = "rejected"
+	OutcomeTimedOut  = "timed_out"
+	OutcomeCancelled = "cancelled"
 )
 
 // Exit is how a program ended.
@@ -44,26 +111,49 @@ type Exit struct {
 	StartError  string  `json:"start_error,omitempty"` // it never ran
 	ExitCode    *int    `json:"exit_code,omitempty"`
 	Signal      string  `json:"signal,omitempty"` // such as SIGSEGV
-	CPUSeconds  float64 `json:"cpu_seconds"`      // user and system, of all that the supervisor reaped
-	MaxRSSBytes int64   `json:"max_rss_bytes"`    // of the largest process
-	Stopped     bool    `json:"stopped,omitempty"`
-	Killed      int     `json:"killed"`    // processes that a stop or the end of the step ended
-	Survivors   int     `json:"survivors"` // processes that could not be ended
-	Lost        bool    `json:"lost,omitempty"`
+	CPUSeconds  float64 `json:"cpu_seconds"`      // user and system, of all its processes
+	MaxRSSBytes int64   `json:"max_rss_bytes"`    // of the largest process, or of all together when that was seen to be more
+	ReadBytes   int64   `json:"read_bytes"`
+	WriteBytes  int64   `json:"write_bytes"`
+	DurationMS  int64   `json:"duration_ms"`
+	Stopped     bool    `json:"stopped,omitempty"` // by an order
+	Killed      int     `json:"killed"`            // processes that a stop or the end of the step ended
+	Survivors   int     `json:"survivors"`         // processes that could not be ended
+	SpoolEnd    int64   `json:"spool_end"`
+	// Reason says why the supervisor ended it, when no order did; Message says more.
+	Reason  schema.Reason `json:"reason,omitempty"`
+	Message string        `json:"message,omitempty"`
 }
 
 // Status sorts an exit into the attempt's status and reason.
 func (e *Exit) Status() (schema.AttemptStatus, schema.Reason) {
 	switch {
+	case e.Reason != "":
+		return schema.AttemptFailed, e.Reason
 	case e.Stopped:
 		return schema.AttemptCancelled, schema.ReasonCancelled
 	case e.StartError != "":
 		return schema.AttemptFailed, schema.ReasonStart
-	case e.Signal != "" || e.Lost:
+	case e.Signal != "":
 		return schema.AttemptFailed, schema.ReasonSignal
 	case e.ExitCode != nil && *e.ExitCode == 0:
 		return schema.AttemptSucceeded, ""
 	default:
 		return schema.AttemptFailed, schema.ReasonExit
 	}
+}
+
+// ReadSpec reads what an attempt's supervisor was told.
+func ReadSpec(dir string) (Spec, error) {
+	var s Spec
+	return s, readJSON(filepath.Join(dir, specFile), &s)
+}
+
+// WriteSpec makes an attempt's folder ready for its supervisor.
+func WriteSpec(dir string, s *Spec) error { return writeJSON(filepath.Join(dir, specFile), s) }
+
+// ReadExit reads how an attempt's program ended. It is there once the whole spool is.
+func ReadExit(dir string) (Exit, error) {
+	var e Exit
+	return e, readJSON(filepath.Join(dir, exitFile), &e)
 }

@@ -3,138 +3,176 @@
 package supervisor
 
 import (
-	"bufio"
-	"encoding/json"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
-	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/activities/runner/sandbox"
+	"github.com/holdfast/holdfast/activities/runner/spool"
+	"github.com/holdfast/holdfast/schema"
 )
 
-// Run is the supervisor process: it starts one program, owns what the program
-// starts, and carries out orders until the program has ended or the worker is gone. It
-// returns the process's exit code.
-func Run() int {
+// The arguments by which the program is one of the processes of a step.
+const (
+	ArgSupervise = "supervise" // with the attempt's folder behind it
+	ArgInit      = "init"
+)
+
+// Main is the process when its arguments say that it is one of a step's; ok is false when
+// they do not.
+func Main(args []string) (code int, ok bool) {
+	switch {
+	case len(args) == 2 && args[0] == ArgSupervise:
+		return Run(args[1]), true
+	case len(args) == 1 && args[0] == ArgInit:
+		return sandbox.Init(), true
+	default:
+		return 0, false
+	}
+}
+
+const (
+	// timeoutGrace is how long a program has to end by itself after its time is over.
+	timeoutGrace = 2 * time.Second
+	// killPatience is how long a kill waits for the kernel to end what it killed.
+	killPatience = 5 * time.Second
+	// pipePatience is how long a pipe may stay open after everything has been ended: only what
+	// nothing can end still holds it then.
+	pipePatience = 5 * time.Second
+)
+
+// Run is the supervisor process: it starts one program, owns what the program starts, and
+// carries out orders until the program has ended. It returns the process's exit code.
+func Run(dir string) int {
 	// The program gets a parent-death signal, which the kernel ties to the thread that
 	// started it; so this thread lives as long as the process.
 	runtime.LockOSThread()
 	// Taken in and dropped, not ignored: what is ignored would stay so in the program.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
 	keepDescriptors()
-	s := &supervisor{
-		reports: json.NewEncoder(os.NewFile(reportFD, "reports")),
-		orders:  make(chan Order),
-		ended:   make(chan Exit, 1),
-	}
 	becomeSubreaper()
-	in := bufio.NewReader(os.Stdin)
-	first, err := readOrder(in)
-	if err != nil || first.Do != DoStart {
-		fmt.Fprintln(os.Stderr, "holdfast supervise is started by a worker, not by hand")
-		return 2
+	// Everything is named relative to the folder: a socket's address is short.
+	if err := os.Chdir(dir); err != nil {
+		return fail(err)
 	}
-	pid, err := start(first)
+	if log, err := os.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600); err == nil {
+		_ = redirect(int(log.Fd()), int(os.Stderr.Fd())) // a panic ends there
+	}
+	s, err := newSupervisor()
 	if err != nil {
-		s.report(Report{Is: IsExited, Exit: &Exit{StartError: startError(first.Argv[0], err)}})
-		return 0
+		return fail(err)
 	}
-	s.report(Report{Is: IsStarted})
-	go s.reap(pid, watchMemory(pid))
-	go s.readOrders(in)
+	if err := s.start(); err != nil {
+		s.exit.StartError = err.Error()
+		return s.leave()
+	}
 	return s.loop()
 }
 
+func fail(err error) int {
+	fmt.Fprintln(os.Stderr, "holdfast supervise is started by a worker, not by hand:", err)
+	return 2
+}
+
+// supervisor is the state of the process. Its loop owns what has no lock.
 type supervisor struct {
-	reports *json.Encoder
-	orders  chan Order // closed when the worker is gone
+	spec    Spec
+	spool   *spool.Writer
+	asks    *asks
+	workers *workers
+	out     *output
+	child   *sandbox.Child
+	began   time.Time
+
+	orders  chan Order
 	ended   chan Exit
+	drained chan struct{} // closed when all output is in the spool
+	verdict chan verdict
+
+	exit     Exit
+	over     bool // the program has ended
+	stopping bool
+	clock    *stopwatch
+	grace    <-chan time.Time
+	stats    *sampler
 }
 
-func readOrder(in *bufio.Reader) (Order, error) {
-	line, err := in.ReadBytes('\n')
+// verdict is why the supervisor ends a program by itself.
+type verdict struct {
+	reason  schema.Reason
+	message string
+}
+
+func newSupervisor() (*supervisor, error) {
+	spec, err := ReadSpec(".")
 	if err != nil {
-		return Order{}, err
+		return nil, err
 	}
-	var o Order
-	return o, json.Unmarshal(line, &o)
+	s := &supervisor{
+		spec: spec, began: time.Now(), orders: make(chan Order), ended: make(chan Exit, 1), drained: make(chan struct{}),
+		verdict: make(chan verdict, 1), clock: newStopwatch(time.Duration(spec.TimeoutMS) * time.Millisecond),
+	}
+	if s.spool, err = spool.Create(".", spec.SpoolBytes); err != nil {
+		return nil, err
+	}
+	inherited := os.NewFile(workerFD, "worker")
+	defer inherited.Close() // first is a copy
+	first, err := net.FileConn(inherited)
+	if err != nil {
+		return nil, err
+	}
+	s.asks = newAsks(&spec)
+	s.workers = newWorkers(s, first, time.Duration(spec.OrphanMS)*time.Millisecond)
+	return s, nil
 }
 
-func (s *supervisor) readOrders(in *bufio.Reader) {
-	defer close(s.orders)
-	for {
-		o, err := readOrder(in)
-		if err != nil {
-			return
-		}
-		s.orders <- o
+// start starts the program.
+func (s *supervisor) start() error {
+	exe, err := os.Executable()
+	if err != nil {
+		return err
 	}
-}
-
-// start replaces the supervisor's environment, folder and output by the program's, so that
-// nothing of the server is left to inherit, and starts the program.
-func start(o Order) (int, error) {
+	if err := s.workers.listen(); err != nil {
+		return err
+	}
+	if err := s.asks.serve(&s.spec.Sandbox); err != nil {
+		return err
+	}
+	if s.out, err = newOutput(s.spool); err != nil {
+		return err
+	}
+	// Nothing of the server's environment is left to inherit.
 	os.Clearenv()
-	for _, kv := range o.Env {
-		if k, v, ok := cut(kv); ok {
-			_ = os.Setenv(k, v)
-		}
-	}
-	if err := os.Chdir(o.Dir); err != nil {
-		return 0, err
-	}
-	path, err := exec.LookPath(o.Argv[0])
+	s.began = time.Now()
+	s.child, err = s.spec.Sandbox.Start(exe, s.out.stdout, s.out.stderr)
+	s.out.started()
 	if err != nil {
-		return 0, err
+		return err
 	}
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer null.Close()
-	p, err := os.StartProcess(path, o.Argv, &os.ProcAttr{
-		Env: o.Env, Dir: o.Dir, Files: []*os.File{null, os.Stdout, os.Stderr}, Sys: ownGroup(),
-	})
-	if err != nil {
-		return 0, err
-	}
-	// The pipes must close when the program and what it started are gone.
-	for _, fd := range []int{1, 2} {
-		if err := redirect(int(null.Fd()), fd); err != nil {
-			return 0, err
-		}
-	}
-	pid := p.Pid
-	return pid, p.Release() // reap waits for it, with everything else
-}
-
-func cut(kv string) (key, value string, ok bool) {
-	for i := range len(kv) {
-		if kv[i] == '=' {
-			return kv[:i], kv[i+1:], true
-		}
-	}
-	return "", "", false
-}
-
-func startError(name string, err error) string {
-	if execErr, ok := errors.AsType[*exec.Error](err); ok {
-		err = execErr.Err
-	}
-	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
-		err = pathErr.Err
-	}
-	return fmt.Sprintf("cannot start %q: %v", name, err)
+	s.stats = newSampler(s)
+	go s.reap()
+	go s.stats.run()
+	s.clock.start()
+	return nil
 }
 
 // reap waits for the program and for every orphan that became ours, until none is left.
-func (s *supervisor) reap(main int, peak func(rusage int64) int64) {
+func (s *supervisor) reap() {
 	var sum Exit
+	peak := func(int64) int64 { return 0 } // of init nobody wants to know
+	if !s.hasInit() {
+		peak = watchMemory(s.child.Pid)
+	}
 	for {
 		var ws syscall.WaitStatus
 		var ru syscall.Rusage
@@ -146,88 +184,156 @@ func (s *supervisor) reap(main int, peak func(rusage int64) int64) {
 			return
 		}
 		sum.CPUSeconds += time.Duration(ru.Utime.Nano() + ru.Stime.Nano()).Seconds()
-		sum.MaxRSSBytes = max(sum.MaxRSSBytes, maxRSS(&ru))
-		if pid != main {
+		sum.ReadBytes += int64(ru.Inblock) * blockBytes
+		sum.WriteBytes += int64(ru.Oublock) * blockBytes
+		if pid != s.child.Pid {
 			continue
 		}
-		sum.MaxRSSBytes = peak(sum.MaxRSSBytes)
-		switch {
-		case ws.Signaled():
-			sum.Signal = unix.SignalName(ws.Signal())
-		default:
-			code := ws.ExitStatus()
-			sum.ExitCode = &code
+		if o, ok := s.child.Outcome(); ok {
+			sum.ExitCode, sum.Signal, sum.MaxRSSBytes = o.ExitCode, o.Signal, o.MaxRSSBytes
+		} else {
+			sum.MaxRSSBytes = peak(maxRSS(&ru))
+			if ws.Signaled() {
+				sum.Signal = unix.SignalName(ws.Signal())
+			} else {
+				code := ws.ExitStatus()
+				sum.ExitCode = &code
+			}
 		}
 		s.ended <- sum
 	}
 }
 
+// blockBytes is the unit of getrusage's block counts (linux: include/linux/task_io_accounting_ops.h).
+const blockBytes = 512
+
 func (s *supervisor) loop() int {
 	for {
 		select {
 		case e := <-s.ended:
-			// The step is over; what it left behind goes with it.
-			e.Killed, e.Survivors = killTree()
-			s.report(Report{Is: IsExited, Exit: &e})
-			return 0
-		case o, ok := <-s.orders:
-			switch {
-			case !ok: // the worker is gone
-				killTree()
-				return 1
-			case o.Do == DoFreeze:
-				signalTree(syscall.SIGSTOP)
-				s.report(Report{Is: IsFrozen})
-			case o.Do == DoThaw:
-				signalTree(syscall.SIGCONT)
-				s.report(Report{Is: IsThawed})
-			case o.Do == DoStop:
-				s.stop(time.Duration(o.GraceMS) * time.Millisecond)
-				return 0
-			}
+			s.programEnded(e)
+		case <-s.drained:
+			return s.leave()
+		case o := <-s.orders:
+			s.carryOut(o)
+		case <-s.clock.rings:
+			s.endBy(verdict{reason: schema.ReasonTimeout}, timeoutGrace)
+		case <-s.workers.orphaned:
+			s.endBy(verdict{reason: schema.ReasonOrphaned, message: "no worker came back to it"}, timeoutGrace)
+			s.spool.Unbound()
+		case v := <-s.verdict:
+			s.endBy(v, 0)
+		case <-s.grace:
+			s.grace = nil
+			s.kill()
 		}
 	}
 }
 
-// stop ends the tree: SIGTERM first, SIGKILL when the grace period is over.
+func (s *supervisor) carryOut(o Order) {
+	switch o.Do {
+	case DoFreeze:
+		s.clock.pause()
+		if !s.over {
+			freezeTree()
+		}
+		s.workers.tell(Report{Is: IsFrozen})
+	case DoThaw:
+		signalTree(syscall.SIGCONT)
+		s.clock.resume()
+		s.workers.tell(Report{Is: IsThawed})
+	case DoStop:
+		if !s.over && s.exit.Reason == "" {
+			s.exit.Stopped = true
+		}
+		s.stop(time.Duration(o.GraceMS) * time.Millisecond)
+	}
+}
+
+// endBy ends the program for a reason of the supervisor's own.
+func (s *supervisor) endBy(v verdict, grace time.Duration) {
+	if s.over || s.exit.Stopped || s.exit.Reason != "" {
+		return
+	}
+	s.exit.Reason, s.exit.Message = v.reason, v.message
+	s.stop(grace)
+}
+
+// stop ends the tree: SIGTERM first, SIGKILL when the grace period is over. A further stop
+// may only shorten it.
 func (s *supervisor) stop(grace time.Duration) {
-	before := len(tree())
-	signalTree(syscall.SIGTERM)
-	signalTree(syscall.SIGCONT) // a frozen process takes its signals when it is thawed
-	var e Exit
-	select {
-	case e = <-s.ended:
-	case <-time.After(grace):
-	case <-s.gone():
+	if s.over {
+		return
+	}
+	if !s.stopping {
+		s.stopping = true
+		s.exit.Killed = s.children()
+		signalTree(syscall.SIGTERM)
+		signalTree(syscall.SIGCONT) // a frozen process takes its signals when it is thawed
+	}
+	if grace <= 0 {
+		s.kill()
+		return
+	}
+	s.grace = time.After(grace)
+}
+
+// kill ends everything at once, and counts.
+func (s *supervisor) kill() {
+	before := s.children()
+	if s.child != nil && !s.over {
+		_ = syscall.Kill(s.child.Pid, syscall.SIGKILL) // of a namespace's first process: the kernel ends them all
 	}
 	killed, survivors := killTree()
-	if e.ExitCode == nil && e.Signal == "" {
-		select {
-		case e = <-s.ended:
-		case <-time.After(killPatience):
-		}
+	s.exit.Killed = max(s.exit.Killed, before, killed-s.own())
+	s.exit.Survivors = survivors
+}
+
+// children counts the processes of the program.
+func (s *supervisor) children() int { return max(len(tree())-s.own(), 0) }
+
+// hasInit tells whether the program has a first process above it, which is ours.
+func (s *supervisor) hasInit() bool {
+	return runtime.GOOS == "linux" && s.spec.Sandbox.Mode != sandbox.Off
+}
+
+// own is how many processes of the tree are ours: the namespace's first one.
+func (s *supervisor) own() int {
+	if s.child != nil && s.hasInit() && !s.over {
+		return 1
 	}
-	e.Stopped, e.Killed, e.Survivors = true, max(before, killed), survivors
-	s.report(Report{Is: IsExited, Exit: &e})
+	return 0
 }
 
-// gone is closed when the worker is: orders that still come in meanwhile change nothing.
-func (s *supervisor) gone() <-chan struct{} {
-	done := make(chan struct{})
+// programEnded ends what the program left behind: the step is over. What it printed may still
+// be on its way to the spool.
+func (s *supervisor) programEnded(e Exit) {
+	e.Reason, e.Message, e.Stopped, e.Killed = cmp.Or(s.exit.Reason, e.Reason), cmp.Or(s.exit.Message, e.Message), s.exit.Stopped, s.exit.Killed
+	s.stats.settle(&e)
+	s.exit = e
+	s.over = true
+	s.clock.stop()
+	s.grace = nil
+	s.kill()
+	s.exit.DurationMS = time.Since(s.began).Milliseconds()
 	go func() {
-		defer close(done)
-		for range s.orders { // drained until it is closed
-		}
+		s.out.finish()
+		close(s.drained)
 	}()
-	return done
 }
 
-// report tells the worker. When the worker is gone nobody is there to tell, and the loop
-// finds out by the closed orders.
-func (s *supervisor) report(r Report) { _ = s.reports.Encode(r) } //nolint:errchkjson // see above
-
-// killPatience is how long a kill waits for the kernel to end what it killed.
-const killPatience = 5 * time.Second
+// leave writes down how it ended, tells the worker, and is done.
+func (s *supervisor) leave() int {
+	_ = s.spool.Close()
+	s.exit.SpoolEnd = s.spool.End()
+	s.asks.close()
+	if err := writeJSON(exitFile, &s.exit); err != nil {
+		fmt.Fprintln(os.Stderr, "write the exit:", err)
+		return 1
+	}
+	s.workers.leave(Report{Is: IsExited, Exit: &s.exit})
+	return 0
+}
 
 // killTree kills everything below this process until nothing is left.
 func killTree() (killed, survivors int) { return killAll(tree) }
@@ -253,6 +359,20 @@ func killAll(list func() []int) (killed, survivors int) {
 			signalAll(list(), syscall.SIGKILL)
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// freezeTree stops everything below this process: again and again, as what was listed can
+// have forked before the signal reached it.
+func freezeTree() {
+	const most = 50
+	for before, n := -1, 0; n < most; n++ {
+		pids := tree()
+		signalAll(pids, syscall.SIGSTOP)
+		if len(pids) == before {
+			return
+		}
+		before = len(pids)
 	}
 }
 
@@ -282,4 +402,16 @@ func signalAll(pids []int, sig syscall.Signal) {
 	for _, pid := range pids {
 		_ = syscall.Kill(pid, sig) // ESRCH: it has ended by itself
 	}
+}
+
+// Dial connects to the supervisor of an attempt's folder.
+func Dial(ctx context.Context, dir string) (net.Conn, error) {
+	folder, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	var d net.Dialer
+	// A socket's address is bounded to about 100 bytes; a folder's is not.
+	return d.DialContext(ctx, "unix", filepath.Join(byDescriptor(folder), controlFile))
 }

@@ -14,12 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownGroup puts the program into a session and process group of its own, without a
-// terminal, and has the kernel kill it when the supervisor dies.
-func ownGroup() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
-}
-
 // becomeSubreaper makes orphans below this process its children instead of init's.
 func becomeSubreaper() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 
@@ -95,13 +89,106 @@ func marked(marks []string) []int {
 // keepDescriptors keeps everything but the standard streams from the program, also what the
 // supervisor itself has inherited.
 func keepDescriptors() {
-	if unix.CloseRange(reportFD, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+	if unix.CloseRange(workerFD, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) == nil {
 		return
 	}
-	for fd := reportFD; fd < 1<<16; fd++ { // Linux before 5.11
+	for fd := workerFD; fd < 1<<16; fd++ { // Linux before 5.11
 		unix.CloseOnExec(fd)
 	}
 }
+
+// treeUse adds up what everything below this process uses: by the lists of children, which
+// cost what the step has and not what the host has.
+// Of init, which is ours, only the processes below it count, and what those that it has
+// waited for have used.
+func treeUse(init int) use {
+	var sum use
+	var add func(pid int)
+	seen := map[int]bool{}
+	add = func(pid int) {
+		dir := "/proc/" + strconv.Itoa(pid)
+		threads, err := os.ReadDir(dir + "/task")
+		if err != nil {
+			return // it has ended
+		}
+		for _, t := range threads {
+			text, _ := os.ReadFile(dir + "/task/" + t.Name() + "/children") // a thread that ended has none
+			for _, child := range strings.Fields(string(text)) {
+				n, err := strconv.Atoi(child)
+				if err != nil || seen[n] {
+					continue
+				}
+				seen[n] = true
+				sum.add(n)
+				if n == init {
+					sum.rss, sum.processes = 0, 0 // it is the first
+				}
+				add(n)
+			}
+		}
+	}
+	add(os.Getpid())
+	return sum
+}
+
+// clockTick is the unit of proc(5)'s times: USER_HZ, which is 100 on every Linux.
+const clockTick = 10 * time.Millisecond
+
+func (u *use) add(pid int) {
+	dir := "/proc/" + strconv.Itoa(pid)
+	stat, err := os.ReadFile(dir + "/stat")
+	if err != nil {
+		return
+	}
+	// Behind the name in parentheses: state is field 3, so that utime (14) to cstime (17), num_threads
+	// (20) and rss (24) are at 11 to 14, 17 and 21.
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	const rss = 21
+	if len(fields) <= rss || fields[0][0] == 'Z' {
+		return
+	}
+	number := func(i int) int64 {
+		n, _ := strconv.ParseInt(string(fields[i]), 10, 64) // the kernel writes numbers
+		return n
+	}
+	u.cpu += time.Duration(number(11)+number(12)+number(13)+number(14)) * clockTick
+	u.rss += number(rss) * int64(os.Getpagesize())
+	u.processes++
+	io, _ := os.ReadFile(dir + "/io") // not readable: 0
+	for line := range strings.Lines(string(io)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		n, _ := strconv.ParseInt(value, 10, 64)
+		switch name {
+		case "read_bytes":
+			u.read += n
+		case "write_bytes":
+			u.write += n
+		}
+	}
+}
+
+// hostOOMKills is how many processes the kernel has ended on this host because memory ran out.
+func hostOOMKills() uint64 {
+	text, _ := os.ReadFile("/proc/vmstat")
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "oom_kill "); ok {
+			n, _ := strconv.ParseUint(strings.TrimSpace(value), 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
+// widen makes a pipe as large as it may be; a smaller one works too, only slower.
+func widen(f *os.File) {
+	const pipeBytes = 1 << 20 // the most that an unprivileged process may ask for (/proc/sys/fs/pipe-max-size)
+	if conn, err := f.SyscallConn(); err == nil {
+		_ = conn.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeBytes) })
+	}
+}
+
+// byDescriptor names an open folder in a few bytes.
+func byDescriptor(folder *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(folder.Fd())) }
 
 // watchMemory samples the program's own peak until it is over the supervisor's. The kernel
 // counts what a process had before execve, which is the supervisor's memory, into its

@@ -3,13 +3,12 @@
 package supervisor
 
 import (
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
 )
-
-func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 // becomeSubreaper is Linux's alone: elsewhere a daemon that leaves its parent is out of
 // reach.
@@ -42,7 +41,7 @@ func redirect(from, to int) error { return syscall.Dup2(from, to) }
 func marked([]string) []int { return nil }
 
 func keepDescriptors() {
-	for fd := reportFD; fd < 1024; fd++ {
+	for fd := workerFD; fd < 1024; fd++ {
 		syscall.CloseOnExec(fd)
 	}
 }
@@ -50,3 +49,12 @@ func keepDescriptors() {
 func watchMemory(int) (peak func(rusage int64) int64) {
 	return func(rusage int64) int64 { return rusage }
 }
+
+// What a step uses is Linux's alone, but for what wait4 tells at its end.
+func treeUse(int) use { return use{processes: len(tree())} }
+
+func hostOOMKills() uint64 { return 0 }
+
+func widen(*os.File) {}
+
+func byDescriptor(folder *os.File) string { return folder.Name() }

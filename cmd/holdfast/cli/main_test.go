@@ -10,8 +10,8 @@ import (
 
 // The test binary is its own supervisor, as `holdfast supervise` is in the product.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "supervise" {
-		os.Exit(supervisor.Run())
+	if code, ok := supervisor.Main(os.Args[1:]); ok {
+		os.Exit(code)
 	}
 	os.Exit(storetest.Main(m))
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -84,9 +83,11 @@ func (*workerCmd) Run(inv *invocation) error {
 		return err
 	}
 	defer p.close()
+	sayLayers(p.log, set.Sandbox)
 	return inv.stopped(worker.Run(inv.ctx, worker.Options{
 		Store: p.store, Temporal: p.temporal, DataDir: set.DataDir, Host: set.Host, BuildID: buildID(set.BuildID), Logger: p.log,
 		Snapshots: p.snapshots, Quota: snapshot.Quota{Bytes: set.Workspaces.Bytes, Files: set.Files},
+		Sandbox: set.Sandbox, SandboxPaths: set.SandboxPaths,
 	}))
 }
 

@@ -47,7 +47,6 @@ type commands struct {
 	Migrate   migrateCmd   `cmd:"" help:"Change the database's schema."`
 	Config    configCmd    `cmd:"" help:"Print every setting with its value and where it came from."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
-	Supervise superviseCmd `cmd:"" help:"Run one step for a worker."                                                       hidden:"" passthrough:""`
 }
 
 // invocation is what a command works with.

@@ -1,0 +1,176 @@
+//go:build unix
+
+package supervisor
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfast/holdfast/activities/runner/sandbox"
+)
+
+// asks is the program's way to people: a small HTTP server on a unix socket.
+//
+//	POST /ask    asks a human, and answers when the human has
+//	GET  /status says what the step is
+//
+// A question waits here for its answer, whatever becomes of workers: each new one is told of
+// the questions that are open.
+type asks struct {
+	spec   *Spec
+	tell   func(Report)
+	server *http.Server
+	dir    string
+
+	mu      sync.Mutex
+	asked   []*question
+	closing chan struct{}
+}
+
+type question struct {
+	ask    Ask
+	done   chan struct{} // closed when answer is there
+	answer Answer
+}
+
+const (
+	maxAskBytes = 1 << 20
+	maxAsks     = 1000 // of one step: the oldest that are answered are forgotten
+	askSocket   = "socket"
+)
+
+func newAsks(spec *Spec) *asks {
+	return &asks{spec: spec, tell: func(Report) {}, closing: make(chan struct{})}
+}
+
+// serve starts the server on a socket of the step's own, in a folder with a short name.
+func (a *asks) serve(world *sandbox.Spec) error {
+	var err error
+	if a.dir, err = os.MkdirTemp("", "holdfast-"); err != nil {
+		return err
+	}
+	listener, err := net.Listen("unix", filepath.Join(a.dir, askSocket)) //nolint:noctx // it lasts as long as the process
+	if err != nil {
+		return err
+	}
+	world.Socket = a.dir
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /ask", a.serveAsk)
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		s := &a.spec.Step
+		reply(w, http.StatusOK, map[string]any{"session_id": s.SessionID, "run_id": s.RunID, "step_id": s.StepID, "attempt": a.spec.Attempt})
+	})
+	const headerPatience = 10 * time.Second
+	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: headerPatience, MaxHeaderBytes: maxAskBytes}
+	go func() { _ = a.server.Serve(listener) }() // it ends with close
+	return nil
+}
+
+func (a *asks) close() {
+	close(a.closing)
+	if a.server != nil {
+		_ = a.server.Close()
+	}
+	if a.dir != "" {
+		_ = os.RemoveAll(a.dir)
+	}
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) //nolint:errchkjson // whoever asked has gone
+}
+
+func refuse(w http.ResponseWriter, status int, why string) {
+	reply(w, status, Answer{Error: why})
+}
+
+func (a *asks) serveAsk(w http.ResponseWriter, r *http.Request) {
+	in := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAskBytes))
+	in.DisallowUnknownFields()
+	var ask Ask
+	if err := in.Decode(&ask); err != nil {
+		refuse(w, http.StatusBadRequest, "the question is no JSON object of question, options, context, timeout_seconds and id: "+err.Error())
+		return
+	}
+	if strings.TrimSpace(ask.Question) == "" {
+		refuse(w, http.StatusBadRequest, `"question" is empty`)
+		return
+	}
+	if ask.ID == "" {
+		ask.ID = rand.Text()
+	}
+	q := a.put(ask)
+	select {
+	case <-q.done:
+		if q.answer.Error != "" {
+			refuse(w, http.StatusBadRequest, q.answer.Error)
+			return
+		}
+		reply(w, http.StatusOK, q.answer)
+	case <-a.closing:
+		refuse(w, http.StatusServiceUnavailable, "the step is over")
+	case <-r.Context().Done(): // it may come back with the same id
+	}
+}
+
+// put opens a question, or finds it.
+func (a *asks) put(ask Ask) *question {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if i := slices.IndexFunc(a.asked, func(q *question) bool { return q.ask.ID == ask.ID }); i >= 0 {
+		return a.asked[i]
+	}
+	if len(a.asked) >= maxAsks {
+		if i := slices.IndexFunc(a.asked, (*question).over); i >= 0 {
+			a.asked = slices.Delete(a.asked, i, i+1)
+		}
+	}
+	q := &question{ask: ask, done: make(chan struct{})}
+	a.asked = append(a.asked, q)
+	a.tell(Report{Is: IsAsk, Ask: &q.ask})
+	return q
+}
+
+func (q *question) over() bool {
+	select {
+	case <-q.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// open lists the questions without an answer.
+func (a *asks) open() []Ask {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var list []Ask
+	for _, q := range a.asked {
+		if !q.over() {
+			list = append(list, q.ask)
+		}
+	}
+	return list
+}
+
+// answer takes in what became of a question. The first answer is it.
+func (a *asks) answer(answer Answer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, q := range a.asked {
+		if q.ask.ID == answer.ID && !q.over() {
+			q.answer = answer
+			close(q.done)
+		}
+	}
+}

@@ -1,0 +1,150 @@
+//go:build unix
+
+package supervisor
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+const (
+	// sampleEvery is how often a step's use is looked at and told.
+	sampleEvery = time.Second
+	// watchEvery is how often it is looked at while its memory is limited by nothing but this.
+	watchEvery = 50 * time.Millisecond
+	// tellLess is the age from which on it is told every ten seconds: a log has an end.
+	tellLess = time.Hour
+)
+
+// use is what all the processes of a step use together.
+type use struct {
+	cpu       time.Duration
+	rss       int64
+	read      int64
+	write     int64
+	processes int
+}
+
+// sampler looks at what the step uses, tells it, and ends the step when it is too much.
+type sampler struct {
+	s       *supervisor
+	stop    chan struct{}
+	stopped chan struct{}
+
+	mu    sync.Mutex
+	last  use
+	peak  int64
+	oom   uint64 // of the whole host, when the step began
+	quota quotaWatch
+}
+
+func newSampler(s *supervisor) *sampler {
+	return &sampler{
+		s: s, stop: make(chan struct{}), stopped: make(chan struct{}), oom: hostOOMKills(),
+		quota: quotaWatch{dir: s.spec.Sandbox.Dir, bytes: s.spec.QuotaBytes, files: s.spec.QuotaFiles},
+	}
+}
+
+func (m *sampler) run() {
+	defer close(m.stopped)
+	every := sampleEvery
+	limit := m.s.spec.Sandbox.MemoryBytes
+	if limit > 0 {
+		every = watchEvery
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	m.early()
+	var told schema.StepProgressData
+	toldAt, began := time.Now(), time.Now()
+	for {
+		select {
+		case <-m.stop:
+			return
+		case <-tick.C:
+		}
+		now := m.look()
+		if limit > 0 && now.rss > limit {
+			m.end(schema.ReasonOutOfMemory, fmt.Sprintf("it used %d bytes of memory, and may use %d", now.rss, limit))
+		}
+		if most := m.s.spec.Sandbox.Processes; most > 0 && now.processes > most {
+			m.end(schema.ReasonProcesses, fmt.Sprintf("it had %d processes, and may have %d", now.processes, most))
+		}
+		if why := m.quota.look(); why != "" {
+			m.end(schema.ReasonDiskQuota, why)
+		}
+		wait := sampleEvery
+		if time.Since(began) > tellLess {
+			wait = 10 * sampleEvery
+		}
+		if time.Since(toldAt) < wait-every/2 {
+			continue
+		}
+		stats := schema.StepProgressData{
+			Attempt: m.s.spec.Attempt, CPUSeconds: hundredths(now.cpu), RSSBytes: now.rss, ReadBytes: now.read, WriteBytes: now.write, Processes: now.processes,
+		}
+		if stats == told {
+			continue
+		}
+		told, toldAt = stats, time.Now()
+		stats.ElapsedMS = time.Since(began).Milliseconds()
+		m.s.workers.tell(Report{Is: IsStats, Stats: &stats})
+	}
+}
+
+// early looks at a step that may be over soon, for its memory: the kernel's own figure counts
+// what a process had before it became the program.
+func (m *sampler) early() {
+	for wait := 2 * time.Millisecond; wait < sampleEvery/4; wait *= 2 {
+		select {
+		case <-m.stop:
+			return
+		case <-time.After(wait):
+			m.look()
+		}
+	}
+}
+
+// hundredths is what can be told apart: the kernel counts in ticks.
+func hundredths(d time.Duration) float64 { return d.Round(10 * time.Millisecond).Seconds() }
+
+func (m *sampler) look() use {
+	init := 0
+	if m.s.hasInit() {
+		init = m.s.child.Pid
+	}
+	now := treeUse(init)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	// What ends takes its figures along: they never become less.
+	now.cpu, now.read, now.write = max(now.cpu, m.last.cpu), max(now.read, m.last.read), max(now.write, m.last.write)
+	m.last, m.peak = now, max(m.peak, now.rss)
+	return now
+}
+
+func (m *sampler) end(reason schema.Reason, message string) {
+	select {
+	case m.s.verdict <- verdict{reason, message}:
+	default: // it ends already
+	}
+}
+
+// settle stops it, and completes the exit by what was seen.
+func (m *sampler) settle(e *Exit) {
+	close(m.stop)
+	<-m.stopped
+	e.CPUSeconds = max(e.CPUSeconds, hundredths(m.last.cpu))
+	e.MaxRSSBytes = max(e.MaxRSSBytes, m.peak)
+	e.ReadBytes, e.WriteBytes = max(e.ReadBytes, m.last.read), max(e.WriteBytes, m.last.write)
+	switch {
+	case e.Reason != "":
+	case m.s.child.Group != nil && m.s.child.Group.OOMKills() > 0,
+		e.Signal == "SIGKILL" && !e.Stopped && hostOOMKills() > m.oom:
+		e.Reason, e.Message = schema.ReasonOutOfMemory, "the kernel ended it because memory ran out"
+	case e.Signal == "SIGXFSZ":
+		e.Reason, e.Message = schema.ReasonDiskQuota, fmt.Sprintf("it wrote a file of more than %d bytes", m.s.spec.Sandbox.FileBytes)
+	}
+}

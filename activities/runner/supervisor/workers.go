@@ -1,0 +1,221 @@
+//go:build unix
+
+package supervisor
+
+import (
+	"bufio"
+	"encoding/json"
+	"net"
+	"sync"
+	"time"
+)
+
+// workers is who talks to the supervisor: one worker at a time, the newest.
+type workers struct {
+	s        *supervisor
+	patience time.Duration // without a worker
+	orphaned chan struct{}
+	listener net.Listener
+
+	mu    sync.Mutex
+	now   *link // nil while there is none
+	timer *time.Timer
+}
+
+func newWorkers(s *supervisor, first net.Conn, patience time.Duration) *workers {
+	w := &workers{s: s, patience: patience, orphaned: make(chan struct{}, 1)}
+	w.take(first)
+	go w.announce()
+	return w
+}
+
+// listen lets later workers come, over a socket in the current folder.
+func (w *workers) listen() error {
+	var err error
+	if w.listener, err = net.Listen("unix", controlFile); err != nil { //nolint:noctx // it lasts as long as the process
+		return err
+	}
+	go func() {
+		for {
+			conn, err := w.listener.Accept()
+			if err != nil {
+				return
+			}
+			w.take(conn)
+		}
+	}()
+	return nil
+}
+
+// take makes a connection the worker's.
+func (w *workers) take(conn net.Conn) {
+	l := newLink(conn)
+	w.mu.Lock()
+	if w.now != nil {
+		w.now.close()
+	}
+	w.now = l
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+	l.tell(Report{Is: IsHello, End: w.s.spool.End()})
+	for _, a := range w.s.asks.open() {
+		l.tell(Report{Is: IsAsk, Ask: &a})
+	}
+	w.mu.Unlock()
+	go l.write()
+	go w.read(l)
+}
+
+func (w *workers) read(l *link) {
+	in := bufio.NewReader(l.conn)
+	for {
+		line, err := in.ReadBytes('\n')
+		var o Order
+		if err != nil || json.Unmarshal(line, &o) != nil {
+			break
+		}
+		switch {
+		case o.Do == DoConsumed:
+			w.s.spool.Consumed(o.Offset)
+		case o.Do == DoAnswer && o.Answer != nil:
+			w.s.asks.answer(*o.Answer)
+		default:
+			w.s.orders <- o
+		}
+	}
+	w.gone(l)
+}
+
+// gone takes in that a worker is: the next one has some time to come.
+func (w *workers) gone(l *link) {
+	l.close()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.now != l {
+		return
+	}
+	w.now = nil
+	w.timer = time.AfterFunc(w.patience, func() {
+		select {
+		case w.orphaned <- struct{}{}:
+		default: // it knows
+		}
+	})
+}
+
+// tell sends a report to the worker, if there is one; the next one is told by hello.
+func (w *workers) tell(r Report) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.now != nil {
+		w.now.tell(r)
+	}
+}
+
+// announce says how much is in the spool, whenever it is more.
+func (w *workers) announce() {
+	end := int64(0)
+	for open := true; open; {
+		end, open = w.s.spool.AwaitMore(end)
+		w.tell(Report{Is: IsOutput, End: end})
+	}
+}
+
+// leave sends the last report, and waits until it is sent.
+func (w *workers) leave(r Report) {
+	if w.listener != nil {
+		_ = w.listener.Close()
+	}
+	w.mu.Lock()
+	l := w.now
+	w.mu.Unlock()
+	if l == nil {
+		return
+	}
+	l.tell(r)
+	const patience = 2 * time.Second
+	_ = l.conn.SetWriteDeadline(time.Now().Add(patience)) // the file says the same
+	l.finish()
+	<-l.written
+}
+
+// link is a connection to a worker. What is told is written in order; of how much there is,
+// and of what the step uses, only the newest.
+type link struct {
+	conn    net.Conn
+	written chan struct{} // closed when nothing more is written
+
+	mu      sync.Mutex
+	changed *sync.Cond
+	queue   []Report
+	end     *Report
+	stats   *Report
+	ending  bool
+	closed  bool
+}
+
+func newLink(conn net.Conn) *link {
+	l := &link{conn: conn, written: make(chan struct{})}
+	l.changed = sync.NewCond(&l.mu)
+	return l
+}
+
+func (l *link) tell(r Report) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch r.Is {
+	case IsOutput:
+		l.end = &r
+	case IsStats:
+		l.stats = &r
+	default:
+		l.queue = append(l.queue, r)
+	}
+	l.changed.Broadcast()
+}
+
+func (l *link) close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.changed.Broadcast()
+	_ = l.conn.Close()
+}
+
+// finish ends the writing when everything is written.
+func (l *link) finish() {
+	l.mu.Lock()
+	l.ending = true
+	l.mu.Unlock()
+	l.changed.Broadcast()
+}
+
+func (l *link) write() {
+	defer close(l.written)
+	to := json.NewEncoder(l.conn)
+	for {
+		l.mu.Lock()
+		for len(l.queue) == 0 && l.end == nil && l.stats == nil && !l.ending && !l.closed {
+			l.changed.Wait()
+		}
+		batch := l.queue
+		for _, r := range []*Report{l.end, l.stats} {
+			if r != nil {
+				batch = append([]Report{*r}, batch...) // before an exit, which says the same
+			}
+		}
+		done := l.closed || (l.ending && len(batch) == 0)
+		l.queue, l.end, l.stats = nil, nil, nil
+		l.mu.Unlock()
+		if done {
+			return
+		}
+		for i := range batch {
+			if to.Encode(&batch[i]) != nil {
+				_ = l.conn.Close() // its reader sees to the rest
+				return
+			}
+		}
+	}
+}
