@@ -44,7 +44,7 @@ func Probe(exe string) []Status {
 		s := Status{Layer: l, On: true}
 		if i := slices.IndexFunc(c.Missing, func(m Status) bool { return m.Layer == l }); i >= 0 {
 			s = c.Missing[i]
-			if noGroup != nil && !l.required() {
+			if noGroup != nil && !l.Required() {
 				s.Why = noGroup.Error()
 			}
 		}

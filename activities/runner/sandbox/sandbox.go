@@ -59,7 +59,8 @@ func Layers() []Layer {
 	}
 }
 
-func (l Layer) required() bool { return !strings.HasPrefix(string(l), "cgroup_") }
+// Required says whether [Required] takes the layer.
+func (l Layer) Required() bool { return !strings.HasPrefix(string(l), "cgroup_") }
 
 // Status says whether a layer is on, and if not, why not.
 type Status struct {
@@ -141,7 +142,7 @@ func refusal(mode Mode, missing []Status) error {
 	}
 	var names []string
 	for _, s := range missing {
-		if s.Layer.required() {
+		if s.Layer.Required() {
 			names = append(names, fmt.Sprintf("%s (%s)", s.Layer, s.Why))
 		}
 	}

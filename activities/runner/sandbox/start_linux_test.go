@@ -88,7 +88,7 @@ func TestStart_NamesWhatCannotBeStarted(t *testing.T) {
 func TestStart_RefusesWhenRequired(t *testing.T) {
 	t.Parallel()
 	for _, l := range Layers() {
-		if !l.required() {
+		if !l.Required() {
 			continue
 		}
 		t.Run(string(l), func(t *testing.T) {

@@ -24,7 +24,7 @@ type result struct {
 // strictest is the mode in which a host that gives every layer is tested.
 var strictest = sync.OnceValue(func() Mode {
 	for _, s := range Probe(os.Args[0]) {
-		if !s.On && s.Layer.required() {
+		if !s.On && s.Layer.Required() {
 			return BestEffort
 		}
 	}

@@ -14,7 +14,7 @@ type configCmd struct {
 
 // Help is shown by --help.
 func (*configCmd) Help() string {
-	return "Exit code 2 when a setting is bad. Secrets are masked.\n\n" +
+	return "Exit code 2 when a setting is bad. Secrets are masked. Below the settings it says which layers of isolation this host gives a step, and why not.\n\n" +
 		example("holdfast config", "HOLDFAST_LOG_LEVEL=debug holdfast config --json")
 }
 
@@ -26,13 +26,14 @@ func (c *configCmd) Run(inv *invocation) error {
 			problems = append(problems, errors.New(all[i].Problem))
 		}
 	}
+	layers := probeLayers()
 	if c.JSON {
-		out, err := json.MarshalIndent(map[string]any{"settings": all}, "", "  ")
+		out, err := json.MarshalIndent(map[string]any{"settings": all, "isolation": layers}, "", "  ")
 		if err != nil {
 			return err
 		}
 		inv.raw(out)
-	} else if err := c.table(inv, all); err != nil {
+	} else if err := errors.Join(c.table(inv, all), layersTable(inv, layers)); err != nil {
 		return err
 	}
 	if len(problems) > 0 {

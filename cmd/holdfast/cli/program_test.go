@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/holdfast/holdfast/activities/runner/sandbox"
 	"github.com/holdfast/holdfast/cmd/holdfast/settings"
 )
 
@@ -111,12 +112,13 @@ func TestConfig_PrintsEverySettingWithItsSource(t *testing.T) {
 	t.Parallel()
 	env := []string{"HOLDFAST_DATABASE_URL=postgres://me:hush@db/x", "HOLDFAST_LOG_LEVEL=debug"}
 	r := run(t, env, "", "config")
-	r.want(t, exitOK, "HOLDFAST_ADDR", "postgres://me:xxxxx@db/x", "environment", "default", "TEMPORAL_ADDRESS")
+	r.want(t, exitOK, "HOLDFAST_ADDR", "postgres://me:xxxxx@db/x", "environment", "default", "TEMPORAL_ADDRESS", "ISOLATION OF STEPS", "landlock", "cgroup_memory")
 	r = run(t, env, "", "config", "--json")
 	var answer struct {
-		Settings []settings.Setting `json:"settings"`
+		Settings  []settings.Setting `json:"settings"`
+		Isolation []sandbox.Status   `json:"isolation"`
 	}
-	if err := json.Unmarshal([]byte(r.out), &answer); err != nil || len(answer.Settings) < 20 {
+	if err := json.Unmarshal([]byte(r.out), &answer); err != nil || len(answer.Settings) < 20 || len(answer.Isolation) != len(sandbox.Layers()) {
 		t.Errorf("%v: %s", err, r.out)
 	}
 	run(t, []string{"HOLDFAST_LOG_LEVEL=loud"}, "", "config").want(t, exitUsage, `the setting HOLDFAST_LOG_LEVEL is "loud"`)

@@ -170,6 +170,7 @@ type Worker struct {
 	Logging
 	Storage
 	Workspaces
+	Isolation
 	Agents
 	Versioning
 	Temporal
@@ -203,7 +204,7 @@ func LoadWeb(env Env) (*Web, error) {
 // LoadWorker reads the settings of a worker process.
 func LoadWorker(env Env) (*Worker, error) {
 	w := &Worker{}
-	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Workspaces.specs(), w.Agents.specs(), w.Versioning.specs()); err != nil {
+	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Workspaces.specs(), w.Isolation.specs(), w.Agents.specs(), w.Versioning.specs()); err != nil {
 		return nil, err
 	}
 	return w, loadTemporal(env, &w.Temporal)
@@ -217,7 +218,7 @@ func LoadStack(env Env) (*Stack, error) {
 	for i := range storage {
 		storage[i].required = false
 	}
-	if err := load(env, s.Logging.specs(), storage, s.Listener.specs(), s.Binaries.specs(), new(Workspaces).specs(), new(Agents).specs()); err != nil {
+	if err := load(env, s.Logging.specs(), storage, s.Listener.specs(), s.Binaries.specs(), new(Workspaces).specs(), new(Isolation).specs(), new(Agents).specs()); err != nil {
 		return nil, err
 	}
 	return s, loadTemporal(env, &s.Temporal)
@@ -258,7 +259,7 @@ func LoadClient(env Env) (*Client, error) {
 func All(env Env) []Setting {
 	var out []Setting
 	for _, group := range [][]spec{
-		new(Listener).specs(), new(Storage).specs(env), new(Workspaces).specs(), new(Client).specs(), new(Logging).specs(),
+		new(Listener).specs(), new(Storage).specs(env), new(Workspaces).specs(), new(Isolation).specs(), new(Client).specs(), new(Logging).specs(),
 		new(Binaries).specs(), new(Agents).specs(), new(Versioning).specs(),
 	} {
 		for i := range group {

@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/holdfast/holdfast/activities/runner/sandbox"
+	"github.com/holdfast/holdfast/cmd/holdfast/settings"
+	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
+)
+
+// probeLayers asks this host which layers of isolation it gives a step.
+func probeLayers() []sandbox.Status {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil
+	}
+	// As the worker chooses it.
+	if small := filepath.Join(filepath.Dir(exe), "holdfast-supervisor"); isFile(small) {
+		exe = small
+	}
+	return sandbox.Probe(exe)
+}
+
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func layersTable(inv *invocation, layers []sandbox.Status) error {
+	if _, err := fmt.Fprintln(inv.stdout); err != nil {
+		return err
+	}
+	t := terminal.Table{Header: []string{"ISOLATION OF STEPS", "ON", "WHY NOT"}}
+	for _, l := range layers {
+		on := terminal.Cell{Text: "yes", Paint: inv.style.Green}
+		if !l.On {
+			on = terminal.Cell{Text: "no", Paint: inv.style.Yellow}
+		}
+		t.Add(string(l.Layer), on, terminal.Cell{Text: dash(l.Why), Paint: inv.style.Dim})
+	}
+	return t.Write(inv.stdout, inv.style)
+}
+
+// sayLayers says, once at a worker's start, how well its steps are kept apart.
+func sayLayers(log *slog.Logger, mode sandbox.Mode) {
+	if mode == sandbox.Off {
+		log.Warn("steps are not isolated: they run with this worker's rights", "setting", settings.EnvSandbox, "mode", mode)
+		return
+	}
+	missing := map[string]string{}
+	lost := false
+	for _, l := range probeLayers() {
+		if !l.On {
+			missing[string(l.Layer)] = l.Why
+			lost = lost || l.Layer.Required()
+		}
+	}
+	switch {
+	case lost && mode == sandbox.Required:
+		log.Error("every step will be refused: the sandbox is required, and this host lacks layers of it", "missing", missing)
+	case runtime.GOOS != "linux":
+		log.Warn("steps are processes of their own and no more: isolation takes Linux")
+	case lost:
+		log.Warn("steps are isolated in part: this host lacks layers of the sandbox", "missing", missing)
+	default:
+		log.Info("steps are isolated", "mode", mode, "missing", missing)
+	}
+}

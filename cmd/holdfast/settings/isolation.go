@@ -1,0 +1,54 @@
+package settings
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/holdfast/holdfast/activities/runner/sandbox"
+)
+
+// EnvSandbox is the name of the setting that says how steps are kept apart.
+const EnvSandbox = "HOLDFAST_SANDBOX"
+
+// Isolation says how a worker keeps its steps apart from the host.
+type Isolation struct {
+	Sandbox      sandbox.Mode
+	SandboxPaths []string // absolute
+}
+
+func (i *Isolation) specs() []spec {
+	return []spec{
+		{name: EnvSandbox, def: string(sandbox.BestEffort), allowed: "required, best-effort or off", help: "whether a step is refused when this host lacks a layer of isolation, runs with those that there are, or runs without", parse: sandboxMode(&i.Sandbox)},
+		{name: "HOLDFAST_SANDBOX_PATHS", shown: "none", allowed: "a comma-separated list of absolute paths, other than /", help: "files and folders of this host that steps see besides the system, read-only", parse: paths(&i.SandboxPaths)},
+	}
+}
+
+func sandboxMode(to *sandbox.Mode) func(string) bool {
+	return func(s string) bool {
+		m, ok := sandbox.ParseMode(strings.ToLower(s))
+		*to = m
+		return ok
+	}
+}
+
+func paths(to *[]string) func(string) bool {
+	return func(s string) bool {
+		var list []string
+		for item := range strings.SplitSeq(s, ",") {
+			item = strings.TrimSpace(item)
+			if item == "" {
+				continue
+			}
+			clean := filepath.Clean(item)
+			if !filepath.IsAbs(item) || clean == "/" || strings.ContainsRune(item, 0) {
+				return false
+			}
+			if !slices.Contains(list, clean) {
+				list = append(list, clean)
+			}
+		}
+		*to = list
+		return true
+	}
+}
