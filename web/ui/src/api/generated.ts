@@ -645,7 +645,7 @@ export interface components {
              */
             read_bytes: number;
             /** @enum {string} */
-            reason?: "exit" | "signal" | "timeout" | "cancelled" | "start_failed" | "worker_lost" | "out_of_memory" | "retry";
+            reason?: "exit" | "signal" | "timeout" | "cancelled" | "start_failed" | "worker_lost" | "out_of_memory" | "disk_quota" | "too_many_processes" | "sandbox" | "supervisor_lost" | "host_lost" | "orphaned" | "retry" | "plan_changed";
             signal?: string;
             /** Format: date-time */
             started_at: string;
@@ -1165,7 +1165,7 @@ export interface components {
             processes_killed: number;
             /** Format: int64 */
             survivors: number;
-            /** @description Hosts that did not answer; what ran there ends with its worker */
+            /** @description Hosts that did not answer; what runs there ends when its worker is back, or after an hour */
             unreachable_hosts?: string[];
         };
         ResolveApprovalFrame: {
@@ -1344,7 +1344,7 @@ export interface components {
             /** Format: int64 */
             read_bytes: number;
             /** @enum {string} */
-            reason: "exit" | "signal" | "timeout" | "cancelled" | "start_failed" | "worker_lost" | "out_of_memory" | "retry";
+            reason: "exit" | "signal" | "timeout" | "cancelled" | "start_failed" | "worker_lost" | "out_of_memory" | "disk_quota" | "too_many_processes" | "sandbox" | "supervisor_lost" | "host_lost" | "orphaned" | "retry" | "plan_changed";
             signal?: string;
             /** Format: int64 */
             write_bytes: number;
@@ -1387,7 +1387,7 @@ export interface components {
             /** Format: int64 */
             attempt: number;
             /** @enum {string} */
-            reason: "exit" | "signal" | "timeout" | "cancelled" | "start_failed" | "worker_lost" | "out_of_memory" | "retry";
+            reason: "exit" | "signal" | "timeout" | "cancelled" | "start_failed" | "worker_lost" | "out_of_memory" | "disk_quota" | "too_many_processes" | "sandbox" | "supervisor_lost" | "host_lost" | "orphaned" | "retry" | "plan_changed";
         };
         StepRetrySucceededData: {
             /** Format: int64 */

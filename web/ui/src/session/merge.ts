@@ -112,9 +112,8 @@ function mergeAttempts(rest: Attempt[], folded: AttemptFold[], newer: boolean): 
   const views = new Map<number, AttemptView>();
   for (const attempt of folded) views.set(attempt.number, fromFold(attempt));
   for (const attempt of rest) {
-    if (newer && views.has(attempt.number)) continue;
     const fold = views.get(attempt.number);
-    views.set(attempt.number, {
+    const known: AttemptView = {
       number: attempt.number,
       status: attempt.status,
       exitCode: attempt.exit_code ?? null,
@@ -129,9 +128,25 @@ function mergeAttempts(rest: Attempt[], folded: AttemptFold[], newer: boolean): 
       writeBytes: attempt.write_bytes ?? null,
       host: attempt.host || null,
       live: attempt.status === 'running' ? (fold?.live ?? null) : null,
-    });
+    };
+    views.set(attempt.number, newer && fold !== undefined ? filled(fold, known) : known);
   }
   return [...views.values()].sort((a, b) => a.number - b.number);
+}
+
+// What the events say, with what only REST has said.
+function filled(told: AttemptView, known: AttemptView): AttemptView {
+  const running = told.status === 'running';
+  return {
+    ...told,
+    startedAt: told.startedAt ?? known.startedAt,
+    host: told.host ?? known.host,
+    cpuSeconds: running ? null : (told.cpuSeconds ?? known.cpuSeconds),
+    maxRssBytes: running ? null : (told.maxRssBytes ?? known.maxRssBytes),
+    readBytes: running ? null : (told.readBytes ?? known.readBytes),
+    writeBytes: running ? null : (told.writeBytes ?? known.writeBytes),
+    durationMs: told.durationMs ?? known.durationMs,
+  };
 }
 
 function fromFold(fold: AttemptFold): AttemptView {

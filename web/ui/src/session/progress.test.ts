@@ -64,6 +64,11 @@ describe('progress', () => {
     expect(view(store, 1, rest)[0]).toMatchObject({ status: 'running', attempts: [{ host: 'h', live: { progress: 0.5 } }] });
     expect(view(store, 1, { ...rest, status: 'cancelled' })[0]?.status).toBe('cancelled');
   });
+  it('leaves the figures of an attempt that was cut as REST has them', () => {
+    const cut = { number: 1, status: 'lost' as const, reason: 'host_lost' as const, started_at: '2026-01-01T00:00:00.000Z', cpu_seconds: 9, max_rss_bytes: 5, read_bytes: 1, write_bytes: 2, duration_ms: 10, host: 'h' };
+    const store = storeOf(['step_started', { attempt: 1 }, 'a'], ['step_retry_started', { attempt: 2, reason: 'host_lost' }, 'a']);
+    expect(view(store, 1, step('a', 'running', [cut]))[0]?.attempts).toMatchObject([{ number: 1, cpuSeconds: 9, maxRssBytes: 5, host: 'h' }, { number: 2, status: 'running' }]);
+  });
   it('does not make the page read anything anew', () => {
     const store = storeOf(['step_started', { attempt: 1 }, 'a']);
     const before = store.getSnapshot().structureVersion;

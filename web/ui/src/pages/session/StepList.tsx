@@ -138,7 +138,6 @@ function Attempts({ attempts }: { attempts: AttemptView[] }) {
         <li key={attempt.number} className={wasLost(attempt) ? 'attempt-lost' : undefined}>
           <span className="tabular">Attempt {attempt.number}</span>
           <span>{describeAttempt(attempt)}</span>
-          <span className="tabular step-clock">{duration(attempt.durationMs)}</span>
           {attempt.status !== 'running' && <Figures attempt={attempt} />}
         </li>
       ))}
