@@ -25,7 +25,7 @@ func Init() int {
 	// Every signal is taken in and dropped: what a program sends to PID 1, even SIGQUIT, must not
 	// end it, and a stop sends SIGTERM to every process of the step.
 	signal.Notify(make(chan os.Signal, 1))
-	closeFrom(reportFD + 1)
+	keepFrom(reportFD)
 	supervisor := os.NewFile(reportFD, "supervisor")
 	var o order
 	if err := json.NewDecoder(supervisor).Decode(&o); err != nil || o.Spec == nil {
@@ -54,14 +54,14 @@ func Init() int {
 	return 0
 }
 
-// closeFrom closes what somebody has left open for init to inherit.
-func closeFrom(first int) {
-	unix.CloseOnExec(reportFD)
-	if unix.CloseRange(uint(first), math.MaxInt32, 0) == nil {
+// keepFrom keeps from the program what somebody has left open for init to inherit. It is not
+// closed here: the Go runtime may have descriptors of its own by now.
+func keepFrom(first int) {
+	if unix.CloseRange(uint(first), math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) == nil {
 		return
 	}
-	for fd := first; fd < 1<<16; fd++ { // Linux before 5.9
-		_ = unix.Close(fd)
+	for fd := first; fd < 1<<16; fd++ { // Linux before 5.11
+		unix.CloseOnExec(fd)
 	}
 }
 
