@@ -19,8 +19,40 @@ type Group struct {
 	controllers []string // that it has: memory, cpu, pids
 }
 
+// workerGroup is the group into which a worker moves, so that its own may hand controllers down.
+const workerGroup = "holdfast-worker"
+
+// EnterCgroup is [FindCgroup] for a worker, at its start: where systemd has delegated the group
+// (Delegate=yes), it moves all that is in it into a group below, because the kernel hands
+// controllers down only from a group that holds no process.
+func EnterCgroup() (string, error) {
+	dir, err := FindCgroup()
+	if err != nil || !delegated(dir) {
+		return dir, err
+	}
+	leaf := &Group{path: filepath.Join(dir, workerGroup)}
+	if err := os.Mkdir(leaf.path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", fmt.Errorf("make a cgroup for the worker: %w", errno(err))
+	}
+	for _, pid := range (&Group{path: dir}).Pids() {
+		_ = leaf.Add(pid) // it may have ended; what stays costs the controllers, which is reported
+	}
+	return dir, nil
+}
+
+// delegated says whether systemd has left what is below a group to others; it marks it so.
+func delegated(dir string) bool {
+	var mark [2]byte
+	for _, name := range []string{"user.delegate", "trusted.delegate"} {
+		if n, err := unix.Getxattr(dir, name, mark[:]); err == nil && string(mark[:n]) == "1" {
+			return true
+		}
+	}
+	return false
+}
+
 // FindCgroup finds the folder in which this process may make groups: the one that it is
-// in, where that was delegated to it. An error says why there is none.
+// in. An error says why there is none.
 func FindCgroup() (string, error) {
 	mount, err := cgroupMount()
 	if err != nil {
@@ -28,16 +60,21 @@ func FindCgroup() (string, error) {
 	}
 	own, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
-		return "", err
+		return "", errno(err)
 	}
 	for line := range strings.Lines(string(own)) {
-		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			dir := filepath.Join(mount, path)
-			if unix.Access(dir, unix.W_OK) != nil || unix.Access(filepath.Join(dir, "cgroup.procs"), unix.W_OK) != nil {
-				return "", errors.New("the process's cgroup is not delegated to it")
-			}
-			return dir, nil
+		path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
+		if !ok {
+			continue
 		}
+		dir := filepath.Join(mount, path)
+		if filepath.Base(dir) == workerGroup {
+			dir = filepath.Dir(dir)
+		}
+		if unix.Access(dir, unix.W_OK) != nil || unix.Access(filepath.Join(dir, "cgroup.procs"), unix.W_OK) != nil {
+			return "", errors.New("the process's cgroup is not delegated to it")
+		}
+		return dir, nil
 	}
 	return "", errors.New("the process is in no cgroup v2 group")
 }
@@ -187,11 +224,30 @@ func (s *Spec) newGroup() (*Group, []Status) {
 	if s.Cgroup == "" {
 		return none("there is no cgroup v2 folder in which groups may be made")
 	}
-	g, err := NewGroup(s.Cgroup, fmt.Sprintf("step-%d-%d", os.Getpid(), time.Now().UnixNano()))
+	sweepGroups(s.Cgroup)
+	g, err := NewGroup(s.Cgroup, fmt.Sprintf("%s%d-%d", stepGroup, time.Now().UnixNano(), os.Getpid()))
 	if err != nil {
 		return none(err.Error())
 	}
 	return g, g.limit(s)
+}
+
+const stepGroup = "step-" // and the time, and the supervisor
+
+// sweepGroups removes the empty groups of steps whose supervisors were killed. One that is
+// new may be empty because its step is just being started.
+func sweepGroups(parent string) {
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		made, _, _ := strings.Cut(strings.TrimPrefix(e.Name(), stepGroup), "-")
+		nanos, err := strconv.ParseInt(made, 10, 64)
+		if err == nil && strings.HasPrefix(e.Name(), stepGroup) && time.Since(time.Unix(0, nanos)) > 2*startPatience {
+			_ = unix.Rmdir(filepath.Join(parent, e.Name())) // refused while it holds a process
+		}
+	}
 }
 
 func (g *Group) limit(s *Spec) []Status {

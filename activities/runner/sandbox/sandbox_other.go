@@ -31,6 +31,9 @@ func (*Group) Remove() error     { return nil }
 // FindCgroup finds none.
 func FindCgroup() (string, error) { return "", errors.ErrUnsupported }
 
+// EnterCgroup finds none.
+func EnterCgroup() (string, error) { return "", errors.ErrUnsupported }
+
 // Start starts the program as a process in a session of its own, unless Mode refuses that.
 func (s *Spec) Start(_ string, stdout, stderr *os.File) (*Child, error) {
 	missing := Probe("")

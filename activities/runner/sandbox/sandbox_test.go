@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"fmt"
 	"os"
 	"runtime"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 const (
 	supervisorDir = "HOLDFAST_TEST_SANDBOX_DIR"
+	enterCgroup   = "HOLDFAST_TEST_SANDBOX_CGROUP"
 	supervisorTmp = "HOLDFAST_TEST_SANDBOX_TMP"
 )
 
@@ -25,6 +27,13 @@ func TestMain(m *testing.M) {
 		}
 		time.Sleep(time.Minute) // it is killed before
 		os.Exit(4)
+	}
+	if os.Getenv(enterCgroup) != "" {
+		dir, err := EnterCgroup()
+		again, _ := FindCgroup() // it is compared
+		own, _ := os.ReadFile("/proc/self/cgroup")
+		fmt.Printf("%s %v\n%s\n%s", dir, err, again, own) //nolint:forbidigo // to the test that started it
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -254,6 +256,43 @@ func TestGroup_FreezesAndKills(t *testing.T) {
 	}
 }
 
+// TestEnterCgroup_LeavesADelegatedGroupToTheSteps: the worker moves below it.
+func TestEnterCgroup_LeavesADelegatedGroupToTheSteps(t *testing.T) {
+	t.Parallel()
+	parent, err := FindCgroup()
+	if err != nil {
+		t.Skipf("this host gives no cgroup: %v", err)
+	}
+	for _, mark := range []bool{false, true} {
+		g, err := NewGroup(parent, fmt.Sprintf("holdfast-test-%t-%d", mark, os.Getpid()))
+		if err != nil {
+			t.Skipf("this host gives no cgroup: %v", err)
+		}
+		want := g.path
+		if mark {
+			if err := unix.Setxattr(g.path, "user.delegate", []byte("1"), 0); err != nil {
+				t.Skipf("this kernel's cgroups take no marks: %v", err)
+			}
+			want += "/" + workerGroup
+		}
+		dir, err := os.Open(g.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = []string{enterCgroup + "=1"}
+		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
+		out, err := cmd.Output()
+		_ = dir.Close()
+		_ = unix.Rmdir(filepath.Join(g.path, workerGroup)) // only when it is marked
+		_ = g.Remove()
+		mount, _ := cgroupMount() // it was there before
+		if err != nil || !strings.HasPrefix(string(out), g.path+" <nil>\n"+g.path+"\n") || !strings.Contains(string(out), "0::"+strings.TrimPrefix(want, mount)+"\n") {
+			t.Errorf("marked %t: got %q, %v", mark, out, err)
+		}
+	}
+}
+
 // TestStart_InAGroup: a step's group is made, used and said.
 func TestStart_InAGroup(t *testing.T) {
 	t.Parallel()
@@ -339,5 +378,21 @@ func TestAll_AsANormalUser(t *testing.T) {
 		if strings.Contains(line, "SKIP") || strings.Contains(line, "_test.go") {
 			t.Log(strings.TrimSpace(line))
 		}
+	}
+}
+
+// TestSweep_RemovesOldEmptyGroups and leaves those of steps that are being started.
+func TestSweep_RemovesOldEmptyGroups(t *testing.T) {
+	t.Parallel()
+	parent := t.TempDir()
+	for _, name := range []string{"step-1-7", fmt.Sprintf("step-%d-7", time.Now().UnixNano()), "other", "step-x"} {
+		if err := os.Mkdir(filepath.Join(parent, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweepGroups(parent)
+	left, err := os.ReadDir(parent)
+	if err != nil || len(left) != 3 {
+		t.Errorf("got %v, %v", left, err)
 	}
 }
