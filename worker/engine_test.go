@@ -385,7 +385,7 @@ func TestPressure_EveryCommandIsAnsweredTruly(t *testing.T) {
 func (w *world) startWorkflow(id string, config schema.Config) {
 	w.t.Helper()
 	_, err := w.temporal.ExecuteWorkflow(w.t.Context(), client.StartWorkflowOptions{ID: schema.WorkflowID(id), TaskQueue: schema.TaskQueueSessions},
-		schema.WorkflowType, schema.SessionInput{SessionID: id, Config: config, Mode: schema.ModeRunbook, ApprovalTimeout: 300 * time.Second}, nil)
+		schema.WorkflowType, schema.SessionInput{SessionID: id, Config: config, Mode: schema.ModeRunbook, ApprovalTimeout: 300 * time.Second, HostTimeout: w.hostTimeout}, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -18,8 +19,7 @@ import (
 	"github.com/holdfast/holdfast/worker"
 )
 
-// newEmptyWorld has no worker. Those that startBuild starts share its host, as the old and
-// the new release do while a worker is replaced.
+// newEmptyWorld has no worker. Those that startBuild starts have a host each.
 func newEmptyWorld(t *testing.T) (w *world, addr string) {
 	t.Helper()
 	addr = embeddedtest.StartTestTemporal(t).Addr()
@@ -28,7 +28,8 @@ func newEmptyWorld(t *testing.T) (w *world, addr string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return &world{t: t, store: storetest.New(t), temporal: c, dir: t.TempDir(), host: "host-" + schema.NewID()[:8]}, addr
+	return &world{t: t, store: storetest.New(t), temporal: c, dir: t.TempDir(), host: "host-" + schema.NewID()[:8], hostTimeout: time.Second,
+		supervisor: os.Args[0], snapshots: openSnapshots(t, t.TempDir())}, addr
 }
 
 // startBuild runs a worker of a build, "" for an unversioned one, and waits until it polls.
@@ -42,7 +43,7 @@ func (w *world) startBuild(addr, build string) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	o := w.options()
-	o.Temporal, o.BuildID = c, build
+	o.Temporal, o.BuildID, o.DataDir, o.Host = c, build, w.t.TempDir(), "host-"+schema.NewID()[:8]
 	go func() {
 		defer c.Close()
 		done <- worker.Run(ctx, o)

@@ -45,7 +45,9 @@ type world struct {
 	// supervisor is this test binary, unless a test says otherwise.
 	supervisor string
 	snapshots  *snapshot.Store
-	stop       func()
+	// hostTimeout is that of the sessions; 0 for the default.
+	hostTimeout time.Duration
+	stop        func()
 }
 
 // patience bounds every wait of these tests; none of them should come near it.
@@ -64,12 +66,19 @@ func newWorldAt(t *testing.T, addr string) *world {
 	}
 	t.Cleanup(c.Close)
 	w := &world{t: t, store: storetest.New(t), temporal: c, dir: t.TempDir(), host: "host-" + schema.NewID()[:8], supervisor: os.Args[0]}
-	if w.snapshots, err = snapshot.Open(t.Context(), "file://"+filepath.Join(w.dir, "blobs")); err != nil {
-		t.Fatal(err)
-	}
+	w.snapshots = openSnapshots(t, w.dir)
 	w.start()
 	t.Cleanup(func() { w.stop() })
 	return w
+}
+
+func openSnapshots(t *testing.T, dir string) *snapshot.Store {
+	t.Helper()
+	s, err := snapshot.Open(t.Context(), "file://"+filepath.Join(dir, "blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -1,0 +1,229 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/holdfast/holdfast/activities"
+	"github.com/holdfast/holdfast/schema"
+)
+
+const (
+	// drainTell is how often a draining worker says what still runs.
+	drainTell = time.Second
+	drainLook = 50 * time.Millisecond
+	// drainEnd is how long a worker that has drained takes, at most, to be gone.
+	drainEnd  = 30 * time.Second
+	drainDial = 5 * time.Second
+)
+
+// DrainState is how far a drain is.
+type DrainState string
+
+// The states: draining, then one of the others.
+const (
+	Draining   DrainState = "draining"
+	Drained    DrainState = "drained"     // nothing runs any more
+	HandedOver DrainState = "handed_over" // the time was over: what runs goes on, for the next worker of the host
+)
+
+// DrainProgress is what a draining worker says.
+type DrainProgress struct {
+	State   DrainState    `json:"state"`
+	Host    string        `json:"host"`
+	Running []DrainedStep `json:"running"`
+}
+
+// DrainedStep is a step that still runs.
+type DrainedStep struct {
+	SessionID string `json:"session_id"`
+	RunID     string `json:"run_id"`
+	StepID    string `json:"step_id"`
+}
+
+// drainAsk is what the command asks.
+type drainAsk struct {
+	Timeout time.Duration `json:"timeout"`
+}
+
+// drains is the worker's side: it listens on the socket of the data folder.
+type drains struct {
+	hosts  *activities.Hosts
+	refuse func() // no session is to be placed here any more
+	log    *slog.Logger
+
+	listener net.Listener
+	all      sync.WaitGroup
+	begin    sync.Once
+	finish   sync.Once
+	over     chan struct{} // closed when the worker is to end
+	quit     chan struct{} // closed by close
+
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+// serveDrains listens until close.
+func serveDrains(ctx context.Context, socket string, hosts *activities.Hosts, refuse func(), log *slog.Logger) (*drains, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", socket)
+	if err != nil {
+		return nil, fmt.Errorf("listen for drains: %w", err)
+	}
+	d := &drains{hosts: hosts, refuse: refuse, log: log, listener: listener, over: make(chan struct{}), quit: make(chan struct{})}
+	d.all.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			d.mu.Lock()
+			d.conns = append(d.conns, conn)
+			d.mu.Unlock()
+			d.all.Go(func() { d.serve(conn) })
+		}
+	})
+	return d, nil
+}
+
+// close hangs up, which is how the command sees that the worker has ended.
+func (d *drains) close() {
+	close(d.quit)
+	_ = d.listener.Close()
+	d.mu.Lock()
+	for _, conn := range d.conns {
+		_ = conn.Close()
+	}
+	d.mu.Unlock()
+	d.all.Wait()
+}
+
+func (d *drains) serve(conn net.Conn) {
+	var ask drainAsk
+	if err := json.NewDecoder(conn).Decode(&ask); err != nil {
+		_ = conn.Close()
+		return
+	}
+	d.begin.Do(func() {
+		d.log.Info("draining", "host", d.hosts.Host, "timeout", ask.Timeout)
+		d.hosts.Drain()
+		d.all.Go(d.refuse)
+	})
+	timeout := time.NewTimer(ask.Timeout)
+	defer timeout.Stop()
+	look := time.NewTicker(drainLook)
+	defer look.Stop()
+	out := json.NewEncoder(conn)
+	var told time.Time
+	for {
+		p := d.progress(Draining)
+		if len(p.Running) == 0 {
+			d.end(out, Drained)
+			return
+		}
+		if time.Since(told) >= drainTell {
+			told = time.Now()
+			_ = out.Encode(p) //nolint:errchkjson // the drain goes on when nobody listens any more
+		}
+		select {
+		case <-timeout.C:
+			d.end(out, HandedOver)
+			return
+		case <-d.quit:
+			return
+		case <-look.C:
+		}
+	}
+}
+
+func (d *drains) end(out *json.Encoder, state DrainState) {
+	p := d.progress(state)
+	if len(p.Running) == 0 {
+		p.State = Drained
+	}
+	_ = out.Encode(p) //nolint:errchkjson // the worker ends when nobody listens, too
+	d.finish.Do(func() {
+		d.log.Info("drained", "host", d.hosts.Host, "state", p.State, "running", len(p.Running))
+		close(d.over)
+	})
+}
+
+func (d *drains) progress(state DrainState) DrainProgress {
+	p := DrainProgress{State: state, Host: d.hosts.Host, Running: []DrainedStep{}}
+	for _, ask := range d.hosts.Running() {
+		p.Running = append(p.Running, DrainedStep{SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID})
+	}
+	return p
+}
+
+// Drain tells the worker of a data folder to take no new steps, to finish those that it runs
+// and to end; after timeout it ends nevertheless, and leaves them to their supervisors. It
+// returns when that worker is gone, with how it came to it; tell hears of each state in
+// between. The drain goes on when ctx ends.
+func Drain(ctx context.Context, dataDir string, timeout time.Duration, tell func(DrainProgress)) (DrainProgress, error) {
+	lock, free, err := lockDataDir(dataDir)
+	if err != nil {
+		return DrainProgress{}, err
+	}
+	if free {
+		_ = lock.Close()
+		return DrainProgress{}, schema.Errorf(schema.CodeNotFound, "no worker runs with the data folder %s", dataDir)
+	}
+	who := readHolder(dataDir)
+	conn, err := (&net.Dialer{Timeout: drainDial}).DialContext(ctx, "unix", who.Socket)
+	if err != nil {
+		return DrainProgress{}, schema.Wrap(schema.CodeUnavailable, err, who.String()+" does not listen")
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	if err := json.NewEncoder(conn).Encode(drainAsk{Timeout: timeout}); err != nil {
+		return DrainProgress{}, fmt.Errorf("ask %s: %w", &who, err)
+	}
+	in := json.NewDecoder(conn)
+	var last DrainProgress
+	for {
+		var p DrainProgress
+		if err := in.Decode(&p); err != nil {
+			break
+		}
+		last = p
+		tell(p)
+		if p.State != Draining {
+			_ = conn.SetReadDeadline(time.Now().Add(drainEnd))
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return last, context.Cause(ctx)
+	case last.State == Drained || last.State == HandedOver:
+		return last, awaitFree(ctx, dataDir, &who)
+	default:
+		return last, schema.Errorf(schema.CodeUnavailable, "%s ended while it was draining", &who)
+	}
+}
+
+// awaitFree waits until nobody holds the data folder: the worker hangs up a moment before.
+func awaitFree(ctx context.Context, dataDir string, who *holder) error {
+	const poll = 10 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, drainEnd)
+	defer cancel()
+	for {
+		lock, free, err := lockDataDir(dataDir)
+		if free {
+			return errors.Join(err, lock.Close())
+		}
+		if now := readHolder(dataDir); err != nil || (now.PID != 0 && (now.PID != who.PID || now.Since != who.Since)) {
+			return err // the next one has begun already
+		}
+		select {
+		case <-ctx.Done():
+			return schema.Errorf(schema.CodeUnavailable, "%s has drained, and does not end", who)
+		case <-time.After(poll):
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package worker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// A data folder has one worker at a time: two would both answer for the same steps. It is
+// held by a lock on worker.lock that the kernel releases with the process; worker.json beside
+// it says who holds it, and where it listens.
+const (
+	lockFile   = "worker.lock"
+	holderFile = "worker.json"
+	socketFile = "worker.sock"
+	// maxSocketPath is what every system's unix sockets take.
+	maxSocketPath = 100
+	// The worker before may be about to end.
+	holdPatience = 500 * time.Millisecond
+	holdPoll     = 20 * time.Millisecond
+)
+
+// holder is what worker.json says.
+type holder struct {
+	PID     int       `json:"pid"`
+	Host    string    `json:"host"`
+	BuildID string    `json:"build_id,omitempty"`
+	Since   time.Time `json:"since"`
+	Socket  string    `json:"socket,omitempty"` // of `holdfast worker --drain`
+}
+
+func (h *holder) String() string {
+	if h.PID == 0 {
+		return "another worker"
+	}
+	return fmt.Sprintf("the worker of host %s, pid %d, since %s", h.Host, h.PID, h.Since.Format(time.RFC3339))
+}
+
+// hold is a data folder that this process holds.
+type hold struct {
+	dir  string
+	lock *os.File
+	me   holder
+	temp string // a folder of the socket's own, when the data folder's path is too long for one
+}
+
+// holdDataDir takes the data folder, or refuses with who has it.
+func holdDataDir(o *Options) (*hold, error) {
+	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	lock, free, err := lockDataDir(o.DataDir)
+	for deadline := time.Now().Add(holdPatience); err == nil && !free && time.Now().Before(deadline); {
+		time.Sleep(holdPoll)
+		lock, free, err = lockDataDir(o.DataDir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !free {
+		who := readHolder(o.DataDir)
+		return nil, schema.Errorf(schema.CodeConflict, "the data folder %s is in use by %s; a data folder has one worker at a time", o.DataDir, &who)
+	}
+	h := &hold{dir: o.DataDir, lock: lock}
+	h.me = holder{PID: os.Getpid(), Host: o.Host, BuildID: o.BuildID, Since: time.Now().UTC().Truncate(time.Millisecond)}
+	h.me.Socket, err = filepath.Abs(filepath.Join(o.DataDir, socketFile))
+	if err == nil && len(h.me.Socket) > maxSocketPath {
+		h.temp, err = os.MkdirTemp("", "holdfast-")
+		h.me.Socket = filepath.Join(h.temp, socketFile)
+	}
+	if err == nil {
+		err = os.Remove(h.me.Socket) // of a worker that was killed
+		if errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err == nil {
+		err = h.write()
+	}
+	if err != nil {
+		h.release()
+		return nil, fmt.Errorf("hold the data folder: %w", err)
+	}
+	return h, nil
+}
+
+func lockDataDir(dir string) (lock *os.File, free bool, err error) {
+	lock, err = os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, false, fmt.Errorf("lock the data folder: %w", err)
+	}
+	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return lock, true, nil
+	}
+	_ = lock.Close()
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, false, nil
+	}
+	return nil, false, fmt.Errorf("lock the data folder: %w", err)
+}
+
+func (h *hold) write() error {
+	text, err := json.MarshalIndent(h.me, "", "  ")
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(h.dir, holderFile)
+	fresh := name + ".new"
+	if err := os.WriteFile(fresh, append(text, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(fresh, name)
+}
+
+// release gives the data folder back.
+func (h *hold) release() {
+	_ = os.Remove(filepath.Join(h.dir, holderFile))
+	_ = os.Remove(h.me.Socket)
+	if h.temp != "" {
+		_ = os.Remove(h.temp)
+	}
+	_ = h.lock.Close()
+}
+
+// readHolder reads who holds a data folder; what cannot be read is as if it were not there.
+func readHolder(dir string) holder {
+	var h holder
+	text, err := os.ReadFile(filepath.Join(dir, holderFile))
+	if err != nil || json.Unmarshal(text, &h) != nil {
+		return holder{}
+	}
+	return h
+}
