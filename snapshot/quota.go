@@ -80,7 +80,7 @@ func Measure(ctx context.Context, dir string) (Usage, error) {
 	}
 	defer root.Close()
 	var c counter
-	w := walker{ctx: ctx, visit: func(_ string, s *stat) error { c.add(s); return nil }}
+	w := walker{ctx: ctx, visit: func(_, _ string, s *stat) error { c.add(s); return nil }}
 	if err := w.walk(root); err != nil {
 		return c.Usage, fmt.Errorf("measure the workspace: %w", err)
 	}

@@ -18,11 +18,15 @@ type reader struct {
 	busy  bool
 	dirs  folders
 	small []byte
-	stats *Stats
+
+	read   int // files
+	sent   int64
+	new    []string // blobs
+	denied []string // paths
 }
 
-// read completes an item with its content. What is not there any more is marked as gone.
-func (r *reader) read(ctx context.Context, it *item) error {
+// take completes an item with its content. What is not there any more is marked as gone.
+func (r *reader) take(ctx context.Context, it *item) error {
 	err := r.try(ctx, it)
 	switch {
 	case err == nil:
@@ -32,7 +36,7 @@ func (r *reader) read(ctx context.Context, it *item) error {
 		return nil
 	case errors.Is(err, fs.ErrPermission):
 		it.gone = true
-		r.stats.Denied = append(r.stats.Denied, it.Path)
+		r.denied = append(r.denied, it.Path)
 		return nil
 	default:
 		return err
@@ -54,7 +58,7 @@ func (r *reader) try(ctx context.Context, it *item) error {
 		return err
 	}
 	defer f.Close()
-	r.stats.Read++
+	r.read++
 	now, err := statFile(f)
 	if err != nil {
 		return err
@@ -210,8 +214,8 @@ func (r *reader) put(ctx context.Context, sum string, data []byte, mu *sync.Mute
 		mu.Lock()
 		defer mu.Unlock()
 	}
-	r.stats.Uploaded++
-	r.stats.Sent += sent
+	r.new = append(r.new, sum)
+	r.sent += sent
 	return nil
 }
 

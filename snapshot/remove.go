@@ -9,14 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tempName is a name that nothing in a workspace has. What a dead restore leaves under one is in
-// no snapshot, so that the next one removes it.
-func tempName() string { return ".holdfast-" + rand.Text() }
-
 // removeAll removes a name and all that is below it, whatever its permissions, and never what a
 // link points at.
 func removeAll(dir *os.File, name string, depth int) error {
-	unlink := func(flags int) error {
+	unlinkAt := func(flags int) error {
 		err := again(func() error { return unix.Unlinkat(int(dir.Fd()), name, flags) })
 		if errors.Is(err, unix.ENOENT) {
 			return nil
@@ -31,9 +27,9 @@ func removeAll(dir *os.File, name string, depth int) error {
 		return err
 	}
 	if s.Kind != Dir {
-		return unlink(0)
+		return unlinkAt(0)
 	}
-	if unlink(unix.AT_REMOVEDIR) == nil { // it was empty
+	if unlinkAt(unix.AT_REMOVEDIR) == nil { // it was empty
 		return nil
 	}
 	if depth > maxDepth {
@@ -58,7 +54,7 @@ func removeAll(dir *os.File, name string, depth int) error {
 			return err
 		}
 	}
-	return unlink(unix.AT_REMOVEDIR)
+	return unlinkAt(unix.AT_REMOVEDIR)
 }
 
 // removeDeep removes a folder that is deeper than there are descriptors: what is in its folders is
@@ -104,7 +100,7 @@ func flatten(top *os.File) (empty bool, err error) {
 		below, err := sub.Readdirnames(-1)
 		for _, b := range below {
 			if err == nil && unix.Unlinkat(int(sub.Fd()), b, 0) != nil {
-				err = unix.Renameat(int(sub.Fd()), b, int(top.Fd()), tempName())
+				err = unix.Renameat(int(sub.Fd()), b, int(top.Fd()), ".holdfast-"+rand.Text())
 			}
 		}
 		_ = sub.Close()

@@ -155,21 +155,7 @@ func (r *restoring) entry(ctx context.Context, dir *os.File, name string, e *Ent
 	}
 	switch e.Kind {
 	case Dir:
-		if !there {
-			if err := again(func() error { return unix.Mkdirat(int(dir.Fd()), name, 0o700) }); err != nil {
-				return err
-			}
-		} else if now.permissions&0o700 != 0o700 {
-			if err := chmodAt(dir, name, &now, now.permissions|0o700); err != nil {
-				return err
-			}
-		}
-		sub, err := openDirAt(dir, name)
-		if err != nil {
-			return err
-		}
-		defer sub.Close()
-		return r.dir(ctx, sub, e.Path, rest)
+		return r.folder(ctx, dir, name, e, there, &now, rest)
 	case Symlink:
 		return r.symlink(dir, name, e, there)
 	case Link:
@@ -190,6 +176,24 @@ func (r *restoring) entry(ctx context.Context, dir *os.File, name string, e *Ent
 		}
 	}
 	return nil
+}
+
+func (r *restoring) folder(ctx context.Context, dir *os.File, name string, e *Entry, there bool, now *stat, rest *[]Entry) error {
+	if !there {
+		if err := again(func() error { return unix.Mkdirat(int(dir.Fd()), name, 0o700) }); err != nil {
+			return err
+		}
+	} else if now.permissions&0o700 != 0o700 {
+		if err := chmodAt(dir, name, now, now.permissions|0o700); err != nil {
+			return err
+		}
+	}
+	sub, err := openDirAt(dir, name)
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+	return r.dir(ctx, sub, e.Path, rest)
 }
 
 // holds reports whether a file holds what it should already, and is nobody else's as well.
@@ -239,7 +243,7 @@ func (r *restoring) symlink(dir *os.File, name string, e *Entry, there bool) err
 		if err == nil && string(buf[:n]) == e.Target {
 			return setTimesAt(dir, name, e.Mtime)
 		}
-		if err := again(func() error { return unix.Unlinkat(int(dir.Fd()), name, 0) }); err != nil {
+		if err := unlink(dir, name); err != nil {
 			return err
 		}
 	}
@@ -293,47 +297,67 @@ func (r *restoring) writeAll(ctx context.Context) error {
 	return g.Wait()
 }
 
-// writeFile writes a file beside its place and then moves it there, so that what stands there is
-// never half written, and what was there before is not changed through another name of it.
+// writeFile writes a file anew: what stands in its place may have other names, which stay as they
+// are. That it is half written for a while is nobody's concern as long as the folder is at nothing.
 func (r *restoring) writeFile(ctx context.Context, dirs *folders, e *Entry) (err error) {
 	dir, err := dirs.open(dirOf(e.Path))
 	if err != nil {
 		return err
 	}
-	temp := tempName()
-	f, err := openAt(dir, temp, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
+	name := baseOf(e.Path)
+	f, err := create(dir, name)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		_ = f.Close()
 		if err != nil {
-			_ = unix.Unlinkat(int(dir.Fd()), temp, 0)
+			_ = unlink(dir, name)
 		}
 	}()
 	if err := r.fill(ctx, f, e); err != nil {
 		return err
 	}
-	if err := f.Truncate(e.Size); err != nil {
-		return err
+	return finishFile(f, e)
+}
+
+// create makes a file that was not there.
+func create(dir *os.File, name string) (*os.File, error) {
+	const flags = unix.O_RDWR | unix.O_CREAT | unix.O_EXCL
+	f, err := openAt(dir, name, flags, 0o600)
+	if !errors.Is(err, fs.ErrExist) {
+		return f, err
 	}
-	if err := finishFile(f, e); err != nil {
-		return err
+	if err := unlink(dir, name); err != nil {
+		return nil, err
 	}
-	return again(func() error { return unix.Renameat(int(dir.Fd()), temp, int(dir.Fd()), baseOf(e.Path)) })
+	return openAt(dir, name, flags, 0o600)
+}
+
+func unlink(dir *os.File, name string) error {
+	return again(func() error { return unix.Unlinkat(int(dir.Fd()), name, 0) })
 }
 
 func (r *restoring) fill(ctx context.Context, f *os.File, e *Entry) error {
 	chunks := e.chunks()
-	if len(chunks) == 1 {
-		return r.fillChunk(ctx, f, e, chunks[0])
+	switch {
+	case e.Size == 0:
+		return nil
+	case e.Sum != "":
+		if err := r.fillChunk(ctx, f, e, chunks[0]); err != nil {
+			return err
+		}
+		return f.Truncate(e.Size) // it may end with zeros, which were not written
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(4) // of the same file; more are written at the same time
 	for _, c := range chunks {
 		g.Go(func() error { return r.fillChunk(ctx, f, e, c) })
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return f.Truncate(e.Size)
 }
 
 func (r *restoring) fillChunk(ctx context.Context, f *os.File, e *Entry, c Chunk) error {
@@ -398,11 +422,10 @@ func (r *restoring) link(dirs *folders, e *Entry) error {
 		return nil
 	}
 	r.stats.Written++
-	temp := tempName()
-	if err := again(func() error { return unix.Linkat(int(from.Fd()), baseOf(e.Target), int(dir.Fd()), temp, 0) }); err != nil {
+	if err := unlink(dir, baseOf(e.Path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return again(func() error { return unix.Renameat(int(dir.Fd()), temp, int(dir.Fd()), baseOf(e.Path)) })
+	return again(func() error { return unix.Linkat(int(from.Fd()), baseOf(e.Target), int(dir.Fd()), baseOf(e.Path), 0) })
 }
 
 func (r *restoring) finishDir(dirs *folders, e *Entry) error {

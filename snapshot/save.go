@@ -66,7 +66,7 @@ var chunkSlots = make(chan struct{}, 8)
 
 // item is a thing that is being saved.
 type item struct {
-	known
+	*known // that of the last save, when nothing has changed
 
 	seen  stat
 	fresh bool // its content has to be read
@@ -109,74 +109,105 @@ type saving struct {
 	root  *os.File
 	was   []known // as it was saved last
 	next  int     // of was
-	items []*item
-	first map[[2]uint64]*item // of files with several names
+	same  int     // how many are exactly what they were
+	items []item
+	first map[[2]uint64]string // paths of files with several names
 	count counter
 	stats Stats
+	new   []string // blobs that this save has written
 }
 
 // visit takes down one thing, and decides whether its content is known.
-func (v *saving) visit(path string, s *stat) error {
+func (v *saving) visit(dir, name string, s *stat) error {
 	v.count.add(s)
 	if q := v.o.Quota; q.Files > 0 && v.count.Files > 2*q.Files {
 		return q.Check(v.count.Usage) // there is no use in counting on
 	}
-	for v.next < len(v.was) && comparePaths(v.was[v.next].Path, path) < 0 {
-		v.next++
-	}
-	var was *known
-	if v.next < len(v.was) && v.was[v.next].Path == path {
-		was = &v.was[v.next]
-	}
-	it := &item{seen: *s}
-	it.known = known{Entry: Entry{Path: path, Kind: s.Kind, Mode: s.Mode, Mtime: s.Mtime}, Dev: s.Dev, Ino: s.Ino, Ctime: s.Ctime}
-	switch s.Kind {
-	case File:
-		v.stats.Regular++
-		if s.Nlink > 1 {
-			id := [2]uint64{s.Dev, s.Ino}
-			if first := v.first[id]; first != nil {
-				it.Entry = Entry{Path: path, Kind: Link, Target: first.Path}
-				break
-			}
-			if v.first == nil {
-				v.first = map[[2]uint64]*item{}
-			}
-			v.first[id] = it
-		}
-		it.Size = s.Size
-		if was != nil && was.Kind == File && was.Ctime != 0 && was.Ctime == s.Ctime && was.Mtime == s.Mtime && was.Size == s.Size && was.Ino == s.Ino && was.Dev == s.Dev {
-			it.Sum, it.Chunks = was.Sum, was.Chunks
-		} else {
-			it.fresh = true
-		}
-	case Dir:
-	case Symlink:
-		if was != nil && was.Kind == Symlink && was.Ctime != 0 && was.Ctime == s.Ctime && was.Ino == s.Ino && was.Dev == s.Dev {
-			it.Target = was.Target
-		} else {
-			it.fresh = true
-		}
-	default:
+	if s.Kind == "" {
 		v.stats.Skipped++
 		return nil
+	}
+	if s.Kind == File {
+		v.stats.Regular++
+	}
+	path, was := v.find(dir, name)
+	var first string
+	if s.Kind == File && s.Nlink > 1 {
+		first = v.firstName(path, s)
+	}
+	if was != nil && was.still(s, first) {
+		v.same++
+		v.items = append(v.items, item{known: was})
+		return nil
+	}
+	it := item{seen: *s, known: &known{Entry: Entry{Path: path, Kind: s.Kind, Mode: s.Mode, Mtime: s.Mtime}, Dev: s.Dev, Ino: s.Ino, Ctime: s.Ctime}}
+	switch {
+	case first != "":
+		it.Entry = Entry{Path: path, Kind: Link, Target: first}
+	case s.Kind == File:
+		it.Size, it.fresh = s.Size, true
+	case s.Kind == Symlink:
+		it.fresh = true
 	}
 	v.items = append(v.items, it)
 	return nil
 }
 
+// find gives the path, and what stood there. It makes no path of what it can find without one.
+func (v *saving) find(dir, name string) (string, *known) {
+	if v.next < len(v.was) {
+		if p := v.was[v.next].Path; len(p) == len(dir)+len(name)+min(len(dir), 1) && p[len(p)-len(name):] == name && p[:len(dir)] == dir && (dir == "" || p[len(dir)] == '/') {
+			v.next++
+			return p, &v.was[v.next-1]
+		}
+	}
+	path := join(dir, name)
+	for v.next < len(v.was) && comparePaths(v.was[v.next].Path, path) < 0 {
+		v.next++
+	}
+	if v.next < len(v.was) && v.was[v.next].Path == path {
+		v.next++
+		return path, &v.was[v.next-1]
+	}
+	return path, nil
+}
+
+// firstName gives the name under which a file with several was met before; "" at the first.
+func (v *saving) firstName(path string, s *stat) string {
+	id := [2]uint64{s.Dev, s.Ino}
+	first, ok := v.first[id]
+	if !ok {
+		if v.first == nil {
+			v.first = map[[2]uint64]string{}
+		}
+		v.first[id] = path
+	}
+	return first
+}
+
+// still reports whether a thing looks exactly as it did. first is what a hard link is one of.
+func (k *known) still(s *stat, first string) bool {
+	if k.Ctime == 0 || k.Ctime != s.Ctime || k.Ino != s.Ino || k.Dev != s.Dev {
+		return false
+	}
+	if first != "" {
+		return k.Kind == Link && k.Target == first
+	}
+	return k.Kind == s.Kind && k.Mode == s.Mode && k.Mtime == s.Mtime && (k.Kind != File || k.Size == s.Size)
+}
+
 // readAll reads what is not known, and brings it to the store.
 func (v *saving) readAll(ctx context.Context) error {
 	var fresh []*item
-	for _, it := range v.items {
-		if it.fresh {
-			fresh = append(fresh, it)
+	for i := range v.items {
+		if v.items[i].fresh {
+			fresh = append(fresh, &v.items[i])
 		}
 	}
 	if len(fresh) == 0 {
 		return nil
 	}
-	var results [readers]Stats
+	var results [readers]reader
 	work := make(chan []*item)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -193,11 +224,12 @@ func (v *saving) readAll(ctx context.Context) error {
 	})
 	for i := range min(readers, len(fresh)) {
 		g.Go(func() error {
-			r := reader{s: v.s, busy: v.o.Busy, dirs: folders{root: v.root}, stats: &results[i]}
+			r := &results[i]
+			r.s, r.busy, r.dirs.root = v.s, v.o.Busy, v.root
 			defer r.dirs.close()
 			for part := range work {
 				for _, it := range part {
-					if err := r.read(ctx, it); err != nil {
+					if err := r.take(ctx, it); err != nil {
 						return err
 					}
 				}
@@ -206,11 +238,13 @@ func (v *saving) readAll(ctx context.Context) error {
 		})
 	}
 	err := g.Wait()
-	for _, r := range results {
-		v.stats.Read += r.Read
-		v.stats.Uploaded += r.Uploaded
-		v.stats.Sent += r.Sent
-		v.stats.Denied = append(v.stats.Denied, r.Denied...)
+	for i := range results {
+		r := &results[i]
+		v.stats.Read += r.read
+		v.stats.Uploaded += len(r.new)
+		v.stats.Sent += r.sent
+		v.stats.Denied = append(v.stats.Denied, r.denied...)
+		v.new = append(v.new, r.new...)
 	}
 	return err
 }
@@ -218,27 +252,26 @@ func (v *saving) readAll(ctx context.Context) error {
 // finish names what was found, and keeps the list.
 func (v *saving) finish(ctx context.Context, f *Folder) (Saved, error) {
 	p := f.Position()
+	if v.same == len(v.items) && v.same == len(v.was) && p.At != "" && p.At == v.o.Base && v.o.Prepared.equal(p.Prepared) {
+		return Saved{Digest: p.At, Stats: v.stats}, nil
+	}
 	v.dropGone()
 	m := &Manifest{Prepared: v.o.Prepared, Entries: make([]Entry, len(v.items))}
 	files := make([]known, len(v.items))
-	same, stamps := p.At != "" && len(v.was) == len(v.items) && v.o.Prepared.equal(p.Prepared), true
-	for i, it := range v.items {
-		m.Entries[i], files[i] = it.Entry, it.known
-		if same {
-			same = it.equal(&v.was[i].Entry)
-			stamps = stamps && it.Ctime == v.was[i].Ctime && it.Ino == v.was[i].Ino && it.Dev == v.was[i].Dev
-		}
+	same := p.At != "" && len(v.was) == len(v.items) && v.o.Prepared.equal(p.Prepared)
+	stamps := v.same == len(v.items)
+	for i := range v.items {
+		m.Entries[i], files[i] = v.items[i].Entry, *v.items[i].known
+		same = same && m.Entries[i].equal(&v.was[i].Entry)
 	}
 	out := Saved{Digest: p.At, Stats: v.stats}
 	if !same {
 		text := m.encode()
 		out.Digest = sumOf(text)
-		if v.s.dir != "" && v.stats.Uploaded > 0 {
-			if err := syncAll(v.s.dir); err != nil { // a list names only what is safe on the disk
-				return out, fmt.Errorf("save the workspace: %w", err)
-			}
-		}
 		sent, err := v.s.put(ctx, manifests, out.Digest, text)
+		if err == nil {
+			err = v.s.sync(ctx, v.new, sent > 0, out.Digest)
+		}
 		if err != nil {
 			return out, fmt.Errorf("save the workspace: %w", err)
 		}
@@ -273,11 +306,11 @@ func (v *saving) arrive(f *Folder, p Position, digest string, files []known) err
 // dropGone leaves out what went away while it was read. Other names of such a file are found
 // again the next time.
 func (v *saving) dropGone() {
-	if !slices.ContainsFunc(v.items, func(it *item) bool { return it.gone }) {
+	if !slices.ContainsFunc(v.items, func(it item) bool { return it.gone }) {
 		return
 	}
 	lost := map[string]bool{}
-	v.items = slices.DeleteFunc(v.items, func(it *item) bool {
+	v.items = slices.DeleteFunc(v.items, func(it item) bool {
 		if it.gone && it.Kind == File {
 			lost[it.Path] = true
 		}

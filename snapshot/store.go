@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/fileblob"
 	"gocloud.dev/gcerrors"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast/holdfast/schema"
 )
@@ -130,6 +132,53 @@ func (s *Store) put(ctx context.Context, kind, sum string, data []byte) (int64, 
 		return 0, away(ctx, err)
 	}
 	return int64(len(packed)), nil
+}
+
+// syncEach is up to how many new blobs are made safe one by one.
+const syncEach = 64
+
+// sync makes what was written to a store in a folder survive a power cut, before anything relies
+// on it: Postgres does so, and would know of what is not there. The stores of the clouds do that
+// by themselves.
+func (s *Store) sync(ctx context.Context, new []string, list bool, digest string) error {
+	if s.dir == "" || len(new) == 0 && !list {
+		return nil
+	}
+	if len(new) > syncEach {
+		return syncAll(s.dir)
+	}
+	files, dirs := make([]string, 0, len(new)+1), map[string]bool{}
+	for _, sum := range new {
+		files = append(files, key(blobs, sum))
+	}
+	if list {
+		files = append(files, key(manifests, digest))
+	}
+	g, _ := errgroup.WithContext(ctx)
+	g.SetLimit(readers)
+	for _, k := range files {
+		name := filepath.Join(s.dir, filepath.FromSlash(k))
+		dirs[filepath.Dir(name)] = true
+		g.Go(func() error { return syncOne(name) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for dir := range dirs { // the names in them
+		if err := syncOne(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncOne(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }
 
 // errDamaged is the cause of what cannot be right whenever it is read.

@@ -1,17 +1,19 @@
 package snapshot
 
 import (
-	"fmt"
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// setTimes sets when an open file was changed. There is no call for a descriptor in x/sys, but
-// the kernel has a path for each.
+// setTimes sets when an open file was changed. x/sys has no futimens: the system call takes no
+// name for that.
 func setTimes(f *os.File, mtime int64) error {
-	times := []unix.Timespec{unix.NsecToTimespec(mtime), unix.NsecToTimespec(mtime)}
-	return again(func() error {
-		return unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), times, 0)
-	})
+	times := [2]unix.Timespec{unix.NsecToTimespec(mtime), unix.NsecToTimespec(mtime)}
+	_, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, f.Fd(), 0, uintptr(unsafe.Pointer(&times)), 0, 0, 0) //nolint:gosec // as x/sys does
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }

@@ -31,6 +31,7 @@ type stat struct {
 	permissions uint32 // all twelve bits, as they are
 }
 
+//nolint:unconvert // the types differ from one system to the next
 func statOf(st *unix.Stat_t) stat {
 	s := stat{
 		Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano(), Size: st.Size, Disk: int64(st.Blocks) * 512,
@@ -58,11 +59,15 @@ func again(call func() error) error {
 
 func statAt(dir *os.File, name string) (stat, error) {
 	var st unix.Stat_t
-	err := again(func() error { return unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) })
-	if err != nil {
-		return stat{}, &fs.PathError{Op: "stat", Path: name, Err: err}
+	for { // not by again: this is called a hundred thousand times, and needs no closure
+		err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		if err == nil {
+			return statOf(&st), nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return stat{}, &fs.PathError{Op: "stat", Path: name, Err: err}
+		}
 	}
-	return statOf(&st), nil
 }
 
 func statFile(f *os.File) (stat, error) {
@@ -158,6 +163,13 @@ func (f *folders) close() {
 	}
 }
 
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
+
 // gone reports that a path does not lead any more to what was there: it was removed, or became
 // something else.
 func gone(err error) bool {
@@ -169,7 +181,7 @@ func gone(err error) bool {
 type walker struct {
 	ctx context.Context //nolint:containedctx // of one walk
 	// visit gets each thing. An error ends the walk.
-	visit func(path string, s *stat) error
+	visit func(dir, name string, s *stat) error
 	// unlock makes folders readable that are not, to look into them; unlocked are those.
 	unlock   bool
 	unlocked []unlocked
@@ -213,14 +225,10 @@ func (w *walker) dir(dir *os.File, path string, depth int) error {
 		if path == "" && name == schema.WorkspacePrivate {
 			continue
 		}
-		full := name
-		if path != "" {
-			full = path + "/" + name
-		}
-		if len(full) > maxPath {
+		if len(path)+1+len(name) > maxPath {
 			return schema.Errorf(schema.CodeTooLarge, "the workspace has a path of more than %d bytes", maxPath)
 		}
-		if err := w.entry(dir, full, name, depth); err != nil {
+		if err := w.entry(dir, path, name, depth); err != nil {
 			return err
 		}
 	}
@@ -235,9 +243,10 @@ func (w *walker) entry(dir *os.File, path, name string, depth int) error {
 		}
 		return err
 	}
-	if err := w.visit(path, &s); err != nil || s.Kind != Dir {
+	if err := w.visit(path, name, &s); err != nil || s.Kind != Dir {
 		return err
 	}
+	path = join(path, name)
 	sub, err := openDirAt(dir, name)
 	if w.unlock && errors.Is(err, fs.ErrPermission) && chmodAt(dir, name, &s, s.permissions|0o700) == nil {
 		w.unlocked = append(w.unlocked, unlocked{path, s})
