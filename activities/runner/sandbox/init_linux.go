@@ -21,10 +21,13 @@ const reportFD = 3
 // the thread that has given up everything, reaps until the program has ended, reports, and
 // returns the exit code of the process, at whose end the kernel kills what is left.
 func Init() int {
-	runtime.LockOSThread()
-	// Every signal is taken in and dropped: what a program sends to PID 1, even SIGQUIT, must not
-	// end it, and a stop sends SIGTERM to every process of the step.
-	signal.Notify(make(chan os.Signal, 1))
+	// What a program sends to PID 1 must not end it, and a stop sends SIGTERM to every process of
+	// the step. These are the signals that end a Go program; they are taken in and dropped, and
+	// the program itself gets them in their default state.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT,
+		unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, unix.SIGTERM, unix.SIGSTKFLT, unix.SIGSYS)
+	keepThreads()
+	runtime.LockOSThread() // from here on this thread is what the program will be
 	keepFrom(reportFD)
 	supervisor := os.NewFile(reportFD, "supervisor")
 	var o order
@@ -102,7 +105,6 @@ func (w *world) try(l Layer, put func() error) {
 // build puts the layers on, each when the ones before no longer need what it takes away.
 // Its error is one after which the program must not run.
 func (w *world) build() error {
-	keepThreads()
 	if w.root0 {
 		_, _, _ = unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0) // of this thread; refused where the map does not allow it
 	}
