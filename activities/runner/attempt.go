@@ -96,6 +96,8 @@ func (r *Runner) begin(run *running, load Load) (schema.StepResult, error) {
 	}
 	release, err := r.o.Slots.Acquire(run.waiting, step.CPU, step.MemoryBytes())
 	switch {
+	case err != nil && run.isDropped():
+		return schema.StepResult{}, errClosed
 	case err != nil && run.isHalted():
 		return schema.StepResult{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled}, nil
 	case err != nil && schema.CodeOf(err) == "":
@@ -317,7 +319,9 @@ func (r *Runner) goOn(run *running, s *supervised, l *leftover, stay *workspace.
 	if exit.Reason == schema.ReasonOrphaned {
 		return schema.StepResult{}, errOrphaned
 	}
-	run.ended(&exit)
+	if !run.ended(&exit) {
+		return schema.StepResult{}, errClosed
+	}
 	result, err := r.keep(run, stay, attempt, endOf(&exit))
 	if err == nil {
 		r.remove(l.dir)

@@ -100,9 +100,7 @@ func (r *Runner) isFrozen(runID string) bool {
 
 // endQuietly ends a step without a record, and removes what could be taken for one.
 func (r *Runner) endQuietly(run *running) {
-	run.mu.Lock()
-	s := run.s
-	run.mu.Unlock()
+	s := run.drop()
 	if s == nil {
 		run.stop(0)
 		return

@@ -209,6 +209,17 @@ func (b *bench) output(stream schema.Stream) string {
 	return text.String()
 }
 
+func (b *bench) count(kind schema.EventType) int {
+	b.t.Helper()
+	n := 0
+	for _, e := range b.events() {
+		if e.Type == kind {
+			n++
+		}
+	}
+	return n
+}
+
 func (b *bench) await(what string, ok func() bool) {
 	b.t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
@@ -482,7 +493,7 @@ func TestRun_AKilledWorkerStopsNothingAndNoLineIsLostOrDoubled(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		b.await("more output", func() bool { return len(b.output(schema.Stdout)) > before+1000 })
+		b.await("more output", func() bool { return len(b.output(schema.Stdout)) > before+1000 && b.count(schema.EventStepReattached) == kill })
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		if len(b.processes()) == 0 {
@@ -491,7 +502,7 @@ func TestRun_AKilledWorkerStopsNothingAndNoLineIsLostOrDoubled(t *testing.T) {
 	}
 	b.r.Recover() // before anybody asks for the step
 	before := len(b.output(schema.Stdout))
-	b.await("more output", func() bool { return len(b.output(schema.Stdout)) > before })
+	b.await("more output", func() bool { return len(b.output(schema.Stdout)) > before && b.count(schema.EventStepReattached) == 3 })
 	if err := os.WriteFile(filepath.Join(schema.WorkspaceDir(b.dir, b.ask.SessionID), "stop"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -507,14 +518,8 @@ func TestRun_AKilledWorkerStopsNothingAndNoLineIsLostOrDoubled(t *testing.T) {
 	if last := lines[len(lines)-1]; last != fmt.Sprintf("%d of attempt 1", len(lines)-1) {
 		t.Fatalf("the last line is %q after %d", last, len(lines)-1)
 	}
-	reattached := 0
-	for _, e := range b.events() {
-		if e.Type == schema.EventStepReattached {
-			reattached++
-		}
-	}
-	if reattached != 3 {
-		t.Fatalf("%d workers came back, want 3", reattached)
+	if n := b.count(schema.EventStepReattached); n != 3 {
+		t.Fatalf("%d workers came back, want 3", n)
 	}
 	if left, err := os.ReadDir(filepath.Join(b.dir, "steps")); err != nil || len(left) != 0 {
 		t.Fatalf("%v is left of it: %v", left, err)

@@ -31,6 +31,8 @@ type running struct {
 	s      *supervised // nil until it is started
 	halted *time.Duration
 	exit   *supervisor.Exit
+
+	dropped bool
 }
 
 func newRunning(ctx context.Context, ask schema.RunStep) *running {
@@ -105,10 +107,27 @@ func (r *running) bring(frozen bool) {
 	}
 }
 
-func (r *running) ended(exit *supervisor.Exit) {
+// ended takes in how the program ended. It says no when that is nobody's business: it was
+// ended with its worker.
+func (r *running) ended(exit *supervisor.Exit) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.exit = exit
+	return !r.dropped
+}
+
+func (r *running) isDropped() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dropped
+}
+
+// drop has the end of the step recorded by nobody.
+func (r *running) drop() *supervised {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropped = true
+	return r.s
 }
 
 // count is what the end of the step ended, once it is done.

@@ -87,7 +87,7 @@ func (*workerCmd) Run(inv *invocation) error {
 	return inv.stopped(worker.Run(inv.ctx, worker.Options{
 		Store: p.store, Temporal: p.temporal, DataDir: set.DataDir, Host: set.Host, BuildID: buildID(set.BuildID), Logger: p.log,
 		Snapshots: p.snapshots, Quota: snapshot.Quota{Bytes: set.Workspaces.Bytes, Files: set.Files},
-		Sandbox: set.Sandbox, SandboxPaths: set.SandboxPaths,
+		Sandbox: set.Sandbox, SandboxPaths: set.SandboxPaths, OrphanTimeout: set.OrphanTimeout, EndSteps: set.EndSteps,
 	}))
 }
 
