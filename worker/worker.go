@@ -156,7 +156,7 @@ func Run(ctx context.Context, o Options) error {
 }
 
 func newRunner(o Options) (*runner.Runner, error) {
-	group, err := sandbox.FindCgroup()
+	group, err := sandbox.EnterCgroup()
 	if err != nil {
 		o.Logger.Debug("no cgroups for steps", "error", err)
 	}
