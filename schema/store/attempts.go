@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -67,6 +68,8 @@ type begun struct {
 //   - its attempt has ended: it is returned as Finished, and nothing changes;
 //   - its attempt runs, and the caller has it (Live): it goes on, and nothing changes but that
 //     step_reattached says so when a worker is named, once for each;
+//   - what the caller has was closed as lost, when another host took over: it is not to go on.
+//     The number of the attempt in its place is the answer, and nothing changes;
 //   - its attempt runs, and the caller does not have it: it is lost. The attempt is closed,
 //     with step_failed {worker_lost, host_lost or what the caller says}, and the next one
 //     begins, with step_retry_started of the same reason. So is a running attempt of another
@@ -98,6 +101,10 @@ func (s *Store) BeginAttempt(ctx context.Context, b BeginAttempt) (BegunAttempt,
 	}, func(c *change) error {
 		var lost schema.Reason
 		last := 0
+		if next := b.superseded(attempts); next > 0 && !over {
+			answer = BegunAttempt{Number: next}
+			return errNothing
+		}
 		for i := range attempts {
 			a := &attempts[i]
 			last = max(last, a.number)
@@ -135,6 +142,16 @@ func (s *Store) BeginAttempt(ctx context.Context, b BeginAttempt) (BegunAttempt,
 		err = schema.Errorf(schema.CodeStale, "run %q is over", b.RunID)
 	}
 	return answer, err
+}
+
+// superseded is the number of the attempt that has taken the place of the one that the caller
+// has; 0 when there is none.
+func (b *BeginAttempt) superseded(attempts []begun) int {
+	lost := func(a begun) bool { return a.number == b.Live && a.end.Status == schema.AttemptLost }
+	if last := len(attempts) - 1; last >= 0 && attempts[last].number > b.Live && slices.ContainsFunc(attempts, lost) {
+		return attempts[last].number
+	}
+	return 0
 }
 
 // close closes an attempt that was cut off when its run ended: nobody is told, as the run

@@ -77,6 +77,37 @@ func TestBeginAttempt_SaysWhyTheOneBeforeIsLost(t *testing.T) {
 	}
 }
 
+// A host that comes back after another has taken over has nothing to say about the step.
+func TestBeginAttempt_DoesNotTakeAStepBackFromTheHostThatTookOver(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	b := newRun(t, s)
+	ctx := context1(t)
+	b.attempt(t, s, "make")
+	there := b.try("make/1")
+	there.Host = "there"
+	_, err := s.BeginAttempt(ctx, there)
+	must(t, err)
+	late := b.try("make/1")
+	late.Live, late.Worker = 1, "w2"
+	for range 2 {
+		events := since(t, s, b, func() {
+			got, err := s.BeginAttempt(ctx, late)
+			must(t, err)
+			if got.Number != 2 || got.Finished != nil {
+				t.Fatalf("%+v", got)
+			}
+		})
+		if len(events) != 0 {
+			t.Fatalf("%d events", len(events))
+		}
+	}
+	there.Live = 2 // it has it still
+	if got, err := s.BeginAttempt(ctx, there); err != nil || got.Number != 2 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+}
+
 func TestAppendOutput_CarriesProgress(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
