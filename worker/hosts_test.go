@@ -243,7 +243,7 @@ func TestDrain_HandsOverWhatDoesNotEndInTime(t *testing.T) {
 func TestWorker_ADataFolderHasOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.await("", "worker", func([]schema.Event) bool { _, err := os.Stat(filepath.Join(w.dir, "worker.sock")); return err == nil })
+	w.until("worker", func() bool { _, err := os.Stat(filepath.Join(w.dir, "worker.json")); return err == nil })
 	err := worker.Run(t.Context(), w.options())
 	if schema.CodeOf(err) != schema.CodeConflict || !strings.Contains(err.Error(), "in use by the worker of host "+w.host+", pid ") {
 		t.Fatalf("a second worker: %v", err)
