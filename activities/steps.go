@@ -110,11 +110,11 @@ func (a *Steps) Thaw(_ context.Context, of schema.StepsOf) error {
 // Stop ends every process of a run on this host and counts them.
 func (a *Steps) Stop(ctx context.Context, of schema.StepsOf) (schema.StoppedSteps, error) {
 	stopped := a.Runner.Stop(ctx, of.RunID, of.Grace)
-	files, err := workspace.Scan(schema.WorkspaceDir(a.DataDir, of.SessionID))
+	files, err := workspace.Count(schema.WorkspaceDir(a.DataDir, of.SessionID))
 	if err != nil {
-		activity.GetLogger(ctx).Warn("workspace not listed", "session_id", of.SessionID, "error", err)
+		activity.GetLogger(ctx).Warn("workspace not counted", "session_id", of.SessionID, "error", err)
 	}
-	stopped.Files = len(files)
+	stopped.Files = files
 	return stopped, nil
 }
 

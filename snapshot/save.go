@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -75,7 +76,8 @@ type item struct {
 
 // Save keeps what the folder holds now and returns the snapshot's name, which is the same for the
 // same content. When nothing has changed it writes nothing. Programs may go on writing there: each
-// file is then kept as it was read. An error that [Exceeds] reports means that nothing was kept.
+// file is then kept as it was read. An error that [Exceeds] reports means that nothing was kept, and
+// that the folder is at no snapshot from now on: the next restore brings it back to what it was.
 func (s *Store) Save(ctx context.Context, f *Folder, o SaveOptions) (Saved, error) {
 	f.turn.Lock()
 	defer f.turn.Unlock()
@@ -88,12 +90,16 @@ func (s *Store) Save(ctx context.Context, f *Folder, o SaveOptions) (Saved, erro
 	v := saving{s: s, o: o, root: root, was: f.files()}
 	w := walker{ctx: ctx, visit: v.visit, unlock: true}
 	defer w.lock(root)
-	if err := w.walk(root); err != nil {
-		return Saved{}, fmt.Errorf("save the workspace: %w", err)
-	}
+	err = w.walk(root)
 	v.stats.Usage, v.stats.Denied = v.count.Usage, w.denied
-	if err := o.Quota.Check(v.count.Usage); err != nil {
-		return Saved{Stats: v.stats}, err
+	if err == nil {
+		err = o.Quota.Check(v.count.Usage)
+	}
+	if Exceeds(err) {
+		return Saved{Stats: v.stats}, errors.Join(err, f.leave())
+	}
+	if err != nil {
+		return Saved{Stats: v.stats}, fmt.Errorf("save the workspace: %w", err)
 	}
 	if err := v.readAll(ctx); err != nil {
 		return Saved{Stats: v.stats}, fmt.Errorf("save the workspace: %w", err)

@@ -404,34 +404,6 @@ func TestRun_MemoryIsTheProgramsOwnNotTheSupervisors(t *testing.T) {
 	}
 }
 
-func TestTracker_TellsEachChangeOnceToStepsSideBySide(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	var tracker workspace.Tracker
-	write := func(name string) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("before")
-	for range 2 { // two steps
-		if err := tracker.Begin(dir); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("one")
-	first, err := tracker.Changes(dir)
-	if err != nil || len(first) != 1 || first[0].Path != "one" || !first[0].Created {
-		t.Fatalf("first look: %+v, %v", first, err)
-	}
-	tracker.End(dir)
-	if second, err := tracker.Changes(dir); err != nil || len(second) != 0 {
-		t.Fatalf("second look: %+v, %v: told twice", second, err)
-	}
-	tracker.End(dir)
-}
-
 func TestRun_WhatAStepLeavesBehindEndsWithIt(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []sandbox.Mode{sandbox.BestEffort, sandbox.Off} {

@@ -256,8 +256,8 @@ func TestKeeper_AWorkspaceOverItsQuotaIsNotKept(t *testing.T) {
 	t.Parallel()
 	k := hosts(t, 1, snapshot.Quota{Files: 3})[0]
 	s := &session{T: t, id: "s"}
+	s.step(k, "r", func(dir string) { write(t, dir, "a", "1") }, "+a")
 	stay := s.enter(k, "r")
-	defer stay.Leave()
 	for _, name := range []string{"a", "b", "c", "d"} {
 		write(t, stay.Dir, name, "1")
 	}
@@ -267,6 +267,15 @@ func TestKeeper_AWorkspaceOverItsQuotaIsNotKept(t *testing.T) {
 		}
 		return nil
 	}))
+	stay.Leave()
+	// The next attempt finds what was there before it grew.
+	if !s.step(k, "r", func(dir string) {
+		if left, _ := os.ReadDir(dir); len(left) != 2 {
+			t.Errorf("left are %v", left)
+		}
+	}) {
+		t.Error("not restored")
+	}
 }
 
 func TestKeeper_WhatAStepPutsWhereOurFilesAreDoesNoHarm(t *testing.T) {

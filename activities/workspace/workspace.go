@@ -1,12 +1,11 @@
-// Package workspace keeps the folder in which a session's steps work: it puts the plan's
-// files there and tells what a step changed. It never reads or writes outside of it,
-// whatever links it finds.
+// Package workspace keeps the folder in which a session's steps work: it brings it to the
+// session's latest snapshot, puts the plan's files there, and saves it when an attempt has ended.
+// It never reads or writes outside of it, whatever links it finds.
 //
 // Only activities import it.
 package workspace
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -19,7 +18,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/holdfast/holdfast/schema"
@@ -139,149 +137,24 @@ func otherNames(info fs.FileInfo) bool {
 	return ok && info.Mode().IsRegular() && st.Nlink > 1
 }
 
-// Listing is what stands in a workspace: regular files by slash-separated path.
-type Listing map[string]Entry
-
-// Entry is a file as a listing sees it.
-type Entry struct {
-	Size    int64
-	ModTime int64 // nanoseconds since 1970
-}
-
-// Scan lists the regular files of a workspace. Files that come and go meanwhile may be
-// missing; links are not followed.
-func Scan(dir string) (Listing, error) {
-	list := Listing{}
-	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-				return nil
-			}
+// Count counts the regular files of a workspace: what an ended run leaves to be looked at. Links
+// are not followed.
+func Count(dir string) (n int, err error) {
+	err = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
+			return nil // it went meanwhile, or is the program's secret
+		case err != nil:
 			return err
-		}
-		rel, err := filepath.Rel(dir, name)
-		if err != nil {
-			return err
-		}
-		if rel == schema.WorkspacePrivate {
+		case d.IsDir() && name == filepath.Join(dir, schema.WorkspacePrivate):
 			return fs.SkipDir
+		case d.Type().IsRegular():
+			n++
 		}
-		if !d.Type().IsRegular() {
-			return nil
-		}
-		info, err := d.Info()
-		if err != nil {
-			return nil //nolint:nilerr // it went meanwhile
-		}
-		list[filepath.ToSlash(rel)] = Entry{Size: info.Size(), ModTime: info.ModTime().UnixNano()}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list the workspace: %w", err)
+		return n, fmt.Errorf("count the files of the workspace: %w", err)
 	}
-	return list, nil
-}
-
-// Change is a file that was written since the last look.
-type Change struct {
-	Path    string
-	Size    int64
-	Created bool
-}
-
-// Tracker tells what changed in workspaces. Steps that run side by side in one workspace
-// share what is known of it, so that each change is told once.
-type Tracker struct {
-	mu    sync.Mutex
-	known map[string]*tracked // by folder
-}
-
-type tracked struct {
-	mu    sync.Mutex
-	list  Listing
-	users int
-}
-
-// Begin starts to follow a workspace, or joins who follows it already. Each Begin that
-// succeeds has its End.
-func (t *Tracker) Begin(dir string) error {
-	t.mu.Lock()
-	if t.known == nil {
-		t.known = map[string]*tracked{}
-	}
-	w := t.known[dir]
-	if w == nil {
-		w = &tracked{}
-		t.known[dir] = w
-	}
-	w.users++
-	t.mu.Unlock()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.list != nil {
-		return nil
-	}
-	list, err := Scan(dir)
-	if err != nil {
-		t.End(dir)
-		return err
-	}
-	w.list = list
-	return nil
-}
-
-// End stops following.
-func (t *Tracker) End(dir string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if w := t.known[dir]; w != nil {
-		if w.users--; w.users == 0 {
-			delete(t.known, dir)
-		}
-	}
-}
-
-// Known tells that files were written by somebody else than a step: they are not among the
-// changes. It does nothing while nobody follows the workspace.
-func (t *Tracker) Known(dir string, paths []string) {
-	t.mu.Lock()
-	w := t.known[dir]
-	t.mu.Unlock()
-	if w == nil || len(paths) == 0 {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.list == nil {
-		return
-	}
-	for _, name := range paths {
-		if info, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(name))); err == nil && info.Mode().IsRegular() {
-			w.list[name] = Entry{Size: info.Size(), ModTime: info.ModTime().UnixNano()}
-		}
-	}
-}
-
-// Changes lists what was created or written since the last look, by path. It is called
-// between Begin and End.
-func (t *Tracker) Changes(dir string) ([]Change, error) {
-	t.mu.Lock()
-	w := t.known[dir]
-	t.mu.Unlock()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	after, err := Scan(dir)
-	if err != nil {
-		return nil, err
-	}
-	var changes []Change
-	for name, e := range after {
-		old, there := w.list[name]
-		if !there || old != e {
-			changes = append(changes, Change{Path: name, Size: e.Size, Created: !there})
-		}
-	}
-	w.list = after
-	slices.SortFunc(changes, func(a, b Change) int { return cmp.Compare(a.Path, b.Path) })
-	return changes, nil
+	return n, nil
 }

@@ -119,20 +119,17 @@ func TestPrepare_StaysInsideWhateverLinksItFinds(t *testing.T) {
 	}
 }
 
-func TestTracker_DoesNotTellWhatSomebodyElseWrote(t *testing.T) {
+func TestCount_CountsWhatIsTheSessions(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	var tracker workspace.Tracker
-	tracker.Known(dir, []string{"a"}) // nobody follows it
-	if err := tracker.Begin(dir); err != nil {
+	prepare(t, dir, "r", map[string]string{"a": "1", "sub/b": "2"}, "a", "sub/b")
+	if err := os.Symlink("/etc", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-	defer tracker.End(dir)
-	write(t, dir, "a", "1")
-	write(t, dir, "b", "1")
-	tracker.Known(dir, []string{"a", "gone"})
-	changes, err := tracker.Changes(dir)
-	if err != nil || len(changes) != 1 || changes[0].Path != "b" {
-		t.Fatalf("changes are %+v, %v", changes, err)
+	if n, err := workspace.Count(dir); err != nil || n != 2 {
+		t.Fatalf("%d, %v", n, err)
+	}
+	if n, err := workspace.Count(filepath.Join(dir, "none")); err != nil || n != 0 {
+		t.Fatalf("%d, %v", n, err)
 	}
 }
