@@ -73,9 +73,12 @@ func (o options) question(extras ...string) string {
 
 // askLines show what a program wants to be seen with its question.
 func askLines(style terminal.Style, context json.RawMessage) []string {
-	var c map[string]json.RawMessage
-	if json.Unmarshal(context, &c) != nil {
+	if len(context) == 0 {
 		return nil
+	}
+	var c map[string]json.RawMessage
+	if json.Unmarshal(context, &c) != nil { // any JSON may be shown
+		return []string{"    " + fact(context)}
 	}
 	delete(c, "options")
 	if inner, only := c["context"]; only && len(c) == 1 {

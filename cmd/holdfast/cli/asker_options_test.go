@@ -38,7 +38,11 @@ func TestAsker_OffersTheOptionsOfAProgramByNumber(t *testing.T) {
 	a.asksProgram("5", `{"options": ["yes", "no"]}`) // no is an answer here, not a rejection
 	a.says("no")
 	a.wants(schema.ResolutionApproved, "no")
-	a.asksProgram("6", `{}`)
+	a.asksProgram("6", `"just\na text"`)
+	a.sees("    just a text\nApprove? ")
+	a.says("a")
+	a.wants(schema.ResolutionApproved, "")
+	a.asksProgram("7", `{}`)
 	a.sees("Approve? [a]pprove / [r]eject / e[x]tend by 5m / [q]uit watching: ")
 	a.says("a go on")
 	a.wants(schema.ResolutionApproved, "go on")

@@ -6,8 +6,13 @@ export const isAsk = (approval: Approval): boolean => approval.approval_type ===
 
 // The answers to choose from; none when the program takes any.
 export function askOptions(approval: Approval): string[] {
-  const options = isAsk(approval) ? approval.context['options'] : undefined;
+  const options = isAsk(approval) ? objectOf(approval.context)?.['options'] : undefined;
   return Array.isArray(options) ? [...new Set(options.filter((option): option is string => typeof option === 'string' && option.trim() !== ''))] : [];
+}
+
+// A program may send any JSON.
+function objectOf(context: unknown): Record<string, unknown> | null {
+  return typeof context === 'object' && context !== null && !Array.isArray(context) ? (context as Record<string, unknown>) : null;
 }
 
 // What the program wants to be seen with its question: names with short values, or a text.
@@ -17,7 +22,8 @@ const FACTS = 20;
 const FACT_CHARS = 200;
 
 export function askContext(approval: Approval): AskContext {
-  const rest = Object.fromEntries(Object.entries(approval.context).filter(([name]) => name !== 'options'));
+  const object = objectOf(approval.context);
+  const rest = object === null ? { context: approval.context } : Object.fromEntries(Object.entries(object).filter(([name]) => name !== 'options'));
   const keys = Object.keys(rest);
   const shown: unknown = keys.length === 1 && keys[0] === 'context' ? rest['context'] : rest;
   if (shown === null || shown === undefined || shown === '') return null;

@@ -132,6 +132,8 @@ describe('a question of a program', () => {
     expect(askContext(ask({ options: ['a'], chi2: 1.5, model: 'line', ok: true }))).toEqual({ facts: [['chi2', '1.5'], ['model', 'line'], ['ok', 'true']] });
     expect(askContext(ask({ context: 'a text' }))).toEqual({ text: 'a text' });
     expect(askContext(ask({ context: { chi2: 1.5 } }))).toEqual({ facts: [['chi2', '1.5']] });
+    expect(['a text', 7, [1], null].map((any) => askContext(ask(any as unknown as Record<string, unknown>)))).toEqual([{ text: 'a text' }, { text: '7' }, { text: '[\n  1\n]' }, null]);
+    expect(askOptions(ask(null as unknown as Record<string, unknown>))).toEqual([]);
     expect(askContext(ask({ rows: [1, 2] }))).toEqual({ text: '{\n  "rows": [\n    1,\n    2\n  ]\n}' });
     expect(askContext(ask({ log: 'one\ntwo' }))).toEqual({ text: '{\n  "log": "one\\ntwo"\n}' });
   });
