@@ -165,7 +165,7 @@ func TestBadInput_IsAProblemAndChangesNothing(t *testing.T) { //nolint:tparallel
 		{"a run of a task", "POST", session + "/runs", `{"task":"x"}`, nil, 422, schema.CodeUnsupported, "no agent provider"},
 		{"a run of a blank task", "POST", session + "/runs", `{"task":" "}`, nil, 422, schema.CodeInvalid, "body.task"},
 		{"a run of a bad plan", "POST", session + "/runs", `{"plan":{"steps":[{"id":"a","run":["x"],"needs":["z"]}]}}`, nil, 422, schema.CodeInvalid, "body.plan.steps[0].needs[0]"},
-		{"a run of what is not supported", "POST", session + "/runs", `{"plan":{"steps":[{"id":"a","run":["x"],"memory":"1GiB"}]}}`, nil, 422, schema.CodeUnsupported, "body.plan.steps[0].memory"},
+		{"a run of what is not supported", "POST", session + "/runs", `{"plan":{"steps":[{"id":"a","agent":"x","task":"y"}]}}`, nil, 422, schema.CodeUnsupported, "body.plan.steps[0].agent"},
 		{"a run with a config", "POST", session + "/runs", `{"plan":` + plainPlan + `,"config":{}}`, nil, 422, schema.CodeInvalid, "body.config"},
 
 		{"a fork of nothing", "POST", "/api/sessions/" + nobody + "/fork", ``, nil, 404, schema.CodeNotFound, nobody},

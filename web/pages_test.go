@@ -111,8 +111,8 @@ func TestPlans_AreCheckedWithTheirPlaces(t *testing.T) {
 	if v.Valid || v.Plan != nil || v.Problems[0].Line != 2 || v.Problems[0].Location != "steps[0].run" {
 		t.Fatalf("%+v", v)
 	}
-	v = check("{\"steps\": [\n  {\"id\": \"a\", \"run\": [\"x\"]},\n  {\"id\": \"b\",\n   \"memory\": \"1GiB\", \"run\": [\"x\"]}]}")
-	if v.Valid || len(v.Problems) != 1 || v.Problems[0].Location != "steps[1].memory" || v.Problems[0].Line != 4 || v.Problems[0].Column != 14 {
+	v = check("{\"steps\": [\n  {\"id\": \"a\", \"run\": [\"x\"]},\n  {\"id\": \"b\",\n   \"agent\": \"x\", \"task\": \"y\"}]}")
+	if v.Valid || len(v.Problems) != 1 || v.Problems[0].Location != "steps[1].agent" || v.Problems[0].Line != 4 || v.Problems[0].Column != 13 {
 		t.Fatalf("%+v", v)
 	}
 	if v := check(""); v.Valid || len(v.Problems) != 1 {

@@ -37,16 +37,16 @@ func New() *Program { return &Program{} }
 
 // commands is the command line.
 type commands struct {
-	Up        upCmd        `cmd:"" help:"Run everything on this machine: Postgres, Temporal, a worker and the web server."`
-	Session   sessionCmd   `cmd:"" help:"Start, follow and steer sessions."`
-	Approval  approvalCmd  `cmd:"" help:"See and decide what waits for a person."`
-	Ask       askCmd       `cmd:"" help:"Ask a person, from a program inside a step."`
-	Web       webCmd       `cmd:"" help:"Run a web process: REST, WebSocket and the UI."`
-	Worker    workerCmd    `cmd:"" help:"Run a worker process: workflows, activities and steps."`
-	Rollout   rolloutCmd   `cmd:"" help:"Show or change which build of the workers gets the sessions."`
-	Migrate   migrateCmd   `cmd:"" help:"Change the database's schema."`
-	Config    configCmd    `cmd:"" help:"Print every setting with its value and where it came from."`
-	Version   versionCmd   `cmd:"" help:"Print the version."`
+	Up       upCmd       `cmd:"" help:"Run everything on this machine: Postgres, Temporal, a worker and the web server."`
+	Session  sessionCmd  `cmd:"" help:"Start, follow and steer sessions."`
+	Approval approvalCmd `cmd:"" help:"See and decide what waits for a person."`
+	Ask      askCmd      `cmd:"" help:"Ask a person, from a program inside a step."`
+	Web      webCmd      `cmd:"" help:"Run a web process: REST, WebSocket and the UI."`
+	Worker   workerCmd   `cmd:"" help:"Run a worker process: workflows, activities and steps."`
+	Rollout  rolloutCmd  `cmd:"" help:"Show or change which build of the workers gets the sessions."`
+	Migrate  migrateCmd  `cmd:"" help:"Change the database's schema."`
+	Config   configCmd   `cmd:"" help:"Print every setting with its value and where it came from."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 // invocation is what a command works with.
