@@ -23,6 +23,7 @@ type control struct {
 	updates         *gate // by session
 	approvalTimeout time.Duration
 	sessionTTL      time.Duration
+	hostTimeout     time.Duration
 }
 
 var errNoWorkflow = errors.New("there is no open workflow of this session")
@@ -62,6 +63,7 @@ func (c *control) execute(ctx context.Context, session *schema.Session, searchab
 		Config:          session.Config,
 		ApprovalTimeout: c.approvalTimeout,
 		SessionTTL:      c.sessionTTL,
+		HostTimeout:     c.hostTimeout,
 		Searchable:      searchable,
 	})
 	return err //nolint:wrapcheck // start looks at it

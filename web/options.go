@@ -28,6 +28,7 @@ type Options struct {
 	Namespace       string          // of Temporal, the one that the client speaks to; default
 	ApprovalTimeout time.Duration   // how long an approval waits unless its session says; 300 s
 	SessionTTL      time.Duration   // how long a session is kept open while nobody uses it, unless it says; 0 is for good
+	HostTimeout     time.Duration   // how long a step waits for its session's host before another takes over; 0 is schema.DefaultHostTimeout
 	MaxConnections  int             // WebSocket connections of this instance; 10,000
 	Logger          *slog.Logger    // slog.Default()
 	Version         string          // shown by /api/health and the OpenAPI document's server

@@ -160,9 +160,9 @@ func TestSearchAttributes_AreAddedOnceTemporalIsThere(t *testing.T) {
 
 func TestSessionTTL_OfTheServerReachesTheWorkflow(t *testing.T) {
 	t.Parallel()
-	e := start(t, withOptions(func(o *web.Options) { o.SessionTTL = 36e11 }))
+	e := start(t, withOptions(func(o *web.Options) { o.SessionTTL, o.HostTimeout = 36e11, 7e10 }))
 	s := e.create(plainPlan)
-	if in := inputOf(t, sharedTemporal(t), s.ID); in.SessionTTL != 36e11 || in.ApprovalTimeout == 0 || in.Config != s.Config {
+	if in := inputOf(t, sharedTemporal(t), s.ID); in.SessionTTL != 36e11 || in.HostTimeout != 7e10 || in.ApprovalTimeout == 0 || in.Config != s.Config {
 		t.Fatalf("the input is %+v", in)
 	}
 }

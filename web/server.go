@@ -67,7 +67,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.search = newSearchAttributes(o.Temporal, o.Namespace, s.log)
-	s.control = &control{temporal: o.Temporal, search: s.search, updates: newGate(maxUpdates), approvalTimeout: o.ApprovalTimeout, sessionTTL: o.SessionTTL}
+	s.control = &control{temporal: o.Temporal, search: s.search, updates: newGate(maxUpdates), approvalTimeout: o.ApprovalTimeout, sessionTTL: o.SessionTTL, hostTimeout: o.HostTimeout}
 	s.hub = newHub(s.store, s.log, s.metrics)
 	s.registry = newRegistry(s.store, s.log, o.Instance, o.MaxConnections)
 	s.sweeper = newSweeper(s)

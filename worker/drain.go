@@ -31,6 +31,7 @@ const (
 	Draining   DrainState = "draining"
 	Drained    DrainState = "drained"     // nothing runs any more
 	HandedOver DrainState = "handed_over" // the time was over: what runs goes on, for the next worker of the host
+	Ended      DrainState = "ended"       // the time was over, and this worker's steps end with it
 )
 
 // DrainProgress is what a draining worker says.
@@ -55,7 +56,8 @@ type drainAsk struct {
 // drains is the worker's side: it listens on the socket of the data folder.
 type drains struct {
 	hosts  *activities.Hosts
-	refuse func() // no session is to be placed here any more
+	refuse func()     // no session is to be placed here any more
+	late   DrainState // what becomes of steps at the deadline: HandedOver or Ended
 	log    *slog.Logger
 
 	listener net.Listener
@@ -70,12 +72,16 @@ type drains struct {
 }
 
 // serveDrains listens until close.
-func serveDrains(ctx context.Context, socket string, hosts *activities.Hosts, refuse func(), log *slog.Logger) (*drains, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", socket)
+func serveDrains(ctx context.Context, h *hold, o *Options, hosts *activities.Hosts, refuse func()) (*drains, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", h.me.Socket)
 	if err != nil {
 		return nil, fmt.Errorf("listen for drains: %w", err)
 	}
-	d := &drains{hosts: hosts, refuse: refuse, log: log, listener: listener, over: make(chan struct{}), quit: make(chan struct{})}
+	late := HandedOver
+	if o.EndSteps {
+		late = Ended
+	}
+	d := &drains{hosts: hosts, refuse: refuse, late: late, log: o.Logger, listener: listener, over: make(chan struct{}), quit: make(chan struct{})}
 	d.all.Go(func() {
 		for {
 			conn, err := listener.Accept()
@@ -132,7 +138,7 @@ func (d *drains) serve(conn net.Conn) {
 		}
 		select {
 		case <-timeout.C:
-			d.end(out, HandedOver)
+			d.end(out, d.late)
 			return
 		case <-d.quit:
 			return
@@ -200,7 +206,7 @@ func Drain(ctx context.Context, dataDir string, timeout time.Duration, tell func
 	switch {
 	case ctx.Err() != nil:
 		return last, context.Cause(ctx)
-	case last.State == Drained || last.State == HandedOver:
+	case last.State == Drained || last.State == HandedOver || last.State == Ended:
 		return last, awaitFree(ctx, dataDir, &who)
 	default:
 		return last, schema.Errorf(schema.CodeUnavailable, "%s ended while it was draining", &who)

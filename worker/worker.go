@@ -123,7 +123,7 @@ func Run(ctx context.Context, o Options) error {
 		default: // the first one ends the process
 		}
 	})
-	drain, err := serveDrains(ctx, held.me.Socket, hosts, workers[placer].Stop, o.Logger)
+	drain, err := serveDrains(ctx, held, &o, hosts, workers[placer].Stop)
 	if err != nil {
 		return err
 	}

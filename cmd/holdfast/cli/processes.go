@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"go.temporal.io/sdk/client"
 
@@ -62,15 +63,27 @@ func (p *parts) close() {
 	_ = p.snapshots.Close() // all that was written there is
 }
 
-type workerCmd struct{}
+type workerCmd struct {
+	Drain   bool          `help:"Instead of running one, tell the worker of this data folder (setting HOLDFAST_DATA_DIR) to take no new steps, finish those that it runs, and end."`
+	Timeout time.Duration `help:"With --drain: after this time the worker ends all the same, and leaves what runs to the next worker of the host; 10m unless given." placeholder:"DURATION"`
+	JSON    bool          `help:"With --drain: print each state as a line of JSON." name:"json"`
+}
 
 // Help is shown by --help.
 func (*workerCmd) Help() string {
 	return "Configured by the environment; see `holdfast config`. HOLDFAST_DATABASE_URL is needed.\n\n" +
-		example("HOLDFAST_DATABASE_URL=postgres://holdfast@db/holdfast TEMPORAL_ADDRESS=temporal:7233 holdfast worker")
+		"--drain ends with 0 when nothing runs any more, else with 1.\n\n" +
+		example("HOLDFAST_DATABASE_URL=postgres://holdfast@db/holdfast TEMPORAL_ADDRESS=temporal:7233 holdfast worker",
+			"HOLDFAST_DATA_DIR=/var/lib/holdfast holdfast worker --drain --timeout 1h")
 }
 
-func (*workerCmd) Run(inv *invocation) error {
+func (c *workerCmd) Run(inv *invocation) error {
+	switch {
+	case c.Drain:
+		return c.drain(inv)
+	case c.JSON || c.Timeout != 0:
+		return usage("--json and --timeout go with --drain")
+	}
 	set, err := settings.LoadWorker(inv.env)
 	if err != nil {
 		return err
@@ -86,8 +99,8 @@ func (*workerCmd) Run(inv *invocation) error {
 	sayLayers(p.log, set.Sandbox)
 	return inv.stopped(worker.Run(inv.ctx, worker.Options{
 		Store: p.store, Temporal: p.temporal, DataDir: set.DataDir, Host: set.Host, BuildID: buildID(set.BuildID), Logger: p.log,
-		Snapshots: p.snapshots, Quota: snapshot.Quota{Bytes: set.Workspaces.Bytes, Files: set.Files},
-		Sandbox: set.Sandbox, SandboxPaths: set.SandboxPaths, OrphanTimeout: set.OrphanTimeout, EndSteps: set.EndSteps,
+		Snapshots: p.snapshots, Quota: snapshot.Quota{Bytes: set.Bytes, Files: set.Files},
+		Sandbox: set.Sandbox, SandboxPaths: set.SandboxPaths, MaxSteps: set.MaxSteps, OrphanTimeout: set.OrphanTimeout, EndSteps: set.EndSteps,
 	}))
 }
 

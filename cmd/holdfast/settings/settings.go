@@ -162,6 +162,7 @@ type Web struct {
 	Logging
 	Storage
 	Listener
+	Hosts
 	Temporal
 }
 
@@ -171,6 +172,7 @@ type Worker struct {
 	Storage
 	Workspaces
 	Isolation
+	Hosts
 	Agents
 	Versioning
 	Temporal
@@ -195,7 +197,7 @@ type Migrate struct {
 // LoadWeb reads the settings of a web process.
 func LoadWeb(env Env) (*Web, error) {
 	w := &Web{}
-	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Listener.specs()); err != nil {
+	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Listener.specs(), w.Hosts.specs()); err != nil {
 		return nil, err
 	}
 	return w, loadTemporal(env, &w.Temporal)
@@ -204,7 +206,7 @@ func LoadWeb(env Env) (*Web, error) {
 // LoadWorker reads the settings of a worker process.
 func LoadWorker(env Env) (*Worker, error) {
 	w := &Worker{}
-	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Workspaces.specs(), w.Isolation.specs(), w.Agents.specs(), w.Versioning.specs()); err != nil {
+	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Workspaces.specs(), w.Isolation.specs(), w.Hosts.specs(), w.Agents.specs(), w.Versioning.specs()); err != nil {
 		return nil, err
 	}
 	return w, loadTemporal(env, &w.Temporal)
@@ -218,7 +220,7 @@ func LoadStack(env Env) (*Stack, error) {
 	for i := range storage {
 		storage[i].required = false
 	}
-	if err := load(env, s.Logging.specs(), storage, s.Listener.specs(), s.Binaries.specs(), new(Workspaces).specs(), new(Isolation).specs(), new(Agents).specs()); err != nil {
+	if err := load(env, s.Logging.specs(), storage, s.Listener.specs(), s.Binaries.specs(), new(Workspaces).specs(), new(Isolation).specs(), new(Hosts).specs(), new(Agents).specs()); err != nil {
 		return nil, err
 	}
 	return s, loadTemporal(env, &s.Temporal)
@@ -259,7 +261,7 @@ func LoadClient(env Env) (*Client, error) {
 func All(env Env) []Setting {
 	var out []Setting
 	for _, group := range [][]spec{
-		new(Listener).specs(), new(Storage).specs(env), new(Workspaces).specs(), new(Isolation).specs(), new(Client).specs(), new(Logging).specs(),
+		new(Listener).specs(), new(Storage).specs(env), new(Workspaces).specs(), new(Isolation).specs(), new(Hosts).specs(), new(Client).specs(), new(Logging).specs(),
 		new(Binaries).specs(), new(Agents).specs(), new(Versioning).specs(),
 	} {
 		for i := range group {
