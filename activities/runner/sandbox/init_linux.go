@@ -133,13 +133,13 @@ func (w *world) build() error {
 	}
 	w.try(LayerRlimits, w.setRlimits)
 	w.affinity()
+	w.try(LayerNoNewPrivs, func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
 	w.try(LayerLandlock, w.restrictFiles)
 	var kept error
 	w.try(LayerCapabilities, func() error { kept = dropCapabilities(); return nil })
 	if kept != nil { // the one layer without which there is something to lose: init's own
 		return fmt.Errorf("give up capabilities: %w", kept)
 	}
-	w.try(LayerNoNewPrivs, func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
 	// Init keeps privileges on its other threads: nobody may look into it.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("close init to others: %w", err)

@@ -2,54 +2,102 @@ package sandbox
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/landlock-lsm/go-landlock/landlock"
-	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
 )
 
-// What Landlock is to handle: all that ABI 7 knows of files. Newer kernels know no less.
-const landlockFS = landlock.AccessFSSet(1<<16 - 1)
+// What a program may do below a path.
+const (
+	mayRead  = syscall.AccessFSExecute | syscall.AccessFSReadFile | syscall.AccessFSReadDir
+	mayWrite = mayRead | syscall.AccessFSWriteFile | syscall.AccessFSTruncate | syscall.AccessFSRemoveDir | syscall.AccessFSRemoveFile |
+		syscall.AccessFSMakeDir | syscall.AccessFSMakeReg | syscall.AccessFSMakeSock | syscall.AccessFSMakeFifo | syscall.AccessFSMakeSym |
+		syscall.AccessFSMakeChar | syscall.AccessFSMakeBlock | syscall.AccessFSRefer | syscall.AccessFSIoctlDev
+	ofFiles = syscall.AccessFSExecute | syscall.AccessFSReadFile | syscall.AccessFSWriteFile | syscall.AccessFSTruncate | syscall.AccessFSIoctlDev
+)
 
 // restrictFiles lets the program read what it sees and write to the workspace, /tmp and
 // devices. Where the mount layer is missing, this alone keeps the host's other files from it.
+//
+// It restricts this thread, which is the one that starts the program. The library's own
+// function restricts all threads, which takes C and a /proc of this PID namespace in a build with cgo.
 func (w *world) restrictFiles() error {
-	if version, err := ll.LandlockGetABIVersion(); err != nil || version < 1 {
+	abi, err := syscall.LandlockGetABIVersion()
+	if err != nil {
 		return errors.New("this kernel has no Landlock, or it is not switched on at boot (lsm=)")
 	}
-	scoped := landlock.ScopedSet(ll.ScopeAbstractUnixSocket | ll.ScopeSignal)
-	args := []any{landlockFS, scoped}
-	if !w.Network && !w.has(LayerNetwork) {
-		args = append(args, landlock.AccessNetSet(ll.AccessNetBindTCP|ll.AccessNetConnectTCP)) // at least TCP
+	attr := syscall.RulesetAttr{HandledAccessFS: mayWrite}
+	switch {
+	case abi < 2:
+		return errors.New("it takes Linux 5.19: before, it forbids moving files between folders")
+	case abi < 3:
+		attr.HandledAccessFS &^= syscall.AccessFSTruncate | syscall.AccessFSIoctlDev
+	case abi < 5:
+		attr.HandledAccessFS &^= syscall.AccessFSIoctlDev
 	}
-	config, err := landlock.NewConfig(args...)
+	if abi >= 4 && !w.Network && !w.has(LayerNetwork) {
+		attr.HandledAccessNet = syscall.AccessNetBindTCP | syscall.AccessNetConnectTCP // at least TCP
+	}
+	if abi >= 6 {
+		attr.Scoped = syscall.ScopeAbstractUnixSocket | syscall.ScopeSignal
+	}
+	ruleset, err := syscall.LandlockCreateRuleset(&attr, 0)
+	if err != nil {
+		return fmt.Errorf("make a ruleset: %w", err)
+	}
+	defer unix.Close(ruleset)
+	writable, readable := w.paths()
+	for _, path := range writable {
+		err = errors.Join(err, allow(ruleset, path, mayWrite&attr.HandledAccessFS))
+	}
+	for _, path := range readable {
+		err = errors.Join(err, allow(ruleset, path, mayRead))
+	}
 	if err != nil {
 		return err
 	}
-	return config.BestEffort().Restrict(w.rules()...)
+	return syscall.LandlockRestrictSelf(ruleset, 0)
 }
 
-func (w *world) rules() []landlock.Rule {
-	devs := make([]string, 0, len(devices))
+// allow adds a path to what a ruleset lets through, if it is there.
+func allow(ruleset int, path string, rights uint64) error {
+	if path == "" {
+		return nil
+	}
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil // it needs no permission
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		rights &= ofFiles
+	}
+	if err := syscall.LandlockAddPathBeneathRule(ruleset, &syscall.PathBeneathAttr{AllowedAccess: rights, ParentFd: fd}, 0); err != nil {
+		return fmt.Errorf("allow %s: %w", path, err)
+	}
+	return nil
+}
+
+// paths are what the program may write to, and what it may read.
+func (w *world) paths() (writable, readable []string) {
+	writable = []string{w.Dir, "/dev/ptmx"}
 	for _, name := range devices {
-		devs = append(devs, "/dev/"+name)
+		writable = append(writable, "/dev/"+name)
 	}
-	rw := []string{w.Dir, tmpDir, "/dev/shm", "/dev/pts"}
-	ro := []string{"/"}
-	if !w.mounted {
-		rw = []string{w.Dir, w.Tmp}
-		ro = w.readable()
+	writable = append(writable, w.extraDevices()...)
+	if w.mounted {
+		return append(writable, tmpDir, "/dev/shm", "/dev/pts"), []string{"/"}
 	}
-	return []landlock.Rule{
-		landlock.RWDirs(existing(rw)...).WithRefer().WithIoctlDev(),
-		landlock.RWFiles(existing(append(devs, "/dev/ptmx"))...).WithIoctlDev(),
-		landlock.RWFiles(existing(w.extraDevices())...).WithIoctlDev(),
-		landlock.RODirs(folders(ro)...),
-		landlock.ROFiles(files(ro)...),
-	}
+	return append(writable, w.Tmp), w.readable()
 }
 
 // extraDevices are those of the operator's paths that are devices, such as a GPU's.
@@ -96,29 +144,6 @@ func less(path string, not []string) []string {
 	for _, e := range entries {
 		if e.Type()&os.ModeSymlink == 0 {
 			out = append(out, less(filepath.Join(path, e.Name()), not)...)
-		}
-	}
-	return out
-}
-
-func existing(paths []string) []string {
-	var out []string
-	for _, p := range paths {
-		if _, err := os.Stat(p); err == nil && p != "" {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-func folders(paths []string) []string { return ofKind(paths, true) }
-func files(paths []string) []string   { return ofKind(paths, false) }
-
-func ofKind(paths []string, dir bool) []string {
-	var out []string
-	for _, p := range paths {
-		if info, err := os.Stat(p); err == nil && info.IsDir() == dir {
-			out = append(out, p)
 		}
 	}
 	return out
