@@ -25,6 +25,7 @@ type Hosts struct {
 	mu       sync.Mutex
 	draining bool
 	taken    map[string]taken // by execution
+	lastEnd  time.Time        // of a step, or when one was refused
 }
 
 // taken is a step whose activity is here.
@@ -95,6 +96,7 @@ func (a *Hosts) begin(ask schema.RunStep, cancel context.CancelCauseFunc) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.draining && !a.Lives(ask.Execution) {
+		a.lastEnd = time.Now()
 		return false
 	}
 	if a.taken == nil {
@@ -113,6 +115,15 @@ func (a *Hosts) end(execution string) {
 		return
 	}
 	delete(a.taken, execution)
+	a.lastEnd = time.Now()
+}
+
+// Quiet is for how long no step has ended here. One that has ended is often followed by the
+// next one of its session, and it is better refused than left to wait for a host that is gone.
+func (a *Hosts) Quiet() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return time.Since(a.lastEnd)
 }
 
 // Drain has the host take no new steps. One that waits for its session to be resumed has not

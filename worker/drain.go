@@ -18,6 +18,8 @@ const (
 	// drainTell is how often a draining worker says what still runs.
 	drainTell = time.Second
 	drainLook = 50 * time.Millisecond
+	// drainQuiet is how long the sessions of the last steps have to turn to their next ones.
+	drainQuiet = 2 * time.Second
 	// drainEnd is how long a worker that has drained takes, at most, to be gone.
 	drainEnd  = 30 * time.Second
 	drainDial = 5 * time.Second
@@ -128,7 +130,7 @@ func (d *drains) serve(conn net.Conn) {
 	var told time.Time
 	for {
 		p := d.progress(Draining)
-		if len(p.Running) == 0 {
+		if len(p.Running) == 0 && d.hosts.Quiet() > drainQuiet {
 			d.end(out, Drained)
 			return
 		}
