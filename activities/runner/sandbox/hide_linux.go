@@ -4,15 +4,23 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// secret lists what the operator keeps to himself of what programs see.
-func secret() []string {
-	return append(unreadable("/etc", 8), unreadable("/opt", 2)...)
+// secret lists what the operator keeps to himself of what programs see, less what he names.
+func secret(named []string) []string {
+	return slices.DeleteFunc(append(unreadable("/etc", 8), unreadable("/opt", 2)...), func(path string) bool {
+		return slices.ContainsFunc(named, func(n string) bool { return within(path, n) })
+	})
+}
+
+// within says whether a path is a folder or lies in it.
+func within(path, folder string) bool {
+	return path == folder || strings.HasPrefix(path, strings.TrimSuffix(folder, "/")+"/")
 }
 
 // unreadable lists what others than its owner and group cannot read: keys, shadow files,

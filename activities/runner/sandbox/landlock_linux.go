@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
@@ -128,10 +127,10 @@ func (w *world) readable() []string {
 func less(path string, not []string) []string {
 	inside := false
 	for _, n := range not {
-		if n == path || strings.HasPrefix(path, n+"/") {
+		if within(path, n) {
 			return nil
 		}
-		inside = inside || strings.HasPrefix(n, path+"/")
+		inside = inside || within(n, path)
 	}
 	if !inside {
 		return []string{path}

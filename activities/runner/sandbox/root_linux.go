@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -306,12 +305,7 @@ func (b *builder) system() {
 }
 
 func inSight(path string) bool {
-	for _, v := range visible {
-		if path == v || strings.HasPrefix(path, v+"/") {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(visible, func(v string) bool { return within(path, v) })
 }
 
 // extra takes a path that the operator named, if it is there.
