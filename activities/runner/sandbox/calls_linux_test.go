@@ -3,14 +3,13 @@
 package sandbox
 
 import (
+	"fmt"
 	"strconv"
-	"syscall"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
-
-const nullSignal = syscall.Signal(0)
 
 type systemCall struct {
 	nr   int
@@ -51,6 +50,33 @@ func systemCalls() map[string]systemCall {
 		"x32":                                  {0x40000000 | 39, nil, "ENOSYS"},
 		"getpid":                               {unix.SYS_GETPID, nil, "allowed"},
 		"getppid":                              {unix.SYS_GETPPID, nil, "allowed"},
+	}
+}
+
+// call makes a Python program that makes one system call and prints the error's name.
+func call(nr int, args ...string) string {
+	return fmt.Sprintf(`
+import ctypes, errno, os
+libc = ctypes.CDLL(None, use_errno=True)
+r = libc.syscall(%d%s)
+print("allowed" if r >= 0 else errno.errorcode[ctypes.get_errno()])`, nr, strings.Join(append([]string{""}, args...), ", "))
+}
+
+// TestStep_SystemCallsAreRefused: what a program never needs, by its error.
+func TestStep_SystemCallsAreRefused(t *testing.T) {
+	t.Parallel()
+	needLayers(t, LayerSeccomp)
+	for name, c := range systemCalls() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			res, err := run(t, newSpec(t, python, "-c", call(c.nr, c.args...)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.TrimSpace(res.out); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
 	}
 }
 

@@ -35,10 +35,7 @@ func Probe(exe string) []Status {
 		return all(err.Error())
 	}
 	_ = c.abandon(nil) // it has reported, and there is nothing else for it to do
-	if c.Group != nil {
-		_ = c.Group.Kill()
-		_ = c.Group.Remove()
-	}
+	_ = c.Close()      // an empty group that stays is swept
 	var out []Status
 	for _, l := range Layers() {
 		s := Status{Layer: l, On: true}

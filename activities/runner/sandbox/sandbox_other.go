@@ -62,6 +62,9 @@ func (s *Spec) Start(_ string, stdout, stderr *os.File) (*Child, error) {
 // Outcome is known to who waits for Pid alone.
 func (*Child) Outcome() (Outcome, bool) { return Outcome{}, false }
 
+// Close has nothing to remove.
+func (*Child) Close() error { return nil }
+
 // Init is Linux's alone.
 func Init() int { return 2 }
 

@@ -244,3 +244,16 @@ func (c *Child) Outcome() (Outcome, bool) {
 	}
 	return *r.Outcome, true
 }
+
+// Close kills what may be left in the step's group and removes it, once
+// nobody asks for its figures any more. It may be called twice.
+func (c *Child) Close() error {
+	if c.Group == nil {
+		return nil
+	}
+	_ = c.Group.Kill() // an old kernel has none; then the group is not empty
+	if err := c.Group.Remove(); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}

@@ -82,13 +82,7 @@ func run(t testing.TB, s *Spec) (*result, error) {
 			}
 		}
 		res.outcome, res.known = c.Outcome()
-		if c.Group != nil {
-			if err := errors.Join(c.Group.Kill(), c.Group.Remove()); err != nil {
-				ended <- started{err: err}
-				return
-			}
-		}
-		ended <- started{res: res}
+		ended <- started{res: res, err: c.Close()}
 	}()
 	select {
 	case e := <-ended:
