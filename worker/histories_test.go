@@ -164,6 +164,7 @@ func TestReplay_TheCorpusHasEveryShape(t *testing.T) {
 		"continue as new": "ContinuesAsNewWithoutATrace.1.2", "fork": "Fork_RunsOnly", "messages": "Message_StartsTheNextRun", "interrupt": "Message_Interrupts",
 		"further runs": "Run_TheNextOne", "ask": "Ask_OfARunningStep", "run timeout": "RunTimeout_Stops", "expiry": "Expiry_Completes",
 		"worker lost": "Worker_StoppedInTheMiddle", "command before the run is open": "Suspend_BeforeTheFirstRun",
+		"host lost under two steps": "Hosts_AnotherTakesOver", "host drained": "Drain_FinishesWhatRuns",
 	} {
 		if !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(name, test) }) {
 			t.Errorf("no saved history shows %q (%s)", shape, test)

@@ -170,11 +170,11 @@ func (s *session) freezeOrThaw(ctx workflow.Context) {
 	if st.Frozen {
 		from, to = schema.StepFrozen, schema.StepRunning
 		// A host that answers, after it may have been away for long, has its steps back.
-		if s.hostAnswers(ctx, schema.ActivityThawSteps, schema.ActivityThawSteps) && s.placing == nil {
+		if s.hostAnswers(ctx, freezeTimeout, schema.ActivityThawSteps, schema.ActivityThawSteps) && s.placing == nil {
 			s.mark(s.lost(lossSilent, lossAway), lossOver)
 		}
 	} else if !s.homeless() || len(s.lost(lossNone)) > 0 { // else its host has just been found silent
-		s.hostAnswers(ctx, schema.ActivityFreezeSteps, schema.ActivityFreezeSteps)
+		s.hostAnswers(ctx, freezeTimeout, schema.ActivityFreezeSteps, schema.ActivityFreezeSteps)
 	}
 	st.Frozen = !st.Frozen
 	for i := range st.Run.Steps {

@@ -126,7 +126,7 @@ func (s *session) rehouse(ctx workflow.Context) bool {
 		// What else is under way there ties the session to the host. If the host answers it is
 		// only full; else that is going to be lost, too, and both are waited for.
 		how := lossAway
-		if s.hostAnswers(ctx, schema.ActivityThawSteps, "ask whether the host is there") {
+		if s.hostAnswers(ctx, probeTimeout, schema.ActivityThawSteps, "ask whether the host is there") {
 			how = lossOver
 		}
 		s.mark(s.lost(lossSilent), how)
@@ -178,10 +178,10 @@ func (s *session) why() string {
 
 // hostAnswers has the session's host do something with the steps of the run, and reports
 // whether it did.
-func (s *session) hostAnswers(ctx workflow.Context, activity, summary string) bool {
+func (s *session) hostAnswers(ctx workflow.Context, timeout time.Duration, activity, summary string) bool {
 	st := s.state
 	of := schema.StepsOf{SessionID: st.Input.SessionID, RunID: st.Run.ID}
-	err := workflow.ExecuteActivity(withControl(ctx, st.Host, freezeTimeout, summary), activity, of).Get(ctx, nil)
+	err := workflow.ExecuteActivity(withControl(ctx, st.Host, timeout, summary), activity, of).Get(ctx, nil)
 	if err != nil {
 		workflow.GetLogger(ctx).Warn("host did not answer", "activity", activity, "host", st.Host, "error", err)
 	}

@@ -29,6 +29,8 @@ const (
 	// The same for a stop, with the grace period and the last records. A supervisor to which no
 	// worker comes back ends its step after an hour.
 	stopTimeout = 20 * time.Second
+	// A host that is there says so at once.
+	probeTimeout = 5 * time.Second
 	// A host says at once whether it takes a session; one that is full takes a second over it.
 	placeTimeout = 10 * time.Second
 	// From this many events on nothing new starts beside what runs, so that the moment comes at
