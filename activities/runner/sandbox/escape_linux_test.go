@@ -59,6 +59,7 @@ func TestStep_SeesNothingOfOthersFiles(t *testing.T) {
 		"PID 1's descriptors":                {"cat /proc/1/fd/3", denied},
 		"PID 1's memory":                     {"cat /proc/1/mem", denied},
 		"kernel memory":                      {"cat /dev/mem /dev/kmem", gone},
+		"the kernel's log":                   {"cat /proc/kmsg", denied},
 		"the kernel's keys":                  {"cat /proc/keys", denied},
 		"the host's /tmp":                    {"ls /tmp | grep -v ^Test; ls -d /tmp", "/tmp"},
 		"disks":                              {"ls /dev/vda /dev/sda", gone},

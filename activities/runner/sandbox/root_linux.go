@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -182,7 +183,8 @@ func (w *world) mountProc(m *masker) error {
 		}
 		return b.attach(w.root)
 	}
-	for _, name := range []string{"sys", "sysrq-trigger", "irq", "bus", "fs"} {
+	// A worker that is root owns all of it, as far as the kernel can see.
+	for _, name := range []string{"sys", "irq", "bus", "fs", "driver", "dynamic_debug", "mtrr"} {
 		path := at + "/" + name
 		if unix.Access(path, unix.F_OK) != nil {
 			continue
@@ -193,11 +195,15 @@ func (w *world) mountProc(m *masker) error {
 			return err
 		}
 	}
-	for _, name := range []string{"acpi", "asound", "kcore", "keys", "latency_stats", "timer_list", "sched_debug", "scsi", "kpagecount", "kpageflags"} {
-		if unix.Access(at+"/"+name, unix.F_OK) == nil {
-			if err := m.mask("/proc/" + name); err != nil {
-				return err
-			}
+	not := unreadable(at, 0) // such as kmsg, slabinfo, sysrq-trigger
+	for _, name := range []string{"acpi", "asound", "kcore", "keys", "latency_stats", "timer_list", "sched_debug", "scsi"} {
+		if path := at + "/" + name; unix.Access(path, unix.F_OK) == nil && !slices.Contains(not, path) {
+			not = append(not, path)
+		}
+	}
+	for _, path := range not {
+		if err := m.mask(strings.TrimPrefix(path, w.root)); err != nil {
+			return err
 		}
 	}
 	return nil
