@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"github.com/holdfast/holdfast/schema"
@@ -38,19 +37,11 @@ func NewFolder(dir, state string) *Folder { return &Folder{dir: dir, state: stat
 
 // Position says at which snapshot a folder is.
 type Position struct {
-	At       string    `json:"at"`            // the snapshot that was saved or restored last; "" is none
-	Was      []string  `json:"was,omitempty"` // those before it that were saved here, one upon the other, the latest last
-	Dev      uint64    `json:"dev"`           // of the folder: another one in its place is at nothing
+	At       string    `json:"at"`  // the snapshot that was saved or restored last; "" is none
+	Dev      uint64    `json:"dev"` // of the folder: another one in its place is at nothing
 	Ino      uint64    `json:"ino"`
 	Prepared *Prepared `json:"prepared,omitempty"`
 }
-
-// Has reports whether the folder holds a snapshot: it is at it, or was, and has gone on from there.
-func (p *Position) Has(digest string) bool {
-	return digest != "" && (p.At == digest || slices.Contains(p.Was, digest))
-}
-
-const keptPositions = 16
 
 // known is what a file looked like when its content was read, so that it need not be again.
 type known struct {

@@ -297,10 +297,6 @@ func (v *saving) finish(ctx context.Context, f *Folder) (Saved, error) {
 }
 
 func (v *saving) arrive(f *Folder, p Position, digest string, files []known) error {
-	if p.At != "" && p.At != digest {
-		p.Was = append(slices.DeleteFunc(slices.Clone(p.Was), func(d string) bool { return d == p.At || d == digest }), p.At)
-		p.Was = p.Was[max(0, len(p.Was)-keptPositions):]
-	}
 	here, err := statFile(v.root)
 	if err != nil {
 		return fmt.Errorf("save the workspace: %w", err)

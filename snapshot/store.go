@@ -140,15 +140,15 @@ const syncEach = 64
 // sync makes what was written to a store in a folder survive a power cut, before anything relies
 // on it: Postgres does so, and would know of what is not there. The stores of the clouds do that
 // by themselves.
-func (s *Store) sync(ctx context.Context, new []string, list bool, digest string) error {
-	if s.dir == "" || len(new) == 0 && !list {
+func (s *Store) sync(ctx context.Context, written []string, list bool, digest string) error {
+	if s.dir == "" || len(written) == 0 && !list {
 		return nil
 	}
-	if len(new) > syncEach {
+	if len(written) > syncEach {
 		return syncAll(s.dir)
 	}
-	files, dirs := make([]string, 0, len(new)+1), map[string]bool{}
-	for _, sum := range new {
+	files, dirs := make([]string, 0, len(written)+1), map[string]bool{}
+	for _, sum := range written {
 		files = append(files, key(blobs, sum))
 	}
 	if list {

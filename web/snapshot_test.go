@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -86,18 +87,18 @@ func TestFiles_AreServedFromTheStoreWhenTheHostIsElsewhere(t *testing.T) {
 	}
 	path := "/api/sessions/" + e.id + "/files/"
 	for name, want := range map[string]string{"result.txt": "0123456789", "inside.txt": "0123456789", "out/up": "0123456789", "second%20name": "0123456789", "here/here/out/up": "0123456789", "empty": "", "out/big": big} {
-		if r := e.do("GET", path+name, ""); r.StatusCode != 200 || string(r.body) != want {
+		if r := e.do("GET", path+name, ""); r.StatusCode != http.StatusOK || string(r.body) != want {
 			t.Errorf("%s: %d, %d bytes", name, r.StatusCode, len(r.body))
 		}
 	}
 	for _, name := range []string{"absolute", "outside", "loop", "dangling", "here", "out", "nothing", "result.txt/x", "..%2f..%2fetc/passwd", ".holdfast/x"} {
-		if r := e.do("GET", path+name, ""); r.StatusCode != 404 {
+		if r := e.do("GET", path+name, ""); r.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %d %s", name, r.StatusCode, r.body)
 		}
 	}
 	for from, to := range map[int]int{0: 9, 4<<20 - 3: 4<<20 + 2, 9_999_990: 9_999_999} {
 		r := e.do("GET", path+"out/big", "", "Range", fmt.Sprintf("bytes=%d-%d", from, to))
-		if r.StatusCode != 206 || string(r.body) != big[from:to+1] {
+		if r.StatusCode != http.StatusPartialContent || string(r.body) != big[from:to+1] {
 			t.Errorf("%d-%d: %d %q", from, to, r.StatusCode, r.body)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // workspace is a session's workspace as it can be read from here: the folder, when this server
-// has it and it is not behind the session's latest snapshot, or else that snapshot. Nothing that
+// has it and it is at the session's latest snapshot, or else that snapshot. Nothing that
 // is reached through it can be outside, whatever the path says and wherever links point.
 type workspace struct {
 	root     *os.Root // nil unless it is the folder
@@ -40,8 +40,8 @@ func (s *Server) workspace(ctx context.Context, sessionID string) (*workspace, e
 	}
 	dir := schema.WorkspaceDir(s.opts.DataDir, sessionID)
 	if latest != "" {
-		// Gone on from it, too: a step at work here is shown as it goes.
-		if p := snapshot.ReadPosition(dir, snapshot.StateDir(s.opts.DataDir, sessionID)); !p.Has(latest) {
+		// A step at work here is shown as it goes: the folder stays at the snapshot that the step began with.
+		if p := snapshot.ReadPosition(dir, snapshot.StateDir(s.opts.DataDir, sessionID)); p.At != latest {
 			if _, err := s.opts.Snapshots.Manifest(ctx, latest); err != nil {
 				if schema.CodeOf(err) == schema.CodeNotFound { // most likely this server and the worker do not share a store
 					return nil, schema.Wrap(schema.CodeUnavailable, err, "the workspace is on another host, and not in the blob store of this server")

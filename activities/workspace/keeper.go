@@ -12,12 +12,16 @@ import (
 	"github.com/holdfast/holdfast/snapshot"
 )
 
-// Options configures a Keeper. All but Quota are required.
+// Options configures a Keeper. All but Quota and Latest are required.
 type Options struct {
 	Store   *snapshot.Store
 	DataDir string // holds workspaces/ and workspace-state/
 	Quota   snapshot.Quota
 	Logger  *slog.Logger
+	// Latest reads a session's latest snapshot; "" while there is none. It is asked before a folder
+	// is restored: what a visitor knows may have been overtaken by a step that has just ended here.
+	// Without it the visitor is believed.
+	Latest func(ctx context.Context, sessionID string) (string, error)
 }
 
 // Keeper keeps the workspaces of the sessions whose steps run on this host: it brings each to the
@@ -77,8 +81,7 @@ type Stay struct {
 }
 
 // Enter makes the workspace ready for a step. When the folder on this host is not at the session's
-// latest snapshot it is restored; when it is, or has gone on from there, that costs well under a
-// millisecond. While another step of the session is at work here the folder is taken as it is.
+// latest snapshot it is restored; when it is, that costs well under a millisecond. While another step of the session is at work here the folder is taken as it is.
 // Then the plan's files are put there, as by [Prepare].
 //
 // An error of [schema.CodeUnavailable] is the store's, and worth another try; any other tells why
@@ -187,7 +190,17 @@ func (s *Stay) enter(ctx context.Context) error {
 	defer func() { <-s.h.entering }()
 	// Whoever else has a stay by now has its workspace, or waits for this lock.
 	p := s.h.folder.Position()
-	if s.visit.Snapshot != "" && !p.Has(s.visit.Snapshot) && !s.others() {
+	if p.At != s.visit.Snapshot && !s.others() && s.k.o.Latest != nil {
+		latest, err := s.k.o.Latest(ctx, s.visit.SessionID)
+		if err != nil {
+			if ctx.Err() == nil && schema.CodeOf(err) == schema.CodeInternal {
+				err = schema.Wrap(schema.CodeUnavailable, err, "the latest snapshot cannot be read")
+			}
+			return err
+		}
+		s.visit.Snapshot = latest
+	}
+	if s.visit.Snapshot != "" && p.At != s.visit.Snapshot && !s.others() {
 		stats, err := s.k.o.Store.Restore(ctx, s.h.folder, s.visit.Snapshot)
 		if err != nil {
 			return err

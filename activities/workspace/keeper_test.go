@@ -1,6 +1,7 @@
 package workspace_test
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -137,11 +138,57 @@ func TestKeeper_AHostThatIsWhereItShouldBeRestoresNothing(t *testing.T) {
 	if s.step(k, "r", func(dir string) { wantText(t, dir, "left", "1") }, "+left") {
 		t.Error("restored")
 	}
-	// One that was saved, and whose end another worker recorded: the folder has gone on from there.
+	// One that was saved and never recorded: nobody has heard of it.
 	s.snapshot = first
-	if s.step(k, "r", func(dir string) { wantText(t, dir, "left", "1") }, "+left") {
-		t.Error("restored")
+	if !s.step(k, "r", func(dir string) {
+		if _, err := os.Stat(filepath.Join(dir, "left")); err == nil {
+			t.Error("what was never recorded is there")
+		}
+	}) {
+		t.Error("not restored")
 	}
+}
+
+// A step is asked for, another one ends, and then the first one starts: what it knew is old.
+func TestKeeper_WhatAVisitorKnowsMayHaveBeenOvertaken(t *testing.T) {
+	t.Parallel()
+	s := &session{T: t, id: "s"}
+	store, err := snapshot.Open(t.Context(), "file://"+t.TempDir())
+	must(t, err)
+	t.Cleanup(func() { must(t, store.Close()) })
+	k := workspace.NewKeeper(workspace.Options{
+		Store: store, DataDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler),
+		Latest: func(context.Context, string) (string, error) { return s.snapshot, nil },
+	})
+	s.step(k, "r", func(dir string) { write(t, dir, "a", "1") }, "+a")
+	old := s.snapshot
+	s.step(k, "r", func(dir string) { write(t, dir, "b", "1") }, "+b")
+	stay, err := k.Enter(t.Context(), workspace.Visit{SessionID: "s", RunID: "r", Snapshot: old})
+	must(t, err)
+	if stay.Restored {
+		t.Error("it was set back")
+	}
+	must(t, stay.Save(t.Context(), func(saved workspace.Saved) error { s.wantChanges(saved); return nil }))
+	stay.Leave()
+}
+
+// What another host made may be what this one had before: a file came and went.
+func TestKeeper_AnEarlierStateThatComesBackIsRestoredLikeAnyOther(t *testing.T) {
+	t.Parallel()
+	k := hosts(t, 2, snapshot.Quota{})
+	s := &session{T: t, id: "s"}
+	s.step(k[0], "r", func(dir string) { write(t, dir, "a", "1") }, "+a")
+	first := s.snapshot
+	s.step(k[0], "r", func(dir string) { write(t, dir, "scratch", "1") }, "+scratch")
+	s.step(k[1], "r", func(dir string) { must(t, os.Remove(filepath.Join(dir, "scratch"))) })
+	if s.snapshot != first {
+		t.Fatal("the snapshot is not the first one again")
+	}
+	s.step(k[0], "r", func(dir string) {
+		if _, err := os.Stat(filepath.Join(dir, "scratch")); err == nil {
+			t.Error("what was removed on the other host is there")
+		}
+	})
 }
 
 func TestKeeper_AForkStartsFromTheSnapshotAndNotFromThePlansFiles(t *testing.T) {
