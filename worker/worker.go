@@ -65,7 +65,7 @@ const (
 	maxPlaces = 4
 	// Most steps wait for something, and those that need cores or memory declare it.
 	stepsPerCore = 16
-	fewestSteps  = 32
+	fewestSteps  = 200
 	// A session takes about 64 KB while a worker knows it by heart. One that it has forgotten is
 	// read again from its history, in about 15 ms, when somebody turns to it.
 	cachedSessions = 2000
@@ -77,7 +77,8 @@ const (
 	dialWait = 500 * time.Millisecond
 )
 
-// DefaultMaxSteps is 16 for each core, and at least 32.
+// DefaultMaxSteps is 16 for each core, and at least 200: most steps wait for something, and what
+// they declare of cpu and memory is counted apart.
 func DefaultMaxSteps() int { return max(fewestSteps, stepsPerCore*runtime.NumCPU()) }
 
 // Run works until ctx ends or [Drain] has ended it, and then ends what it started, in order.
@@ -163,7 +164,7 @@ func newRunner(o Options) (*runner.Runner, error) {
 	return runner.New(runner.Options{
 		Recorder: o.Store, Asker: &activities.Asker{Temporal: o.Temporal, Store: o.Store}, DataDir: o.DataDir, Host: o.Host,
 		Supervisor: o.Supervisor, Sandbox: o.Sandbox, SandboxPaths: o.SandboxPaths, Cgroup: group,
-		Workspaces: workspace.NewKeeper(workspace.Options{Store: o.Snapshots, DataDir: o.DataDir, Quota: o.Quota, Logger: o.Logger}),
+		Workspaces: workspace.NewKeeper(workspace.Options{Store: o.Snapshots, DataDir: o.DataDir, Quota: o.Quota, Latest: o.Store.Snapshot, Logger: o.Logger}),
 		QuotaBytes: o.Quota.Bytes, QuotaFiles: o.Quota.Files, OrphanTimeout: o.OrphanTimeout, EndSteps: o.EndSteps, Logger: o.Logger,
 	})
 }

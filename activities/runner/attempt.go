@@ -199,7 +199,7 @@ func (r *Runner) prepare(run *running, work string, of *store.RunPlan, step *sch
 		SpoolBytes: r.o.SpoolBytes, QuotaBytes: r.o.QuotaBytes, QuotaFiles: r.o.QuotaFiles,
 		Sandbox: sandbox.Spec{
 			Mode: r.o.Sandbox, Argv: step.Command(), Env: r.environment(work, step, ask, of.Message, attempt), Dir: work, Tmp: tmp,
-			ReadOnly: r.o.SandboxPaths, Hidden: []string{r.dataDir}, Network: step.Networked(), MemoryBytes: step.MemoryBytes(), CPUs: step.CPU,
+			ReadOnly: append(r.ownProgram(), r.o.SandboxPaths...), Hidden: []string{r.dataDir}, Network: step.Networked(), MemoryBytes: step.MemoryBytes(), CPUs: step.CPU,
 			Processes: maxProcesses, FileBytes: r.o.QuotaBytes, Cgroup: r.o.Cgroup,
 		},
 	}}

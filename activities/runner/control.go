@@ -117,6 +117,15 @@ func each(list []*running, do func(*running)) {
 	all.Wait()
 }
 
+// ownProgram is what a step asks people with: `holdfast ask`. It is last in its PATH.
+func (r *Runner) ownProgram() []string {
+	exe, err := os.Executable()
+	if err != nil || filepath.Base(exe) != "holdfast" {
+		return nil
+	}
+	return []string{exe}
+}
+
 // environment is all that a program gets: what its plan gives, what every step has, and what people said: the message
 // that the run answers, and the feedback with the decision that led here.
 func (r *Runner) environment(dir string, step *schema.PlanStep, ask schema.RunStep, message string, attempt int) []string {
@@ -126,8 +135,8 @@ func (r *Runner) environment(dir string, step *schema.PlanStep, ask schema.RunSt
 		"TMPDIR": schema.WorkspaceTemp(dir),
 		"LANG":   "C.UTF-8",
 	}
-	if exe, err := os.Executable(); err == nil { // `holdfast ask`
-		env["PATH"] += string(os.PathListSeparator) + filepath.Dir(exe)
+	for _, program := range r.ownProgram() {
+		env["PATH"] += string(os.PathListSeparator) + filepath.Dir(program)
 	}
 	maps.Copy(env, step.Env)
 	env["HOLDFAST_SOCKET"] = filepath.Join(sandbox.SocketDir, "socket")

@@ -465,7 +465,9 @@ func TestRun_AKilledWorkerStopsNothingAndNoLineIsLostOrDoubled(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		b.await("more output", func() bool { return len(b.output(schema.Stdout)) > before+1000 && b.count(schema.EventStepReattached) == kill })
+		b.await("more output", func() bool {
+			return len(b.output(schema.Stdout)) > before+1000 && b.count(schema.EventStepReattached) == kill
+		})
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		if len(b.processes()) == 0 {

@@ -109,7 +109,10 @@ func (a *asks) serveAsk(w http.ResponseWriter, r *http.Request) {
 	if ask.ID == "" {
 		ask.ID = rand.Text()
 	}
-	q := a.put(ask)
+	q, isNew := a.put(ask)
+	if isNew {
+		a.tell(Report{Is: IsAsk, Ask: &q.ask})
+	}
 	select {
 	case <-q.done:
 		if q.answer.Error != "" {
@@ -124,21 +127,20 @@ func (a *asks) serveAsk(w http.ResponseWriter, r *http.Request) {
 }
 
 // put opens a question, or finds it.
-func (a *asks) put(ask Ask) *question {
+func (a *asks) put(ask Ask) (q *question, isNew bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if i := slices.IndexFunc(a.asked, func(q *question) bool { return q.ask.ID == ask.ID }); i >= 0 {
-		return a.asked[i]
+		return a.asked[i], false
 	}
 	if len(a.asked) >= maxAsks {
 		if i := slices.IndexFunc(a.asked, (*question).over); i >= 0 {
 			a.asked = slices.Delete(a.asked, i, i+1)
 		}
 	}
-	q := &question{ask: ask, done: make(chan struct{})}
+	q = &question{ask: ask, done: make(chan struct{})}
 	a.asked = append(a.asked, q)
-	a.tell(Report{Is: IsAsk, Ask: &q.ask})
-	return q
+	return q, true
 }
 
 func (q *question) over() bool {

@@ -132,6 +132,7 @@ func newSupervisor() (*supervisor, error) {
 		return nil, err
 	}
 	s.asks = newAsks(&spec)
+	s.asks.tell = func(r Report) { s.workers.tell(r) }
 	s.workers = newWorkers(s, first, time.Duration(spec.OrphanMS)*time.Millisecond)
 	return s, nil
 }

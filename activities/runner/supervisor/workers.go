@@ -59,10 +59,10 @@ func (w *workers) take(conn net.Conn) {
 		w.timer.Stop()
 	}
 	l.tell(Report{Is: IsHello, End: w.s.spool.End()})
-	for _, a := range w.s.asks.open() {
+	w.mu.Unlock()
+	for _, a := range w.s.asks.open() { // one that comes in this moment may be told twice
 		l.tell(Report{Is: IsAsk, Ask: &a})
 	}
-	w.mu.Unlock()
 	go l.write()
 	go w.read(l)
 }
