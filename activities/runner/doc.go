@@ -1,19 +1,23 @@
-// Package runner runs the steps of plans, each in a process tree of its own.
+// Package runner runs the steps of plans, each in a world of its own.
 //
-// A step's program is started by a supervisor: a small process (`holdfast supervise`) that
-// owns everything the program starts. Descendants that lose their parent, daemons included,
-// become the supervisor's children, so that stop, freeze and the end of the step reach all
-// of them. The supervisor ends with its worker: when the pipe between them closes, it kills
-// the tree and exits.
+// A step's program is started by a supervisor: a small process that owns everything the
+// program starts, and that outlives its worker (see package supervisor). It keeps what the
+// program prints in a spool on the disk (package spool), and starts the program in
+// namespaces of its own, with the workspace and little else (package sandbox). The runner
+// is the worker's side: it starts supervisors, or comes back to those that an earlier
+// worker of this host has left, and carries what they say to the recorder.
 //
 // What the package promises:
 //
-//   - output reaches the recorder in the order in which it was read, in chunks, each once,
-//     and nothing is dropped: while the recorder is away the program blocks on its pipe;
+//   - output reaches the recorder in the order in which it was printed, in chunks, each once,
+//     whoever dies: how far the spool has been taken over is recorded with it;
+//   - nothing is dropped: while the recorder is away for long the program blocks on its pipe;
 //   - while one attempt at a step has a process on this host, no other attempt is started;
-//   - a caller that loses its connection detaches; the next call for the same execution
-//     attaches to what runs;
+//   - a caller that loses its connection detaches, and so does a worker that ends; the next
+//     call for the same execution attaches to what runs;
+//   - a step to which a worker comes back is brought in line with its session: ended,
+//     frozen or let go on;
 //   - a stop counts what it ended, and what it could not end.
 //
-// Only activities and cmd import it.
+// Only activities, worker and cmd import it.
 package runner
