@@ -38,7 +38,7 @@ func removeAll(dir string) error {
 	}
 	_ = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
-			_ = os.Chmod(name, 0o700) // RemoveAll says what could not be removed
+			_ = os.Chmod(name, 0o700) //nolint:gosec // a folder, to be removed; RemoveAll says what could not be
 		}
 		return nil
 	})

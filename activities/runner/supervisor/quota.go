@@ -49,9 +49,7 @@ func usage(dir string) (bytes, files int64) {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok {
 			bytes += st.Blocks * blockBytes
 		}
-		if !d.IsDir() {
-			files++
-		}
+		files++ // folders, too, as when the workspace is kept
 		return nil
 	})
 	return bytes, files

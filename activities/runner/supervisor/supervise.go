@@ -185,8 +185,8 @@ func (s *supervisor) reap() {
 			return
 		}
 		sum.CPUSeconds += time.Duration(ru.Utime.Nano() + ru.Stime.Nano()).Seconds()
-		sum.ReadBytes += int64(ru.Inblock) * blockBytes
-		sum.WriteBytes += int64(ru.Oublock) * blockBytes
+		sum.ReadBytes += ru.Inblock * blockBytes
+		sum.WriteBytes += ru.Oublock * blockBytes
 		if pid != s.child.Pid {
 			continue
 		}

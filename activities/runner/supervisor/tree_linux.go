@@ -113,7 +113,7 @@ func treeUse(init int) use {
 		}
 		for _, t := range threads {
 			text, _ := os.ReadFile(dir + "/task/" + t.Name() + "/children") // a thread that ended has none
-			for _, child := range strings.Fields(string(text)) {
+			for child := range strings.FieldsSeq(string(text)) {
 				n, err := strconv.Atoi(child)
 				if err != nil || seen[n] {
 					continue
