@@ -251,3 +251,36 @@ func TestWorker_ADataFolderHasOne(t *testing.T) {
 	w.stop()
 	w.start() // it was given back
 }
+
+// What a cancel could not reach ends when its worker is back: the receipt says so.
+func TestHosts_WhatACancelDidNotReachEndsWhenItsWorkerIsBack(t *testing.T) {
+	t.Parallel()
+	w := newHosts(t)
+	w.hostTimeout = patience
+	a := w.newHost("a").start()
+	id := w.session(schema.Config{}, `{"steps":[{"id":"s","shell":"echo up; while sleep 0.05; do echo still >> trace; done"}]}`)
+	w.await(id, "output", func(events []schema.Event) bool { return output(t, events, "s") != "" })
+	w.newHost("b").start()
+	a.stop()
+	if _, err := w.update(id, schema.CommandCancel, schema.Command{Actor: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	events := w.awaitType(id, schema.EventWorkflowCancelled)
+	if !strings.Contains(logText(events), `"unreachable_hosts":["`+a.o.Host+`"]`) {
+		t.Errorf("the receipt does not say so:\n%s", logText(events))
+	}
+	a.start()
+	w.await(id, "end of what ran on a", func([]schema.Event) bool {
+		left, err := filepath.Glob(filepath.Join(a.o.DataDir, "steps", "*", "*", "*"))
+		return err == nil && len(left) == 0
+	})
+	trace := filepath.Join(schema.WorkspaceDir(a.o.DataDir, id), "trace")
+	before, _ := os.Stat(trace)
+	time.Sleep(300 * time.Millisecond) // six lines, if it went on
+	if after, err := os.Stat(trace); err == nil && before != nil && after.Size() != before.Size() {
+		t.Error("it goes on")
+	}
+	if n := len(w.ranOn(id, "s")); n != 1 {
+		t.Errorf("%d attempts: %q", n, w.ranOn(id, "s"))
+	}
+}
