@@ -100,7 +100,7 @@ func (r *Runner) begin(run *running, load Load) (schema.StepResult, error) {
 		return schema.StepResult{}, errClosed
 	case err != nil && run.isHalted():
 		return schema.StepResult{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled}, nil
-	case err != nil && schema.CodeOf(err) == "":
+	case err != nil && schema.CodeOf(err) != schema.CodeInvalid:
 		return schema.StepResult{}, err
 	}
 	tooMuch := err // more than this host has
@@ -200,10 +200,19 @@ func (r *Runner) prepare(run *running, work string, of *store.RunPlan, step *sch
 		Sandbox: sandbox.Spec{
 			Mode: r.o.Sandbox, Argv: step.Command(), Env: r.environment(work, step, ask, of.Message, attempt), Dir: work, Tmp: tmp,
 			ReadOnly: append(r.ownProgram(), r.o.SandboxPaths...), Hidden: []string{r.dataDir}, Network: step.Networked(), MemoryBytes: step.MemoryBytes(), CPUs: step.CPU,
-			Processes: maxProcesses, FileBytes: r.o.QuotaBytes, Cgroup: r.o.Cgroup,
+			Processes: maxProcesses, FileBytes: fileBytes(r.o.QuotaBytes), Cgroup: r.o.Cgroup,
 		},
 	}}
 	return l, supervisor.WriteSpec(dir, &l.spec)
+}
+
+// fileBytes bounds one file of a workspace with a quota: a little over it, so that whoever
+// looks at the workspace afterwards sees that it is too large.
+func fileBytes(quota int64) int64 {
+	if quota <= 0 {
+		return 0
+	}
+	return quota + 1<<20
 }
 
 // resume goes on with an attempt that another worker began, or this one before it lost the

@@ -91,28 +91,30 @@ func newBench(t *testing.T, step string) *bench {
 	return b
 }
 
-func options(db *store.Store, dir string) runner.Options {
+func options(db *store.Store, dir string, change ...func(*runner.Options)) runner.Options {
 	blobs, err := snapshot.Open(context.Background(), "file://"+filepath.Join(dir, "blobs")+"?create_dir=true")
 	if err != nil {
 		panic(err)
 	}
 	discard := slog.New(slog.DiscardHandler)
-	return runner.Options{
-		Workspaces: workspace.NewKeeper(workspace.Options{Store: blobs, DataDir: dir, Logger: discard}),
-		Recorder:   db, DataDir: dir, Host: "here", Supervisor: os.Args[0], Logger: discard, Sandbox: sandbox.BestEffort,
+	o := runner.Options{
+		Recorder: db, DataDir: dir, Host: "here", Supervisor: os.Args[0], Logger: discard, Sandbox: sandbox.BestEffort,
 		OrphanTimeout: time.Minute,
 	}
+	for _, c := range change {
+		c(&o)
+	}
+	o.Workspaces = workspace.NewKeeper(workspace.Options{
+		Store: blobs, DataDir: dir, Quota: snapshot.Quota{Bytes: o.QuotaBytes, Files: o.QuotaFiles}, Logger: discard,
+	})
+	return o
 }
 
 // newRunner is a worker's; the last one of a test ends what runs.
 func (b *bench) newRunner(change ...func(*runner.Options)) *runner.Runner {
 	b.t.Helper()
-	o := options(b.db, b.dir)
-	o.EndSteps = true
-	for _, c := range change {
-		c(&o)
-	}
-	r, err := runner.New(o)
+	end := func(o *runner.Options) { o.EndSteps = true }
+	r, err := runner.New(options(b.db, b.dir, append([]func(*runner.Options){end}, change...)...))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -207,6 +209,15 @@ func (b *bench) output(stream schema.Stream) string {
 		}
 	}
 	return text.String()
+}
+
+func dataOf[T any](t *testing.T, e schema.Event) T {
+	t.Helper()
+	var data T
+	if err := json.Unmarshal(e.Data, &data); err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 func (b *bench) count(kind schema.EventType) int {

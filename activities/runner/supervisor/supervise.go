@@ -74,6 +74,9 @@ func Run(dir string) int {
 	}
 	if err := s.start(); err != nil {
 		s.exit.StartError = err.Error()
+		if schema.CodeOf(err) == schema.CodeUnsupported { // the sandbox lacks something that is required
+			s.exit.Reason = schema.ReasonSandbox
+		}
 		return s.leave()
 	}
 	return s.loop()
@@ -325,6 +328,9 @@ func (s *supervisor) programEnded(e Exit) {
 
 // leave writes down how it ended, tells the worker, and is done.
 func (s *supervisor) leave() int {
+	if s.child != nil {
+		_ = s.child.Close() // an empty cgroup that stays is swept later
+	}
 	_ = s.spool.Close()
 	s.exit.SpoolEnd = s.spool.End()
 	s.asks.close()
