@@ -31,6 +31,8 @@ var rows = []row{
 	{9, "approval", benchApproval},
 	{4, "live", benchLive},
 	{5, "lines", benchLines},
+	{6, "ten", benchTen},
+	{12, "reattach", benchReattach},
 	{13, "cancel", benchCancel},
 	{10, "starts", benchStarts},
 	{11, "decisions", benchDecisions},

@@ -143,11 +143,7 @@ func benchLines(ctx context.Context, w *world) ([]measurement, error) {
 		}
 		got := 0
 		err = w.follow(ctx, id, func(e *schema.Event) bool {
-			if e.Type == schema.EventOutput {
-				var o schema.OutputData
-				_ = json.Unmarshal(e.Data, &o) // what cannot be read is missing from the count
-				got += strings.Count(o.Text, "\n")
-			}
+			got += strings.Count(outputOf(e), "\n")
 			return e.Type == schema.EventWorkflowCompleted
 		})
 		if err != nil {

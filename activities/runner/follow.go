@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/holdfast/holdfast/activities/runner/spool"
@@ -75,6 +76,10 @@ func (r *Runner) follow(ctx context.Context, s *supervised, write func(ctx conte
 		}
 		select {
 		case <-s.changed:
+		case <-time.After(r.o.CheckEvery): // a silent step: is it still wanted?
+			if err := write(ctx, &next); err != nil {
+				return supervisor.Exit{}, err
+			}
 		case <-ctx.Done():
 			return supervisor.Exit{}, context.Cause(ctx)
 		}

@@ -5,6 +5,7 @@ package runner_test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/holdfast/holdfast/activities/runner"
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
 )
 
 // What is too much has a name, and is not "exit 137".
@@ -126,5 +128,39 @@ func TestRun_TellsProgressAndUse(t *testing.T) {
 	}
 	if last := told[len(told)-1]; *last.Progress != 0.25 || last.CPUSeconds <= 0 || last.RSSBytes <= 0 || last.Processes < 1 || last.ElapsedMS < 100 {
 		t.Fatalf("at last %+v", last)
+	}
+}
+
+// Another host has taken the step over while this one could not be reached: what runs here
+// ends, though it never says a word.
+func TestRun_ASilentStepThatAnotherHostHasTakenOverEnds(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"sleep 1000"`)
+	b.r = b.newRunner(func(o *runner.Options) { o.CheckEvery = 50 * time.Millisecond })
+	done := b.runAside()
+	b.await("start", func() bool { return len(b.processes()) > 0 })
+	taken, err := b.db.BeginAttempt(t.Context(), store.BeginAttempt{
+		SessionID: b.ask.SessionID, RunID: b.ask.RunID, StepID: "s", Execution: b.ask.Execution, Host: "there", Command: []string{"sleep"},
+	})
+	if err != nil || taken.Number != 2 {
+		t.Fatal(taken, err)
+	}
+	<-done
+	if left := b.processes(); len(left) != 0 {
+		t.Fatalf("%v still run here", left)
+	}
+}
+
+// A worker that died between two of its moves has left a folder and nothing in it.
+func TestRecover_LooksOverWhatWasNeverBegun(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"echo once"`)
+	half := filepath.Join(b.dir, "steps", b.ask.RunID, "s", "1", "tmp")
+	if err := os.MkdirAll(half, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b.r.Recover()
+	if result := b.run(); result.Status != schema.AttemptSucceeded || result.Attempt != 1 || b.output(schema.Stdout) != "once\n" {
+		t.Fatalf("result %+v, printed %q", result, b.output(schema.Stdout))
 	}
 }

@@ -56,6 +56,7 @@ type Options struct {
 	OrphanTimeout time.Duration // for which a step goes on without a worker; 0 for an hour
 	QuotaBytes    int64         // of a workspace; 0 for none
 	QuotaFiles    int64         // the same
+	CheckEvery    time.Duration // between looks whether a silent attempt is still the step's; 0 for half a minute
 	// EndSteps has Close end the steps that run. Otherwise they go on, for the next worker.
 	EndSteps bool
 }
@@ -63,6 +64,7 @@ type Options struct {
 const (
 	defaultSpoolBytes    = 64 << 20
 	defaultOrphanTimeout = time.Hour
+	defaultCheckEvery    = 30 * time.Second
 	// maxProcesses bounds the processes and threads of a step.
 	maxProcesses = 4096
 	// endPatience is how long the end of a supervisor is waited for.
@@ -93,6 +95,9 @@ func New(o Options) (*Runner, error) {
 	if o.OrphanTimeout == 0 {
 		o.OrphanTimeout = defaultOrphanTimeout
 	}
+	if o.CheckEvery == 0 {
+		o.CheckEvery = defaultCheckEvery
+	}
 	if o.Slots == nil {
 		o.Slots = HostSlots()
 	}
@@ -115,11 +120,12 @@ func (r *Runner) Recover() {
 	for _, runDir := range runs {
 		steps, _ := os.ReadDir(filepath.Join(r.o.DataDir, "steps", runDir.Name()))
 		for _, stepDir := range steps {
-			for _, l := range r.leftovers(runDir.Name(), stepDir.Name())[:1:1] {
-				run, isNew, err := r.attach(l.spec.Step)
-				if err == nil && isNew {
-					r.runs.Go(func() { r.execute(run, nil) })
-				}
+			list := r.leftovers(runDir.Name(), stepDir.Name())
+			if len(list) == 0 {
+				continue
+			}
+			if run, isNew, err := r.attach(list[0].spec.Step); err == nil && isNew {
+				r.runs.Go(func() { r.execute(run, nil) })
 			}
 		}
 	}

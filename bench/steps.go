@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// benchTen: ten steps print at once, until their viewers have every line.
+func benchTen(ctx context.Context, w *world) ([]measurement, error) {
+	const steps = 10
+	lines, repeats := 100_000, 3
+	if w.small {
+		lines, repeats = 1000, 1
+	}
+	program := fmt.Sprintf("import sys\nline = 'x' * 99 + '\\n'\nfor _ in range(%d):\n    sys.stdout.write(line * 1000)\n", lines/1000)
+	var values []float64
+	for range repeats {
+		began := time.Now()
+		err := atOnce(steps, func(int) error {
+			id, err := w.session(ctx, running("python3", "-c", program))
+			if err != nil {
+				return err
+			}
+			got := 0
+			err = w.follow(ctx, id, func(e *schema.Event) bool {
+				got += strings.Count(outputOf(e), "\n")
+				return e.Type == schema.EventWorkflowCompleted
+			})
+			if err == nil && got != lines {
+				err = fmt.Errorf("%d lines came, want %d", got, lines)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, float64(steps*lines)/time.Since(began).Seconds())
+	}
+	return []measurement{one(fmt.Sprintf("ten steps of %d lines at once, print → viewers", lines), "lines/s", 1_000_000, higher, values)}, nil
+}
+
+// benchReattach: the worker is killed under running steps; how long it takes from the moment
+// at which another one runs until it has come back to all of them.
+func benchReattach(ctx context.Context, w *world) ([]measurement, error) {
+	steps := w.size(50, 3)
+	type seen struct {
+		back  time.Time
+		lines int
+		wrong int // lines that are not the one after the line before
+		again int // attempts after the first
+	}
+	all := make([]seen, steps)
+	ids := make([]string, steps)
+	ready, came, done := make(chan struct{}, steps), make(chan struct{}, steps), make(chan error, 1)
+	go func() {
+		done <- atOnce(steps, func(n int) error {
+			id, err := w.session(ctx, obj{"shell": "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done"})
+			if err != nil {
+				return err
+			}
+			ids[n] = id
+			s := &all[n]
+			return w.follow(ctx, id, func(e *schema.Event) bool {
+				for line := range strings.FieldsSeq(outputOf(e)) {
+					s.lines++
+					if line != strconv.Itoa(s.lines) {
+						s.wrong++
+					}
+					if s.lines == 5 {
+						ready <- struct{}{}
+					}
+				}
+				switch e.Type {
+				case schema.EventStepReattached:
+					s.back = time.Now()
+					came <- struct{}{}
+				case schema.EventStepRetryStarted:
+					s.again++
+				}
+				return e.Type == schema.EventWorkflowCancelled
+			})
+		})
+	}()
+	if err := receive(ctx, ready, done, steps); err != nil {
+		return nil, err
+	}
+	old, err := w.pid("worker")
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
+		return nil, err
+	}
+	for now := old; now == old; time.Sleep(time.Millisecond) {
+		if now, err = w.pid("worker"); err != nil {
+			now = old // it is not there yet
+		}
+	}
+	there := time.Now()
+	if err := receive(ctx, came, done, steps); err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if err := w.call(ctx, http.MethodPost, "/api/sessions/"+id+"/cancel", obj{}, nil); err != nil {
+			return nil, err
+		}
+	}
+	if err := <-done; err != nil {
+		return nil, err
+	}
+	var values []float64
+	wrong, again := 0, 0
+	for i := range all {
+		values = append(values, float64(all[i].back.Sub(there).Microseconds())/1000)
+		wrong += all[i].wrong
+		again += all[i].again
+	}
+	what := fmt.Sprintf("worker killed under %d steps", steps)
+	return []measurement{
+		{Figure: what + ": a worker is started → the last is re-attached", Unit: "ms", Goal: 3000, Better: lower, Value: quantile(values, 1), Samples: values},
+		one(what+": lines lost or doubled", "", 0, "", []float64{float64(wrong)}),
+		one(what+": steps started again", "", 0, "", []float64{float64(again)}),
+	}, nil
+}
+
+// outputOf is what an event says that a step has printed.
+func outputOf(e *schema.Event) string {
+	if e.Type != schema.EventOutput {
+		return ""
+	}
+	var o schema.OutputData
+	_ = json.Unmarshal(e.Data, &o) // what cannot be read is missing from the count
+	return o.Text
+}
+
+// atOnce does something n times at the same time, with 0, 1, 2, …, and joins the errors.
+func atOnce(n int, do func(i int) error) error {
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { errs[i] = do(i) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// receive waits for as many signals, unless whoever sends them ends.
+func receive(ctx context.Context, from <-chan struct{}, done chan error, n int) error {
+	for range n {
+		select {
+		case <-from:
+		case err := <-done:
+			return fmt.Errorf("a step ended before its time: %w", err)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
