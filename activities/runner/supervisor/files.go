@@ -1,8 +1,13 @@
+//go:build unix
+
 package supervisor
 
 import (
+	"context"
 	"encoding/json"
+	"net"
 	"os"
+	"path/filepath"
 )
 
 func readJSON(name string, v any) error {
@@ -23,4 +28,16 @@ func writeJSON(name string, v any) error {
 		return err
 	}
 	return os.Rename(name+".new", name)
+}
+
+// Dial connects to the supervisor of an attempt's folder.
+func Dial(ctx context.Context, dir string) (net.Conn, error) {
+	folder, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	var d net.Dialer
+	// A socket's address is bounded to about 100 bytes; a folder's is not.
+	return d.DialContext(ctx, "unix", filepath.Join(byDescriptor(folder), controlFile))
 }

@@ -1,0 +1,248 @@
+//go:build unix
+
+package runner_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/activities/runner"
+	"github.com/holdfast/holdfast/activities/runner/sandbox"
+	"github.com/holdfast/holdfast/activities/runner/supervisor"
+	"github.com/holdfast/holdfast/activities/workspace"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/store/storetest"
+	"github.com/holdfast/holdfast/snapshot"
+)
+
+const patience = 30 * time.Second
+
+// The test binary is its own supervisor, and its own worker for the tests that kill one.
+func TestMain(m *testing.M) {
+	if code, ok := supervisor.Main(os.Args[1:]); ok {
+		os.Exit(code)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "work" {
+		os.Exit(work(os.Args[2], os.Args[3], os.Args[4]))
+	}
+	os.Exit(storetest.Main(m))
+}
+
+// work runs one step, as the worker that a test kills: a database, a data folder, a step.
+func work(dsn, dir, askJSON string) int {
+	var ask schema.RunStep
+	if err := json.Unmarshal([]byte(askJSON), &ask); err != nil {
+		panic(err)
+	}
+	db, err := store.Open(context.Background(), dsn, store.Options{})
+	if err != nil {
+		panic(err)
+	}
+	r, err := runner.New(options(db, dir))
+	if err != nil {
+		panic(err)
+	}
+	if _, err := r.Run(context.Background(), ask, db.RunPlan); err != nil {
+		panic(err)
+	}
+	return 0
+}
+
+type bench struct {
+	t   *testing.T
+	db  *store.Store
+	dsn string
+	dir string
+	r   *runner.Runner
+	ask schema.RunStep
+}
+
+// newBench is a session with one step, begun and prepared.
+func newBench(t *testing.T, step string) *bench {
+	t.Helper()
+	plan, problems := schema.ParsePlan([]byte(`{"steps":[{"id":"s",` + step + `}]}`))
+	if problems != nil {
+		t.Fatalf("plan: %+v", problems)
+	}
+	b := &bench{t: t, dir: t.TempDir()}
+	b.db, b.dsn = storetest.NewDSN(t)
+	id := schema.NewID()
+	if _, _, err := b.db.CreateSession(t.Context(), store.NewSession{ID: id, Name: "n", Mode: schema.ModeRunbook, Owner: "ada", Plan: plan}); err != nil {
+		t.Fatal(err)
+	}
+	run := schema.RunID(id, 1)
+	if _, err := b.db.BeginRun(t.Context(), store.BeginRun{SessionID: id, RunID: run, Number: 1, Key: "begin", Status: schema.SessionActive, Phase: schema.PhaseExecuting}); err != nil {
+		t.Fatal(err)
+	}
+	b.ask = schema.RunStep{SessionID: id, RunID: run, StepID: "s", Execution: run + "/s/1", Digest: plan.StepDigest(&plan.Steps[0]), Last: true}
+	b.r = b.newRunner()
+	return b
+}
+
+func options(db *store.Store, dir string, change ...func(*runner.Options)) runner.Options {
+	blobs, err := snapshot.Open(context.Background(), "file://"+filepath.Join(dir, "blobs")+"?create_dir=true")
+	if err != nil {
+		panic(err)
+	}
+	discard := slog.New(slog.DiscardHandler)
+	o := runner.Options{
+		Recorder: db, DataDir: dir, Host: "here", Supervisor: os.Args[0], Logger: discard, Sandbox: sandbox.BestEffort,
+		OrphanTimeout: time.Minute,
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	o.Workspaces = workspace.NewKeeper(workspace.Options{
+		Store: blobs, DataDir: dir, Quota: snapshot.Quota{Bytes: o.QuotaBytes, Files: o.QuotaFiles}, Logger: discard,
+	})
+	return o
+}
+
+// newRunner is a worker's; the last one of a test ends what runs.
+func (b *bench) newRunner(change ...func(*runner.Options)) *runner.Runner {
+	b.t.Helper()
+	end := func(o *runner.Options) { o.EndSteps = true }
+	r, err := runner.New(options(b.db, b.dir, append([]func(*runner.Options){end}, change...)...))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(r.Close)
+	return r
+}
+
+// processes are those of the step that live, as the host sees them: by their environment.
+func (b *bench) processes() []int {
+	b.t.Helper()
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var pids []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		env, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
+		if strings.Contains(string(env), "HOLDFAST_RUN_ID="+b.ask.RunID) && alive(pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// supervisor is the process that owns the step: its folder is in its arguments.
+func (b *bench) supervisor() int {
+	b.t.Helper()
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, e := range entries {
+		args, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		if pid, err := strconv.Atoi(e.Name()); err == nil && strings.Contains(string(args), "supervise\x00"+b.dir) && alive(pid) {
+			return pid
+		}
+	}
+	return 0
+}
+
+func (b *bench) run() schema.StepResult {
+	b.t.Helper()
+	result, err := b.r.Run(b.t.Context(), b.ask, b.db.RunPlan)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return result
+}
+
+// runAside runs the step while the test goes on; the channel gets its result.
+func (b *bench) runAside() <-chan schema.StepResult {
+	done := make(chan schema.StepResult, 1)
+	go func() {
+		result, _ := b.r.Run(context.Background(), b.ask, b.db.RunPlan)
+		done <- result
+	}()
+	return done
+}
+
+func (b *bench) events() []schema.Event {
+	b.t.Helper()
+	var all []schema.Event
+	for {
+		page, err := b.db.Events(b.t.Context(), b.ask.SessionID, store.EventFilter{Since: int64(len(all)), Limit: 1000})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if len(page) == 0 {
+			return all
+		}
+		all = append(all, page...)
+	}
+}
+
+func (b *bench) output(stream schema.Stream) string {
+	b.t.Helper()
+	var text strings.Builder
+	for _, e := range b.events() {
+		if e.Type != schema.EventOutput {
+			continue
+		}
+		var o schema.OutputData
+		if err := json.Unmarshal(e.Data, &o); err != nil {
+			b.t.Fatal(err)
+		}
+		if o.Stream == stream {
+			text.WriteString(o.Text)
+		}
+	}
+	return text.String()
+}
+
+func dataOf[T any](t *testing.T, e schema.Event) T {
+	t.Helper()
+	var data T
+	if err := json.Unmarshal(e.Data, &data); err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func (b *bench) count(kind schema.EventType) int {
+	b.t.Helper()
+	n := 0
+	for _, e := range b.events() {
+		if e.Type == kind {
+			n++
+		}
+	}
+	return n
+}
+
+func (b *bench) await(what string, ok func() bool) {
+	b.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	b.t.Fatalf("no %s in time", what)
+}
+
+func alive(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}

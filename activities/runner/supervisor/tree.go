@@ -1,0 +1,78 @@
+//go:build unix
+
+package supervisor
+
+import (
+	"os"
+	"syscall"
+	"time"
+)
+
+// killTree kills everything below this process until nothing is left.
+func killTree() (killed, survivors int) { return killAll(tree) }
+
+// KillMarked kills every process that has all of these NAME=value in its environment, and
+// counts. It finds what has lost its supervisor, and with it its place in a tree.
+func KillMarked(marks []string) (killed, survivors int) {
+	return killAll(func() []int { return marked(marks) })
+}
+
+// killAll kills what list finds until it finds nothing: first it stops all, so that nothing
+// can fork away, then it kills.
+func killAll(list func() []int) (killed, survivors int) {
+	deadline := time.Now().Add(killPatience)
+	for {
+		pids := list()
+		if len(pids) == 0 || time.Now().After(deadline) {
+			return killed, len(pids)
+		}
+		killed = max(killed, len(pids))
+		signalAll(pids, syscall.SIGSTOP)
+		for range 2 { // what was listed can have forked before the signal reached it
+			signalAll(list(), syscall.SIGKILL)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// freezeTree stops everything below this process: again and again, as what was listed can
+// have forked before the signal reached it.
+func freezeTree() {
+	const most = 50
+	for before, n := -1, 0; n < most; n++ {
+		pids := tree()
+		signalAll(pids, syscall.SIGSTOP)
+		if len(pids) == before {
+			return
+		}
+		before = len(pids)
+	}
+}
+
+// below lists the processes that have this one among their ancestors.
+func below(parents map[int]int) []int {
+	self := os.Getpid()
+	var found []int
+	for pid := range parents {
+		for up, ok := parents[pid], true; ok; up, ok = parents[up] {
+			if up == self {
+				found = append(found, pid)
+				break
+			}
+		}
+	}
+	return found
+}
+
+func signalTree(sig syscall.Signal) {
+	// Twice, because what was listed can have forked before the signal reached it.
+	for range 2 {
+		signalAll(tree(), sig)
+	}
+}
+
+func signalAll(pids []int, sig syscall.Signal) {
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, sig) // ESRCH: it has ended by itself
+	}
+}
