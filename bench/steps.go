@@ -49,69 +49,65 @@ func benchTen(ctx context.Context, w *world) ([]measurement, error) {
 	return []measurement{one(fmt.Sprintf("ten steps of %d lines at once, print → viewers", lines), "lines/s", 1_000_000, higher, values)}, nil
 }
 
-// benchReattach: the worker is killed under running steps; how long it takes from the moment
-// at which another one runs until it has come back to all of them.
-func benchReattach(ctx context.Context, w *world) ([]measurement, error) {
-	steps := w.size(50, 3)
-	type seen struct {
-		back  time.Time
-		lines int
-		wrong int // lines that are not the one after the line before
-		again int // attempts after the first
+// counted is what a viewer has seen of a step that counts.
+type counted struct {
+	id    string
+	back  time.Time // when a worker came back to it
+	lines int
+	wrong int // lines that are not the one after the line before
+	again int // attempts after the first
+}
+
+// see takes in an event, and tells when the step has counted a little and when a worker has
+// come back to it.
+func (c *counted) see(e *schema.Event, ready, came chan<- struct{}) {
+	for line := range strings.FieldsSeq(outputOf(e)) {
+		c.lines++
+		if line != strconv.Itoa(c.lines) {
+			c.wrong++
+		}
+		if c.lines == 5 {
+			ready <- struct{}{}
+		}
 	}
-	all := make([]seen, steps)
-	ids := make([]string, steps)
-	ready, came, done := make(chan struct{}, steps), make(chan struct{}, steps), make(chan error, 1)
+	if e.Type == schema.EventStepReattached {
+		c.back = time.Now()
+		came <- struct{}{}
+	}
+	if e.Type == schema.EventStepRetryStarted {
+		c.again++
+	}
+}
+
+// benchReattach: the worker is killed under running steps; how long it takes from the moment
+// at which another one is started until it has come back to all of them.
+func benchReattach(ctx context.Context, w *world) ([]measurement, error) {
+	all := make([]counted, w.size(50, 3))
+	ready, came, done := make(chan struct{}, len(all)), make(chan struct{}, len(all)), make(chan error, 1)
 	go func() {
-		done <- atOnce(steps, func(n int) error {
-			id, err := w.session(ctx, obj{"shell": "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done"})
-			if err != nil {
+		done <- atOnce(len(all), func(n int) (err error) {
+			c := &all[n]
+			if c.id, err = w.session(ctx, obj{"shell": "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done"}); err != nil {
 				return err
 			}
-			ids[n] = id
-			s := &all[n]
-			return w.follow(ctx, id, func(e *schema.Event) bool {
-				for line := range strings.FieldsSeq(outputOf(e)) {
-					s.lines++
-					if line != strconv.Itoa(s.lines) {
-						s.wrong++
-					}
-					if s.lines == 5 {
-						ready <- struct{}{}
-					}
-				}
-				switch e.Type {
-				case schema.EventStepReattached:
-					s.back = time.Now()
-					came <- struct{}{}
-				case schema.EventStepRetryStarted:
-					s.again++
-				}
+			return w.follow(ctx, c.id, func(e *schema.Event) bool {
+				c.see(e, ready, came)
 				return e.Type == schema.EventWorkflowCancelled
 			})
 		})
 	}()
-	if err := receive(ctx, ready, done, steps); err != nil {
+	if err := receive(ctx, ready, done, len(all)); err != nil {
 		return nil, err
 	}
-	old, err := w.pid("worker")
+	there, err := w.killWorker()
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
+	if err := receive(ctx, came, done, len(all)); err != nil {
 		return nil, err
 	}
-	for now := old; now == old; time.Sleep(time.Millisecond) {
-		if now, err = w.pid("worker"); err != nil {
-			now = old // it is not there yet
-		}
-	}
-	there := time.Now()
-	if err := receive(ctx, came, done, steps); err != nil {
-		return nil, err
-	}
-	for _, id := range ids {
-		if err := w.call(ctx, http.MethodPost, "/api/sessions/"+id+"/cancel", obj{}, nil); err != nil {
+	for i := range all {
+		if err := w.call(ctx, http.MethodPost, "/api/sessions/"+all[i].id+"/cancel", obj{}, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -125,12 +121,29 @@ func benchReattach(ctx context.Context, w *world) ([]measurement, error) {
 		wrong += all[i].wrong
 		again += all[i].again
 	}
-	what := fmt.Sprintf("worker killed under %d steps", steps)
+	what := fmt.Sprintf("worker killed under %d steps", len(all))
 	return []measurement{
-		{Figure: what + ": a worker is started → the last is re-attached", Unit: "ms", Goal: 3000, Better: lower, Value: quantile(values, 1), Samples: values},
+		{Figure: what + ": one is started → the last is re-attached", Unit: "ms", Goal: 3000, Better: lower, Value: quantile(values, 1), Samples: values},
 		one(what+": lines lost or doubled", "", 0, "", []float64{float64(wrong)}),
 		one(what+": steps started again", "", 0, "", []float64{float64(again)}),
 	}, nil
+}
+
+// killWorker kills the worker and returns when another one was started.
+func (w *world) killWorker() (there time.Time, err error) {
+	old, err := w.pid("worker")
+	if err == nil {
+		err = syscall.Kill(old, syscall.SIGKILL)
+	}
+	if err != nil {
+		return there, err
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if now, err := w.pid("worker"); err == nil && now != old {
+			return time.Now(), nil
+		}
+	}
+	return there, errors.New("no other worker was started")
 }
 
 // outputOf is what an event says that a step has printed.

@@ -148,7 +148,7 @@ func (u *Up) program(addr, logDir, temporalAddr string) program {
 	if temporalAddr != "" {
 		p.env = append(p.env, "TEMPORAL_ADDRESS="+temporalAddr)
 	}
-	p.env = append(p.env, "HOLDFAST_BUILD_ID=") // its one worker gets every session, and nobody has to roll it out
+	p.env = append(p.env, "HOLDFAST_BUILD_ID=")         // its one worker gets every session, and nobody has to roll it out
 	p.env = append(p.env, "HOLDFAST_STEPS_ON_STOP=end") // Ctrl-C stops all of it
 	p.env = append(p.env, "HOLDFAST_ADDR="+addr, "HOLDFAST_DATABASE_URL="+u.DatabaseURL, "HOLDFAST_DATA_DIR="+u.DataDir)
 	if file, ok := u.Stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) && os.Getenv("HOLDFAST_LOG_FORMAT") == "" {
