@@ -80,7 +80,7 @@ func (m *sampler) run() {
 		if time.Since(began) > tellLess {
 			wait = 10 * sampleEvery
 		}
-		if time.Since(toldAt) < wait-every/2 {
+		if time.Since(toldAt) < wait-every/2 || now.processes == 0 { // none: it has just ended
 			continue
 		}
 		stats := schema.StepProgressData{
