@@ -146,13 +146,17 @@ func (w *world) killWorker() (there time.Time, err error) {
 	return there, errors.New("no other worker was started")
 }
 
-// outputOf is what an event says that a step has printed.
+// outputOf is what an event says that a step has printed on its standard output. (A shell
+// that is cancelled has a word to say on the other one.)
 func outputOf(e *schema.Event) string {
 	if e.Type != schema.EventOutput {
 		return ""
 	}
 	var o schema.OutputData
 	_ = json.Unmarshal(e.Data, &o) // what cannot be read is missing from the count
+	if o.Stream != schema.Stdout {
+		return ""
+	}
 	return o.Text
 }
 
