@@ -4,6 +4,7 @@ package supervisor
 
 import (
 	"os"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -49,7 +50,9 @@ func freezeTree() {
 	}
 }
 
-// below lists the processes that have this one among their ancestors.
+// below lists the processes that have this one among their ancestors, parents before their
+// children (but for numbers that start again): a shell that is told to end before the program
+// that it waits for has nothing to say about that one's end.
 func below(parents map[int]int) []int {
 	self := os.Getpid()
 	var found []int
@@ -61,6 +64,7 @@ func below(parents map[int]int) []int {
 			}
 		}
 	}
+	slices.Sort(found)
 	return found
 }
 
