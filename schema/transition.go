@@ -147,6 +147,3 @@ func WorkspaceDir(dataDir, sessionID string) string {
 // WorkspacePrivate is the folder of a workspace that is Holdfast's own: it is not listed,
 // served or kept.
 const WorkspacePrivate = ".holdfast"
-
-// WorkspaceTemp is where a workspace's steps put temporary files.
-func WorkspaceTemp(workspace string) string { return filepath.Join(workspace, WorkspacePrivate, "tmp") }

@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/holdfast/holdfast/schema"
@@ -70,19 +69,4 @@ func (c *counter) add(s *stat) {
 		}
 		c.Bytes += min(s.Size, s.Disk)
 	}
-}
-
-// Measure adds up what a folder takes, in one walk.
-func Measure(ctx context.Context, dir string) (Usage, error) {
-	root, err := openDir(dir)
-	if err != nil {
-		return Usage{}, fmt.Errorf("measure the workspace: %w", err)
-	}
-	defer root.Close()
-	var c counter
-	w := walker{ctx: ctx, visit: func(_, _ string, s *stat) error { c.add(s); return nil }}
-	if err := w.walk(root); err != nil {
-		return c.Usage, fmt.Errorf("measure the workspace: %w", err)
-	}
-	return c.Usage, nil
 }

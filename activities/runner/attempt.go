@@ -20,9 +20,12 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 )
 
+// stepsDir is the folder of all of them, in the data folder.
+const stepsDir = "steps"
+
 // stepDir is where a host keeps what it knows of a step that runs: a folder for each attempt.
 func (r *Runner) stepDir(runID, stepID string) string {
-	return filepath.Join(r.o.DataDir, "steps", runID, stepID)
+	return filepath.Join(r.dataDir, stepsDir, runID, stepID)
 }
 
 // leftover is an attempt that was not recorded to its end: its supervisor runs, or has left
@@ -68,7 +71,7 @@ func (r *Runner) attempt(run *running, load Load) (schema.StepResult, error) {
 	}
 	for {
 		result, err := r.begin(run, load)
-		if !isLost(err) {
+		if _, lost := errors.AsType[lostError](err); !lost {
 			return result, err
 		}
 	}
@@ -114,8 +117,8 @@ func (r *Runner) begin(run *running, load Load) (schema.StepResult, error) {
 	clean := false
 	defer func() { unlockStep(lock, clean) }()
 	if left { // an attempt before lost its worker, and may have lost its supervisor with it
-		if _, alive := killMarked(ask); alive > 0 {
-			return schema.StepResult{}, fmt.Errorf("%d processes of an attempt before cannot be ended", alive)
+		if err := endMarked(ask); err != nil {
+			return schema.StepResult{}, err
 		}
 	}
 	begun, err := r.o.Recorder.BeginAttempt(r.ctx, r.beginning(run, step))
@@ -157,6 +160,7 @@ func (r *Runner) begin(run *running, load Load) (schema.StepResult, error) {
 		r.remove(l.dir)
 		return r.finish(run, begun.Number, failedStart(err, started), nil, "")
 	}
+	defer s.detach()
 	result, err := r.goOn(run, s, &l, stay, 0, nil)
 	if run.lose(err) {
 		r.remove(l.dir)
@@ -184,10 +188,7 @@ func (r *Runner) beginning(run *running, step *schema.PlanStep) store.BeginAttem
 // prepare makes the attempt's folder ready.
 func (r *Runner) prepare(run *running, work string, of *store.RunPlan, step *schema.PlanStep, attempt int) (leftover, error) {
 	ask := run.ask
-	dir, err := filepath.Abs(filepath.Join(r.stepDir(ask.RunID, ask.StepID), strconv.Itoa(attempt)))
-	if err != nil {
-		return leftover{}, err
-	}
+	dir := filepath.Join(r.stepDir(ask.RunID, ask.StepID), strconv.Itoa(attempt))
 	r.remove(dir) // a number that was given out and not used
 	tmp := filepath.Join(dir, "tmp")
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
@@ -198,8 +199,8 @@ func (r *Runner) prepare(run *running, work string, of *store.RunPlan, step *sch
 		Step: ask, Attempt: attempt, TimeoutMS: step.TimeoutDuration().Milliseconds(), OrphanMS: r.o.OrphanTimeout.Milliseconds(),
 		SpoolBytes: r.o.SpoolBytes, QuotaBytes: r.o.QuotaBytes, QuotaFiles: r.o.QuotaFiles,
 		Sandbox: sandbox.Spec{
-			Mode: r.o.Sandbox, Argv: step.Command(), Env: r.environment(work, step, ask, of.Message, attempt), Dir: work, Tmp: tmp,
-			ReadOnly: append(r.ownProgram(), r.o.SandboxPaths...), Hidden: []string{r.dataDir}, Network: step.Networked(), MemoryBytes: step.MemoryBytes(), CPUs: step.CPU,
+			Mode: r.o.Sandbox, Argv: step.Command(), Env: environment(work, step, ask, of.Message, attempt), Dir: work, Tmp: tmp,
+			ReadOnly: append(ownProgram(), r.o.SandboxPaths...), Hidden: []string{r.dataDir}, Network: step.Networked(), MemoryBytes: step.MemoryBytes(), CPUs: step.CPU,
 			Processes: maxProcesses, FileBytes: fileBytes(r.o.QuotaBytes), Cgroup: r.o.Cgroup,
 		},
 	}}
@@ -223,7 +224,12 @@ func (r *Runner) resume(run *running, l leftover, mayBegin bool) (result schema.
 	if err != nil {
 		return result, false, err
 	}
-	defer func() { unlockStep(lock, false) }()
+	defer s.detach()
+	defer func() {
+		if lock != nil { // else the supervisor has it
+			unlockStep(lock, false)
+		}
+	}()
 	ask := run.ask
 	begun, err := r.o.Recorder.BeginAttempt(r.ctx, store.BeginAttempt{
 		SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Execution: ask.Execution, Host: r.o.Host,
@@ -232,7 +238,6 @@ func (r *Runner) resume(run *running, l leftover, mayBegin bool) (result schema.
 	code := schema.CodeOf(err)
 	switch {
 	case err != nil && code != schema.CodeStale && code != schema.CodeNotFound:
-		s.detach()
 		return result, false, err
 	case err != nil: // the run is over, and this should be
 		r.end(s)
@@ -250,24 +255,21 @@ func (r *Runner) resume(run *running, l leftover, mayBegin bool) (result schema.
 	r.o.Logger.Info("step re-attached", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "attempt", begun.Number)
 	suspended, err := r.o.Recorder.Suspended(r.ctx, ask.SessionID)
 	if err != nil {
-		s.detach()
 		return result, false, err
 	}
 	snapshot, err := r.o.Recorder.Snapshot(r.ctx, ask.SessionID)
 	if err != nil {
-		s.detach()
 		return result, false, err
 	}
 	stay, err := r.o.Workspaces.Return(workspace.Visit{SessionID: ask.SessionID, RunID: ask.RunID, Snapshot: snapshot})
 	if err != nil {
-		s.detach()
 		return result, false, err
 	}
 	defer stay.Leave()
 	result, err = r.goOn(run, s, &l, stay, begun.SpoolOffset, &suspended)
 	if run.lose(err) {
-		if _, alive := killMarked(ask); alive > 0 {
-			return result, false, fmt.Errorf("%d processes of an attempt before cannot be ended", alive)
+		if err := endMarked(ask); err != nil {
+			return result, false, err
 		}
 		if mayBegin {
 			r.remove(l.dir)
@@ -305,7 +307,6 @@ func (r *Runner) connect(l leftover) (s *supervised, lock *os.File, err error) {
 func (r *Runner) goOn(run *running, s *supervised, l *leftover, stay *workspace.Stay, offset int64, frozen *bool) (schema.StepResult, error) {
 	ask, attempt := run.ask, l.spec.Attempt
 	run.started(s)
-	defer s.detach()
 	asking, stopAsking := context.WithCancel(r.ctx)
 	defer stopAsking()
 	go r.relayAsks(asking, &ask, attempt, s)
@@ -314,9 +315,7 @@ func (r *Runner) goOn(run *running, s *supervised, l *leftover, stay *workspace.
 	} else if r.isFrozen(ask.RunID) {
 		run.bring(true)
 	}
-	stopFollowing := context.AfterFunc(r.ctx, s.news)
-	defer stopFollowing()
-	exit, err := r.follow(r.ctx, s, r.record(&ask, attempt), attempt, offset)
+	exit, err := r.follow(&ask, s, attempt, offset)
 	if err != nil {
 		if code := schema.CodeOf(err); code == schema.CodeStale || code == schema.CodeNotFound {
 			r.o.Logger.Warn("attempt given up", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "attempt", attempt, "error", err)
@@ -326,7 +325,7 @@ func (r *Runner) goOn(run *running, s *supervised, l *leftover, stay *workspace.
 		return schema.StepResult{}, err
 	}
 	if exit.Reason == schema.ReasonOrphaned {
-		return schema.StepResult{}, errOrphaned
+		return schema.StepResult{}, lostError(exit.Reason)
 	}
 	if !run.ended(&exit) {
 		return schema.StepResult{}, errClosed
@@ -359,12 +358,18 @@ func (r *Runner) dispose(l leftover) {
 	}
 	r.end(s)
 	r.remove(l.dir)
-	unlockStep(lock, false)
+	if lock != nil {
+		unlockStep(lock, false)
+	}
 }
 
 // end ends what a supervisor runs, without a record, and waits for it.
 func (r *Runner) end(s *supervised) {
 	s.order(supervisor.Order{Do: supervisor.DoStop})
+	go func() {
+		for range s.asks { // nobody is asked any more, and the reports behind them are waited for
+		}
+	}()
 	for deadline := time.After(endPatience); ; {
 		select {
 		case <-s.gone:

@@ -5,6 +5,7 @@ package runner
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -118,7 +119,7 @@ func each(list []*running, do func(*running)) {
 }
 
 // ownProgram is what a step asks people with: `holdfast ask`. It is last in its PATH.
-func (r *Runner) ownProgram() []string {
+func ownProgram() []string {
 	exe, err := os.Executable()
 	if err != nil || filepath.Base(exe) != "holdfast" {
 		return nil
@@ -126,16 +127,15 @@ func (r *Runner) ownProgram() []string {
 	return []string{exe}
 }
 
-// environment is all that a program gets: what its plan gives, what every step has, and what people said: the message
+// environment is all that a program gets, but for TMPDIR, which the sandbox knows: what its plan gives, what every step has, and what people said: the message
 // that the run answers, and the feedback with the decision that led here.
-func (r *Runner) environment(dir string, step *schema.PlanStep, ask schema.RunStep, message string, attempt int) []string {
+func environment(dir string, step *schema.PlanStep, ask schema.RunStep, message string, attempt int) []string {
 	env := map[string]string{
-		"PATH":   cmp.Or(os.Getenv("PATH"), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-		"HOME":   dir,
-		"TMPDIR": schema.WorkspaceTemp(dir),
-		"LANG":   "C.UTF-8",
+		"PATH": cmp.Or(os.Getenv("PATH"), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+		"HOME": dir,
+		"LANG": "C.UTF-8",
 	}
-	for _, program := range r.ownProgram() {
+	for _, program := range ownProgram() {
 		env["PATH"] += string(os.PathListSeparator) + filepath.Dir(program)
 	}
 	maps.Copy(env, step.Env)
@@ -163,8 +163,10 @@ const (
 	markStep = "HOLDFAST_STEP_ID"
 )
 
-// killMarked ends what an execution left behind without a supervisor.
-func killMarked(ask schema.RunStep) (killed, survivors int) {
-	marks := []string{markRun + "=" + ask.RunID, markStep + "=" + ask.StepID}
-	return supervisor.KillMarked(marks)
+// endMarked ends what an attempt left behind without a supervisor.
+func endMarked(ask schema.RunStep) error {
+	if _, alive := supervisor.KillMarked([]string{markRun + "=" + ask.RunID, markStep + "=" + ask.StepID}); alive > 0 {
+		return fmt.Errorf("%d processes of an attempt before cannot be ended", alive)
+	}
+	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -25,13 +24,10 @@ const (
 	flushBytes = 1 << 20
 )
 
-// What may become of an attempt that has no end to record.
-var (
-	errSupervisorLost = errors.New("the supervisor was killed")
-	errOrphaned       = errors.New("the supervisor ended it: no worker came back")
-)
+// lostError is what became of an attempt that has no end to record: why it is lost.
+type lostError schema.Reason
 
-func isLost(err error) bool { return errors.Is(err, errSupervisorLost) || errors.Is(err, errOrphaned) }
+func (e lostError) Error() string { return "the attempt is lost: " + string(e) }
 
 // follower carries an attempt's spool to the recorder.
 type follower struct {
@@ -50,19 +46,20 @@ type flush struct {
 
 // follow records everything that the program prints, until it has ended; how is the answer.
 // What is read while one flush is under way makes up the next one. An error means that the
-// attempt is not ours any more, that the worker is ending, or [errSupervisorLost].
-func (r *Runner) follow(ctx context.Context, s *supervised, write func(ctx context.Context, f *flush) error, attempt int, offset int64) (supervisor.Exit, error) {
+// attempt is not ours any more, that the worker is ending, or that the supervisor was killed,
+// a [lostError].
+func (r *Runner) follow(ask *schema.RunStep, s *supervised, attempt int, offset int64) (supervisor.Exit, error) {
 	f := follower{attempt: attempt, spool: spool.Open(s.dir, offset)}
 	defer f.spool.Close()
 	for {
+		gone := s.isGone() // asked first: once it is, what is known of the exit is final
 		_, stats, exit := s.look()
-		lost := exit == nil && s.isGone()
 		next, err := f.next(stats)
 		if err != nil {
 			return supervisor.Exit{}, err
 		}
 		if len(next.chunks) > 0 || len(next.progress) > 0 || next.to > next.from {
-			if err := write(ctx, &next); err != nil {
+			if err := r.record(ask, attempt, &next); err != nil {
 				return supervisor.Exit{}, err
 			}
 			s.order(supervisor.Order{Do: supervisor.DoConsumed, Offset: next.to})
@@ -71,17 +68,17 @@ func (r *Runner) follow(ctx context.Context, s *supervised, write func(ctx conte
 		switch {
 		case exit != nil && next.to >= exit.SpoolEnd:
 			return *exit, nil
-		case lost:
-			return supervisor.Exit{}, errSupervisorLost
+		case gone && exit == nil:
+			return supervisor.Exit{}, lostError(schema.ReasonSupervisor)
 		}
 		select {
 		case <-s.changed:
 		case <-time.After(r.o.CheckEvery): // a silent step: is it still wanted?
-			if err := write(ctx, &next); err != nil {
+			if err := r.record(ask, attempt, &next); err != nil {
 				return supervisor.Exit{}, err
 			}
-		case <-ctx.Done():
-			return supervisor.Exit{}, context.Cause(ctx)
+		case <-r.ctx.Done():
+			return supervisor.Exit{}, context.Cause(r.ctx)
 		}
 	}
 }
@@ -149,14 +146,11 @@ func toUTF8(b []byte) string {
 	return s.String()
 }
 
-// record is a write for follow: it is repeated until it is done.
-func (r *Runner) record(ask *schema.RunStep, attempt int) func(context.Context, *flush) error {
-	return func(_ context.Context, f *flush) error {
-		return r.persist(func(ctx context.Context) error {
-			return r.o.Recorder.AppendOutput(ctx, store.AppendOutput{
-				SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: attempt,
-				From: f.from, To: f.to, Chunks: f.chunks, Progress: f.progress,
-			})
+func (r *Runner) record(ask *schema.RunStep, attempt int, f *flush) error {
+	return r.persist(func(ctx context.Context) error {
+		return r.o.Recorder.AppendOutput(ctx, store.AppendOutput{
+			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: attempt,
+			From: f.from, To: f.to, Chunks: f.chunks, Progress: f.progress,
 		})
-	}
+	})
 }

@@ -20,20 +20,19 @@ const (
 	lockPatience = 15 * time.Second
 )
 
-// lockStep takes a step's lock on this host. It is free once no process of an attempt before
-// is left: the supervisor inherits it and holds it until it exits, whatever became of its
-// worker.
-// Left says that one did not come to its end.
+// lockName is the file of a step's lock.
 func lockName(dataDir, runID, stepID string) string {
 	return filepath.Join(dataDir, "locks", runID+"."+stepID)
 }
 
+// lockStep takes a step's lock on this host. It is free once no process of an attempt before
+// is left: the supervisor inherits it and holds it until it exits, whatever became of its
+// worker. Left says that one did not come to its end.
 func lockStep(ctx context.Context, dataDir, runID, stepID string) (lock *os.File, left bool, err error) {
-	dir := filepath.Join(dataDir, "locks")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	name := lockName(dataDir, runID, stepID)
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return nil, false, fmt.Errorf("make the lock folder: %w", err)
 	}
-	name := lockName(dataDir, runID, stepID)
 	deadline := time.Now().Add(lockPatience)
 	for {
 		f, existed, err := tryLock(name)

@@ -77,7 +77,7 @@ type Runner struct {
 	name    string          // of this worker, among those that had the same steps
 	dataDir string          // absolute
 	ctx     context.Context //nolint:containedctx // of everything that runs; it ends with Close, not with a caller
-	end_    context.CancelFunc
+	cancel  context.CancelFunc
 	runs    sync.WaitGroup
 	mu      sync.Mutex
 	closed  bool
@@ -109,16 +109,16 @@ func New(o Options) (*Runner, error) {
 		o: o, name: schema.NewID(), dataDir: dir, live: map[string]*running{}, frozen: map[string]bool{}, stopped: map[string]time.Time{},
 	}
 	r.thawed = sync.NewCond(&r.mu)
-	r.ctx, r.end_ = context.WithCancel(context.Background())
+	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r, nil
 }
 
 // Recover goes on with every step that an earlier worker of this host has left: it takes
 // over what they print from the first moment on, before the workflow asks for them.
 func (r *Runner) Recover() {
-	runs, _ := os.ReadDir(filepath.Join(r.o.DataDir, "steps")) // none is the usual case
+	runs, _ := os.ReadDir(filepath.Join(r.dataDir, stepsDir)) // none is the usual case
 	for _, runDir := range runs {
-		steps, _ := os.ReadDir(filepath.Join(r.o.DataDir, "steps", runDir.Name()))
+		steps, _ := os.ReadDir(filepath.Join(r.dataDir, stepsDir, runDir.Name()))
 		for _, stepDir := range steps {
 			list := r.leftovers(runDir.Name(), stepDir.Name())
 			if len(list) == 0 {
@@ -145,7 +145,7 @@ func (r *Runner) Close() {
 	if r.o.EndSteps {
 		each(list, r.endQuietly)
 	}
-	r.end_()
+	r.cancel()
 	r.thawed.Broadcast()
 	r.runs.Wait()
 }

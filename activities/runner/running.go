@@ -77,16 +77,12 @@ func (r *running) isHalted() bool {
 
 // lose takes in that the attempt is lost, if that is what err says.
 func (r *running) lose(err error) bool {
-	switch {
-	case errors.Is(err, errSupervisorLost):
-		r.lost = schema.ReasonSupervisor
-	case errors.Is(err, errOrphaned):
-		r.lost = schema.ReasonOrphaned
-	default:
-		return false
+	why, lost := errors.AsType[lostError](err)
+	if lost {
+		r.lost = schema.Reason(why)
+		r.losses++
 	}
-	r.losses++
-	return true
+	return lost
 }
 
 // ackPatience is how long a freeze or thaw may take; a supervisor that is slower is busy

@@ -92,7 +92,7 @@ func TestPrepare_AfterADeathInBetweenWritesTheSameAgain(t *testing.T) {
 func TestPrepare_GoesOnWithARunOfTheReleaseBefore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := os.MkdirAll(schema.WorkspaceTemp(dir), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, schema.WorkspacePrivate, "tmp"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	write(t, dir, filepath.Join(schema.WorkspacePrivate, "prepared-r"), "")

@@ -77,7 +77,8 @@ type begun struct {
 //   - else the next attempt begins, with step_retry_started when Reason is retry.
 //
 // With an attempt that begins, the step is running and the session's current step, and
-// step_started says so. When the run is over, no attempt begins: [schema.CodeStale].
+// step_started says so. When the run is over, no attempt begins, and one that still runs is
+// closed as cancelled: [schema.CodeStale].
 func (s *Store) BeginAttempt(ctx context.Context, b BeginAttempt) (BegunAttempt, error) {
 	if !schema.ValidID(b.RunID) {
 		return BegunAttempt{}, noRun(b.RunID)

@@ -4,7 +4,6 @@ package sandbox
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"syscall"
 )
@@ -40,21 +39,9 @@ func (s *Spec) Start(_ string, stdout, stderr *os.File) (*Child, error) {
 	if err := refusal(s.Mode, missing); err != nil {
 		return nil, err
 	}
-	env := s.outsideEnv()
-	path, err := lookPath(s.Argv[0], s.Dir, env)
+	pid, err := s.startPlain(&syscall.SysProcAttr{Setsid: true}, stdout, stderr)
 	if err != nil {
-		return nil, &StartError{Name: s.Argv[0], Err: err}
-	}
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", os.DevNull, err)
-	}
-	defer null.Close()
-	pid, err := syscall.ForkExec(path, s.Argv, &syscall.ProcAttr{
-		Dir: s.Dir, Env: env, Files: []uintptr{null.Fd(), stdout.Fd(), stderr.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true},
-	})
-	if err != nil {
-		return nil, &StartError{Name: s.Argv[0], Err: err}
+		return nil, err
 	}
 	return &Child{Pid: pid, Missing: missing}, nil
 }

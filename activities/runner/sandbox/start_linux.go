@@ -46,31 +46,13 @@ const insideID = 1000
 // started, and a *schema.Error with code unsupported when Mode refuses to.
 func (s *Spec) Start(exe string, stdout, stderr *os.File) (*Child, error) {
 	if s.Mode == Off {
-		return s.startPlain(stdout, stderr)
+		pid, err := s.startPlain(&syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}, stdout, stderr)
+		if err != nil {
+			return nil, err
+		}
+		return &Child{Pid: pid}, nil
 	}
 	return s.startInit(exe, false, stdout, stderr)
-}
-
-// startPlain starts the program as the worker's own process, in a session of its own.
-func (s *Spec) startPlain(stdout, stderr *os.File) (*Child, error) {
-	env := s.outsideEnv()
-	path, err := lookPath(s.Argv[0], s.Dir, env)
-	if err != nil {
-		return nil, &StartError{Name: s.Argv[0], Err: err}
-	}
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer null.Close()
-	pid, err := syscall.ForkExec(path, s.Argv, &syscall.ProcAttr{
-		Dir: s.Dir, Env: env, Files: []uintptr{null.Fd(), stdout.Fd(), stderr.Fd()},
-		Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
-	})
-	if err != nil {
-		return nil, &StartError{Name: s.Argv[0], Err: err}
-	}
-	return &Child{Pid: pid}, nil
 }
 
 func (s *Spec) startInit(exe string, probe bool, stdout, stderr *os.File) (*Child, error) {

@@ -8,11 +8,9 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// The descriptors of a supervisor beyond the standard three.
-const (
-	workerFD = 3 // the connection to the worker that started it
-	lockFD   = 4
-)
+// workerFD is the connection to the worker that started the supervisor. The step's lock is
+// behind it, and only held.
+const workerFD = 3
 
 // The files in an attempt's folder, next to the segments of its spool.
 const (

@@ -4,7 +4,6 @@ package supervisor
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
@@ -34,7 +33,7 @@ type sampler struct {
 	stop    chan struct{}
 	stopped chan struct{}
 
-	mu    sync.Mutex
+	// Of run alone, until it has stopped.
 	last  use
 	peak  int64
 	oom   uint64 // of the whole host, when the step began
@@ -117,8 +116,6 @@ func (m *sampler) look() use {
 		init = m.s.child.Pid
 	}
 	now := treeUse(init)
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	// What ends takes its figures along: they never become less.
 	now.cpu, now.read, now.write = max(now.cpu, m.last.cpu), max(now.read, m.last.read), max(now.write, m.last.write)
 	m.last, m.peak = now, max(m.peak, now.rss)

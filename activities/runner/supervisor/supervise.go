@@ -103,6 +103,7 @@ type supervisor struct {
 	exit     Exit
 	over     bool // the program has ended
 	stopping bool
+	frozen   bool
 	clock    *stopwatch
 	grace    <-chan time.Time
 	stats    *sampler
@@ -236,12 +237,16 @@ func (s *supervisor) carryOut(o Order) {
 	switch o.Do {
 	case DoFreeze:
 		s.clock.pause()
+		s.frozen = true
 		if !s.over {
 			freezeTree()
 		}
 		s.workers.tell(Report{Is: IsFrozen})
 	case DoThaw:
-		signalTree(syscall.SIGCONT)
+		if s.frozen { // else it is told to go on by a worker that cannot know
+			signalTree(syscall.SIGCONT)
+		}
+		s.frozen = false
 		s.clock.resume()
 		s.workers.tell(Report{Is: IsThawed})
 	case DoStop:

@@ -1,0 +1,38 @@
+//go:build unix
+
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/activities/runner/supervisor"
+	"github.com/holdfast/holdfast/schema"
+)
+
+// A supervisor says how the program ended and is gone in the next moment: whenever that is
+// seen, it is an end and no loss.
+func TestFollow_AnExitInTheLastMomentIsAnExit(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := &Runner{ctx: context.Background(), o: Options{CheckEvery: time.Minute}}
+	for range 20_000 {
+		ours, theirs := net.Pipe()
+		s := newSupervised(dir, ours)
+		go func() {
+			_ = json.NewEncoder(theirs).Encode(supervisor.Report{Is: supervisor.IsExited, Exit: &supervisor.Exit{Signal: "SIGHUP"}})
+			_ = theirs.Close()
+		}()
+		exit, err := r.follow(&schema.RunStep{}, s, 1, 0)
+		if err != nil || exit.Signal != "SIGHUP" {
+			t.Fatalf("%+v, %v", exit, err)
+		}
+	}
+	_, err := r.follow(&schema.RunStep{}, abandoned(dir), 1, 0)
+	if run := (&running{}); !run.lose(err) || run.lost != schema.ReasonSupervisor {
+		t.Fatalf("one that says nothing: %v", err)
+	}
+}
