@@ -9,9 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/schema"
 )
 
 const (
@@ -85,4 +88,21 @@ func unlockStep(f *os.File, clean bool) {
 		_ = os.Remove(f.Name())
 	}
 	_ = f.Close()
+}
+
+// sweepLocks removes the locks that steps of earlier workers left: what went on without its
+// worker keeps its lock's file, since nobody was there to see it end.
+func (r *Runner) sweepLocks() {
+	locks, _ := os.ReadDir(filepath.Join(r.dataDir, "locks")) // none is the usual case
+	for _, file := range locks {
+		runID, stepID, _ := strings.Cut(file.Name(), ".")
+		if _, err := os.Stat(r.stepDir(runID, stepID)); err == nil {
+			continue // the step is gone on with
+		}
+		lock, _, err := tryLock(lockName(r.dataDir, runID, stepID))
+		if err != nil {
+			continue // it runs
+		}
+		unlockStep(lock, endMarked(schema.RunStep{RunID: runID, StepID: stepID}) == nil)
+	}
 }

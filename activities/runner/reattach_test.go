@@ -58,6 +58,11 @@ func TestRun_AKilledWorkerStopsNothingAndNoLineIsLostOrDoubled(t *testing.T) {
 	if left, err := os.ReadDir(filepath.Join(b.dir, "steps")); err != nil || len(left) != 0 {
 		t.Fatalf("%v is left of it: %v", left, err)
 	}
+	b.await("its supervisor's end", func() bool { return b.supervisor() == 0 })
+	b.newRunner().Recover()
+	if left, err := os.ReadDir(filepath.Join(b.dir, "locks")); err != nil || len(left) != 0 {
+		t.Fatalf("%v is locked: %v", left, err)
+	}
 }
 
 func TestRecover_BringsAStepInLineWithItsSession(t *testing.T) {

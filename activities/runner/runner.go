@@ -129,6 +129,7 @@ func (r *Runner) Recover() {
 			}
 		}
 	}
+	r.sweepLocks()
 }
 
 // Close lets go of every step that runs here: they go on, and the next worker of this host
