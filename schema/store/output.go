@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -30,7 +28,8 @@ const (
 )
 
 // AppendOutput adds an `output` event for each chunk and a `step_progress` for each progress,
-// and moves the attempt's spool offset, exactly once, in one round trip. What is in already
+// and moves the attempt's spool offset, exactly once, in one transaction, which it may
+// share with flushes of other attempts. What is in already
 // succeeds without effect; only progress without output may be there twice. It fails with
 // [schema.CodeStale] when the attempt is not running any more, with [schema.CodeConflict]
 // when something before it is missing and with [schema.CodeNotFound] for an attempt that
@@ -40,7 +39,6 @@ func (s *Store) AppendOutput(ctx context.Context, o AppendOutput) error {
 		return noAttempt(o.RunID, o.StepID, o.Attempt)
 	}
 	pack := newPacker()
-	defer pack.release()
 	types := make([]string, 0, len(o.Chunks)+len(o.Progress))
 	for i := range o.Chunks {
 		pack.addOutput(&o.Chunks[i])
@@ -51,9 +49,10 @@ func (s *Store) AppendOutput(ctx context.Context, o AppendOutput) error {
 		types = append(types, string(schema.EventStepProgress))
 	}
 	sizes, data, packed := pack.columns()
-	var head int64
-	err := s.pool.QueryRow(ctx, `SELECT holdfast_append_output($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, pgx.QueryExecModeCacheStatement,
-		o.SessionID, o.RunID, o.StepID, o.Attempt, o.From, o.To, types, sizes, data, packed).Scan(&head)
+	head, err := s.appends.append(ctx, &appendCall{
+		args:    []any{o.SessionID, o.RunID, o.StepID, o.Attempt, o.From, o.To, types, sizes, data, packed},
+		session: o.SessionID, size: pack.bytes(), release: pack.release,
+	})
 	switch {
 	case err != nil:
 		return failed("append output", err)

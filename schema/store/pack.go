@@ -104,6 +104,15 @@ func (p *packer) columns() (sizes []int32, data []string, packed [][]byte) {
 	return p.sizes, p.data, p.packed
 }
 
+// bytes is how much the columns hold.
+func (p *packer) bytes() int {
+	n := len(p.arena)
+	for _, text := range p.data {
+		n += len(text)
+	}
+	return n
+}
+
 func unpack(packed []byte, size int32) ([]byte, error) {
 	text, err := decoder().DecodeAll(packed, make([]byte, 0, min(max(int(size), 0), maxUnpacked)))
 	if err != nil {

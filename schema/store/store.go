@@ -35,6 +35,8 @@ type Store struct {
 	pool *pgxpool.Pool
 	db   *bun.DB
 	log  *slog.Logger
+
+	appends combiner
 }
 
 // Open prepares a store. It fails with [schema.CodeInvalid] when the address cannot be
@@ -71,11 +73,12 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	lists.SetMaxOpenConns(int(max(config.MaxConns/2, 1)))
 	lists.SetMaxIdleConns(int(max(config.MaxConns/2, 1)))
 	lists.SetConnMaxIdleTime(idleTimeout)
-	return &Store{pool: pool, db: bun.NewDB(lists, pgdialect.New()), log: log}, nil
+	return &Store{pool: pool, db: bun.NewDB(lists, pgdialect.New()), log: log, appends: combiner{pool: pool}}, nil
 }
 
 // Close waits for the calls under way and closes every connection.
 func (s *Store) Close() {
+	s.appends.flights.Wait()
 	_ = s.db.Close()
 	s.pool.Close()
 }

@@ -1,0 +1,134 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Bounds of one transaction of flushes.
+const (
+	appendFlights     = 2       // transactions at once: while one commits, the next is filled
+	appendCalls       = 64      // flushes in one
+	appendBytes       = 4 << 20 // and their data
+	appendTimeout     = 30 * time.Second
+	appendLockTimeout = time.Second // for a session's row, while others wait with it
+)
+
+// combiner lets flushes of many attempts that come at the same time share a transaction: a
+// commit costs the same for one line as for fifty, and so does what follows from it. A flush
+// that comes alone is written at once.
+type combiner struct {
+	pool    *pgxpool.Pool
+	flights sync.WaitGroup
+
+	mu      sync.Mutex
+	waiting []*appendCall
+	flying  int
+}
+
+// appendCall is one flush. It owns its rows until done is closed.
+type appendCall struct {
+	args    []any // of holdfast_append_output; the first one is the session
+	session string
+	size    int
+	release func()
+
+	done chan struct{}
+	head int64
+	err  error
+}
+
+// append waits for its turn and returns what the function answered. When ctx ends first, the
+// flush may be written all the same.
+func (c *combiner) append(ctx context.Context, call *appendCall) (int64, error) {
+	call.done = make(chan struct{})
+	c.mu.Lock()
+	c.waiting = append(c.waiting, call)
+	if c.flying < appendFlights {
+		c.flying++
+		c.flights.Go(c.fly)
+	}
+	c.mu.Unlock()
+	select {
+	case <-call.done:
+		return call.head, call.err
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+}
+
+// fly writes what waits until nothing does.
+func (c *combiner) fly() {
+	for {
+		calls := c.take()
+		if calls == nil {
+			return
+		}
+		err := c.send(calls, appendLockTimeout)
+		if _, refused := errors.AsType[*pgconn.PgError](err); !refused {
+			for _, call := range calls {
+				call.end(err)
+			}
+			continue
+		}
+		// Postgres refuses one of them, or somebody holds the row of one. None suffers for another, and nobody waits
+		// for them but who sent them.
+		for _, call := range calls {
+			c.flights.Go(func() { call.end(c.send([]*appendCall{call}, appendTimeout)) })
+		}
+	}
+}
+
+func (a *appendCall) end(err error) {
+	a.err = err
+	a.release()
+	close(a.done)
+}
+
+// take returns the flushes of the next transaction, nil when there are none: then the flight
+// is over.
+func (c *combiner) take() []*appendCall {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, size := 0, 0
+	for n < len(c.waiting) && n < appendCalls && (n == 0 || size+c.waiting[n].size <= appendBytes) {
+		size += c.waiting[n].size
+		n++
+	}
+	if n == 0 {
+		c.flying--
+		return nil
+	}
+	calls := c.waiting[:n:n]
+	c.waiting = append([]*appendCall(nil), c.waiting[n:]...)
+	return calls
+}
+
+// send writes flushes in one round trip and one transaction. The rows of sessions are locked
+// in the order of their ids, so that two flights never wait for each other in a circle, and
+// none for longer than patience.
+func (c *combiner) send(calls []*appendCall, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), appendTimeout)
+	defer cancel()
+	slices.SortStableFunc(calls, func(x, y *appendCall) int { return cmp.Compare(x.session, y.session) })
+	b := &pgx.Batch{}
+	b.Queue(`SELECT set_config('lock_timeout', $1, true)`, strconv.FormatInt(patience.Milliseconds(), 10))
+	for _, call := range calls {
+		b.Queue(`SELECT holdfast_append_output($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, call.args...).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&call.head) })
+	}
+	if err := c.pool.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
