@@ -27,6 +27,10 @@ type row struct {
 }
 
 var rows = []row{
+	{1, "sockets", benchSockets},
+	{2, "connect", benchConnect},
+	{3, "fanout", benchFanout},
+	{7, "reconnect", benchReconnect},
 	{8, "create", benchCreate},
 	{9, "approval", benchApproval},
 	{4, "live", benchLive},
@@ -48,12 +52,16 @@ type options struct {
 	small bool     // little work, once: only to see that it runs
 	idle  int      // how many sessions idle at once
 	turns int      // how many turns the long session has
+
+	sockets int // how many viewers idle at once
 }
 
 // The sizes of a small run.
 const (
 	smallIdle  = 12
 	smallTurns = 8
+
+	smallSockets = 50
 )
 
 func main() {
@@ -73,6 +81,7 @@ func command() error {
 	flag.StringVar(&o.bin, "bin", "bin/holdfast", "the program to measure")
 	flag.IntVar(&o.idle, "idle", 10_000, "how many sessions idle at once in the row idle")
 	flag.IntVar(&o.turns, "turns", 1000, "how many turns the long session has in the row turns")
+	flag.IntVar(&o.sockets, "sockets", 10_000, "how many viewers idle at once in the row sockets")
 	flag.Parse()
 	if *only != "" {
 		o.only = strings.Split(*only, ",")
@@ -87,7 +96,7 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	if o.small {
-		o.idle, o.turns = smallIdle, smallTurns
+		o.idle, o.turns, o.sockets = smallIdle, smallTurns, smallSockets
 	}
 	before := loadAverage()
 	var (

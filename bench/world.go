@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
 )
 
 // world is a running product and its clients: of itself, of its Temporal, and of its
@@ -36,10 +38,14 @@ type world struct {
 	http     *http.Client
 	temporal client.Client
 	db       *pgxpool.Pool
+	store    *store.Store
 }
 
 // callers is how many clients ask for something at the same time.
 const callers = 32
+
+// maxConnections is more than any row opens.
+const maxConnections = 50_000
 
 func start(ctx context.Context, o options) (*world, error) {
 	dir, err := os.MkdirTemp("", "holdfast-bench-")
@@ -49,7 +55,7 @@ func start(ctx context.Context, o options) (*world, error) {
 	w := &world{options: o, dir: dir, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * callers}}}
 	w.cmd = exec.CommandContext(ctx, o.bin, "up", "--addr", "127.0.0.1:0", "--data-dir", dir)
 	w.cmd.Cancel = func() error { return w.cmd.Process.Signal(syscall.SIGTERM) }
-	w.cmd.Env = append(os.Environ(), "HOLDFAST_LOG_LEVEL=warn")
+	w.cmd.Env = append(os.Environ(), "HOLDFAST_LOG_LEVEL=warn", "HOLDFAST_MAX_CONNECTIONS="+strconv.Itoa(maxConnections))
 	w.cmd.Stderr = os.Stderr
 	out, err := w.cmd.StdoutPipe()
 	if err == nil {
@@ -81,7 +87,10 @@ func (w *world) connect(ctx context.Context, out io.Reader) error {
 	if w.temporal, err = client.DialContext(ctx, client.Options{HostPort: at["temporal"], Logger: quiet()}); err != nil {
 		return err
 	}
-	w.db, err = pgxpool.New(ctx, at["postgres"])
+	if w.db, err = pgxpool.New(ctx, at["postgres"]); err != nil {
+		return err
+	}
+	w.store, err = store.Open(ctx, at["postgres"], store.Options{})
 	return err
 }
 
@@ -96,10 +105,20 @@ func (w *world) stop() {
 	if w.db != nil {
 		w.db.Close()
 	}
+	if w.store != nil {
+		w.store.Close()
+	}
 	w.http.CloseIdleConnections()
 	_ = w.cmd.Process.Signal(syscall.SIGTERM)
 	_ = w.cmd.Wait()
 	_ = os.RemoveAll(w.dir)
+}
+
+// replace makes this world another one, which has just started, and stops what it was.
+func (w *world) replace(fresh *world) {
+	old := *w
+	*w = *fresh
+	old.stop()
 }
 
 // pid is that of a part of the product, such as worker, as it is now.

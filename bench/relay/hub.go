@@ -1,0 +1,168 @@
+package main
+
+import (
+	"encoding/json"
+	"net"
+	"slices"
+	"sync"
+
+	"github.com/fasthttp/websocket"
+)
+
+type relay struct {
+	coalesce bool
+
+	mu     sync.Mutex
+	topics map[string]*topic
+}
+
+// topic is whoever is subscribed to something.
+type topic struct {
+	mu      sync.RWMutex
+	clients []*client
+}
+
+func (r *relay) topic(name string) *topic {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.topics[name]
+	if t == nil {
+		t = &topic{}
+		r.topics[name] = t
+	}
+	return t
+}
+
+// client is one connection. Without coalescing, whoever publishes writes to it; with it, a
+// goroutine that runs while something waits.
+type client struct {
+	mu      sync.Mutex
+	ws      *websocket.Conn
+	waiting net.Buffers
+	writing bool
+	gone    bool
+}
+
+var subscribed = []byte(`{"event_type":"subscribed","data":{}}`)
+
+// serve reads a client's frames until it goes away.
+func (r *relay) serve(ws *websocket.Conn) {
+	c := &client{ws: ws}
+	var own *topic
+	for {
+		_, text, err := ws.ReadMessage()
+		if err != nil {
+			break
+		}
+		var frame struct {
+			Type      string `json:"type"`
+			SessionID string `json:"session_id"`
+		}
+		if json.Unmarshal(text, &frame) != nil || frame.Type != "subscribe" || own != nil {
+			break
+		}
+		own = r.topic(frame.SessionID)
+		own.mu.Lock()
+		own.clients = append(own.clients, c)
+		own.mu.Unlock()
+		c.mu.Lock()
+		_ = ws.WriteMessage(websocket.TextMessage, subscribed) // a client that is gone shows when it is read from
+		c.mu.Unlock()
+	}
+	if own != nil {
+		own.mu.Lock()
+		own.clients = slices.DeleteFunc(own.clients, func(other *client) bool { return other == c })
+		own.mu.Unlock()
+	}
+}
+
+// publish hands on what it reads. The frame is made once for all.
+func (r *relay) publish(ws *websocket.Conn, to string) {
+	t := r.topic(to)
+	for {
+		_, text, err := ws.ReadMessage()
+		if err != nil {
+			return
+		}
+		if r.coalesce {
+			frame := encode(text)
+			t.each(func(c *client) { c.queue(frame) })
+			continue
+		}
+		frame, err := websocket.NewPreparedMessage(websocket.TextMessage, text)
+		if err != nil {
+			return
+		}
+		t.each(func(c *client) { c.write(frame) })
+	}
+}
+
+// writers is how many goroutines write one message to the clients of a topic.
+const writers = 2
+
+func (t *topic) each(do func(c *client)) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	var all sync.WaitGroup
+	for part := range slices.Chunk(t.clients, max(1, (len(t.clients)+writers-1)/writers)) {
+		all.Go(func() {
+			for _, c := range part {
+				do(c)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func (c *client) write(frame *websocket.PreparedMessage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.gone && c.ws.WritePreparedMessage(frame) != nil {
+		c.gone = true
+	}
+}
+
+func (c *client) queue(frame []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone {
+		return
+	}
+	c.waiting = append(c.waiting, frame)
+	if !c.writing {
+		c.writing = true
+		go c.drain()
+	}
+}
+
+func (c *client) drain() {
+	var batch net.Buffers
+	under := c.ws.NetConn()
+	if hijacked, ok := under.(interface{ UnsafeConn() net.Conn }); ok {
+		under = hijacked.UnsafeConn() // the one that writes buffers at once
+	}
+	for {
+		c.mu.Lock()
+		if len(c.waiting) == 0 || c.gone {
+			c.writing = false
+			c.mu.Unlock()
+			return
+		}
+		batch, c.waiting = c.waiting, nil
+		c.mu.Unlock()
+		if _, err := batch.WriteTo(under); err != nil {
+			c.mu.Lock()
+			c.gone = true
+			c.mu.Unlock()
+		}
+	}
+}
+
+// encode makes a text frame (RFC 6455, section 5.2) of up to 64 KiB.
+func encode(text []byte) []byte {
+	const fin, twoBytes, short = 0x81, 126, 125
+	if len(text) <= short {
+		return append([]byte{fin, byte(len(text))}, text...)
+	}
+	return append([]byte{fin, twoBytes, byte(len(text) >> 8), byte(len(text))}, text...)
+}
