@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -24,8 +26,76 @@ type EventFilter struct {
 	MaxBytes int64              // stop before the data is larger than this in all, but after one event at least; 0 for no bound
 }
 
+// A part of a log is asked for in one of these ways.
+type eventsQuery int
+
+const (
+	queryRows  eventsQuery = iota // the rows; none when a part of the answer is in blocks
+	queryStory                    // the rows, of types that never are in blocks
+	queryMixed                    // the rows, and with MaxBytes the first one that is too much: the rest is in blocks
+)
+
+// text is the query. Its first column is compacted_seq; without a matching event there is one row, with seq 0, and
+// without a session there is none.
+func (q eventsQuery) text(bounded bool) string {
+	where := ""
+	switch q {
+	case queryRows:
+		where = ` AND (SELECT compacted_seq FROM log) <= $2`
+	case queryStory: // so that the planner sees that events_story has them all
+		where = ` AND e.type NOT IN ('output', 'step_progress')`
+	case queryMixed:
+	}
+	text := `WITH log AS MATERIALIZED (SELECT compacted_seq, created_at FROM sessions WHERE id = $1 AND deleted_at IS NULL),
+		e AS (SELECT e.seq, e.type, e.run_id, e.step_id, e.at, e.size, e.data, e.packed FROM events e
+			 WHERE e.session_id = $1 AND e.seq > $2 AND e.seq <= $3
+			   AND (cardinality($4::text[]) = 0 OR e.type = ANY ($4::text[]))` + where + `
+			 ORDER BY e.seq LIMIT $5)`
+	from, on := "e", "true"
+	if bounded {
+		text += `, summed AS (SELECT *, sum(size) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS so_far FROM e)`
+		from, on = "summed e", "(so_far <= $6 OR so_far = size)"
+		if q == queryMixed {
+			on = "so_far - size <= $6"
+		}
+	}
+	return text + ` SELECT log.compacted_seq, COALESCE(e.seq, 0), COALESCE(e.type, ''), COALESCE(e.run_id::text, ''), COALESCE(e.step_id, ''),
+		COALESCE(e.at, log.created_at), COALESCE(e.size, 0), e.data::text, e.packed FROM log LEFT JOIN ` + from + ` ON ` + on
+}
+
+// eventsQueries has the texts, without MaxBytes and with it.
+var eventsQueries = map[eventsQuery][2]string{
+	queryRows:  {queryRows.text(false), queryRows.text(true)},
+	queryStory: {queryStory.text(false), queryStory.text(true)},
+	queryMixed: {queryMixed.text(false), queryMixed.text(true)},
+}
+
+func (f *EventFilter) kinds() []string {
+	kinds := make([]string, 0, len(f.Types))
+	for _, kind := range f.Types {
+		kinds = append(kinds, string(kind))
+	}
+	return kinds
+}
+
+func (f *EventFilter) query(q eventsQuery, sessionID string) (text string, args []any) {
+	text = eventsQueries[q][0]
+	args = []any{pgx.QueryExecModeCacheStatement, sessionID, f.Since, f.Until, f.kinds(), f.Limit}
+	if f.MaxBytes > 0 {
+		text = eventsQueries[q][1]
+		args = append(args, f.MaxBytes)
+	}
+	return text, args
+}
+
+// compactable reports whether events of a type move to blocks once their run is over.
+func compactable(kind schema.EventType) bool {
+	return kind == schema.EventOutput || kind == schema.EventStepProgress
+}
+
 // Events returns a part of a session's log in the order of seq. Fewer events than Limit do
-// not mean that the log has ended: compare the last seq with the head.
+// not mean that the log has ended: compare the last seq with the head. No event means that
+// there is none. The data of the events must not be changed: others may read it, too.
 func (s *Store) Events(ctx context.Context, sessionID string, f EventFilter) ([]schema.Event, error) {
 	if !schema.ValidID(sessionID) {
 		return nil, noSession(sessionID)
@@ -36,48 +106,32 @@ func (s *Store) Events(ctx context.Context, sessionID string, f EventFilter) ([]
 	if f.Limit <= 0 {
 		f.Limit = DefaultEventLimit
 	}
-	kinds := make([]string, 0, len(f.Types))
-	for _, kind := range f.Types {
-		kinds = append(kinds, string(kind))
+	q := queryRows
+	if len(f.Types) > 0 && !slices.ContainsFunc(f.Types, compactable) {
+		q = queryStory
 	}
-	query := `SELECT e.seq, e.type, COALESCE(e.run_id::text, ''), COALESCE(e.step_id, ''), e.at, e.size, e.data::text, e.packed
-		  FROM sessions s JOIN events e ON e.session_id = s.id
-		 WHERE s.id = $1 AND s.deleted_at IS NULL AND e.seq > $2 AND e.seq <= $3
-		   AND (cardinality($4::text[]) = 0 OR e.type = ANY ($4::text[]))
-		 ORDER BY e.seq LIMIT $5`
-	args := []any{pgx.QueryExecModeCacheStatement, sessionID, f.Since, f.Until, kinds, f.Limit}
-	if f.MaxBytes > 0 {
-		query = `WITH chosen AS (
-			SELECT e.seq, e.type, e.run_id, e.step_id, e.at, e.size, e.data, e.packed
-			  FROM sessions s JOIN events e ON e.session_id = s.id
-			 WHERE s.id = $1 AND s.deleted_at IS NULL AND e.seq > $2 AND e.seq <= $3
-			   AND (cardinality($4::text[]) = 0 OR e.type = ANY ($4::text[]))
-			 ORDER BY e.seq LIMIT $5),
-		summed AS (SELECT seq, type, run_id, step_id, at, size, data, packed, sum(size) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS so_far FROM chosen)
-		SELECT seq, type, COALESCE(run_id::text, ''), COALESCE(step_id, ''), at, size, data::text, packed
-		  FROM summed WHERE so_far <= $6 OR so_far = size ORDER BY seq`
-		args = append(args, f.MaxBytes)
-	}
-	rows, err := s.pool.Query(ctx, query, args...)
+	text, args := f.query(q, sessionID)
+	rows, err := s.pool.Query(ctx, text, args...)
 	if err != nil {
 		return nil, failed("read events", err)
 	}
-	events, err := scanEvents(rows, sessionID)
+	events, compacted, err := scanEvents(rows, sessionID)
+	if err == nil && q == queryRows && compacted > f.Since {
+		events, err = s.wholeEvents(ctx, sessionID, &f)
+	}
 	if err != nil {
 		return nil, failed("read events", err)
-	}
-	if len(events) == 0 {
-		if _, err := s.HeadSeq(ctx, sessionID); err != nil {
-			return nil, err
-		}
 	}
 	return events, nil
 }
 
-func scanEvents(rows pgx.Rows, session string) ([]schema.Event, error) {
+// scanEvents reads the answer to an [eventsQuery].
+func scanEvents(rows pgx.Rows, session string) (events []schema.Event, compacted int64, err error) {
 	defer rows.Close()
-	events := []schema.Event{}
+	events = []schema.Event{}
+	found := false
 	for rows.Next() {
+		found = true
 		e := schema.Event{SessionID: session}
 		var (
 			kind   string
@@ -85,8 +139,12 @@ func scanEvents(rows pgx.Rows, session string) ([]schema.Event, error) {
 			data   *string
 			packed []byte
 		)
-		if err := rows.Scan(&e.Seq, &kind, &e.RunID, &e.StepID, &e.Timestamp.Time, &size, &data, (*pgtype.DriverBytes)(&packed)); err != nil {
-			return nil, fmt.Errorf("scan: %w", err)
+		err := rows.Scan(&compacted, &e.Seq, &kind, &e.RunID, &e.StepID, &e.Timestamp.Time, &size, &data, (*pgtype.DriverBytes)(&packed))
+		if err != nil {
+			return nil, 0, fmt.Errorf("scan: %w", err)
+		}
+		if e.Seq == 0 {
+			continue
 		}
 		e.Type = schema.EventType(kind)
 		e.Timestamp.Time = e.Timestamp.UTC()
@@ -95,16 +153,23 @@ func scanEvents(rows pgx.Rows, session string) ([]schema.Event, error) {
 		} else {
 			text, err := unpack(packed, size)
 			if err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 			e.Data = text
 		}
 		events = append(events, e)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read: %w", err)
+		return nil, 0, fmt.Errorf("read: %w", err)
 	}
-	return events, nil
+	if !found {
+		return nil, 0, noSession(session)
+	}
+	bySeq := func(a, b schema.Event) int { return cmp.Compare(a.Seq, b.Seq) }
+	if !slices.IsSortedFunc(events, bySeq) { // SQL promises no order of a join
+		slices.SortFunc(events, bySeq)
+	}
+	return events, compacted, nil
 }
 
 // HeadSeq is the seq of a session's latest event, 0 before the first.

@@ -27,6 +27,7 @@ const (
 type Options struct {
 	MaxConns int          // for writes and single reads, at least 2; 16. Lists have half as many beside them
 	Logger   *slog.Logger // slog.Default()
+	Archive  Archive      // where old events are; without one they cannot be read
 }
 
 // Store reads and writes a Holdfast database. Its methods may be called from any number of
@@ -37,6 +38,8 @@ type Store struct {
 	log  *slog.Logger
 
 	appends combiner
+	archive Archive
+	blocks  blockCache
 }
 
 // Open prepares a store. It fails with [schema.CodeInvalid] when the address cannot be
@@ -73,7 +76,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	lists.SetMaxOpenConns(int(max(config.MaxConns/2, 1)))
 	lists.SetMaxIdleConns(int(max(config.MaxConns/2, 1)))
 	lists.SetConnMaxIdleTime(idleTimeout)
-	return &Store{pool: pool, db: bun.NewDB(lists, pgdialect.New()), log: log, appends: combiner{pool: pool}}, nil
+	return &Store{pool: pool, db: bun.NewDB(lists, pgdialect.New()), log: log, appends: combiner{pool: pool}, archive: o.Archive}, nil
 }
 
 // Close waits for the calls under way and closes every connection.

@@ -1,0 +1,276 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// Archive keeps blocks of events outside of Postgres. Its errors are [schema.Error]s:
+// unavailable when it is away, not_found for what it does not have.
+type Archive interface {
+	// ReadObject returns what was written under a key.
+	ReadObject(ctx context.Context, key string) ([]byte, error)
+	// WriteObject keeps data for good, in place of what was there.
+	WriteObject(ctx context.Context, key string, data []byte) error
+	// DeleteObject removes what is there, if anything is.
+	DeleteObject(ctx context.Context, key string) error
+}
+
+// block is a row of event_blocks, without its text.
+type block struct {
+	session     string
+	first, last int64
+	events      int
+	size        int64 // bytes of the events' data
+}
+
+// archiveKey is the name of the block in the archive.
+func (b *block) archiveKey() string {
+	return "events/" + b.session + "/" + strconv.FormatInt(b.first, 10) + "-" + strconv.FormatInt(b.last, 10) + ".zst"
+}
+
+// wholeEvents is [Store.Events] for a part of a log of which something is in blocks. Blocks and rows are read as of one
+// moment: what is compacted meanwhile is still a row then, or a block already. A block never changes, so its
+// text may be read later.
+func (s *Store) wholeEvents(ctx context.Context, sessionID string, f *EventFilter) ([]schema.Event, error) {
+	var blocks []block
+	begin := &pgx.Batch{}
+	begin.BeginTx(pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	// One block more than events: of the first block, all may be before what is asked for.
+	begin.Queue(`SELECT first_seq, last_seq, events, size FROM event_blocks
+		WHERE session_id = $1 AND last_seq > $2 AND first_seq <= $3 AND (cardinality($4::text[]) = 0 OR types && $4::text[])
+		ORDER BY last_seq LIMIT $5`, sessionID, f.Since, f.Until, f.kinds(), f.Limit+1).
+		Query(func(rows pgx.Rows) (err error) {
+			blocks, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (block, error) {
+				b := block{session: sessionID}
+				return b, row.Scan(&b.first, &b.last, &b.events, &b.size)
+			})
+			return err
+		})
+	results := s.pool.SendBatch(ctx, begin)
+	err := results.Close()
+	tx := results.Tx()
+	if tx != nil {
+		defer func() {
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+			defer cancel()
+			_ = tx.Rollback(end) // it has written nothing
+		}()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read blocks: %w", err)
+	}
+	bounded := *f
+	blocks, bounded.Until = f.enough(blocks)
+	text, args := bounded.query(queryMixed, sessionID)
+	rows, err := tx.Query(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	events, _, err := scanEvents(rows, sessionID)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := s.loadBlocks(ctx, tx, blocks)
+	if err != nil {
+		return nil, err
+	}
+	return f.merge(events, parts), nil
+}
+
+// enough chooses, of the blocks that may hold what is asked for, those from the first one on that hold so much of it
+// that no further one is needed, and up to which seq the rows are needed.
+func (f *EventFilter) enough(blocks []block) ([]block, int64) {
+	events, size := 0, int64(0)
+	for i := range blocks {
+		b := &blocks[i]
+		if b.first <= f.Since { // what it has after that is not known
+			continue
+		}
+		if len(f.Types) > 0 {
+			events++ // at least
+		} else {
+			events += b.events
+		}
+		size += b.size
+		if events >= f.Limit || f.MaxBytes > 0 && size >= f.MaxBytes {
+			return blocks[:i+1], min(b.last, f.Until)
+		}
+	}
+	return blocks, f.Until
+}
+
+// merge joins rows and blocks, each in the order of seq, up to the bounds of the filter.
+func (f *EventFilter) merge(rows []schema.Event, parts [][]schema.Event) []schema.Event {
+	out := []schema.Event{}
+	size := int64(0)
+	add := func(e *schema.Event) bool {
+		size += int64(len(e.Data))
+		if len(out) == f.Limit || f.MaxBytes > 0 && size > f.MaxBytes && len(out) > 0 {
+			return false
+		}
+		out = append(out, *e)
+		return true
+	}
+	for _, part := range parts {
+		for i := range part {
+			e := &part[i]
+			if e.Seq <= f.Since || e.Seq > f.Until || len(f.Types) > 0 && !slices.Contains(f.Types, e.Type) {
+				continue
+			}
+			for ; len(rows) > 0 && rows[0].Seq < e.Seq; rows = rows[1:] {
+				if !add(&rows[0]) {
+					return out
+				}
+			}
+			if !add(e) {
+				return out
+			}
+		}
+	}
+	for i := range rows {
+		if !add(&rows[i]) {
+			break
+		}
+	}
+	return out
+}
+
+// loadBlocks reads the events of blocks.
+func (s *Store) loadBlocks(ctx context.Context, tx pgx.Tx, blocks []block) ([][]schema.Event, error) {
+	parts := make([][]schema.Event, len(blocks))
+	var missing []int64
+	for i := range blocks {
+		if parts[i] = s.blocks.get(&blocks[i]); parts[i] == nil {
+			missing = append(missing, blocks[i].last)
+		}
+	}
+	if len(missing) == 0 {
+		return parts, nil
+	}
+	rows, err := tx.Query(ctx, `SELECT last_seq, packed, COALESCE(blob, '') FROM event_blocks WHERE session_id = $1 AND last_seq = ANY ($2::bigint[])`,
+		blocks[0].session, missing)
+	if err != nil {
+		return nil, err
+	}
+	type body struct {
+		packed []byte
+		blob   string
+	}
+	bodies := map[int64]body{}
+	var (
+		last int64
+		b    body
+	)
+	_, err = pgx.ForEachRow(rows, []any{&last, &b.packed, &b.blob}, func() error {
+		bodies[last] = b
+		b = body{}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.Commit(ctx); err != nil { // the archive may take its time
+		return nil, err
+	}
+	for i := range blocks {
+		if parts[i] != nil {
+			continue
+		}
+		b := bodies[blocks[i].last]
+		if b.blob != "" {
+			if b.packed, err = s.readArchived(ctx, b.blob); err != nil {
+				return nil, err
+			}
+		}
+		if parts[i], err = blocks[i].unpack(b.packed); err != nil {
+			return nil, err
+		}
+		s.blocks.add(&blocks[i], parts[i])
+	}
+	return parts, nil
+}
+
+func (s *Store) readArchived(ctx context.Context, key string) ([]byte, error) {
+	if s.archive == nil {
+		return nil, schema.Errorf(schema.CodeUnavailable, "a part of this log is in the blob store, and this process has none")
+	}
+	packed, err := s.archive.ReadObject(ctx, key)
+	if schema.CodeOf(err) == schema.CodeNotFound { // most likely it is another one than that of the worker
+		return nil, schema.Wrap(schema.CodeUnavailable, err, "a part of this log is not in the blob store of this process")
+	}
+	return packed, err
+}
+
+// unpack reads the events of a block, and makes sure that they are those that it should have.
+func (b *block) unpack(packed []byte) ([]schema.Event, error) {
+	text, err := decoder().DecodeAll(packed, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errBlock, err)
+	}
+	events, err := parseLines(text, b.events)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(events); n == 0 || n != b.events || events[0].Seq != b.first || events[n-1].Seq != b.last || events[0].SessionID != b.session {
+		return nil, fmt.Errorf("%w: it does not hold the %d events from %d to %d", errBlock, b.events, b.first, b.last)
+	}
+	return events, nil
+}
+
+// Bounds of what a store keeps of blocks.
+const (
+	cachedBlockBytes = 32 << 20 // of the events' data
+	cachedBlocks     = 256
+)
+
+// blockCache keeps the blocks that were read last: a reader comes back for the rest of one.
+type blockCache struct {
+	mu    sync.Mutex
+	held  []cachedBlock // the latest last
+	bytes int64
+}
+
+type cachedBlock struct {
+	block
+
+	parts []schema.Event
+}
+
+func (c *blockCache) find(b *block) int {
+	return slices.IndexFunc(c.held, func(h cachedBlock) bool { return h.block == *b })
+}
+
+func (c *blockCache) get(b *block) []schema.Event {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := c.find(b)
+	if i < 0 {
+		return nil
+	}
+	h := c.held[i]
+	c.held = append(slices.Delete(c.held, i, i+1), h)
+	return h.parts
+}
+
+func (c *blockCache) add(b *block, parts []schema.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.find(b) >= 0 {
+		return
+	}
+	c.held = append(c.held, cachedBlock{*b, parts})
+	c.bytes += b.size
+	drop := 0
+	for ; (c.bytes > cachedBlockBytes || len(c.held)-drop > cachedBlocks) && drop < len(c.held)-1; drop++ {
+		c.bytes -= c.held[drop].size
+	}
+	c.held = slices.Delete(c.held, 0, drop)
+}
