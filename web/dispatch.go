@@ -29,6 +29,8 @@ func (c *conn) handle(text []byte) {
 		<-done
 	case frameUnsubscribe:
 		c.unsubscribe(f)
+	case frameViewing:
+		c.view(f)
 	case frameSubscribeSessions:
 		c.subscribeList(f)
 	case frameUnsubscribeSessions:
@@ -100,6 +102,20 @@ func (c *conn) unsubscribe(f clientFrame) {
 		return
 	}
 	cur.detach()
+}
+
+// view tells the session's viewers what this one looks at.
+func (c *conn) view(f clientFrame) {
+	c.mu.Lock()
+	_, subscribed := c.sessions[f.SessionID]
+	c.mu.Unlock()
+	if !subscribed {
+		c.refuse(f.RequestID, schema.Errorf(schema.CodeConflict, "this connection is not subscribed to the session %q", f.SessionID))
+		return
+	}
+	if f.RequestID != "" {
+		c.send(newFrame(schema.FrameAccepted, f.SessionID, AcceptedData{RequestID: f.RequestID}))
+	}
 }
 
 func (c *conn) subscribeList(f clientFrame) {

@@ -48,7 +48,21 @@ type (
 		Code      schema.Code         `json:"code"`
 		Message   string              `json:"message"`
 		RequestID string              `json:"request_id,omitempty"`
+		RetryIn   int                 `json:"retry_after_seconds,omitempty" doc:"When a connection was refused that there is no room for"`
 		Errors    []schema.FieldError `json:"errors"`
+	}
+	// PresenceData says who views the session now. It comes after subscribed and whenever it changes.
+	PresenceData struct {
+		Viewers []ViewerData `json:"viewers" doc:"Those at an approval first, then who came first; at most 50"`
+		Count   int          `json:"count" doc:"All viewers, also those that are not listed"`
+	}
+	// ViewerData is one of them: a client of a user.
+	ViewerData struct {
+		User         string      `json:"user"`
+		ClientID     string      `json:"client_id,omitempty"`
+		ConnectionID string      `json:"connection_id" doc:"That of the frame connected, for a client to know itself by"`
+		Since        schema.Time `json:"since"`
+		ApprovalID   string      `json:"approval_id,omitempty" doc:"The approval that it looks at"`
 	}
 	// SessionsData is the list as it is when a subscription to it starts: the newest sessions.
 	SessionsData struct {
@@ -74,6 +88,14 @@ type (
 		RequestID string `json:"request_id,omitempty"`
 		SessionID string `json:"session_id"`
 		Since     int64  `json:"since,omitempty" minimum:"0"`
+		Presence  *bool  `json:"presence,omitempty" doc:"false: neither shown to the other viewers nor told of them; true unless given"`
+	}
+	// ViewingFrame tells the other viewers of a subscribed session what this one looks at.
+	ViewingFrame struct {
+		Type       string `json:"type" enum:"viewing"`
+		RequestID  string `json:"request_id,omitempty"`
+		SessionID  string `json:"session_id"`
+		ApprovalID string `json:"approval_id,omitempty" doc:"A pending approval; the session as such when absent or empty"`
 	}
 	// UnsubscribeFrame ends a subscription.
 	UnsubscribeFrame struct {
@@ -121,6 +143,7 @@ type (
 const (
 	frameSubscribe           = "subscribe"
 	frameUnsubscribe         = "unsubscribe"
+	frameViewing             = "viewing"
 	frameSubscribeSessions   = "subscribe_sessions"
 	frameUnsubscribeSessions = "unsubscribe_sessions"
 	framePing                = "ping"
@@ -132,10 +155,12 @@ const (
 	frameQuery               = "query"
 	frameResolveApproval     = "resolve_approval"
 
-	fieldType    = "type"
-	fieldSession = "session_id"
-	fieldChanges = "modifications"
-	jsonNull     = "null"
+	fieldType     = "type"
+	fieldRequest  = "request_id"
+	fieldSession  = "session_id"
+	fieldApproval = "approval_id"
+	fieldChanges  = "modifications"
+	jsonNull      = "null"
 )
 
 // clientFrame has the fields of all of them.
@@ -144,6 +169,7 @@ type clientFrame struct {
 	RequestID     string
 	SessionID     string
 	Since         int64
+	Hidden        bool // presence is false
 	ApprovalID    string
 	Resolution    string
 	Feedback      string
@@ -154,8 +180,9 @@ type clientFrame struct {
 
 // frameFields says which fields a type of frame may have, and which it must.
 var frameFields = map[string]map[string]bool{
-	frameSubscribe:           {fieldSession: true, "since": false},
+	frameSubscribe:           {fieldSession: true, "since": false, "presence": false},
 	frameUnsubscribe:         {fieldSession: true},
+	frameViewing:             {fieldSession: true, fieldApproval: false},
 	frameSubscribeSessions:   {},
 	frameUnsubscribeSessions: {},
 	framePing:                {},
@@ -165,11 +192,11 @@ var frameFields = map[string]map[string]bool{
 	frameCancel:              {fieldSession: true},
 	frameMessage:             {fieldSession: true, "content": true},
 	frameQuery:               {fieldSession: true, "name": true},
-	frameResolveApproval:     {"approval_id": true, "resolution": true, "feedback": false, fieldChanges: false},
+	frameResolveApproval:     {fieldApproval: true, "resolution": true, "feedback": false, fieldChanges: false},
 }
 
 const (
-	frameTypes   = "subscribe, unsubscribe, subscribe_sessions, unsubscribe_sessions, ping, suspend, pause, resume, cancel, message, query, resolve_approval"
+	frameTypes   = "subscribe, unsubscribe, viewing, subscribe_sessions, unsubscribe_sessions, ping, suspend, pause, resume, cancel, message, query, resolve_approval"
 	maxRequestID = 128
 )
 
@@ -177,69 +204,96 @@ const (
 // could be read, also when the rest of it is refused.
 func parseFrame(text []byte) (clientFrame, error) {
 	var (
-		f      clientFrame
-		fields map[string]json.RawMessage
+		f clientFrame
+		r frameReader
 	)
-	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
+	if !utf8.Valid(text) {
+		return f, schema.Errorf(schema.CodeInvalid, "a frame is UTF-8; this one has other bytes")
+	}
+	if err := json.Unmarshal(text, &r.fields); err != nil || r.fields == nil {
 		return f, schema.Errorf(schema.CodeInvalid, "a frame is a JSON object with a type, such as {\"type\":\"ping\"}")
 	}
-	var wrong []schema.FieldError
-	refuse := func(name, message string, value any) {
-		wrong = append(wrong, schema.FieldError{Location: "frame." + name, Message: message, Value: brief(value)})
-	}
-	text1 := func(name string, into *string, most int) {
-		raw, given := fields[name]
-		if !given {
-			return
-		}
-		if err := json.Unmarshal(raw, into); err != nil || string(raw) == jsonNull {
-			refuse(name, "this must be a string", nil)
-		} else if len(*into) > most {
-			refuse(name, "this has more than "+itoa(int64(most))+" bytes", nil)
-		} else if strings.ContainsRune(*into, 0) {
-			refuse(name, noNUL, nil)
-		}
-	}
-	text1("request_id", &f.RequestID, maxRequestID)
-	if len(wrong) > 0 {
+	r.text(fieldRequest, &f.RequestID, maxRequestID)
+	if len(r.wrong) > 0 {
 		f.RequestID = ""
 	}
-	text1(fieldType, &f.Type, maxRequestID)
-	known, ok := frameFields[f.Type]
-	if !ok {
-		refuse(fieldType, "allowed are "+frameTypes, f.Type)
-		return f, invalid(wrong)
+	r.text(fieldType, &f.Type, maxRequestID)
+	if r.names(f.Type); len(r.wrong) > 0 {
+		return f, invalid(r.wrong)
 	}
-	for name := range fields {
-		if _, allowed := known[name]; !allowed && name != fieldType && name != "request_id" {
-			refuse(name, "there is no such field in a frame of type "+f.Type, nil)
+	if r.values(&f); len(r.wrong) > 0 {
+		return f, invalid(r.wrong)
+	}
+	return f, nil
+}
+
+// frameReader reads a frame's fields and collects what is wrong with them.
+type frameReader struct {
+	fields map[string]json.RawMessage
+	wrong  []schema.FieldError
+}
+
+func (r *frameReader) refuse(name, message string, value any) {
+	r.wrong = append(r.wrong, schema.FieldError{Location: "frame." + name, Message: message, Value: brief(value)})
+}
+
+// names checks which fields there are.
+func (r *frameReader) names(kind string) {
+	known, ok := frameFields[kind]
+	if !ok {
+		r.refuse(fieldType, "allowed are "+frameTypes, kind)
+		return
+	}
+	for name := range r.fields {
+		if _, allowed := known[name]; !allowed && name != fieldType && name != fieldRequest {
+			r.refuse(name, "there is no such field in a frame of type "+kind, nil)
 		}
 	}
 	for name, required := range known {
-		if _, given := fields[name]; required && !given {
-			refuse(name, "this is missing", nil)
+		if _, given := r.fields[name]; required && !given {
+			r.refuse(name, "this is missing", nil)
 		}
 	}
-	if len(wrong) > 0 {
-		return f, invalid(wrong)
-	}
-	text1(fieldSession, &f.SessionID, maxRequestID)
-	text1("approval_id", &f.ApprovalID, maxRequestID)
-	text1("resolution", &f.Resolution, maxRequestID)
-	text1("feedback", &f.Feedback, maxFrameBytes)
+}
+
+func (r *frameReader) values(f *clientFrame) {
+	r.text(fieldSession, &f.SessionID, maxRequestID)
+	r.text(fieldApproval, &f.ApprovalID, maxRequestID)
+	r.text("resolution", &f.Resolution, maxRequestID)
+	r.text("feedback", &f.Feedback, maxFrameBytes)
 	if utf8.RuneCountInString(f.Feedback) > schema.MaxFeedback {
-		refuse("feedback", "this has more than "+itoa(schema.MaxFeedback)+" characters", nil)
+		r.refuse("feedback", "this has more than "+itoa(schema.MaxFeedback)+" characters", nil)
 	}
-	text1("content", &f.Content, maxFrameBytes)
-	text1("name", &f.Name, maxRequestID)
-	f.Modifications = fields[fieldChanges]
-	if raw, given := fields["since"]; given {
+	r.text("content", &f.Content, maxFrameBytes)
+	r.text("name", &f.Name, maxRequestID)
+	f.Modifications = r.fields[fieldChanges]
+	if raw, given := r.fields["since"]; given {
 		if err := json.Unmarshal(raw, &f.Since); err != nil || f.Since < 0 || string(raw) == jsonNull {
-			refuse("since", "this must be a whole number, 0 or more", nil)
+			r.refuse("since", "this must be a whole number, 0 or more", nil)
 		}
 	}
-	if len(wrong) > 0 {
-		return f, invalid(wrong)
+	if raw, given := r.fields["presence"]; given {
+		shown := true
+		if err := json.Unmarshal(raw, &shown); err != nil || string(raw) == jsonNull {
+			r.refuse("presence", "this must be true or false", nil)
+		}
+		f.Hidden = !shown
 	}
-	return f, nil
+	if f.Type == frameViewing && f.ApprovalID != "" && !schema.ValidID(f.ApprovalID) {
+		r.refuse(fieldApproval, "this must be the id of an approval, or empty", f.ApprovalID)
+	}
+}
+
+func (r *frameReader) text(name string, into *string, most int) {
+	raw, given := r.fields[name]
+	if !given {
+		return
+	}
+	if err := json.Unmarshal(raw, into); err != nil || string(raw) == jsonNull {
+		r.refuse(name, "this must be a string", nil)
+	} else if len(*into) > most {
+		r.refuse(name, "this has more than "+itoa(int64(most))+" bytes", nil)
+	} else if strings.ContainsRune(*into, 0) {
+		r.refuse(name, noNUL, nil)
+	}
 }

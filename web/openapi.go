@@ -162,6 +162,7 @@ var framePayloads = map[schema.EventType]any{
 	schema.FrameAccepted:       AcceptedData{},
 	schema.FrameQueryResult:    QueryResultData{},
 	schema.FramePong:           PongData{},
+	schema.FramePresence:       PresenceData{},
 	schema.FrameError:          ErrorData{},
 	schema.FrameSessions:       SessionsData{},
 	schema.FrameSessionCreated: SessionData{},
@@ -173,6 +174,7 @@ var framePayloads = map[schema.EventType]any{
 var clientFrames = map[schema.EventType]any{
 	frameSubscribe:           SubscribeFrame{},
 	frameUnsubscribe:         UnsubscribeFrame{},
+	frameViewing:             ViewingFrame{},
 	frameSubscribeSessions:   PlainFrame{},
 	frameUnsubscribeSessions: PlainFrame{},
 	framePing:                PlainFrame{},

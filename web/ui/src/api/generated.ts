@@ -701,6 +701,7 @@ export interface components {
             suspend: components["schemas"]["CommandFrame"];
             unsubscribe: components["schemas"]["UnsubscribeFrame"];
             unsubscribe_sessions: components["schemas"]["PlainFrame"];
+            viewing: components["schemas"]["ViewingFrame"];
         };
         CommandFrame: {
             request_id?: string;
@@ -811,6 +812,11 @@ export interface components {
             errors: components["schemas"]["FieldError"][];
             message: string;
             request_id?: string;
+            /**
+             * Format: int64
+             * @description When a connection was refused that there is no room for
+             */
+            retry_after_seconds?: number;
         };
         Event: {
             data: {
@@ -918,6 +924,7 @@ export interface components {
             connected: components["schemas"]["ConnectedData"];
             error: components["schemas"]["ErrorData"];
             pong: components["schemas"]["PongData"];
+            presence: components["schemas"]["PresenceData"];
             query_result: components["schemas"]["QueryResultData"];
             session_created: components["schemas"]["SessionData"];
             session_deleted: components["schemas"]["SessionDeletedData"];
@@ -1126,6 +1133,15 @@ export interface components {
         };
         PongData: {
             request_id?: string;
+        };
+        PresenceData: {
+            /**
+             * Format: int64
+             * @description All viewers, also those that are not listed
+             */
+            count: number;
+            /** @description Those at an approval first, then who came first; at most 50 */
+            viewers: components["schemas"]["ViewerData"][];
         };
         Problem: {
             /** @enum {string} */
@@ -1407,6 +1423,8 @@ export interface components {
             title: string;
         };
         SubscribeFrame: {
+            /** @description false: neither shown to the other viewers nor told of them; true unless given */
+            presence?: boolean;
             request_id?: string;
             session_id: string;
             /** Format: int64 */
@@ -1446,6 +1464,24 @@ export interface components {
         UnsubscribedData: {
             request_id?: string;
             session_id: string;
+        };
+        ViewerData: {
+            /** @description The approval that it looks at */
+            approval_id?: string;
+            client_id?: string;
+            /** @description That of the frame connected, for a client to know itself by */
+            connection_id: string;
+            /** Format: date-time */
+            since: string;
+            user: string;
+        };
+        ViewingFrame: {
+            /** @description A pending approval; the session as such when absent or empty */
+            approval_id?: string;
+            request_id?: string;
+            session_id: string;
+            /** @enum {string} */
+            type: "viewing";
         };
         WorkflowCancelledData: {
             actor?: string;
