@@ -2,6 +2,7 @@
 
 FROM node:22-bookworm-slim AS ui
 WORKDIR /src/web/ui
+COPY clients/typescript/ /src/clients/typescript/
 COPY web/ui/package.json web/ui/package-lock.json ./
 RUN npm ci --no-audit --no-fund
 COPY web/ui/ ./

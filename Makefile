@@ -13,6 +13,7 @@ WORKFLOWCHECK_VERSION := v0.6.0
 
 BIN := $(CURDIR)/bin
 UI := web/ui
+CLIENT := clients/typescript
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/holdfast/holdfast/cmd/holdfast/cli.buildVersion=$(VERSION)
 
@@ -29,9 +30,10 @@ POSTGRES_STAMP := bin/.postgres
 GOLANGCI_STAMP := bin/tools/.golangci-lint-$(GOLANGCI_VERSION)
 WORKFLOWCHECK_STAMP := bin/tools/.workflowcheck-$(WORKFLOWCHECK_VERSION)
 UI_MODULES := $(UI)/node_modules/.stamp
+CLIENT_MODULES := $(CLIENT)/node_modules/.stamp
 UI_BUILT := $(UI)/dist/index.html
 UI_SOURCES := $(shell find $(UI) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/e2e/*' \
-	-not -name '*.go' -not -name '*.md' 2>/dev/null)
+	-not -name '*.go' -not -name '*.md' 2>/dev/null) $(wildcard $(CLIENT)/src/*.ts)
 
 .PHONY: help
 help: ## Print this list
@@ -73,8 +75,8 @@ $(POSTGRES_STAMP): deploy/embedded/package-lock.json deploy/embedded/place.mjs
 	rm -rf deploy/embedded/node_modules
 	touch $@
 
-$(UI_MODULES): $(UI)/package-lock.json
-	cd $(UI) && npm ci --no-audit --no-fund
+$(UI_MODULES) $(CLIENT_MODULES): %/node_modules/.stamp: %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund
 	touch $@
 
 $(UI_BUILT): $(UI_MODULES) $(UI_SOURCES)
@@ -97,7 +99,8 @@ test-go: tools ## Go tests with the race detector, against real Postgres and Tem
 	packages=$$(go list ./... | grep -v /e2e); $(GO_TEST) -race -timeout $(TEST_TIMEOUT) $$packages
 
 .PHONY: test-ui
-test-ui: $(UI_MODULES) ## Unit tests of the web UI
+test-ui: $(UI_MODULES) $(CLIENT_MODULES) ## Unit tests of the web UI and of the TypeScript client
+	cd $(CLIENT) && npm test
 	cd $(UI) && npm test
 
 .PHONY: e2e
@@ -108,7 +111,8 @@ test-e2e:
 	$(GO_TEST) -count=1 -timeout $(E2E_TIMEOUT) ./e2e/...
 
 .PHONY: test-browser
-test-browser: chromium $(UI_MODULES) ## Browser tests, on the system's Chromium
+test-browser: chromium $(UI_MODULES) $(CLIENT_MODULES) ## Browser tests, on the system's Chromium, and the TypeScript client in Node
+	cd $(CLIENT) && npm run build
 	cd $(UI) && npm run e2e
 
 .PHONY: chromium
@@ -132,8 +136,9 @@ bench: build ## The benchmark suite, an hour or so on a quiet machine; make benc
 ## Keep in order
 
 .PHONY: lint
-lint: $(GOLANGCI_STAMP) $(UI_MODULES) lint-workflows ## Lint Go and the UI
+lint: $(GOLANGCI_STAMP) $(UI_MODULES) $(CLIENT_MODULES) lint-workflows ## Lint Go, the UI and the TypeScript client
 	GOGC=200 bin/tools/golangci-lint run --allow-parallel-runners ./...
+	cd $(CLIENT) && npm run lint
 	cd $(UI) && npm run lint --if-present
 
 .PHONY: lint-workflows
@@ -184,4 +189,4 @@ clean: ## Remove what the build made, but keep the downloaded tools
 
 .PHONY: distclean
 distclean: clean ## Remove the tools and the installed packages, too
-	rm -rf bin $(UI)/node_modules deploy/embedded/node_modules
+	rm -rf bin $(UI)/node_modules $(CLIENT)/node_modules $(CLIENT)/dist deploy/embedded/node_modules

@@ -2,6 +2,11 @@ module github.com/holdfast/holdfast
 
 go 1.26.0
 
+ignore (
+	./clients/typescript/node_modules
+	./web/ui/node_modules
+)
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/danielgtaylor/huma/v2 v2.37.2

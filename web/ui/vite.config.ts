@@ -1,10 +1,13 @@
 import react from '@vitejs/plugin-react';
+import { defaultClientConditions } from 'vite';
 import { defineConfig } from 'vitest/config';
 
 const server = process.env['HOLDFAST_DEV_SERVER'] ?? 'http://127.0.0.1:8000';
 
 export default defineConfig({
   plugins: [react()],
+  // @holdfast/client is built from its source along with the UI.
+  resolve: { conditions: ['source', ...defaultClientConditions] },
   server: {
     proxy: {
       '/api': server,

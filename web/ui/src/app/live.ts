@@ -1,6 +1,6 @@
+import { HoldfastClient } from '@holdfast/client';
+import type { ConnectionState } from '@holdfast/client';
 import { useSyncExternalStore } from 'react';
-import { ProtocolClient } from '../protocol';
-import type { ConnectionState } from '../protocol';
 import { uuid } from '../lib/uuid';
 
 // The id lives in memory, not in session storage: a duplicated tab would take
@@ -9,10 +9,10 @@ const clientId = uuid();
 
 function socketURL(): string {
   const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
-  return `${scheme}://${location.host}/ws?client_id=${clientId}`;
+  return `${scheme}://${location.host}/ws`;
 }
 
-export const live = new ProtocolClient({ url: socketURL() });
+export const live = new HoldfastClient({ url: socketURL(), clientId });
 
 export function startLive(): void {
   live.start();

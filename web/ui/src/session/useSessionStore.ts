@@ -1,8 +1,8 @@
+import type { Subscription } from '@holdfast/client';
 import { useEffect, useState, useSyncExternalStore } from 'react';
 import { listEvents } from '../api/endpoints';
 import { isTransient } from '../api/client';
 import { live } from '../app/live';
-import type { Subscription } from '../protocol';
 import { stepKey } from './fold';
 import { SessionStore } from './store';
 import { PROBE_EVENTS, SMALL_LOG_EVENTS, tailSince } from './tail';

@@ -1,5 +1,5 @@
-import type { SocketLike } from './client';
-import type { ServerFrame } from './types';
+import type { SocketLike } from '../src/connection.js';
+import type { ServerFrame } from '../src/types.js';
 
 // A socket for tests of the client: the test plays the server.
 export class FakeSocket implements SocketLike {

@@ -1,4 +1,4 @@
-// Frames of the /ws protocol. This module depends on nothing else.
+// Frames of the /ws protocol. See docs/protocol.md.
 
 export interface ServerFrame {
   event_type: string;
@@ -21,6 +21,26 @@ export interface ClientFrame {
   [field: string]: unknown;
 }
 
+// Who looks at a session.
+export interface Viewer {
+  user: string;
+  connection_id: string;
+  since: string; // RFC 3339
+  approval_id?: string; // the pending approval that is looked at
+}
+
+// All who do: at most 100 by name, and how many there are.
+export interface Presence {
+  viewers: Viewer[];
+  count: number;
+}
+
+// What the server said of this connection when it was made.
+export interface Identity {
+  user: string;
+  connectionId: string;
+}
+
 export type ConnectionStatus =
   | 'idle' // not started
   | 'connecting' // the first connection is being made
@@ -36,12 +56,14 @@ export interface ConnectionState {
   lostAt: number | null; // when the connection was lost, same clock
 }
 
+// A refusal by the server, or no answer at all: code is the server's, or
+// not_connected, connection_lost, timeout.
 export class CommandError extends Error {
-  constructor(
-    readonly code: string,
-    message: string,
-  ) {
+  readonly code: string;
+
+  constructor(code: string, message: string) {
     super(message);
     this.name = 'CommandError';
+    this.code = code;
   }
 }

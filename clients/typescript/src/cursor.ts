@@ -3,7 +3,11 @@
 export type CursorVerdict = 'next' | 'duplicate' | 'gap';
 
 export class Cursor {
-  constructor(private last: number) {}
+  private last: number;
+
+  constructor(since: number) {
+    this.last = since;
+  }
 
   get seq(): number {
     return this.last;

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { ProtocolClient } from './client';
-import { FakeSocket } from './fakeSocket';
+import { HoldfastClient } from '../src/client.js';
+import type { Presence } from '../src/types.js';
+import { FakeSocket } from './fakeSocket.js';
 
 const SESSION = 's1';
 const event = (seq: number) => ({ event_type: 'output', seq, session_id: SESSION, data: { text: `${seq}\n` } });
@@ -9,7 +10,7 @@ let sockets: FakeSocket[];
 const socket = () => sockets.at(-1) as FakeSocket;
 
 function start(random = 0.5) {
-  const client = new ProtocolClient({
+  const client = new HoldfastClient({
     url: 'ws://test/ws',
     createSocket: () => {
       const made = new FakeSocket();
@@ -23,7 +24,7 @@ function start(random = 0.5) {
   return client;
 }
 
-function watch(client: ProtocolClient, since = 0) {
+function watch(client: HoldfastClient, since = 0) {
   const seen: number[] = [];
   const subscription = client.subscribe(SESSION, since, { onEvent: (e) => seen.push(e.seq) });
   return { seen, subscription };
@@ -234,6 +235,135 @@ describe('a command', () => {
   });
 });
 
+describe('a subscription that the server refuses', () => {
+  const refusal = (code: string) => ({ event_type: 'error', data: { request_id: `subscribe ${SESSION}`, code, message: 'no' } });
+
+  it('is asked for again while time may help, with growing waits', () => {
+    const client = start();
+    const { seen } = watch(client, 4);
+    socket().accept();
+    socket().deliver(refusal('unavailable'));
+    vi.advanceTimersByTime(149);
+    expect(socket().subscriptions()).toEqual([4]);
+    vi.advanceTimersByTime(1);
+    expect(socket().subscriptions()).toEqual([4, 4]);
+    socket().deliver(refusal('rate_limited'));
+    vi.advanceTimersByTime(299);
+    expect(socket().subscriptions()).toEqual([4, 4]);
+    vi.advanceTimersByTime(1);
+    socket().deliver({ event_type: 'subscribed', session_id: SESSION, data: { head: 5, request_id: `subscribe ${SESSION}` } });
+    socket().deliver(event(5));
+    expect(socket().subscriptions()).toEqual([4, 4, 4]);
+    expect(seen).toEqual([5]);
+  });
+
+  it('is not asked for again on a connection that was lost meanwhile', () => {
+    const client = start();
+    watch(client);
+    socket().accept();
+    socket().deliver(refusal('internal'));
+    socket().drop(1006);
+    vi.advanceTimersByTime(1_000);
+    socket().accept();
+    vi.advanceTimersByTime(5_000);
+    expect(socket().subscriptions()).toEqual([0]);
+  });
+
+  it('is over, and says so, when time does not help', () => {
+    const client = start();
+    const refused: string[] = [];
+    client.subscribe(SESSION, 0, { onEvent: () => undefined, onRefused: (error) => refused.push(error.code) });
+    socket().accept();
+    socket().deliver(refusal('not_found'));
+    socket().drop(1006);
+    vi.advanceTimersByTime(1_000);
+    socket().accept();
+    expect(refused).toEqual(['not_found']);
+    expect(socket().subscriptions()).toEqual([]);
+  });
+
+  it('is not made twice at a time', () => {
+    const client = start();
+    const { subscription } = watch(client);
+    expect(() => watch(client)).toThrow(/subscribed to already/);
+    subscription.close();
+    expect(() => watch(client)).not.toThrow();
+  });
+});
+
+describe('presence', () => {
+  const said = () => socket().sent.map(({ request_id: _, ...frame }) => frame);
+
+  it('tells who looks on, and whom the server takes this connection for', () => {
+    const client = start();
+    const heard: Presence[] = [];
+    client.subscribe(SESSION, 0, { onEvent: () => undefined, onPresence: (presence) => heard.push(presence) });
+    socket().accept();
+    socket().deliver({ event_type: 'connected', data: { user: 'ada', connection_id: 'c1' } });
+    expect(client.identity).toEqual({ user: 'ada', connectionId: 'c1' });
+    const viewers = [{ user: 'ada', connection_id: 'c1', since: '2026-01-01T00:00:00.000Z' }];
+    socket().deliver({ event_type: 'presence', session_id: SESSION, data: { viewers, count: 7 } });
+    socket().deliver({ event_type: 'presence', session_id: 'another', data: { viewers, count: 1 } });
+    expect(heard).toEqual([{ viewers, count: 7 }]);
+    socket().drop(1006);
+    expect(client.identity).toBeNull();
+  });
+
+  it('says at which approval this client looks, on every connection', () => {
+    const client = start();
+    const { subscription } = watch(client);
+    subscription.viewing('a1');
+    socket().accept();
+    subscription.viewing('a1');
+    expect(said()).toEqual([{ type: 'subscribe', session_id: SESSION, since: 0 }, { type: 'viewing', session_id: SESSION, approval_id: 'a1' }]);
+    socket().drop(1006);
+    vi.advanceTimersByTime(1_000);
+    socket().accept();
+    expect(said().at(-1)).toEqual({ type: 'viewing', session_id: SESSION, approval_id: 'a1' });
+    subscription.viewing(null);
+    expect(said().at(-1)).toEqual({ type: 'viewing', session_id: SESSION, approval_id: '' });
+  });
+
+  it('is given up and taken on again without missing an event', () => {
+    const client = start();
+    const { seen, subscription } = watch(client);
+    socket().accept();
+    socket().deliver(event(1));
+    subscription.present(false);
+    subscription.viewing('a1');
+    expect(said().at(-1)).toEqual({ type: 'subscribe', session_id: SESSION, since: 1, presence: false });
+    socket().deliver(event(2));
+    subscription.present(true);
+    expect(said().slice(-2)).toEqual([{ type: 'subscribe', session_id: SESSION, since: 2 }, { type: 'viewing', session_id: SESSION, approval_id: 'a1' }]);
+    expect(seen).toEqual([1, 2]);
+  });
+});
+
+describe('a client id', () => {
+  it('goes with the address, and its commands differ from those of another life', () => {
+    const ids = [1, 2].map(() => {
+      let asked = '';
+      const client = new HoldfastClient({
+        url: 'ws://test/ws',
+        clientId: 'a b',
+        createSocket: (url) => {
+          asked = url;
+          sockets.push(new FakeSocket());
+          return socket();
+        },
+      });
+      client.start();
+      socket().accept();
+      client.command({ type: 'suspend', session_id: SESSION }).catch(() => undefined);
+      expect(asked).toBe('ws://test/ws?client_id=a%20b');
+      const id = socket().sent.at(-1)?.['request_id'];
+      client.stop();
+      return id;
+    });
+    expect(ids[0]).not.toBe(ids[1]);
+  });
+});
+
 describe('the list of sessions', () => {
   it('is asked for on every connection, and its frames reach the listener', () => {
     const client = start();
@@ -243,8 +373,8 @@ describe('the list of sessions', () => {
     expect(socket().sent).toContainEqual({ type: 'subscribe_sessions', request_id: 'sessions' });
     socket().deliver({ event_type: 'session_updated', session_id: SESSION, data: {} });
     socket().deliver({ event_type: 'session_renamed', seq: 3, session_id: SESSION, data: {} });
-    socket().deliver({ event_type: 'error', data: { request_id: 'sessions', code: 'bad_frame' } });
-    expect(frames).toEqual(['session_updated', 'error']);
+    socket().deliver({ event_type: 'sessions', data: { sessions: [], total: 0 } });
+    expect(frames).toEqual(['session_updated', 'sessions']);
     socket().drop(1006);
     vi.advanceTimersByTime(1_000);
     socket().accept();

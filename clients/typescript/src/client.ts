@@ -1,0 +1,329 @@
+import { Connection } from './connection.js';
+import type { ConnectionOptions, SocketLike } from './connection.js';
+import { Cursor } from './cursor.js';
+import { ASK_AGAIN_AFTER_MS, backoff, mayBeAskedAgain, PING_EVERY_MS, PONG_WITHIN_MS } from './policy.js';
+import { CommandError } from './types.js';
+import type { ClientFrame, ConnectionState, EventFrame, Identity, Presence, ServerFrame } from './types.js';
+
+export interface ClientOptions extends Partial<Omit<ConnectionOptions, 'url'>> {
+  url: string; // such as ws://127.0.0.1:8000/ws
+  clientId?: string; // a newer connection with the same id takes this one's place; 1 to 64 printable characters
+}
+
+export interface SubscriptionHandlers {
+  onEvent: (event: EventFrame) => void; // each stored event once, in order
+  onSubscribed?: (head: number) => void; // on every connection: the seq of the log's newest event
+  onPresence?: (presence: Presence) => void;
+  onTransient?: (frame: ServerFrame) => void; // any other frame of the session that is not stored
+  onRefused?: (error: CommandError) => void; // the subscription is over: asking again does not help
+}
+
+export interface Subscription {
+  readonly seq: number; // of the last event handed over
+  // Whether others see that this client looks at the session, and at which of its approvals.
+  present(visible: boolean): void;
+  viewing(approvalId: string | null): void;
+  close(): void;
+}
+
+export interface SubscribeOptions {
+  presence?: boolean; // false: nobody is told that this client looks on
+}
+
+interface LogSubscription {
+  sessionId: string;
+  cursor: Cursor;
+  handlers: SubscriptionHandlers;
+  presence: boolean;
+  approvalId: string | null;
+  askedAt: number | null; // when a missing stretch was asked for again
+}
+
+interface PendingCommand {
+  resolve: (frame: ServerFrame) => void;
+  reject: (error: Error) => void;
+  timer: ReturnType<typeof setTimeout>;
+}
+
+// A frame that is sent again when the server could not take it now.
+interface Insisted {
+  again: () => void;
+  refused: (error: CommandError) => void;
+}
+
+const COMMAND_WITHIN_MS = 15_000;
+
+// One connection to a server. It keeps every subscription going across
+// reconnects, hands each stored event over exactly once and in order, and says
+// through onState what it is doing.
+export class HoldfastClient {
+  private readonly connection: Connection;
+  private readonly logs = new Map<string, LogSubscription>();
+  private readonly listListeners = new Set<(frame: ServerFrame) => void>();
+  private readonly commands = new Map<string, PendingCommand>();
+  private readonly insisted = new Map<string, Insisted>();
+  private readonly againTimers = new Set<ReturnType<typeof setTimeout>>();
+  private refusals = 0; // since the server last took a frame that is insisted on
+  // Not the same in another life under the same client id: a command that is sent again is done once.
+  private readonly life = Math.random().toString(36).slice(2, 10);
+  private nextRequest = 1;
+  private self: Identity | null = null;
+  private readonly now: () => number;
+  private readonly random: () => number;
+
+  constructor(options: ClientOptions) {
+    const { url, clientId, ...rest } = options;
+    const whole: ConnectionOptions = {
+      url: clientId === undefined ? url : `${url}${url.includes('?') ? '&' : '?'}client_id=${encodeURIComponent(clientId)}`,
+      createSocket: globalSocket,
+      random: Math.random,
+      now: () => performance.now(),
+      pingEveryMs: PING_EVERY_MS,
+      pongWithinMs: PONG_WITHIN_MS,
+      ...rest,
+    };
+    this.now = whole.now;
+    this.random = whole.random;
+    this.connection = new Connection(whole, {
+      opened: () => this.opened(),
+      lost: () => this.lost(),
+      frame: (frame) => this.dispatch(frame),
+    });
+  }
+
+  get state(): ConnectionState {
+    return this.connection.state;
+  }
+
+  // Who the server takes this connection for; null until it has said so.
+  get identity(): Identity | null {
+    return this.self;
+  }
+
+  onState(listener: () => void): () => void {
+    return this.connection.onState(listener);
+  }
+
+  start(): void {
+    this.connection.start();
+  }
+
+  stop(): void {
+    this.connection.stop();
+  }
+
+  // Start again after a close that ended the connection for good.
+  restart(): void {
+    this.stop();
+    this.start();
+  }
+
+  // Try at once when waiting; check for life when live. For `online` and
+  // visibility events, and for a person who does not want to wait.
+  nudge(): void {
+    this.connection.nudge();
+  }
+
+  // Follows a session's log after the event with seq since. A session has one subscription at a time.
+  subscribe(sessionId: string, since: number, handlers: SubscriptionHandlers, options: SubscribeOptions = {}): Subscription {
+    if (this.logs.has(sessionId)) throw new Error(`the session ${sessionId} is subscribed to already; close that subscription first`);
+    const log: LogSubscription = { sessionId, cursor: new Cursor(since), handlers, presence: options.presence ?? true, approvalId: null, askedAt: null };
+    this.logs.set(sessionId, log);
+    this.ask(log);
+    return {
+      get seq() {
+        return log.cursor.seq;
+      },
+      present: (visible) => {
+        if (log.presence === visible || this.logs.get(sessionId) !== log) return;
+        log.presence = visible;
+        this.ask(log);
+      },
+      viewing: (approvalId) => {
+        if (log.approvalId === approvalId || this.logs.get(sessionId) !== log) return;
+        log.approvalId = approvalId;
+        this.sendViewing(log);
+      },
+      close: () => {
+        if (this.logs.get(sessionId) !== log) return;
+        this.logs.delete(sessionId);
+        this.connection.send({ type: 'unsubscribe', session_id: sessionId });
+      },
+    };
+  }
+
+  // The list of sessions: a snapshot (sessions), then changes (session_created,
+  // session_updated, session_deleted); a new snapshot whenever one may have been missed.
+  subscribeSessions(listener: (frame: ServerFrame) => void): () => void {
+    this.listListeners.add(listener);
+    this.askForList();
+    return () => {
+      this.listListeners.delete(listener);
+      if (this.listListeners.size === 0) this.connection.send({ type: 'unsubscribe_sessions' });
+    };
+  }
+
+  // Sends a command and waits for the accepted, query_result or error that answers it.
+  command(frame: ClientFrame): Promise<ServerFrame> {
+    if (!this.connection.open) return Promise.reject(new CommandError('not_connected', 'not connected to the server'));
+    const id = `${this.life}-${this.nextRequest++}`;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.commands.delete(id);
+        reject(new CommandError('timeout', 'the server did not answer in time'));
+      }, COMMAND_WITHIN_MS);
+      this.commands.set(id, { resolve, reject, timer });
+      this.connection.send({ ...frame, request_id: id });
+    });
+  }
+
+  private opened(): void {
+    this.refusals = 0;
+    for (const log of this.logs.values()) this.ask(log);
+    if (this.listListeners.size > 0) this.askForList();
+  }
+
+  private lost(): void {
+    this.self = null;
+    this.insisted.clear();
+    for (const timer of this.againTimers) clearTimeout(timer);
+    this.againTimers.clear();
+    for (const pending of this.commands.values()) {
+      clearTimeout(pending.timer);
+      pending.reject(new CommandError('connection_lost', 'the connection was lost before an answer came'));
+    }
+    this.commands.clear();
+  }
+
+  private ask(log: LogSubscription): void {
+    log.askedAt = null;
+    const current = () => this.logs.get(log.sessionId) === log;
+    this.insist(
+      `subscribe ${log.sessionId}`,
+      { type: 'subscribe', session_id: log.sessionId, since: log.cursor.seq, ...(log.presence ? {} : { presence: false }) },
+      () => {
+        if (current()) this.ask(log);
+      },
+      (error) => {
+        if (!current()) return;
+        this.logs.delete(log.sessionId);
+        log.handlers.onRefused?.(error);
+      },
+    );
+    if (log.presence && log.approvalId !== null) this.sendViewing(log);
+  }
+
+  private sendViewing(log: LogSubscription): void {
+    if (!log.presence) return;
+    this.insist(
+      `viewing ${log.sessionId}`,
+      { type: 'viewing', session_id: log.sessionId, approval_id: log.approvalId ?? '' },
+      () => {
+        if (this.logs.get(log.sessionId) === log) this.sendViewing(log);
+      },
+      () => undefined, // nobody is told, and nothing else is lost
+    );
+  }
+
+  private askForList(): void {
+    this.insist(
+      'sessions',
+      { type: 'subscribe_sessions' },
+      () => {
+        if (this.listListeners.size > 0) this.askForList();
+      },
+      () => undefined,
+    );
+  }
+
+  // Sends a frame now, and again when the server cannot take it. Without a connection
+  // nothing is sent: opened asks for everything.
+  private insist(id: string, frame: ClientFrame, again: () => void, refused: (error: CommandError) => void): void {
+    if (this.connection.send({ ...frame, request_id: id })) this.insisted.set(id, { again, refused });
+  }
+
+  private dispatch(frame: ServerFrame): void {
+    const requestId = frame.data?.['request_id'];
+    if (typeof requestId === 'string' && this.answered(requestId, frame)) return;
+    if (frame.event_type === 'connected') {
+      this.self = { user: String(frame.data?.['user'] ?? ''), connectionId: String(frame.data?.['connection_id'] ?? '') };
+      return;
+    }
+    if (isOfList(frame)) {
+      for (const listener of this.listListeners) listener(frame);
+      return;
+    }
+    const log = frame.session_id === undefined ? undefined : this.logs.get(frame.session_id);
+    if (log === undefined) return;
+    if (isStored(frame)) this.advance(log, frame);
+    else if (frame.event_type === 'presence') log.handlers.onPresence?.(presenceOf(frame));
+    else if (frame.event_type === 'subscribed') log.handlers.onSubscribed?.(Number(frame.data?.['head'] ?? 0));
+    else log.handlers.onTransient?.(frame);
+  }
+
+  private advance(log: LogSubscription, event: EventFrame): void {
+    const verdict = log.cursor.accept(event.seq);
+    if (verdict === 'next') {
+      log.askedAt = null;
+      log.handlers.onEvent(event);
+      return;
+    }
+    if (verdict === 'duplicate') return;
+    const now = this.now();
+    if (log.askedAt !== null && now - log.askedAt < ASK_AGAIN_AFTER_MS) return;
+    this.ask(log);
+    log.askedAt = now;
+  }
+
+  // Takes the answer to a request in; true when nobody else is to see it.
+  private answered(id: string, frame: ServerFrame): boolean {
+    const error = frame.event_type === 'error' ? errorOf(frame) : null;
+    const insisted = this.insisted.get(id);
+    if (insisted !== undefined) {
+      this.insisted.delete(id);
+      if (error === null) this.refusals = 0;
+      else if (mayBeAskedAgain(error.code)) this.later(insisted.again);
+      else insisted.refused(error);
+      return error !== null;
+    }
+    const pending = this.commands.get(id);
+    if (pending === undefined) return false;
+    this.commands.delete(id);
+    clearTimeout(pending.timer);
+    if (error === null) pending.resolve(frame);
+    else pending.reject(error);
+    return true;
+  }
+
+  private later(again: () => void): void {
+    const timer = setTimeout(() => {
+      this.againTimers.delete(timer);
+      again();
+    }, backoff(this.refusals++, this.random()));
+    this.againTimers.add(timer);
+  }
+}
+
+function globalSocket(url: string): SocketLike {
+  if (typeof WebSocket === 'undefined') throw new Error('there is no WebSocket here: use a browser or Node 22, or give createSocket');
+  return new WebSocket(url) as unknown as SocketLike;
+}
+
+function errorOf(frame: ServerFrame): CommandError {
+  const data = frame.data ?? {};
+  return new CommandError(String(data['code'] ?? 'error'), String(data['message'] ?? 'the server refused'));
+}
+
+function presenceOf(frame: ServerFrame): Presence {
+  const viewers = Array.isArray(frame.data?.['viewers']) ? (frame.data['viewers'] as Presence['viewers']) : [];
+  const count = frame.data?.['count'];
+  return { viewers, count: typeof count === 'number' ? count : viewers.length };
+}
+
+function isStored(frame: ServerFrame): frame is EventFrame {
+  return typeof frame.seq === 'number' && frame.seq > 0;
+}
+
+function isOfList(frame: ServerFrame): boolean {
+  return !isStored(frame) && (frame.event_type === 'sessions' || frame.event_type.startsWith('session_'));
+}

@@ -1,0 +1,112 @@
+// When to come back after a close, and how long to wait before. The rules are
+// in docs/clients.md and, as test vectors, in clients/policy.json; the Go
+// client of the command line reads the same vectors.
+
+export const CONNECT_WITHIN_MS = 10_000;
+export const PING_EVERY_MS = 20_000;
+export const PONG_WITHIN_MS = 10_000;
+export const STABLE_AFTER_MS = 5_000; // a connection that lived this long starts the waits anew
+export const AT_ONCE_AFTER_MS = 1_000; // a server that goes away sooner than this is failing, whatever it says
+export const ASK_AGAIN_AFTER_MS = 5_000; // between two requests for the same missing stretch
+
+export const BACKOFF_BASE_MS = 300;
+export const BACKOFF_CAP_MS = 10_000;
+export const BACKOFF_FLOOR_MS = 50;
+const RETRY_AFTER_CAP_MS = 300_000;
+
+export const CLOSE_NORMAL = 1000;
+export const CLOSE_GOING_AWAY = 1001;
+export const CLOSE_ABNORMAL = 1006; // the connection broke without a close frame
+export const CLOSE_POLICY = 1008;
+export const CLOSE_TOO_BIG = 1009;
+export const CLOSE_TRY_AGAIN_LATER = 1013;
+export const CLOSE_REPLACED = 4001;
+export const CLOSE_UNAUTHENTICATED = 4401;
+export const CLOSE_FORBIDDEN = 4403;
+
+export type CloseAction =
+  | 'stop' // do not come back
+  | 'at once' // another server will answer
+  | 'backoff'; // after a growing, random wait
+
+// What a close code asks of a client, and in words why.
+export function onClose(code: number, reason: string): { action: CloseAction; why: string } {
+  switch (code) {
+    case CLOSE_NORMAL:
+      return { action: 'stop', why: reason || 'The server closed the connection.' };
+    case CLOSE_GOING_AWAY:
+      return { action: 'at once', why: 'The server is restarting.' };
+    case CLOSE_POLICY:
+      return { action: 'stop', why: reason || 'The server refused this connection by policy.' };
+    case CLOSE_REPLACED:
+      return { action: 'stop', why: 'A newer connection of the same client took over.' };
+    case CLOSE_UNAUTHENTICATED:
+      return { action: 'stop', why: 'You are signed out. Sign in and come back.' };
+    case CLOSE_FORBIDDEN:
+      return { action: 'stop', why: 'You are not allowed to connect.' };
+    case CLOSE_TOO_BIG:
+      return { action: 'backoff', why: 'A message was too big for the server.' };
+    case CLOSE_TRY_AGAIN_LATER:
+      return { action: 'backoff', why: reason || 'The server is at its connection limit.' };
+    default:
+      return { action: 'backoff', why: reason || 'The connection was lost.' };
+  }
+}
+
+// Exponential backoff with full jitter: uniform in [0, min(cap, base·2^attempt)),
+// with a small floor so that a try is never a busy loop. attempt counts from 0;
+// random is in [0, 1).
+export function backoff(attempt: number, random: number): number {
+  const ceiling = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** Math.min(attempt, 20));
+  return Math.max(BACKOFF_FLOOR_MS, Math.floor(random * ceiling));
+}
+
+// How long the reason of a close asks to stay away: "retry after N s"; 0 when it does not say.
+export function retryAfter(reason: string): number {
+  const seconds = /\bretry after (\d+(?:\.\d+)?) s\b/i.exec(reason)?.[1];
+  return seconds === undefined ? 0 : Math.min(RETRY_AFTER_CAP_MS, Math.round(Number(seconds) * 1_000));
+}
+
+export interface Closed {
+  code: number;
+  reason: string;
+  livedMs: number; // 0 when it was never open
+}
+
+// What follows a close. waitMs is null when nothing does.
+export interface Next {
+  action: CloseAction;
+  why: string;
+  waitMs: number | null;
+}
+
+// Counts the connections that did not live, so that the waits grow.
+export class Reconnect {
+  private failed = 0;
+
+  get failures(): number {
+    return this.failed;
+  }
+
+  reset(): void {
+    this.failed = 0;
+  }
+
+  after({ code, reason, livedMs }: Closed, random: number): Next {
+    if (livedMs >= STABLE_AFTER_MS) this.failed = 0;
+    const { action, why } = onClose(code, reason);
+    if (action === 'stop') return { action, why, waitMs: null };
+    const asked = code === CLOSE_TRY_AGAIN_LATER ? retryAfter(reason) : 0;
+    const atOnce = action === 'at once' && livedMs >= AT_ONCE_AFTER_MS;
+    const waitMs = atOnce ? 0 : asked + backoff(this.failed, random);
+    this.failed += 1;
+    return { action, why, waitMs };
+  }
+}
+
+const AGAIN = new Set(['unavailable', 'rate_limited', 'internal', 'stale']);
+
+// Whether a frame that was refused with this code may be taken later, unchanged.
+export function mayBeAskedAgain(code: string): boolean {
+  return AGAIN.has(code);
+}
