@@ -248,9 +248,22 @@ func (all crowd) gaps() (n int) {
 	return n
 }
 
-// follow reads up to an event with all of them at the same time, for a minute at most.
+// follow reads up to an event with all of them at the same time, for a minute at most. When
+// one of them cannot, it cuts them all.
 func (all crowd) follow(seq int64) error {
 	limit := time.AfterFunc(time.Minute, all.leave)
 	defer limit.Stop()
-	return atOnce(len(all), func(i int) error { return all[i].until(seq) })
+	var first error
+	var once sync.Once
+	_ = atOnce(len(all), func(i int) error {
+		err := all[i].until(seq)
+		if err != nil {
+			once.Do(func() {
+				first = fmt.Errorf("viewer %d at event %d of %d: %w", i, all[i].seq.Load(), seq, err)
+				all.leave()
+			})
+		}
+		return nil
+	})
+	return first
 }

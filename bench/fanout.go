@@ -92,65 +92,63 @@ func deliver(ctx context.Context, all crowd, publish publisher, events int64) (f
 
 // contestant is a server that hands on events.
 type contestant struct {
-	all     crowd
-	publish publisher
+	addr    string
 	pid     int
-	rates   rounds
-	spent   rounds // processor time for each delivery, in µs
+	publish publisher
 	stop    func() error
+	head    int64  // of the events so far
+	rates   rounds // deliveries in a second
+	spent   rounds // processor time for each delivery, in µs
 }
 
-// round measures one round; the first one only warms up.
-func (c *contestant) round(ctx context.Context, events int64, counts bool) error {
+// round measures one round, with viewers of its own; the first one only warms up.
+func (c *contestant) round(ctx context.Context, session string, viewers int, events int64, counts bool) error {
+	all, err := gather(ctx, c.addr, viewers, dialers, func(int) string { return session }, c.head)
+	if err != nil {
+		return err
+	}
+	defer all.leave()
 	before, err := processorTime(c.pid)
 	if err != nil {
 		return err
 	}
-	rate, err := deliver(ctx, c.all, c.publish, events)
+	rate, err := deliver(ctx, all, c.publish, events)
 	if err != nil {
 		return err
 	}
+	c.head += events
 	after, err := processorTime(c.pid)
 	if counts {
 		c.rates = append(c.rates, []float64{rate})
-		c.spent = append(c.spent, []float64{(after - before) * 1000 / float64(events) / float64(len(c.all))})
+		c.spent = append(c.spent, []float64{(after - before) * 1000 / float64(events) / float64(viewers)})
 	}
 	return err
 }
 
 // benchFanout: one publisher, a thousand viewers of one session.
 func benchFanout(ctx context.Context, w *world) ([]measurement, error) {
-	viewers, events := w.size(1000, 20), int64(w.size(3000, 200))
+	viewers, events := w.size(1000, 20), int64(w.size(2000, 200))
 	ids, err := w.logs(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
-	var all []*contestant
-	defer func() {
-		for _, c := range all {
-			c.all.leave()
-			_ = c.stop()
-		}
-	}()
 	pid, err := w.pid("web")
 	if err != nil {
 		return nil, err
 	}
-	there, err := gather(ctx, w.host(), viewers, dialers, func(int) string { return ids[0] }, 0)
-	if err != nil {
-		return nil, err
-	}
-	all = append(all, &contestant{all: there, publish: w.appender(ids[0]), pid: pid, stop: func() error { return nil }})
+	all := []*contestant{{addr: w.host(), pid: pid, publish: w.appender(ids[0]), stop: func() error { return nil }}}
+	defer func() {
+		for _, c := range all {
+			_ = c.stop()
+		}
+	}()
 	for _, flags := range [][]string{{}, {"-coalesce"}} {
 		r, err := w.newRelay(ctx, flags...)
 		if err != nil {
 			return nil, err
 		}
-		c := &contestant{pid: r.cmd.Process.Pid, stop: r.stop}
+		c := &contestant{addr: r.addr, pid: r.cmd.Process.Pid, stop: r.stop}
 		all = append(all, c)
-		if c.all, err = gather(ctx, r.addr, viewers, dialers, func(int) string { return ids[0] }, 0); err != nil {
-			return nil, err
-		}
 		to, err := r.publisher(ctx, ids[0])
 		if err != nil {
 			return nil, err
@@ -160,7 +158,7 @@ func benchFanout(ctx context.Context, w *world) ([]measurement, error) {
 	}
 	for round := range w.roundsOf() + 1 {
 		for _, c := range all {
-			if err := c.round(ctx, events, round > 0 || w.small); err != nil {
+			if err := c.round(ctx, ids[0], viewers, events, round > 0 || w.small); err != nil {
 				return nil, err
 			}
 		}

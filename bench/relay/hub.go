@@ -20,6 +20,10 @@ type relay struct {
 type topic struct {
 	mu      sync.RWMutex
 	clients []*client
+
+	queue   sync.Mutex
+	waiting []byte // frames that are not written yet, when they are joined
+	writing bool
 }
 
 func (r *relay) topic(name string) *topic {
@@ -33,14 +37,11 @@ func (r *relay) topic(name string) *topic {
 	return t
 }
 
-// client is one connection. Without coalescing, whoever publishes writes to it; with it, a
-// goroutine that runs while something waits.
+// client is one connection.
 type client struct {
-	mu      sync.Mutex
-	ws      *websocket.Conn
-	waiting net.Buffers
-	writing bool
-	gone    bool
+	mu   sync.Mutex
+	ws   *websocket.Conn
+	gone bool
 }
 
 var subscribed = []byte(`{"event_type":"subscribed","data":{}}`)
@@ -85,8 +86,7 @@ func (r *relay) publish(ws *websocket.Conn, to string) {
 			return
 		}
 		if r.coalesce {
-			frame := encode(text)
-			t.each(func(c *client) { c.queue(frame) })
+			t.join(text)
 			continue
 		}
 		frame, err := websocket.NewPreparedMessage(websocket.TextMessage, text)
@@ -122,47 +122,55 @@ func (c *client) write(frame *websocket.PreparedMessage) {
 	}
 }
 
-func (c *client) queue(frame []byte) {
+// join adds a message to those that wait. While there are any, a goroutine writes all of
+// them at once to each client.
+func (t *topic) join(text []byte) {
+	t.queue.Lock()
+	defer t.queue.Unlock()
+	t.waiting = appendFrame(t.waiting, text)
+	if !t.writing {
+		t.writing = true
+		go t.drain()
+	}
+}
+
+func (t *topic) drain() {
+	for {
+		t.queue.Lock()
+		batch := t.waiting
+		t.waiting = nil
+		t.writing = len(batch) > 0
+		t.queue.Unlock()
+		if len(batch) == 0 {
+			return
+		}
+		t.each(func(c *client) { c.send(batch) })
+	}
+}
+
+// send writes frames past the library, which would write them one by one.
+func (c *client) send(frames []byte) {
+	under := c.ws.NetConn()
+	if hijacked, ok := under.(interface{ UnsafeConn() net.Conn }); ok {
+		under = hijacked.UnsafeConn()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.gone {
 		return
 	}
-	c.waiting = append(c.waiting, frame)
-	if !c.writing {
-		c.writing = true
-		go c.drain()
+	if _, err := under.Write(frames); err != nil {
+		c.gone = true
 	}
 }
 
-func (c *client) drain() {
-	var batch net.Buffers
-	under := c.ws.NetConn()
-	if hijacked, ok := under.(interface{ UnsafeConn() net.Conn }); ok {
-		under = hijacked.UnsafeConn() // the one that writes buffers at once
-	}
-	for {
-		c.mu.Lock()
-		if len(c.waiting) == 0 || c.gone {
-			c.writing = false
-			c.mu.Unlock()
-			return
-		}
-		batch, c.waiting = c.waiting, nil
-		c.mu.Unlock()
-		if _, err := batch.WriteTo(under); err != nil {
-			c.mu.Lock()
-			c.gone = true
-			c.mu.Unlock()
-		}
-	}
-}
-
-// encode makes a text frame (RFC 6455, section 5.2) of up to 64 KiB.
-func encode(text []byte) []byte {
+// appendFrame adds a text frame (RFC 6455, section 5.2) of up to 64 KiB.
+func appendFrame(dst, text []byte) []byte {
 	const fin, twoBytes, short = 0x81, 126, 125
 	if len(text) <= short {
-		return append([]byte{fin, byte(len(text))}, text...)
+		dst = append(dst, fin, byte(len(text)))
+	} else {
+		dst = append(dst, fin, twoBytes, byte(len(text)>>8), byte(len(text)))
 	}
-	return append([]byte{fin, twoBytes, byte(len(text) >> 8), byte(len(text))}, text...)
+	return append(dst, text...)
 }
