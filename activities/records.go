@@ -57,12 +57,18 @@ func (a *Records) outline(begun *store.BegunRun, err error) (schema.Outline, err
 
 // Record writes a transition. What an approval is about, in words and in full, is put in
 // here: the workflow carries ids and digests only. What a step asks comes in its own words.
-func (a *Records) Record(ctx context.Context, t schema.Transition) error {
+func (a *Records) Record(ctx context.Context, t schema.Transition) (schema.Recorded, error) {
 	if err := a.describe(ctx, &t); err != nil {
-		return err
+		return schema.Recorded{}, err
 	}
-	_, err := a.Store.Apply(ctx, t)
-	return err
+	if _, err := a.Store.Apply(ctx, t); err != nil {
+		return schema.Recorded{}, err
+	}
+	if t.End == nil || t.End.Status == schema.SessionCompleted {
+		return schema.Recorded{}, nil
+	}
+	steps, err := a.Store.StepStatuses(ctx, t.RunID)
+	return schema.Recorded{Steps: steps}, err
 }
 
 func (a *Records) describe(ctx context.Context, t *schema.Transition) error {

@@ -61,13 +61,42 @@ func (w *world) revise(step, modifications string) (schema.Outline, error) {
 func (w *world) ask(o schema.ApprovalOpen) schema.Approval {
 	w.t.Helper()
 	o.ID, o.ExpiresAt = schema.NewID(), time.Now().Add(time.Minute)
-	w.must(w.records.Record(w.t.Context(), schema.Transition{
+	_, err := w.records.Record(w.t.Context(), schema.Transition{
 		SessionID: w.session, RunID: w.run, Key: o.ID, Status: schema.SessionActive, Phase: schema.PhaseAwaitingApproval,
 		Open: []schema.ApprovalOpen{o},
-	}))
+	})
+	w.must(err)
 	a, err := w.records.Store.Approval(w.t.Context(), o.ID)
 	w.must(err)
 	return a
+}
+
+// A step's host has recorded its success, and the worker died before the workflow heard of it.
+func TestRecord_SaysWhatStandsOfARunThatIsCancelled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.begin("")
+	db := w.records.Store
+	begun, err := db.BeginAttempt(t.Context(), store.BeginAttempt{
+		SessionID: w.session, RunID: w.run, StepID: "a", Execution: "a/1", Host: "here", Command: []string{"true"},
+	})
+	w.must(err)
+	w.must(db.FinishAttempt(t.Context(), store.FinishAttempt{
+		SessionID: w.session, RunID: w.run, StepID: "a", Attempt: begun.Number,
+		End: store.AttemptEnd{Status: schema.AttemptSucceeded}, StepStatus: schema.StepSucceeded,
+	}))
+	cancel := schema.Transition{
+		SessionID: w.session, RunID: w.run, Key: "cancel", Status: schema.SessionCancelled, Phase: schema.PhaseIdle,
+		Steps: []schema.StepChange{{ID: "a", Status: schema.StepCancelled}, {ID: "b", Status: schema.StepCancelled}},
+		End:   &schema.RunEnd{Status: schema.SessionCancelled, Actor: "ada"},
+	}
+	for range 2 {
+		stands, err := w.records.Record(t.Context(), cancel)
+		w.must(err)
+		if len(stands.Steps) != 2 || stands.Steps[0].Status != schema.StepSucceeded || stands.Steps[1].Status != schema.StepCancelled {
+			t.Fatalf("%+v", stands)
+		}
+	}
 }
 
 func TestBeginRun_AnswersWithTheOutlineOfTheRunsOwnPlan(t *testing.T) {

@@ -42,7 +42,7 @@ func (a *Steps) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult,
 	defer stopBeating()
 	if !a.Runner.Lives(ask.Execution) {
 		if ask.Before != nil {
-			if err := a.Records.Record(ctx, *ask.Before); err != nil {
+			if _, err := a.Records.Record(ctx, *ask.Before); err != nil {
 				return schema.StepResult{}, err
 			}
 		}

@@ -33,6 +33,13 @@ type Transition struct {
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 }
 
+// Recorded answers a transition that ends a run before all of its steps have: what stands of
+// each of them. A host records the end of a step itself, and the workflow may not have heard
+// of it, for instance because the worker died in between.
+type Recorded struct {
+	Steps []StepChange `json:"steps,omitempty"`
+}
+
 // StepChange moves a step to a new status. The old one is read from its row.
 type StepChange struct {
 	ID     string     `json:"id"`

@@ -20,7 +20,10 @@ func (s *session) record(ctx workflow.Context) error {
 	s.show(ctx)
 	recorded := workflow.ExecuteActivity(withRecord(ctx, recordSummary(t)), schema.ActivityRecord, t)
 	s.start(ctx, &t)
-	return recorded.Get(ctx, nil)
+	var stands schema.Recorded
+	err := recorded.Get(ctx, &stands)
+	s.state.Stands(t.RunID, stands)
+	return err
 }
 
 // codeOf is the code of an activity's error, as activities put it there.

@@ -35,6 +35,7 @@ type hosts struct {
 	search  map[int]time.Duration     // how long the nth search for a host takes
 	sent    map[string]int            // by step
 	receipt schema.Receipt            // of the run that was cancelled
+	stands  schema.Recorded           // what Postgres has of it
 	steps   map[string]schema.RunStep // as they were sent first
 	plan    *schema.Plan
 }
@@ -87,18 +88,18 @@ func (h *hosts) notef(format string, args ...any) {
 	h.log = append(h.log, fmt.Sprintf(format, args...))
 }
 
-func (h *hosts) record(_ context.Context, t schema.Transition) error {
+func (h *hosts) record(_ context.Context, t schema.Transition) (schema.Recorded, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if t.End == nil {
-		return nil
+		return schema.Recorded{}, nil
 	}
 	h.notef("end %s", t.End.Status)
 	if t.End.Receipt != nil {
 		h.receipt = *t.End.Receipt
 	}
 	h.env.RegisterDelayedCallback(func() { h.env.SignalWorkflow(schema.CommandClose, schema.Command{Actor: "ada"}) }, time.Second)
-	return nil
+	return h.stands, nil
 }
 
 // queueHost is the host whose queue an activity came by.
@@ -271,6 +272,25 @@ func TestHosts_CancelReachesTheHostBefore(t *testing.T) {
 	h.play("run a on one", "place, from one", "run a on two", "Steps.Stop on one & Steps.Stop on two", "end cancelled")
 	if h.receipt.ProcessesKilled != 2 || h.receipt.Unreachable != nil {
 		t.Errorf("receipt %+v", h.receipt)
+	}
+}
+
+// Its host had recorded the step's success before it was stopped, and died before anybody
+// heard of it.
+func TestHosts_WhatTheHostRecordedBeforeItDiedStands(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t, livesOn("none", silent()), oneStep)
+	h.deaf["one"], h.deaf["two"] = true, true
+	h.stands.Steps = []schema.StepChange{{ID: "a", Status: schema.StepSucceeded}}
+	h.at(time.Second, schema.CommandCancel)
+	h.play("run a on one", "end cancelled")
+	answer, err := h.env.QueryWorkflow(schema.QueryState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var view schema.WorkflowState
+	if err := answer.Get(&view); err != nil || len(view.Steps) != 1 || view.Steps[0].Status != schema.StepSucceeded {
+		t.Fatalf("%+v, %v", view, err)
 	}
 }
 

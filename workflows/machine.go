@@ -229,6 +229,19 @@ func (s *State) end(now time.Time, e schema.RunEnd) {
 	s.Pending.End = &e
 }
 
+// Stands takes in what was recorded of a run that is over. A step whose host had recorded its
+// end before it was stopped has ended so, whatever was heard of it here.
+func (s *State) Stands(runID string, of schema.Recorded) {
+	if s.Run.ID != runID || s.Run.Ended == "" {
+		return
+	}
+	for _, recorded := range of.Steps {
+		if st := s.step(recorded.ID); st != nil && recorded.Status.Final() {
+			st.Status = recorded.Status
+		}
+	}
+}
+
 // Startable lists the steps to start now, by index, at most as many as may run at once.
 func (s *State) Startable(now time.Time) []int {
 	if s.Suspended || s.Frozen || s.Cancel != nil || len(s.Edits) > 0 || s.Run.Error != "" || s.Run.Ended != "" {

@@ -92,3 +92,19 @@ func (s *Store) fillRuns(ctx context.Context, rows []runRow) ([]schema.Run, erro
 	}
 	return runs, nil
 }
+
+// StepStatuses lists the steps of a run with what became of each, in the order of the plan.
+func (s *Store) StepStatuses(ctx context.Context, runID string) ([]schema.StepChange, error) {
+	if !schema.ValidID(runID) {
+		return nil, noRun(runID)
+	}
+	var steps []stepRow
+	if err := s.db.NewSelect().Model(&steps).Where("st.run_id = ?", runID).OrderExpr("st.position").Scan(ctx); err != nil {
+		return nil, failed("list steps", err)
+	}
+	list := make([]schema.StepChange, 0, len(steps))
+	for i := range steps {
+		list = append(list, schema.StepChange{ID: steps[i].StepID, Status: steps[i].Status, Reason: steps[i].Reason})
+	}
+	return list, nil
+}
