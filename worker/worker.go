@@ -54,6 +54,8 @@ type Options struct {
 	OrphanTimeout time.Duration
 	// EndSteps has the steps end with this worker. Otherwise they go on, for the next one.
 	EndSteps bool
+	// Retention says what becomes of old logs.
+	Retention Retention
 }
 
 // How much one worker does at a time.
@@ -108,6 +110,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer steps.Close()
+	defer startRetention(ctx, &o)()
 	steps.Recover() // what runs already goes on while Temporal is away
 	if err := waitForTemporal(ctx, o); err != nil {
 		if ctx.Err() != nil {

@@ -53,7 +53,7 @@ func (q eventsQuery) text(bounded bool) string {
 			 ORDER BY e.seq LIMIT $5)`
 	from, on := "e", "true"
 	if bounded {
-		text += `, summed AS (SELECT *, sum(size) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS so_far FROM e)`
+		text += `, summed AS (SELECT e.seq, e.type, e.run_id, e.step_id, e.at, e.size, e.data, e.packed, sum(e.size) OVER (ORDER BY e.seq ROWS UNBOUNDED PRECEDING) AS so_far FROM e)`
 		from, on = "summed e", "(so_far <= $6 OR so_far = size)"
 		if q == queryMixed {
 			on = "so_far - size <= $6"

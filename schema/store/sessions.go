@@ -195,12 +195,16 @@ func (s *Store) DeleteSession(ctx context.Context, id, actor string) error {
 		if c.deleted {
 			return errNothing
 		}
-		c.list = true
-		c.writes.Queue(`UPDATE sessions SET deleted_at = clock_timestamp(), version = version + 1 WHERE id = $1::uuid`, id)
-		c.audit(&schema.AuditEntry{Actor: actor, Action: "delete"})
+		c.delete(actor)
 		return nil
 	})
 	return err
+}
+
+func (c *change) delete(actor string) {
+	c.list = true
+	c.writes.Queue(`UPDATE sessions SET deleted_at = clock_timestamp(), version = version + 1 WHERE id = $1::uuid`, c.session)
+	c.audit(&schema.AuditEntry{Actor: actor, Action: "delete"})
 }
 
 // Suspended reports whether nothing of a session may start now. It fails with

@@ -27,8 +27,13 @@ type parts struct {
 
 func (inv *invocation) open(component string, l settings.Logging, s *settings.Storage, t *settings.Temporal) (*parts, error) {
 	log := inv.logger(l).With(logs.KeyComponent, component)
-	db, err := store.Open(inv.ctx, s.DatabaseURL, store.Options{Logger: log})
+	snapshots, err := snapshot.Open(inv.ctx, s.BlobURL)
 	if err != nil {
+		return nil, withCode(exitUsage, fmt.Errorf("the setting %s: %w", settings.EnvBlobURL, err))
+	}
+	db, err := store.Open(inv.ctx, s.DatabaseURL, store.Options{Logger: log, Archive: snapshots})
+	if err != nil {
+		_ = snapshots.Close()
 		return nil, withCode(exitUsage, fmt.Errorf("the setting %s: %w", settings.EnvDatabaseURL, err))
 	}
 	options := t.Options
@@ -37,13 +42,8 @@ func (inv *invocation) open(component string, l settings.Logging, s *settings.St
 	temporal, err := client.NewLazyClient(options)
 	if err != nil {
 		db.Close()
+		_ = snapshots.Close()
 		return nil, withCode(exitUsage, fmt.Errorf("the settings TEMPORAL_*: %w", err))
-	}
-	snapshots, err := snapshot.Open(inv.ctx, s.BlobURL)
-	if err != nil {
-		db.Close()
-		temporal.Close()
-		return nil, withCode(exitUsage, fmt.Errorf("the setting %s: %w", settings.EnvBlobURL, err))
 	}
 	return &parts{log: log, store: db, snapshots: snapshots, temporal: temporal}, nil
 }
@@ -101,6 +101,7 @@ func (c *workerCmd) Run(inv *invocation) error {
 		Store: p.store, Temporal: p.temporal, DataDir: set.DataDir, Host: set.Host, BuildID: buildID(set.BuildID), Logger: p.log,
 		Snapshots: p.snapshots, Quota: snapshot.Quota{Bytes: set.Bytes, Files: set.Files},
 		Sandbox: set.Sandbox, SandboxPaths: set.SandboxPaths, MaxSteps: set.MaxSteps, OrphanTimeout: set.OrphanTimeout, EndSteps: set.EndSteps,
+		Retention: worker.Retention{CompactAfter: set.CompactAfter, ArchiveAfter: set.ArchiveAfter, DeleteAfter: set.DeleteAfter},
 	}))
 }
 

@@ -173,6 +173,7 @@ type Worker struct {
 	Workspaces
 	Isolation
 	Hosts
+	Retention
 	Agents
 	Versioning
 	Temporal
@@ -206,7 +207,7 @@ func LoadWeb(env Env) (*Web, error) {
 // LoadWorker reads the settings of a worker process.
 func LoadWorker(env Env) (*Worker, error) {
 	w := &Worker{}
-	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Workspaces.specs(), w.Isolation.specs(), w.Hosts.specs(), w.Agents.specs(), w.Versioning.specs()); err != nil {
+	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Workspaces.specs(), w.Isolation.specs(), w.Hosts.specs(), w.Retention.specs(), w.Agents.specs(), w.Versioning.specs()); err != nil {
 		return nil, err
 	}
 	return w, loadTemporal(env, &w.Temporal)
@@ -220,7 +221,7 @@ func LoadStack(env Env) (*Stack, error) {
 	for i := range storage {
 		storage[i].required = false
 	}
-	if err := load(env, s.Logging.specs(), storage, s.Listener.specs(), s.Binaries.specs(), new(Workspaces).specs(), new(Isolation).specs(), new(Hosts).specs(), new(Agents).specs()); err != nil {
+	if err := load(env, s.Logging.specs(), storage, s.Listener.specs(), s.Binaries.specs(), new(Workspaces).specs(), new(Isolation).specs(), new(Hosts).specs(), new(Retention).specs(), new(Agents).specs()); err != nil {
 		return nil, err
 	}
 	return s, loadTemporal(env, &s.Temporal)
@@ -261,7 +262,7 @@ func LoadClient(env Env) (*Client, error) {
 func All(env Env) []Setting {
 	var out []Setting
 	for _, group := range [][]spec{
-		new(Listener).specs(), new(Storage).specs(env), new(Workspaces).specs(), new(Isolation).specs(), new(Hosts).specs(), new(Client).specs(), new(Logging).specs(),
+		new(Listener).specs(), new(Storage).specs(env), new(Workspaces).specs(), new(Isolation).specs(), new(Hosts).specs(), new(Retention).specs(), new(Client).specs(), new(Logging).specs(),
 		new(Binaries).specs(), new(Agents).specs(), new(Versioning).specs(),
 	} {
 		for i := range group {

@@ -1,0 +1,197 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+// Retention says what becomes of the logs of sessions whose latest run is over. 0 is never.
+type Retention struct {
+	CompactAfter time.Duration // their output is merged and compressed
+	ArchiveAfter time.Duration // what is merged goes to the blob store
+	DeleteAfter  time.Duration // the session is deleted
+	// Interval is how long to wait between two looks; a minute when 0.
+	Interval time.Duration
+}
+
+const (
+	retentionInterval = time.Minute
+	retentionBatch    = 200 // sessions of one look
+	// What is left of a deleted session's log is kept so long after the deletion: somebody may still be writing to it, or
+	// want it back by hand.
+	purgeGrace = 24 * time.Hour
+)
+
+// retention carries a policy out. Of many workers one does so at a time, in small transactions, and after each of them
+// it rests for as long as it took: others come first.
+type retention struct {
+	Retention
+
+	store   *store.Store
+	log     *slog.Logger
+	failing bool // the last look ended with an error
+}
+
+// startRetention works until ctx ends or stop is called, which waits for the end.
+func startRetention(ctx context.Context, o *Options) (stop func()) {
+	r := &retention{Retention: o.Retention, store: o.Store, log: o.Logger}
+	if r.Interval == 0 {
+		r.Interval = retentionInterval
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+func (r *retention) run(ctx context.Context) {
+	for {
+		// Not at once after a start, and not all workers at the same time.
+		if !rest(ctx, r.Interval/2+rand.N(r.Interval)) {
+			return
+		}
+		_, err := r.store.HoldRetention(ctx, r.look)
+		if err != nil && ctx.Err() == nil && !r.failing {
+			r.log.WarnContext(ctx, "old logs cannot be looked after; it is tried again", logs.Err(err))
+		}
+		r.failing = err != nil
+	}
+}
+
+func rest(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// look does once what there is to be done.
+func (r *retention) look(ctx context.Context) error {
+	if r.DeleteAfter > 0 {
+		ids, err := r.store.Outdated(ctx, r.DeleteAfter, retentionBatch)
+		if err == nil {
+			err = r.each(ctx, ids, r.delete)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if r.CompactAfter > 0 {
+		ids, err := r.store.Compactable(ctx, r.CompactAfter, retentionBatch)
+		if err == nil {
+			err = r.each(ctx, ids, r.compact)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if r.ArchiveAfter > 0 {
+		if err := r.archive(ctx); err != nil {
+			return err
+		}
+	}
+	ids, err := r.store.Purgeable(ctx, purgeGrace, retentionBatch)
+	if err == nil {
+		err = r.each(ctx, ids, r.purge)
+	}
+	return err
+}
+
+// each does something for sessions. What fails for one of them is logged, and does not keep the others waiting.
+func (r *retention) each(ctx context.Context, ids []string, do func(ctx context.Context, id string) error) error {
+	for _, id := range ids {
+		ctx := logs.With(ctx, logs.Session(id))
+		err := do(ctx, id)
+		switch schema.CodeOf(err) {
+		case "", schema.CodeNotFound: // deleted meanwhile
+		case schema.CodeUnavailable:
+			return err
+		default:
+			r.log.ErrorContext(ctx, "an old log cannot be looked after", logs.Err(err))
+		}
+	}
+	return ctx.Err()
+}
+
+// repeat does a step until it says that there is no more to do.
+func repeat(ctx context.Context, step func() (more bool, err error)) error {
+	for {
+		began := time.Now()
+		more, err := step()
+		if err != nil || !more {
+			return err
+		}
+		if !rest(ctx, time.Since(began)) {
+			return ctx.Err()
+		}
+	}
+}
+
+func (r *retention) delete(ctx context.Context, id string) error {
+	deleted, err := r.store.DeleteOutdated(ctx, id, r.DeleteAfter)
+	if deleted {
+		r.log.InfoContext(ctx, "session deleted by policy", slog.Duration("after", r.DeleteAfter))
+	}
+	return err
+}
+
+func (r *retention) compact(ctx context.Context, id string) error {
+	var all store.Compacted
+	err := repeat(ctx, func() (bool, error) {
+		done, err := r.store.Compact(ctx, id)
+		all.Events += done.Events
+		all.Blocks += done.Blocks
+		all.Before += done.Before
+		all.After += done.After
+		return done.More, err
+	})
+	if all.Events > 0 {
+		r.log.InfoContext(ctx, "log compacted", slog.Int("events", all.Events), slog.Int("blocks", all.Blocks),
+			slog.Int64("bytes_before", all.Before), slog.Int64("bytes_after", all.After))
+	}
+	return err
+}
+
+func (r *retention) archive(ctx context.Context) error {
+	var all store.Archived
+	err := repeat(ctx, func() (bool, error) {
+		done, err := r.store.ArchiveBlocks(ctx, r.ArchiveAfter)
+		all.Blocks += done.Blocks
+		all.Bytes += done.Bytes
+		return done.More, err
+	})
+	if all.Blocks > 0 {
+		r.log.InfoContext(ctx, "old output archived", slog.Int("blocks", all.Blocks), slog.Int64("bytes", all.Bytes))
+	}
+	return err
+}
+
+func (r *retention) purge(ctx context.Context, id string) error {
+	var all store.Purged
+	err := repeat(ctx, func() (bool, error) {
+		done, err := r.store.Purge(ctx, id)
+		all.Events += done.Events
+		all.Blocks += done.Blocks
+		return done.More, err
+	})
+	if all.Events+all.Blocks > 0 {
+		r.log.InfoContext(ctx, "log of a deleted session removed", slog.Int64("events", all.Events), slog.Int64("blocks", all.Blocks))
+	}
+	return err
+}
