@@ -2,6 +2,8 @@ package web
 
 import (
 	"fmt"
+	"runtime"
+	runtimemetrics "runtime/metrics"
 	"strings"
 	"sync/atomic"
 )
@@ -40,6 +42,12 @@ func (s *Server) metricsText() string {
 	for class := 1; class < len(s.metrics.statuses); class++ {
 		fmt.Fprintf(&b, "holdfast_requests_total{status=\"%dxx\"} %d\n", class, s.metrics.statuses[class].Load())
 	}
+	live := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	runtimemetrics.Read(live)
+	metric("go_gc_heap_live_bytes", "gauge", "Heap that was in use at the last garbage collection.")
+	fmt.Fprintf(&b, "go_gc_heap_live_bytes %d\n", live[0].Value.Uint64())
+	metric("go_goroutines", "gauge", "Goroutines of this process.")
+	fmt.Fprintf(&b, "go_goroutines %d\n", runtime.NumGoroutine())
 	return b.String()
 }
 
