@@ -50,9 +50,3 @@ func (s *Server) metricsText() string {
 	fmt.Fprintf(&b, "go_goroutines %d\n", runtime.NumGoroutine())
 	return b.String()
 }
-
-func (h *hub) topicCount() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.topics)
-}

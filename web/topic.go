@@ -11,27 +11,26 @@ import (
 )
 
 // topic is a session that somebody watches: the latest frames of its log, read once.
-//
-// Locks are taken in the order hub.mu, topic.mu, conn.mu.
 type topic struct {
 	hub    *hub
+	shard  *shard
 	id     string
-	pinned int // guarded by hub.mu
+	pinned int // guarded by shard.mu
 
 	mu      sync.Mutex
 	ready   bool          // tail is known
 	opening chan struct{} // closed when the read of the head under way is over
 	tail    int64         // the latest seq that the ring holds, or held
 	head    int64         // the latest seq that a notice has named
-	reading bool          // follow runs
+	due     bool          // the shard is to read the log's end, or does
 	dropped bool
 	ring    ring
 	pages   pages
 	cursors map[*cursor]struct{}
 }
 
-func newTopic(h *hub, id string) *topic {
-	return &topic{hub: h, id: id, cursors: map[*cursor]struct{}{}, pages: newPages()}
+func newTopic(s *shard, id string) *topic {
+	return &topic{hub: s.hub, shard: s, id: id, cursors: map[*cursor]struct{}{}, pages: newPages()}
 }
 
 // open finds the head of the log, once for all who wait, and returns it.
@@ -90,25 +89,19 @@ func (t *topic) noticed(head int64) {
 	t.followLocked()
 }
 
-// recheck reads the head, for notices that may have been lost.
-func (t *topic) recheck() {
-	t.hub.start(func(ctx context.Context) {
-		for ctx.Err() == nil {
-			if !t.hub.acquire(ctx) {
-				return
-			}
-			head, err := t.hub.source.HeadSeq(ctx, t.id)
-			t.hub.release()
-			if err == nil {
-				t.noticed(head)
-				return
-			}
-			if schema.CodeOf(err) == schema.CodeNotFound || t.isDropped() {
-				return
-			}
-			pause(ctx)
-		}
-	})
+// followLocked has the log's end read when there is something to read.
+func (t *topic) followLocked() {
+	if t.ready && !t.due && !t.dropped && t.head > t.tail {
+		t.due = true
+		t.shard.read(t)
+	}
+}
+
+// end is the seq after which there is something to read.
+func (t *topic) end() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tail
 }
 
 func (t *topic) isDropped() bool {
@@ -117,39 +110,32 @@ func (t *topic) isDropped() bool {
 	return t.dropped
 }
 
-// followLocked starts the one reader of the log's end when there is something to read.
-func (t *topic) followLocked() {
-	if t.ready && !t.reading && !t.dropped && t.head > t.tail {
-		t.reading = true
-		t.hub.start(t.follow)
+// take adds what was read of the log's end, and reports whether that is all that can be done
+// now. When it is not, the read is to be tried again, for which the topic stays due.
+func (t *topic) take(tail *store.Tail, err error) (done bool) {
+	var s *segment
+	if err == nil && len(tail.Events) > 0 {
+		s = encodeEvents(tail.Events)
 	}
-}
-
-func (t *topic) follow(ctx context.Context) {
-	for {
-		t.mu.Lock()
-		if t.dropped || t.head <= t.tail || ctx.Err() != nil {
-			t.reading = false
-			t.mu.Unlock()
-			return
-		}
-		since := t.tail
-		t.mu.Unlock()
-		read, cancel := context.WithTimeout(ctx, logTimeout)
-		events, err := t.hub.source.Events(read, t.id, store.EventFilter{Since: since, Limit: liveEvents, MaxBytes: pageBytes})
-		cancel()
-		if err != nil && schema.CodeOf(err) != schema.CodeNotFound {
-			pause(ctx)
-			continue
-		}
-		t.mu.Lock()
-		if len(events) == 0 { // the session was deleted
-			t.head = t.tail
-		} else {
-			t.addLocked(encodeEvents(events))
-		}
-		t.mu.Unlock()
+	if err == nil {
+		err = tail.Err
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.dropped:
+		return true
+	case s != nil:
+		t.addLocked(s)
+	case err == nil || schema.CodeOf(err) == schema.CodeNotFound: // the session was deleted
+		t.head, err = t.tail, nil
+	}
+	if err != nil && t.head > t.tail {
+		return false
+	}
+	t.due = false
+	t.followLocked()
+	return true
 }
 
 func (t *topic) addLocked(s *segment) {
@@ -187,9 +173,9 @@ func (c *cursor) detach() {
 	t.mu.Lock()
 	delete(t.cursors, c)
 	t.mu.Unlock()
-	t.hub.mu.Lock()
-	defer t.hub.mu.Unlock()
-	t.hub.dropIdle(t)
+	t.shard.mu.Lock()
+	defer t.shard.mu.Unlock()
+	t.shard.dropIdle(t)
 }
 
 // lag is how many events there are after the cursor.

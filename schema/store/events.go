@@ -133,31 +133,13 @@ func scanEvents(rows pgx.Rows, session string) (events []schema.Event, compacted
 	for rows.Next() {
 		found = true
 		e := schema.Event{SessionID: session}
-		var (
-			kind   string
-			size   int32
-			data   *string
-			packed []byte
-		)
-		err := rows.Scan(&compacted, &e.Seq, &kind, &e.RunID, &e.StepID, &e.Timestamp.Time, &size, &data, (*pgtype.DriverBytes)(&packed))
-		if err != nil {
-			return nil, 0, fmt.Errorf("scan: %w", err)
+		bad, err := scanEvent(rows, &e, &compacted)
+		if err = errors.Join(err, bad); err != nil {
+			return nil, 0, err
 		}
-		if e.Seq == 0 {
-			continue
+		if e.Seq > 0 {
+			events = append(events, e)
 		}
-		e.Type = schema.EventType(kind)
-		e.Timestamp.Time = e.Timestamp.UTC()
-		if data != nil {
-			e.Data = []byte(*data)
-		} else {
-			text, err := unpack(packed, size)
-			if err != nil {
-				return nil, 0, err
-			}
-			e.Data = text
-		}
-		events = append(events, e)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, 0, fmt.Errorf("read: %w", err)
@@ -170,6 +152,29 @@ func scanEvents(rows pgx.Rows, session string) (events []schema.Event, compacted
 		slices.SortFunc(events, bySeq)
 	}
 	return events, compacted, nil
+}
+
+// scanEvent reads a row of columns that belong to the query, then those of an event. bad says that the data is not what
+// was written.
+func scanEvent(rows pgx.Rows, e *schema.Event, own ...any) (bad, err error) {
+	var (
+		kind   string
+		size   int32
+		data   *string
+		packed []byte
+	)
+	err = rows.Scan(append(own, &e.Seq, &kind, &e.RunID, &e.StepID, &e.Timestamp.Time, &size, &data, (*pgtype.DriverBytes)(&packed))...)
+	if err != nil {
+		return nil, fmt.Errorf("scan: %w", err)
+	}
+	e.Type = schema.EventType(kind)
+	e.Timestamp.Time = e.Timestamp.UTC()
+	if data != nil {
+		e.Data = []byte(*data)
+	} else if packed != nil {
+		e.Data, bad = unpack(packed, size)
+	}
+	return bad, nil
 }
 
 // HeadSeq is the seq of a session's latest event, 0 before the first.

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// Tail is the end of a session's log: what comes after Since.
+type Tail struct {
+	SessionID string
+	Since     int64
+
+	// What [Store.ReadTails] fills in: events from Since + 1 on without a gap, and why the one after them could not be
+	// read. No event and no error means that there is none after Since. The data of the events must not be changed:
+	// others may read it, too.
+	Events []schema.Event
+	Err    error
+}
+
+const tailsQuery = `SELECT t.i, e.seq, e.type, COALESCE(e.run_id::text, ''), COALESCE(e.step_id, ''), e.at, e.size, e.data::text, e.packed
+	  FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS t (session_id, since, i)
+	  JOIN sessions s ON s.id = t.session_id AND s.deleted_at IS NULL
+	 CROSS JOIN LATERAL (
+		SELECT c.*, sum(c.size) OVER (ORDER BY c.seq ROWS UNBOUNDED PRECEDING) AS so_far
+		  FROM (SELECT seq, type, run_id, step_id, at, size, data, packed FROM events
+			 WHERE session_id = t.session_id AND seq > t.since ORDER BY seq LIMIT $3) c) e
+	 WHERE e.so_far <= $4 OR e.so_far = e.size
+	 ORDER BY t.i, e.seq`
+
+// ReadTails reads the ends of many logs in one round trip, of each at most limit events and maxBytes of data, but one
+// event at least. A log whose next event is not a row, because it has been compacted or because there is none, is read
+// by [Store.Events]. The error says that nothing was read; what concerns one log alone is in its Err.
+func (s *Store) ReadTails(ctx context.Context, tails []Tail, limit int, maxBytes int64) error {
+	ids, since := make([]string, len(tails)), make([]int64, len(tails))
+	for i := range tails {
+		if !schema.ValidID(tails[i].SessionID) {
+			return noSession(tails[i].SessionID)
+		}
+		ids[i], since[i] = tails[i].SessionID, tails[i].Since
+		tails[i].Events, tails[i].Err = nil, nil
+	}
+	rows, err := s.pool.Query(ctx, tailsQuery, pgx.QueryExecModeCacheStatement, ids, since, limit, maxBytes)
+	if err == nil {
+		err = scanTails(rows, tails)
+	}
+	if err != nil {
+		return failed("read the ends of logs", err)
+	}
+	for i := range tails {
+		if t := &tails[i]; len(t.Events) == 0 && t.Err == nil {
+			t.Events, t.Err = s.Events(ctx, t.SessionID, EventFilter{Since: t.Since, Limit: limit, MaxBytes: maxBytes})
+		}
+	}
+	return nil
+}
+
+func scanTails(rows pgx.Rows, tails []Tail) error {
+	defer rows.Close()
+	for rows.Next() {
+		var (
+			number int64
+			e      schema.Event
+		)
+		bad, err := scanEvent(rows, &e, &number)
+		if err != nil {
+			return err
+		}
+		t := &tails[number-1]
+		switch next := t.Since + int64(len(t.Events)) + 1; {
+		case t.Err != nil:
+		case bad != nil:
+			t.Err = bad
+		case e.Seq == next: // what follows a gap is left for the next read
+			e.SessionID = t.SessionID
+			t.Events = append(t.Events, e)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	return nil
+}
+
+// Heads are the seqs of sessions' latest events. Sessions that do not exist are missing.
+func (s *Store) Heads(ctx context.Context, sessionIDs []string) (map[string]int64, error) {
+	for _, id := range sessionIDs {
+		if !schema.ValidID(id) {
+			return nil, noSession(id)
+		}
+	}
+	rows, err := s.pool.Query(ctx, `SELECT id::text, head_seq FROM sessions WHERE id = ANY ($1::uuid[]) AND deleted_at IS NULL`,
+		pgx.QueryExecModeCacheStatement, sessionIDs)
+	if err != nil {
+		return nil, failed("read the heads of logs", err)
+	}
+	heads := make(map[string]int64, len(sessionIDs))
+	var (
+		id   string
+		head int64
+	)
+	_, err = pgx.ForEachRow(rows, []any{&id, &head}, func() error {
+		heads[id] = head
+		return nil
+	})
+	return heads, failed("read the heads of logs", err)
+}
