@@ -141,11 +141,7 @@ func benchLines(ctx context.Context, w *world) ([]measurement, error) {
 		if err != nil {
 			return nil, err
 		}
-		got := 0
-		err = w.follow(ctx, id, func(e *schema.Event) bool {
-			got += strings.Count(outputOf(e), "\n")
-			return e.Type == schema.EventWorkflowCompleted
-		})
+		got, err := w.printed(ctx, id)
 		if err != nil {
 			return nil, err
 		}

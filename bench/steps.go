@@ -31,11 +31,7 @@ func benchTen(ctx context.Context, w *world) ([]measurement, error) {
 			if err != nil {
 				return err
 			}
-			got := 0
-			err = w.follow(ctx, id, func(e *schema.Event) bool {
-				got += strings.Count(outputOf(e), "\n")
-				return e.Type == schema.EventWorkflowCompleted
-			})
+			got, err := w.printed(ctx, id)
 			if err == nil && got != lines {
 				err = fmt.Errorf("%d lines came, want %d", got, lines)
 			}
