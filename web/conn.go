@@ -23,8 +23,11 @@ const (
 	closeReplaced   = 4001
 	closeTooBig     = websocket.CloseMessageTooBig
 	closeTimeout    = 1001 // an idle client is sent away; it may come back at once
-	reasonLimit     = "this server has as many connections as it takes; try again later"
+	closePolicy     = websocket.ClosePolicyViolation
+	connectRetry    = 5 // seconds until a client that there was no room for may try again
+	reasonStopping  = "the server is stopping"
 	reasonReplaced  = "a newer connection of the same client has taken over"
+	reasonTooMany   = "too many frames, though they were refused"
 	reasonTooBig    = "a frame has at most 64 KiB"
 	reasonNoAnswer  = "no sign of life"
 	maxFrameBytes   = 64 << 10
@@ -32,10 +35,7 @@ const (
 	maxBatch        = 128 << 10 // bytes of one write
 	maxCommands     = 16        // of one client, waiting
 	maxSubscribed   = 256       // sessions of one client
-	writeTimeout    = 30 * time.Second
 	lingerTimeout   = time.Second
-	pingInterval    = 25 * time.Second
-	silenceLimit    = 75 * time.Second
 	frameReadBuffer = 512
 )
 
@@ -53,15 +53,18 @@ type conn struct {
 	net       net.Conn        // what the writer writes to
 	ctx       context.Context //nolint:containedctx // ends with the connection; the writer and commands share it
 	end       context.CancelFunc
-	heard     atomic.Int64 // unix seconds of the last frame, whatever kind
+	heard     atomic.Int64 // when the last frame came, whatever kind, in nanoseconds since 1970
 	pinged    atomic.Int64
+	rate      rate // used by the reader alone
 	tasks     sync.WaitGroup
+	member    membership
 
 	mu       sync.Mutex
 	room     sync.Cond // signalled when the queue was taken
 	queue    [][]byte
 	queued   int
 	sessions map[string]*cursor
+	seats    []*seat
 	list     *listCursor
 	writing  bool
 	again    bool
@@ -82,7 +85,7 @@ func (s *Server) newConn(ws *websocket.Conn, who caller) *conn {
 	}
 	c.room.L = &c.mu
 	c.ctx, c.end = context.WithCancel(context.WithValue(s.base, keyUser, who.user))
-	c.heard.Store(time.Now().Unix())
+	c.hear()
 	return c
 }
 
@@ -91,12 +94,13 @@ func (s *Server) newConn(ws *websocket.Conn, who caller) *conn {
 func (c *conn) serve() {
 	c.ws.SetReadLimit(maxFrameBytes)
 	c.ws.SetPingHandler(func(data string) error {
-		c.hear()
-		c.send(appendFrame(nil, opPong, []byte(data)))
+		if c.take() {
+			c.send(appendFrame(nil, opPong, []byte(data)))
+		}
 		return nil
 	})
 	c.ws.SetPongHandler(func(string) error {
-		c.hear()
+		c.take()
 		return nil
 	})
 	c.ws.SetCloseHandler(func(int, string) error { return nil })
@@ -123,16 +127,32 @@ func (c *conn) read() error {
 		if err != nil {
 			return err //nolint:wrapcheck // serve looks at it
 		}
-		c.hear()
-		if kind != websocket.TextMessage {
+		switch ok := c.take(); {
+		case !ok:
+			f, _ := parseFrame(data) // for its request id
+			c.refuse(f.RequestID, schema.Errorf(schema.CodeRateLimited, "a client may send %d frames a second, and %d at once; this one was not looked at", framesPerSecond, frameBurst))
+		case kind != websocket.TextMessage:
 			c.refuse("", schema.Errorf(schema.CodeInvalid, "frames are text, not binary"))
-			continue
+		default:
+			c.handle(data)
 		}
-		c.handle(data)
 	}
 }
 
-func (c *conn) hear() { c.heard.Store(time.Now().Unix()) }
+// take counts a frame and reports whether it is within the rate. A client that goes on and on
+// beyond it is sent away for good.
+func (c *conn) take() bool {
+	c.hear()
+	ok, refused := c.rate.take(time.Now())
+	if refused >= maxRefused {
+		c.shut(closePolicy, reasonTooMany)
+	}
+	return ok
+}
+
+func (c *conn) hear() { c.heard.Store(time.Now().UnixNano()) }
+
+func (c *conn) lastHeard() time.Time { return time.Unix(0, c.heard.Load()) }
 
 // linger reads on for a moment, so that a client that still sends gets to see why it was
 // closed instead of a reset.
@@ -216,6 +236,9 @@ func (c *conn) write() {
 		for _, cur := range c.sessions {
 			sources = append(sources, cur)
 		}
+		for _, s := range c.seats {
+			sources = append(sources, s)
+		}
 		closing := c.closing
 		c.mu.Unlock()
 		if closing != nil {
@@ -233,7 +256,7 @@ func (c *conn) write() {
 			}
 			continue
 		}
-		_ = c.net.SetWriteDeadline(time.Now().Add(writeTimeout))
+		_ = c.net.SetWriteDeadline(time.Now().Add(c.server.opts.WriteTimeout))
 		if _, err := batch.WriteTo(c.net); err != nil {
 			c.abandon()
 			return
@@ -295,9 +318,12 @@ func (c *conn) lag() (sessions []string, events int64) {
 
 func (c *conn) unsubscribeAll() {
 	c.mu.Lock()
-	sessions, list := c.sessions, c.list
-	c.sessions, c.list = nil, nil
+	sessions, seats, list := c.sessions, c.seats, c.list
+	c.sessions, c.seats, c.list = nil, nil, nil
 	c.mu.Unlock()
+	for _, s := range seats {
+		c.server.presence.leave(s)
+	}
 	for _, cur := range sessions {
 		cur.detach()
 	}

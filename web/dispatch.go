@@ -86,6 +86,11 @@ func (c *conn) subscribe(f clientFrame) {
 		c.refuse(f.RequestID, schema.Errorf(schema.CodeRateLimited, "a connection has at most %d subscriptions; unsubscribe from some", maxSubscribed))
 		return
 	}
+	if f.Hidden {
+		c.disappear(f.SessionID)
+	} else {
+		c.appear(f.SessionID)
+	}
 	c.server.registry.watching(c, f.SessionID)
 }
 
@@ -93,6 +98,10 @@ func (c *conn) unsubscribe(f clientFrame) {
 	c.mu.Lock()
 	cur := c.sessions[f.SessionID]
 	delete(c.sessions, f.SessionID)
+	another := ""
+	for id := range c.sessions {
+		another = id
+	}
 	if cur != nil {
 		c.sendLocked(newFrame(schema.FrameUnsubscribed, f.SessionID, UnsubscribedData{SessionID: f.SessionID, RequestID: f.RequestID}))
 	}
@@ -102,20 +111,8 @@ func (c *conn) unsubscribe(f clientFrame) {
 		return
 	}
 	cur.detach()
-}
-
-// view tells the session's viewers what this one looks at.
-func (c *conn) view(f clientFrame) {
-	c.mu.Lock()
-	_, subscribed := c.sessions[f.SessionID]
-	c.mu.Unlock()
-	if !subscribed {
-		c.refuse(f.RequestID, schema.Errorf(schema.CodeConflict, "this connection is not subscribed to the session %q", f.SessionID))
-		return
-	}
-	if f.RequestID != "" {
-		c.send(newFrame(schema.FrameAccepted, f.SessionID, AcceptedData{RequestID: f.RequestID}))
-	}
+	c.disappear(f.SessionID)
+	c.server.registry.watching(c, another)
 }
 
 func (c *conn) subscribeList(f clientFrame) {

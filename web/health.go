@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,24 +35,37 @@ type ModeList struct {
 	Modes []schema.ModeInfo `json:"modes"`
 }
 
-// ConnectionList is the WebSocket connections of this instance.
+// ConnectionList is the WebSocket connections of this instance, or of all.
 type ConnectionList struct {
 	ActiveConnections int              `json:"active_connections"`
-	MaxConnections    int              `json:"max_connections"`
-	Instance          string           `json:"instance"`
+	MaxConnections    int              `json:"max_connections" doc:"Of this instance"`
+	MaxPerUser        int              `json:"max_connections_per_user" doc:"Of this instance; 0 is no bound of its own"`
+	MaxPerAddress     int              `json:"max_connections_per_address" doc:"Of this instance; 0 is no bound of its own"`
+	Instance          string           `json:"instance" doc:"This one"`
+	Instances         []InstanceInfo   `json:"instances,omitempty" doc:"With all: those that live"`
 	Connections       []ConnectionInfo `json:"connections"`
+}
+
+// InstanceInfo is a web instance that lives.
+type InstanceInfo struct {
+	Instance      string      `json:"instance"`
+	StartedAt     schema.Time `json:"started_at"`
+	LastHeartbeat schema.Time `json:"last_heartbeat"`
 }
 
 // ConnectionInfo is one of them.
 type ConnectionInfo struct {
-	ID         string   `json:"id"`
-	ClientID   string   `json:"client_id,omitempty"`
-	User       string   `json:"user"`
-	Address    string   `json:"address"`
-	Sessions   []string `json:"sessions" doc:"Sessions that it watches"`
-	List       bool     `json:"list" doc:"Whether it watches the list"`
-	AgeSeconds float64  `json:"age_seconds"`
-	Lag        int64    `json:"lag" doc:"Events that it has not been sent yet"`
+	ID           string      `json:"id"`
+	Instance     string      `json:"instance"`
+	ClientID     string      `json:"client_id,omitempty"`
+	User         string      `json:"user"`
+	Address      string      `json:"address"`
+	Sessions     []string    `json:"sessions" doc:"Sessions that it watches"`
+	List         bool        `json:"list" doc:"Whether it watches the list; with all, false"`
+	ConnectedAt  schema.Time `json:"connected_at"`
+	AgeSeconds   float64     `json:"age_seconds"`
+	LastActivity schema.Time `json:"last_activity" doc:"When it sent a frame last, whatever kind; with all, up to 10 seconds old"`
+	Lag          int64       `json:"lag" doc:"Events that it has not been sent yet; with all, up to 10 seconds old"`
 }
 
 type readyOutput struct {
@@ -73,10 +87,7 @@ func (s *Server) registerHealth() {
 				return &body[ModeList]{Body: ModeList{Modes: schema.Modes()}}, nil
 			})
 	}
-	handle(s, operation{method: http.MethodGet, path: "/api/debug/connections", id: "listConnections", summary: "List the WebSocket connections of this instance", tag: tag},
-		func(context.Context, *struct{}) (*body[ConnectionList], error) {
-			return &body[ConnectionList]{Body: s.connections()}, nil
-		})
+	handle(s, operation{method: http.MethodGet, path: "/api/debug/connections", id: "listConnections", summary: "List the WebSocket connections of this instance, or of all", tag: tag}, s.listConnections)
 }
 
 func (s *Server) ready(ctx context.Context, _ *struct{}) (*readyOutput, error) {
@@ -103,9 +114,31 @@ func dependency(name string, err error) Dependency {
 	return Dependency{Error: name + " cannot be reached"}
 }
 
-func (s *Server) connections() ConnectionList {
-	list := ConnectionList{MaxConnections: s.opts.MaxConnections, Instance: s.opts.Instance, Connections: []ConnectionInfo{}}
-	for _, c := range s.registry.all() {
+type connectionsInput struct {
+	All bool `query:"all" doc:"Those of every instance, as Postgres has them"`
+}
+
+func (s *Server) listConnections(ctx context.Context, in *connectionsInput) (*body[ConnectionList], error) {
+	list := ConnectionList{
+		MaxConnections: s.opts.MaxConnections, MaxPerUser: s.opts.MaxPerUser, MaxPerAddress: s.opts.MaxPerAddress,
+		Instance: s.opts.Instance, Connections: []ConnectionInfo{},
+	}
+	if in.All {
+		if err := s.everywhere(ctx, &list); err != nil {
+			return nil, err
+		}
+	} else {
+		s.here(&list)
+	}
+	list.ActiveConnections = len(list.Connections)
+	return &body[ConnectionList]{Body: list}, nil
+}
+
+// here adds the connections of this instance, the oldest first.
+func (s *Server) here(list *ConnectionList) {
+	all := s.registry.all()
+	slices.SortFunc(all, func(a, b *conn) int { return a.connected.Compare(b.connected) })
+	for _, c := range all {
 		sessions, lag := c.lag()
 		if sessions == nil {
 			sessions = []string{}
@@ -114,10 +147,31 @@ func (s *Server) connections() ConnectionList {
 		watchesList := c.list != nil
 		c.mu.Unlock()
 		list.Connections = append(list.Connections, ConnectionInfo{
-			ID: c.id, ClientID: c.clientID, User: c.user, Address: c.address, Sessions: sessions, List: watchesList,
-			AgeSeconds: time.Since(c.connected).Seconds(), Lag: lag,
+			ID: c.id, Instance: s.opts.Instance, ClientID: c.clientID, User: c.user, Address: c.address, Sessions: sessions, List: watchesList,
+			ConnectedAt: schema.Time{Time: c.connected}, AgeSeconds: time.Since(c.connected).Seconds(), LastActivity: schema.Time{Time: c.lastHeard()}, Lag: lag,
 		})
 	}
-	list.ActiveConnections = len(list.Connections)
-	return list
+}
+
+// everywhere adds the connections of all instances.
+func (s *Server) everywhere(ctx context.Context, list *ConnectionList) error {
+	instances, err := s.store.Instances(ctx)
+	if err != nil {
+		return err //nolint:wrapcheck // a schema.Error
+	}
+	all, err := s.store.Connections(ctx)
+	if err != nil {
+		return err //nolint:wrapcheck // a schema.Error
+	}
+	for _, i := range instances {
+		list.Instances = append(list.Instances, InstanceInfo{Instance: i.ID, StartedAt: i.StartedAt, LastHeartbeat: i.LastHeartbeat})
+	}
+	for i := range all {
+		c := &all[i]
+		list.Connections = append(list.Connections, ConnectionInfo{
+			ID: c.ID, Instance: c.ServerInstance, ClientID: c.ClientID, User: c.User, Address: c.Address, Sessions: c.Sessions,
+			ConnectedAt: c.ConnectedAt, AgeSeconds: time.Since(c.ConnectedAt.Time).Seconds(), LastActivity: c.LastActivity, Lag: c.Lag,
+		})
+	}
+	return nil
 }

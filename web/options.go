@@ -30,6 +30,11 @@ type Options struct {
 	SessionTTL      time.Duration   // how long a session is kept open while nobody uses it, unless it says; 0 is for good
 	HostTimeout     time.Duration   // how long a step waits for its session's host before another takes over; 0 is schema.DefaultHostTimeout
 	MaxConnections  int             // WebSocket connections of this instance; 10,000
+	MaxPerUser      int             // of them of one user; 0 is no bound of its own
+	MaxPerAddress   int             // of them from one address; 0 is no bound of its own
+	PingInterval    time.Duration   // after so long without a frame a client is pinged; 25 s
+	SilenceLimit    time.Duration   // after so long without a frame it is sent away; three times PingInterval
+	WriteTimeout    time.Duration   // for which a client may take nothing of what it is sent; 30 s
 	Logger          *slog.Logger    // slog.Default()
 	Version         string          // shown by /api/health and the OpenAPI document's server
 	AllowedOrigins  []string        // further origins that browsers may connect from, such as https://lab.example
@@ -41,6 +46,9 @@ const (
 	defaultAddr            = "127.0.0.1:8000"
 	defaultApprovalTimeout = 300 * time.Second
 	defaultMaxConnections  = 10_000
+	defaultPingInterval    = 25 * time.Second
+	silentPings            = 3
+	defaultWriteTimeout    = 30 * time.Second
 
 	maxBodyBytes   = 2 << 20  // of a request
 	maxDrainBytes  = 64 << 20 // of a request that is too large, read so that its sender gets to see the answer
@@ -89,6 +97,15 @@ func (o *Options) check() error {
 	}
 	if o.MaxConnections == 0 {
 		o.MaxConnections = defaultMaxConnections
+	}
+	if o.PingInterval == 0 {
+		o.PingInterval = defaultPingInterval
+	}
+	if o.SilenceLimit == 0 {
+		o.SilenceLimit = silentPings * o.PingInterval
+	}
+	if o.WriteTimeout == 0 {
+		o.WriteTimeout = defaultWriteTimeout
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -2,87 +2,147 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema/store"
 )
 
-const (
-	registryFlush = 500 * time.Millisecond
-	registryBatch = 500
-	heartbeat     = 10 * time.Second
-	staleAfter    = 60 * time.Second
-	goodbye       = 2 * time.Second
-)
+// connectionLimits bounds the connections of an instance; 0 is no bound of its own.
+type connectionLimits struct {
+	all, user, address int
+}
 
-// registry knows the connections of this instance, and tells active_connections about them
-// in batches: a thousand clients that reconnect together cost a few statements.
+// registry knows the connections of this instance, and has the recorder tell Postgres.
 type registry struct {
 	store    *store.Store
 	log      *slog.Logger
 	instance string
-	limit    int
+	limits   connectionLimits
+	dirty    chan struct{} // holds one: there is something to record
 
-	mu      sync.Mutex
-	conns   map[*conn]string // to the session it watches, the latest one
-	clients map[string]*conn
-	stopped []byte // the closing frame of every further connection
-	empty   chan struct{}
-	changed map[*conn]struct{} // to be recorded
-	gone    []string           // recorded, to be forgotten
-	known   map[*conn]struct{} // recorded
+	mu        sync.Mutex
+	conns     map[string]*conn // by id
+	clients   map[string]*conn
+	users     map[string]int // connections that count against limits
+	addresses map[string]int
+	counted   int
+	stopped   bool
+	empty     chan struct{}
+	pending   pending
 }
 
-func newRegistry(s *store.Store, log *slog.Logger, instance string, limit int) *registry {
+func newRegistry(s *store.Store, log *slog.Logger, instance string, limits connectionLimits) *registry {
 	return &registry{
-		store: s, log: log, instance: instance, limit: limit,
-		conns: map[*conn]string{}, clients: map[string]*conn{}, empty: make(chan struct{}, 1),
-		changed: map[*conn]struct{}{}, known: map[*conn]struct{}{},
+		store: s, log: log, instance: instance, limits: limits, dirty: make(chan struct{}, 1),
+		conns: map[string]*conn{}, clients: map[string]*conn{}, users: map[string]int{}, addresses: map[string]int{}, empty: make(chan struct{}, 1),
+		pending: newPending(),
 	}
+}
+
+// membership is what the registry knows of a connection; guarded by registry.mu.
+type membership struct {
+	watched  string // session, the latest one
+	number   int64  // in the order of connecting, once Postgres has given it
+	recorded bool
+	counted  bool // against the limits
 }
 
 func (c *conn) clientKey() string { return c.user + "\x00" + c.clientID }
 
-// add takes a connection in, and ends an older one of the same client. When it may not come
-// in, it returns the code and reason to close it with.
-func (r *registry) add(c *conn) (code int, reason string) {
+// refusal is why a connection may not come in.
+type refusal struct {
+	code    int
+	reason  string
+	retryIn int // seconds; 0 for at once
+}
+
+// add takes a connection in, and ends an older one of the same client, whose place it takes:
+// that never counts against a limit. It returns nil unless the connection is refused.
+func (r *registry) add(c *conn) *refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.stopped {
+		return &refusal{code: closeGoingAway, reason: reasonStopping}
+	}
 	var old *conn
 	if c.clientID != "" {
 		old = r.clients[c.clientKey()]
 	}
-	switch {
-	case r.stopped != nil:
-		return closeGoingAway, "the server is stopping"
-	case len(r.conns) >= r.limit && old == nil:
-		return closeTryLater, reasonLimit
+	if old != nil {
+		r.release(old)
+	}
+	if reason := r.full(c); reason != "" {
+		if old != nil {
+			r.admit(old)
+		}
+		return &refusal{code: closeTryLater, reason: fmt.Sprintf("%s; retry after %d s", reason, connectRetry), retryIn: connectRetry}
 	}
 	if old != nil {
+		r.pending.unless(old) // what has no number yet must not get a later one than its successor
 		old.shut(closeReplaced, reasonReplaced)
 	}
 	if c.clientID != "" {
 		r.clients[c.clientKey()] = c
 	}
-	r.conns[c] = ""
-	r.changed[c] = struct{}{}
-	return 0, ""
+	r.admit(c)
+	r.conns[c.id] = c
+	r.pending.connected[c] = struct{}{}
+	r.kick()
+	return nil
+}
+
+// full says which limit is reached, "" for none. Those that are being ended count against
+// twice the limit, so that a client that replaces itself all the time is bounded, too.
+func (r *registry) full(c *conn) string {
+	switch {
+	case r.counted >= r.limits.all || len(r.conns) >= 2*r.limits.all+1:
+		return fmt.Sprintf("this server has its %d connections", r.limits.all)
+	case r.limits.user > 0 && r.users[c.user] >= r.limits.user:
+		return fmt.Sprintf("this user has its %d connections", r.limits.user)
+	case r.limits.address > 0 && r.addresses[c.address] >= r.limits.address:
+		return fmt.Sprintf("this address has its %d connections", r.limits.address)
+	default:
+		return ""
+	}
+}
+
+// admit and release count a connection against the limits, and not any more.
+func (r *registry) admit(c *conn) {
+	c.member.counted = true
+	r.counted++
+	r.users[c.user]++
+	r.addresses[c.address]++
+}
+
+func (r *registry) release(c *conn) {
+	if !c.member.counted {
+		return
+	}
+	c.member.counted = false
+	r.counted--
+	less(r.users, c.user)
+	less(r.addresses, c.address)
+}
+
+// less takes one off a counter, and forgets it at 0.
+func less(counters map[string]int, name string) {
+	if counters[name]--; counters[name] == 0 {
+		delete(counters, name)
+	}
 }
 
 func (r *registry) remove(c *conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.conns, c)
-	delete(r.changed, c)
-	if _, recorded := r.known[c]; recorded {
-		delete(r.known, c)
-		r.gone = append(r.gone, c.id)
-	}
+	delete(r.conns, c.id)
+	r.release(c)
+	r.pending.gone(c)
+	r.kick()
 	if r.clients[c.clientKey()] == c {
 		delete(r.clients, c.clientKey())
 	}
@@ -94,13 +154,27 @@ func (r *registry) remove(c *conn) {
 	}
 }
 
-// watching records what a connection watches by now.
+// watching records what a connection watches by now; "" for nothing.
 func (r *registry) watching(c *conn, sessionID string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, here := r.conns[c]; here {
-		r.conns[c] = sessionID
-		r.changed[c] = struct{}{}
+	if r.conns[c.id] == c && c.member.watched != sessionID {
+		c.member.watched = sessionID
+		r.pending.connected[c] = struct{}{}
+		r.kick()
+	}
+}
+
+// replaced ends those of the connections that are here: newer ones of the same clients have
+// taken over, on whichever instance.
+func (r *registry) replaced(ids []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range ids {
+		if c := r.conns[id]; c != nil {
+			r.release(c)
+			c.shut(closeReplaced, reasonReplaced)
+		}
 	}
 }
 
@@ -113,128 +187,20 @@ func (r *registry) count() int {
 func (r *registry) all() []*conn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Collect(maps.Keys(r.conns))
+	return slices.Collect(maps.Values(r.conns))
 }
 
-// closeAll ends every connection and lets no further one in.
-func (r *registry) closeAll(code int, reason string) {
-	r.mu.Lock()
-	r.stopped = closeFrame(code, reason)
-	r.mu.Unlock()
-	for _, c := range r.all() {
-		c.shut(code, reason)
-	}
-}
-
-// wait returns when the last connection has ended; those that take longer are cut.
-func (r *registry) wait(timeout time.Duration) {
-	limit := time.NewTimer(timeout)
-	defer limit.Stop()
-	for r.count() > 0 {
-		select {
-		case <-r.empty:
-		case <-limit.C:
-			for _, c := range r.all() {
-				_ = c.net.Close()
-			}
-			limit.Reset(timeout)
-		}
-	}
-}
-
-// run keeps active_connections current until ctx ends, then takes this instance out of it.
-func (r *registry) run(ctx context.Context) {
-	flush := time.NewTicker(registryFlush)
-	defer flush.Stop()
-	beat := time.NewTicker(heartbeat)
-	defer beat.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
-			defer cancel()
-			r.mu.Lock()
-			for c := range r.known {
-				r.gone = append(r.gone, c.id)
-			}
-			clear(r.changed)
-			r.mu.Unlock()
-			r.flush(ctx)
-			return
-		case <-flush.C:
-			r.flush(ctx)
-		case <-beat.C:
-			r.beat(ctx)
-		}
-	}
-}
-
-func (r *registry) flush(ctx context.Context) {
-	for r.flushSome(ctx) {
-	}
-}
-
-// flushSome records a batch and reports whether there is more.
-func (r *registry) flushSome(ctx context.Context) bool {
-	r.mu.Lock()
-	rows := make([]store.Connection, 0, len(r.changed))
-	took := make([]*conn, 0, len(r.changed))
-	for c := range r.changed {
-		if len(rows) == registryBatch {
-			break
-		}
-		rows = append(rows, store.Connection{
-			ID: c.id, ClientID: c.clientID, SessionID: r.conns[c], User: c.user, Address: c.address, ServerInstance: r.instance,
-		})
-		took = append(took, c)
-		delete(r.changed, c)
-		r.known[c] = struct{}{}
-	}
-	gone := r.gone[:min(len(r.gone), registryBatch)]
-	r.mu.Unlock()
-	if len(rows) > 0 {
-		if err := r.store.Connect(ctx, rows...); err != nil {
-			r.mu.Lock()
-			for _, c := range took {
-				if _, here := r.conns[c]; here {
-					r.changed[c] = struct{}{}
-				}
-			}
-			r.mu.Unlock()
-			return false // the feed says that Postgres is away
-		}
-	}
-	if len(gone) > 0 {
-		if r.store.Disconnect(ctx, gone...) != nil {
-			return false
-		}
-		r.mu.Lock()
-		r.gone = r.gone[len(gone):]
-		r.mu.Unlock()
-	}
-	return len(rows) == registryBatch || len(gone) == registryBatch
-}
-
-// beat says that this instance is alive, and forgets instances that have not said so. When
-// this one was not heard of for too long, others have forgotten it: it says all again.
-func (r *registry) beat(ctx context.Context) {
-	err := r.store.TouchConnections(ctx, r.instance)
-	if err == nil {
-		_, err = r.store.RemoveStale(ctx, staleAfter)
-	}
-	if err != nil {
-		r.mu.Lock()
-		for c := range r.conns {
-			r.changed[c] = struct{}{}
-		}
-		r.mu.Unlock()
-		r.log.DebugContext(ctx, "heartbeat not recorded", logs.Err(err))
+// kick has the recorder look for something to record. It does not block.
+func (r *registry) kick() {
+	select {
+	case r.dirty <- struct{}{}:
+	default:
 	}
 }
 
 // keepAlive pings clients that are silent, and ends those that stay so.
 func (s *Server) keepAlive(ctx context.Context) {
-	tick := time.NewTicker(pingInterval / 5)
+	tick := time.NewTicker(s.opts.PingInterval / 5)
 	defer tick.Stop()
 	for {
 		select {
@@ -242,14 +208,14 @@ func (s *Server) keepAlive(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		now := time.Now().Unix()
+		now := time.Now()
 		for _, c := range s.registry.all() {
-			silent := now - c.heard.Load()
+			silent := now.Sub(c.lastHeard())
 			switch {
-			case silent >= int64(silenceLimit.Seconds()):
+			case silent >= s.opts.SilenceLimit:
 				c.shut(closeTimeout, reasonNoAnswer)
-			case silent >= int64(pingInterval.Seconds()) && now-c.pinged.Load() >= int64(pingInterval.Seconds()):
-				c.pinged.Store(now)
+			case silent >= s.opts.PingInterval && now.UnixNano()-c.pinged.Load() >= int64(s.opts.PingInterval):
+				c.pinged.Store(now.UnixNano())
 				c.ping()
 			}
 		}

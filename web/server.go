@@ -34,6 +34,7 @@ type Server struct {
 	search   *searchAttributes
 	hub      *hub
 	registry *registry
+	presence *presence
 	sweeper  *sweeper
 	metrics  *metrics
 	loopback bool
@@ -69,7 +70,12 @@ func New(o Options) (*Server, error) {
 	s.search = newSearchAttributes(o.Temporal, o.Namespace, s.log)
 	s.control = &control{temporal: o.Temporal, search: s.search, updates: newGate(maxUpdates), approvalTimeout: o.ApprovalTimeout, sessionTTL: o.SessionTTL, hostTimeout: o.HostTimeout}
 	s.hub = newHub(s.store, s.log, s.metrics)
-	s.registry = newRegistry(s.store, s.log, o.Instance, o.MaxConnections)
+	s.registry = newRegistry(s.store, s.log, o.Instance, connectionLimits{all: o.MaxConnections, user: o.MaxPerUser, address: o.MaxPerAddress})
+	s.presence = newPresence(s.store, s.registry, s.log)
+	s.hub.also = store.Listener{Viewers: s.presence.noticed, Replaced: s.registry.replaced, Connected: func() {
+		s.presence.restart()
+		s.registry.listening()
+	}}
 	s.sweeper = newSweeper(s)
 	s.listener = o.Listener
 	if s.listener == nil {
@@ -103,7 +109,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for _, job := range []func(context.Context){s.hub.run, s.registry.run, s.sweeper.run, s.search.run, s.keepAlive} {
+	for _, job := range []func(context.Context){s.hub.run, s.registry.record, s.registry.beat, s.presence.run, s.sweeper.run, s.search.run, s.keepAlive} {
 		s.work.Go(func() { job(s.base) })
 	}
 	served := make(chan error, 1)
@@ -115,7 +121,7 @@ func (s *Server) Run(ctx context.Context) error {
 		failure = errors.Join(errors.New("the listener failed"), err)
 	}
 	s.log.InfoContext(ctx, "stopping", slog.Int("connections", s.registry.count()))
-	s.registry.closeAll(closeGoingAway, "the server is stopping")
+	s.registry.closeAll(closeGoingAway, reasonStopping)
 	if failure == nil {
 		if err := s.app.ShutdownWithTimeout(drainTimeout); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			failure = fmt.Errorf("shut down: %w", err)
@@ -142,6 +148,7 @@ func (s *Server) newApp() *fiber.App {
 		ReadBufferSize:               readBufferSize,
 		ErrorHandler:                 s.fiberError,
 	})
+	app.Server().KeepHijackedConns = true // welcome closes them
 	app.Use(s.begin, s.guardHost, s.guardOrigin, s.limitBody)
 	app.Get("/ws", s.upgrade)
 	s.api = newAPI(app)

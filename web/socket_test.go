@@ -53,8 +53,18 @@ func (s *socket) send(text string) {
 	must(s.t, s.WriteMessage(websocket.TextMessage, []byte(text)))
 }
 
-// next reads one frame.
+// next reads one frame, but for those of presence, which come at any time.
 func (s *socket) next() schema.Event {
+	s.t.Helper()
+	for {
+		if e := s.any(); e.Type != schema.FramePresence {
+			return e
+		}
+	}
+}
+
+// any reads one frame.
+func (s *socket) any() schema.Event {
 	s.t.Helper()
 	var e schema.Event
 	_ = s.SetReadDeadline(time.Now().Add(testTimeout))

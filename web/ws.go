@@ -3,8 +3,8 @@ package web
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/fasthttp/websocket"
@@ -23,14 +23,11 @@ type caller struct {
 
 const maxClientID = 64
 
-// upgrader makes WebSockets. The library's own origin check is off: guardOrigin has done
-// it. Its write buffers are borrowed, and hardly used: see conn.write.
+// upgrader answers handshakes. The library's own origin check is off: guardOrigin has done
+// it.
 var upgrader = websocket.FastHTTPUpgrader{
-	ReadBufferSize:  frameReadBuffer,
-	WriteBufferSize: frameReadBuffer,
-	WriteBufferPool: &sync.Pool{},
-	CheckOrigin:     func(*fasthttp.RequestCtx) bool { return true },
-	Error:           func(*fasthttp.RequestCtx, int, error) {}, // upgrade answers with a problem
+	CheckOrigin: func(*fasthttp.RequestCtx) bool { return true },
+	Error:       func(*fasthttp.RequestCtx, int, error) {}, // upgrade answers with a problem
 }
 
 func (s *Server) upgrade(c *fiber.Ctx) error {
@@ -55,24 +52,51 @@ func (s *Server) upgrade(c *fiber.Ctx) error {
 	if len(wrong) > 0 {
 		return invalid(wrong)
 	}
-	err := upgrader.Upgrade(c.Context(), func(ws *websocket.Conn) { s.serveSocket(ws, who) })
+	err := upgrader.Upgrade(c.Context(), func(*websocket.Conn) {})
 	if _, bad := errors.AsType[websocket.HandshakeError](err); bad {
 		return newProblem(ctx, http.StatusBadRequest, schema.CodeInvalid, "this is not a WebSocket handshake of version 13", nil)
 	}
+	if err == nil {
+		c.Context().Hijack(func(hijacked net.Conn) { s.welcome(hijacked, who) })
+	}
 	return err //nolint:wrapcheck // a fault of ours
+}
+
+// welcome serves a WebSocket from now on. It returns at once; registry.wait waits for what it has started.
+func (s *Server) welcome(hijacked net.Conn, who caller) {
+	ws, err := takeOver(hijacked)
+	if err != nil { // the client is gone
+		_ = hijacked.Close()
+		return
+	}
+	go func() {
+		defer ws.Close()
+		s.serveSocket(ws, who)
+	}()
 }
 
 func (s *Server) serveSocket(ws *websocket.Conn, who caller) {
 	c := s.newConn(ws, who)
 	defer c.end()
-	if code, reason := s.registry.add(c); code != 0 {
-		_ = c.net.SetWriteDeadline(time.Now().Add(lingerTimeout))
-		_, _ = c.net.Write(closeFrame(code, reason))
-		c.linger()
+	if no := s.registry.add(c); no != nil {
+		c.turnAway(no)
 		return
 	}
 	defer s.registry.remove(c)
 	c.serve()
+}
+
+// turnAway tells a client why it may not come in, and closes the connection.
+func (c *conn) turnAway(no *refusal) {
+	text := closeFrame(no.code, no.reason)
+	if no.retryIn > 0 {
+		text = append(newFrame(schema.FrameError, "", ErrorData{
+			Code: schema.CodeRateLimited, Message: no.reason, RetryIn: no.retryIn, Errors: []schema.FieldError{},
+		}), text...)
+	}
+	_ = c.net.SetWriteDeadline(time.Now().Add(lingerTimeout))
+	_, _ = c.net.Write(text)
+	c.linger()
 }
 
 // query relays a query to a session's workflow.

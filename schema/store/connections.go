@@ -2,88 +2,205 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
-	"github.com/uptrace/bun"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Connection is a client's connection to a web instance.
+// Instance is a web instance that lives.
+type Instance struct {
+	ID            string
+	StartedAt     schema.Time
+	LastHeartbeat schema.Time
+}
+
+// Connection is a client's connection to a web instance. Its times are by the clock of whoever
+// holds it: by the caller's when it is recorded, by the database's when it is read.
 type Connection struct {
 	ID             string
+	Number         int64 // its place in the order of connecting, over all instances; 0 until it was recorded
 	ClientID       string
-	SessionID      string // "" while it watches none
+	SessionID      string   // what it watches, the latest one; "" for none
+	Sessions       []string // what it views; only read
 	User           string
 	Address        string
 	ServerInstance string
-	ConnectedAt    schema.Time // given by the database
-	LastHeartbeat  schema.Time // given by the database
+	ConnectedAt    schema.Time
+	LastActivity   schema.Time
+	LastHeartbeat  schema.Time // when it was recorded last; given by the database
+	Lag            int64       // events that it had not been sent then
 }
 
-// Connect records connections, or what they watch by now.
-func (s *Store) Connect(ctx context.Context, connections ...Connection) error {
-	if len(connections) == 0 {
-		return nil
+// ConnectionChanges is what an instance has to say of its connections. Saying it again changes nothing.
+type ConnectionChanges struct {
+	Connected    []Connection // new, or as they are by now
+	Disconnected []string     // ids; unknown ones are forgotten already
+	Viewing      []Viewer     // new, or as they are by now
+	Left         []Viewer     // by SessionID and ConnectionID
+}
+
+// ErrInstanceGone says that an instance is not, or no longer, known: it was not heard of for
+// too long, and has to say everything again.
+var ErrInstanceGone = errors.New("the web instance is not known to the database")
+
+// Heartbeat says that an instance lives. It reports whether the instance was unknown before:
+// it is new, or was given up, and all that it had said is forgotten.
+func (s *Store) Heartbeat(ctx context.Context, instance string) (fresh bool, err error) {
+	done, err := s.pool.Exec(ctx, `WITH beat AS (UPDATE web_instances SET last_heartbeat = clock_timestamp() WHERE instance = $1 RETURNING 1)
+		INSERT INTO web_instances (instance) SELECT $1 WHERE NOT EXISTS (SELECT FROM beat) ON CONFLICT DO NOTHING`, clean(instance))
+	return done.RowsAffected() > 0, failed("record a heartbeat", err)
+}
+
+// RemoveInstance forgets an instance with its connections and viewers.
+func (s *Store) RemoveInstance(ctx context.Context, instance string) error {
+	_, err := s.pool.Exec(ctx, `DELETE FROM web_instances WHERE instance = $1`, clean(instance))
+	return failed("forget a web instance", err)
+}
+
+// RemoveDeadInstances forgets the instances that have not been heard of for olderThan, with
+// their connections and viewers, and returns how many. Any number of instances may do so at once.
+func (s *Store) RemoveDeadInstances(ctx context.Context, olderThan time.Duration) (int, error) {
+	done, err := s.pool.Exec(ctx, `DELETE FROM web_instances WHERE instance IN (
+		SELECT instance FROM web_instances WHERE last_heartbeat < clock_timestamp() - make_interval(secs => $1) FOR UPDATE SKIP LOCKED)`,
+		olderThan.Seconds())
+	return int(done.RowsAffected()), failed("forget dead web instances", err)
+}
+
+// Instances lists the instances that live, the oldest first.
+func (s *Store) Instances(ctx context.Context) ([]Instance, error) {
+	rows, err := s.pool.Query(ctx, `SELECT instance, started_at, last_heartbeat FROM web_instances ORDER BY started_at, instance`)
+	if err != nil {
+		return nil, failed("list the web instances", err)
 	}
-	rows := make([]connectionRow, 0, len(connections))
-	for i := range connections {
-		c := &connections[i]
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Instance, error) {
+		var i Instance
+		err := row.Scan(&i.ID, &i.StartedAt.Time, &i.LastHeartbeat.Time)
+		return i, err
+	})
+	return list, failed("list the web instances", err)
+}
+
+// RecordConnections records what an instance has to say, whole or not at all, in one round
+// trip, and returns the numbers of those that were connected, by id. It fails with
+// [ErrInstanceGone] when there was no [Store.Heartbeat] of the instance, or it was given up since.
+func (s *Store) RecordConnections(ctx context.Context, instance string, c ConnectionChanges) (map[string]int64, error) {
+	numbers := make(map[string]int64, len(c.Connected))
+	b := &pgx.Batch{} // without a BEGIN it is one transaction
+	if len(c.Connected) > 0 {
+		if err := queueConnections(b, clean(instance), c.Connected, numbers); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.Disconnected) > 0 {
+		b.Queue(`DELETE FROM active_connections WHERE id = ANY ($1)`, c.Disconnected)
+	}
+	queueViewers(b, clean(instance), c)
+	if b.Len() == 0 {
+		return numbers, nil
+	}
+	err := s.pool.SendBatch(ctx, b).Close()
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == sqlForeignKeyViolation {
+		return nil, ErrInstanceGone
+	}
+	return numbers, failed("record connections", err)
+}
+
+func queueConnections(b *pgx.Batch, instance string, list []Connection, numbers map[string]int64) error {
+	var (
+		ids, clients, sessions, users, addresses []string
+		order, lags                              []int64
+		ages, silences                           []float64
+	)
+	for i := range list {
+		c := &list[i]
 		if c.SessionID != "" && !schema.ValidID(c.SessionID) {
 			return noSession(c.SessionID)
 		}
-		rows = append(rows, connectionRow{
-			ID: clean(c.ID), ClientID: clean(c.ClientID), SessionID: c.SessionID, User: clean(c.User), Address: clean(c.Address),
-			ServerInstance: clean(c.ServerInstance),
+		ids = append(ids, clean(c.ID))
+		order = append(order, c.Number)
+		clients = append(clients, clean(c.ClientID))
+		sessions = append(sessions, c.SessionID)
+		users = append(users, clean(c.User))
+		addresses = append(addresses, clean(c.Address))
+		ages = append(ages, age(c.ConnectedAt))
+		silences = append(silences, age(c.LastActivity))
+		lags = append(lags, c.Lag)
+	}
+	b.Queue(`INSERT INTO active_connections (id, number, client_id, session_id, user_name, address, server_instance, connected_at, last_activity, lag)
+		SELECT c.id, COALESCE(NULLIF(c.number, 0), nextval('connection_numbers')), c.client, NULLIF(c.session, '')::uuid, c.user_name, c.address, $1,
+		       clock_timestamp() - make_interval(secs => c.age), clock_timestamp() - make_interval(secs => c.silence), c.lag
+		  FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[], $9::float8[], $10::bigint[])
+		       AS c (id, number, client, session, user_name, address, age, silence, lag)
+		ON CONFLICT (id) DO UPDATE SET session_id = EXCLUDED.session_id, last_activity = EXCLUDED.last_activity,
+		       lag = EXCLUDED.lag, last_heartbeat = clock_timestamp()
+		RETURNING id, number`, instance, ids, order, clients, sessions, users, addresses, ages, silences, lags).
+		Query(func(rows pgx.Rows) error {
+			var (
+				id     string
+				number int64
+			)
+			_, err := pgx.ForEachRow(rows, []any{&id, &number}, func() error {
+				numbers[id] = number
+				return nil
+			})
+			return err
 		})
-	}
-	_, err := s.db.NewInsert().Model(&rows).On("CONFLICT (id) DO UPDATE").
-		Set("client_id = EXCLUDED.client_id, session_id = EXCLUDED.session_id, user_name = EXCLUDED.user_name").
-		Set("address = EXCLUDED.address, server_instance = EXCLUDED.server_instance, last_heartbeat = now()").Exec(ctx)
-	return failed("record a connection", err)
+	return nil
 }
 
-// TouchConnections is the heartbeat of a web instance: all its connections are alive.
-func (s *Store) TouchConnections(ctx context.Context, serverInstance string) error {
-	_, err := s.db.NewUpdate().Model((*connectionRow)(nil)).Set("last_heartbeat = now()").
-		Where("server_instance = ?", clean(serverInstance)).Exec(ctx)
-	return failed("record a heartbeat", err)
-}
-
-// Disconnect forgets connections; unknown ones are forgotten already.
-func (s *Store) Disconnect(ctx context.Context, ids ...string) error {
-	if len(ids) == 0 {
-		return nil
+// age is how long ago something was, in seconds; the zero time is now.
+func age(t schema.Time) float64 {
+	if t.IsZero() {
+		return 0
 	}
-	_, err := s.db.NewDelete().Model((*connectionRow)(nil)).Where("id IN (?)", bun.List(ids)).Exec(ctx)
-	return failed("forget a connection", err)
-}
-
-// RemoveStale forgets connections whose web instance has not been heard of for olderThan,
-// and returns how many.
-func (s *Store) RemoveStale(ctx context.Context, olderThan time.Duration) (int, error) {
-	done, err := s.db.NewDelete().Model((*connectionRow)(nil)).
-		Where("last_heartbeat < now() - make_interval(secs => ?)", olderThan.Seconds()).Exec(ctx)
-	if err != nil {
-		return 0, failed("forget stale connections", err)
-	}
-	n, err := done.RowsAffected()
-	return int(n), failed("forget stale connections", err)
+	return time.Since(t.Time).Seconds()
 }
 
 // Connections lists every recorded connection, the oldest first.
 func (s *Store) Connections(ctx context.Context) ([]Connection, error) {
-	var rows []connectionRow
-	if err := s.db.NewSelect().Model(&rows).OrderExpr("c.connected_at, c.id").Scan(ctx); err != nil {
+	rows, err := s.pool.Query(ctx, `SELECT c.id, c.number, c.client_id, COALESCE(c.session_id::text, ''), c.user_name, c.address, c.server_instance,
+		       c.connected_at, c.last_activity, c.last_heartbeat, c.lag,
+		       ARRAY(SELECT x::text FROM (SELECT c.session_id UNION SELECT v.session_id FROM viewers v WHERE v.connection_id = c.id) s (x)
+		              WHERE x IS NOT NULL ORDER BY 1)
+		  FROM active_connections c ORDER BY c.connected_at, c.number`)
+	if err != nil {
 		return nil, failed("list connections", err)
 	}
-	list := make([]Connection, 0, len(rows))
-	for i := range rows {
-		r := &rows[i]
-		list = append(list, Connection{
-			ID: r.ID, ClientID: r.ClientID, SessionID: r.SessionID, User: r.User, Address: r.Address, ServerInstance: r.ServerInstance,
-			ConnectedAt: timeOf(r.ConnectedAt), LastHeartbeat: timeOf(r.LastHeartbeat),
-		})
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Connection, error) {
+		var c Connection
+		err := row.Scan(&c.ID, &c.Number, &c.ClientID, &c.SessionID, &c.User, &c.Address, &c.ServerInstance,
+			&c.ConnectedAt.Time, &c.LastActivity.Time, &c.LastHeartbeat.Time, &c.Lag, &c.Sessions)
+		return c, err
+	})
+	return list, failed("list connections", err)
+}
+
+// newer is the condition under which the client of the connection o has connected again since, wherever.
+const newer = `o.client_id <> '' AND EXISTS (SELECT FROM active_connections n
+	WHERE n.user_name = o.user_name AND n.client_id = o.client_id AND n.client_id <> '' AND n.number > o.number)`
+
+// TellReplaced tells every instance of the connections that newer ones of the same client have
+// replaced, of the clients that these connections are of. It is called once they were recorded:
+// of two that connect at the same time to two instances, at least the later call sees both.
+func (s *Store) TellReplaced(ctx context.Context, connectionIDs []string) error {
+	_, err := s.pool.Exec(ctx, `SELECT pg_notify($2, string_agg(r.id, ' ')) FROM (
+		SELECT x.id, row_number() OVER () / 200 AS part FROM (
+			SELECT DISTINCT o.id FROM active_connections c JOIN active_connections o ON o.user_name = c.user_name AND o.client_id = c.client_id
+			 WHERE c.id = ANY ($1) AND `+newer+`) x) r
+		GROUP BY r.part`, connectionIDs, channelReplaced)
+	return failed("tell of replaced connections", err)
+}
+
+// Replaced lists the connections of an instance that newer ones of the same client have replaced.
+func (s *Store) Replaced(ctx context.Context, instance string) ([]string, error) {
+	rows, err := s.pool.Query(ctx, `SELECT o.id FROM active_connections o WHERE o.server_instance = $1 AND `+newer, clean(instance))
+	if err != nil {
+		return nil, failed("list replaced connections", err)
 	}
-	return list, nil
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return ids, failed("list replaced connections", err)
 }

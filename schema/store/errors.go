@@ -19,6 +19,8 @@ const (
 	sqlUniqueViolation = "23505"
 	sqlUndefinedTable  = "42P01"
 	sqlUndefinedFunc   = "42883"
+
+	sqlForeignKeyViolation = "23503"
 )
 
 // failed turns what a driver returned into a [schema.Error]; nil stays nil, and so does an

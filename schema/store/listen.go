@@ -13,7 +13,9 @@ import (
 )
 
 const (
-	channel = "holdfast_feed"
+	channel         = "holdfast_feed"
+	channelViewers  = "holdfast_viewers"
+	channelReplaced = "holdfast_replaced"
 
 	listenBackoffFirst = 50 * time.Millisecond
 	listenBackoffMost  = 3 * time.Second
@@ -29,17 +31,32 @@ type Notice struct {
 	List      bool
 }
 
-// Listen calls notify for each transaction that adds events, in the order of the commits,
-// until ctx ends; then it returns nil. It holds a connection of its own and makes a new one when it
-// breaks. Notices that fall between two connections are lost: connected is called after
-// each connect, the first one too, once notices arrive again, for the caller to catch up.
-// Both functions are called from one goroutine and should return soon: meanwhile notices
-// wait in the connection.
-func (s *Store) Listen(ctx context.Context, notify func(Notice), connected func()) error {
+// Listener is told what others do to the database, from one goroutine. Its functions should
+// return soon: meanwhile notices wait in the connection. What is nil is not listened to.
+type Listener struct {
+	Notice    func(Notice)                 // a transaction has changed a session; in the order of the commits
+	Viewers   func(sessionIDs []string)    // who views these has changed
+	Replaced  func(connectionIDs []string) // newer connections of the same clients have replaced these
+	Connected func()
+}
+
+// Listen tells l until ctx ends; then it returns nil. It holds a connection of its own and
+// makes a new one when it breaks. Notices that fall between two connections are lost:
+// Connected is called after each connect, the first one too, once notices arrive again, for
+// the caller to catch up.
+func (s *Store) Listen(ctx context.Context, l Listener) error {
+	channels := make([]string, 0, 3) //nolint:mnd // as many as there are
+	for name, wanted := range map[string]bool{channel: l.Notice != nil, channelViewers: l.Viewers != nil, channelReplaced: l.Replaced != nil} {
+		if wanted {
+			channels = append(channels, name)
+		}
+	}
 	for backoff := listenBackoffFirst; ; backoff = min(2*backoff, listenBackoffMost) {
-		err := s.listenOnce(ctx, notify, func() {
+		err := s.listenOnce(ctx, "LISTEN "+strings.Join(channels, "; LISTEN "), l, func() {
 			backoff = listenBackoffFirst
-			connected()
+			if l.Connected != nil {
+				l.Connected()
+			}
 		})
 		wait := time.NewTimer(backoff/2 + rand.N(backoff/2))
 		select {
@@ -57,7 +74,7 @@ func (s *Store) Listen(ctx context.Context, notify func(Notice), connected func(
 	}
 }
 
-func (s *Store) listenOnce(ctx context.Context, notify func(Notice), connected func()) error {
+func (s *Store) listenOnce(ctx context.Context, listen string, l Listener, connected func()) error {
 	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
 	if err != nil {
 		return failed("connect", err)
@@ -67,7 +84,7 @@ func (s *Store) listenOnce(ctx context.Context, notify func(Notice), connected f
 		defer cancel()
 		_ = conn.Close(end)
 	}()
-	if _, err := conn.Exec(ctx, `LISTEN `+channel); err != nil {
+	if _, err := conn.Exec(ctx, listen, pgx.QueryExecModeSimpleProtocol); err != nil {
 		return failed("listen", err)
 	}
 	connected()
@@ -78,9 +95,7 @@ func (s *Store) listenOnce(ctx context.Context, notify func(Notice), connected f
 		cancel()
 		switch {
 		case err == nil:
-			if n, ok := parseNotice(got.Payload); ok {
-				notify(n)
-			}
+			l.hear(got.Channel, got.Payload)
 		case quiet && !conn.IsClosed():
 			alive, cancel := context.WithTimeout(ctx, connectTimeout)
 			err = conn.Ping(alive)
@@ -91,6 +106,19 @@ func (s *Store) listenOnce(ctx context.Context, notify func(Notice), connected f
 		default:
 			return failed("listen", err)
 		}
+	}
+}
+
+func (l *Listener) hear(from, payload string) {
+	switch from {
+	case channel:
+		if n, ok := parseNotice(payload); ok {
+			l.Notice(n)
+		}
+	case channelViewers:
+		l.Viewers(strings.Fields(payload))
+	case channelReplaced:
+		l.Replaced(strings.Fields(payload))
 	}
 }
 

@@ -26,7 +26,7 @@ func listen(t *testing.T, s *store.Store) *listening {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() {
-		ended <- s.Listen(ctx, func(n store.Notice) { l.notices <- n }, func() { l.connected <- struct{}{} })
+		ended <- s.Listen(ctx, store.Listener{Notice: func(n store.Notice) { l.notices <- n }, Connected: func() { l.connected <- struct{}{} }})
 	}()
 	t.Cleanup(func() {
 		cancel()

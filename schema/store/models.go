@@ -126,19 +126,6 @@ type (
 		Status    schema.MessageStatus `bun:"status"`
 		CreatedAt time.Time            `bun:"created_at,nullzero,default:now()"`
 	}
-
-	connectionRow struct {
-		bun.BaseModel `bun:"table:active_connections,alias:c"`
-
-		ID             string    `bun:"id,pk"`
-		ClientID       string    `bun:"client_id"`
-		SessionID      string    `bun:"session_id,nullzero"`
-		User           string    `bun:"user_name"`
-		Address        string    `bun:"address"`
-		ServerInstance string    `bun:"server_instance"`
-		ConnectedAt    time.Time `bun:"connected_at,nullzero,default:now()"`
-		LastHeartbeat  time.Time `bun:"last_heartbeat,nullzero,default:now()"`
-	}
 )
 
 func timeOf(t time.Time) schema.Time { return schema.Time{Time: t.UTC()} }

@@ -35,9 +35,10 @@ func TestStore_SaysUnavailableWhileNobodyListens(t *testing.T) {
 	_, eventsErr := s.Events(ctx, id, store.EventFilter{})
 	_, applyErr := s.Apply(ctx, schema.Transition{SessionID: id})
 	_, migrateErr := s.Migrate(ctx)
+	_, heartbeatErr := s.Heartbeat(ctx, "a")
 	for name, err := range map[string]error{
 		"Ping": s.Ping(ctx), "Session": sessionErr, "CreateSession": createErr, "Approvals": listErr, "Events": eventsErr,
-		"Apply": applyErr, "Migrate": migrateErr, "Connect": s.Connect(ctx, store.Connection{ID: "1"}),
+		"Apply": applyErr, "Migrate": migrateErr, "Heartbeat": heartbeatErr,
 		"AppendOutput": s.AppendOutput(ctx, store.AppendOutput{SessionID: id, RunID: id}),
 	} {
 		if schema.CodeOf(err) != schema.CodeUnavailable {

@@ -315,42 +315,6 @@ func TestMessages_PagesShowEachOnceOldestFirst(t *testing.T) {
 	mustFail(t, err, schema.CodeInvalid)
 }
 
-func TestConnections_LiveAsLongAsTheirServer(t *testing.T) {
-	t.Parallel()
-	s := storetest.New(t)
-	ctx := context1(t)
-	session := newSession(t, s)
-	must(t, s.Connect(ctx,
-		store.Connection{ID: "1", ClientID: "c1", User: "ann", Address: "127.0.0.1:9", ServerInstance: "a"},
-		store.Connection{ID: "2", ServerInstance: "b"}, store.Connection{ID: "3", ServerInstance: "b"}))
-	must(t, s.Connect(ctx, store.Connection{ID: "1", ClientID: "c1", User: "ann", ServerInstance: "a", SessionID: session.ID}))
-	must(t, s.Connect(ctx))
-	must(t, s.Disconnect(ctx))
-	must(t, s.Disconnect(ctx, "3", "unknown"))
-	list, err := s.Connections(ctx)
-	must(t, err)
-	if len(list) != 2 || list[0].ID != "1" || list[0].SessionID != session.ID || list[0].User != "ann" || list[1].SessionID != "" {
-		t.Fatalf("%+v", list)
-	}
-	before := list[0].LastHeartbeat
-	must(t, s.TouchConnections(ctx, "a"))
-	n, err := s.RemoveStale(ctx, time.Hour)
-	must(t, err)
-	if n != 0 {
-		t.Fatalf("%d were stale", n)
-	}
-	list, err = s.Connections(ctx)
-	must(t, err)
-	if !list[0].LastHeartbeat.After(before.Time) {
-		t.Fatal("the heartbeat did not move")
-	}
-	n, err = s.RemoveStale(ctx, 0)
-	must(t, err)
-	if n != 2 {
-		t.Fatalf("%d were stale", n)
-	}
-}
-
 func TestUnclosedSessions_ListsADeletedOneUntilItsWorkflowIsKnownToEnd(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)

@@ -79,7 +79,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the WebSocket connections of this instance */
+        /** List the WebSocket connections of this instance, or of all */
         get: operations["listConnections"];
         put?: never;
         post?: never;
@@ -339,6 +339,23 @@ export interface paths {
         };
         /** Read the event log */
         get: operations["listEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Download a session as one zip archive: conversation, runs, plans, approvals, audit trail, files and the whole event log */
+        get: operations["exportSession"];
         put?: never;
         post?: never;
         delete?: never;
@@ -758,13 +775,21 @@ export interface components {
             /** Format: double */
             age_seconds: number;
             client_id?: string;
+            /** Format: date-time */
+            connected_at: string;
             id: string;
+            instance: string;
             /**
              * Format: int64
-             * @description Events that it has not been sent yet
+             * @description Events that it has not been sent yet; with all, up to 10 seconds old
              */
             lag: number;
-            /** @description Whether it watches the list */
+            /**
+             * Format: date-time
+             * @description When it sent a frame last, whatever kind; with all, up to 10 seconds old
+             */
+            last_activity: string;
+            /** @description Whether it watches the list; with all, false */
             list: boolean;
             /** @description Sessions that it watches */
             sessions: string[];
@@ -774,9 +799,25 @@ export interface components {
             /** Format: int64 */
             active_connections: number;
             connections: components["schemas"]["ConnectionInfo"][];
+            /** @description This one */
             instance: string;
-            /** Format: int64 */
+            /** @description With all: those that live */
+            instances?: components["schemas"]["InstanceInfo"][];
+            /**
+             * Format: int64
+             * @description Of this instance
+             */
             max_connections: number;
+            /**
+             * Format: int64
+             * @description Of this instance; 0 is no bound of its own
+             */
+            max_connections_per_address: number;
+            /**
+             * Format: int64
+             * @description Of this instance; 0 is no bound of its own
+             */
+            max_connections_per_user: number;
         };
         DAGCreatedData: {
             edges: components["schemas"]["DAGEdge"][];
@@ -889,6 +930,38 @@ export interface components {
         ExampleList: {
             examples: components["schemas"]["Example"][];
         };
+        ExportCounts: {
+            /** Format: int64 */
+            approvals: number;
+            /** Format: int64 */
+            audit: number;
+            /** Format: int64 */
+            events: number;
+            /** Format: int64 */
+            file_bytes: number;
+            /** Format: int64 */
+            files: number;
+            /** Format: int64 */
+            messages: number;
+            /** Format: int64 */
+            plans: number;
+            /** Format: int64 */
+            runs: number;
+        };
+        ExportManifest: {
+            counts: components["schemas"]["ExportCounts"];
+            /** Format: date-time */
+            created_at: string;
+            format: string;
+            /**
+             * Format: int64
+             * @description The seq of the latest event
+             */
+            head_seq: number;
+            /** @description The version of the server that made it */
+            server: string;
+            session_id: string;
+        };
         ExtendRequest: {
             /**
              * Format: double
@@ -938,6 +1011,13 @@ export interface components {
             /** @enum {string} */
             status: "ok";
             version: string;
+        };
+        InstanceInfo: {
+            instance: string;
+            /** Format: date-time */
+            last_heartbeat: string;
+            /** Format: date-time */
+            started_at: string;
         };
         Message: {
             actor?: string;
@@ -1687,7 +1767,10 @@ export interface operations {
     };
     listConnections: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Those of every instance, as Postgres has them */
+                all?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -2292,6 +2375,43 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
+            };
+        };
+    };
+    exportSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A session's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The archive. Its last entry, manifest.json, is an ExportManifest: an archive without it is not whole. events.ndjson has the events as the WebSocket sends them, one on each line. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": unknown;
+                };
+            };
+            /** @description There is no such session */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Something that it takes is away, or enough exports are under way; try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

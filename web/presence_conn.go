@@ -1,0 +1,65 @@
+package web
+
+import (
+	"slices"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// seat is the connection's place among a session's viewers, nil when it has none. Only the
+// reader adds and removes seats.
+func (c *conn) seat(sessionID string) *seat {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.seats {
+		if s.audience.id == sessionID {
+			return s
+		}
+	}
+	return nil
+}
+
+// taken is every seat of the connection.
+func (c *conn) taken() []*seat {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.seats)
+}
+
+// appear makes the connection a viewer of a session that it has subscribed to. One that is a
+// viewer already is sent the latest frame again.
+func (c *conn) appear(sessionID string) {
+	if s := c.seat(sessionID); s != nil {
+		s.send()
+		return
+	}
+	s := c.server.presence.join(c, sessionID)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seats = append(c.seats, s)
+}
+
+// disappear ends that.
+func (c *conn) disappear(sessionID string) {
+	s := c.seat(sessionID)
+	if s == nil {
+		return
+	}
+	c.mu.Lock()
+	c.seats = slices.DeleteFunc(c.seats, func(other *seat) bool { return other == s })
+	c.mu.Unlock()
+	c.server.presence.leave(s)
+}
+
+// view tells the session's viewers what this one looks at.
+func (c *conn) view(f clientFrame) {
+	s := c.seat(f.SessionID)
+	if s == nil {
+		c.refuse(f.RequestID, schema.Errorf(schema.CodeConflict, "this connection is not subscribed to the session %q, or without presence", f.SessionID))
+		return
+	}
+	c.server.registry.look(s, f.ApprovalID)
+	if f.RequestID != "" {
+		c.send(newFrame(schema.FrameAccepted, f.SessionID, AcceptedData{RequestID: f.RequestID}))
+	}
+}

@@ -1,0 +1,325 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+// How Postgres is told of an instance's connections.
+const (
+	recordSoon   = 100 * time.Millisecond // after a change, so that changes are told together
+	recordCrowd  = 500 * time.Millisecond // the same while many change at once
+	crowd        = 200                    // connections that have changed
+	recordBatch  = 500                    // of one statement
+	recordRetry  = 500 * time.Millisecond
+	recordAgain  = 10 * time.Second       // how old what is told of activity and lag becomes
+	heartbeat    = 500 * time.Millisecond // of the instance
+	deadAfter    = 1500 * time.Millisecond
+	lookForDead  = heartbeat / 2
+	beatTimeout  = 2 * time.Second
+	maxUntold    = 20_000          // ends that wait for Postgres
+	recordPeriod = 5 * time.Second // of one try
+	goodbye      = 2 * time.Second
+)
+
+// pending is what Postgres has not been told yet; guarded by registry.mu.
+type pending struct {
+	connected    map[*conn]struct{}
+	disconnected []string
+	viewing      map[*seat]struct{}
+	left         []store.Viewer
+	unchecked    []string // recorded, but nobody was told yet which connections they replace
+	recheck      bool     // connections of this instance may have been replaced unheard
+	startOver    bool     // what has ended was not kept: the instance has to be forgotten first
+}
+
+func newPending() pending {
+	return pending{connected: map[*conn]struct{}{}, viewing: map[*seat]struct{}{}}
+}
+
+// unless drops a connection that Postgres was not told of.
+func (p *pending) unless(c *conn) {
+	if !c.member.recorded {
+		delete(p.connected, c)
+	}
+}
+
+func (p *pending) gone(c *conn) {
+	delete(p.connected, c)
+	if c.member.recorded {
+		p.disconnected = append(p.disconnected, c.id)
+	}
+}
+
+// look records what a viewer looks at by now: an approval, or "" for the session as such.
+func (r *registry) look(s *seat, approvalID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.approvalID = approvalID
+	r.pending.viewing[s] = struct{}{}
+	r.kick()
+}
+
+// leave records that a viewer is none any more.
+func (r *registry) leave(s *seat) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.gone = true
+	delete(r.pending.viewing, s)
+	if s.recorded {
+		r.pending.left = append(r.pending.left, store.Viewer{SessionID: s.audience.id, ConnectionID: s.conn.id})
+		r.kick()
+	}
+}
+
+// sayAgain has everything told again; with the viewers, when Postgres has forgotten this instance.
+func (r *registry) sayAgain(forgotten bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.conns {
+		if c.member.counted { // else it is about to go
+			r.pending.connected[c] = struct{}{}
+		}
+	}
+	if forgotten {
+		for _, c := range r.conns {
+			for _, s := range c.taken() {
+				r.pending.viewing[s] = struct{}{}
+			}
+		}
+		r.pending.recheck = true
+	}
+	r.kick()
+}
+
+// trim bounds what waits for Postgres: rather than remember every end, it starts over.
+func (r *registry) trim() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.pending.disconnected)+len(r.pending.left) > maxUntold {
+		r.pending.disconnected, r.pending.left, r.pending.startOver = nil, nil, true
+	}
+}
+
+// startOver forgets this instance, if it has to; the next beat makes it say everything again.
+func (r *registry) startOver(ctx context.Context) error {
+	r.mu.Lock()
+	wanted := r.pending.startOver
+	r.mu.Unlock()
+	if !wanted {
+		return nil
+	}
+	if err := r.store.RemoveInstance(ctx, r.instance); err != nil {
+		return err //nolint:wrapcheck // record looks at it
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pending.startOver = false
+	return nil
+}
+
+// listening follows every connect of LISTEN: what was told before it may not have been heard.
+func (r *registry) listening() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pending.recheck = true
+	r.kick()
+}
+
+// record keeps Postgres current until ctx ends, then takes this instance out of it.
+func (r *registry) record(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
+			defer cancel()
+			if err := r.store.RemoveInstance(ctx, r.instance); err != nil { // else others do, soon
+				r.log.DebugContext(ctx, "the instance is still recorded", logs.Err(err))
+			}
+			return
+		case <-r.dirty:
+		}
+		r.mu.Lock()
+		wait := recordSoon
+		if len(r.pending.connected) > crowd {
+			wait = recordCrowd
+		}
+		r.mu.Unlock()
+		sleep(ctx, wait)
+		for {
+			more, err := r.recordSome(ctx)
+			if err != nil && ctx.Err() == nil { // the feed says that Postgres is away
+				r.log.DebugContext(ctx, "connections not recorded", logs.Err(err))
+				r.trim()
+				sleep(ctx, recordRetry)
+				r.kick()
+			}
+			if !more || err != nil {
+				break
+			}
+		}
+	}
+}
+
+// recordSome tells a batch and reports whether there is more.
+func (r *registry) recordSome(ctx context.Context) (more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, recordPeriod)
+	defer cancel()
+	if err := r.startOver(ctx); err != nil {
+		return false, err
+	}
+	conns, seats, changes := r.take()
+	numbers, err := r.store.RecordConnections(ctx, r.instance, changes)
+	if err != nil {
+		r.putBack(conns, seats)
+		return false, err //nolint:wrapcheck // record looks at it
+	}
+	r.mu.Lock()
+	for _, c := range conns {
+		if c.clientID != "" && c.member.number == 0 {
+			r.pending.unchecked = append(r.pending.unchecked, c.id)
+		}
+		c.member.number = numbers[c.id]
+	}
+	r.pending.disconnected = r.pending.disconnected[len(changes.Disconnected):]
+	r.pending.left = r.pending.left[len(changes.Left):]
+	unchecked, recheck := r.pending.unchecked, r.pending.recheck
+	more = len(r.pending.connected)+len(r.pending.disconnected)+len(r.pending.viewing)+len(r.pending.left) > 0
+	r.mu.Unlock()
+	if len(unchecked) > 0 {
+		if err := r.store.TellReplaced(ctx, unchecked); err != nil {
+			return false, err //nolint:wrapcheck // record looks at it
+		}
+		r.mu.Lock()
+		r.pending.unchecked = r.pending.unchecked[len(unchecked):]
+		r.mu.Unlock()
+	}
+	if recheck && !more {
+		ids, err := r.store.Replaced(ctx, r.instance)
+		if err != nil {
+			return false, err //nolint:wrapcheck // record looks at it
+		}
+		r.mu.Lock()
+		r.pending.recheck = false
+		r.mu.Unlock()
+		r.replaced(ids)
+	}
+	return more, nil
+}
+
+// take takes a batch. What has left stays, in order, until Postgres has been told; who comes
+// waits until all of it fits, because a client may leave a session and come back.
+func (r *registry) take() (conns []*conn, seats []*seat, changes store.ConnectionChanges) {
+	r.mu.Lock()
+	for c := range r.pending.connected {
+		if len(conns) == recordBatch {
+			break
+		}
+		delete(r.pending.connected, c)
+		c.member.recorded = true
+		conns = append(conns, c)
+		changes.Connected = append(changes.Connected, store.Connection{ID: c.id, Number: c.member.number, SessionID: c.member.watched})
+	}
+	changes.Disconnected = r.pending.disconnected[:min(len(r.pending.disconnected), recordBatch)]
+	changes.Left = r.pending.left[:min(len(r.pending.left), recordBatch)]
+	if len(changes.Left) == len(r.pending.left) {
+		for s := range r.pending.viewing {
+			if len(seats) == recordBatch {
+				break
+			}
+			delete(r.pending.viewing, s)
+			s.recorded = true
+			seats = append(seats, s)
+			changes.Viewing = append(changes.Viewing, s.viewer())
+		}
+	}
+	r.mu.Unlock()
+	for i, c := range conns {
+		row := &changes.Connected[i]
+		row.ClientID, row.User, row.Address = c.clientID, c.user, c.address
+		row.ConnectedAt, row.LastActivity = schema.Time{Time: c.connected}, schema.Time{Time: c.lastHeard()}
+		_, row.Lag = c.lag()
+	}
+	return conns, seats, changes
+}
+
+// putBack keeps for later what could not be told, unless it is gone by now.
+func (r *registry) putBack(conns []*conn, seats []*seat) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range conns {
+		if r.conns[c.id] == c {
+			r.pending.connected[c] = struct{}{}
+		}
+	}
+	for _, s := range seats {
+		if !s.gone {
+			r.pending.viewing[s] = struct{}{}
+		}
+	}
+}
+
+// beat says that this instance lives, and forgets those that do not say so any more, until
+// ctx ends. When this one was given up, it says everything again.
+func (r *registry) beat(ctx context.Context) {
+	var last, steady time.Time // the latest beat, and the first of those that came in time since
+	for n := 0; ctx.Err() == nil; n++ {
+		if n%int(heartbeat/lookForDead) == 0 {
+			began := time.Now()
+			if r.beatOnce(ctx) {
+				if began.Sub(last) > deadAfter {
+					steady = began
+				}
+				last = began
+			}
+		}
+		// After an outage, or after this process was stopped, the others have their time to say that they live.
+		if time.Since(last) < deadAfter && last.Sub(steady) >= deadAfter {
+			r.removeDead(ctx)
+		}
+		if n%int(recordAgain/lookForDead) == 1 {
+			r.sayAgain(false)
+		}
+		sleep(ctx, lookForDead)
+	}
+}
+
+func (r *registry) beatOnce(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	fresh, err := r.store.Heartbeat(ctx, r.instance)
+	if err != nil {
+		r.log.DebugContext(ctx, "heartbeat not recorded", logs.Err(err))
+		return false
+	}
+	if fresh {
+		r.sayAgain(true)
+	}
+	return true
+}
+
+func (r *registry) removeDead(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	switch n, err := r.store.RemoveDeadInstances(ctx, deadAfter); {
+	case err != nil && !errors.Is(err, context.Canceled):
+		r.log.DebugContext(ctx, "dead web instances not forgotten", logs.Err(err))
+	case n > 0:
+		r.log.InfoContext(ctx, "web instances were not heard of any more", slog.Int("instances", n))
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
