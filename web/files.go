@@ -48,6 +48,7 @@ func (s *Server) registerFiles(app *fiber.App) {
 	})
 	s.routes[len(s.routes)-1].segments[5] = "*"
 	app.Get("/api/sessions/:id/files/*", s.getFile)
+	s.registerExport(app)
 }
 
 func (s *Server) getFile(c *fiber.Ctx) error {

@@ -51,7 +51,12 @@ type eventEncoder struct {
 }
 
 func (e *eventEncoder) add(event *schema.Event) {
-	b := e.scratch[:0]
+	e.scratch = appendEvent(e.scratch[:0], event)
+	e.buf = appendFrame(e.buf, opText, e.scratch)
+}
+
+// appendEvent appends the JSON of an event.
+func appendEvent(b []byte, event *schema.Event) []byte {
 	b = append(b, `{"event_type":`...)
 	b = appendString(b, string(event.Type))
 	if event.Seq > 0 {
@@ -75,9 +80,7 @@ func (e *eventEncoder) add(event *schema.Event) {
 	} else {
 		b = append(b, event.Data...)
 	}
-	b = append(b, '}')
-	e.scratch = b
-	e.buf = appendFrame(e.buf, opText, b)
+	return append(b, '}')
 }
 
 // appendString quotes ids and names, which are plain ASCII but for step ids of old logs.

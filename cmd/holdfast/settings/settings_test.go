@@ -215,3 +215,23 @@ func TestOpenHost_IsMadeOnceForADataDirWhoeverAsksFirst(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestLoadWorker_Retention(t *testing.T) {
+	t.Parallel()
+	w, err := settings.LoadWorker(env(t, database))
+	if err != nil || w.Retention != (settings.Retention{CompactAfter: time.Hour, ArchiveAfter: 720 * time.Hour}) {
+		t.Errorf("got %+v, %v", w, err)
+	}
+	w, err = settings.LoadWorker(env(t, database, "HOLDFAST_COMPACT_AFTER=never", "HOLDFAST_ARCHIVE_AFTER=24h", "HOLDFAST_DELETE_AFTER=8760h"))
+	if err != nil || w.Retention != (settings.Retention{ArchiveAfter: 24 * time.Hour, DeleteAfter: 8760 * time.Hour}) {
+		t.Errorf("got %+v, %v", w, err)
+	}
+	for _, bad := range []string{"0", "soon", "-1h", "100000h"} {
+		if _, err := settings.LoadWorker(env(t, database, "HOLDFAST_DELETE_AFTER="+bad)); err == nil || !strings.Contains(err.Error(), "allowed is never, or a duration") {
+			t.Errorf("%q: %v", bad, err)
+		}
+		if _, err := settings.LoadStack(env(t, "HOLDFAST_COMPACT_AFTER="+bad)); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}

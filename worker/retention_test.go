@@ -1,0 +1,122 @@
+package worker
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/store/storetest"
+	"github.com/holdfast/holdfast/snapshot"
+)
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// printed is a session whose run has printed something, and is over.
+func printed(t *testing.T, s *store.Store) string {
+	t.Helper()
+	ctx := t.Context()
+	id := schema.NewID()
+	run := schema.RunID(id, 1)
+	plan := &schema.Plan{Steps: []schema.PlanStep{{ID: "a", Shell: "true"}}}
+	_, _, err := s.CreateSession(ctx, store.NewSession{ID: id, Name: "s", Mode: schema.ModeRunbook, Owner: "ann", Plan: plan})
+	check(t, err)
+	_, err = s.BeginRun(ctx, store.BeginRun{SessionID: id, RunID: run, Number: 1, Key: "1", Status: schema.SessionActive, Phase: schema.PhaseExecuting})
+	check(t, err)
+	_, err = s.BeginAttempt(ctx, store.BeginAttempt{SessionID: id, RunID: run, StepID: "a", Execution: "1", Host: "h", Command: []string{"true"}})
+	check(t, err)
+	chunks := make([]schema.OutputData, 3000)
+	for i := range chunks {
+		chunks[i] = schema.OutputData{Stream: schema.Stdout, Text: strings.Repeat("so much ", 100), Attempt: 1}
+	}
+	check(t, s.AppendOutput(ctx, store.AppendOutput{SessionID: id, RunID: run, StepID: "a", Attempt: 1, To: 1, Chunks: chunks}))
+	_, err = s.Apply(ctx, schema.Transition{
+		SessionID: id, RunID: run, Key: "end", Status: schema.SessionCompleted, Phase: schema.PhaseIdle, End: &schema.RunEnd{Status: schema.SessionCompleted},
+	})
+	check(t, err)
+	return id
+}
+
+func within(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("not in time: %s", what)
+}
+
+// Two workers look after the same logs, and one log is whole all the time.
+func TestRetention_CompactsArchivesAndDeletes(t *testing.T) {
+	t.Parallel()
+	_, dsn := storetest.NewDSN(t)
+	dir := filepath.Join(t.TempDir(), "blobs")
+	blobs, err := snapshot.Open(t.Context(), "file://"+dir)
+	check(t, err)
+	defer blobs.Close()
+	s, err := store.Open(t.Context(), dsn, store.Options{Archive: blobs})
+	check(t, err)
+	defer s.Close()
+	id := printed(t, s)
+	read := func() []schema.Event {
+		t.Helper()
+		events, err := s.Events(t.Context(), id, store.EventFilter{Limit: 100_000})
+		check(t, err)
+		for i := range events {
+			if events[i].Seq != int64(i+1) {
+				t.Fatalf("event %d has seq %d", i+1, events[i].Seq)
+			}
+		}
+		return events
+	}
+	want := len(read())
+	start := func(r Retention) (stop func()) {
+		r.Interval = 20 * time.Millisecond
+		o := &Options{Store: s, Logger: logs.Discard(), Retention: r}
+		one, two := startRetention(context.Background(), o), startRetention(context.Background(), o)
+		return func() { one(); two() }
+	}
+
+	stop := start(Retention{}) // does nothing to sessions that nobody has deleted
+	defer func() { stop() }()
+	within(t, "a look", func() bool {
+		held, err := s.HoldRetention(t.Context(), func(context.Context) error { return nil })
+		return err == nil && held
+	})
+	stop()
+	if ids, err := s.Compactable(t.Context(), time.Nanosecond, 1); err != nil || len(ids) != 1 {
+		t.Fatalf("%v, %v", ids, err)
+	}
+
+	stop = start(Retention{CompactAfter: time.Nanosecond, ArchiveAfter: time.Nanosecond})
+	within(t, "compaction and archive", func() bool {
+		if got := len(read()); got != want {
+			t.Fatalf("%d events, not %d", got, want)
+		}
+		found, err := filepath.Glob(filepath.Join(dir, "events", id, "*.zst"))
+		return err == nil && len(found) >= 2
+	})
+	stop()
+	if ids, err := s.Compactable(t.Context(), time.Nanosecond, 1); err != nil || len(ids) != 0 {
+		t.Fatalf("%v, %v", ids, err)
+	}
+	if got := len(read()); got != want {
+		t.Fatalf("%d events, not %d", got, want)
+	}
+
+	stop = start(Retention{DeleteAfter: time.Nanosecond})
+	within(t, "deletion", func() bool {
+		_, err := s.Session(t.Context(), id)
+		return schema.CodeOf(err) == schema.CodeNotFound
+	})
+}
