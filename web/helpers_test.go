@@ -52,6 +52,25 @@ func start(t *testing.T, configure ...func(*setup)) *env {
 	}
 	e := &env{T: t, logs: &recorder{}, dir: t.TempDir()}
 	e.store, e.dsn = storetest.NewDSN(t)
+	e.serve(s)
+	return e
+}
+
+// another is a further instance over the same database.
+func (e *env) another(configure ...func(*setup)) *env {
+	e.Helper()
+	s := setup{temporal: temporalServer.Addr()}
+	for _, f := range configure {
+		f(&s)
+	}
+	other := &env{T: e.T, logs: &recorder{}, dir: e.dir, store: e.store, dsn: e.dsn}
+	other.serve(s)
+	return other
+}
+
+func (e *env) serve(s setup) {
+	t := e.T
+	t.Helper()
 	used := e.store
 	if s.store != nil {
 		used = storetest.Open(t, s.store(e.dsn))
@@ -83,7 +102,6 @@ func start(t *testing.T, configure ...func(*setup)) *env {
 			}
 		})
 	})
-	return e
 }
 
 func withOptions(f func(o *web.Options)) func(*setup) { return func(s *setup) { s.options = f } }
