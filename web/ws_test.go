@@ -1,9 +1,12 @@
 package web_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fasthttp/websocket"
 
@@ -179,6 +182,30 @@ func TestSessionsList_TellsOfEveryChange(t *testing.T) {
 	e.do("DELETE", "/api/sessions/"+s.ID, "").into(t, 204, nil)
 	if gone := ws.until(schema.FrameSessionDeleted); !strings.Contains(string(gone.Data), s.ID) {
 		t.Fatalf("deleted %s", gone.Data)
+	}
+	e.noErrors()
+}
+
+func TestSocket_WhatIsSentBeforeTheAnswerIsNotLost(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(e.url, "http://"))
+	must(t, err)
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(testTimeout))
+	const ping = `{"type":"ping","request_id":"early"}`
+	frame := append([]byte{0x81, byte(len(ping)) | 0x80, 0, 0, 0, 0}, ping...)
+	_, err = conn.Write(append([]byte("GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"), bytes.Repeat(frame, 40)...))
+	must(t, err)
+	var got []byte
+	for part := make([]byte, 4096); bytes.Count(got, []byte(`"early"`)) < 40; {
+		n, err := conn.Read(part)
+		must(t, err)
+		got = append(got, part[:n]...)
+	}
+	if !bytes.HasPrefix(got, []byte("HTTP/1.1 101 ")) || !bytes.Contains(got, []byte("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")) {
+		t.Fatalf("the answer is %.500q", got)
 	}
 	e.noErrors()
 }
