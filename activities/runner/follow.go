@@ -22,6 +22,9 @@ const (
 	chunkBytes = 64 << 10
 	// flushBytes is the most that one flush carries.
 	flushBytes = 1 << 20
+	// tellBytes is after how much a supervisor is told what it needs no more: each time wakes it.
+	// A spool that is not much larger is told of all.
+	tellBytes = 1 << 20
 )
 
 // lostError is what became of an attempt that has no end to record: why it is lost.
@@ -51,6 +54,10 @@ type flush struct {
 func (r *Runner) follow(ask *schema.RunStep, s *supervised, attempt int, offset int64) (supervisor.Exit, error) {
 	f := follower{attempt: attempt, spool: spool.Open(s.dir, offset)}
 	defer f.spool.Close()
+	told, tellAfter := int64(0), int64(tellBytes)
+	if r.o.SpoolBytes < 8*tellBytes {
+		tellAfter = 0
+	}
 	for {
 		gone := s.isGone() // asked first: once it is, what is known of the exit is final
 		_, stats, exit := s.look()
@@ -62,7 +69,10 @@ func (r *Runner) follow(ask *schema.RunStep, s *supervised, attempt int, offset 
 			if err := r.record(ask, attempt, &next); err != nil {
 				return supervisor.Exit{}, err
 			}
-			s.order(supervisor.Order{Do: supervisor.DoConsumed, Offset: next.to})
+			if next.to-told >= tellAfter {
+				told = next.to
+				s.order(supervisor.Order{Do: supervisor.DoConsumed, Offset: told})
+			}
 			continue
 		}
 		switch {
