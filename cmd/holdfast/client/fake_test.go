@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,6 +30,7 @@ type fake struct {
 	mu    sync.Mutex
 	conns []func(t *testing.T, c *fakeConn)
 	asked []int64 // the since of every subscribe
+	ids   []string
 }
 
 type fakeConn struct {
@@ -42,6 +44,7 @@ func newFake(t *testing.T, conns ...func(*testing.T, *fakeConn)) *fake {
 	upgrader := websocket.Upgrader{}
 	f.mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
+		f.ids = append(f.ids, r.URL.Query().Get("client_id"))
 		play := f.conns[0]
 		if len(f.conns) > 1 {
 			f.conns = f.conns[1:]
@@ -63,6 +66,13 @@ func (f *fake) sinces() []int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]int64{}, f.asked...)
+}
+
+// clientIDs are those that connections came with, in order.
+func (f *fake) clientIDs() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.ids)
 }
 
 // subscribed reads a subscribe and answers it; false when the client went away.

@@ -19,7 +19,8 @@ import (
 const (
 	connectWithin = 10 * time.Second
 	pingEvery     = 20 * time.Second
-	silentFor     = 45 * time.Second // a connection this quiet is dead: pongs come more often
+	pongWithin    = 10 * time.Second
+	silentFor     = pingEvery + pongWithin // a connection this quiet is dead
 	writeWithin   = 10 * time.Second
 	askAgainAfter = 5 * time.Second
 	maxMessage    = 64 << 20
@@ -50,7 +51,7 @@ func (e *StoppedError) Error() string { return "watching ended: " + e.Reason }
 // before a run answers it is a [DroppedError], beside what became of the session.
 func (c *Client) Watch(ctx context.Context, sessionID string, f Follow, h Handler) (schema.SessionStatus, error) {
 	w := newWatcher(c, sessionID, f, h)
-	failures := 0
+	var again reconnect
 	for {
 		w.openedAt = time.Time{}
 		ended := w.connection(ctx)
@@ -68,18 +69,10 @@ func (c *Client) Watch(ctx context.Context, sessionID string, f Follow, h Handle
 		if !w.openedAt.IsZero() {
 			lived = time.Since(w.openedAt)
 		}
-		if lived >= stableAfter {
-			failures = 0
-		}
-		action, why := AfterClose(ended.code, ended.reason)
+		action, delay, why := again.after(ended.code, ended.reason, lived, ended.atLeast, c.jitter())
 		if action == Stop {
 			return "", &StoppedError{Reason: why}
 		}
-		delay := max(ended.atLeast, backoff(failures, c.jitter()))
-		if action == AtOnce && lived >= atOnceAfter {
-			delay = 0
-		}
-		failures++
 		w.lost = true
 		h.Lost(why, delay)
 		if err := c.wait(ctx, delay); err != nil {
@@ -93,9 +86,10 @@ type watcher struct {
 	standing
 
 	client   *Client
+	clientID string // a new connection takes the place of one that the server still holds for open
 	id       string
 	h        Handler
-	last     int64 // the seq of the last event handed over
+	last     cursor
 	head     int64 // of the log when the subscription started
 	everOpen bool
 	lost     bool
@@ -104,7 +98,7 @@ type watcher struct {
 }
 
 func newWatcher(c *Client, sessionID string, f Follow, h Handler) *watcher {
-	return &watcher{client: c, id: sessionID, last: f.Since, standing: newStanding(f), h: h}
+	return &watcher{client: c, clientID: schema.NewID(), id: sessionID, last: cursor(f.Since), standing: newStanding(f), h: h}
 }
 
 // ending says how a connection ended.
@@ -121,7 +115,7 @@ var notAFrame = ending{code: closeAbnormal, reason: "the server sent something t
 
 func (w *watcher) connection(ctx context.Context) ending {
 	dialer := websocket.Dialer{HandshakeTimeout: connectWithin, Proxy: http.ProxyFromEnvironment}
-	address := "ws" + strings.TrimPrefix(w.client.base, "http") + "/ws"
+	address := "ws" + strings.TrimPrefix(w.client.base, "http") + "/ws?client_id=" + w.clientID
 	conn, resp, err := dialer.DialContext(ctx, address, http.Header{"User-Agent": {w.client.UserAgent}})
 	if err != nil {
 		return w.refused(resp, err)
@@ -223,11 +217,10 @@ func (w *watcher) frame(c *connection, raw json.RawMessage) (end ending, over bo
 }
 
 func (w *watcher) event(c *connection, e schema.Event, raw []byte) (ending, bool) {
-	switch {
-	case e.Seq <= w.last:
+	switch w.last.accept(e.Seq) {
+	case isDuplicate:
 		return ending{}, false
-	case e.Seq > w.last+1:
-		// A stretch is missing: ask for it, and take nothing out of order.
+	case isGap: // ask for the missing stretch, and take nothing out of order
 		if time.Since(w.askedAt) < askAgainAfter {
 			return ending{}, false
 		}
@@ -236,8 +229,9 @@ func (w *watcher) event(c *connection, e schema.Event, raw []byte) (ending, bool
 			return ending{code: closeAbnormal}, true
 		}
 		return ending{}, false
+	case isNext:
 	}
-	w.last, w.askedAt = e.Seq, time.Time{}
+	w.askedAt = time.Time{}
 	w.note(e)
 	w.h.Event(e, raw, e.Seq > w.head)
 	if w.done {
@@ -265,7 +259,7 @@ func (w *watcher) subscribed(e schema.Event) (ending, bool) {
 // caughtUp ends the watch when everything up to the head was seen and no run is under way.
 // When watching began in the middle of the log, what came before decides, too.
 func (w *watcher) caughtUp() (ending, bool) {
-	if w.last < w.head {
+	if int64(w.last) < w.head {
 		return ending{}, false
 	}
 	if w.unsure() {
@@ -278,7 +272,7 @@ func (w *watcher) caughtUp() (ending, bool) {
 			}
 			return ending{code: closeAbnormal}, true
 		}
-		w.is(s.Value.Status, s.Value.HeadSeq <= w.last)
+		w.is(s.Value.Status, s.Value.HeadSeq <= int64(w.last))
 	}
 	if w.doubtful {
 		if end, over := w.askForMessage(); over {
@@ -318,12 +312,13 @@ func (w *watcher) failed(e schema.Event) (ending, bool) {
 	var d struct {
 		Code    schema.Code `json:"code"`
 		Message string      `json:"message"`
+		RetryIn int         `json:"retry_after_seconds"`
 	}
 	_ = json.Unmarshal(e.Data, &d)
-	switch d.Code {
-	case schema.CodeUnavailable, schema.CodeRateLimited, schema.CodeInternal, schema.CodeStale:
-		return ending{code: CloseTryAgainLater, reason: d.Message}, true
-	case schema.CodeNotFound:
+	switch {
+	case mayBeAskedAgain(d.Code):
+		return ending{code: closeAbnormal, reason: d.Message, atLeast: min(retryAfterCap, time.Duration(d.RetryIn)*time.Second)}, true
+	case d.Code == schema.CodeNotFound:
 		return ending{stop: &ProblemError{schema.Problem{Detail: d.Message, Code: d.Code, Status: http.StatusNotFound}}}, true
 	default:
 		return ending{stop: &StoppedError{Reason: d.Message}}, true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,34 +12,6 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 )
-
-func TestAfterClose_DoesWhatTheCodeAsksFor(t *testing.T) {
-	t.Parallel()
-	for code, want := range map[int]Action{
-		1000: Stop, 1001: AtOnce, 1006: WithWait, 1008: Stop, 1009: WithWait, 1011: WithWait, 1012: WithWait, 1013: WithWait,
-		4001: Stop, 4401: Stop, 4403: Stop, 4999: WithWait,
-	} {
-		if got, why := AfterClose(code, ""); got != want || why == "" {
-			t.Errorf("AfterClose(%d) = %s (%q), want %s", code, got, why, want)
-		}
-	}
-}
-
-func TestBackoff_GrowsToItsCapAndIsNeverNothing(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		attempt int
-		random  float64
-		want    time.Duration
-	}{
-		{0, 0, backoffFloor}, {0, 0.5, 150 * time.Millisecond}, {1, 0.5, 300 * time.Millisecond},
-		{3, 0.999, 2397600 * time.Microsecond}, {9, 0.5, 5 * time.Second}, {1000, 0.5, 5 * time.Second},
-	} {
-		if got := backoff(c.attempt, c.random); got.Round(time.Microsecond) != c.want {
-			t.Errorf("backoff(%d, %g) = %s, want %s", c.attempt, c.random, got, c.want)
-		}
-	}
-}
 
 func TestWatch_HandsOverEachEventOnceHoweverOftenTheConnectionBreaks(t *testing.T) {
 	t.Parallel()
@@ -206,6 +179,61 @@ func TestWatch_WaitsForAServerThatCannotTakeItNow(t *testing.T) {
 	}
 	if len(*waits) != 2 || (*waits)[1] <= (*waits)[0] {
 		t.Errorf("waited %v, want two growing waits", *waits)
+	}
+}
+
+func TestWatch_StaysAwayForAsLongAsAFullServerAsks(t *testing.T) {
+	t.Parallel()
+	whole := func(_ *testing.T, c *fakeConn) {
+		c.subscribed(2)
+		c.event(1, 2)
+		c.event(2, 2)
+		c.hold()
+	}
+	full := "this server has 10000 connections; retry after 7 s"
+	f := newFake(t,
+		func(_ *testing.T, c *fakeConn) {
+			c.close(CloseTryAgainLater, full)
+			c.hold()
+		},
+		func(_ *testing.T, c *fakeConn) {
+			c.frame(schema.FrameError, 0, map[string]any{"code": schema.CodeRateLimited, "message": full, "retry_after_seconds": 7})
+			c.close(CloseTryAgainLater, full)
+			c.hold()
+		},
+		whole)
+	c, waits := quick(t, f.URL)
+	var h heard
+	if status, err := c.Watch(t.Context(), sessionID, Follow{}, &h); err != nil || status != schema.SessionCompleted {
+		t.Fatalf("status %q, error %v", status, err)
+	}
+	if want := []time.Duration{7*time.Second + 150*time.Millisecond, 7*time.Second + 300*time.Millisecond}; !slices.Equal(*waits, want) {
+		t.Errorf("waited %v, want %v", *waits, want)
+	}
+	if want := []string{full, full}; !slices.Equal(h.lost, want) {
+		t.Errorf("said %q, want %q", h.lost, want)
+	}
+}
+
+func TestWatch_ComesBackUnderTheIdThatItHad(t *testing.T) {
+	t.Parallel()
+	f := newFake(t,
+		func(_ *testing.T, c *fakeConn) { c.subscribed(2) },
+		func(_ *testing.T, c *fakeConn) {
+			c.subscribed(2)
+			c.event(1, 2)
+			c.event(2, 2)
+			c.hold()
+		})
+	c, _ := quick(t, f.URL)
+	for range 2 {
+		if _, err := c.Watch(t.Context(), sessionID, Follow{}, &heard{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ids := f.clientIDs()
+	if len(ids) != 3 || !schema.ValidID(ids[0]) || ids[1] != ids[0] || ids[2] == ids[0] {
+		t.Errorf("the client ids are %q, want one for both connections of the first watch, and another", ids)
 	}
 }
 
