@@ -21,15 +21,16 @@ export interface ClientFrame {
   [field: string]: unknown;
 }
 
-// Who looks at a session.
+// A client that looks at a session.
 export interface Viewer {
   user: string;
-  connection_id: string;
+  client_id?: string;
+  connection_id: string; // of its newest connection
   since: string; // RFC 3339
   approval_id?: string; // the pending approval that is looked at
 }
 
-// All who do: at most 100 by name, and how many there are.
+// All who do: some by name, and how many there are.
 export interface Presence {
   viewers: Viewer[];
   count: number;

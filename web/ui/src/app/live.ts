@@ -1,5 +1,5 @@
 import { HoldfastClient } from '@holdfast/client';
-import type { ConnectionState } from '@holdfast/client';
+import type { ConnectionState, Viewer } from '@holdfast/client';
 import { useSyncExternalStore } from 'react';
 import { uuid } from '../lib/uuid';
 
@@ -27,4 +27,9 @@ const getState = () => live.state;
 
 export function useConnection(): ConnectionState {
   return useSyncExternalStore(subscribe, getState);
+}
+
+// Whether a viewer of a session is this tab.
+export function isSelf(viewer: Viewer): boolean {
+  return viewer.connection_id === live.identity?.connectionId || viewer.client_id === clientId;
 }

@@ -16,10 +16,11 @@ export const queryClient = new QueryClient({
   },
 });
 
-// What was missed while the connection was down is read again when it is back.
+// What was missed while the connection was down is read again when it is back; of the list of
+// sessions the socket brings a snapshot.
 let wasLive = false;
 live.onState(() => {
   const isLive = live.state.status === 'live';
-  if (isLive && !wasLive) void queryClient.invalidateQueries();
+  if (isLive && !wasLive) void queryClient.invalidateQueries({ predicate: (query) => query.queryKey[0] !== 'sessions' });
   wasLive = isLive;
 });

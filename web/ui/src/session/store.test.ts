@@ -105,3 +105,23 @@ describe('the output', () => {
     expect(output.chunks(null).at(-1)?.text).toBe('quiet');
   });
 });
+
+describe('an older part of the story', () => {
+  it('comes before what there is, and changes nothing that is newer', () => {
+    const [forked, proposed, older, newer] = log(
+      ['session_forked', { direction: 'from', session_id: 'o', step_id: 'a' }],
+      ['plan_proposed', { plan: { steps: [{ id: 'old', shell: 'true' }] } }],
+      ['step_started', { attempt: 1 }, 'old'],
+      ['plan_updated', { plan: { steps: [{ id: 'new', shell: 'true' }] } }],
+    ) as [StoredEvent, StoredEvent, StoredEvent, StoredEvent];
+    const store = storeOf([{ ...newer, run_id: 'r2' }]);
+    store.startsAt(3);
+    store.prepend([forked, proposed, older], 0);
+    expect(store.olderUntil).toBe(0);
+    expect(store.timeline.map((row) => row.firstSeq)).toEqual([1, 2, 3, 4]);
+    const { plans, forkedAt, status } = store.getSnapshot();
+    expect([plans['r']?.plan.steps[0]?.id, plans['r2']?.plan.steps[0]?.id, forkedAt, status]).toEqual(['old', 'new', 'a', null]);
+    expect(store.output.droppedOlder('r/old')).toBe(true);
+    expect(store.lastSeq).toBe(4);
+  });
+});

@@ -1,3 +1,4 @@
+import type { Presence } from '@holdfast/client';
 import type { CancelReceipt, Plan, StoredEvent } from '../api/types';
 import { foldStep, stepKey } from './fold';
 import type { StepFolds } from './fold';
@@ -32,6 +33,7 @@ export interface SessionSnapshot {
   plans: Readonly<Record<string, PlanFold>>; // by run id
   extensions: Readonly<Record<string, Extension>>; // by approval id
   forkedAt: string | null; // the step that a fork goes on from
+  presence: Presence; // who looks at the session now
   timelineVersion: number;
   structureVersion: number; // grows with every event that may change what REST says
   approvalVersion: number;
@@ -52,6 +54,7 @@ const EMPTY: SessionSnapshot = {
   plans: {},
   extensions: {},
   forkedAt: null,
+  presence: { viewers: [], count: 0 },
   timelineVersion: 0,
   structureVersion: 0,
   approvalVersion: 0,
@@ -69,11 +72,39 @@ export class SessionStore {
   private readonly listeners = new Set<() => void>();
   private scheduled = false;
   private seq = 0;
+  private older = 0;
 
   constructor(private readonly schedule: (run: () => void) => void = onNextFrame) {}
 
   get lastSeq(): number {
     return this.seq;
+  }
+
+  // The story up to this seq was not read; 0 when the whole of it was.
+  get olderUntil(): number {
+    return this.older;
+  }
+
+  startsAt(seq: number): void {
+    this.older = seq;
+  }
+
+  // Puts an older part of the story before what there is. since is where it begins.
+  prepend(events: readonly StoredEvent[], since: number): void {
+    this.older = since;
+    const rows: TimelineRow[] = [];
+    const change: Partial<SessionSnapshot> = { timelineVersion: this.live.timelineVersion + 1 };
+    for (const event of events) {
+      appendToTimeline(rows, event);
+      const data = event.data ?? {};
+      if (isPlanEvent(event) && !(event.run_id in this.live.plans)) {
+        change.plans = { ...(change.plans ?? this.live.plans), [event.run_id]: { seq: event.seq, plan: data['plan'] as Plan } };
+      }
+      if (event.event_type === 'session_forked') Object.assign(change, this.foldRest(event, data));
+      if (event.event_type === 'step_started') this.output.markPartial(stepKey(event.run_id ?? '', event.step_id ?? ''));
+    }
+    this.timeline.unshift(...rows);
+    this.change(change);
   }
 
   readonly getSnapshot = (): SessionSnapshot => this.shown;
@@ -85,6 +116,10 @@ export class SessionStore {
 
   markLoaded(): void {
     if (!this.live.loaded) this.change({ loaded: true });
+  }
+
+  setPresence(presence: Presence): void {
+    this.change({ presence });
   }
 
   apply(event: StoredEvent): void {
@@ -129,8 +164,8 @@ export class SessionStore {
     switch (event.event_type) {
       case 'plan_proposed':
       case 'plan_updated':
-        if (!event.run_id || !isPlan(data['plan'])) return {};
-        return { plans: { ...plans, [event.run_id]: { seq: event.seq, plan: data['plan'] } } };
+        if (!isPlanEvent(event)) return {};
+        return { plans: { ...plans, [event.run_id]: { seq: event.seq, plan: data['plan'] as Plan } } };
       case 'approval_extended': {
         const id = String(data['approval_id'] ?? '');
         const seconds = (extensions[id]?.seconds ?? 0) + (typeof data['seconds'] === 'number' ? data['seconds'] : 0);
@@ -169,8 +204,10 @@ export class SessionStore {
   }
 }
 
-function isPlan(value: unknown): value is Plan {
-  return typeof value === 'object' && value !== null && Array.isArray((value as Plan).steps);
+function isPlanEvent(event: StoredEvent): event is StoredEvent & { run_id: string } {
+  if (event.event_type !== 'plan_proposed' && event.event_type !== 'plan_updated') return false;
+  const plan: unknown = event.data?.['plan'];
+  return Boolean(event.run_id) && typeof plan === 'object' && plan !== null && Array.isArray((plan as Plan).steps);
 }
 
 // A hidden page gets no animation frames; a timer keeps its state moving.

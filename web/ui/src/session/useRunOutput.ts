@@ -1,10 +1,11 @@
 import { useQuery } from '@tanstack/react-query';
 import { listEvents } from '../api/endpoints';
+import { readOlder } from './following';
 import { stepKey } from './fold';
+import { findTail } from './opening';
 import { OutputBuffer, runScope } from './output';
 import { placeOf } from './place';
 import type { SessionStore } from './store';
-import { TAIL_CHARS } from './tail';
 
 // The output of a run: what the page holds of it, or, of an earlier run that
 // the page has not read, what the server's log has.
@@ -12,7 +13,7 @@ export function useRunOutput(sessionId: string, store: SessionStore | null, runI
   const missing = earlier && runId !== null && store !== null && store.output.droppedOlder(runScope(runId));
   const read = useQuery({
     queryKey: ['run-output', sessionId, runId],
-    queryFn: ({ signal }) => readOutput(sessionId, store, runId ?? '', signal),
+    queryFn: ({ signal }) => (store === null ? new OutputBuffer() : readOutput(sessionId, store, runId ?? '', signal)),
     enabled: missing,
     staleTime: Infinity,
     gcTime: 30_000,
@@ -22,25 +23,22 @@ export function useRunOutput(sessionId: string, store: SessionStore | null, runI
   return { output: read.data ?? store.output, reading: read.isPending };
 }
 
-async function readOutput(sessionId: string, store: SessionStore | null, runId: string, signal: AbortSignal): Promise<OutputBuffer> {
+// The newest part of a long one.
+async function readOutput(sessionId: string, store: SessionStore, runId: string, signal: AbortSignal): Promise<OutputBuffer> {
+  while (store.olderUntil > 0 && !store.timeline.some((row) => row.runId === runId && row.type === 'workflow_started')) await readOlder(sessionId, store, signal);
   const { since, until } = placeOf(store, runId);
+  const tail = until === undefined ? since : await findTail((filter) => listEvents(sessionId, filter, signal), since, until);
   const output = new OutputBuffer();
-  let chars = 0;
-  for (let from: number | undefined = since; from !== undefined; ) {
+  for (let from: number | undefined = tail; from !== undefined; ) {
     const page = await listEvents(sessionId, { since: from, until, types: ['output'] }, signal);
     for (const event of page.events) {
       const { text, attempt } = event.data as { text?: unknown; attempt?: unknown };
       if (event.run_id !== runId || typeof text !== 'string') continue;
       const stepId = event.step_id ?? '';
-      const key = stepKey(runId, stepId);
-      chars += text.length;
-      output.append({ seq: event.seq, key, stepId, attempt: typeof attempt === 'number' ? attempt : 1, text });
+      output.append({ seq: event.seq, key: stepKey(runId, stepId), stepId, attempt: typeof attempt === 'number' ? attempt : 1, text });
     }
     from = page.next_since;
-    if (chars > TAIL_CHARS && from !== undefined) {
-      output.markPartial(stepKey(runId, ''));
-      break;
-    }
   }
+  if (tail > since) output.markPartial(stepKey(runId, ''));
   return output;
 }

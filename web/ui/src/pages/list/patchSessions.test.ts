@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Session } from '../../api/types';
-import { patchSessions } from './patchSessions';
+import { patchSessions, replaceSessions } from './patchSessions';
 
 const session = (id: string, name = id) => ({ id, name, status: 'active' }) as Session;
 const pages = [{ sessions: [session('a'), session('b')], total: 2 }];
@@ -21,5 +21,15 @@ describe('a change to the list of sessions', () => {
     expect(patchSessions(pages, { type: 'session_created', session: session('c') }, true).complete).toBe(false);
     expect(patchSessions(pages, { type: 'session_updated', session: session('a') }, true).complete).toBe(false);
     expect(patchSessions(pages, { type: 'session_updated', session: session('z') }, false).complete).toBe(false);
+  });
+});
+
+describe('a snapshot of the list', () => {
+  it('is the list, when it has all of it', () => {
+    expect(replaceSessions({ sessions: [session('x')], total: 1 }, false)).toEqual({ pages: [{ sessions: [session('x')], total: 1 }], complete: true });
+  });
+  it('leaves it to the server when there is more, or a filter', () => {
+    expect(replaceSessions({ sessions: [session('x')], total: 2 }, false).complete).toBe(false);
+    expect(replaceSessions({ sessions: [session('x')], total: 1 }, true).complete).toBe(false);
   });
 });

@@ -5,6 +5,13 @@ export interface ListChange {
   session: Partial<Session> & { id: string };
 }
 
+// The list as it is now, of which the newest are told: that is all there is to show when it is all
+// there is. Of a longer list, or one that a filter chose, only the server can say the rest.
+export function replaceSessions(snapshot: { sessions: Session[]; total: number }, filtered: boolean): { pages: SessionList[]; complete: boolean } {
+  const { sessions, total } = snapshot;
+  return { pages: [{ sessions, total }], complete: !filtered && sessions.length === total };
+}
+
 // Puts one change into the pages held. complete is false when only the server
 // can say where (or whether) the session belongs.
 export function patchSessions(

@@ -1,50 +1,53 @@
 import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query';
 import type { InfiniteData } from '@tanstack/react-query';
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useRef } from 'react';
 import { listSessions } from '../../api/endpoints';
 import type { Session, SessionList } from '../../api/types';
-import { live, useConnection } from '../../app/live';
-import { patchSessions } from './patchSessions';
-import type { ListChange } from './patchSessions';
+import { live } from '../../app/live';
+import { patchSessions, replaceSessions } from './patchSessions';
 
 const PAGE = 50;
-const FALLBACK_MS = 5_000;
+const SOON_MS = 300;
 
-// The list over REST, kept current by the list-level frames of the socket.
-// When those cannot be had, it is read again every few seconds.
+// The list, kept current by the list-level frames of the socket: a snapshot whenever changes may
+// have been missed, then changes. It is read over REST when the page opens, and when only the
+// server can say what a change does to what is shown; never by the clock.
 export function useSessionList(filter: { q?: string; status?: string }) {
   const client = useQueryClient();
-  const connection = useConnection();
-  const [refused, setRefused] = useState(false);
   const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
   const { q, status } = filter;
   const filtered = q !== undefined || status !== undefined;
 
   useEffect(() => {
+    const queryKey = ['sessions', { q, status }];
     const refetchSoon = () => {
       timer.current ??= setTimeout(() => {
         timer.current = null;
         void client.invalidateQueries({ queryKey: ['sessions'] });
-      }, 300);
+      }, SOON_MS);
+    };
+    const patch = (change: (old: SessionList[]) => { pages: SessionList[]; complete: boolean }) => {
+      const old = client.getQueryData<InfiniteData<SessionList>>(queryKey);
+      // An answer that is under way may be older than the change.
+      if (old === undefined || client.isFetching({ queryKey }) > 0) refetchSoon();
+      if (old === undefined) return;
+      const { pages, complete } = change(old.pages);
+      if (!complete) refetchSoon();
+      client.setQueryData<InfiniteData<SessionList>>(queryKey, { pages, pageParams: old.pageParams.slice(0, pages.length) });
     };
     const stop = live.subscribeSessions((frame) => {
-      if (frame.event_type === 'error') {
-        if (frame.data?.['request_id'] === 'sessions') setRefused(true);
+      const data = frame.data ?? {};
+      if (frame.event_type === 'sessions') {
+        const snapshot = { sessions: data['sessions'] as Session[], total: Number(data['total']) };
+        patch((pages) => {
+          const whole = replaceSessions(snapshot, filtered);
+          return whole.complete ? whole : { pages, complete: false };
+        });
         return;
       }
-      const data = frame.data ?? {};
       const session = (data['session'] ?? data) as Partial<Session>;
-      const id = session.id ?? frame.session_id ?? (typeof data['session_id'] === 'string' ? data['session_id'] : undefined);
-      if (id === undefined) return;
-      const change: ListChange = { type: frame.event_type, session: { ...session, id } };
-      let complete = false;
-      client.setQueryData<InfiniteData<SessionList>>(['sessions', { q, status }], (old) => {
-        if (old === undefined) return old;
-        const result = patchSessions(old.pages, change, filtered);
-        complete = result.complete;
-        return { ...old, pages: result.pages };
-      });
-      if (!complete) refetchSoon();
+      const id = session.id ?? (typeof data['session_id'] === 'string' ? data['session_id'] : undefined);
+      if (id !== undefined) patch((pages) => patchSessions(pages, { type: frame.event_type, session: { ...session, id } }, filtered));
     });
     return () => {
       stop();
@@ -58,7 +61,7 @@ export function useSessionList(filter: { q?: string; status?: string }) {
     queryFn: ({ pageParam, signal }) => listSessions({ q, status, limit: PAGE, cursor: pageParam || undefined }, signal),
     initialPageParam: '',
     getNextPageParam: (last) => last.next_cursor || undefined,
-    refetchInterval: refused || connection.status !== 'live' ? FALLBACK_MS : false,
+    refetchOnWindowFocus: false,
     placeholderData: (previous) => previous,
   });
 }

@@ -24,10 +24,11 @@ interface Props {
   earlier: boolean;
   plan: Plan | null; // of the latest run
   extensions: SessionSnapshot['extensions'];
+  presence: SessionSnapshot['presence'];
 }
 
 // Open questions in full; decided ones of the run as one line each, newest first.
-export function ApprovalArea({ session, status, approvals, steps, run, earlier, plan, extensions }: Props) {
+export function ApprovalArea({ session, status, approvals, steps, run, earlier, plan, extensions, presence }: Props) {
   const [editing, setEditing] = useState<{ id: string; feedback: string } | null>(null);
   const pending = approvals.filter(({ approval }) => approval.status === 'pending');
   const closed = approvals
@@ -49,6 +50,7 @@ export function ApprovalArea({ session, status, approvals, steps, run, earlier, 
           extension={extensions[approval.id]}
           plan={plan}
           stepTitle={titleOf(approval)}
+          presence={presence}
           onEdit={(feedback) => setEditing({ id: approval.id, feedback })}
         />
       ))}

@@ -1,7 +1,8 @@
+import type { Presence } from '@holdfast/client';
 import { Button, Group, Textarea } from '@mantine/core';
 import { IconAlertTriangle, IconRefresh } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
+import { useRef, useState } from 'react';
 import { errorText } from '../../api/client';
 import { resolveApproval } from '../../api/endpoints';
 import type { Decision } from '../../api/endpoints';
@@ -12,10 +13,12 @@ import { editKind, onTimeoutWords, question, splitAskedAgain } from '../../lib/a
 import type { Deadline } from '../../lib/countdown';
 import { IdempotencyKey } from '../../lib/idempotency';
 import type { Extension } from '../../session/store';
+import { useLooking } from '../../session/useLooking';
 import { AskAnswer } from './AskAnswer';
 import { AskContext } from './AskContext';
 import { ApprovalSubject, descriptionBeside } from './ApprovalSubject';
 import { DeadlineLine } from './DeadlineLine';
+import { Lookers } from './Viewers';
 
 interface Props {
   approval: Approval;
@@ -23,6 +26,7 @@ interface Props {
   extension: Extension | undefined;
   plan: Plan | null;
   stepTitle: string | null;
+  presence: Presence;
   onEdit: (feedback: string) => void;
 }
 
@@ -37,7 +41,9 @@ const EDIT = { plan: 'Edit the plan…', step: 'Edit the step…', arguments: 'E
 const PRIMARY: Resolution[] = ['approved', 'retry'];
 const DANGER: Resolution[] = ['rejected', 'abort'];
 
-export function ApprovalPanel({ approval, deadline, extension, plan, stepTitle, onEdit }: Props) {
+export function ApprovalPanel({ approval, deadline, extension, plan, stepTitle, presence, onEdit }: Props) {
+  const panel = useRef<HTMLDivElement>(null);
+  useLooking(approval.session_id, approval.id, panel);
   const client = useQueryClient();
   const [feedback, setFeedback] = useState('');
   const [overAt, setOverAt] = useState<Deadline | null>(null);
@@ -59,7 +65,7 @@ export function ApprovalPanel({ approval, deadline, extension, plan, stepTitle, 
   const asks = isAsk(approval);
   const answers = askOptions(approval);
   return (
-    <div className="approval" data-tone={approval.escalated_at ? 'escalated' : 'pending'} role="group" aria-label={what}>
+    <div ref={panel} className="approval" data-tone={approval.escalated_at ? 'escalated' : 'pending'} role="group" aria-label={what}>
       <div className="approval-head">
         <strong>{what}</strong>
         <DeadlineLine
@@ -72,6 +78,7 @@ export function ApprovalPanel({ approval, deadline, extension, plan, stepTitle, 
           }}
         />
       </div>
+      <Lookers presence={presence} approvalId={approval.id} />
       {approval.escalated_at && (
         <p role="alert" className="approval-note text-bad">
           <IconAlertTriangle size={15} stroke={1.8} aria-hidden />

@@ -20,6 +20,7 @@ import { DeleteDialog } from './DeleteDialog';
 import { Lineage } from './Lineage';
 import { ReceiptLine } from './ReceiptLine';
 import { SessionName } from './SessionName';
+import { Viewers } from './Viewers';
 
 interface Props {
   session: Session;
@@ -41,6 +42,7 @@ export function SessionHeader({ session, status, run, snapshot, actions }: Props
         <StatusBadge status={status.status} phase={status.phase} />
       </div>
       <Group gap={6} className="session-actions">
+        <Viewers presence={snapshot.presence} />
         {status.status === 'active' && (
           <Button variant="default" leftSection={<IconPlayerPause size={14} aria-hidden />} loading={suspend.isPending} onClick={() => suspend.mutate()}>
             Suspend

@@ -87,6 +87,7 @@ export function SessionPage() {
         earlier={earlier}
         plan={latestPlan}
         extensions={snapshot.extensions}
+        presence={snapshot.presence}
       />
       <div className="session-body">
         <StepList
@@ -124,7 +125,7 @@ export function SessionPage() {
               <FilesTab sessionId={id} version={snapshot.fileVersion} open={search.file ?? null} onOpen={(file) => show({ file: file ?? undefined })} />
             </Tabs.Panel>
             <Tabs.Panel value="timeline">
-              {data.store !== null && <TimelineTab store={data.store} version={snapshot.timelineVersion} />}
+              {data.store !== null && <TimelineTab sessionId={id} store={data.store} version={snapshot.timelineVersion} />}
             </Tabs.Panel>
             <Tabs.Panel value="plan"><PlanTab plan={data.plan} /></Tabs.Panel>
             <Tabs.Panel value="audit"><AuditTab sessionId={id} version={snapshot.structureVersion} titleOf={titleOf} /></Tabs.Panel>

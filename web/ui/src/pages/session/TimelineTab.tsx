@@ -1,15 +1,20 @@
 import { Button } from '@mantine/core';
+import { useMutation } from '@tanstack/react-query';
 import { memo, useState } from 'react';
+import { errorText } from '../../api/client';
 import { clockTime } from '../../lib/format';
+import { readOlder } from '../../session/following';
 import type { SessionStore } from '../../session/store';
 import { describeRow } from '../../session/timeline';
 import type { TimelineRow } from '../../session/timeline';
 
 const PAGE = 300;
 
-// Newest first, so that what happens now is in sight.
-export function TimelineTab({ store }: { store: SessionStore; version: number }) {
+// Newest first, so that what happens now is in sight. Of a very long story the older part is
+// read when it is asked for.
+export function TimelineTab({ sessionId, store }: { sessionId: string; store: SessionStore; version: number }) {
   const [limit, setLimit] = useState(PAGE);
+  const reading = useMutation({ mutationFn: () => readOlder(sessionId, store) });
   const rows = store.timeline.slice(-limit).reverse();
   const older = store.timeline.length - rows.length;
   if (rows.length === 0) return <p className="muted pad">No events yet.</p>;
@@ -19,6 +24,10 @@ export function TimelineTab({ store }: { store: SessionStore; version: number })
         {rows.map((row) => <Row key={row.firstSeq} row={row} />)}
       </ol>
       {older > 0 && <Button variant="default" onClick={() => setLimit(limit + PAGE)}>Show older ({older.toLocaleString('en')})</Button>}
+      {older === 0 && store.olderUntil > 0 && (
+        <Button variant="default" loading={reading.isPending} onClick={() => reading.mutate(undefined, { onSuccess: () => setLimit(limit + PAGE) })}>Show older</Button>
+      )}
+      {reading.isError && <p role="alert" className="text-bad">{errorText(reading.error)}</p>}
     </div>
   );
 }

@@ -9,15 +9,17 @@ export interface OutputPlace {
 
 // The whole output of a run, or of one of its steps, from the server's log, as a file.
 export async function downloadOutput(sessionId: string, run: Run | null, stepId: string | null, place: OutputPlace): Promise<void> {
-  const parts: string[] = [];
+  const parts: Blob[] = []; // the browser may keep those of a long log on disk
   let since: number | undefined = place.since;
   while (since !== undefined) {
     const page: EventPage = await listEvents(sessionId, { since, until: place.until, types: ['output'] });
+    const texts: string[] = [];
     for (const event of page.events) {
       const text = event.data?.['text'];
       if (typeof text !== 'string' || (run !== null && event.run_id !== run.id)) continue;
-      if (stepId === null || event.step_id === stepId) parts.push(text);
+      if (stepId === null || event.step_id === stepId) texts.push(text);
     }
+    if (texts.length > 0) parts.push(new Blob(texts));
     since = page.next_since;
   }
   const url = URL.createObjectURL(new Blob(parts, { type: 'text/plain;charset=utf-8' }));

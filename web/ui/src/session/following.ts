@@ -1,0 +1,149 @@
+import type { Subscription } from '@holdfast/client';
+import { isTransient } from '../api/client';
+import { listEvents } from '../api/endpoints';
+import { live } from '../app/live';
+import { stepKey } from './fold';
+import { findTail, readStory } from './opening';
+import type { Read } from './opening';
+import { SessionStore } from './store';
+import { MAX_TAIL_EVENTS, PROBE_EVENTS } from './tail';
+
+// The sessions that are looked at, or were a minute ago: their logs are followed, and going
+// back to one shows it at once.
+
+const KEEP_MS = 60_000;
+const LEAVE_MS = 500; // a page that only changes its view has not left
+
+export interface Entry {
+  store: SessionStore;
+  users: number;
+  stop: AbortController;
+  subscription: Subscription | null;
+  before: Set<string>; // the approvals on the screen, in the order in which they came there
+  timer: ReturnType<typeof setTimeout> | null;
+}
+
+const entries = new Map<string, Entry>();
+
+export function acquire(id: string, headSeq: number): Entry {
+  let entry = entries.get(id);
+  if (entry === undefined) {
+    entry = { store: new SessionStore(), users: 0, stop: new AbortController(), subscription: null, before: new Set(), timer: null };
+    entries.set(id, entry);
+    void open(id, headSeq, entry);
+  }
+  if (entry.timer !== null) clearTimeout(entry.timer);
+  entry.timer = null;
+  entry.users += 1;
+  entry.subscription?.present(true);
+  return entry;
+}
+
+export function release(id: string, entry: Entry): void {
+  entry.users -= 1;
+  if (entry.users > 0) return;
+  entry.timer = setTimeout(() => {
+    entry.subscription?.present(false);
+    entry.timer = setTimeout(() => {
+      entry.stop.abort();
+      entry.subscription?.close();
+      if (entries.get(id) === entry) entries.delete(id);
+    }, KEEP_MS);
+  }, LEAVE_MS);
+}
+
+// Notes that an approval came onto the screen, or left it.
+export function looksAt(sessionId: string, approvalId: string, visible: boolean): void {
+  const entry = entries.get(sessionId);
+  if (entry === undefined) return;
+  if (visible) entry.before.add(approvalId);
+  else entry.before.delete(approvalId);
+  tellApproval(entry);
+}
+
+function tellApproval(entry: Entry): void {
+  const [first] = entry.before;
+  entry.subscription?.viewing(document.visibilityState === 'visible' ? (first ?? null) : null);
+}
+
+if (typeof document !== 'undefined') {
+  document.addEventListener('visibilitychange', () => {
+    for (const entry of entries.values()) tellApproval(entry);
+  });
+}
+
+async function open(id: string, headSeq: number, entry: Entry): Promise<void> {
+  const { store } = entry;
+  const since = await skipTo(id, headSeq, entry);
+  if (entry.stop.signal.aborted) return;
+  if (store.lastSeq >= headSeq) store.markLoaded();
+  follow(id, since, headSeq, entry);
+}
+
+function follow(id: string, since: number, headSeq: number, entry: Entry): void {
+  const { store } = entry;
+  entry.subscription = live.subscribe(
+    id,
+    since,
+    {
+      onEvent: (event) => {
+        store.apply({ ...event, timestamp: event.timestamp ?? '', data: event.data ?? {} });
+        if (event.seq >= headSeq) store.markLoaded();
+      },
+      onSubscribed: (head) => {
+        if (head - Math.max(since, store.lastSeq) > MAX_TAIL_EVENTS) void jump(id, head, entry);
+      },
+      onPresence: (presence) => store.setPresence(presence),
+    },
+    { presence: entry.users > 0 },
+  );
+  tellApproval(entry);
+}
+
+// A page that slept through a great part of a log opens it anew instead of reading all of it.
+async function jump(id: string, head: number, entry: Entry): Promise<void> {
+  entry.subscription?.close();
+  entry.subscription = null;
+  const since = await skipTo(id, head, entry);
+  if (!entry.stop.signal.aborted) follow(id, since, head, entry);
+}
+
+// Reads the story of what lies between the store's last event and the tail, and says where the
+// tail begins. Of a long log the older output stays on the server.
+async function skipTo(id: string, head: number, entry: Entry): Promise<number> {
+  const { store } = entry;
+  const read = patient(id, entry.stop.signal);
+  const known = store.lastSeq;
+  const since = await findTail(read, known, head).catch(() => Math.max(known, head - PROBE_EVENTS));
+  if (since > known) {
+    const story = await readStory(read, since).catch(() => ({ events: [], since }));
+    for (const event of story.events) {
+      store.apply(event);
+      if (event.event_type === 'step_started' && event.seq > known) store.output.markPartial(stepKey(event.run_id ?? '', event.step_id ?? ''));
+    }
+    if (known === 0) store.startsAt(story.since);
+  }
+  return since;
+}
+
+// Reads the part of the story that comes before what the store has.
+export async function readOlder(id: string, store: SessionStore, signal?: AbortSignal): Promise<void> {
+  const until = store.olderUntil;
+  if (until === 0) return;
+  const story = await readStory((filter) => listEvents(id, filter, signal), until);
+  if (store.olderUntil === until) store.prepend(story.events, story.since);
+}
+
+// Reads events, however long the server is away.
+function patient(id: string, signal: AbortSignal): Read {
+  return async (filter) => {
+    for (;;) {
+      try {
+        return await listEvents(id, filter, signal);
+      } catch (error) {
+        if (signal.aborted || !isTransient(error)) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 1_000));
+      }
+    }
+  };
+}

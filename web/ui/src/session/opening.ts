@@ -1,0 +1,63 @@
+import type { EventPage } from '../api/endpoints';
+import type { StoredEvent } from '../api/types';
+import { PROBE_EVENTS, SMALL_LOG_EVENTS, tailSince } from './tail';
+
+// What a page reads of a log when it opens it. However long the log is, it takes a
+// bounded number of requests: some for the newest of the story, and one to find where the tail
+// begins, which comes over the socket.
+
+export type Read = (filter: { since: number; until?: number; types?: readonly string[] }) => Promise<EventPage>;
+
+// Everything that is small and tells the story: all types but output, and the
+// figures of each second, of which the newest come with the tail.
+export const STORY_TYPES = [
+  'workflow_started', 'workflow_state_changed', 'workflow_paused', 'workflow_resumed', 'workflow_completed',
+  'workflow_failed', 'workflow_cancelled', 'plan_proposed', 'plan_updated', 'step_started', 'step_reattached',
+  'step_completed', 'step_failed', 'step_retry_started', 'step_retry_backoff', 'step_retry_succeeded',
+  'step_retry_exhausted', 'dag_created', 'dag_updated', 'dag_node_status_changed', 'agent_message',
+  'approval_requested', 'approval_received', 'approval_extended', 'approval_escalated', 'approval_expired', 'cost_update',
+  'file_created', 'file_updated', 'session_forked', 'session_renamed',
+];
+
+export const STORY_EVENTS = 3_000; // about as many are read at once
+const FIRST_WINDOW = 4_000; // seqs
+const WINDOW_EVENTS = 1_000; // that a window is meant to have: one answer of the server
+
+// Where the newest part of the stretch (since, until] begins that is worth reading whole.
+export async function findTail(read: Read, since: number, until: number): Promise<number> {
+  if (until - since <= SMALL_LOG_EVENTS) return since;
+  const { events } = await read({ since: until - PROBE_EVENTS, until });
+  const chars = events.reduce((sum, event) => sum + (typeof event.data['text'] === 'string' ? event.data['text'].length : 0), 0);
+  return since + tailSince(until - since, events.length, chars);
+}
+
+export interface Story {
+  events: StoredEvent[]; // in order
+  since: number; // the log before this seq was not looked at; 0 when all of it was
+}
+
+// The newest events up to until that tell the story, read backwards in windows that grow
+// where the story is thin.
+export async function readStory(read: Read, until: number): Promise<Story> {
+  const parts: StoredEvent[][] = [];
+  let [count, upTo, width] = [0, until, FIRST_WINDOW];
+  while (upTo > 0 && count < STORY_EVENTS) {
+    const from = Math.max(0, upTo - width);
+    const part = await readWhole(read, from, upTo);
+    parts.unshift(part);
+    count += part.length;
+    upTo = from;
+    width = part.length === 0 ? width * 16 : Math.max(FIRST_WINDOW, Math.min(width * 16, Math.floor((width * WINDOW_EVENTS) / part.length)));
+  }
+  return { events: parts.flat(), since: upTo };
+}
+
+async function readWhole(read: Read, since: number, until: number): Promise<StoredEvent[]> {
+  const events: StoredEvent[] = [];
+  for (let from: number | undefined = since; from !== undefined; ) {
+    const page: EventPage = await read({ since: from, until, types: STORY_TYPES });
+    events.push(...page.events);
+    from = page.next_since;
+  }
+  return events;
+}
