@@ -115,6 +115,22 @@ test-browser: chromium $(UI_MODULES) $(CLIENT_MODULES) ## Browser tests, on the 
 	cd $(CLIENT) && npm run build
 	cd $(UI) && npm run e2e
 
+FUZZ_TIME := 1m
+
+.PHONY: fuzz
+fuzz: ## Fuzz frames, cursors and plans, a minute each; make fuzz FUZZ_TIME=1h looks harder
+	@for package in ./schema ./web; do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ_TIME) $$package; \
+		done; \
+	done
+
+SOAK := 10m
+
+.PHONY: load
+load: build ## Ten thousand viewers, instances that die under load, and a soak: about twenty minutes; make load SOAK=1h soaks longer
+	$(GO_TEST) -count=1 -v -timeout 3h -run '^(TestLoad|TestSoak)' ./e2e -load -soak $(SOAK)
+
 .PHONY: chromium
 chromium: ## Make sure that there is a Chromium for the browser tests
 	@if command -v chromium >/dev/null; then :; \

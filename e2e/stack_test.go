@@ -41,6 +41,7 @@ type stack struct {
 	ended    chan struct{}
 	web      string
 	temporal string
+	postgres string
 	log      *logBuffer
 }
 
@@ -108,6 +109,9 @@ func (s *stack) up() {
 			}
 			if v, ok := strings.CutPrefix(word, "temporal="); ok {
 				s.temporal = v
+			}
+			if v, ok := strings.CutPrefix(word, "postgres="); ok {
+				s.postgres = v
 			}
 		}
 		if s.web == "" || s.temporal == "" || !strings.HasPrefix(line, "holdfast ready  ") {
