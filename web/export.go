@@ -95,7 +95,7 @@ func (s *Server) getExport(c *fiber.Ctx, slots chan struct{}) error {
 		if err == nil {
 			err = out.Flush()
 		}
-		w.CloseWithError(err) //nolint:errcheck // it has none; nil is the end
+		w.CloseWithError(err) // nil is the end
 		switch {
 		case err == nil:
 			s.log.InfoContext(ctx, "session exported", slog.Int64("events", manifest.Counts.Events), slog.Int("files", manifest.Counts.Files), slog.Duration("took", time.Since(began)))

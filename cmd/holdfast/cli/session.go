@@ -21,6 +21,7 @@ type sessionCmd struct {
 	Run     sessionRunCmd     `cmd:"" help:"Start the next run of a session, from a plan."`
 	Runs    sessionRunsCmd    `cmd:"" help:"List the runs of a session."`
 	Fork    sessionForkCmd    `cmd:"" help:"Make a new session from a finished step of another one."`
+	Export  sessionExportCmd  `cmd:"" help:"Write a session with everything it has to one archive."`
 	Audit   sessionAuditCmd   `cmd:"" help:"Show who asked a session for what, and whether it was done."`
 	Rename  sessionRenameCmd  `cmd:"" help:"Give a session another name."`
 	Suspend sessionSuspendCmd `cmd:"" help:"Let nothing new start."`
