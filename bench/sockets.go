@@ -13,7 +13,7 @@ import (
 
 const (
 	dialers     = 32   // viewers that connect at the same time
-	sessionsFor = 10   // viewers watch the same session
+	sessionsFor = 10   // viewers, one after the other, watch the same session
 	restSeconds = 25   // that a server has to come to rest, at most
 	kilobyte    = 1024 // of a megabyte
 )
@@ -81,7 +81,7 @@ func (w *world) perSocket(ctx context.Context, addr string, pid int, ids []strin
 	if err != nil {
 		return 0, err
 	}
-	all, err := gather(ctx, addr, w.sockets, dialers, func(i int) string { return ids[i%len(ids)] }, 0)
+	all, err := gather(ctx, addr, w.sockets, dialers, func(i int) string { return ids[min(i/sessionsFor, len(ids)-1)] }, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -108,7 +108,7 @@ func benchConnect(ctx context.Context, w *world) ([]measurement, error) {
 			return 0, 0, err
 		}
 		began := time.Now()
-		all, err := gather(ctx, addr, many, dialers, func(i int) string { return ids[i%len(ids)] }, 0)
+		all, err := gather(ctx, addr, many, dialers, func(i int) string { return ids[min(i/sessionsFor, len(ids)-1)] }, 0)
 		took := time.Since(began)
 		if err != nil {
 			return 0, 0, err
