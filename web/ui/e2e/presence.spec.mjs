@@ -1,0 +1,163 @@
+// Several people on the same pages.
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { approval, launch, openPage } from './lib/browser.mjs';
+import { startProxy } from './lib/proxy.mjs';
+import { startStack, until } from './lib/stack.mjs';
+
+const SHOTS = fileURLToPath(new URL('./screenshots/', import.meta.url));
+const PEOPLE = ['ada.lovelace@example.com', 'ben', 'carla', 'dmitri', 'eve', 'farid'];
+const gated = { steps: [{ id: 'prepare', title: 'Prepare', shell: 'echo ready' }, { id: 'publish', title: 'Publish', shell: 'true', needs: ['prepare'], approval: true }] };
+
+let stack;
+let browser;
+let doors; // each person's own way in
+
+before(async () => {
+  mkdirSync(SHOTS, { recursive: true });
+  [stack, browser] = await Promise.all([startStack(), launch()]);
+  doors = Object.fromEntries(await Promise.all(PEOPLE.map(async (name) => [name, await startProxy(stack.url, name)])));
+});
+after(async () => {
+  await browser?.close();
+  await Promise.all(Object.values(doors ?? {}).map((door) => door.stop()));
+  await stack?.stop();
+});
+
+async function start(name, plan = gated) {
+  const answer = await fetch(`${stack.url}/api/sessions`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ name, mode: 'runbook', config: { approval_mode: 'none' }, plan }),
+  });
+  assert.equal(answer.status, 201);
+  return (await answer.json()).id;
+}
+
+async function visit(person, id, options) {
+  const opened = await openPage(browser, options);
+  await opened.page.goto(`${doors[person].url}/sessions/${id}`);
+  await opened.page.locator('.conn[data-status=live]').waitFor();
+  return opened;
+}
+
+const viewers = (page) => page.getByRole('list', { name: 'Viewing now' });
+const viewing = async (page) => viewers(page).getByRole('button').evaluateAll((buttons) => buttons.map((button) => button.getAttribute('aria-label')));
+const shows = (page, ...names) => until(`the viewers are ${names.join(', ')}`, async () => (await viewing(page)).join('|') === names.join('|'), 30_000);
+
+test('two people see each other, and who looks at the question', async () => {
+  const id = await start('Seen by two');
+  const ada = await visit('ada.lovelace@example.com', id);
+  await approval(ada.page, /Publish/).waitFor();
+  assert.equal(await viewers(ada.page).count(), 0, 'alone, one is told of nobody');
+
+  const ben = await visit('ben', id);
+  await shows(ada.page, 'ben', 'ada.lovelace@example.com · you');
+  await shows(ben.page, 'ada.lovelace@example.com', 'ben · you');
+  await approval(ada.page, /Publish/).getByText('ben is looking at this').waitFor();
+  await approval(ben.page, /Publish/).getByText('ada.lovelace@example.com is looking at this').waitFor();
+
+  // A second tab of the same person is no other person.
+  const again = await visit('ben', id);
+  await shows(ada.page, 'ben · 2 tabs', 'ada.lovelace@example.com · you');
+  assert.equal(await approval(ben.page, /Publish/).getByText(/ben is looking/).count(), 0);
+  await again.context.close();
+  await shows(ada.page, 'ben', 'ada.lovelace@example.com · you');
+
+  // Who goes to another page does not view this one any more; who comes back does.
+  await ben.page.getByRole('link', { name: 'Holdfast, sessions' }).click();
+  await viewers(ada.page).waitFor({ state: 'detached', timeout: 30_000 });
+  await approval(ada.page, /Publish/).getByText(/is looking at this/).waitFor({ state: 'detached' });
+  await ben.page.goBack();
+  await shows(ada.page, 'ben', 'ada.lovelace@example.com · you');
+  await approval(ada.page, /Publish/).getByText('ben is looking at this').waitFor();
+
+  assert.deepEqual([...ada.errors, ...ben.errors], []);
+  await Promise.all([ada.context.close(), ben.context.close()]);
+});
+
+test('viewers are right again after the server was killed', async () => {
+  const id = await start('Seen through a crash');
+  const ada = await visit('ada.lovelace@example.com', id);
+  const ben = await visit('ben', id);
+  await shows(ada.page, 'ben', 'ada.lovelace@example.com · you');
+  process.kill(stack.pidOf('web'), 'SIGKILL');
+  await ada.page.locator('.conn[data-status=reconnecting]').waitFor();
+  for (const { page } of [ada, ben]) await page.locator('.conn[data-status=live]').waitFor({ timeout: 30_000 });
+  await shows(ada.page, 'ben', 'ada.lovelace@example.com · you');
+  await approval(ada.page, /Publish/).getByText('ben is looking at this').waitFor({ timeout: 30_000 });
+  await ben.context.close();
+  await viewers(ada.page).waitFor({ state: 'detached', timeout: 30_000 });
+  await ada.context.close();
+});
+
+test('many viewers fit a phone and a desktop, light and dark', async () => {
+  const id = await start('Seen by many');
+  const others = await Promise.all(PEOPLE.slice(1).map((name) => visit(name, id)));
+  for (const [device, viewport] of Object.entries({ desktop: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } })) {
+    for (const colorScheme of ['light', 'dark']) {
+      const { page, context, errors } = await visit(PEOPLE[0], id, { viewport, colorScheme });
+      await viewers(page).getByRole('button', { name: /^2 more/ }).waitFor({ timeout: 30_000 });
+      assert.equal(await viewers(page).getByRole('button').count(), 5);
+      await approval(page, /Publish/).getByText(/^\w+, \w+ and 3 others are looking at this$/).waitFor({ timeout: 30_000 });
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+      assert.ok(overflow <= 0, `the viewers on a ${device} are ${overflow} px too wide`);
+      await page.screenshot({ path: `${SHOTS}presence-${device}-${colorScheme}.png` });
+      assert.deepEqual(errors, []);
+      await context.close();
+    }
+  }
+  await Promise.all(others.map(({ context }) => context.close()));
+});
+
+test('the list of sessions is current without a single request, also after the server was killed', async () => {
+  const { page, context, errors } = await openPage(browser);
+  await start('There from the start');
+  await page.goto(stack.url);
+  await page.locator('.conn[data-status=live]').waitFor();
+  const row = (name) => page.getByRole('listitem').filter({ hasText: name });
+  await row('There from the start').getByText('1 approval').waitFor({ timeout: 30_000 });
+  await page.waitForLoadState('networkidle');
+  const requests = [];
+  page.on('request', (request) => requests.push(request.url()));
+
+  const id = await start('Made meanwhile');
+  await row('Made meanwhile').getByText('1 approval').waitFor({ timeout: 30_000 });
+  const { approvals } = await (await fetch(`${stack.url}/api/sessions/${id}/approvals`)).json();
+  const answer = await fetch(`${stack.url}/api/approvals/${approvals[0].id}/resolve`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ resolution: 'approved' }),
+  });
+  assert.ok(answer.ok);
+  await row('Made meanwhile').getByText('Completed').waitFor({ timeout: 30_000 });
+
+  process.kill(stack.pidOf('web'), 'SIGKILL');
+  await page.locator('.conn[data-status=reconnecting]').waitFor();
+  await until('a session can be made again', () => start('Made after the crash'), 60_000);
+  await row('Made after the crash').waitFor({ timeout: 60_000 });
+  await page.waitForTimeout(6_000); // longer than a page would wait that polls
+  assert.deepEqual(requests.filter((url) => url.includes('/api/')), []);
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
+test('a log of millions of lines is opened with a handful of requests', async () => {
+  const id = await start('Talkative', { steps: [{ id: 'print', title: 'Print', shell: 'seq 1 3000000' }, { id: 'after', title: 'Afterwards', shell: 'echo all done', needs: ['print'] }] });
+  const session = await until('the session is over', async () => {
+    const read = await (await fetch(`${stack.url}/api/sessions/${id}`)).json();
+    return read.status === 'completed' && read;
+  }, 120_000);
+  assert.ok(session.head_seq > 50, `the log has ${session.head_seq} events`);
+  const { page, context, errors } = await openPage(browser);
+  const requests = [];
+  page.on('request', (request) => requests.push(request.url()));
+  await page.goto(`${stack.url}/sessions/${id}`);
+  await until('the last line is on the screen', async () => (await page.locator('.xterm-rows > div').allInnerTexts()).some((line) => line.replaceAll('\u00a0', ' ').includes('all done')), 60_000);
+  await page.getByRole('button', { name: 'Print: Succeeded' }).waitFor();
+  assert.ok(requests.filter((url) => url.includes('/events?')).length <= 4, requests.join('\n'));
+  assert.deepEqual(errors, []);
+  await context.close();
+});
