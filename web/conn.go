@@ -72,16 +72,18 @@ type conn struct {
 	closed   bool   // nothing is written any more
 	commands []clientFrame
 	working  bool
+	leaving  func() // ends the connection; set once it is to take no further commands
 }
 
-func (s *Server) newConn(ws *websocket.Conn, who caller) *conn {
+// newConn makes the connection of a client. greeting is what is written first.
+func (s *Server) newConn(ws *websocket.Conn, who caller, greeting []byte) *conn {
 	under := ws.NetConn()
 	if hijacked, ok := under.(interface{ UnsafeConn() net.Conn }); ok {
 		under = hijacked.UnsafeConn()
 	}
 	c := &conn{
 		id: schema.NewID(), clientID: who.clientID, user: who.user, address: who.address, connected: time.Now(),
-		server: s, ws: ws, net: under,
+		server: s, ws: ws, net: under, queue: [][]byte{greeting},
 	}
 	c.room.L = &c.mu
 	c.ctx, c.end = context.WithCancel(context.WithValue(s.base, keyUser, who.user))
@@ -104,19 +106,26 @@ func (c *conn) serve() {
 		return nil
 	})
 	c.ws.SetCloseHandler(func(int, string) error { return nil })
-	c.send(newFrame(schema.FrameConnected, "", ConnectedData{
-		ConnectionID: c.id, ServerInstance: c.server.opts.Instance, Version: c.server.opts.Version, User: c.user,
-	}))
+	c.server.crew.do(func() {
+		c.send(newFrame(schema.FrameConnected, "", ConnectedData{
+			ConnectionID: c.id, ServerInstance: c.server.opts.Instance, Version: c.server.opts.Version, User: c.user,
+		}))
+	})
 	err := c.read()
 	c.mu.Lock()
 	ours := c.closing != nil
 	c.mu.Unlock()
-	c.shut(closeNormal, "")
+	_, polite := errors.AsType[*websocket.CloseError](err)
+	if polite {
+		c.shut(closeNormal, "")
+	} else {
+		c.shutWith([]byte{}) // the library has told the client what was wrong with its frame, or nobody hears
+	}
 	c.end()
 	_ = c.net.SetWriteDeadline(time.Now().Add(lingerTimeout))
 	c.tasks.Wait()
 	c.unsubscribeAll()
-	if ours || errors.Is(err, websocket.ErrReadLimit) {
+	if ours || !polite {
 		c.linger()
 	}
 }
@@ -134,7 +143,7 @@ func (c *conn) read() error {
 		case kind != websocket.TextMessage:
 			c.refuse("", schema.Errorf(schema.CodeInvalid, "frames are text, not binary"))
 		default:
-			c.handle(data)
+			c.server.crew.do(func() { c.handle(data) })
 		}
 	}
 }
@@ -190,13 +199,15 @@ func (c *conn) ping() {
 }
 
 // shut has the writer end the connection with this code, after what is queued.
-func (c *conn) shut(code int, reason string) {
+func (c *conn) shut(code int, reason string) { c.shutWith(closeFrame(code, reason)) }
+
+func (c *conn) shutWith(closing []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || c.closing != nil {
 		return
 	}
-	c.closing = closeFrame(code, reason)
+	c.closing = closing
 	c.room.Broadcast()
 	c.kickLocked()
 }

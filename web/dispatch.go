@@ -20,13 +20,7 @@ func (c *conn) handle(text []byte) {
 	case framePing:
 		c.send(newFrame(schema.FramePong, "", PongData{RequestID: f.RequestID}))
 	case frameSubscribe:
-		// A goroutine of its own, though it is waited for: reading the log takes a deep stack, which the reader would keep.
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			c.subscribe(f)
-		}()
-		<-done
+		c.subscribe(f)
 	case frameUnsubscribe:
 		c.unsubscribe(f)
 	case frameViewing:
@@ -146,8 +140,8 @@ func (c *conn) enqueue(f clientFrame) {
 		f.RequestID = schema.NewID()
 	}
 	c.mu.Lock()
-	full := len(c.commands) >= maxCommands
-	if !full {
+	full, leaving := len(c.commands) >= maxCommands, c.leaving != nil
+	if !full && !leaving {
 		c.commands = append(c.commands, f)
 		if !c.working {
 			c.working = true
@@ -155,7 +149,10 @@ func (c *conn) enqueue(f clientFrame) {
 		}
 	}
 	c.mu.Unlock()
-	if full {
+	switch {
+	case leaving:
+		c.refuse(f.RequestID, schema.Errorf(schema.CodeUnavailable, "the server is stopping; send this command again over another connection"))
+	case full:
 		c.refuse(f.RequestID, schema.Errorf(schema.CodeRateLimited, "%d commands of this connection wait already; send this one again later", maxCommands))
 	}
 }
@@ -170,7 +167,11 @@ func (c *conn) work() {
 		c.mu.Lock()
 		if len(c.commands) == 0 {
 			c.working = false
+			leave := c.leaving
 			c.mu.Unlock()
+			if leave != nil {
+				leave()
+			}
 			return
 		}
 		f := c.commands[0]

@@ -32,6 +32,7 @@ type Options struct {
 	MaxConnections  int             // WebSocket connections of this instance; 10,000
 	MaxPerUser      int             // of them of one user; 0 is no bound of its own
 	MaxPerAddress   int             // of them from one address; 0 is no bound of its own
+	Drain           time.Duration   // over how long many connections are ended when the server stops; 0 is at once
 	PingInterval    time.Duration   // after so long without a frame a client is pinged; 25 s
 	SilenceLimit    time.Duration   // after so long without a frame it is sent away; three times PingInterval
 	WriteTimeout    time.Duration   // for which a client may take nothing of what it is sent; 30 s

@@ -37,6 +37,7 @@ type Server struct {
 	presence *presence
 	sweeper  *sweeper
 	metrics  *metrics
+	crew     *crew
 	loopback bool
 	started  atomic.Bool
 	base     context.Context //nolint:containedctx // the life of the server, which requests share
@@ -55,6 +56,7 @@ func New(o Options) (*Server, error) {
 		log:     o.Logger.With(logs.KeyComponent, "web"),
 		store:   o.Store,
 		metrics: newMetrics(),
+		crew:    newCrew(),
 	}
 	s.base, s.stop = context.WithCancel(context.Background())
 	var err error
@@ -100,8 +102,9 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// Run serves until ctx ends, then closes every socket with 1001, lets requests finish and
-// returns nil. It returns early with an error when the listener fails. It waits for every
+// Run serves until ctx ends, then takes in nothing more, closes every socket with 1001 (many
+// of them spread over Options.Drain, in random order), lets requests and commands finish for a
+// few seconds and returns nil. It returns early with an error when the listener fails. It waits for every
 // goroutine that the server started.
 func (s *Server) Run(ctx context.Context) error {
 	if s.started.Swap(true) {
@@ -121,16 +124,21 @@ func (s *Server) Run(ctx context.Context) error {
 		failure = errors.Join(errors.New("the listener failed"), err)
 	}
 	s.log.InfoContext(ctx, "stopping", slog.Int("connections", s.registry.count()))
-	s.registry.closeAll(closeGoingAway, reasonStopping)
+	var drained sync.WaitGroup
+	drained.Go(func() {
+		s.registry.drain(s.opts.Drain)
+		s.registry.wait(drainTimeout)
+	})
 	if failure == nil {
 		if err := s.app.ShutdownWithTimeout(drainTimeout); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			failure = fmt.Errorf("shut down: %w", err)
 		}
 		failure = errors.Join(failure, <-served)
 	}
-	s.registry.wait(drainTimeout)
+	drained.Wait()
 	s.stop()
 	s.work.Wait()
+	s.crew.end()
 	return failure
 }
 

@@ -1,10 +1,12 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/fasthttp/websocket"
@@ -57,26 +59,29 @@ func (s *Server) upgrade(c *fiber.Ctx) error {
 		return newProblem(ctx, http.StatusBadRequest, schema.CodeInvalid, "this is not a WebSocket handshake of version 13", nil)
 	}
 	if err == nil {
-		c.Context().Hijack(func(hijacked net.Conn) { s.welcome(hijacked, who) })
+		// The answer is written together with the first frame.
+		greeting := bytes.Clone(c.Response().Header.Header())
+		c.Context().HijackSetNoResponse(true)
+		c.Context().Hijack(func(hijacked net.Conn) { s.welcome(hijacked, who, greeting) })
 	}
 	return err //nolint:wrapcheck // a fault of ours
 }
 
-// welcome serves a WebSocket from now on. It returns at once; registry.wait waits for what it has started.
-func (s *Server) welcome(hijacked net.Conn, who caller) {
+// welcome serves a WebSocket from now on. It returns at once; Run waits for what it has started.
+func (s *Server) welcome(hijacked net.Conn, who caller, greeting []byte) {
 	ws, err := takeOver(hijacked)
 	if err != nil { // the client is gone
 		_ = hijacked.Close()
 		return
 	}
-	go func() {
+	s.work.Go(func() {
 		defer ws.Close()
-		s.serveSocket(ws, who)
-	}()
+		s.serveSocket(ws, who, greeting)
+	})
 }
 
-func (s *Server) serveSocket(ws *websocket.Conn, who caller) {
-	c := s.newConn(ws, who)
+func (s *Server) serveSocket(ws *websocket.Conn, who caller, greeting []byte) {
+	c := s.newConn(ws, who, greeting)
 	defer c.end()
 	if no := s.registry.add(c); no != nil {
 		c.turnAway(no)
@@ -95,7 +100,7 @@ func (c *conn) turnAway(no *refusal) {
 		}), text...)
 	}
 	_ = c.net.SetWriteDeadline(time.Now().Add(lingerTimeout))
-	_, _ = c.net.Write(text)
+	_, _ = c.net.Write(slices.Concat(c.queue[0], text))
 	c.linger()
 }
 

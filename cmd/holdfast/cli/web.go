@@ -29,7 +29,8 @@ func (c *webCmd) Run(inv *invocation) error {
 	defer p.close()
 	server, err := web.New(web.Options{
 		Addr: set.Addr, Store: p.store, Snapshots: p.snapshots, Temporal: p.temporal, UI: ui.FS(), Examples: examples.FS(), DataDir: set.DataDir,
-		Namespace: set.Options.Namespace, ApprovalTimeout: set.ApprovalTimeout, SessionTTL: set.SessionTTL, HostTimeout: set.HostTimeout, MaxConnections: set.MaxConnections, Logger: p.log, Version: version(), AllowedOrigins: set.AllowedOrigins,
+		Namespace: set.Options.Namespace, ApprovalTimeout: set.ApprovalTimeout, SessionTTL: set.SessionTTL, HostTimeout: set.HostTimeout, MaxConnections: set.MaxConnections,
+		MaxPerUser: set.MaxPerUser, MaxPerAddress: set.MaxPerAddress, Drain: set.Drain, Logger: p.log, Version: version(), AllowedOrigins: set.AllowedOrigins,
 	})
 	if err != nil {
 		return err

@@ -93,13 +93,27 @@ const maxWorkspaceFiles = 10_000_000
 type Listener struct {
 	Addr           string
 	MaxConnections int
+	MaxPerUser     int // 0 is no bound of its own
+	MaxPerAddress  int // 0 is no bound of its own
+	Drain          time.Duration
 	AllowedOrigins []string
 }
+
+// EnvDrain is the name of the setting that says over how long a web process closes its connections.
+const EnvDrain = "HOLDFAST_DRAIN"
+
+const (
+	maxConnections = 1_000_000
+	maxDrain       = 10 * time.Minute
+)
 
 func (l *Listener) specs() []spec {
 	return []spec{
 		{name: EnvAddr, def: DefaultAddr, allowed: "HOST:PORT, such as 127.0.0.1:8000 or :8000", help: "where the web server listens; port 0 takes a free one", parse: hostPort(&l.Addr)},
-		{name: "HOLDFAST_MAX_CONNECTIONS", def: "10000", allowed: "a whole number from 1 to 1000000", help: "WebSocket connections that one web process takes at the same time", parse: whole(&l.MaxConnections, 1, 1_000_000)},
+		{name: "HOLDFAST_MAX_CONNECTIONS", def: "10000", allowed: "a whole number from 1 to 1000000", help: "WebSocket connections that one web process takes at the same time", parse: whole(&l.MaxConnections, 1, maxConnections)},
+		{name: "HOLDFAST_MAX_CONNECTIONS_PER_USER", def: "0", allowed: "a whole number from 0, which is no bound of its own, to 1000000", help: "WebSocket connections of one user that one web process takes at the same time", parse: whole(&l.MaxPerUser, 0, maxConnections)},
+		{name: "HOLDFAST_MAX_CONNECTIONS_PER_ADDRESS", def: "0", allowed: "a whole number from 0, which is no bound of its own, to 1000000", help: "WebSocket connections from one address that one web process takes at the same time; behind a proxy all come from the proxy's", parse: whole(&l.MaxPerAddress, 0, maxConnections)},
+		{name: EnvDrain, def: "5s", allowed: "a duration from 0s, which is at once, to 10m", help: "over how long a web process that stops closes its WebSocket connections, when they are more than 20", parse: duration(&l.Drain, 0, maxDrain)},
 		{name: "HOLDFAST_ALLOWED_ORIGINS", allowed: "a comma-separated list of origins such as https://holdfast.example.org", help: "web pages from other origins that may connect; the server's own always may", parse: origins(&l.AllowedOrigins)},
 	}
 }

@@ -29,7 +29,7 @@ func TestLoadWeb_HasTheDefaultsOfTheContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.Addr != "127.0.0.1:8000" || w.ApprovalTimeout != 300*time.Second || w.SessionTTL != 0 || w.MaxConnections != 10_000 || len(w.AllowedOrigins) != 0 ||
+	if w.Addr != "127.0.0.1:8000" || w.ApprovalTimeout != 300*time.Second || w.SessionTTL != 0 || w.MaxConnections != 10_000 || w.MaxPerUser != 0 || w.MaxPerAddress != 0 || w.Drain != 5*time.Second || len(w.AllowedOrigins) != 0 ||
 		w.DataDir != "/home/me/.local/share/holdfast" || w.BlobURL != "file:///home/me/.local/share/holdfast/blobs" || w.Host != "" ||
 		w.Format != logs.FormatAuto || w.Level != slog.LevelInfo ||
 		w.Options.HostPort != "127.0.0.1:7233" || w.Options.Namespace != "default" || w.Named {
@@ -39,14 +39,14 @@ func TestLoadWeb_HasTheDefaultsOfTheContract(t *testing.T) {
 
 func TestLoadWeb_TakesWhatIsSet(t *testing.T) {
 	t.Parallel()
-	e := env(t, database, "HOLDFAST_ADDR=0.0.0.0:80", "HOLDFAST_APPROVAL_TIMEOUT=90", "HOLDFAST_SESSION_TTL=720h", "HOLDFAST_MAX_CONNECTIONS=5", "HOLDFAST_LOG_LEVEL=DEBUG",
+	e := env(t, database, "HOLDFAST_ADDR=0.0.0.0:80", "HOLDFAST_APPROVAL_TIMEOUT=90", "HOLDFAST_SESSION_TTL=720h", "HOLDFAST_MAX_CONNECTIONS=5", "HOLDFAST_MAX_CONNECTIONS_PER_USER=4", "HOLDFAST_MAX_CONNECTIONS_PER_ADDRESS=3", "HOLDFAST_DRAIN=30", "HOLDFAST_LOG_LEVEL=DEBUG",
 		"HOLDFAST_ALLOWED_ORIGINS=https://a.example, http://b.example:81/", "XDG_DATA_HOME=/data", "TEMPORAL_ADDRESS=t:1", "TEMPORAL_NAMESPACE=n",
 		"HOLDFAST_LOG_FORMAT=", "HOLDFAST_HOST=worker-1")
 	w, err := settings.LoadWeb(e.WithFlag("HOLDFAST_ADDR", ":0").WithFlag("HOLDFAST_DATA_DIR", ""))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.Addr != ":0" || w.ApprovalTimeout != 90*time.Second || w.SessionTTL != 720*time.Hour || w.MaxConnections != 5 || w.Level != slog.LevelDebug || w.DataDir != "/data/holdfast" ||
+	if w.Addr != ":0" || w.ApprovalTimeout != 90*time.Second || w.SessionTTL != 720*time.Hour || w.MaxConnections != 5 || w.MaxPerUser != 4 || w.MaxPerAddress != 3 || w.Drain != 30*time.Second || w.Level != slog.LevelDebug || w.DataDir != "/data/holdfast" ||
 		!slices.Equal(w.AllowedOrigins, []string{"https://a.example", "http://b.example:81"}) || w.Host != "worker-1" ||
 		w.Options.HostPort != "t:1" || w.Options.Namespace != "n" || !w.Named {
 		t.Errorf("got %+v", w)
@@ -58,6 +58,8 @@ func TestLoad_NamesTheSettingTheValueAndWhatIsAllowed(t *testing.T) {
 	for entry, want := range map[string]string{
 		"HOLDFAST_ADDR=8000":                                  `the setting HOLDFAST_ADDR is "8000"; allowed is HOST:PORT, such as 127.0.0.1:8000 or :8000`,
 		"HOLDFAST_ADDR=localhost:99999":                       `is "localhost:99999"`,
+		"HOLDFAST_MAX_CONNECTIONS_PER_USER=-1":                `the setting HOLDFAST_MAX_CONNECTIONS_PER_USER is "-1"; allowed is a whole number from 0, which is no bound of its own, to 1000000`,
+		"HOLDFAST_DRAIN=11m":                                  `the setting HOLDFAST_DRAIN is "11m"; allowed is a duration from 0s, which is at once, to 10m`,
 		"HOLDFAST_MAX_CONNECTIONS=0":                          `the setting HOLDFAST_MAX_CONNECTIONS is "0"; allowed is a whole number from 1 to 1000000`,
 		"HOLDFAST_APPROVAL_TIMEOUT=soon":                      `the setting HOLDFAST_APPROVAL_TIMEOUT is "soon"; allowed is a duration such as 300s or 24h, from 1s to 720h`,
 		"HOLDFAST_APPROVAL_TIMEOUT=0s":                        `is "0s"`,

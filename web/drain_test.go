@@ -1,0 +1,79 @@
+package web_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/fasthttp/websocket"
+
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/web"
+)
+
+func TestDrain_OfManyIsSpreadAndInRandomOrder(t *testing.T) { //nolint:tparallel // the rest follows the end of the subtest
+	t.Parallel()
+	const many = 60
+	type goodbye struct {
+		n   int
+		at  time.Time
+		err error
+	}
+	ended := make(chan goodbye, many)
+	var stopping time.Time
+	t.Run("server", func(t *testing.T) {
+		e := start(t, withOptions(func(o *web.Options) { o.Drain = 2 * time.Second }))
+		for n := range many {
+			conn, _, err := e.tryDial("")
+			must(t, err)
+			(&socket{conn, t}).until(schema.FrameConnected)
+			_ = conn.SetReadDeadline(time.Now().Add(testTimeout))
+			go func() { // ends with the connection
+				defer conn.Close()
+				_, _, err := conn.ReadMessage()
+				ended <- goodbye{n, time.Now(), err}
+			}()
+		}
+		stopping = time.Now()
+	})
+	var (
+		order []int
+		last  time.Time
+	)
+	for range many {
+		g := <-ended
+		order, last = append(order, g.n), g.at
+		if !websocket.IsCloseError(g.err, 1001) {
+			t.Errorf("client %d: %v", g.n, g.err)
+		}
+	}
+	if took := last.Sub(stopping); took < time.Second {
+		t.Errorf("all %d were ended within %v", many, took)
+	}
+	if slices.IsSorted(order) {
+		t.Errorf("they were ended in the order of their coming: %v", order)
+	}
+}
+
+func TestDrain_WhatWasTakenInIsAnsweredFirst(t *testing.T) { //nolint:tparallel // the rest follows the end of the subtest
+	t.Parallel()
+	var ws *socket
+	t.Run("server", func(t *testing.T) {
+		p := newProxy(t, temporalServer.Addr())
+		e := start(t, func(s *setup) { s.temporal = p.addr })
+		s := e.create(plainPlan)
+		e.running(s.ID)
+		conn, _, err := e.tryDial("")
+		must(t, err)
+		ws = &socket{conn, t}
+		p.stall() // until this subtest ends, which stops the server next
+		ws.send(fmt.Sprintf(`{"type":"message","session_id":%q,"content":"m","request_id":"r"}`, s.ID))
+		ws.send(`{"type":"ping"}`)
+		ws.until(schema.FramePong)
+	})
+	ws.t = t
+	defer ws.Close()
+	ws.until(schema.FrameAccepted)
+	ws.closed(1001)
+}
