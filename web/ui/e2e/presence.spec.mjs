@@ -143,21 +143,3 @@ test('the list of sessions is current without a single request, also after the s
   assert.deepEqual(errors, []);
   await context.close();
 });
-
-test('a log of millions of lines is opened with a handful of requests', async () => {
-  const id = await start('Talkative', { steps: [{ id: 'print', title: 'Print', shell: 'seq 1 3000000' }, { id: 'after', title: 'Afterwards', shell: 'echo all done', needs: ['print'] }] });
-  const session = await until('the session is over', async () => {
-    const read = await (await fetch(`${stack.url}/api/sessions/${id}`)).json();
-    return read.status === 'completed' && read;
-  }, 120_000);
-  assert.ok(session.head_seq > 50, `the log has ${session.head_seq} events`);
-  const { page, context, errors } = await openPage(browser);
-  const requests = [];
-  page.on('request', (request) => requests.push(request.url()));
-  await page.goto(`${stack.url}/sessions/${id}`);
-  await until('the last line is on the screen', async () => (await page.locator('.xterm-rows > div').allInnerTexts()).some((line) => line.replaceAll('\u00a0', ' ').includes('all done')), 60_000);
-  await page.getByRole('button', { name: 'Print: Succeeded' }).waitFor();
-  assert.ok(requests.filter((url) => url.includes('/events?')).length <= 4, requests.join('\n'));
-  assert.deepEqual(errors, []);
-  await context.close();
-});

@@ -126,14 +126,6 @@ async function skipTo(id: string, head: number, entry: Entry): Promise<number> {
   return since;
 }
 
-// Reads the part of the story that comes before what the store has.
-export async function readOlder(id: string, store: SessionStore, signal?: AbortSignal): Promise<void> {
-  const until = store.olderUntil;
-  if (until === 0) return;
-  const story = await readStory((filter) => listEvents(id, filter, signal), until);
-  if (store.olderUntil === until) store.prepend(story.events, story.since);
-}
-
 // Reads events, however long the server is away.
 function patient(id: string, signal: AbortSignal): Read {
   return async (filter) => {

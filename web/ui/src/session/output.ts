@@ -62,6 +62,11 @@ export class OutputBuffer {
     return found.length === 1 ? (found[0] ?? []) : found.flat().sort((a, b) => a.seq - b.seq);
   }
 
+  // Whether any output in a scope is held here.
+  has(scope: Scope): boolean {
+    return this.within(scope).some((step) => step.chunks.length > step.first);
+  }
+
   // Whether older output in a scope is no longer held here.
   droppedOlder(scope: Scope): boolean {
     return this.within(scope).some((step) => step.dropped);

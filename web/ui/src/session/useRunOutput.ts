@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { listEvents } from '../api/endpoints';
-import { readOlder } from './following';
 import { stepKey } from './fold';
+import { learnPlace } from './olderStory';
 import { findTail } from './opening';
 import { OutputBuffer, runScope } from './output';
 import { placeOf } from './place';
@@ -25,7 +25,7 @@ export function useRunOutput(sessionId: string, store: SessionStore | null, runI
 
 // The newest part of a long one.
 async function readOutput(sessionId: string, store: SessionStore, runId: string, signal: AbortSignal): Promise<OutputBuffer> {
-  while (store.olderUntil > 0 && !store.timeline.some((row) => row.runId === runId && row.type === 'workflow_started')) await readOlder(sessionId, store, signal);
+  await learnPlace(sessionId, store, runId, signal);
   const { since, until } = placeOf(store, runId);
   const tail = until === undefined ? since : await findTail((filter) => listEvents(sessionId, filter, signal), since, until);
   const output = new OutputBuffer();

@@ -1,4 +1,4 @@
-import { ActionIcon, Button, NativeSelect, Switch, TextInput, Tooltip } from '@mantine/core';
+import { ActionIcon, NativeSelect, Switch, TextInput, Tooltip } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { IconChevronDown, IconChevronUp, IconCopy, IconDownload, IconSearch } from '@tabler/icons-react';
 import { useRef, useState } from 'react';
@@ -8,11 +8,14 @@ import { Cleaner, lastWritten } from '../../lib/clean';
 import type { StepView } from '../../session/merge';
 import { runScope } from '../../session/output';
 import type { Chunk } from '../../session/output';
+import { beforeShown } from '../../session/olderOutput';
 import { placeOf } from '../../session/place';
 import type { SessionStore } from '../../session/store';
+import { useOlderOutput } from '../../session/useOlderOutput';
 import { useRunOutput } from '../../session/useRunOutput';
 import { downloadOutput } from './downloadOutput';
-import { TerminalView } from './TerminalView';
+import { OutputNote } from './OutputNote';
+import { SCROLLBACK_LINES, TerminalView } from './TerminalView';
 import type { TerminalHandle } from './TerminalView';
 
 interface Props {
@@ -26,6 +29,9 @@ interface Props {
   onSelect: (stepId: string | null) => void;
 }
 
+// Nothing more comes from a step that is so.
+const ENDED = new Set<StepView['status']>(['succeeded', 'failed', 'skipped', 'cancelled']);
+
 export function OutputTab({ sessionId, store, loaded, run, earlier, steps, selected, onSelect }: Props) {
   const terminal = useRef<TerminalHandle>(null);
   const [follow, setFollow] = useState(true);
@@ -34,7 +40,11 @@ export function OutputTab({ sessionId, store, loaded, run, earlier, steps, selec
   const [saving, setSaving] = useState(false);
   const scope = selected?.key ?? (run === null ? null : runScope(run.id));
   const read = useRunOutput(sessionId, store, run?.id ?? null, earlier);
-  const output = read.output ?? store.output;
+  const newest = read.output ?? store.output;
+  const end = run === null ? null : (placeOf(store, run.id, selected?.id ?? null).until ?? store.lastSeq);
+  const elsewhere = selected !== null && loaded && ENDED.has(selected.status) && newest.droppedOlder(scope) && !newest.has(scope);
+  const older = useOlderOutput(sessionId, store, run?.id ?? null, selected?.id ?? null, elsewhere ? end : null);
+  const output = older.output ?? newest;
 
   const copy = async () => {
     const text = copyable(output.chunks(scope));
@@ -91,12 +101,13 @@ export function OutputTab({ sessionId, store, loaded, run, earlier, steps, selec
           <ActionIcon aria-label="Download output" loading={saving} onClick={() => void download()}><IconDownload size={15} aria-hidden /></ActionIcon>
         </Tooltip>
       </div>
-      {partial && (
-        <p className="output-note muted" role="status">
-          The newest part is shown. <Button variant="subtle" size="compact-xs" onClick={() => void download()}>Older output: download</Button>
-        </p>
-      )}
-      <TerminalView ref={terminal} output={output} scope={scope} single={selected !== null} steps={steps} loaded={loaded && !read.reading} follow={follow} onFollow={setFollow} onPartial={setPartial} />
+      <OutputNote
+        partial={partial}
+        older={older}
+        onOlder={() => older.open(beforeShown(newest.chunks(scope), SCROLLBACK_LINES) ?? end)}
+        onDownload={() => void download()}
+      />
+      <TerminalView ref={terminal} output={output} scope={scope} single={selected !== null} steps={steps} loaded={loaded && !read.reading && !older.reading} follow={follow} onFollow={setFollow} onPartial={setPartial} />
     </div>
   );
 }

@@ -3,7 +3,7 @@ import { useMutation } from '@tanstack/react-query';
 import { memo, useState } from 'react';
 import { errorText } from '../../api/client';
 import { clockTime } from '../../lib/format';
-import { readOlder } from '../../session/following';
+import { readOlder } from '../../session/olderStory';
 import type { SessionStore } from '../../session/store';
 import { describeRow } from '../../session/timeline';
 import type { TimelineRow } from '../../session/timeline';

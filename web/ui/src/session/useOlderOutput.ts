@@ -1,0 +1,59 @@
+import { useQuery } from '@tanstack/react-query';
+import { useState } from 'react';
+import { listEvents } from '../api/endpoints';
+import { readPart } from './olderOutput';
+import type { OutputPart } from './olderOutput';
+import { learnPlace } from './olderStory';
+import type { OutputBuffer } from './output';
+import { placeOf } from './place';
+import type { SessionStore } from './store';
+
+export interface OlderOutput {
+  output: OutputBuffer | null; // the older part that is shown; null while the newest is
+  shown: boolean;
+  reading: boolean;
+  error: unknown;
+  first: boolean; // nothing comes before it
+  last: boolean; // nothing comes after it that is not on this page
+  open: (before: number | null) => void; // the part that ends with this seq
+  back: () => void;
+  forward: () => void; // to the part after it, in the end the newest
+  close: () => void; // to the newest
+}
+
+// The older output of a run or a step, a part at a time. otherwise is the end of the part that is
+// shown when none was chosen; null shows the newest output.
+export function useOlderOutput(sessionId: string, store: SessionStore, runId: string | null, stepId: string | null, otherwise: number | null): OlderOutput {
+  const scope = `${runId ?? ''}/${stepId ?? ''}`;
+  const [chosen, setChosen] = useState<{ scope: string; ends: number[] }>({ scope, ends: [] }); // where the parts end, back to the one that is shown
+  const asked = chosen.scope === scope ? chosen.ends : [];
+  const ends = asked.length === 0 && otherwise !== null ? [otherwise] : asked;
+  const until = ends.at(-1);
+  const shown = until !== undefined && runId !== null;
+  const part = useQuery({
+    queryKey: ['older-output', sessionId, scope, until],
+    queryFn: async ({ signal }): Promise<OutputPart> => {
+      await learnPlace(sessionId, store, runId ?? '', signal);
+      const { since } = placeOf(store, runId ?? '', stepId);
+      return readPart((filter) => listEvents(sessionId, filter, signal), { runId: runId ?? '', stepId, since, until: until ?? 0 });
+    },
+    enabled: shown,
+    staleTime: Infinity,
+    gcTime: 30_000,
+    structuralSharing: false,
+  });
+  const before = part.data?.before ?? null;
+  const move = (to: number[]) => setChosen({ scope, ends: to });
+  return {
+    output: shown ? (part.data?.output ?? null) : null,
+    shown,
+    reading: shown && part.isPending,
+    error: shown ? part.error : null,
+    first: part.data !== undefined && before === null,
+    last: ends.length === 1 && ends[0] === otherwise,
+    open: (end) => end !== null && move([end]),
+    back: () => before !== null && move([...ends, before]),
+    forward: () => move(ends.slice(0, -1)),
+    close: () => move([]),
+  };
+}
