@@ -121,7 +121,7 @@ FUZZ_TIME := 1m
 fuzz: ## Fuzz frames, cursors and plans, a minute each; make fuzz FUZZ_TIME=1h looks harder
 	@for package in ./schema ./web; do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
-			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ_TIME) $$package; \
+			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 2s $$package; \
 		done; \
 	done
 

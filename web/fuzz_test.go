@@ -1,0 +1,229 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"math"
+	"reflect"
+	"testing"
+
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+// written is a client's frame as a client would write it.
+func written(t *testing.T, f clientFrame) []byte {
+	t.Helper()
+	fields := map[string]any{fieldType: f.Type}
+	if f.RequestID != "" {
+		fields[fieldRequest] = f.RequestID
+	}
+	all := map[string]any{
+		fieldSession: f.SessionID, "since": f.Since, "presence": !f.Hidden, fieldApproval: f.ApprovalID, "resolution": f.Resolution,
+		"feedback": f.Feedback, fieldChanges: f.Modifications, "content": f.Content, "name": f.Name,
+	}
+	for name := range frameFields[f.Type] {
+		value, known := all[name]
+		if !known {
+			t.Fatalf("the test does not know the field %q", name)
+		}
+		if name == fieldChanges && f.Modifications == nil {
+			continue
+		}
+		fields[name] = value
+	}
+	text, err := json.Marshal(fields)
+	if err != nil {
+		t.Fatalf("%v: %+v", err, f)
+	}
+	return text
+}
+
+// FuzzFrame: no text makes parseFrame fail in an unknown way, and what it takes in says the
+// same when it is written again.
+func FuzzFrame(f *testing.F) {
+	for _, text := range []string{
+		`{"type":"ping"}`, `{"type":"subscribe","session_id":"a","since":9007199254740993,"presence":false,"request_id":"r"}`,
+		`{"type":"message","session_id":"a","content":"h\u00e9\ud83d\ude00"}`, `{"type":"resolve_approval","approval_id":"a","resolution":"modified","modifications":{"a" : [1, 2]}}`,
+		`{"type":"viewing","session_id":"a","approval_id":""}`, `{"type":"query","session_id":"a","name":"state"}`, `{"type":"cancel"}`, `{"type":7}`, `[]`, `null`, `{`,
+		`{"type":"ping","TYPE":"cancel"}`, `{"type":"subscribe","session_id":"a","since":1e3}`, "{\"type\":\"\xff\"}", `{"type":"ping","request_id":"\u0000"}`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got, err := parseFrame(text)
+		if err != nil {
+			if e := publicError(err); e.Code != schema.CodeInvalid || e.Message == "" {
+				t.Fatalf("%q is refused with %+v", text, e)
+			}
+			return
+		}
+		again, err := parseFrame(written(t, got))
+		if err != nil {
+			t.Fatalf("%q is taken, but refused when it is written again: %v", text, err)
+		}
+		var one, other bytes.Buffer
+		if got.Modifications != nil {
+			_, _ = json.Compact(&one, got.Modifications), json.Compact(&other, again.Modifications)
+		}
+		got.Modifications, again.Modifications = nil, nil
+		if !reflect.DeepEqual(got, again) {
+			t.Fatalf("%q is %+v, and then %+v", text, got, again)
+		}
+		var a, b any
+		if one.Len() > 0 && (json.Unmarshal(one.Bytes(), &a) != nil || json.Unmarshal(other.Bytes(), &b) != nil || !reflect.DeepEqual(a, b)) {
+			t.Fatalf("the modifications %s became %s", one.Bytes(), other.Bytes())
+		}
+	})
+}
+
+// memoryLog is a log in memory, of one session.
+type memoryLog struct{ events []schema.Event }
+
+func (l *memoryLog) Events(_ context.Context, _ string, f store.EventFilter) ([]schema.Event, error) {
+	var part []schema.Event
+	size := int64(0)
+	for i := f.Since; i < int64(len(l.events)) && len(part) < f.Limit && (f.Until == 0 || i < f.Until); i++ {
+		if size += int64(len(l.events[i].Data)); size > f.MaxBytes && len(part) > 0 {
+			break
+		}
+		part = append(part, l.events[i])
+	}
+	return part, nil
+}
+
+func (l *memoryLog) ReadTails(ctx context.Context, tails []store.Tail, limit int, maxBytes int64) error {
+	for i := range tails {
+		tails[i].Events, tails[i].Err = l.Events(ctx, tails[i].SessionID, store.EventFilter{Since: tails[i].Since, Limit: limit, MaxBytes: maxBytes})
+	}
+	return nil
+}
+
+func (l *memoryLog) HeadSeq(context.Context, string) (int64, error) {
+	return int64(len(l.events)), nil
+}
+
+func (l *memoryLog) Heads(_ context.Context, ids []string) (map[string]int64, error) {
+	return map[string]int64{ids[0]: int64(len(l.events))}, nil
+}
+func (*memoryLog) Listen(context.Context, store.Listener) error { return nil }
+func (*memoryLog) Session(context.Context, string) (schema.Session, error) {
+	return schema.Session{}, nil
+}
+
+func (*memoryLog) Sessions(context.Context, store.SessionFilter) ([]schema.Session, int, string, error) {
+	return nil, 0, "", nil
+}
+
+// viewing is a cursor and what it has read so far.
+type viewing struct {
+	cursor *cursor
+	woken  chan struct{}
+	seq    int64
+}
+
+// read takes the next frames and checks that they follow. It reports whether there were any.
+func (v *viewing) read(t *testing.T, l *memoryLog, most int) bool {
+	t.Helper()
+	frames := v.cursor.next(t.Context(), most)
+	if frames == nil {
+		return false
+	}
+	for first := true; len(frames) > 0; first = false {
+		header, size := 2, int(frames[1])
+		switch size {
+		case 126:
+			header, size = 4, int(binary.BigEndian.Uint16(frames[2:]))
+		case 127:
+			header, size = 10, int(binary.BigEndian.Uint64(frames[2:]))
+		}
+		var e schema.Event
+		if frames[0] != opText || json.Unmarshal(frames[header:header+size], &e) != nil {
+			t.Fatalf("a frame is %.200q", frames)
+		}
+		if v.seq++; e.Seq != v.seq || !bytes.Equal(e.Data, l.events[v.seq-1].Data) {
+			t.Fatalf("event %d came, with %d bytes; event %d has %d", e.Seq, len(e.Data), v.seq, len(l.events[v.seq-1].Data))
+		}
+		if most -= header + size; most < 0 && !first {
+			t.Fatalf("%d bytes more than asked for", -most)
+		}
+		frames = frames[header+size:]
+	}
+	return true
+}
+
+// FuzzCursor: whatever is added to a log, of whatever size, and however much of it readers
+// take at a time, wherever they start, each gets every event after its place once, in order.
+func FuzzCursor(f *testing.F) {
+	f.Add([]byte{0, 200, 1, 0, 9, 3, 2, 0, 255, 3, 1, 0, 40, 2, 2, 9})
+	f.Add([]byte{1, 0, 7, 9, 0, 255, 250, 1, 128, 3, 0, 3, 1, 2, 130, 2, 9, 0, 255, 2, 0})
+	f.Fuzz(func(t *testing.T, program []byte) {
+		const maxEvents, most = 1200, 4
+		l := &memoryLog{}
+		h := newHub(l, logs.Discard(), newMetrics())
+		h.bytes.Store(math.MaxInt32) // rings and pages are as small as they can be
+		defer h.run(t.Context())
+		id := "session"
+		argument := func() int {
+			if len(program) == 0 {
+				return 0
+			}
+			n := int(program[0])
+			program = program[1:]
+			return n
+		}
+		var all []*viewing
+		join := func(since int64) {
+			v := &viewing{woken: make(chan struct{}, 1), seq: since}
+			var err error
+			v.cursor, _, err = h.subscribe(t.Context(), id, since, func() {
+				select {
+				case v.woken <- struct{}{}:
+				default:
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, v)
+		}
+		join(0)
+		for len(program) > 0 {
+			switch argument() % 4 {
+			case 0: // events
+				many, size := min(argument(), maxEvents-len(l.events)), argument()*argument()
+				for range many {
+					data := schema.Marshal(map[string]string{"text": string(bytes.Repeat([]byte{'x'}, size))})
+					l.events = append(l.events, schema.Event{Seq: int64(len(l.events) + 1), Type: schema.EventOutput, SessionID: id, Data: data})
+				}
+				h.notice(store.Notice{SessionID: id, Head: int64(len(l.events))})
+				for all[0].cursor.topic.end() < int64(len(l.events)) {
+					<-all[0].woken
+				}
+			case 1: // a reader
+				if since := int64(argument()) * 5; since <= int64(len(l.events)) && len(all) < most {
+					join(since)
+				}
+			default:
+				v := all[argument()%len(all)]
+				if !v.read(t, l, argument()*1000) && v.seq < int64(len(l.events)) {
+					t.Fatalf("nothing came after event %d of %d", v.seq, len(l.events))
+				}
+			}
+		}
+		for _, v := range all {
+			for v.read(t, l, maxBatch) {
+			}
+			if v.seq != int64(len(l.events)) || v.cursor.lag() != 0 {
+				t.Fatalf("a reader has come to %d of %d", v.seq, len(l.events))
+			}
+			v.cursor.detach()
+		}
+		if n := h.topicCount(); n != 0 {
+			t.Fatalf("%d topics are left", n)
+		}
+	})
+}
