@@ -21,5 +21,7 @@ func TestRows_RunSmall(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(out, "*.json")); err != nil || len(left) != 1 {
 		t.Fatalf("it left %q, %v", left, err)
+	} else if err := plot(filepath.Join(out, "plot.svg"), left); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -3,6 +3,7 @@
 // there is something to compare with, prints a table and writes the same as JSON.
 // docs/performance.md says what each row measures.
 //
+//	go run ./bench -plot docs/performance.svg bench/results/….json
 //	go run ./bench [-small] [-only approval,starts] [-idle 10000] [-turns 1000] [-out bench/results]
 package main
 
@@ -42,6 +43,7 @@ var rows = []row{
 	{11, "decisions", benchDecisions},
 	{15, "turns", benchTurns},
 	{14, "idle", benchIdle},
+	{17, "open", benchOpen},
 }
 
 // options is what a run of the benchmarks is asked for.
@@ -82,7 +84,11 @@ func command() error {
 	flag.IntVar(&o.idle, "idle", 10_000, "how many sessions idle at once in the row idle")
 	flag.IntVar(&o.turns, "turns", 1000, "how many turns the long session has in the row turns")
 	flag.IntVar(&o.sockets, "sockets", 10_000, "how many viewers idle at once in the row sockets")
+	picture := flag.String("plot", "", "measure nothing: write the figures of the JSON files that follow as this SVG file")
 	flag.Parse()
+	if *picture != "" {
+		return plot(*picture, flag.Args())
+	}
 	if *only != "" {
 		o.only = strings.Split(*only, ",")
 	}
