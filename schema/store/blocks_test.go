@@ -110,7 +110,7 @@ func TestCompact_EveryEventStaysAsItWas(t *testing.T) {
 	t.Parallel()
 	s, dsn := storetest.NewDSN(t)
 	b := newRun(t, s)
-	talk(t, s, b, 150)
+	talk(t, s, b, 60)
 	// Events whose data has line breaks, and fields that need escapes.
 	_, err := s.AppendEvents(context1(t), store.AppendEvents{SessionID: b.session, Key: "odd", Events: []schema.NewEvent{
 		{Type: schema.EventOutput, RunID: b.run, StepID: "a \"step\"\t\\\n é \U0001F600", Data: schema.OutputData{Text: "x"}},
@@ -126,8 +126,9 @@ func TestCompact_EveryEventStaysAsItWas(t *testing.T) {
 	must(t, err)
 	before := log(t, s, b.session)
 
+	store.SetCompactEvents(s, smallSteps)
 	done := compactAll(t, s, b.session)
-	if done.Events == 0 || done.Blocks < 4 || done.After*3 > done.Before {
+	if done.Events == 0 || done.Blocks < 6 || done.After*3 > done.Before {
 		t.Fatalf("%+v", done)
 	}
 	left := rowsOf(t, dsn, `SELECT count(*) FROM events WHERE session_id = $1 AND type IN ('output', 'step_progress')`, b.session)
@@ -143,7 +144,7 @@ func TestCompact_EveryEventStaysAsItWas(t *testing.T) {
 	happen(t, s, b.session, 3)
 	number := 1
 	must(t, s.AppendOutput(context1(t), store.AppendOutput{
-		SessionID: b.session, RunID: b.run, StepID: "make", Attempt: number, From: 150, To: 151, Chunks: []schema.OutputData{{Text: "more"}},
+		SessionID: b.session, RunID: b.run, StepID: "make", Attempt: number, From: 60, To: 61, Chunks: []schema.OutputData{{Text: "more"}},
 	}))
 	mixed := log(t, s, b.session)
 	same(t, "with more", mixed[:len(before)], before)
@@ -162,7 +163,7 @@ func check(t *testing.T, s *store.Store, session string, all []schema.Event) {
 	}
 	random := rand.New(rand.NewPCG(3, 4))
 	head := all[len(all)-1].Seq
-	for range 300 {
+	for range 100 {
 		f := store.EventFilter{Since: random.Int64N(head + 1), Limit: 1 + random.IntN(200), Types: kinds[random.IntN(len(kinds))]}
 		if random.IntN(2) == 0 {
 			f.MaxBytes = 1 + random.Int64N(200_000)
@@ -196,9 +197,12 @@ func TestCompact_ReadersSeeTheWholeLogMeanwhile(t *testing.T) {
 	t.Parallel()
 	s, dsn := storetest.NewDSN(t)
 	b := newRun(t, s)
-	bulk(t, s, b, 70_000)
+	bulk(t, s, b, 5000)
 	want := log(t, s, b.session)
 	other := storetest.Open(t, dsn)
+	for _, db := range []*store.Store{s, other} {
+		store.SetCompactEvents(db, smallSteps)
+	}
 	ctx, stop := context.WithCancel(context1(t))
 	var readers, compactors sync.WaitGroup
 	for i := range 3 {
@@ -208,7 +212,7 @@ func TestCompact_ReadersSeeTheWholeLogMeanwhile(t *testing.T) {
 			for ctx.Err() == nil {
 				since := random.Int64N(int64(len(want)))
 				for range 20 {
-					got, err := db.Events(context1(t), b.session, store.EventFilter{Since: since, Limit: 500, MaxBytes: 1 << 20})
+					got, err := db.Events(context1(t), b.session, store.EventFilter{Since: since, Limit: 500, MaxBytes: 20_000})
 					if err != nil {
 						t.Error(err)
 						return
@@ -243,7 +247,7 @@ func TestCompact_ReadersSeeTheWholeLogMeanwhile(t *testing.T) {
 func bulk(t testing.TB, s *store.Store, b began, events int) {
 	t.Helper()
 	number := b.attempt(t, s, "make")
-	const flush = 5000
+	const flush = 500
 	for i := range int64(events / flush) {
 		texts := make([]string, flush)
 		for k := range texts {

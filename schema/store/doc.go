@@ -6,6 +6,8 @@
 //   - The seq of a session's events is 1, 2, 3, … without a gap, given out in the
 //     transaction that makes the change which the events report, under the lock of the
 //     session's row. Whoever has read the log up to seq n has seen every change up to n.
+//   - Of runs that are over, output moves from rows to blocks, and from Postgres to an
+//     [Archive]. A log reads the same before, after and meanwhile.
 //   - Every write can be repeated. Writes carry a key, a batch number or an execution, and
 //     a repetition changes nothing and answers as the first one did, also when the answer
 //     to the first one was lost with its connection.

@@ -13,9 +13,9 @@ import (
 
 // Bounds of one step of compaction. A step is one transaction, so this is also how long others may wait for it.
 const (
-	compactEvents = 20_000  // that a step takes
-	compactBytes  = 8 << 20 // and their data
-	blockBytes    = 1 << 20 // of events' data in one block
+	defaultCompactEvents = 20_000  // that a step takes
+	compactBytes         = 8 << 20 // and their data
+	blockBytes           = 1 << 20 // of events' data in one block
 )
 
 // Compactable lists sessions whose latest run is over for longer than after, and which have
@@ -46,7 +46,7 @@ func (s *Store) Compact(ctx context.Context, sessionID string) (Compacted, error
 	}
 	// Rows never change, and nobody else removes them: they are read and packed before the session is locked.
 	events, err := s.Events(ctx, sessionID, EventFilter{
-		Since: from, Until: head, Types: []schema.EventType{schema.EventOutput, schema.EventStepProgress}, Limit: compactEvents, MaxBytes: compactBytes,
+		Since: from, Until: head, Types: []schema.EventType{schema.EventOutput, schema.EventStepProgress}, Limit: s.compactEvents, MaxBytes: compactBytes,
 	})
 	if err != nil {
 		return done, err

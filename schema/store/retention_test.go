@@ -104,12 +104,18 @@ func exec1(t testing.TB, dsn, statement string, args ...any) {
 	must(t, err)
 }
 
-const envCompact = "HOLDFAST_TEST_COMPACT"
+const (
+	envCompact = "HOLDFAST_TEST_COMPACT"
+	smallSteps = 200 // events in each step of compaction, where a test wants many
+)
 
 // compactChild is what this test binary does when a test starts it to be killed: it compacts a session of a database.
 func compactChild() {
 	dsn, session, _ := strings.Cut(os.Getenv(envCompact), " ")
 	s, err := store.Open(context.Background(), dsn, store.Options{})
+	if err == nil {
+		store.SetCompactEvents(s, smallSteps)
+	}
 	for more := true; err == nil && more; {
 		var done store.Compacted
 		done, err = s.Compact(context.Background(), session)
@@ -125,7 +131,8 @@ func TestCompact_AKillAnywhereLeavesAWholeLog(t *testing.T) {
 	t.Parallel()
 	s, dsn := storetest.NewDSN(t)
 	b := newRun(t, s)
-	bulk(t, s, b, 100_000)
+	const events = 5000
+	bulk(t, s, b, events)
 	want := log(t, s, b.session)
 	exe, err := os.Executable()
 	must(t, err)
@@ -136,14 +143,14 @@ func TestCompact_AKillAnywhereLeavesAWholeLog(t *testing.T) {
 		must(t, child.Start())
 		ended := make(chan error, 1)
 		go func() { ended <- child.Wait() }()
-		// A step takes about 100 ms: each child dies somewhere else, between two of them or within one. The fifth may finish.
+		// Each child dies somewhere else, between two steps or within one. The fifth may finish.
 		var over bool
 		if attempt < 4 {
 			select {
 			case err := <-ended:
 				must(t, err)
 				over = true
-			case <-time.After(time.Duration(60+45*attempt) * time.Millisecond):
+			case <-time.After(time.Duration(50+40*attempt) * time.Millisecond):
 				_ = child.Process.Kill()
 				<-ended
 			}
@@ -159,7 +166,7 @@ func TestCompact_AKillAnywhereLeavesAWholeLog(t *testing.T) {
 	if left := rowsOf(t, dsn, `SELECT count(*) FROM events WHERE session_id = $1 AND type = 'output'`, b.session); left != 0 {
 		t.Errorf("%d rows are left", left)
 	}
-	if n := rowsOf(t, dsn, `SELECT sum(events) FROM event_blocks WHERE session_id = $1`, b.session); n != 100_000 {
+	if n := rowsOf(t, dsn, `SELECT sum(events) FROM event_blocks WHERE session_id = $1`, b.session); n != events {
 		t.Errorf("%d events are in blocks", n)
 	}
 }
@@ -169,7 +176,7 @@ func TestCompact_ALostConnectionLosesNothing(t *testing.T) {
 	t.Parallel()
 	s, dsn := storetest.NewDSN(t)
 	b := newRun(t, s)
-	bulk(t, s, b, 5000)
+	bulk(t, s, b, 500)
 	want := log(t, s, b.session)
 	// The rows are removed after the blocks were added: there the server ends the connection.
 	exec1(t, dsn, `CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN OLD; END $$`)

@@ -40,6 +40,8 @@ type Store struct {
 	appends combiner
 	archive Archive
 	blocks  blockCache
+
+	compactEvents int // that a step of compaction takes
 }
 
 // Open prepares a store. It fails with [schema.CodeInvalid] when the address cannot be
@@ -76,7 +78,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	lists.SetMaxOpenConns(int(max(config.MaxConns/2, 1)))
 	lists.SetMaxIdleConns(int(max(config.MaxConns/2, 1)))
 	lists.SetConnMaxIdleTime(idleTimeout)
-	return &Store{pool: pool, db: bun.NewDB(lists, pgdialect.New()), log: log, appends: combiner{pool: pool}, archive: o.Archive}, nil
+	return &Store{pool: pool, db: bun.NewDB(lists, pgdialect.New()), log: log, appends: combiner{pool: pool}, archive: o.Archive, compactEvents: defaultCompactEvents}, nil
 }
 
 // Close waits for the calls under way and closes every connection.

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // as Postgres has it, for digits that do not repeat
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/fasthttp/websocket"
+
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+const (
+	openLines         = 10_000_000
+	openLinesPerEvent = 4    // so many fit under the size from which an event is compressed
+	openLineBytes     = 100  // with the line break
+	openFewest        = 2000 // lines that make a page read as much as it ever does
+)
+
+// benchOpen: what a page asks for when it opens a session whose log is long, next to one whose
+// log has a thousandth of it; while the log is rows, and once it has been compacted.
+func benchOpen(ctx context.Context, w *world) ([]measurement, error) {
+	lines := openLines
+	if w.small {
+		lines = 2000
+	}
+	short, err := w.ended(ctx)
+	if err != nil {
+		return nil, err
+	}
+	long, err := w.ended(ctx)
+	if err != nil {
+		return nil, err
+	}
+	few := max(lines/1000, openFewest)
+	fmt.Fprintf(os.Stderr, "  %d lines\n", lines)
+	if err := errors.Join(w.lengthen(ctx, long, lines), w.lengthen(ctx, short, few)); err != nil {
+		return nil, fmt.Errorf("make long logs: %w", err)
+	}
+	rows, err := w.opened(ctx, long, short)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintln(os.Stderr, "  compact")
+	before, err := w.logSize(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var done store.Compacted
+	took, err := timed(func() error {
+		for more := true; more; {
+			step, err := w.store.Compact(ctx, long)
+			if err != nil {
+				return err
+			}
+			done.Events += step.Events
+			done.Blocks += step.Blocks
+			done.After += step.After
+			more = step.More
+		}
+		_, err := w.db.Exec(ctx, `VACUUM (ANALYZE) events`) // as autovacuum does
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("compact: %w", err)
+	}
+	blocks, err := w.opened(ctx, long, short)
+	if err != nil {
+		return nil, err
+	}
+	const what = "open a session of %d lines, %s, p50; bare: of %d, as rows"
+	asRows := compared(fmt.Sprintf(what, lines, "as rows", few), "ms", rows.long, rows.short)
+	asBlocks := compared(fmt.Sprintf(what, lines, "compacted", few), "ms", blocks.long, blocks.short)
+	asRows.RatioGoal, asRows.Better = 1.15, lower
+	asBlocks.RatioGoal, asBlocks.Better = 1.15, lower
+	return []measurement{
+		asRows, asBlocks,
+		one("read 1,000 events of its middle, as rows, p50", "ms", 0, "", rows.middle),
+		one("read 1,000 events of its middle, compacted, p50", "ms", 0, "", blocks.middle),
+		{Figure: "its events in Postgres, as rows with indexes", Unit: "MB", Value: before},
+		{Figure: "its events in Postgres, compacted", Unit: "MB", Value: float64(done.After) / 1e6},
+		{Figure: "compaction", Unit: "lines/s", Value: float64(lines) / took * 1000},
+	}, nil
+}
+
+// ended is a session whose run has printed a line and is over.
+func (w *world) ended(ctx context.Context) (string, error) {
+	id, err := w.session(ctx, running("echo", "hello"))
+	if err == nil {
+		err = w.untilType(ctx, id, schema.EventWorkflowCompleted)
+	}
+	return id, err
+}
+
+// lengthen adds lines to a log, and some story after them, as if a step had printed them.
+func (w *world) lengthen(ctx context.Context, id string, lines int) error {
+	// A line is a number, 32 digits that do not repeat, and words that do.
+	words := strings.Repeat(" and so on", openLineBytes)[:openLineBytes-len("00000000 \n")-md5.Size*2]
+	line := `lpad((4 * i + %d)::text, 8, '0') || ' ' || md5((4 * i + %[1]d)::text) || '` + words + `\n'`
+	data := `'{"stream":"stdout","text":"'`
+	for k := range openLinesPerEvent {
+		data += " || " + fmt.Sprintf(line, k)
+	}
+	data += ` || '","offset":0,"attempt":1}'`
+	_, err := w.db.Exec(ctx, `WITH s AS (UPDATE sessions SET head_seq = head_seq + $2 WHERE id = $1 RETURNING head_seq - $2 AS head)
+		INSERT INTO events (session_id, seq, type, run_id, step_id, size, data)
+		SELECT $1::uuid, s.head + i, 'output', $3::uuid, 's', length(e.data), e.data::json
+		  FROM s, generate_series(1, $2::bigint) AS i, LATERAL (SELECT `+data+` AS data) e`,
+		id, lines/openLinesPerEvent, schema.RunID(id, 1))
+	if err != nil {
+		return err
+	}
+	_, err = w.store.AppendEvents(ctx, store.AppendEvents{SessionID: id, Key: "bench", Events: []schema.NewEvent{
+		{Type: schema.EventFileUpdated, Data: schema.FileChangedData{Path: "result.txt", Size: 1}},
+	}})
+	if err != nil {
+		return err
+	}
+	_, err = w.db.Exec(ctx, `ANALYZE events`)
+	return err
+}
+
+func (w *world) logSize(ctx context.Context) (megabytes float64, err error) {
+	err = w.db.QueryRow(ctx, `SELECT pg_total_relation_size('events') / 1e6`).Scan(&megabytes)
+	return megabytes, err
+}
+
+type openings struct {
+	long, short rounds
+	middle      []float64
+}
+
+// opened opens a long and a short session in turn, so that both meet the same machine.
+func (w *world) opened(ctx context.Context, long, short string) (o openings, err error) {
+	samples := w.size(20, 2)
+	for range w.roundsOf() {
+		var ours, bare []float64
+		for range samples {
+			for _, of := range []struct {
+				id   string
+				into *[]float64
+			}{{long, &ours}, {short, &bare}} {
+				took, err := timed(func() error { return w.openPage(ctx, of.id) })
+				if err != nil {
+					return o, err
+				}
+				*of.into = append(*of.into, took)
+			}
+		}
+		o.long, o.short = append(o.long, ours), append(o.short, bare)
+	}
+	var session schema.Session
+	if err := w.call(ctx, http.MethodGet, "/api/sessions/"+long, nil, &session); err != nil {
+		return o, err
+	}
+	for i := range int64(samples) {
+		took, err := timed(func() error {
+			_, err := w.events(ctx, long, session.HeadSeq/int64(samples)*i, session.HeadSeq, "limit=1000")
+			return err
+		})
+		if err != nil {
+			return o, err
+		}
+		o.middle = append(o.middle, took)
+	}
+	return o, nil
+}
+
+type eventPage struct {
+	Events    []schema.Event `json:"events"`
+	NextSince int64          `json:"next_since"`
+}
+
+func (w *world) events(ctx context.Context, id string, since, until int64, more string) (page eventPage, err error) {
+	err = w.call(ctx, http.MethodGet, "/api/sessions/"+id+"/events?since="+strconv.FormatInt(since, 10)+"&until="+strconv.FormatInt(until, 10)+"&"+more, nil, &page)
+	return page, err
+}
+
+// openPage asks for what a page asks for: the session, the newest events to learn how large
+// they are, what happened of late, and the log from the tail on over the WebSocket.
+func (w *world) openPage(ctx context.Context, id string) error {
+	const probe, window, tail = 200, 4000, 200
+	var session schema.Session
+	if err := w.call(ctx, http.MethodGet, "/api/sessions/"+id, nil, &session); err != nil {
+		return err
+	}
+	head := session.HeadSeq
+	if _, err := w.events(ctx, id, max(0, head-probe), head, "limit=1000"); err != nil {
+		return err
+	}
+	for upTo, width := head, int64(window); upTo > 0; width *= 16 {
+		since := max(0, upTo-width)
+		if _, err := w.events(ctx, id, since, upTo, "types=workflow_started,workflow_completed,step_started,step_completed,file_updated,dag_created"); err != nil {
+			return err
+		}
+		upTo = since
+	}
+	c, _, err := websocket.DefaultDialer.DialContext(ctx, "ws"+strings.TrimPrefix(w.web, "http")+"/ws", nil) //nolint:bodyclose // a WebSocket's answer has none
+	if err != nil {
+		return err
+	}
+	s := &stream{conn: c, stop: context.AfterFunc(ctx, func() { _ = c.Close() })}
+	defer s.close()
+	if err := c.WriteJSON(obj{"type": "subscribe", "session_id": id, "since": max(0, head-tail)}); err != nil {
+		return err
+	}
+	for {
+		e, err := s.next()
+		if err != nil || e.Seq == head {
+			return err
+		}
+	}
+}
