@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/fasthttp/websocket"
@@ -103,11 +102,11 @@ func (w *world) lengthen(ctx context.Context, id string, lines int) error {
 	// A line is a number, 32 digits that do not repeat, and words that do.
 	words := strings.Repeat(" and so on", openLineBytes)[:openLineBytes-len("00000000 \n")-md5.Size*2]
 	line := `lpad((4 * i + %d)::text, 8, '0') || ' ' || md5((4 * i + %[1]d)::text) || '` + words + `\n'`
-	data := `'{"stream":"stdout","text":"'`
-	for k := range openLinesPerEvent {
-		data += " || " + fmt.Sprintf(line, k)
+	parts := make([]string, openLinesPerEvent)
+	for k := range parts {
+		parts[k] = fmt.Sprintf(line, k)
 	}
-	data += ` || '","offset":0,"attempt":1}'`
+	data := `'{"stream":"stdout","text":"' || ` + strings.Join(parts, " || ") + ` || '","offset":0,"attempt":1}'`
 	_, err := w.db.Exec(ctx, `WITH s AS (UPDATE sessions SET head_seq = head_seq + $2 WHERE id = $1 RETURNING head_seq - $2 AS head)
 		INSERT INTO events (session_id, seq, type, run_id, step_id, size, data)
 		SELECT $1::uuid, s.head + i, 'output', $3::uuid, 's', length(e.data), e.data::json
@@ -116,7 +115,7 @@ func (w *world) lengthen(ctx context.Context, id string, lines int) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.store.AppendEvents(ctx, store.AppendEvents{SessionID: id, Key: "bench", Events: []schema.NewEvent{
+	_, err = w.store.AppendEvents(ctx, store.AppendEvents{SessionID: id, Key: "story", Events: []schema.NewEvent{
 		{Type: schema.EventFileUpdated, Data: schema.FileChangedData{Path: "result.txt", Size: 1}},
 	}})
 	if err != nil {
@@ -161,8 +160,7 @@ func (w *world) opened(ctx context.Context, long, short string) (o openings, err
 	}
 	for i := range int64(samples) {
 		took, err := timed(func() error {
-			_, err := w.events(ctx, long, session.HeadSeq/int64(samples)*i, session.HeadSeq, "limit=1000")
-			return err
+			return w.readEvents(ctx, long, session.HeadSeq/int64(samples)*i, session.HeadSeq, "limit=1000")
 		})
 		if err != nil {
 			return o, err
@@ -172,14 +170,13 @@ func (w *world) opened(ctx context.Context, long, short string) (o openings, err
 	return o, nil
 }
 
-type eventPage struct {
-	Events    []schema.Event `json:"events"`
-	NextSince int64          `json:"next_since"`
-}
-
-func (w *world) events(ctx context.Context, id string, since, until int64, more string) (page eventPage, err error) {
-	err = w.call(ctx, http.MethodGet, "/api/sessions/"+id+"/events?since="+strconv.FormatInt(since, 10)+"&until="+strconv.FormatInt(until, 10)+"&"+more, nil, &page)
-	return page, err
+// readEvents asks for a part of a log.
+func (w *world) readEvents(ctx context.Context, id string, since, until int64, more string) error {
+	path := fmt.Sprintf("/api/sessions/%s/events?since=%d&until=%d&%s", id, since, until, more)
+	var page struct {
+		Events []schema.Event `json:"events"`
+	}
+	return w.call(ctx, http.MethodGet, path, nil, &page)
 }
 
 // openPage asks for what a page asks for: the session, the newest events to learn how large
@@ -191,12 +188,12 @@ func (w *world) openPage(ctx context.Context, id string) error {
 		return err
 	}
 	head := session.HeadSeq
-	if _, err := w.events(ctx, id, max(0, head-probe), head, "limit=1000"); err != nil {
+	if err := w.readEvents(ctx, id, max(0, head-probe), head, "limit=1000"); err != nil {
 		return err
 	}
 	for upTo, width := head, int64(window); upTo > 0; width *= 16 {
 		since := max(0, upTo-width)
-		if _, err := w.events(ctx, id, since, upTo, "types=workflow_started,workflow_completed,step_started,step_completed,file_updated,dag_created"); err != nil {
+		if err := w.readEvents(ctx, id, since, upTo, "types=workflow_started,workflow_completed,step_started,step_completed,file_updated,dag_created"); err != nil {
 			return err
 		}
 		upTo = since

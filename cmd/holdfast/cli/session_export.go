@@ -109,7 +109,7 @@ func checkExport(file io.ReaderAt, size int64, id string) (m schema.ExportManife
 		last = entry.Name
 		lines := &lineCounter{}
 		var text bytes.Buffer
-		var to io.Writer = io.Discard
+		to := io.Discard
 		switch {
 		case last == schema.ExportEvents:
 			to = lines
