@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -59,7 +60,10 @@ type watch struct {
 	last  int64
 }
 
-var _ client.Handler = (*watch)(nil)
+var (
+	_ client.Handler = (*watch)(nil)
+	_ client.Company = (*watch)(nil)
+)
 
 // errQuit is the wish of the person at the prompt.
 var errQuit = errors.New("watching ended; the session goes on")
@@ -154,3 +158,21 @@ func (w *watch) Lost(why string, wait time.Duration) {
 
 // Back implements client.Handler.
 func (w *watch) Back() { w.view.notice("connected again") }
+
+// Others implements client.Company. A person at a terminal is told: two who answer one
+// question would contradict each other.
+func (w *watch) Others(users []string) {
+	if w.json || !w.view.tty {
+		return
+	}
+	if len(users) == 0 {
+		w.view.notice("nobody else is watching now")
+		return
+	}
+	shown := users[:min(len(users), 5)]
+	text := "also watching: " + strings.Join(shown, ", ")
+	if more := len(users) - len(shown); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	w.view.notice(text)
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +38,12 @@ type Handler interface {
 	// Lost says that the connection broke and when it is tried again; Back says that it stands.
 	Lost(why string, wait time.Duration)
 	Back()
+}
+
+// Company is a [Handler] that also hears who else views the session: the names of the other
+// users, in order, whenever they change.
+type Company interface {
+	Others(users []string)
 }
 
 // StoppedError says that watching ended for a reason that is not the session's outcome.
@@ -90,6 +97,8 @@ type watcher struct {
 	id       string
 	h        Handler
 	last     cursor
+	user     string   // whom the server takes this client for
+	others   []string // who else views the session
 	head     int64 // of the log when the subscription started
 	everOpen bool
 	lost     bool
@@ -208,6 +217,12 @@ func (w *watcher) frame(c *connection, raw json.RawMessage) (end ending, over bo
 		if w.doubtful {
 			return w.caughtUp()
 		}
+	case e.Type == schema.FrameConnected:
+		w.user = decoded[struct {
+			User string `json:"user"`
+		}](e).User
+	case e.Type == schema.FramePresence:
+		w.present(e)
 	case e.Type == schema.FrameError:
 		return w.failed(e)
 	case e.Type == schema.FrameSessionDeleted && e.SessionID == w.id:
@@ -254,6 +269,29 @@ func (w *watcher) subscribed(e schema.Event) (ending, bool) {
 	w.head = d.Head
 	w.begins(d.Head)
 	return w.caughtUp()
+}
+
+// present tells the handler who else is there, when that has changed.
+func (w *watcher) present(e schema.Event) {
+	company, listens := w.h.(Company)
+	if !listens {
+		return
+	}
+	others := []string{}
+	for _, v := range decoded[struct {
+		Viewers []struct {
+			User string `json:"user"`
+		} `json:"viewers"`
+	}](e).Viewers {
+		if v.User != w.user {
+			others = append(others, v.User)
+		}
+	}
+	slices.Sort(others)
+	if others = slices.Compact(others); !slices.Equal(others, w.others) {
+		w.others = others
+		company.Others(others)
+	}
 }
 
 // caughtUp ends the watch when everything up to the head was seen and no run is under way.

@@ -252,3 +252,45 @@ func TestWatch_SaysThatNoServerIsThere(t *testing.T) {
 		t.Errorf("error %v, want that of the context", err)
 	}
 }
+
+// social is a Handler that hears who else is there.
+type social struct {
+	heard
+	told [][]string
+}
+
+func (s *social) Others(users []string) { s.told = append(s.told, users) }
+
+func TestWatch_TellsWhoElseIsThereWhenThatChanges(t *testing.T) {
+	t.Parallel()
+	type viewer struct {
+		User string `json:"user"`
+	}
+	f := newFake(t, func(_ *testing.T, c *fakeConn) {
+		present := func(users ...string) {
+			viewers := []viewer{}
+			for _, user := range users {
+				viewers = append(viewers, viewer{user})
+			}
+			c.frame(schema.FramePresence, 0, map[string]any{"viewers": viewers, "count": len(viewers)})
+		}
+		c.frame(schema.FrameConnected, 0, map[string]any{"user": "ada", "connection_id": "c1"})
+		c.subscribed(2)
+		present("ada")
+		present("ben", "ada", "ada", "eve", "ben")
+		present("eve", "ada", "ben")
+		present("ada")
+		c.event(1, 2)
+		c.event(2, 2)
+		c.hold()
+	})
+	c, _ := quick(t, f.URL)
+	var h social
+	if status, err := c.Watch(t.Context(), sessionID, Follow{}, &h); err != nil || status != schema.SessionCompleted {
+		t.Fatalf("status %q, error %v", status, err)
+	}
+	if len(h.told) != 2 || !slices.Equal(h.told[0], []string{"ben", "eve"}) || len(h.told[1]) != 0 {
+		t.Errorf("told %q, want ben and eve, then nobody", h.told)
+	}
+	wantSeqs(t, h.seqs, 1, 2)
+}
