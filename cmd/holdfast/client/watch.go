@@ -99,7 +99,7 @@ type watcher struct {
 	last     cursor
 	user     string   // whom the server takes this client for
 	others   []string // who else views the session
-	head     int64 // of the log when the subscription started
+	head     int64    // of the log when the subscription started
 	everOpen bool
 	lost     bool
 	openedAt time.Time
