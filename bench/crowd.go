@@ -203,9 +203,9 @@ func (v *viewer) until(seq int64) error {
 
 type crowd []*viewer
 
-// gather connects many viewers, some of them at the same time; session says what each one
-// subscribes to.
-func gather(ctx context.Context, addr string, many, dialers int, session func(i int) string, since int64) (crowd, error) {
+// gather connects many viewers, as many at the same time as there are dialers; session says
+// what each one subscribes to.
+func gather(ctx context.Context, addr string, many int, session func(i int) string, since int64) (crowd, error) {
 	all := make(crowd, many)
 	var next atomic.Int64
 	err := atOnce(dialers, func(int) error {

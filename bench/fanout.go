@@ -103,7 +103,7 @@ type contestant struct {
 
 // round measures one round, with viewers of its own; the first one only warms up.
 func (c *contestant) round(ctx context.Context, session string, viewers int, events int64, counts bool) error {
-	all, err := gather(ctx, c.addr, viewers, dialers, func(int) string { return session }, c.head)
+	all, err := gather(ctx, c.addr, viewers, func(int) string { return session }, c.head)
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func benchReconnect(ctx context.Context, w *world) ([]measurement, error) {
 		if err := publish(ctx, 1, missed); err != nil {
 			return nil, err
 		}
-		all, err := gather(ctx, w.host(), viewers, dialers, func(int) string { return ids[0] }, 0)
+		all, err := gather(ctx, w.host(), viewers, func(int) string { return ids[0] }, 0)
 		if err == nil {
 			err = all.follow(missed)
 		}

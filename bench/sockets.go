@@ -27,7 +27,7 @@ func (w *world) logs(ctx context.Context, many int) ([]string, error) {
 	ids := make([]string, many)
 	_, err := together(ctx, many, func(ctx context.Context, i int) error {
 		ids[i] = schema.NewID()
-		_, _, err := w.store.CreateSession(ctx, store.NewSession{ID: ids[i], Name: "bench", Mode: schema.ModeRunbook, Owner: "bench", Plan: plan})
+		_, _, err := w.store.CreateSession(ctx, store.NewSession{ID: ids[i], Name: "a log", Mode: schema.ModeRunbook, Owner: "nobody", Plan: plan})
 		if err == nil {
 			err = w.store.MarkWorkflowStarted(ctx, ids[i])
 		}
@@ -81,7 +81,7 @@ func (w *world) perSocket(ctx context.Context, addr string, pid int, ids []strin
 	if err != nil {
 		return 0, err
 	}
-	all, err := gather(ctx, addr, w.sockets, dialers, func(i int) string { return ids[min(i/sessionsFor, len(ids)-1)] }, 0)
+	all, err := gather(ctx, addr, w.sockets, func(i int) string { return ids[min(i/sessionsFor, len(ids)-1)] }, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -108,7 +108,7 @@ func benchConnect(ctx context.Context, w *world) ([]measurement, error) {
 			return 0, 0, err
 		}
 		began := time.Now()
-		all, err := gather(ctx, addr, many, dialers, func(i int) string { return ids[min(i/sessionsFor, len(ids)-1)] }, 0)
+		all, err := gather(ctx, addr, many, func(i int) string { return ids[min(i/sessionsFor, len(ids)-1)] }, 0)
 		took := time.Since(began)
 		if err != nil {
 			return 0, 0, err

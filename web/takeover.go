@@ -74,7 +74,7 @@ func takeOver(hijacked net.Conn) (*websocket.Conn, error) {
 	// With a deadline that is over, a read gives what the HTTP server has buffered, and nothing more.
 	err := conn.SetReadDeadline(time.Unix(1, 0))
 	for part := make([]byte, frameReadBuffer); err == nil; {
-		n := 0
+		var n int
 		n, err = hijacked.Read(part)
 		conn.rest = append(conn.rest, part[:n]...)
 	}

@@ -25,7 +25,7 @@ const tailsQuery = `SELECT t.i, e.seq, e.type, COALESCE(e.run_id::text, ''), COA
 	  FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS t (session_id, since, i)
 	  JOIN sessions s ON s.id = t.session_id AND s.deleted_at IS NULL
 	 CROSS JOIN LATERAL (
-		SELECT c.*, sum(c.size) OVER (ORDER BY c.seq ROWS UNBOUNDED PRECEDING) AS so_far
+		SELECT c.seq, c.type, c.run_id, c.step_id, c.at, c.size, c.data, c.packed, sum(c.size) OVER (ORDER BY c.seq ROWS UNBOUNDED PRECEDING) AS so_far
 		  FROM (SELECT seq, type, run_id, step_id, at, size, data, packed FROM events
 			 WHERE session_id = t.session_id AND seq > t.since ORDER BY seq LIMIT $3) c) e
 	 WHERE e.so_far <= $4 OR e.so_far = e.size
