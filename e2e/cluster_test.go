@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -114,6 +115,9 @@ func newBalancer(t *testing.T, instances []*instance) *balancer {
 		for {
 			c, err := l.Accept()
 			if err != nil {
+				if !errors.Is(err, net.ErrClosed) {
+					t.Errorf("the balancer is out of order: %v", err)
+				}
 				return
 			}
 			b.open.Go(func() { b.carry(c, instances) })
@@ -135,14 +139,20 @@ func (b *balancer) carry(c net.Conn, instances []*instance) {
 			continue
 		}
 		go func() {
-			_, _ = io.Copy(up, c)
-			_ = up.Close()
+			carryOneWay(up, c)
 			_ = c.Close()
 		}()
-		_, _ = io.Copy(c, up)
+		carryOneWay(c, up)
 		_ = up.Close()
 		return
 	}
+}
+
+// carryOneWay copies until either side ends, and ends the other. It hides what the two are, or
+// the copy would go through a pipe, and thousands of those need more files than there are.
+func carryOneWay(to, from net.Conn) {
+	_, _ = io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, make([]byte, 4<<10))
+	_ = to.Close()
 }
 
 // residentBytes is the memory of a process.
