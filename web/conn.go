@@ -85,6 +85,7 @@ func (s *Server) newConn(ws *websocket.Conn, who caller, greeting []byte) *conn 
 		id: schema.NewID(), clientID: who.clientID, user: who.user, address: who.address, connected: time.Now(),
 		server: s, ws: ws, net: under, queue: [][]byte{greeting},
 	}
+	giveUpAfter(under, s.opts.WriteTimeout)
 	c.room.L = &c.mu
 	c.ctx, c.end = context.WithCancel(context.WithValue(s.base, keyUser, who.user))
 	c.hear()

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/web"
@@ -123,8 +124,9 @@ func TestPresence_AnInstanceThatIsNotHeardOfHasNoViewersUntilItIsAgain(t *testin
 	ben.subscribe(s.ID, 0)
 	ann.sees(s.ID, "ann ben")
 	ben.sees(s.ID, "ann ben")
-	release := p.stall()
+	release, since := p.stall(), time.Now()
 	ann.sees(s.ID, "ann")
+	t.Logf("the viewers of an instance that is not heard of are gone after %v", time.Since(since))
 	cleo := e.as("cleo")
 	cleo.subscribe(s.ID, 0)
 	ann.sees(s.ID, "ann cleo")
@@ -190,10 +192,13 @@ func TestPresence_ACrowdIsCountedAndListedInPart(t *testing.T) {
 		}
 		frames++
 		d, _ := seen(t, f)
-		if len(d.Viewers) > 50 || d.Viewers[0].User != "first" {
-			t.Fatalf("%d are listed, the first of them %+v", len(d.Viewers), d.Viewers[0])
+		if len(d.Viewers) > 50 {
+			t.Fatalf("%d are listed", len(d.Viewers))
 		}
 		if d.Count == people+1 {
+			if len(d.Viewers) != 50 || d.Viewers[0].User != "first" {
+				t.Fatalf("%d are listed, the first of them %+v", len(d.Viewers), d.Viewers[0])
+			}
 			break
 		}
 	}
