@@ -112,17 +112,16 @@ test('many viewers fit a phone and a desktop, light and dark', async () => {
   await Promise.all(others.map(({ context }) => context.close()));
 });
 
-test('the list of sessions is current without a single request, also after the server was killed', async () => {
+test('the list of sessions is read once and current ever after, also after the server was killed', async () => {
   const { page, context, errors } = await openPage(browser);
-  await start('There from the start');
+  const there = await start('There from the start');
+  await until('nothing moves any more', async () => (await (await fetch(`${stack.url}/api/sessions/${there}/approvals`)).json()).approvals.length === 1);
+  const requests = [];
+  page.on('request', (request) => requests.push(request.url()));
   await page.goto(stack.url);
   await page.locator('.conn[data-status=live]').waitFor();
   const row = (name) => page.getByRole('listitem').filter({ hasText: name });
   await row('There from the start').getByText('1 approval').waitFor({ timeout: 30_000 });
-  await page.waitForLoadState('networkidle');
-  const requests = [];
-  page.on('request', (request) => requests.push(request.url()));
-
   const id = await start('Made meanwhile');
   await row('Made meanwhile').getByText('1 approval').waitFor({ timeout: 30_000 });
   const { approvals } = await (await fetch(`${stack.url}/api/sessions/${id}/approvals`)).json();
@@ -139,7 +138,9 @@ test('the list of sessions is current without a single request, also after the s
   await until('a session can be made again', () => start('Made after the crash'), 60_000);
   await row('Made after the crash').waitFor({ timeout: 60_000 });
   await page.waitForTimeout(6_000); // longer than a page would wait that polls
-  assert.deepEqual(requests.filter((url) => url.includes('/api/')), []);
+  // Twice, when the socket's first snapshot came while the list was being read.
+  const read = requests.filter((url) => url.includes('/api/'));
+  assert.ok(read.length <= 2 && read.every((url) => url.includes('/api/sessions?')), read.join('\n'));
   assert.deepEqual(errors, []);
   await context.close();
 });
