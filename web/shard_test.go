@@ -1,0 +1,97 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+// brokenLog fails as long as it is broken: with every read, or with those of one session.
+type brokenLog struct {
+	memoryLog
+
+	mu     sync.Mutex
+	broken string // the session; "all" for all
+	asked  int
+}
+
+func (l *brokenLog) ReadTails(ctx context.Context, tails []store.Tail, limit int, maxBytes int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked++
+	switch {
+	case l.broken == "all":
+		return schema.Errorf(schema.CodeUnavailable, "away")
+	case slices.ContainsFunc(tails, func(t store.Tail) bool { return t.SessionID == l.broken }):
+		return errors.New("a bad row")
+	}
+	return l.memoryLog.ReadTails(ctx, tails, limit, maxBytes)
+}
+
+func (l *brokenLog) mend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.broken = ""
+}
+
+func TestShard_WhatCannotBeReadHarmsNobodyElseAndIsReadLater(t *testing.T) {
+	t.Parallel()
+	for _, broken := range []string{"bad", "all"} {
+		l := &brokenLog{broken: broken}
+		h := newHub(l, logs.Discard(), newMetrics())
+		// Three sessions of one shard, whose ends are read together.
+		one := &h.shards[0]
+		woken := make(chan string, 1000)
+		var all []*cursor
+		for _, id := range []string{"good", "bad", "other"} {
+			topic := one.pin(id)
+			topic.mu.Lock()
+			topic.ready, topic.head, topic.due = true, 3, true
+			topic.mu.Unlock()
+			all = append(all, topic.attach(0, func() { woken <- id }))
+			one.unpin(topic)
+		}
+		for seq := range int64(3) {
+			l.events = append(l.events, schema.Event{Seq: seq + 1, Type: schema.EventOutput, Data: []byte(`{}`)})
+		}
+		one.read(all[0].topic, all[1].topic, all[2].topic)
+		got := map[string]bool{}
+		limit := time.After(30 * time.Second)
+		wait := func(n int) {
+			t.Helper()
+			for len(got) < n {
+				select {
+				case id := <-woken:
+					got[id] = true
+				case <-limit:
+					t.Fatalf("%s is broken: only %v were read", broken, got)
+				}
+			}
+		}
+		if broken == "bad" {
+			wait(2)
+			if got["bad"] || all[1].lag() != 3 {
+				t.Fatalf("read: %v, and %d are to be read", got, all[1].lag())
+			}
+		}
+		l.mend()
+		wait(3)
+		for _, c := range all {
+			if c.next(t.Context(), 1000); c.lag() != 0 {
+				t.Errorf("%d events did not come", c.lag())
+			}
+			c.detach()
+		}
+		if n := h.topicCount(); n != 0 {
+			t.Errorf("%d topics are left", n)
+		}
+		h.run(t.Context())
+	}
+}
