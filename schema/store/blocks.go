@@ -37,14 +37,17 @@ func (b *block) archiveKey() string {
 }
 
 // wholeEvents is [Store.Events] for a part of a log of which something is in blocks. Blocks and rows are read as of one
-// moment: what is compacted meanwhile is still a row then, or a block already. A block never changes, so its
-// text may be read later.
+// moment, in one round trip: what is compacted meanwhile is still a row then, or a block already. A block never changes,
+// so its text may be read later.
 func (s *Store) wholeEvents(ctx context.Context, sessionID string, f *EventFilter) ([]schema.Event, error) {
-	var blocks []block
-	begin := &pgx.Batch{}
-	begin.BeginTx(pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	var (
+		blocks []block
+		events []schema.Event
+	)
+	b := &pgx.Batch{}
+	b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
 	// One block more than events: of the first block, all may be before what is asked for.
-	begin.Queue(`SELECT first_seq, last_seq, events, size FROM event_blocks
+	b.Queue(`SELECT first_seq, last_seq, events, size FROM event_blocks
 		WHERE session_id = $1 AND last_seq > $2 AND first_seq <= $3 AND (cardinality($4::text[]) = 0 OR types && $4::text[])
 		ORDER BY last_seq LIMIT $5`, sessionID, f.Since, f.Until, f.kinds(), f.Limit+1).
 		Query(func(rows pgx.Rows) (err error) {
@@ -54,39 +57,27 @@ func (s *Store) wholeEvents(ctx context.Context, sessionID string, f *EventFilte
 			})
 			return err
 		})
-	results := s.pool.SendBatch(ctx, begin)
-	err := results.Close()
-	tx := results.Tx()
-	if tx != nil {
-		defer func() {
-			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
-			defer cancel()
-			_ = tx.Rollback(end) // it has written nothing
-		}()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read blocks: %w", err)
+	text, args := f.query(queryMixed, sessionID)
+	b.Queue(text, args[1:]...). // without the mode, which is that of the pool
+					Query(func(rows pgx.Rows) (err error) {
+			events, _, err = scanEvents(rows, sessionID)
+			return err
+		})
+	b.Queue(`COMMIT`)
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("read rows and blocks: %w", err)
 	}
 	bounded := *f
 	blocks, bounded.Until = f.enough(blocks)
-	text, args := bounded.query(queryMixed, sessionID)
-	rows, err := tx.Query(ctx, text, args...)
+	parts, err := s.loadBlocks(ctx, blocks)
 	if err != nil {
 		return nil, err
 	}
-	events, _, err := scanEvents(rows, sessionID)
-	if err != nil {
-		return nil, err
-	}
-	parts, err := s.loadBlocks(ctx, tx, blocks)
-	if err != nil {
-		return nil, err
-	}
-	return f.merge(events, parts), nil
+	return bounded.merge(events, parts), nil
 }
 
 // enough chooses, of the blocks that may hold what is asked for, those from the first one on that hold so much of it
-// that no further one is needed, and up to which seq the rows are needed.
+// that no further one is needed, and up to which seq that is.
 func (f *EventFilter) enough(blocks []block) ([]block, int64) {
 	events, size := 0, int64(0)
 	for i := range blocks {
@@ -136,7 +127,7 @@ func (f *EventFilter) merge(rows []schema.Event, parts [][]schema.Event) []schem
 		}
 	}
 	for i := range rows {
-		if !add(&rows[i]) {
+		if rows[i].Seq > f.Until || !add(&rows[i]) { // after the bound there may be blocks that were not read
 			break
 		}
 	}
@@ -144,7 +135,7 @@ func (f *EventFilter) merge(rows []schema.Event, parts [][]schema.Event) []schem
 }
 
 // loadBlocks reads the events of blocks.
-func (s *Store) loadBlocks(ctx context.Context, tx pgx.Tx, blocks []block) ([][]schema.Event, error) {
+func (s *Store) loadBlocks(ctx context.Context, blocks []block) ([][]schema.Event, error) {
 	parts := make([][]schema.Event, len(blocks))
 	var missing []int64
 	for i := range blocks {
@@ -155,7 +146,7 @@ func (s *Store) loadBlocks(ctx context.Context, tx pgx.Tx, blocks []block) ([][]
 	if len(missing) == 0 {
 		return parts, nil
 	}
-	rows, err := tx.Query(ctx, `SELECT last_seq, packed, COALESCE(blob, '') FROM event_blocks WHERE session_id = $1 AND last_seq = ANY ($2::bigint[])`,
+	rows, err := s.pool.Query(ctx, `SELECT last_seq, packed, COALESCE(blob, '') FROM event_blocks WHERE session_id = $1 AND last_seq = ANY ($2::bigint[])`,
 		blocks[0].session, missing)
 	if err != nil {
 		return nil, err
@@ -175,9 +166,6 @@ func (s *Store) loadBlocks(ctx context.Context, tx pgx.Tx, blocks []block) ([][]
 		return nil
 	})
 	if err != nil {
-		return nil, err
-	}
-	if err := tx.Commit(ctx); err != nil { // the archive may take its time
 		return nil, err
 	}
 	for i := range blocks {
