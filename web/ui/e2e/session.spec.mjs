@@ -1,5 +1,6 @@
 // A person's way through a session, in a real browser against the real stack.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { approval, copyOutput, launch, openPage, screenLines, startSession } from './lib/browser.mjs';
 import { startStack, until } from './lib/stack.mjs';
@@ -57,6 +58,11 @@ test('an example is started, approved, watched to its end, and its figure opened
   await page.getByRole('columnheader').first().waitFor();
   await page.getByRole('button', { name: /\.md/ }).first().click();
   await page.locator('.markdown h1, .markdown h2').first().waitFor();
+
+  const [archive] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Export the session' }).click()]);
+  assert.match(archive.suggestedFilename(), /\.zip$/);
+  const bytes = await readFile(await archive.path());
+  assert.ok(bytes.includes('manifest.json') && bytes.includes('events.ndjson'), 'the archive is whole');
   assert.deepEqual(errors, []);
   await context.close();
 });

@@ -109,6 +109,10 @@ export function fileURL(id: string, path: string, version?: string): string {
   return version === undefined ? url : `${url}?v=${enc(version)}`;
 }
 
+export function exportURL(id: string): string {
+  return `/api/sessions/${enc(id)}/export`;
+}
+
 export interface EventPage {
   events: StoredEvent[];
   next_since?: number; // read on from here; absent at the end

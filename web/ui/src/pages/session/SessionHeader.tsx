@@ -1,11 +1,11 @@
 import { ActionIcon, Button, Group, Tooltip } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
-import { IconPlayerPause, IconPlayerPlay, IconPlayerStop, IconTrash } from '@tabler/icons-react';
+import { IconDownload, IconPlayerPause, IconPlayerPlay, IconPlayerStop, IconTrash } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import { errorText } from '../../api/client';
-import { resumeSession, suspendSession } from '../../api/endpoints';
+import { exportURL, resumeSession, suspendSession } from '../../api/endpoints';
 import type { Run, Session } from '../../api/types';
 import { RelativeTime } from '../../components/RelativeTime';
 import { StatusBadge } from '../../components/StatusBadge';
@@ -55,6 +55,9 @@ export function SessionHeader({ session, status, run, snapshot, actions }: Props
           <Button variant="default" leftSection={<IconPlayerStop size={14} aria-hidden />} onClick={() => setDialog('cancel')}>Cancel</Button>
         )}
         {over && actions}
+        <Tooltip label="Export the session as a zip archive">
+          <ActionIcon component="a" href={exportURL(session.id)} download aria-label="Export the session"><IconDownload size={16} stroke={1.6} aria-hidden /></ActionIcon>
+        </Tooltip>
         <Tooltip label="Delete the session">
           <ActionIcon aria-label="Delete the session" onClick={() => setDialog('delete')}><IconTrash size={16} stroke={1.6} aria-hidden /></ActionIcon>
         </Tooltip>
