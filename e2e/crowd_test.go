@@ -91,11 +91,13 @@ func (c *crowd) newPrinter(plan *schema.Plan) *printer {
 }
 
 // print has all printers together print so many lines a second, until the crowd is halted.
+// What is due while one flush is under way comes with the next one, as in a worker.
 func (c *crowd) print(perSecond int) {
 	every := time.Duration(len(c.printers)) * time.Second / time.Duration(perSecond)
 	for n, p := range c.printers {
 		c.printing.Go(func() {
 			time.Sleep(every * time.Duration(n) / time.Duration(len(c.printers)))
+			began := time.Now()
 			tick := time.NewTicker(every)
 			defer tick.Stop()
 			for {
@@ -103,24 +105,24 @@ func (c *crowd) print(perSecond int) {
 				case <-c.ctx.Done():
 					return
 				case <-tick.C:
-					c.append(p)
+					c.append(p, min(int64(time.Since(began)/every)-p.lines, 100))
 				}
 			}
 		})
 	}
 }
 
-// append adds the next line, again and again until it is in: also when it was, and only the
-// answer was lost.
-func (c *crowd) append(p *printer) {
-	line := store.AppendOutput{
-		SessionID: p.session, RunID: p.run, StepID: "print", Attempt: 1, From: p.lines, To: p.lines + 1,
-		Chunks: []schema.OutputData{{Stream: schema.Stdout, Text: strconv.FormatInt(p.lines, 10) + "\n", Offset: p.lines, Attempt: 1}},
+// append adds the next lines, each an event, again and again until they are in: also when
+// they were, and only the answer was lost.
+func (c *crowd) append(p *printer, lines int64) {
+	flush := store.AppendOutput{SessionID: p.session, RunID: p.run, StepID: "print", Attempt: 1, From: p.lines, To: p.lines + lines}
+	for n := p.lines; n < p.lines+lines; n++ {
+		flush.Chunks = append(flush.Chunks, schema.OutputData{Stream: schema.Stdout, Text: strconv.FormatInt(n, 10) + "\n", Offset: n, Attempt: 1})
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		err := c.store.AppendOutput(context.WithoutCancel(c.ctx), line)
+		err := c.store.AppendOutput(context.WithoutCancel(c.ctx), flush)
 		if err == nil {
-			p.lines++
+			p.lines += lines
 			return
 		}
 		c.retried.Add(1)
