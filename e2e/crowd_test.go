@@ -41,6 +41,7 @@ type crowd struct {
 	watching sync.WaitGroup
 	leave    chan struct{}
 	retried  atomic.Int64 // appends that were sent again
+	close    func()       // lets go of the database, and of everybody
 }
 
 func newCrowd(t *testing.T, s *stack, sessions int) *crowd {
@@ -51,12 +52,13 @@ func newCrowd(t *testing.T, s *stack, sessions int) *crowd {
 	}
 	c := &crowd{t: t, store: db, leave: make(chan struct{})}
 	c.ctx, c.halt = context.WithCancel(context.WithoutCancel(t.Context()))
-	t.Cleanup(func() {
+	c.close = sync.OnceFunc(func() {
 		c.halt()
 		c.printing.Wait()
 		c.disperse()
 		db.Close()
 	})
+	t.Cleanup(c.close)
 	plan, errs := schema.ParsePlan([]byte(`{"steps":[{"id":"print","shell":"true"}]}`))
 	if errs != nil {
 		t.Fatal(errs)

@@ -233,6 +233,7 @@ func TestSoak_MemoryStaysTheSame(t *testing.T) {
 		c.print(sized(500, 100))
 		time.Sleep(time.Second)
 		c.finish()
+		c.close()
 		s.await(t, "no connection left", func() bool { return metric(t, web.addr, "holdfast_connections") == 0 })
 		heaps = append(heaps, metric(t, web.addr, "go_gc_heap_live_bytes"))
 		goroutines = append(goroutines, metric(t, web.addr, "go_goroutines"))
