@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,7 +40,8 @@ type crowd struct {
 	watching sync.WaitGroup
 	leave    chan struct{}
 	retried  atomic.Int64 // appends that were sent again
-	close    func()       // lets go of the database, and of everybody
+	delays   delays
+	close    func() // lets go of the database, and of everybody
 }
 
 func newCrowd(t *testing.T, s *stack, sessions int) *crowd {
@@ -119,7 +119,8 @@ func (c *crowd) print(perSecond int) {
 func (c *crowd) append(p *printer, lines int64) {
 	flush := store.AppendOutput{SessionID: p.session, RunID: p.run, StepID: "print", Attempt: 1, From: p.lines, To: p.lines + lines}
 	for n := p.lines; n < p.lines+lines; n++ {
-		flush.Chunks = append(flush.Chunks, schema.OutputData{Stream: schema.Stdout, Text: strconv.FormatInt(n, 10) + "\n", Offset: n, Attempt: 1})
+		text := fmt.Sprintf("%d %d\n", n, time.Now().UnixNano())
+		flush.Chunks = append(flush.Chunks, schema.OutputData{Stream: schema.Stdout, Text: text, Offset: n, Attempt: 1})
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		err := c.store.AppendOutput(context.WithoutCancel(c.ctx), flush)
@@ -144,12 +145,44 @@ type follower struct {
 	cuts     atomic.Int64
 	live     atomic.Bool
 	fault    atomic.Pointer[string]
+	delays   *delays
+}
+
+// delays are how long lines took from their printer to their viewers, while it is asked.
+type delays struct {
+	asked atomic.Bool
+	mu    sync.Mutex
+	taken []time.Duration
+}
+
+func (d *delays) add(took time.Duration) {
+	if d.asked.Load() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.taken = append(d.taken, took)
+	}
+}
+
+// over measures for a while.
+func (d *delays) over(while time.Duration) (p50, p99 time.Duration) {
+	d.asked.Store(true)
+	time.Sleep(while)
+	d.asked.Store(false)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	taken := d.taken
+	d.taken = nil
+	if len(taken) == 0 {
+		return 0, 0
+	}
+	slices.Sort(taken)
+	return taken[len(taken)/2], taken[len(taken)*99/100]
 }
 
 // gather adds viewers, who follow the printers in turn, through addr.
 func (c *crowd) gather(many int, addr string) {
 	for n := range many {
-		f := &follower{session: c.printers[n%len(c.printers)].session, clientID: fmt.Sprintf("v-%d-%s", len(c.viewers), c.printers[0].session[:8])}
+		f := &follower{delays: &c.delays, session: c.printers[n%len(c.printers)].session, clientID: fmt.Sprintf("v-%d-%s", len(c.viewers), c.printers[0].session[:8])}
 		c.viewers = append(c.viewers, f)
 		c.watching.Go(func() { f.follow(addr, c.leave) })
 	}
@@ -237,10 +270,15 @@ func (f *follower) take(e *event) {
 	var o struct {
 		Text string `json:"text"`
 	}
-	if err := json.Unmarshal(e.Data, &o); err != nil || o.Text != strconv.FormatInt(f.lines, 10)+"\n" {
-		f.failf("line %d of %s is %q", f.lines, f.session, o.Text)
+	var line, printed int64
+	if err := json.Unmarshal(e.Data, &o); err == nil {
+		_, err = fmt.Sscanf(o.Text, "%d %d\n", &line, &printed)
+		if err != nil || line != f.lines {
+			f.failf("line %d of %s is %q", f.lines, f.session, o.Text)
+		}
 	}
 	f.lines++
+	f.delays.add(time.Since(time.Unix(0, printed)))
 }
 
 func (f *follower) failf(format string, args ...any) {
