@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
@@ -220,11 +219,4 @@ func (c *cursor) retryLater() {
 }
 
 // pause waits before a read is tried again.
-func pause(ctx context.Context) {
-	t := time.NewTimer(retryDelay)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}
+func pause(ctx context.Context) { sleep(ctx, retryDelay) }

@@ -160,21 +160,27 @@ func (c *Client) send(ctx context.Context, r request) (json.RawMessage, error) {
 	if r.method == http.MethodPost && r.key == "" {
 		r.key = schema.NewID() // one for every try
 	}
+	return retry(ctx, c, func() (json.RawMessage, time.Duration, error) { return c.once(ctx, r, body) })
+}
+
+// retry makes a request, and again for as long as the client is patient: try says after how
+// long at least, or never.
+func retry[T any](ctx context.Context, c *Client, try func() (answer T, again time.Duration, err error)) (T, error) {
 	deadline := time.Now().Add(c.Patience)
 	for attempt := 0; ; attempt++ {
-		raw, again, err := c.once(ctx, r, body)
+		answer, again, err := try()
 		if err == nil || again < 0 || ctx.Err() != nil {
-			return raw, err
+			return answer, err
 		}
 		delay := max(again, backoff(attempt, c.jitter()))
 		if time.Now().Add(delay).After(deadline) {
-			return nil, err
+			return answer, err
 		}
 		if c.OnRetry != nil {
 			c.OnRetry(err, delay)
 		}
 		if err := c.wait(ctx, delay); err != nil {
-			return nil, err
+			return answer, err
 		}
 	}
 }

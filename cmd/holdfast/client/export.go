@@ -17,23 +17,7 @@ const exportStalled = 2 * time.Minute
 // byte. The caller closes it.
 func (c *Client) Export(ctx context.Context, id string) (io.ReadCloser, error) {
 	r := request{method: http.MethodGet, path: sessionPath(id, "/export")}
-	deadline := time.Now().Add(c.Patience)
-	for attempt := 0; ; attempt++ {
-		body, again, err := c.openExport(ctx, r)
-		if err == nil || again < 0 || ctx.Err() != nil {
-			return body, err
-		}
-		delay := max(again, backoff(attempt, c.jitter()))
-		if time.Now().Add(delay).After(deadline) {
-			return nil, err
-		}
-		if c.OnRetry != nil {
-			c.OnRetry(err, delay)
-		}
-		if err := c.wait(ctx, delay); err != nil {
-			return nil, err
-		}
-	}
+	return retry(ctx, c, func() (io.ReadCloser, time.Duration, error) { return c.openExport(ctx, r) })
 }
 
 func (c *Client) openExport(ctx context.Context, r request) (body io.ReadCloser, again time.Duration, err error) {
