@@ -20,7 +20,7 @@ const (
 	listedViewers  = 50                     // in a frame
 	presenceSoon   = 100 * time.Millisecond // after a change, so that changes are told together
 	presenceSlow   = 2 * time.Second        // the most between two frames to a crowd
-	perViewer      = time.Millisecond       // of a audience, between two frames
+	perViewer      = time.Millisecond       // of an audience, between two frames
 	presenceTick   = 25 * time.Millisecond
 	audienceBatch  = 500 // of one read
 	kicksAtOnce    = 64
@@ -35,7 +35,7 @@ type presence struct {
 	store    *store.Store
 	registry *registry
 	log      *slog.Logger
-	dirty    chan struct{} // holds one: a audience is to be read
+	dirty    chan struct{} // holds one: an audience is to be read
 
 	mu        sync.Mutex
 	audiences map[string]*audience
@@ -58,7 +58,7 @@ type presenceFrame struct {
 	frame []byte
 }
 
-// seat is a connection's place in a audience. Its frames are states: one that was not sent yet
+// seat is a connection's place in an audience. Its frames are states: one that was not sent yet
 // is dropped for a later one.
 type seat struct {
 	audience *audience
@@ -133,7 +133,7 @@ func (p *presence) restart() {
 	}
 }
 
-// changeLocked has a audience read: soon, but the larger the crowd, the less often.
+// changeLocked has an audience read: soon, but the larger the crowd, the less often.
 func (p *presence) changeLocked(r *audience) {
 	if _, already := p.changed[r]; already {
 		return
