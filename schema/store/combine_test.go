@@ -1,10 +1,12 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -64,6 +66,9 @@ func TestAppendOutput_OneThatCannotBeWrittenHoldsUpNoOther(t *testing.T) {
 		_, err := tx.Exec(ctx, `SELECT FROM sessions WHERE id = $1 FOR UPDATE`, held[i].session)
 		must(t, err)
 	}
+	// Sooner than the transaction would be given up that waits for the rows.
+	soon, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
 	var stuck, others sync.WaitGroup
 	for i := range held {
 		stuck.Go(func() {
@@ -80,7 +85,7 @@ func TestAppendOutput_OneThatCannotBeWrittenHoldsUpNoOther(t *testing.T) {
 			}
 		})
 		others.Go(func() {
-			if err := s.AppendOutput(ctx, runs[i].output("make", 1, 0, "in time\n")); err != nil {
+			if err := s.AppendOutput(soon, runs[i].output("make", 1, 0, "in time\n")); err != nil {
 				t.Error(err)
 			}
 		})
