@@ -125,6 +125,13 @@ fuzz: ## Fuzz frames, cursors and plans, a minute each; make fuzz FUZZ_TIME=1h l
 		done; \
 	done
 
+CHECKS := 100000
+
+.PHONY: model
+model: ## Play many random sessions against the workflow's model; make model CHECKS=1000000 plays a million
+	@# Four shards play the same number each. A failure leaves its case in workflows/testdata/rapid.
+	$(GO_TEST) -count=1 -timeout 0 -v -run '^TestModel_' ./workflows -rapid.checks=$$(( ($(CHECKS) + 3) / 4 ))
+
 SOAK := 10m
 
 .PHONY: load

@@ -12,7 +12,8 @@ import (
 // for Steps, approval_received or approval_expired for Close, approval_extended or
 // approval_escalated for Extend, approval_requested for Open, Notes, workflow_state_changed
 // when Status or Phase differ from what the session had, and the closing event of End. Audit
-// makes none.
+// makes none. An approval that is opened and closed, or extended, in the same transition has its
+// approval_requested first.
 type Transition struct {
 	SessionID   string          `json:"session_id"`
 	RunID       string          `json:"run_id"`

@@ -202,29 +202,12 @@ func (l *ledger) record(_ context.Context, t schema.Transition) error {
 	for _, c := range t.Steps {
 		l.move(r, c.ID, c.Status)
 	}
-	for _, c := range t.Close {
-		a := l.approvals[c.ID]
-		if a == nil || a.status != schema.ApprovalPending {
-			l.objectf("approval %s is closed as %s, and was %+v", c.ID, c.Status, a)
-			continue
-		}
-		a.status, a.resolution = c.Status, c.Resolution
-		l.seen[string(a.Type)+" "+string(c.Status)+" "+string(c.Resolution)+c.Reason]++
-		yes := c.Resolution == schema.ResolutionApproved || c.Resolution == schema.ResolutionRetry ||
-			(c.Status == schema.ApprovalExpired && a.OnTimeout == schema.OnTimeoutApprove)
-		if yes {
-			r.agreed[a.Digest] = true
-		}
+	// What this transition asks is closed after it was asked, all else before.
+	asked := func(id string) bool {
+		return slices.ContainsFunc(t.Open, func(o schema.ApprovalOpen) bool { return o.ID == id })
 	}
-	for _, e := range t.Extend {
-		a := l.approvals[e.ID]
-		if a == nil || a.status != schema.ApprovalPending || !e.ExpiresAt.After(a.ExpiresAt) {
-			l.objectf("approval %s moves to %s, and was %+v", e.ID, e.ExpiresAt, a)
-			continue
-		}
-		a.ExpiresAt = e.ExpiresAt
-		l.seen[fmt.Sprintf("extended, escalates %v", e.Escalates)]++
-	}
+	l.closeApprovals(r, t.Close, func(id string) bool { return !asked(id) })
+	l.extendApprovals(t.Extend, func(id string) bool { return !asked(id) })
 	for _, o := range t.Open {
 		if l.approvals[o.ID] != nil || !o.ExpiresAt.After(o.CreatedAt) || r.ended != "" {
 			l.objectf("approval %s is asked for: %+v, in a run that is %q", o.ID, o, r.ended)
@@ -232,6 +215,8 @@ func (l *ledger) record(_ context.Context, t schema.Transition) error {
 		l.approvals[o.ID] = &ledgerApproval{ApprovalOpen: o, status: schema.ApprovalPending}
 		l.order = append(l.order, o.ID)
 	}
+	l.extendApprovals(t.Extend, asked)
+	l.closeApprovals(r, t.Close, asked)
 	if t.End != nil {
 		if r.ended != "" {
 			l.objectf("a run ends as %s and had ended as %s", t.End.Status, r.ended)
@@ -257,6 +242,41 @@ func (l *ledger) record(_ context.Context, t schema.Transition) error {
 	}
 	l.status, l.phase, l.expires = t.Status, t.Phase, t.ExpiresAt
 	return nil
+}
+
+func (l *ledger) closeApprovals(r *ledgerRun, list []schema.ApprovalClose, which func(id string) bool) {
+	for _, c := range list {
+		if !which(c.ID) {
+			continue
+		}
+		a := l.approvals[c.ID]
+		if a == nil || a.status != schema.ApprovalPending {
+			l.objectf("approval %s is closed as %s, and was %+v", c.ID, c.Status, a)
+			continue
+		}
+		a.status, a.resolution = c.Status, c.Resolution
+		l.seen[string(a.Type)+" "+string(c.Status)+" "+string(c.Resolution)+c.Reason]++
+		yes := c.Resolution == schema.ResolutionApproved || c.Resolution == schema.ResolutionRetry ||
+			(c.Status == schema.ApprovalExpired && a.OnTimeout == schema.OnTimeoutApprove)
+		if yes {
+			r.agreed[a.Digest] = true
+		}
+	}
+}
+
+func (l *ledger) extendApprovals(list []schema.ApprovalExtend, which func(id string) bool) {
+	for _, e := range list {
+		if !which(e.ID) {
+			continue
+		}
+		a := l.approvals[e.ID]
+		if a == nil || a.status != schema.ApprovalPending || !e.ExpiresAt.After(a.ExpiresAt) {
+			l.objectf("approval %s moves to %s, and was %+v", e.ID, e.ExpiresAt, a)
+			continue
+		}
+		a.ExpiresAt = e.ExpiresAt
+		l.seen[fmt.Sprintf("extended, escalates %v", e.Escalates)]++
+	}
 }
 
 func (l *ledger) move(r *ledgerRun, id string, to schema.StepStatus) {

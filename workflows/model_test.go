@@ -112,11 +112,13 @@ func drawAction(t *rapid.T) action {
 // model of the session says, and what Postgres shows is what the workflow knows.
 func TestModel_AnySequenceOfCommandsTimeoutsAndFailures(t *testing.T) {
 	t.Parallel()
+	const progress = 10_000 // a long run (make model) says how far it is
 	var mu sync.Mutex
-	seen := map[string]int{}
+	played, seen := 0, map[string]int{}
 	for shard := range 4 {
 		t.Run(strconv.Itoa(shard), func(t *testing.T) {
 			t.Parallel()
+			part := t
 			rapid.Check(t, func(t *rapid.T) {
 				m := newModel(drawCase(t))
 				m.play()
@@ -125,6 +127,9 @@ func TestModel_AnySequenceOfCommandsTimeoutsAndFailures(t *testing.T) {
 				}
 				mu.Lock()
 				defer mu.Unlock()
+				if played++; played%progress == 0 {
+					part.Logf("%d sessions", played)
+				}
 				for what, n := range m.seen {
 					seen[what] += n
 				}
@@ -181,7 +186,7 @@ func (m *model) play() {
 		suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 		m.env = suite.NewTestWorkflowEnvironment()
 		m.env.SetStartTime(start)
-		m.env.SetTestTimeout(20 * time.Second)
+		m.env.SetTestTimeout(2 * time.Minute) // by the wall's clock, on a busy machine
 		m.env.RegisterWorkflowWithOptions(workflows.Session, workflow.RegisterOptions{Name: schema.WorkflowType})
 		m.register(m.env)
 		m.sendAgain()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -125,13 +126,22 @@ func (a *apply) decide(c *change) error {
 	if err := a.moveSteps(c); err != nil {
 		return err
 	}
-	if err := a.closeApprovals(c); err != nil {
+	// What was asked before this transition is closed and extended first, so that an answer stands before the question
+	// that follows from it. What the transition itself asks has to be asked before anything else can become of it.
+	before := func(id string) bool { return !a.asks(id) }
+	if err := a.closeApprovals(c, before); err != nil {
 		return err
 	}
-	if err := a.extendApprovals(c); err != nil {
+	if err := a.extendApprovals(c, before); err != nil {
 		return err
 	}
 	a.openApprovals(c)
+	if err := a.extendApprovals(c, a.asks); err != nil {
+		return err
+	}
+	if err := a.closeApprovals(c, a.asks); err != nil {
+		return err
+	}
 	for i := range a.t.Notes {
 		c.event(a.t.Notes[i].Type, a.t.RunID, a.t.Notes[i].StepID, a.t.Notes[i].Data)
 	}
@@ -200,9 +210,18 @@ func moveStep(c *change, run, step string, from, to schema.StepStatus, reason st
 	return to
 }
 
-func (a *apply) closeApprovals(c *change) error {
+// asks reports whether the transition itself asks for an approval: it opens and closes one when, for instance, the run
+// fails in the same moment.
+func (a *apply) asks(id string) bool {
+	return slices.ContainsFunc(a.t.Open, func(o schema.ApprovalOpen) bool { return o.ID == id })
+}
+
+func (a *apply) closeApprovals(c *change, which func(id string) bool) error {
 	for i := range a.t.Close {
 		end := &a.t.Close[i]
+		if !which(end.ID) {
+			continue
+		}
 		status, ok := a.approvals[end.ID]
 		if !ok {
 			return noApproval(end.ID)
@@ -234,9 +253,12 @@ func (a *apply) closeApprovals(c *change) error {
 }
 
 // extendApprovals moves the deadlines of those that are still pending.
-func (a *apply) extendApprovals(c *change) error {
+func (a *apply) extendApprovals(c *change, which func(id string) bool) error {
 	for i := range a.t.Extend {
 		to := &a.t.Extend[i]
+		if !which(to.ID) {
+			continue
+		}
 		status, ok := a.approvals[to.ID]
 		if !ok {
 			return noApproval(to.ID)

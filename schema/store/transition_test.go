@@ -320,3 +320,39 @@ func TestApply_AStepThatIsOverStaysAsItIs(t *testing.T) {
 		t.Fatalf("the step is %s after %d further events", run.Steps[0].Status, now-head)
 	}
 }
+
+// The run fails in the moment in which one of its steps asks what to do: the question is
+// recorded before what became of it, or else the record could never be made.
+func TestApply_AsksBeforeItClosesWhatItAsked(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	b := newRun(t, s)
+	first, id := ask(t, s, b), schema.ApprovalID(b.session, 2)
+	before, err := s.HeadSeq(context1(t), b.session)
+	must(t, err)
+	_, err = s.Apply(context1(t), schema.Transition{
+		SessionID: b.session, RunID: b.run, Key: "both", Status: schema.SessionActive, Phase: schema.PhaseExecuting,
+		Close: []schema.ApprovalClose{
+			{ID: id, StepID: "show", Status: schema.ApprovalCancelled, Reason: "run_failed"},
+			{ID: first, StepID: "make", Status: schema.ApprovalCancelled, Reason: "run_failed"},
+		},
+		Extend: []schema.ApprovalExtend{{ID: id, StepID: "show", ExpiresAt: time.Now().Add(time.Hour), Actor: "bob", Seconds: 60}},
+		Open:   []schema.ApprovalOpen{{ID: id, Type: schema.ApprovalErrorRecovery, StepID: "show", ExpiresAt: time.Now().Add(time.Minute)}},
+	})
+	must(t, err)
+	want := []schema.EventType{
+		schema.EventApprovalExpired, schema.EventApprovalRequested, schema.EventApprovalExtended, schema.EventApprovalExpired,
+	}
+	events := log(t, s, b.session)[before:]
+	if got := types(events)[:4]; !slices.Equal(got, want) {
+		t.Fatalf("the events are %v", got)
+	}
+	if d := dataOf[schema.ApprovalExpiredData](t, events[3]); d.ApprovalID != id {
+		t.Errorf("%+v", d)
+	}
+	closed, err := s.Approval(context1(t), id)
+	must(t, err)
+	if closed.Status != schema.ApprovalCancelled || closed.ResolvedAt == nil {
+		t.Fatalf("%+v", closed)
+	}
+}
