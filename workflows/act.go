@@ -229,6 +229,9 @@ func describe(err error) string {
 	return err.Error()
 }
 
+// maxShownApprovals bounds what Temporal's tools are told of a session that asks much at once.
+const maxShownApprovals = 10
+
 // details is what the Temporal Web UI shows of the session, in Markdown.
 func (s *session) details() string {
 	st := s.state
@@ -238,7 +241,12 @@ func (s *session) details() string {
 		fmt.Fprintf(&b, " · step `%s`", step)
 	}
 	b.WriteString(s.hostDetails())
-	for _, a := range st.PendingViews() {
+	pending := st.PendingViews()
+	for i, a := range pending {
+		if i == maxShownApprovals {
+			fmt.Fprintf(&b, "\n\nand %d more", len(pending)-i)
+			break
+		}
 		fmt.Fprintf(&b, "\n\n**%s** %s, until %s. Answer with one of %s:\n\n"+
 			"    temporal workflow update execute -w %s --name resolve_approval --input '{\"approval_id\":\"%s\",\"resolution\":\"%s\"}'",
 			a.Type, a.StepID, a.ExpiresAt, schema.JoinResolutions(a.Options), schema.WorkflowID(st.Input.SessionID), a.ApprovalID, a.Options[0])

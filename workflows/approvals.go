@@ -114,6 +114,17 @@ func (s *State) gateOf(stepID string) *Approval {
 	return nil
 }
 
+// gates are the steps that wait for a pending approval; "" is the plan.
+func (s *State) gates() map[string]bool {
+	waiting := map[string]bool{}
+	for i := range s.Approvals {
+		if a := &s.Approvals[i]; a.Status == schema.ApprovalPending && !a.Type.AskedByStep() {
+			waiting[a.StepID] = true
+		}
+	}
+	return waiting
+}
+
 // pending finds a pending approval by its id, or says what became of it.
 func (s *State) pendingByID(now time.Time, id string) (*Approval, error) {
 	a := s.approval(id)

@@ -17,6 +17,15 @@ func (s *State) beingEdited(stepID string) bool {
 	return slices.ContainsFunc(s.Edits, func(e Edit) bool { return e.StepID == stepID })
 }
 
+// edited are the steps of which an edit is accepted and not carried out yet; "" is the plan.
+func (s *State) edited() map[string]bool {
+	steps := make(map[string]bool, len(s.Edits))
+	for i := range s.Edits {
+		steps[s.Edits[i].StepID] = true
+	}
+	return steps
+}
+
 // NextEdit is the edit to carry out now, nil when there is none.
 func (s *State) NextEdit() *Edit {
 	if len(s.Edits) == 0 || s.Run.Ended != "" || s.Cancel != nil {

@@ -37,7 +37,7 @@ func (s *State) Begun(o schema.Outline, now time.Time) {
 
 func (s *State) takeOutline(o schema.Outline) {
 	s.Run.Digest = o.Digest
-	s.Run.Steps = make([]Step, len(o.Steps))
+	s.Run.Steps, s.Run.places = make([]Step, len(o.Steps)), nil
 	for i, step := range o.Steps {
 		s.Run.Steps[i] = Step{OutlineStep: step, Status: schema.StepPending}
 		if step.Inherited {
@@ -98,41 +98,37 @@ func (s *State) gatePlan(now time.Time) {
 
 // gateSteps asks about the steps whose turn has come and makes the others ready.
 func (s *State) gateSteps(now time.Time) {
+	asked, edited := s.gates(), s.edited()
+	busy := s.running() // with those before this one that are ready
 	for i := range s.Run.Steps {
 		st := &s.Run.Steps[i]
-		if s.beingEdited(st.ID) {
-			continue
-		}
-		if st.Status == schema.StepAwaitingApproval && s.gateOf(st.ID) == nil {
-			s.ask(now, schema.ApprovalErrorRecovery, st) // the question before expired, or is void
-			continue
-		}
-		if st.Status != schema.StepPending || !s.needsMet(st) {
-			continue
-		}
-		if s.asksAbout(st) && !st.Approved {
-			if s.gateOf(st.ID) == nil {
-				s.ask(now, schema.ApprovalStep, st)
-			}
-			continue
-		}
-		// Ready is worth an event only when the step has to wait for a free place; else it
-		// is running a moment later.
-		st.Status = schema.StepReady
-		if s.readyBefore(i) >= s.Parallel() {
+		if s.gateStep(now, st, asked[st.ID], edited[st.ID]) && busy >= s.Parallel() {
 			s.Pending.Steps = append(s.Pending.Steps, schema.StepChange{ID: st.ID, Status: schema.StepReady})
+		}
+		if st.Status == schema.StepReady {
+			busy++
 		}
 	}
 }
 
-func (s *State) readyBefore(i int) int {
-	n := s.running()
-	for j := range i {
-		if s.Run.Steps[j].Status == schema.StepReady {
-			n++
+// gateStep asks about one step, or makes it ready. Ready is worth an event only when the step
+// has to wait for a free place, else it is running a moment later; so it reports whether the
+// step has become ready, and does not say so.
+func (s *State) gateStep(now time.Time, st *Step, asked, edited bool) (ready bool) {
+	switch {
+	case edited:
+	case st.Status == schema.StepAwaitingApproval && !asked:
+		s.ask(now, schema.ApprovalErrorRecovery, st) // the question before expired, or is void
+	case st.Status != schema.StepPending || !s.needsMet(st):
+	case s.asksAbout(st) && !st.Approved:
+		if !asked {
+			s.ask(now, schema.ApprovalStep, st)
 		}
+	default:
+		st.Status = schema.StepReady
+		return true
 	}
-	return n
+	return false
 }
 
 func (s *State) running() int {
@@ -150,27 +146,38 @@ func (s *State) asksAbout(st *Step) bool {
 }
 
 func (s *State) needsMet(st *Step) bool {
-	return !slices.ContainsFunc(st.Needs, func(id string) bool { return s.step(id).Status != schema.StepSucceeded })
+	return !slices.ContainsFunc(st.Needs, func(id string) bool {
+		need := s.step(id)
+		return need == nil || need.Status != schema.StepSucceeded
+	})
 }
 
 // skipDependents skips every step that can never run, because one that it needs did not
-// succeed and never will; and those that need it, in turn.
+// succeed and never will; and those that need it, in turn. It looks at each step and at each
+// need once: first at what a step needs, then at the step.
 func (s *State) skipDependents() {
-	for again := true; again; {
-		again = false
-		for i := range s.Run.Steps {
-			st := &s.Run.Steps[i]
-			if st.Status != schema.StepPending {
+	looked := make([]bool, len(s.Run.Steps))
+	var look func(i int)
+	look = func(i int) {
+		st := &s.Run.Steps[i]
+		if looked[i] || st.Status != schema.StepPending {
+			return
+		}
+		looked[i] = true
+		for _, id := range st.Needs {
+			j, ok := s.place(id)
+			if !ok {
 				continue
 			}
-			for _, id := range st.Needs {
-				if need := s.step(id); need.Status.Final() && need.Status != schema.StepSucceeded {
-					s.setStep(st, schema.StepSkipped, fmt.Sprintf("it needs %q, which %s", id, wasWhat(need.Status)))
-					again = true
-					break
-				}
+			look(j)
+			if need := s.Run.Steps[j].Status; need.Final() && need != schema.StepSucceeded {
+				s.setStep(st, schema.StepSkipped, fmt.Sprintf("it needs %q, which %s", id, wasWhat(need)))
+				return
 			}
 		}
+	}
+	for i := range s.Run.Steps {
+		look(i)
 	}
 }
 
@@ -182,12 +189,23 @@ func wasWhat(s schema.StepStatus) string {
 }
 
 func (s *State) step(id string) *Step {
-	for i := range s.Run.Steps {
-		if s.Run.Steps[i].ID == id {
-			return &s.Run.Steps[i]
-		}
+	if i, ok := s.place(id); ok {
+		return &s.Run.Steps[i]
 	}
 	return nil
+}
+
+// place is where a step stands among those of the run.
+func (s *State) place(id string) (int, bool) {
+	r := s.Run
+	if r.places == nil {
+		r.places = make(map[string]int, len(r.Steps))
+		for i := range r.Steps {
+			r.places[r.Steps[i].ID] = i
+		}
+	}
+	i, ok := r.places[id]
+	return i, ok
 }
 
 // finishIfOver ends the run when nothing of it can go on any more. In a run that has failed

@@ -459,6 +459,9 @@ func fill(v reflect.Value, n int64) {
 			return
 		}
 		for i := range v.NumField() {
+			if !v.Type().Field(i).IsExported() { // it follows from the others
+				continue
+			}
 			fill(v.Field(i), n+int64(i))
 		}
 	case reflect.Slice:

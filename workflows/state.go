@@ -93,6 +93,8 @@ type Run struct {
 	Left         time.Duration        `json:"left"`     // until Deadline, while suspended
 	Error        string               `json:"error"`    // why it cannot go on; nothing new starts
 	Ended        schema.SessionStatus `json:"ended"`    // "" while it is under way
+
+	places map[string]int // of the steps, by id: it follows from Steps, see State.place
 }
 
 // Step is a step of the run under way.

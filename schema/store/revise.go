@@ -160,32 +160,41 @@ func invalidEdit(wrong []schema.FieldError) error {
 	return &schema.Error{Code: schema.CodeInvalid, Message: "the modifications make no valid plan: " + wrong[0].Message, Fields: wrong}
 }
 
-// unchanged is those of the finished steps that the other plan has as they were, and whose needs are all among them.
+// unchanged is those of the finished steps that the other plan has as they were, and whose needs are all among them. It
+// looks at each step and at each need once.
 func unchanged(was, is *schema.Plan, finished []string) []string {
+	before := make(map[string]*schema.PlanStep, len(was.Steps))
+	for i := range was.Steps {
+		before[was.Steps[i].ID] = &was.Steps[i]
+	}
+	after := make(map[string]*schema.PlanStep, len(is.Steps))
+	for i := range is.Steps {
+		after[is.Steps[i].ID] = &is.Steps[i]
+	}
 	same := make(map[string]bool, len(finished))
 	for _, id := range finished {
-		before, ok := was.Step(id)
-		after, kept := is.Step(id)
-		same[id] = ok && kept && bytes.Equal(schema.Marshal(before), schema.Marshal(after))
+		b, a := before[id], after[id]
+		same[id] = b != nil && a != nil && bytes.Equal(schema.Marshal(b), schema.Marshal(a))
 	}
-	for again := true; again; { // a step that is not inherited takes those that need it with it
-		again = false
-		for id, ok := range same {
-			if !ok {
-				continue
-			}
-			step, _ := is.Step(id)
-			for _, need := range step.Needs {
-				if !same[need] {
-					same[id], again = false, true
-				}
+	looked := make(map[string]bool, len(finished))
+	var look func(id string) bool
+	look = func(id string) bool {
+		if looked[id] || !same[id] {
+			return same[id]
+		}
+		looked[id] = true
+		for _, need := range after[id].Needs {
+			if !look(need) {
+				same[id] = false // a step that is not inherited takes those that need it with it
+				break
 			}
 		}
+		return same[id]
 	}
 	var kept []string
 	for i := range is.Steps {
-		if same[is.Steps[i].ID] {
-			kept = append(kept, is.Steps[i].ID)
+		if id := is.Steps[i].ID; look(id) {
+			kept = append(kept, id)
 		}
 	}
 	return kept
