@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 // TestGroup_FreezesAndKills a whole step at once.
@@ -20,11 +22,11 @@ func TestGroup_FreezesAndKills(t *testing.T) {
 	t.Parallel()
 	parent, err := FindCgroup()
 	if err != nil {
-		t.Skipf("this host gives no cgroup: %v", err)
+		testkit.SkipExempt(t, testkit.CgroupV2, err.Error())
 	}
 	g, err := NewGroup(parent, fmt.Sprintf("holdfast-test-%d", os.Getpid()))
 	if err != nil {
-		t.Skipf("this host gives no cgroup: %v", err)
+		testkit.SkipExempt(t, testkit.CgroupV2, err.Error())
 	}
 	t.Cleanup(func() { _ = g.Kill(); _ = g.Remove() })
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", "while :; do echo; sleep 0.01; done")
@@ -73,17 +75,17 @@ func TestEnterCgroup_LeavesADelegatedGroupToTheSteps(t *testing.T) {
 	t.Parallel()
 	parent, err := FindCgroup()
 	if err != nil {
-		t.Skipf("this host gives no cgroup: %v", err)
+		testkit.SkipExempt(t, testkit.CgroupV2, err.Error())
 	}
 	for _, mark := range []bool{false, true} {
 		g, err := NewGroup(parent, fmt.Sprintf("holdfast-test-%t-%d", mark, os.Getpid()))
 		if err != nil {
-			t.Skipf("this host gives no cgroup: %v", err)
+			testkit.SkipExempt(t, testkit.CgroupV2, err.Error())
 		}
 		want := g.path
 		if mark {
 			if err := unix.Setxattr(g.path, "user.delegate", []byte("1"), 0); err != nil {
-				t.Skipf("this kernel's cgroups take no marks: %v", err)
+				testkit.SkipExempt(t, testkit.CgroupV2, "its groups take no marks: "+err.Error())
 			}
 			want += "/" + workerGroup
 		}
@@ -110,7 +112,7 @@ func TestStart_InAGroup(t *testing.T) {
 	t.Parallel()
 	parent, err := FindCgroup()
 	if err != nil {
-		t.Skipf("this host gives no cgroup: %v", err)
+		testkit.SkipExempt(t, testkit.CgroupV2, err.Error())
 	}
 	s := newSpec(t, "sh", "-c", "cat /proc/self/cgroup")
 	s.Cgroup = parent

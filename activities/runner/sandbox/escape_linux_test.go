@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 const python = "/usr/bin/python3"
@@ -21,7 +23,7 @@ func needLayers(t *testing.T, layers ...Layer) {
 	for _, s := range Probe(os.Args[0]) {
 		for _, l := range layers {
 			if s.Layer == l && !s.On {
-				t.Skipf("this host does not give the layer %s: %s", l, s.Why)
+				testkit.Skip(t, fmt.Sprintf("this host does not give the layer %s: %s", l, s.Why))
 			}
 		}
 	}

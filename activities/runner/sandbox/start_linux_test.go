@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -109,7 +110,7 @@ func TestStart_RefusesWhenRequired(t *testing.T) {
 func TestStart_GoesOnWithWhatThereIs(t *testing.T) {
 	t.Parallel()
 	if strictest() != Required {
-		t.Skip("this host does not give every layer, so that one alone cannot be left out")
+		testkit.Skip(t, "this host does not give every layer, so that one alone cannot be left out")
 	}
 	for _, without := range [][]Layer{
 		{LayerUser}, {LayerPID}, {LayerMount}, {LayerIPC}, {LayerUTS}, {LayerNetwork}, {LayerProc}, {LayerLandlock}, {LayerSeccomp},
@@ -224,10 +225,10 @@ const nested = "HOLDFAST_TEST_SANDBOX_NESTED"
 // TestAll_AsANormalUser runs this package's tests again as nobody.
 func TestAll_AsANormalUser(t *testing.T) {
 	if os.Getenv(nested) != "" {
-		t.Skip("this is the inner one")
+		return // this is the inner one
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("the tests run as a normal user already")
+		testkit.Skip(t, "the tests run as a normal user, and not as root")
 	}
 	const nobody = 65534
 	dir := t.TempDir()
@@ -257,7 +258,7 @@ func TestAll_AsANormalUser(t *testing.T) {
 	}
 	cmd := exec.CommandContext(t.Context(), exe, "-test.v", "-test.timeout=5m")
 	cmd.Dir = tmp
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + tmp, nested + "=1"}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + tmp, nested + "=1", testkit.NoSkip + "=" + os.Getenv(testkit.NoSkip)}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -1,0 +1,33 @@
+package testkit
+
+import (
+	"os"
+	"testing"
+)
+
+// NoSkip is the variable that, set to 1, turns a skipped test into a failed one. CI sets it, so
+// that a host which cannot run the security tests does not pass them.
+const NoSkip = "HOLDFAST_TEST_NO_SKIP"
+
+// Skip skips a test that this host cannot run, or fails it where [NoSkip] is set.
+func Skip(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv(NoSkip) == "1" {
+		t.Fatalf("skipped, and %s is set: %s", NoSkip, why)
+	}
+	t.Skip(why)
+}
+
+// Exemption names something that CI's machines can never give, so that a test which needs it is
+// skipped there, too.
+type Exemption string
+
+// CgroupV2 is a delegated cgroup v2 group with controllers. CI's machines have cgroup v1, and
+// steps there run with the substitutes, which have tests of their own.
+const CgroupV2 Exemption = "cgroup v2"
+
+// SkipExempt skips a test for want of something that is exempt.
+func SkipExempt(t testing.TB, lacking Exemption, why string) {
+	t.Helper()
+	t.Skipf("without %s: %s", lacking, why)
+}
