@@ -4,6 +4,8 @@ package sandbox
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -47,6 +49,7 @@ func systemCalls() map[string]systemCall {
 		"the kernel's log":                     {unix.SYS_SYSLOG, []string{"10", "0", "0"}, "EPERM"},
 		"typing for others":                    {unix.SYS_IOCTL, []string{"0", strconv.Itoa(unix.TIOCSTI), `b"x"`}, "EPERM"},
 		"typing, with a flag in the high half": {unix.SYS_IOCTL, []string{"0", "ctypes.c_ulong(0x100000000 | " + strconv.Itoa(unix.TIOCSTI) + ")", `b"x"`}, "EPERM"},
+		"openat2":                              {unix.SYS_OPENAT2, []string{"-100", "0", "0", "0"}, "ENOSYS"},
 		"x32":                                  {0x40000000 | 39, nil, "ENOSYS"},
 		"getpid":                               {unix.SYS_GETPID, nil, "allowed"},
 		"getppid":                              {unix.SYS_GETPPID, nil, "allowed"},
@@ -90,6 +93,45 @@ func TestFilter_FitsTheKernel(t *testing.T) {
 	for i, f := range p {
 		if f.Code&0x07 == unix.BPF_JMP && (i+1+int(max(f.Jt, f.Jf)) >= len(p)) {
 			t.Errorf("instruction %d jumps out", i)
+		}
+	}
+}
+
+// TestAttack_SetuidInAWorkspace: no way of giving a file a mode gives it those bits, whoever the
+// worker is; and what a mode is for is left alone.
+func TestAttack_SetuidInAWorkspace(t *testing.T) {
+	t.Parallel()
+	needLayers(t, LayerSeccomp)
+	ways := map[string][2]string{ // the call, and what it makes or changes
+		"fchmodat": {fmt.Sprintf("libc.syscall(%d, -100, b'%%s', %%s)", unix.SYS_FCHMODAT), "f"}, "fchmodat2": {fmt.Sprintf("libc.syscall(%d, -100, b'%%s', %%s, 0)", unix.SYS_FCHMODAT2), "f"},
+		"fchmod": {"os.fchmod(os.open('%s', os.O_RDONLY), %s)", "f"}, "chmod": {"os.chmod('%s', %s)", "f"}, "a folder's": {"os.chmod('%s', %s)", "d"},
+		"openat": {"os.open('%s', os.O_CREAT|os.O_WRONLY, %s)", "new1"}, "mknod": {"os.mknod('%s', %s|0o100000)", "new2"},
+		"openat, truncating": {"os.open('%s', os.O_CREAT|os.O_TRUNC|os.O_WRONLY, %s)", "new3"},
+		"a nameless file":    {"libc.linkat(-100, b'/proc/self/fd/%%d' %% os.open('.', os.O_TMPFILE|os.O_RDWR, %[2]s), -100, b'%[1]s', 0x400)", "new4"},
+	}
+	for name, way := range ways {
+		for mode, plain := range map[string]string{"0o4755": "0o755", "0o2755": "0o755", "0o6755": "0o700"} {
+			t.Run(name+" "+mode, func(t *testing.T) {
+				t.Parallel()
+				program := "import ctypes, os\nlibc = ctypes.CDLL(None)\nopen('f', 'w').close(); os.mkdir('d'); os.umask(0)\n" +
+					"try:\n    r = " + fmt.Sprintf(way[0], way[1], mode) + "\nexcept OSError as e:\n    print(e.strerror)\n" + fmt.Sprintf(way[0], way[1], plain)
+				s := newSpec(t, python, "-c", program)
+				res, err := run(t, s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				info, err := os.Stat(filepath.Join(s.Dir, way[1]))
+				if err != nil {
+					t.Fatalf("%v: %s", err, res.out)
+				}
+				want, err := strconv.ParseUint(plain, 0, 32)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 || uint64(info.Mode().Perm()) != want {
+					t.Errorf("the mode is %v: %s", info.Mode(), res.out)
+				}
+			})
 		}
 	}
 }

@@ -39,6 +39,22 @@ var families = []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLI
 // ioctls that put words into another's terminal.
 var deniedIoctls = []uint32{unix.TIOCSTI, unix.TIOCLINUX}
 
+// setID are the bits by which a program runs as its file's owner or group. A step may give them
+// to nothing: on the host, outside of the step's mounts, they would count.
+const setID = unix.S_ISUID | unix.S_ISGID
+
+// modeCall is a system call that takes a file's mode, and which argument that is.
+type modeCall struct{ nr, mode uint32 }
+
+// modes are the calls that always give a file a mode; creating are those that do when they make
+// one, by flags in the argument before.
+var (
+	modes = append([]modeCall{
+		{unix.SYS_FCHMOD, 1}, {unix.SYS_FCHMODAT, 2}, {unix.SYS_FCHMODAT2, 2}, {unix.SYS_MKNODAT, 2}, {unix.SYS_MKDIRAT, 2},
+	}, modesHere...)
+	creating = append([]modeCall{{unix.SYS_OPENAT, 3}}, creatingHere...)
+)
+
 const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
@@ -74,8 +90,9 @@ func filter() []unix.SockFilter {
 		load(offNumber),
 		jump(unix.BPF_JGE, x32Bit, 0, 1),
 		answer(unix.ENOSYS),
-		jump(unix.BPF_JEQ, unix.SYS_CLONE3, 0, 1),
-		answer(unix.ENOSYS), // its flags are in memory; the C library falls back to clone
+	}
+	for _, nr := range []uint32{unix.SYS_CLONE3, unix.SYS_OPENAT2} { // what they ask for is in memory; programs fall back to clone and openat
+		p = append(p, jump(unix.BPF_JEQ, nr, 0, 1), answer(unix.ENOSYS))
 	}
 	for _, nr := range denied {
 		p = append(p, jump(unix.BPF_JEQ, nr, 0, 1), answer(unix.EPERM))
@@ -83,6 +100,19 @@ func filter() []unix.SockFilter {
 	p = append(p, only(unix.SYS_CLONE, 0, func(next uint8) []unix.SockFilter {
 		return []unix.SockFilter{jump(unix.BPF_JSET, newNamespaces, 0, next), answer(unix.EPERM)}
 	})...)
+	for _, c := range modes {
+		p = append(p, only(c.nr, c.mode, func(next uint8) []unix.SockFilter {
+			return []unix.SockFilter{jump(unix.BPF_JSET, setID, 0, next), answer(unix.EPERM)}
+		})...)
+	}
+	for _, c := range creating {
+		p = append(p, only(c.nr, c.mode-1, func(next uint8) []unix.SockFilter {
+			return []unix.SockFilter{ // without one of the flags the mode is left over from something else
+				jump(unix.BPF_JSET, unix.O_CREAT|unix.O_TMPFILE&^unix.O_DIRECTORY, 0, 2+next),
+				load(offArgs + 8*c.mode), jump(unix.BPF_JSET, setID, 0, next), answer(unix.EPERM),
+			}
+		})...)
+	}
 	p = append(p, only(unix.SYS_IOCTL, 1, func(uint8) []unix.SockFilter {
 		var q []unix.SockFilter
 		for _, request := range deniedIoctls {
