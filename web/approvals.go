@@ -79,6 +79,11 @@ func (s *Server) registerApprovals() {
 			a, err := s.store.Approval(ctx, in.ID)
 			return answer(a, err)
 		})
+	handle(s, operation{method: http.MethodGet, path: "/api/approvals/{id}/subject", id: "getApprovalSubject", summary: "Read all that an approval's digest binds, what of it deserves a look, and what was asked before", tag: tag},
+		func(ctx context.Context, in *ApprovalPath) (*body[schema.Subject], error) {
+			subject, err := s.store.Subject(ctx, in.ID)
+			return answer(subject, err)
+		})
 	handle(s, operation{method: http.MethodPost, path: "/api/approvals/{id}/resolve", id: "resolveApproval", summary: "Answer an approval: the same answer again is 200, another 409, a late one 410", tag: tag},
 		func(ctx context.Context, in *resolveInput) (*approvalOutput, error) {
 			key, err := commandKey(ctx, in.Key)

@@ -122,6 +122,11 @@ func (c *Client) Approval(ctx context.Context, id string) (Answer[schema.Approva
 	return call[schema.Approval](ctx, c, request{method: http.MethodGet, path: approvalPath(id, "")})
 }
 
+// Subject reads all that an approval's digest binds.
+func (c *Client) Subject(ctx context.Context, id string) (Answer[schema.Subject], error) {
+	return call[schema.Subject](ctx, c, request{method: http.MethodGet, path: approvalPath(id, "/subject")})
+}
+
 // ResolveApproval decides an approval. The same decision again is no error.
 func (c *Client) ResolveApproval(ctx context.Context, id string, body Resolve) (Answer[json.RawMessage], error) {
 	return call[json.RawMessage](ctx, c, request{method: http.MethodPost, path: approvalPath(id, "/resolve"), body: body, insist: true})

@@ -72,6 +72,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/approvals/{id}/subject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read all that an approval's digest binds, what of it deserves a look, and what was asked before */
+        get: operations["getApprovalSubject"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/debug/connections": {
         parameters: {
             query?: never;
@@ -673,6 +690,15 @@ export interface components {
              * @description To disks, as the kernel counts
              */
             write_bytes: number;
+        };
+        Attention: {
+            /** @description The file that it is in */
+            file?: string;
+            /** @description What was found there, shortened */
+            found?: string;
+            kind: string;
+            /** @description The step that it is in */
+            step_id?: string;
         };
         AuditEntry: {
             /** @description The command, such as resolve_approval, or expire */
@@ -1502,6 +1528,21 @@ export interface components {
             status: "pending" | "ready" | "awaiting_approval" | "running" | "frozen" | "succeeded" | "failed" | "skipped" | "cancelled";
             title: string;
         };
+        Subject: {
+            approval_id: string;
+            /** @description What of it deserves a look. It is no verdict: nothing here does not mean that it is harmless */
+            attention: components["schemas"]["Attention"][];
+            /** @description What was asked about before, when this is asked because that changed */
+            before?: components["schemas"]["SubjectBefore"];
+            /** @description That of the approval, computed anew from what is here */
+            digest: string;
+            /** @description What a yes allows: a plan, or of a step that step and every file that it may read. Absent when the approval is about neither */
+            plan?: components["schemas"]["Plan"];
+        };
+        SubjectBefore: {
+            approval_id: string;
+            plan: components["schemas"]["Plan"];
+        };
         SubscribeFrame: {
             /** @description false: neither shown to the other viewers nor told of them; true unless given */
             presence?: boolean;
@@ -1752,6 +1793,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Approval"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getApprovalSubject: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An approval's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Subject"];
                 };
             };
             /** @description Error */

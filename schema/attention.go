@@ -1,0 +1,167 @@
+package schema
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// AttentionKind is why something deserves a look before it is approved.
+type AttentionKind string
+
+// The kinds of [Attention].
+const (
+	AttentionNetwork        AttentionKind = "network"          // the step may use the network
+	AttentionEnv            AttentionKind = "env"              // a variable changes what programs load or run
+	AttentionRemoteCode     AttentionKind = "remote_code"      // what is fetched or decoded is run unseen
+	AttentionDelete         AttentionKind = "delete"           // files or data are deleted for good
+	AttentionSecret         AttentionKind = "secret"           // a credential is named, or is there in clear
+	AttentionPrivilege      AttentionKind = "privilege"        // permissions or owners are changed
+	AttentionHidden         AttentionKind = "hidden_text"      // characters that do not show, or turn the text around
+	AttentionApprovesItself AttentionKind = "approves_itself"  // its own approval says yes when nobody answers
+	AttentionGoesOn         AttentionKind = "goes_on_if_fails" // the run goes on when it fails
+)
+
+// Attention is one thing that deserves a look, and where it is.
+type Attention struct {
+	Kind   AttentionKind `json:"kind"`
+	StepID string        `json:"step_id,omitempty" doc:"The step that it is in"`
+	File   string        `json:"file,omitempty" doc:"The file that it is in"`
+	Found  string        `json:"found,omitempty" doc:"What was found there, shortened"`
+}
+
+// maxAttention bounds what is listed; a plan with more of it needs no longer list to be looked at.
+const maxAttention = 200
+
+const maxFound = 80 // characters
+
+// What to look for in a text that is run.
+var suspicious = []struct { //nolint:gochecknoglobals // a constant table
+	kind    AttentionKind
+	pattern *regexp.Regexp
+}{
+	{AttentionRemoteCode, regexp.MustCompile(`\b(?:curl|wget)\b[^\n;]*?\|[^\n;|]*\b(?:sh|bash|zsh|dash|ksh|python[\d.]*|perl|ruby|node)\b`)},
+	{AttentionRemoteCode, regexp.MustCompile("(?:\\b(?:sh|bash|zsh|dash|eval|source)|\\.)\\s[^\\n;|]{0,40}?(?:\\$\\(|<\\(|`)\\s*(?:curl|wget)\\b[^\\n]*")},
+	{AttentionRemoteCode, regexp.MustCompile(`\bbase64\s+(?:-d|-D|--decode)\b[^\n;]*?\|[^\n;|]*\b(?:sh|bash|zsh|dash|python[\d.]*|perl)\b`)},
+	{AttentionDelete, regexp.MustCompile(`\brm\s+(?:[^\n;|&]*\s)?(?:-\w*[rRf]\w*|--recursive|--force)\b[^\n;|&]*`)},
+	{AttentionDelete, regexp.MustCompile(`\bfind\b[^\n;|]*\s-delete\b|\bshred\b[^\n;|]*|\bmkfs\b[^\n;|]*|\bdd\b[^\n;|]*\bof=\S*|\bgit\s+(?:clean\s+-\w*f\w*|reset\s+--hard|push\b[^\n;|]*(?:--force|\s-f\b))`)},
+	{AttentionDelete, regexp.MustCompile(`\bshutil\.rmtree\b|\bos\.(?:remove|unlink|rmdir|removedirs)\b|\bfs\.(?:rm|rmdir|unlink)(?:Sync)?\b|(?i:\b(?:drop|truncate)\s+(?:table|database|schema)\b|\bdelete\s+from\b)`)},
+	{AttentionSecret, regexp.MustCompile(`\.ssh/\S*|\bid_(?:rsa|dsa|ecdsa|ed25519)\b|/etc/shadow\b|\.aws/credentials\b|\.netrc\b|\.kube/config\b|\.docker/config\.json\b|BEGIN [A-Z ]*PRIVATE KEY`)},
+	{AttentionSecret, regexp.MustCompile(`\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,}|\bsk-[A-Za-z0-9_-]{20,}`)},
+	{AttentionPrivilege, regexp.MustCompile(`\bchmod\s+(?:-\w+\s+)*(?:[ugoa]*[+=][rwxXt]*s[rwxXst]*|[2467][0-7]{3}|0?777|[oa]+\+[rxX]*w[rwxX]*)\b[^\n;|&]*|\bsetcap\b[^\n;|&]*|\bchown\s[^\n;|&]*|\bsudo\s[^\n;|&]*|\bos\.(?:setuid|setgid|chown)\b`)},
+	{AttentionEnv, regexp.MustCompile(`\b(?:LD_(?:PRELOAD|LIBRARY_PATH|AUDIT)|DYLD_\w+|BASH_ENV|PROMPT_COMMAND)=\S*`)},
+}
+
+// Variables that change what programs load or run, or where they connect to.
+var loading = regexp.MustCompile(`^(?:(?:LD|DYLD)_.*|PATH|IFS|ENV|BASH_ENV|PROMPT_COMMAND|GCONV_PATH|PYTHON(?:PATH|HOME|STARTUP)|PERL5?(?:OPT|LIB|DB)|RUBY(?:OPT|LIB)|NODE_(?:OPTIONS|PATH)|_?JAVA(?:_TOOL)?_OPTIONS|GIT_(?:SSH|SSH_COMMAND|EXTERNAL_DIFF|EXEC_PATH|PAGER)|(?i:https?|all)_(?i:proxy))$`)
+
+var secretName = regexp.MustCompile(`(?i)(?:^|_)(?:token|secret|passwd|password|api_?key|private_?key|access_?key|credentials?)(?:_|$)`)
+
+// Attention lists what of a plan deserves a look before it is approved: steps in their order,
+// then files by name. Each kind is listed once for each place.
+func (p *Plan) Attention() []Attention {
+	list := []Attention{}
+	for i := range p.Steps {
+		list = append(list, p.Steps[i].attention()...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Files)) {
+		for _, a := range lookAt(name, p.Files[name]) {
+			a.File = name
+			list = append(list, a)
+		}
+		if len(list) >= maxAttention {
+			break
+		}
+	}
+	return list[:min(len(list), maxAttention)]
+}
+
+func (s *PlanStep) attention() []Attention {
+	var list []Attention
+	add := func(kind AttentionKind, found string) {
+		if !slices.ContainsFunc(list, func(a Attention) bool { return a.Kind == kind && a.Found == found }) {
+			list = append(list, Attention{Kind: kind, StepID: s.ID, Found: found})
+		}
+	}
+	if s.Networked() {
+		add(AttentionNetwork, "")
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
+		if loading.MatchString(name) {
+			add(AttentionEnv, shortFound(name))
+		}
+		if secretName.MatchString(name) {
+			add(AttentionSecret, shortFound(name))
+		}
+	}
+	for _, text := range s.texts() {
+		for _, a := range lookAt(text) {
+			add(a.Kind, a.Found)
+		}
+	}
+	if s.OnTimeout == OnTimeoutApprove {
+		add(AttentionApprovesItself, "")
+	}
+	if s.OnError == OnErrorContinue {
+		add(AttentionGoesOn, "")
+	}
+	return list
+}
+
+// texts are what of a step a person reads.
+func (s *PlanStep) texts() []string {
+	texts := []string{s.Title, s.Shell, strings.Join(s.Run, " "), s.Task}
+	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
+		texts = append(texts, s.Env[name])
+	}
+	return texts
+}
+
+// lookAt finds each kind once in some texts that belong together.
+func lookAt(texts ...string) []Attention {
+	var list []Attention
+	for _, text := range texts {
+		for _, s := range suspicious {
+			if slices.ContainsFunc(list, func(a Attention) bool { return a.Kind == s.kind }) {
+				continue
+			}
+			if found := s.pattern.FindString(text); found != "" {
+				list = append(list, Attention{Kind: s.kind, Found: shortFound(found)})
+			}
+		}
+	}
+	if slices.ContainsFunc(texts, func(s string) bool { return strings.ContainsFunc(s, isHidden) }) {
+		list = append(list, Attention{Kind: AttentionHidden})
+	}
+	return list
+}
+
+// isHidden reports whether a character does not show, or changes how the text around it does.
+func isHidden(r rune) bool {
+	switch {
+	case r == '\n' || r == '\t' || r == '\r':
+		return false
+	case r < 0x20, r >= 0x7f && r < 0xa0: // control characters, ESC among them
+		return true
+	case r == 0xad, r >= 0x200b && r <= 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x2060 && r <= 0x206f, r == 0xfeff:
+		return true
+	default:
+		return r >= 0xe0000 && r <= 0xe007f // tags
+	}
+}
+
+// shortFound is a find on one line, without what does not show.
+func shortFound(s string) string {
+	s = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if isHidden(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, s)), " ")
+	if r := []rune(s); len(r) > maxFound {
+		return string(r[:maxFound-1]) + "…"
+	}
+	return s
+}

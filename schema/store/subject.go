@@ -1,0 +1,123 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// Subject reads all that an approval's digest binds, and the version that was asked about
+// before it. It fails with [schema.CodeNotFound] when there is no such approval, or nothing
+// with that digest is kept.
+func (s *Store) Subject(ctx context.Context, approvalID string) (schema.Subject, error) {
+	if !schema.ValidID(approvalID) {
+		return schema.Subject{}, noApproval(approvalID)
+	}
+	is, err := s.asked(ctx, approvalID)
+	if err != nil {
+		return schema.Subject{}, err
+	}
+	subject := schema.Subject{ApprovalID: approvalID, Digest: is.digest, Attention: []schema.Attention{}}
+	if is.kind.AskedByStep() {
+		return subject, nil
+	}
+	if subject.Plan, err = s.bound(ctx, is); err != nil {
+		return schema.Subject{}, err
+	}
+	subject.Attention = subject.Plan.Attention()
+	was, err := s.askedBefore(ctx, is)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return subject, nil
+	}
+	if err != nil {
+		return schema.Subject{}, failed("read what was asked before", err)
+	}
+	plan, err := s.bound(ctx, was)
+	switch {
+	case err == nil:
+		subject.Before = &schema.SubjectBefore{ApprovalID: was.id, Plan: plan}
+	case schema.CodeOf(err) != schema.CodeNotFound:
+		return schema.Subject{}, err
+	}
+	return subject, nil
+}
+
+// askedAbout is what names the subject of an approval.
+type askedAbout struct {
+	id, session, run, step, digest string
+	kind                           schema.ApprovalType
+}
+
+const selectAsked = `SELECT a.id::text, a.session_id::text, a.run_id::text, a.step_id, a.digest, a.approval_type
+	FROM approval_requests a JOIN sessions s ON s.id = a.session_id WHERE s.deleted_at IS NULL AND `
+
+func scanAsked(row pgx.Row) (a askedAbout, err error) {
+	err = row.Scan(&a.id, &a.session, &a.run, &a.step, &a.digest, &a.kind)
+	return a, err
+}
+
+func (s *Store) asked(ctx context.Context, approvalID string) (askedAbout, error) {
+	a, err := scanAsked(s.pool.QueryRow(ctx, selectAsked+`a.id = $1::uuid`, pgx.QueryExecModeCacheStatement, approvalID))
+	return a, failed("read an approval", missing(err, noApproval(approvalID)))
+}
+
+// askedBefore is the newest approval of the same step, or of the plan, of the same run that
+// asked about something else.
+func (s *Store) askedBefore(ctx context.Context, is askedAbout) (askedAbout, error) {
+	return scanAsked(s.pool.QueryRow(ctx, selectAsked+`a.session_id = $1::uuid AND a.run_id = $2::uuid AND a.step_id = $3
+		AND a.digest <> $4 AND a.approval_type = ANY ($5::text[]) AND a.created_at < (SELECT created_at FROM approval_requests WHERE id = $6::uuid)
+		ORDER BY a.created_at DESC, a.id DESC LIMIT 1`,
+		pgx.QueryExecModeCacheStatement, is.session, is.run, is.step, is.digest,
+		[]string{string(schema.ApprovalPlan), string(schema.ApprovalStep), string(schema.ApprovalErrorRecovery)}, is.id))
+}
+
+// maxPlansSearched bounds how many plans of a session are looked through for a step that was
+// asked about long ago. What is asked now is in the plan that the run has.
+const maxPlansSearched = 50
+
+// bound finds what a digest binds: a plan of the session, or a step in one of them.
+func (s *Store) bound(ctx context.Context, is askedAbout) (*schema.Plan, error) {
+	if is.kind == schema.ApprovalPlan {
+		saved, err := s.SavedPlan(ctx, is.session, is.digest)
+		if err == nil && saved.Plan == nil {
+			err = notKept(is.id)
+		}
+		return saved.Plan, err
+	}
+	boundBy := func(plan *schema.Plan) *schema.Plan {
+		if plan != nil {
+			if step, ok := plan.Step(is.step); ok && plan.StepDigest(step) == is.digest {
+				return plan.Bound(step)
+			}
+		}
+		return nil
+	}
+	run, err := s.RunPlan(ctx, is.run)
+	if err != nil {
+		return nil, err
+	}
+	if found := boundBy(run.Plan); found != nil {
+		return found, nil
+	}
+	digests, err := s.PlanDigests(ctx, is.session)
+	if err != nil {
+		return nil, err
+	}
+	for i := len(digests) - 1; i >= max(0, len(digests)-maxPlansSearched); i-- {
+		saved, err := s.SavedPlan(ctx, is.session, digests[i])
+		if err != nil {
+			return nil, err
+		}
+		if found := boundBy(saved.Plan); found != nil {
+			return found, nil
+		}
+	}
+	return nil, notKept(is.id)
+}
+
+func notKept(approvalID string) error {
+	return schema.Errorf(schema.CodeNotFound, "what the approval %q is about is not kept any more", approvalID)
+}
