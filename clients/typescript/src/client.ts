@@ -3,7 +3,7 @@ import type { ConnectionOptions, SocketLike } from './connection.js';
 import { Cursor } from './cursor.js';
 import { ASK_AGAIN_AFTER_MS, backoff, mayBeAskedAgain, PING_EVERY_MS, PONG_WITHIN_MS } from './policy.js';
 import { CommandError } from './types.js';
-import type { ClientFrame, ConnectionState, EventFrame, Identity, Presence, ServerFrame } from './types.js';
+import type { ClientFrame, ConnectionState, EventFrame, Health, Hole, Identity, Presence, ServerFrame } from './types.js';
 
 export interface ClientOptions extends Partial<Omit<ConnectionOptions, 'url'>> {
   url: string; // such as ws://127.0.0.1:8000/ws
@@ -13,6 +13,11 @@ export interface ClientOptions extends Partial<Omit<ConnectionOptions, 'url'>> {
 export interface SubscriptionHandlers {
   onEvent: (event: EventFrame) => void; // each stored event once, in order
   onSubscribed?: (head: number) => void; // on every connection: the seq of the log's newest event
+  onHead?: (head: number) => void; // now and then: the seq of the log's newest event, which may not have arrived yet
+  onHole?: (hole: Hole) => void; // events that the server has lost; the log goes on after them
+  // The log ends before what was handed over already, as after a restore of a backup: the subscription
+  // is over, and what this client holds of the log is of another history. Without it, onRefused is told.
+  onRewound?: (head: number) => void;
   onPresence?: (presence: Presence) => void;
   onTransient?: (frame: ServerFrame) => void; // any other frame of the session that is not stored
   onRefused?: (error: CommandError) => void; // the subscription is over: asking again does not help
@@ -51,6 +56,7 @@ interface Insisted {
   refused: (error: CommandError) => void;
 }
 
+const CURSOR_AHEAD = 'cursor_ahead';
 const COMMAND_WITHIN_MS = 15_000;
 
 // One connection to a server. It keeps every subscription going across
@@ -122,6 +128,11 @@ export class HoldfastClient {
   // visibility events, and for a person who does not want to wait.
   nudge(): void {
     this.connection.nudge();
+  }
+
+  // The network is gone, as the system says: takes the connection for lost without waiting for silence.
+  cut(reason = 'The network is gone.'): void {
+    this.connection.cut(reason);
   }
 
   // Follows a session's log after the event with seq since. A session has one subscription at a time.
@@ -206,11 +217,22 @@ export class HoldfastClient {
       },
       (error) => {
         if (!current()) return;
+        if (error.code === CURSOR_AHEAD) {
+          this.rewound(log, error.head ?? 0);
+          return;
+        }
         this.logs.delete(log.sessionId);
         log.handlers.onRefused?.(error);
       },
     );
     if (log.presence && log.approvalId !== null) this.sendViewing(log);
+  }
+
+  private rewound(log: LogSubscription, head: number): void {
+    this.logs.delete(log.sessionId);
+    this.connection.send({ type: 'unsubscribe', session_id: log.sessionId });
+    if (log.handlers.onRewound !== undefined) log.handlers.onRewound(head);
+    else log.handlers.onRefused?.(new CommandError(CURSOR_AHEAD, `the log ends at ${head}, before the event ${log.cursor.seq} that this client has seen`, head));
   }
 
   private sendViewing(log: LogSubscription): void {
@@ -243,10 +265,19 @@ export class HoldfastClient {
   }
 
   private dispatch(frame: ServerFrame): void {
+    const lost = holeOf(frame);
+    if (lost !== null) {
+      this.skip(lost.sessionId, lost.hole);
+      return;
+    }
     const requestId = frame.data?.['request_id'];
     if (typeof requestId === 'string' && this.answered(requestId, frame)) return;
     if (frame.event_type === 'connected') {
       this.self = { user: String(frame.data?.['user'] ?? ''), connectionId: String(frame.data?.['connection_id'] ?? '') };
+      return;
+    }
+    if (frame.event_type === 'heartbeat') {
+      this.beat(frame);
       return;
     }
     if (isOfList(frame)) {
@@ -257,8 +288,29 @@ export class HoldfastClient {
     if (log === undefined) return;
     if (isStored(frame)) this.advance(log, frame);
     else if (frame.event_type === 'presence') log.handlers.onPresence?.(presenceOf(frame));
-    else if (frame.event_type === 'subscribed') log.handlers.onSubscribed?.(Number(frame.data?.['head'] ?? 0));
+    else if (frame.event_type === 'subscribed') {
+      const head = Number(frame.data?.['head'] ?? 0);
+      if (head < log.cursor.seq) this.rewound(log, head);
+      else log.handlers.onSubscribed?.(head);
+    }
     else log.handlers.onTransient?.(frame);
+  }
+
+  // A sign of life: how the server's parts are, and how far a log is that is followed here.
+  private beat(frame: ServerFrame): void {
+    const data = frame.data ?? {};
+    const health = healthOf(data);
+    if (health !== null) this.connection.setHealth(health);
+    const log = frame.session_id === undefined ? undefined : this.logs.get(frame.session_id);
+    if (typeof data['head'] === 'number') log?.handlers.onHead?.(data['head']);
+  }
+
+  private skip(sessionId: string, hole: Hole): void {
+    const log = this.logs.get(sessionId);
+    if (log === undefined || hole.to <= log.cursor.seq) return;
+    log.cursor.skipTo(hole.to);
+    log.askedAt = null;
+    log.handlers.onHole?.(hole);
   }
 
   private advance(log: LogSubscription, event: EventFrame): void {
@@ -311,7 +363,24 @@ function globalSocket(url: string): SocketLike {
 
 function errorOf(frame: ServerFrame): CommandError {
   const data = frame.data ?? {};
-  return new CommandError(String(data['code'] ?? 'error'), String(data['message'] ?? 'the server refused'));
+  const head = data['head'];
+  return new CommandError(String(data['code'] ?? 'error'), String(data['message'] ?? 'the server refused'), typeof head === 'number' ? head : undefined);
+}
+
+function healthOf(data: Record<string, unknown>): Health | null {
+  const part = (name: string) => (data[name] === 'down' ? 'down' : 'up');
+  if (data['temporal'] === undefined && data['postgres'] === undefined && data['worker'] === undefined) return null;
+  return { temporal: part('temporal'), postgres: part('postgres'), worker: part('worker') };
+}
+
+// The events that an error says cannot be had.
+function holeOf(frame: ServerFrame): { sessionId: string; hole: Hole } | null {
+  const data = frame.data ?? {};
+  if (frame.event_type !== 'error' || data['code'] !== 'range_unavailable') return null;
+  const sessionId = frame.session_id ?? data['session_id'];
+  const [from, to] = [data['from_seq'], data['to_seq']];
+  if (typeof sessionId !== 'string' || typeof from !== 'number' || typeof to !== 'number') return null;
+  return { sessionId, hole: { from, to } };
 }
 
 function presenceOf(frame: ServerFrame): Presence {

@@ -1,5 +1,5 @@
 import { CLOSE_ABNORMAL, CLOSE_NORMAL, CONNECT_WITHIN_MS, Reconnect } from './policy.js';
-import type { ClientFrame, ConnectionState, ServerFrame } from './types.js';
+import type { ClientFrame, ConnectionState, Health, ServerFrame } from './types.js';
 
 // The part of a WebSocket that is used here.
 export interface SocketLike {
@@ -29,7 +29,7 @@ export interface ConnectionEvents {
 }
 
 const OPEN = 1;
-const IDLE: ConnectionState = { status: 'idle', attempt: 0, retryAt: null, reason: null, lostAt: null };
+const IDLE: ConnectionState = { status: 'idle', attempt: 0, retryAt: null, reason: null, lostAt: null, health: null };
 
 // A socket that is made again whenever it breaks, until the server says that
 // coming back does not help.
@@ -38,6 +38,7 @@ export class Connection {
   private readonly reconnect = new Reconnect();
   private readonly listeners = new Set<() => void>();
   private openedAt: number | null = null;
+  private heardAt = 0;
   private retryTimer: ReturnType<typeof setTimeout> | null = null;
   private pingTimer: ReturnType<typeof setTimeout> | null = null;
   private deadTimer: ReturnType<typeof setTimeout> | null = null;
@@ -82,6 +83,16 @@ export class Connection {
     else if (this.current.status === 'reconnecting' && this.retryTimer !== null) this.connect();
   }
 
+  // The network is known to be gone: nothing will be heard of this connection any more.
+  cut(reason: string): void {
+    if (this.socket !== null) this.closed(CLOSE_ABNORMAL, reason);
+  }
+
+  setHealth(health: Health): void {
+    const { health: was } = this.current;
+    if (was?.temporal !== health.temporal || was.postgres !== health.postgres || was.worker !== health.worker) this.setState({ health });
+  }
+
   // Sends a frame when there is a connection; false when there is none.
   send(frame: ClientFrame): boolean {
     if (this.socket === null || !this.open) return false;
@@ -112,9 +123,10 @@ export class Connection {
   private opened(): void {
     this.clearTimers();
     this.openedAt = this.options.now();
+    this.heardAt = this.openedAt;
     this.setState({ ...IDLE, status: 'live' });
     this.events.opened();
-    this.schedulePing();
+    this.schedulePing(this.options.pingEveryMs);
   }
 
   private closed(code: number, reason: string): void {
@@ -124,7 +136,7 @@ export class Connection {
     this.events.lost();
     const next = this.reconnect.after({ code, reason, livedMs }, this.options.random());
     if (next.waitMs === null) {
-      this.setState({ status: 'closed', attempt: 0, retryAt: null, reason: next.why });
+      this.setState({ status: 'closed', attempt: 0, retryAt: null, reason: next.why, health: null });
       return;
     }
     this.retryTimer = setTimeout(() => this.connect(), next.waitMs);
@@ -134,6 +146,7 @@ export class Connection {
       retryAt: this.options.now() + next.waitMs,
       reason: next.why,
       lostAt: this.current.lostAt ?? this.options.now(),
+      health: null,
     });
   }
 
@@ -152,21 +165,27 @@ export class Connection {
     }
   }
 
-  private schedulePing(): void {
+  // One timer, however many frames come: when it is due, what was heard meanwhile moves it.
+  private schedulePing(wait: number): void {
     if (this.pingTimer !== null) clearTimeout(this.pingTimer);
-    this.pingTimer = setTimeout(() => this.ping(this.options.pongWithinMs), this.options.pingEveryMs);
+    this.pingTimer = setTimeout(() => {
+      const quiet = this.options.now() - this.heardAt;
+      if (quiet < this.options.pingEveryMs) this.schedulePing(this.options.pingEveryMs - quiet);
+      else this.ping(this.options.pongWithinMs);
+    }, wait);
   }
 
   private ping(within: number): void {
     const socket = this.socket;
     if (socket === null) return;
     this.send({ type: 'ping' });
-    this.schedulePing();
+    this.schedulePing(this.options.pingEveryMs);
     if (this.deadTimer === null) this.deadTimer = setTimeout(() => this.giveUp(socket), within);
   }
 
   // Any frame is a sign of life.
   private heard(): void {
+    this.heardAt = this.options.now();
     if (this.deadTimer !== null) clearTimeout(this.deadTimer);
     this.deadTimer = null;
   }

@@ -13,6 +13,11 @@ export class Cursor {
     return this.last;
   }
 
+  // Goes on after a stretch that cannot be had. It never goes back.
+  skipTo(seq: number): void {
+    this.last = Math.max(this.last, seq);
+  }
+
   // Says what an arriving seq is, and moves on only when it is the next one.
   accept(seq: number): CursorVerdict {
     if (seq <= this.last) return 'duplicate';

@@ -3,8 +3,8 @@
 // client of the command line reads the same vectors.
 
 export const CONNECT_WITHIN_MS = 10_000;
-export const PING_EVERY_MS = 20_000;
-export const PONG_WITHIN_MS = 10_000;
+export const PING_EVERY_MS = 8_000; // without a frame
+export const PONG_WITHIN_MS = 4_000;
 export const STABLE_AFTER_MS = 5_000; // a connection that lived this long starts the waits anew
 export const AT_ONCE_AFTER_MS = 1_000; // a server that goes away sooner than this is failing, whatever it says
 export const ASK_AGAIN_AFTER_MS = 5_000; // between two requests for the same missing stretch

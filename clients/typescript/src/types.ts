@@ -42,6 +42,21 @@ export interface Identity {
   connectionId: string;
 }
 
+export type PartState = 'up' | 'down';
+
+// What the server last said of the parts that it needs; null until it has.
+export interface Health {
+  temporal: PartState; // takes commands
+  postgres: PartState; // has the records
+  worker: PartState; // runs steps
+}
+
+// Events of a log that cannot be had, the first and the last of them.
+export interface Hole {
+  from: number;
+  to: number;
+}
+
 export type ConnectionStatus =
   | 'idle' // not started
   | 'connecting' // the first connection is being made
@@ -55,16 +70,19 @@ export interface ConnectionState {
   retryAt: number | null; // on the client's monotonic clock, in ms
   reason: string | null;
   lostAt: number | null; // when the connection was lost, same clock
+  health: Health | null; // while live
 }
 
 // A refusal by the server, or no answer at all: code is the server's, or
 // not_connected, connection_lost, timeout.
 export class CommandError extends Error {
   readonly code: string;
+  readonly head: number | undefined; // of the log, where the refusal says it
 
-  constructor(code: string, message: string) {
+  constructor(code: string, message: string, head?: number) {
     super(message);
     this.name = 'CommandError';
     this.code = code;
+    this.head = head;
   }
 }

@@ -102,6 +102,60 @@ describe('a subscription', () => {
   });
 });
 
+describe('a log that is not what it was', () => {
+  const follow = (client: HoldfastClient, since: number, rewound = true) => {
+    const told: unknown[] = [];
+    client.subscribe(SESSION, since, {
+      onEvent: (e) => told.push(e.seq),
+      onHole: (hole) => told.push(hole),
+      onHead: (head) => told.push(`head ${head}`),
+      onRefused: (error) => told.push(error.code),
+      ...(rewound ? { onRewound: (head: number) => told.push(`rewound to ${head}`) } : {}),
+    });
+    socket().accept();
+    return told;
+  };
+  const subscribed = (head: number) => ({ event_type: 'subscribed', session_id: SESSION, data: { head, request_id: `subscribe ${SESSION}` } });
+  const refused = (data: Record<string, unknown>) => ({ event_type: 'error', data: { request_id: `subscribe ${SESSION}`, message: 'no', ...data } });
+
+  it('is told of when it ends before what was seen, and is not followed as if it went on', () => {
+    const client = start();
+    const told = follow(client, 40);
+    socket().deliver(subscribed(12));
+    socket().deliver(event(41));
+    expect(told).toEqual(['rewound to 12']);
+    expect(() => follow(client, 0)).not.toThrow();
+  });
+
+  it('is told of when the server refuses the cursor', () => {
+    const told = follow(start(), 40);
+    socket().deliver(refused({ code: 'cursor_ahead', head: 12 }));
+    expect(told).toEqual(['rewound to 12']);
+  });
+
+  it('is a refusal for a client that does not listen', () => {
+    const told = follow(start(), 40, false);
+    socket().deliver(subscribed(12));
+    expect(told).toEqual(['cursor_ahead']);
+  });
+
+  it('goes on after a hole, which is told', () => {
+    const told = follow(start(), 0);
+    socket().deliver(subscribed(9));
+    socket().deliver(event(1));
+    socket().deliver({ event_type: 'error', session_id: SESSION, data: { code: 'range_unavailable', message: 'gone', from_seq: 2, to_seq: 5 } });
+    for (const seq of [4, 6, 7]) socket().deliver(event(seq));
+    expect(told).toEqual([1, { from: 2, to: 5 }, 6, 7]);
+    expect(socket().subscriptions()).toEqual([0]);
+  });
+
+  it('tells how far it is', () => {
+    const told = follow(start(), 0);
+    socket().deliver({ event_type: 'heartbeat', session_id: SESSION, data: { head: 70, temporal: 'up', postgres: 'up', worker: 'up' } });
+    expect(told).toEqual(['head 70']);
+  });
+});
+
 describe('the connection', () => {
   it('backs off with growing, jittered waits, and counts its attempts', () => {
     const client = start(0.999);
@@ -153,14 +207,48 @@ describe('the connection', () => {
   it('pings, and takes silence after a ping for a dead connection', () => {
     const client = start();
     socket().accept();
-    vi.advanceTimersByTime(20_000);
+    vi.advanceTimersByTime(8_000);
     expect(socket().sent).toContainEqual({ type: 'ping' });
     socket().deliver({ event_type: 'pong' });
-    vi.advanceTimersByTime(19_000);
+    vi.advanceTimersByTime(7_900);
     expect(client.state.status).toBe('live');
-    vi.advanceTimersByTime(12_000);
+    vi.advanceTimersByTime(4_100);
     expect(client.state.status).not.toBe('live');
     expect(sockets[0]?.closedByClient).toBe(true);
+  });
+
+  it('notices within 12 seconds that nothing comes any more, and asks nobody who talks', () => {
+    const client = start();
+    socket().accept();
+    for (let n = 0; n < 10; n++) {
+      vi.advanceTimersByTime(7_000);
+      socket().deliver({ event_type: 'heartbeat', data: { temporal: 'up', postgres: 'up', worker: 'up' } });
+    }
+    expect(socket().sent).not.toContainEqual({ type: 'ping' });
+    expect(client.state.status).toBe('live');
+    vi.advanceTimersByTime(12_001);
+    expect(client.state.status).toBe('reconnecting');
+  });
+
+  it('is lost at once when the network is', () => {
+    const client = start();
+    socket().accept();
+    client.cut();
+    expect(client.state).toMatchObject({ status: 'reconnecting', reason: 'The network is gone.' });
+    expect(sockets[0]?.closedByClient).toBe(true);
+  });
+
+  it('tells how the parts of the server are, and forgets it with the connection', () => {
+    const client = start();
+    const told: unknown[] = [];
+    client.onState(() => told.push(client.state.health?.temporal));
+    socket().accept();
+    socket().deliver({ event_type: 'heartbeat', data: { temporal: 'down', postgres: 'up', worker: 'up' } });
+    socket().deliver({ event_type: 'heartbeat', data: { temporal: 'down', postgres: 'up', worker: 'up' } });
+    expect(told).toEqual([undefined, 'down']);
+    expect(client.state.health).toEqual({ temporal: 'down', postgres: 'up', worker: 'up' });
+    socket().drop(1006);
+    expect(client.state.health).toBeNull();
   });
 
   it('gives up a connection attempt that hangs', () => {
@@ -230,7 +318,10 @@ describe('a command', () => {
     vi.advanceTimersByTime(1_000);
     socket().accept();
     const late = expect(client.command({ type: 'cancel' })).rejects.toMatchObject({ code: 'timeout' });
-    vi.advanceTimersByTime(15_001);
+    for (let n = 0; n < 3; n++) {
+      vi.advanceTimersByTime(5_001);
+      socket().deliver({ event_type: 'pong' });
+    }
     await late;
   });
 });

@@ -19,8 +19,8 @@ import (
 // The times and bounds of a connection.
 const (
 	connectWithin = 10 * time.Second
-	pingEvery     = 20 * time.Second
-	pongWithin    = 10 * time.Second
+	pingEvery     = 8 * time.Second
+	pongWithin    = 4 * time.Second
 	silentFor     = pingEvery + pongWithin // a connection this quiet is dead
 	writeWithin   = 10 * time.Second
 	askAgainAfter = 5 * time.Second
