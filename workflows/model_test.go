@@ -16,6 +16,7 @@ import (
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 	"pgregory.net/rapid"
 
@@ -186,6 +187,7 @@ func (m *model) play() {
 		suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 		m.env = suite.NewTestWorkflowEnvironment()
 		m.env.SetStartTime(start)
+		m.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // the same: TestLargestPlan measures
 		m.env.SetTestTimeout(2 * time.Minute) // by the wall's clock, on a busy machine
 		m.env.RegisterWorkflowWithOptions(workflows.Session, workflow.RegisterOptions{Name: schema.WorkflowType})
 		m.register(m.env)
