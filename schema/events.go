@@ -173,15 +173,18 @@ type (
 	// StepProgressData is what an attempt uses at a moment, once a second while that changes, and
 	// how far it says to have come. Progress is from 0 to 1, nil until the program has told.
 	StepProgressData struct {
-		Attempt    int      `json:"attempt"`
-		Progress   *float64 `json:"progress,omitempty"`
-		Note       string   `json:"note,omitempty"`
-		ElapsedMS  int64    `json:"elapsed_ms"`
-		CPUSeconds float64  `json:"cpu_seconds"`
-		RSSBytes   int64    `json:"rss_bytes"` // of all its processes together
-		ReadBytes  int64    `json:"read_bytes"`
-		WriteBytes int64    `json:"write_bytes"`
-		Processes  int      `json:"processes"`
+		Attempt  int      `json:"attempt"`
+		Progress *float64 `json:"progress,omitempty"`
+		Note     string   `json:"note,omitempty"`
+		// Waiting says what the step waits for on its host before it starts or goes on, such as room
+		// on the disk. It is absent again once it does.
+		Waiting    string  `json:"waiting,omitempty"`
+		ElapsedMS  int64   `json:"elapsed_ms"`
+		CPUSeconds float64 `json:"cpu_seconds"`
+		RSSBytes   int64   `json:"rss_bytes"` // of all its processes together
+		ReadBytes  int64   `json:"read_bytes"`
+		WriteBytes int64   `json:"write_bytes"`
+		Processes  int     `json:"processes"`
 	}
 	// StepReattachedData says that a worker has come back to an attempt that went on without one.
 	StepReattachedData struct {

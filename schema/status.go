@@ -88,6 +88,7 @@ const (
 	ReasonSandbox     Reason = "sandbox"         // a layer of the sandbox is missing, and the worker requires it
 	ReasonSupervisor  Reason = "supervisor_lost" // the supervisor died under it, and the step with it
 	ReasonHostLost    Reason = "host_lost"       // its host does not answer, and another has taken over
+	ReasonOutput      Reason = "output_lost"     // what it printed cannot be recorded: its copy on the disk, or the database's, is damaged
 	ReasonOrphaned    Reason = "orphaned"        // no worker came back to it in time
 	ReasonRetry       Reason = "retry"           // it failed and the plan allows another attempt
 	// ReasonChanged: the worker died under it, and meanwhile its files were edited, so that what

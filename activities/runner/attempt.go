@@ -3,17 +3,17 @@
 package runner
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
-	"github.com/holdfast/holdfast/activities/runner/sandbox"
+	"golang.org/x/sys/unix"
+
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/activities/workspace"
 	"github.com/holdfast/holdfast/schema"
@@ -35,37 +35,98 @@ type leftover struct {
 	spec supervisor.Spec
 }
 
-// leftovers lists a step's, the latest first.
-func (r *Runner) leftovers(runID, stepID string) []leftover {
+// leftovers lists a step's, the latest first. An error means that they cannot be read now.
+func (r *Runner) leftovers(runID, stepID string) ([]leftover, error) {
 	dir := r.stepDir(runID, stepID)
-	entries, _ := os.ReadDir(dir) // none is the usual case
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // none is the usual case
+		return nil, err
+	}
 	var list []leftover
 	for _, e := range entries {
 		l := leftover{dir: filepath.Join(dir, e.Name())}
-		var err error
-		if l.spec, err = supervisor.ReadSpec(l.dir); err != nil {
-			r.remove(l.dir) // its worker died before it started anything
-			continue
+		l.spec, err = supervisor.ReadSpec(l.dir)
+		if unusable(err) {
+			l.spec, err = r.clear(runID, stepID, l.dir)
 		}
-		list = append(list, l)
+		switch {
+		case errors.Is(err, errCleared):
+		case err != nil:
+			return nil, err
+		default:
+			list = append(list, l)
+		}
 	}
 	slices.SortFunc(list, func(a, b leftover) int { return b.spec.Attempt - a.spec.Attempt })
-	return list
+	return list, nil
+}
+
+// unusable tells a spec that is not there, or is none, from one that cannot be read now.
+func unusable(err error) bool {
+	_, system := errors.AsType[*fs.PathError](err)
+	return err != nil && (!system || errors.Is(err, fs.ErrNotExist))
+}
+
+var errCleared = errors.New("it is no attempt, or not yet")
+
+// clear removes a folder without a spec: its worker died before it started anything. One whose
+// step is locked is somebody's who is about to write it.
+func (r *Runner) clear(runID, stepID, dir string) (supervisor.Spec, error) {
+	lock, existed, err := tryLock(lockName(r.o.DataDir, runID, stepID))
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // nobody has ever locked anything here
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return supervisor.Spec{}, errCleared
+	case err != nil:
+		return supervisor.Spec{}, err
+	default:
+		defer unlockStep(lock, !existed)
+	}
+	spec, err := supervisor.ReadSpec(dir) // nobody writes it now
+	if unusable(err) {
+		r.remove(dir)
+		return spec, errCleared
+	}
+	return spec, err
+}
+
+// leftoversAtLast lists them as soon as they can be read: a host that is short of descriptors
+// is no reason to start a second attempt beside one that runs.
+func (r *Runner) leftoversAtLast(runID, stepID string) (list []leftover, err error) {
+	for wait := faultFirstWait; ; wait = min(2*wait, faultLongest) {
+		if list, err = r.leftovers(runID, stepID); err == nil {
+			return list, nil
+		}
+		if wait == 4*faultFirstWait {
+			r.o.Logger.Warn("what runs on this host cannot be read", "run_id", runID, "step_id", stepID, "error", err)
+		}
+		select {
+		case <-time.After(wait):
+		case <-r.ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // attempt runs a step, or goes on with it, from its lock to its last record.
 func (r *Runner) attempt(run *running, load Load) (schema.StepResult, error) {
 	ask := run.ask
-	for _, l := range r.leftovers(ask.RunID, ask.StepID) {
+	left, err := r.leftoversAtLast(ask.RunID, ask.StepID)
+	if err != nil {
+		return schema.StepResult{}, err
+	}
+	for _, l := range left {
 		if l.spec.Step.Execution != ask.Execution { // the workflow has gone on since
 			r.dispose(l)
 			continue
 		}
+		r.occupy(run, &l.spec)
 		result, done, err := r.resume(run, l, load != nil)
 		if done || err != nil {
 			return result, err
 		}
 	}
+	run.vacate() // a new attempt waits for its turn
 	if load == nil {
 		return schema.StepResult{}, errNothingToResume
 	}
@@ -85,146 +146,25 @@ const maxLosses = 2
 // workflow to say.
 var errNothingToResume = errors.New("the step has to start again")
 
-// begin runs a new attempt.
-func (r *Runner) begin(run *running, load Load) (schema.StepResult, error) {
-	ask := run.ask
-	r.waitWhileFrozen(ask.RunID)
-	of, err := load(r.ctx, ask.RunID)
-	if err != nil {
-		return schema.StepResult{}, err
-	}
-	step, ok := of.Plan.Step(ask.StepID)
-	if !ok || of.Plan.StepDigest(step) != ask.Digest {
-		return schema.StepResult{}, schema.Errorf(schema.CodeConflict, "step %q is not what was agreed on", ask.StepID)
-	}
-	release, err := r.o.Slots.Acquire(run.waiting, step.CPU, step.MemoryBytes())
-	switch {
-	case err != nil && run.isDropped():
-		return schema.StepResult{}, errClosed
-	case err != nil && run.isHalted():
-		return schema.StepResult{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled}, nil
-	case err != nil && schema.CodeOf(err) != schema.CodeInvalid:
-		return schema.StepResult{}, err
-	}
-	tooMuch := err // more than this host has
-	if tooMuch == nil {
-		defer release()
-	}
-	lock, left, err := lockStep(r.ctx, r.o.DataDir, ask.RunID, ask.StepID)
-	if err != nil {
-		return schema.StepResult{}, err
-	}
-	clean := false
-	defer func() { unlockStep(lock, clean) }()
-	if left { // an attempt before lost its worker, and may have lost its supervisor with it
-		if err := endMarked(ask); err != nil {
-			return schema.StepResult{}, err
-		}
-	}
-	begun, err := r.o.Recorder.BeginAttempt(r.ctx, r.beginning(run, step))
-	if err != nil {
-		return schema.StepResult{}, err
-	}
-	if begun.Finished != nil {
-		clean = true
-		return resultOf(begun.Number, *begun.Finished), nil
-	}
-	started := time.Now()
-	if tooMuch != nil {
-		clean = true
-		return r.finish(run, begun.Number, failedStart(tooMuch, started), nil, "")
-	}
-	var stay *workspace.Stay
-	err = r.persist(func(ctx context.Context) (err error) { // the blob store may be away
-		stay, err = r.o.Workspaces.Enter(ctx, workspace.Visit{SessionID: ask.SessionID, RunID: ask.RunID, Snapshot: of.Snapshot, Files: of.Plan.Files})
-		if err != nil && schema.CodeOf(err) != schema.CodeUnavailable {
-			return permanent{err}
-		}
-		return err
-	})
-	if r.ctx.Err() != nil {
-		return schema.StepResult{}, r.ctx.Err()
-	}
-	var l leftover
-	if err == nil {
-		defer stay.Leave()
-		l, err = r.prepare(run, stay.Dir, &of, step, begun.Number)
-	}
-	if err != nil {
-		clean = true
-		return r.finish(run, begun.Number, failedStart(err, started), nil, "")
-	}
-	s, err := startSupervisor(r.o.Supervisor, l.dir, lock)
-	if err != nil {
-		clean = true
-		r.remove(l.dir)
-		return r.finish(run, begun.Number, failedStart(err, started), nil, "")
-	}
-	defer s.detach()
-	result, err := r.goOn(run, s, &l, stay, 0, nil)
-	if run.lose(err) {
-		r.remove(l.dir)
-		if run.losses > maxLosses {
-			end := store.AttemptEnd{Status: schema.AttemptFailed, Reason: schema.ReasonSupervisor, Message: "its supervisor was killed", DurationMS: time.Since(started).Milliseconds()}
-			return r.finish(run, begun.Number, end, nil, "")
-		}
-	}
-	clean = err == nil
-	return result, err
-}
-
-func (r *Runner) beginning(run *running, step *schema.PlanStep) store.BeginAttempt {
-	ask := &run.ask
-	b := store.BeginAttempt{
-		SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Execution: ask.Execution, Host: r.o.Host,
-		Command: step.Command(), Lost: run.lost,
-	}
-	if ask.Retry {
-		b.Reason = schema.ReasonRetry
-	}
-	return b
-}
-
-// prepare makes the attempt's folder ready.
-func (r *Runner) prepare(run *running, work string, of *store.RunPlan, step *schema.PlanStep, attempt int) (leftover, error) {
-	ask := run.ask
-	dir := filepath.Join(r.stepDir(ask.RunID, ask.StepID), strconv.Itoa(attempt))
-	r.remove(dir) // a number that was given out and not used
-	tmp := filepath.Join(dir, "tmp")
-	if err := os.MkdirAll(tmp, 0o700); err != nil {
-		return leftover{}, err
-	}
-	ask.Before = nil // it is recorded
-	l := leftover{dir: dir, spec: supervisor.Spec{
-		Step: ask, Attempt: attempt, TimeoutMS: step.TimeoutDuration().Milliseconds(), OrphanMS: r.o.OrphanTimeout.Milliseconds(),
-		SpoolBytes: r.o.SpoolBytes, QuotaBytes: r.o.QuotaBytes, QuotaFiles: r.o.QuotaFiles,
-		Sandbox: sandbox.Spec{
-			Mode: r.o.Sandbox, Argv: step.Command(), Env: environment(work, step, ask, of.Message, attempt), Dir: work, Tmp: tmp,
-			ReadOnly: append(ownProgram(), r.o.SandboxPaths...), Hidden: []string{r.dataDir}, Network: step.Networked(), MemoryBytes: step.MemoryBytes(), CPUs: step.CPU,
-			Processes: maxProcesses, FileBytes: fileBytes(r.o.QuotaBytes), Cgroup: r.o.Cgroup,
-		},
-	}}
-	return l, supervisor.WriteSpec(dir, &l.spec)
-}
-
-// fileBytes bounds one file of a workspace with a quota: a little over it, so that whoever
-// looks at the workspace afterwards sees that it is too large.
-func fileBytes(quota int64) int64 {
-	if quota <= 0 {
-		return 0
-	}
-	return quota + 1<<20
-}
-
 // resume goes on with an attempt that another worker began, or this one before it lost the
 // connection. done is false when a further attempt is needed; unless that is to follow now,
 // what is known of this one stays.
 func (r *Runner) resume(run *running, l leftover, mayBegin bool) (result schema.StepResult, done bool, err error) {
+	if !r.comeBack(run) {
+		return result, false, errClosed
+	}
+	defer r.launched(run)
 	s, lock, err := r.connect(l)
 	if err != nil {
 		return result, false, err
 	}
 	defer s.detach()
+	// From here on orders reach it; what it is to do may be known here already, whoever else is away.
+	run.started(s)
+	if r.isFrozen(run.ask.RunID) {
+		r.align(run)
+	}
+	r.launched(run)
 	defer func() {
 		if lock != nil { // else the supervisor has it
 			unlockStep(lock, false)
@@ -253,8 +193,7 @@ func (r *Runner) resume(run *running, l leftover, mayBegin bool) (result schema.
 		return resultOf(begun.Number, *begun.Finished), true, nil
 	}
 	r.o.Logger.Info("step re-attached", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "attempt", begun.Number)
-	suspended, err := r.o.Recorder.Suspended(r.ctx, ask.SessionID)
-	if err != nil {
+	if err := r.askWhetherFrozen(&ask); err != nil {
 		return result, false, err
 	}
 	snapshot, err := r.o.Recorder.Snapshot(r.ctx, ask.SessionID)
@@ -266,7 +205,11 @@ func (r *Runner) resume(run *running, l leftover, mayBegin bool) (result schema.
 		return result, false, err
 	}
 	defer stay.Leave()
-	result, err = r.goOn(run, s, &l, stay, begun.SpoolOffset, &suspended)
+	result, err = r.goOn(run, s, &l, stay, begun.SpoolOffset)
+	if _, never := errors.AsType[*fault](err); never {
+		run.lost = schema.ReasonWorkerLost // it was never started, and this worker has not begun it
+		return result, false, nil
+	}
 	if run.lose(err) {
 		if err := endMarked(ask); err != nil {
 			return result, false, err
@@ -299,106 +242,5 @@ func (r *Runner) connect(l leftover) (s *supervised, lock *os.File, err error) {
 			return nil, nil, fmt.Errorf("reach the supervisor of step %s: %w", ask.StepID, errors.Join(dialErr, err))
 		}
 		time.Sleep(lockPoll)
-	}
-}
-
-// goOn follows an attempt to its end and records it. frozen is what it is to be brought to,
-// when that may have changed while no worker was here.
-func (r *Runner) goOn(run *running, s *supervised, l *leftover, stay *workspace.Stay, offset int64, frozen *bool) (schema.StepResult, error) {
-	ask, attempt := run.ask, l.spec.Attempt
-	run.started(s)
-	asking, stopAsking := context.WithCancel(r.ctx)
-	defer stopAsking()
-	go r.relayAsks(asking, &ask, attempt, s)
-	if frozen != nil {
-		run.bring(*frozen) // a supervisor that ended takes no orders, and needs none
-	} else if r.isFrozen(ask.RunID) {
-		run.bring(true)
-	}
-	exit, err := r.follow(&ask, s, attempt, offset)
-	if err != nil {
-		if code := schema.CodeOf(err); code == schema.CodeStale || code == schema.CodeNotFound {
-			r.o.Logger.Warn("attempt given up", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "attempt", attempt, "error", err)
-			r.end(s)
-			r.remove(l.dir)
-		}
-		return schema.StepResult{}, err
-	}
-	if exit.Reason == schema.ReasonOrphaned {
-		return schema.StepResult{}, lostError(exit.Reason)
-	}
-	if !run.ended(&exit) {
-		return schema.StepResult{}, errClosed
-	}
-	result, err := r.keep(run, stay, attempt, endOf(&exit))
-	if err == nil {
-		r.remove(l.dir)
-	}
-	return result, err
-}
-
-// finish records the end of an attempt.
-func (r *Runner) finish(run *running, attempt int, end store.AttemptEnd, files []store.FileChange, snapshot string) (schema.StepResult, error) {
-	ask := &run.ask
-	err := r.persist(func(ctx context.Context) error {
-		return r.o.Recorder.FinishAttempt(ctx, store.FinishAttempt{
-			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: attempt,
-			End: end, StepStatus: stepStatus(end.Status, ask.Last), Files: files, Snapshot: snapshot,
-		})
-	})
-	return resultOf(attempt, end), err
-}
-
-// dispose ends an attempt that nobody wants any more.
-func (r *Runner) dispose(l leftover) {
-	s, lock, err := r.connect(l)
-	if err != nil {
-		r.o.Logger.Warn("an old attempt cannot be ended", "run_id", l.spec.Step.RunID, "step_id", l.spec.Step.StepID, "error", err)
-		return
-	}
-	r.end(s)
-	r.remove(l.dir)
-	if lock != nil {
-		unlockStep(lock, false)
-	}
-}
-
-// end ends what a supervisor runs, without a record, and waits for it.
-func (r *Runner) end(s *supervised) {
-	s.order(supervisor.Order{Do: supervisor.DoStop})
-	go func() {
-		for range s.asks { // nobody is asked any more, and the reports behind them are waited for
-		}
-	}()
-	for deadline := time.After(endPatience); ; {
-		select {
-		case <-s.gone:
-			return
-		case <-s.changed: // what it printed is in nobody's way
-			end, _, _ := s.look()
-			s.order(supervisor.Order{Do: supervisor.DoConsumed, Offset: end})
-		case <-deadline:
-			return
-		}
-	}
-}
-
-// remove removes an attempt's folder, and the step's when it was the last one in it. What
-// stays is found by the next start.
-func (r *Runner) remove(dir string) {
-	if err := removeAll(dir); err != nil {
-		r.o.Logger.Warn("an attempt's folder stays", "error", err)
-		return
-	}
-	_ = os.Remove(filepath.Dir(dir))               // not empty: another attempt is there
-	_ = os.Remove(filepath.Dir(filepath.Dir(dir))) // or another step
-}
-
-// endOf is what is recorded of an exit.
-func endOf(e *supervisor.Exit) store.AttemptEnd {
-	status, reason := e.Status()
-	return store.AttemptEnd{
-		Status: status, Reason: reason, ExitCode: e.ExitCode, Signal: e.Signal, Message: cmp.Or(e.StartError, e.Message),
-		CPUSeconds: e.CPUSeconds, MaxRSSBytes: e.MaxRSSBytes, ReadBytes: e.ReadBytes, WriteBytes: e.WriteBytes, DurationMS: e.DurationMS,
 	}
 }

@@ -36,33 +36,6 @@ func (r *Runner) of(runID string) []*running {
 	return list
 }
 
-// Freeze suspends every process of the run's steps here; what starts later waits for Thaw.
-func (r *Runner) Freeze(runID string) {
-	r.mu.Lock()
-	r.frozen[runID] = true
-	list := r.of(runID)
-	r.mu.Unlock()
-	each(list, func(run *running) { run.bring(true) })
-}
-
-// Thaw lets them go on.
-func (r *Runner) Thaw(runID string) {
-	r.mu.Lock()
-	delete(r.frozen, runID)
-	list := r.of(runID)
-	r.mu.Unlock()
-	r.thawed.Broadcast()
-	each(list, func(run *running) { run.bring(false) })
-}
-
-func (r *Runner) waitWhileFrozen(runID string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for r.frozen[runID] && r.ctx.Err() == nil {
-		r.thawed.Wait()
-	}
-}
-
 // Stop ends every process of the run's steps here, with grace between SIGTERM and SIGKILL,
 // and counts. It returns when they are gone and recorded, or with ctx.
 func (r *Runner) Stop(ctx context.Context, runID string, grace time.Duration) schema.StoppedSteps {
@@ -73,10 +46,10 @@ func (r *Runner) Stop(ctx context.Context, runID string, grace time.Duration) sc
 		}
 	}
 	r.stopped[runID] = time.Now()
-	delete(r.frozen, runID)
+	r.turn(runID, false)
 	list := r.of(runID)
 	r.mu.Unlock()
-	r.thawed.Broadcast()
+	r.changed.Broadcast()
 	each(list, func(run *running) { run.stop(grace) })
 	var sum schema.StoppedSteps
 	for _, run := range list {
@@ -90,13 +63,6 @@ func (r *Runner) Stop(ctx context.Context, runID string, grace time.Duration) sc
 		}
 	}
 	return sum
-}
-
-// isFrozen reports whether the run is to stand still here.
-func (r *Runner) isFrozen(runID string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.frozen[runID]
 }
 
 // endQuietly ends a step without a record, and removes what could be taken for one.

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -37,6 +38,7 @@ type follower struct {
 	attempt int
 	spool   *spool.Reader
 	told    schema.StepProgressData // of the program's progress and its use, the newest of each
+	rewound int64                   // to where, at last
 }
 
 // flush is what is recorded at once.
@@ -47,26 +49,42 @@ type flush struct {
 	progress []schema.StepProgressData
 }
 
+// unrecordable is an error after which an attempt's output cannot be recorded, whatever is tried.
+type unrecordable struct{ error }
+
 // follow records everything that the program prints, until it has ended; how is the answer.
 // What is read while one flush is under way makes up the next one. An error means that the
-// attempt is not ours any more, that the worker is ending, or that the supervisor was killed,
-// a [lostError].
-func (r *Runner) follow(ask *schema.RunStep, s *supervised, attempt int, offset int64) (supervisor.Exit, error) {
-	f := follower{attempt: attempt, spool: spool.Open(s.dir, offset)}
-	defer f.spool.Close()
+// attempt is not ours any more, that the worker is ending, that what it printed cannot be
+// recorded, an [unrecordable], or that the supervisor was killed, a [lostError].
+func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) (supervisor.Exit, error) {
+	ask := &run.ask
+	f := follower{attempt: attempt, spool: spool.Open(s.dir, offset), rewound: -1}
+	defer func() { _ = f.spool.Close() }()
+	defer r.waits(run, "")
 	told, tellAfter := int64(0), int64(tellBytes)
 	if r.o.SpoolBytes < 8*tellBytes {
 		tellAfter = 0
 	}
 	for {
 		gone := s.isGone() // asked first: once it is, what is known of the exit is final
-		_, stats, exit := s.look()
-		next, err := f.next(stats)
+		now := s.look()
+		next, err := f.next(&now)
 		if err != nil {
-			return supervisor.Exit{}, err
+			if err := r.unreadable(ask, err); err != nil {
+				return supervisor.Exit{}, err
+			}
+			continue
 		}
+		r.waits(run, now.waiting)
 		if len(next.chunks) > 0 || len(next.progress) > 0 || next.to > next.from {
-			if err := r.record(ask, attempt, &next); err != nil {
+			err := r.record(ask, attempt, &next)
+			if schema.CodeOf(err) == schema.CodeConflict {
+				if err := r.rewind(ask, &f, now.end, err); err != nil {
+					return supervisor.Exit{}, err
+				}
+				continue
+			}
+			if err != nil {
 				return supervisor.Exit{}, err
 			}
 			if next.to-told >= tellAfter {
@@ -76,9 +94,9 @@ func (r *Runner) follow(ask *schema.RunStep, s *supervised, attempt int, offset 
 			continue
 		}
 		switch {
-		case exit != nil && next.to >= exit.SpoolEnd:
-			return *exit, nil
-		case gone && exit == nil:
+		case now.exit != nil && next.to >= now.exit.SpoolEnd:
+			return *now.exit, nil
+		case gone && now.exit == nil:
 			return supervisor.Exit{}, lostError(schema.ReasonSupervisor)
 		}
 		select {
@@ -93,17 +111,62 @@ func (r *Runner) follow(ask *schema.RunStep, s *supervised, attempt int, offset 
 	}
 }
 
+// unreadable waits a moment when a spool cannot be read now, as when descriptors are short.
+// Damage is final.
+func (r *Runner) unreadable(ask *schema.RunStep, err error) error {
+	if errors.Is(err, spool.ErrDamaged) {
+		return unrecordable{err}
+	}
+	r.o.Logger.Warn("what a step prints cannot be read; it is tried again", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "error", err)
+	select {
+	case <-time.After(faultLongest):
+		return nil
+	case <-r.ctx.Done():
+		return context.Cause(r.ctx)
+	}
+}
+
+// rewind goes back to what the recorder has, which has lost what it had (it was restored, or a
+// standby has taken over), and records from there. Where that is not in the spool any more, no
+// further try helps: why is the error.
+func (r *Runner) rewind(ask *schema.RunStep, f *follower, end int64, why error) error {
+	var begun store.BegunAttempt
+	err := r.persist(func(ctx context.Context) (err error) {
+		begun, err = r.o.Recorder.BeginAttempt(ctx, store.BeginAttempt{
+			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Execution: ask.Execution, Host: r.o.Host, Live: f.attempt,
+		})
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case begun.Number != f.attempt || begun.Finished != nil:
+		return schema.Errorf(schema.CodeStale, "attempt %d of step %q is over", f.attempt, ask.StepID)
+	case begun.SpoolOffset == f.rewound || begun.SpoolOffset >= f.spool.Offset():
+		return unrecordable{why}
+	}
+	_ = f.spool.Close()
+	f.spool, f.rewound = spool.Open(f.spool.Dir(), begun.SpoolOffset), begun.SpoolOffset
+	if _, _, err := f.spool.Next(end); errors.Is(err, spool.ErrDamaged) {
+		return unrecordable{why}
+	}
+	_ = f.spool.Close()
+	f.spool = spool.Open(f.spool.Dir(), begun.SpoolOffset)
+	r.o.Logger.Warn("output is recorded again from where the database has it", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "offset", begun.SpoolOffset)
+	return nil
+}
+
 // next reads what there is.
-func (f *follower) next(stats *schema.StepProgressData) (flush, error) {
+func (f *follower) next(now *known) (flush, error) {
 	next := flush{from: f.spool.Offset()}
 	told := false
 	for next.bytes < flushBytes {
-		frame, ok, err := f.spool.Next()
-		if err != nil {
+		frame, ok, err := f.spool.Next(now.end)
+		if err != nil && f.spool.Offset() == next.from {
 			return flush{}, err
 		}
-		if !ok {
-			break
+		if err != nil || !ok {
+			break // what was read before the error is recorded before it
 		}
 		switch frame.Kind {
 		case spool.Progress:
@@ -120,8 +183,11 @@ func (f *follower) next(stats *schema.StepProgressData) (flush, error) {
 		}
 	}
 	next.to = f.spool.Offset()
-	if stats != nil {
-		stats.Progress, stats.Note = f.told.Progress, f.told.Note
+	if f.told.Waiting != now.waiting {
+		f.told.Waiting, told = now.waiting, true
+	}
+	if stats := now.stats; stats != nil {
+		stats.Progress, stats.Note, stats.Waiting = f.told.Progress, f.told.Note, f.told.Waiting
 		f.told, told = *stats, true
 	}
 	if told {

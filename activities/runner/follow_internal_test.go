@@ -19,6 +19,7 @@ func TestFollow_AnExitInTheLastMomentIsAnExit(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	r := &Runner{ctx: context.Background(), o: Options{CheckEvery: time.Minute}}
+	run := &running{}
 	for range 20_000 {
 		ours, theirs := net.Pipe()
 		s := newSupervised(dir, ours)
@@ -26,13 +27,13 @@ func TestFollow_AnExitInTheLastMomentIsAnExit(t *testing.T) {
 			_ = json.NewEncoder(theirs).Encode(supervisor.Report{Is: supervisor.IsExited, Exit: &supervisor.Exit{Signal: "SIGHUP"}})
 			_ = theirs.Close()
 		}()
-		exit, err := r.follow(&schema.RunStep{}, s, 1, 0)
+		exit, err := r.follow(run, s, 1, 0)
 		if err != nil || exit.Signal != "SIGHUP" {
 			t.Fatalf("%+v, %v", exit, err)
 		}
 	}
-	_, err := r.follow(&schema.RunStep{}, abandoned(dir), 1, 0)
-	if run := (&running{}); !run.lose(err) || run.lost != schema.ReasonSupervisor {
+	_, err := r.follow(run, abandoned(dir), 1, 0)
+	if !run.lose(err) || run.lost != schema.ReasonSupervisor {
 		t.Fatalf("one that says nothing: %v", err)
 	}
 }

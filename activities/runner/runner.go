@@ -5,10 +5,12 @@ package runner
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
@@ -78,13 +80,21 @@ type Runner struct {
 	dataDir string          // absolute
 	ctx     context.Context //nolint:containedctx // of everything that runs; it ends with Close, not with a caller
 	cancel  context.CancelFunc
+	folders sync.Mutex // of attempts: none is made below one that is being removed
 	runs    sync.WaitGroup
 	mu      sync.Mutex
 	closed  bool
 	live    map[string]*running  // by execution
 	frozen  map[string]bool      // run ids; what starts there waits
-	thawed  *sync.Cond           // a run id left frozen
+	turns   int                  // of runs to frozen, or back
+	changed *sync.Cond           // a run left frozen, or a step is no longer about to start
+	short   map[string]string    // what steps wait for on this host, by execution
+	shortAt time.Time            // when the log said so
 	stopped map[string]time.Time // run ids, and when; what starts there is refused
+
+	shortSaid     bool
+	faultPatience time.Duration
+	unrecorded    atomic.Bool // the log says that the recorder is away
 }
 
 // New makes a runner. Recover brings it back to what runs already.
@@ -107,29 +117,69 @@ func New(o Options) (*Runner, error) {
 	}
 	r := &Runner{
 		o: o, name: schema.NewID(), dataDir: dir, live: map[string]*running{}, frozen: map[string]bool{}, stopped: map[string]time.Time{},
+		short: map[string]string{}, faultPatience: faultPatience,
 	}
-	r.thawed = sync.NewCond(&r.mu)
+	r.changed = sync.NewCond(&r.mu)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.runs.Go(r.keepInLine)
 	return r, nil
 }
 
 // Recover goes on with every step that an earlier worker of this host has left: it takes
 // over what they print from the first moment on, before the workflow asks for them.
 func (r *Runner) Recover() {
-	runs, _ := os.ReadDir(filepath.Join(r.dataDir, stepsDir)) // none is the usual case
+	if err := r.recover(); err != nil {
+		r.o.Logger.Warn("what runs on this host cannot be read", "error", err)
+		r.runs.Go(func() {
+			for wait := faultFirstWait; r.recover() != nil; wait = min(2*wait, faultLongest) {
+				select {
+				case <-time.After(wait):
+				case <-r.ctx.Done():
+					return
+				}
+			}
+		})
+	}
+}
+
+// recover may be called again when it has failed.
+func (r *Runner) recover() error {
+	all := filepath.Join(r.dataDir, stepsDir)
+	runs, err := os.ReadDir(all)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // none is the usual case
+		return err
+	}
+	var failed error
 	for _, runDir := range runs {
-		steps, _ := os.ReadDir(filepath.Join(r.dataDir, stepsDir, runDir.Name()))
+		steps, err := os.ReadDir(filepath.Join(all, runDir.Name()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failed = errors.Join(failed, err)
+		}
 		for _, stepDir := range steps {
-			list := r.leftovers(runDir.Name(), stepDir.Name())
+			list, err := r.leftovers(runDir.Name(), stepDir.Name())
+			if err != nil {
+				failed = errors.Join(failed, err)
+			}
 			if len(list) == 0 {
 				continue
 			}
 			if run, isNew, err := r.attach(list[0].spec.Step); err == nil && isNew {
+				r.occupy(run, &list[0].spec) // now, before a new step takes its place
 				r.runs.Go(func() { r.execute(run, nil) })
 			}
 		}
 	}
-	r.sweepLocks()
+	if failed == nil {
+		r.sweepLocks()
+	}
+	return failed
+}
+
+// occupy has a step that runs already hold what it declared of the host.
+func (r *Runner) occupy(run *running, spec *supervisor.Spec) {
+	if !run.isOccupying() {
+		run.occupied(r.o.Slots.Occupy(spec.Sandbox.CPUs, spec.Sandbox.MemoryBytes))
+	}
 }
 
 // Close lets go of every step that runs here: they go on, and the next worker of this host
@@ -147,7 +197,7 @@ func (r *Runner) Close() {
 		each(list, r.endQuietly)
 	}
 	r.cancel()
-	r.thawed.Broadcast()
+	r.changed.Broadcast()
 	r.runs.Wait()
 }
 
@@ -238,14 +288,22 @@ func (r *Runner) persist(write func(ctx context.Context) error) error {
 	const (
 		firstWait = 20 * time.Millisecond
 		longest   = time.Second
+		sayAfter  = 10 * time.Second
 	)
+	began := time.Now()
 	for wait := firstWait; ; wait = min(2*wait, longest) {
 		err := write(r.ctx)
 		if err == nil {
+			if r.unrecorded.CompareAndSwap(true, false) {
+				r.o.Logger.Info("what steps do is recorded again", "host", r.o.Host)
+			}
 			return nil
 		}
-		if code := schema.CodeOf(err); code == schema.CodeStale || code == schema.CodeNotFound {
+		if isFinal(schema.CodeOf(err)) {
 			return err
+		}
+		if r.ctx.Err() == nil && time.Since(began) > sayAfter && r.unrecorded.CompareAndSwap(false, true) {
+			r.o.Logger.Warn("what steps do cannot be recorded; they go on, and it is tried again", "host", r.o.Host, "error", err)
 		}
 		if final, ok := errors.AsType[permanent](err); ok {
 			return final.error
@@ -255,6 +313,16 @@ func (r *Runner) persist(write func(ctx context.Context) error) error {
 			return r.ctx.Err()
 		case <-time.After(wait):
 		}
+	}
+}
+
+// isFinal tells the answers that the same call will get again.
+func isFinal(code schema.Code) bool {
+	switch code {
+	case schema.CodeStale, schema.CodeNotFound, schema.CodeConflict, schema.CodeInvalid, schema.CodeTooLarge, schema.CodeUnsupported, schema.CodeForbidden:
+		return true
+	default:
+		return false
 	}
 }
 

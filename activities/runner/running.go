@@ -27,10 +27,15 @@ type running struct {
 	waiting context.Context //nolint:containedctx // it is a signal
 	cancel  context.CancelFunc
 
-	mu     sync.Mutex
-	s      *supervised // nil until it is started
-	halted *time.Duration
-	exit   *supervisor.Exit
+	aligning sync.Mutex // of one at a time: who freezes or thaws it
+	// launching says that it is about to have a process that takes orders; under Runner.mu.
+	launching bool
+
+	mu      sync.Mutex
+	s       *supervised // nil until it is started
+	halted  *time.Duration
+	exit    *supervisor.Exit
+	release func() // gives back what it takes of the host since before this worker, or nil
 
 	dropped bool
 }
@@ -43,8 +48,32 @@ func newRunning(ctx context.Context, ask schema.RunStep) *running {
 
 func (r *running) finish(result schema.StepResult, err error) {
 	r.cancel()
+	r.vacate()
 	r.result, r.err = result, err
 	close(r.done)
+}
+
+// occupied takes in what is to be given back of the host once it has ended.
+func (r *running) occupied(release func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.release = release
+}
+
+func (r *running) isOccupying() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.release != nil
+}
+
+// vacate gives it back.
+func (r *running) vacate() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.release != nil {
+		r.release()
+		r.release = nil
+	}
 }
 
 // started tells who carries out orders from here on. A stop that came before is the first.
@@ -57,22 +86,23 @@ func (r *running) started(s *supervised) {
 	}
 }
 
-// stop asks for the end of the step; done tells when it has come.
+// unstarted takes back that there is a supervisor: it has ended without having begun.
+func (r *running) unstarted() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.s = nil
+}
+
+// stop asks for the end of the step; done tells when it has come. It does not start again.
 func (r *running) stop(grace time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.halted = &grace
+	r.cancel()
 	if r.s == nil {
-		r.halted = &grace
-		r.cancel()
 		return
 	}
 	r.s.order(supervisor.Order{Do: supervisor.DoStop, GraceMS: grace.Milliseconds()})
-}
-
-func (r *running) isHalted() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.halted != nil
 }
 
 // lose takes in that the attempt is lost, if that is what err says.

@@ -85,6 +85,24 @@ func (s *Slots) Acquire(ctx context.Context, cpu float64, memory int64) (release
 	}, nil
 }
 
+// Occupy takes what a step has already: it runs since before this worker. There may be less
+// than that, and then nobody gets anything until there is more.
+func (s *Slots) Occupy(cpu float64, memory int64) (release func()) {
+	c := &claim{cpu: max(cpu, 0), memory: max(memory, 0)}
+	s.mu.Lock()
+	s.usedCores += c.cpu
+	s.usedBytes += c.memory
+	s.mu.Unlock()
+	var once sync.Once
+	return func() {
+		once.Do(func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.giveBack(c)
+		})
+	}
+}
+
 // Waiting is how many steps wait.
 func (s *Slots) Waiting() int {
 	s.mu.Lock()

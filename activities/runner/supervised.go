@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/holdfast/holdfast/activities/runner/spool"
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/schema"
 )
@@ -29,6 +30,7 @@ type supervised struct {
 	changed chan struct{} // a token is in it when there is news
 	end     int64         // how much is in the spool
 	stats   *schema.StepProgressData
+	waiting string         // what output waits for
 	acks    map[string]int // reports of a kind that have come
 	acked   *sync.Cond
 	exit    *supervisor.Exit
@@ -108,6 +110,9 @@ func (s *supervised) take(r *supervisor.Report) {
 	if r.Stats != nil {
 		s.stats = r.Stats
 	}
+	if r.Is == supervisor.IsWaiting {
+		s.waiting = r.Why
+	}
 	if r.Exit != nil {
 		s.exit, s.end = r.Exit, r.Exit.SpoolEnd
 	}
@@ -123,13 +128,26 @@ func (s *supervised) news() {
 	}
 }
 
-// look takes what there is to know: how much is in the spool, what the step uses if that is
-// new, and how it ended if it has.
-func (s *supervised) look() (end int64, stats *schema.StepProgressData, exit *supervisor.Exit) {
+// known is what there is to know of a step: how much is in its spool, what it uses if that is
+// new, what its output waits for, and how it ended if it has.
+type known struct {
+	end     int64
+	stats   *schema.StepProgressData
+	waiting string
+	exit    *supervisor.Exit
+}
+
+// look takes it.
+func (s *supervised) look() known {
+	gone := s.isGone() // asked first: once it is, what is known of the exit is final
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stats, s.stats = s.stats, nil
-	return s.end, stats, s.exit
+	k := known{end: s.end, stats: s.stats, waiting: s.waiting, exit: s.exit}
+	s.stats = nil
+	if gone && k.exit == nil {
+		k.end = spool.Everything // nobody writes it any more, and nobody has said how much there is
+	}
+	return k
 }
 
 // order sends an order. A supervisor that is gone takes none: its exit says so.

@@ -6,6 +6,7 @@
 package workspace
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -89,12 +90,16 @@ func readRecord(root *os.Root, record string, files map[string]string) (was map[
 	return was, false, nil
 }
 
-// writeRecord replaces the record as a whole: a half one would be worse than none.
+// writeRecord replaces the record as a whole: a half one would be worse than none. Each writer
+// has a file of its own until then.
 func writeRecord(root *os.Root, record string, was map[string]string) error {
-	if err := root.WriteFile(record+".new", schema.Marshal(was), fileMode); err != nil {
-		return fmt.Errorf("keep what was prepared: %w", err)
+	fresh := record + "." + rand.Text() + ".new"
+	err := root.WriteFile(fresh, schema.Marshal(was), fileMode)
+	if err == nil {
+		err = root.Rename(fresh, record)
 	}
-	if err := root.Rename(record+".new", record); err != nil {
+	if err != nil {
+		_ = root.Remove(fresh)
 		return fmt.Errorf("keep what was prepared: %w", err)
 	}
 	return nil

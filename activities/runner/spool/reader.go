@@ -5,9 +5,16 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"slices"
 )
+
+// ErrDamaged says that what is in a spool is not what was written. No further try helps.
+var ErrDamaged = errors.New("the spool is damaged")
+
+// Everything reads whatever is there, of a spool that nobody writes any more.
+const Everything = math.MaxInt64
 
 // Reader reads a spool from an offset on, also while it is written.
 type Reader struct {
@@ -23,6 +30,9 @@ type Reader struct {
 func Open(dir string, offset int64) *Reader {
 	return &Reader{dir: dir, offset: offset}
 }
+
+// Dir is the spool's folder.
+func (r *Reader) Dir() string { return r.dir }
 
 // Offset is where the next frame starts.
 func (r *Reader) Offset() int64 { return r.offset }
@@ -40,14 +50,18 @@ func (r *Reader) Close() error {
 // readAhead is how much is read from the disk at once.
 const readAhead = MaxData + headerBytes
 
-// Next returns the next frame, and false when there is none yet. Its data is valid until the
-// next call.
-func (r *Reader) Next() (Frame, bool, error) {
+// Next returns the next frame before end, which is what the writer has said is written
+// ([Writer.End]), and false when there is none yet. Nothing behind end is looked at: a writer
+// for which the disk is full takes back what it has begun. Its data is valid until the next call.
+func (r *Reader) Next(end int64) (Frame, bool, error) {
 	for {
 		if len(r.buf) >= headerBytes {
 			f, n := readHeader(r.buf)
 			if n > MaxData || f.Kind < Stdout || f.Kind > Progress {
-				return Frame{}, false, fmt.Errorf("the spool is damaged at %d", r.offset)
+				if end == Everything { // the writer was killed while it took something back
+					return Frame{}, false, nil
+				}
+				return Frame{}, false, fmt.Errorf("%w at %d", ErrDamaged, r.offset)
 			}
 			if len(r.buf) >= headerBytes+n {
 				f.Data = r.buf[headerBytes : headerBytes+n]
@@ -57,26 +71,33 @@ func (r *Reader) Next() (Frame, bool, error) {
 				return f, true, nil
 			}
 		}
-		more, err := r.fill()
+		more, err := r.fill(end)
 		if err != nil || !more {
 			return Frame{}, false, err
 		}
 	}
 }
 
-// fill reads more of the segment, or goes on with the next one.
-func (r *Reader) fill() (more bool, err error) {
+// fill reads more of the segment, up to end, or goes on with the next one.
+func (r *Reader) fill(end int64) (more bool, err error) {
+	if r.offset+int64(len(r.buf)) >= end {
+		return false, nil
+	}
 	if r.file == nil {
 		found, err := r.open()
-		if err != nil || !found {
+		if err != nil {
 			return false, err
+		}
+		if !found {
+			return false, r.missing(end)
 		}
 	}
 	if r.room == nil {
 		r.room = make([]byte, readAhead)
 	}
 	held := copy(r.room, r.buf)
-	n, err := r.file.ReadAt(r.room[held:], r.offset-r.start+int64(held))
+	most := min(int64(len(r.room)), end-r.offset)
+	n, err := r.file.ReadAt(r.room[held:most], r.offset-r.start+int64(held))
 	r.buf = r.room[:held+n]
 	if n > 0 {
 		return true, nil
@@ -85,16 +106,24 @@ func (r *Reader) fill() (more bool, err error) {
 		return false, err
 	}
 	if held > 0 || r.offset == r.start {
-		return false, nil // the writer is at it, or was killed there
+		return false, r.missing(end) // the writer was killed there
 	}
-	// The end of what there is: either the writer has gone on to the next segment, or it will.
+	// The end of the segment: the writer has gone on to the next one.
 	if _, err := os.Stat(segmentName(r.dir, r.offset)); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return false, nil
+			return false, r.missing(end)
 		}
 		return false, err
 	}
 	return true, r.Close()
+}
+
+// missing is what it means that there is no more, though end says that there should be.
+func (r *Reader) missing(end int64) error {
+	if end == Everything {
+		return nil
+	}
+	return fmt.Errorf("%w: it has %d bytes, and should have %d", ErrDamaged, r.offset, end)
 }
 
 // open finds the segment that has the offset.

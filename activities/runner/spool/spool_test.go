@@ -47,7 +47,7 @@ func TestSpool_IsReadAsWrittenAcrossSegmentsAndReaders(t *testing.T) {
 		for {
 			var ok bool
 			var err error
-			if f, ok, err = r.Next(); err != nil {
+			if f, ok, err = r.Next(w.End()); err != nil {
 				t.Fatal(err)
 			} else if ok {
 				break
@@ -67,7 +67,7 @@ func TestSpool_IsReadAsWrittenAcrossSegmentsAndReaders(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if _, ok, err := r.Next(); ok || err != nil || r.Offset() != w.End() {
+	if _, ok, err := r.Next(spool.Everything); ok || err != nil || r.Offset() != w.End() {
 		t.Fatalf("more than was written: %v, %v", ok, err)
 	}
 	w.Consumed(w.End())
@@ -91,7 +91,7 @@ func TestSpool_AFullOneHoldsItsWriter(t *testing.T) {
 	case <-time.After(50 * time.Millisecond):
 	}
 	r := spool.Open(dir, 0)
-	f, ok, err := r.Next()
+	f, ok, err := r.Next(spool.Everything)
 	if !ok || err != nil {
 		t.Fatal(ok, err)
 	}
@@ -121,10 +121,10 @@ func TestSpool_AHalfFrameIsNotRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := spool.Open(dir, 0)
-		if f, ok, err := r.Next(); !ok || err != nil || string(f.Data) != "whole" {
+		if f, ok, err := r.Next(spool.Everything); !ok || err != nil || string(f.Data) != "whole" {
 			t.Fatal(ok, err)
 		}
-		if _, ok, err := r.Next(); ok || err != nil {
+		if _, ok, err := r.Next(spool.Everything); ok || err != nil {
 			t.Fatalf("cut at %d: %v %v", cut, ok, err)
 		}
 		_ = r.Close()
@@ -132,7 +132,7 @@ func TestSpool_AHalfFrameIsNotRead(t *testing.T) {
 	if err := os.WriteFile(name, bytes.Repeat([]byte{0xff}, 100), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := spool.Open(dir, 0).Next(); err == nil {
+	if _, _, err := spool.Open(dir, 0).Next(100); err == nil {
 		t.Fatal("garbage was read")
 	}
 }
@@ -151,7 +151,7 @@ func BenchmarkSpool(b *testing.B) {
 	}()
 	r := spool.Open(dir, 0)
 	for {
-		f, ok, err := r.Next()
+		f, ok, err := r.Next(spool.Everything)
 		if err != nil {
 			b.Error(err)
 			return

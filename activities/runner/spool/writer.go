@@ -2,6 +2,7 @@ package spool
 
 import (
 	"errors"
+	"io"
 	"math"
 	"os"
 	"sync"
@@ -11,14 +12,28 @@ import (
 // ErrClosed says that the spool takes nothing any more.
 var ErrClosed = errors.New("the spool is closed")
 
-// Writer writes a spool. It has one in a process, and no other process writes.
+// segment is the file that is written. Tests put one in its place that fails.
+type segment interface {
+	io.WriterAt
+	io.Closer
+	Truncate(size int64) error
+}
+
+func createSegment(name string) (segment, error) {
+	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+}
+
+// Writer writes a spool. It has one in a process, and no other process writes. A write that
+// fails has written nothing, and may be tried again for as long as it takes.
 type Writer struct {
-	dir   string
-	limit int64 // of what is written and not consumed
+	dir    string
+	limit  int64 // of what is written and not consumed
+	create func(name string) (segment, error)
+	roll   int64 // the size from which on a new segment is begun
 
 	mu       sync.Mutex
 	changed  *sync.Cond
-	file     *os.File
+	file     segment
 	start    int64 // of file
 	end      int64
 	consumed int64
@@ -30,22 +45,30 @@ type Writer struct {
 
 // Create makes an empty spool in a folder that exists. Limit is in bytes.
 func Create(dir string, limit int64) (*Writer, error) {
-	w := &Writer{dir: dir, limit: limit}
-	w.changed = sync.NewCond(&w.mu)
-	return w, w.rotate()
+	return create(dir, limit, createSegment)
 }
 
-func (w *Writer) rotate() error {
-	if w.file != nil {
-		if err := w.file.Close(); err != nil {
-			return err
-		}
+func create(dir string, limit int64, with func(name string) (segment, error)) (*Writer, error) {
+	w := &Writer{dir: dir, limit: limit, create: with, roll: segmentBytes}
+	w.changed = sync.NewCond(&w.mu)
+	if err := w.rotate(); err != nil {
+		return nil, err
 	}
-	var err error
-	w.file, err = os.OpenFile(segmentName(w.dir, w.end), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	w.start = w.end
+	return w, nil
+}
+
+// rotate begins a segment. When it cannot, everything is as before.
+func (w *Writer) rotate() error {
+	next, err := w.create(segmentName(w.dir, w.end))
+	if err != nil {
+		return err
+	}
+	if w.file != nil {
+		_ = w.file.Close() // what is in it was taken by the kernel long ago
+	}
+	w.file, w.start = next, w.end
 	w.starts = append(w.starts, w.end)
-	return err
+	return nil
 }
 
 // Write appends a frame; data is at most [MaxData] bytes. It blocks while the spool is at its
@@ -60,7 +83,7 @@ func (w *Writer) Write(k Kind, data []byte) error {
 	if w.closed {
 		return ErrClosed
 	}
-	if w.end-w.start >= segmentBytes {
+	if w.end-w.start >= w.roll {
 		if err := w.rotate(); err != nil {
 			return err
 		}
@@ -71,14 +94,12 @@ func (w *Writer) Write(k Kind, data []byte) error {
 	b := w.buf[:n]
 	putHeader(b, k, time.Now(), w.streams[k], len(data))
 	copy(b[headerBytes:], data)
-	written, err := w.file.Write(b) // one write: a reader sees a whole frame, or one that does not count yet
-	if err != nil {
-		// What is there of it must not stand in the way of the next try.
-		_ = w.file.Truncate(w.end - w.start)
-		_, _ = w.file.Seek(w.end-w.start, 0)
+	// Readers read to End and no further: what is there of a frame that fails never counts.
+	if _, err := w.file.WriteAt(b, w.end-w.start); err != nil {
+		_ = w.file.Truncate(w.end - w.start) // should nobody try again, the spool ends with a whole frame
 		return err
 	}
-	w.end += int64(written)
+	w.end += n
 	w.streams[k] += int64(len(data))
 	w.changed.Broadcast()
 	return nil

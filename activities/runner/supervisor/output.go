@@ -4,8 +4,11 @@ package supervisor
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -22,20 +25,36 @@ const (
 	tellEvery = 100 * time.Millisecond
 )
 
+// lateBytes is more than what a pipe can hold once everything that wrote to it has been ended.
+// What comes behind it is of somebody whom nothing can end.
+const lateBytes = 4 << 20
+
+// hurriedPatience is how long the last output of a step that a person has ended waits for a
+// full disk.
+const hurriedPatience = 5 * time.Second
+
 // output carries what the program prints into the spool.
 type output struct {
 	spool          *spool.Writer
-	stdout, stderr *os.File // the program's ends
+	waits          func(why string) // says what the spool waits for; "" when it goes on
+	stdout, stderr *os.File         // the program's ends
 	pipes          []*os.File
 	readers        sync.WaitGroup
+	finishing      atomic.Bool // everything that prints has been ended
+	hurried        atomic.Bool // a person has ended it
+
+	roomMu  sync.Mutex
+	stuck   map[spool.Kind]string // why the spool does not take it
+	said    string
+	dropped string // why some of it is missing
 
 	mu   sync.Mutex // guards what follows
 	told time.Time
 	next *Progress // to be passed on with tellEvery in between
 }
 
-func newOutput(to *spool.Writer) (*output, error) {
-	o := &output{spool: to}
+func newOutput(to *spool.Writer, waits func(why string)) (*output, error) {
+	o := &output{spool: to, waits: waits, stuck: map[spool.Kind]string{}}
 	for _, end := range []struct {
 		kind spool.Kind
 		w    **os.File
@@ -56,8 +75,10 @@ func newOutput(to *spool.Writer) (*output, error) {
 // started are gone.
 func (o *output) started() { _, _ = o.stdout.Close(), o.stderr.Close() }
 
-// finish waits until everything is in the spool.
+// finish waits until everything is in the spool, for as long as that makes progress or waits
+// for room. Only a pipe that is silent is given up: what held it open has been ended.
 func (o *output) finish() {
+	o.finishing.Store(true)
 	for _, r := range o.pipes {
 		_ = r.SetReadDeadline(time.Now().Add(pipePatience))
 	}
@@ -82,8 +103,14 @@ func (o *output) read(kind spool.Kind, r *os.File) {
 	defer release.Stop()
 	buf := make([]byte, readBytes)
 	held := 0 // bytes at the start of buf that belong to a rune which is not whole yet
-	for {
+	for late := 0; late < lateBytes; {
+		if o.finishing.Load() { // the time in which the spool had no room does not count
+			_ = r.SetReadDeadline(time.Now().Add(pipePatience))
+		}
 		n, err := r.Read(buf[held:])
+		if o.finishing.Load() {
+			late += n
+		}
 		n += held
 		whole := n
 		if err == nil {
@@ -93,9 +120,6 @@ func (o *output) read(kind spool.Kind, r *os.File) {
 		if whole > 0 {
 			f.take(buf[:whole])
 		}
-		if err != nil {
-			f.release()
-		}
 		if f.held() && !due {
 			due = true
 			release.Reset(holdFor)
@@ -103,31 +127,100 @@ func (o *output) read(kind spool.Kind, r *os.File) {
 		mu.Unlock()
 		held = copy(buf, buf[whole:n])
 		if err != nil {
-			return
+			break
 		}
 	}
+	mu.Lock()
+	defer mu.Unlock()
+	f.release()
 }
 
-// write puts text into the spool, in frames. A spool that fails (the disk is full) is tried
-// again: the program waits, nothing is dropped.
+// write puts text into the spool, in frames.
 func (o *output) write(kind spool.Kind, b []byte) {
 	for len(b) > 0 {
 		n := min(len(b), spool.MaxData)
 		if n < len(b) {
 			n = wholeRunes(b[:n])
 		}
-		for {
-			err := o.spool.Write(kind, b[:n])
-			if err == nil {
-				break
-			}
-			if err == spool.ErrClosed { //nolint:errorlint // it is returned as it is
-				return
-			}
-			time.Sleep(100 * time.Millisecond)
+		if !o.put(kind, b[:n]) {
+			return
 		}
 		b = b[n:]
 	}
+}
+
+// put puts a frame into the spool. When that fails (the disk is full) it is tried again for as
+// long as it takes: the program waits, nothing is dropped. Only the last output of a step that
+// a person has ended is given up after some time; its exit says so.
+func (o *output) put(kind spool.Kind, b []byte) bool {
+	began := time.Now()
+	for wait := roomFirstWait; ; wait = min(2*wait, roomLongest) {
+		err := o.spool.Write(kind, b)
+		if err == nil {
+			o.room(kind, nil)
+			return true
+		}
+		if errors.Is(err, spool.ErrClosed) {
+			return false
+		}
+		o.room(kind, err)
+		if o.finishing.Load() && o.hurried.Load() && o.giveUp(kind, time.Since(began) > hurriedPatience) {
+			return false
+		}
+		time.Sleep(wait)
+	}
+}
+
+// room takes in whether the spool has room for a kind of frames, and says so when that is news.
+func (o *output) room(kind spool.Kind, err error) {
+	o.roomMu.Lock()
+	defer o.roomMu.Unlock()
+	if err == nil && len(o.stuck) == 0 {
+		return
+	}
+	delete(o.stuck, kind)
+	if err != nil {
+		o.stuck[kind] = cause(err)
+	}
+	now := ""
+	for _, why := range o.stuck {
+		now = max(now, why)
+	}
+	if now != o.said {
+		o.said = now
+		o.waits(now)
+	}
+}
+
+// giveUp drops a frame once it has waited for long, and then each that finds no room either.
+func (o *output) giveUp(kind spool.Kind, late bool) bool {
+	o.roomMu.Lock()
+	defer o.roomMu.Unlock()
+	if late && o.dropped == "" {
+		o.dropped = "some of its last output is missing: " + o.stuck[kind]
+	}
+	return o.dropped != ""
+}
+
+// cause is what the system said, without the names of files.
+func cause(err error) string {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno.Error()
+	}
+	return err.Error()
+}
+
+// hurry says that a person waits for the end.
+func (o *output) hurry() { o.hurried.Store(true) }
+
+// missing says what is not in the spool; "" is nothing.
+func (o *output) missing() string {
+	if o == nil { // it never began
+		return ""
+	}
+	o.roomMu.Lock()
+	defer o.roomMu.Unlock()
+	return o.dropped
 }
 
 // progress passes on what the program tells, the newest of what it tells in a short time.
@@ -154,9 +247,8 @@ func (o *output) tell() {
 	if o.next == nil {
 		return
 	}
-	text, err := json.Marshal(o.next)
-	if err == nil {
-		_ = o.spool.Write(spool.Progress, text) // closed: it is over
+	if text, err := json.Marshal(o.next); err == nil {
+		o.put(spool.Progress, text)
 	}
 	o.next, o.told = nil, time.Now()
 }

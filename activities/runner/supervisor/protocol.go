@@ -63,17 +63,19 @@ type Report struct {
 	Stats *schema.StepProgressData `json:"stats,omitempty"` // of stats
 	Ask   *Ask                     `json:"ask,omitempty"`   // of ask
 	Exit  *Exit                    `json:"exit,omitempty"`  // of exited
+	Why   string                   `json:"why,omitempty"`   // of waiting: what output waits for; "" once it goes on
 }
 
 // What a report says.
 const (
-	IsHello  = "hello"
-	IsOutput = "output"
-	IsStats  = "stats"
-	IsAsk    = "ask"
-	IsFrozen = "frozen"
-	IsThawed = "thawed"
-	IsExited = "exited"
+	IsHello   = "hello"
+	IsOutput  = "output"
+	IsStats   = "stats"
+	IsAsk     = "ask"
+	IsFrozen  = "frozen"
+	IsThawed  = "thawed"
+	IsWaiting = "waiting" // what the program prints cannot be put on the disk now
+	IsExited  = "exited"
 )
 
 // Ask is a question of the program to a human. The same ID is the same question.
@@ -107,6 +109,7 @@ const (
 // Exit is how a program ended.
 type Exit struct {
 	StartError  string  `json:"start_error,omitempty"` // it never ran
+	Fault       bool    `json:"fault,omitempty"`       // with StartError: it was not the program's, which may be tried again
 	ExitCode    *int    `json:"exit_code,omitempty"`
 	Signal      string  `json:"signal,omitempty"` // such as SIGSEGV
 	CPUSeconds  float64 `json:"cpu_seconds"`      // user and system, of all its processes
@@ -149,9 +152,3 @@ func ReadSpec(dir string) (Spec, error) {
 
 // WriteSpec makes an attempt's folder ready for its supervisor.
 func WriteSpec(dir string, s *Spec) error { return writeJSON(filepath.Join(dir, specFile), s) }
-
-// ReadExit reads how an attempt's program ended. It is there once the whole spool is.
-func ReadExit(dir string) (Exit, error) {
-	var e Exit
-	return e, readJSON(filepath.Join(dir, exitFile), &e)
-}

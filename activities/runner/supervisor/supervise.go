@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -44,9 +46,12 @@ const (
 	timeoutGrace = 2 * time.Second
 	// killPatience is how long a kill waits for the kernel to end what it killed.
 	killPatience = 5 * time.Second
-	// pipePatience is how long a pipe may stay open after everything has been ended: only what
-	// nothing can end still holds it then.
+	// pipePatience is how long a pipe may stay open and silent after everything has been ended:
+	// only what nothing can end still holds it then.
 	pipePatience = 5 * time.Second
+	// How often a disk that is full is tried again.
+	roomFirstWait = 10 * time.Millisecond
+	roomLongest   = 250 * time.Millisecond
 )
 
 // Run is the supervisor process: it starts one program, owns what the program starts, and
@@ -71,7 +76,7 @@ func Run(dir string) int {
 		return fail(err)
 	}
 	if err := s.start(); err != nil {
-		s.exit.StartError = err.Error()
+		s.exit.StartError, s.exit.Fault = err.Error(), isOurs(err)
 		if schema.CodeOf(err) == schema.CodeUnsupported { // the sandbox lacks something that is required
 			s.exit.Reason = schema.ReasonSandbox
 		}
@@ -92,6 +97,7 @@ type supervisor struct {
 	asks    *asks
 	workers *workers
 	out     *output
+	record  *exitRecord // nil before there is room for it
 	child   *sandbox.Child
 	began   time.Time
 
@@ -151,8 +157,11 @@ func (s *supervisor) start() error {
 	if err := s.asks.serve(&s.spec.Sandbox); err != nil {
 		return err
 	}
-	if s.out, err = newOutput(s.spool); err != nil {
+	if s.out, err = newOutput(s.spool, s.workers.waits); err != nil {
 		return err
+	}
+	if s.record, err = reserveExit(); err != nil {
+		return fmt.Errorf("keep room for its end: %w", err)
 	}
 	// Nothing of the server's environment is left to inherit.
 	os.Clearenv()
@@ -167,6 +176,22 @@ func (s *supervisor) start() error {
 	go s.stats.run()
 	s.clock.start()
 	return nil
+}
+
+// isOurs tells what kept a program from being tried from what it failed by itself.
+func isOurs(err error) bool {
+	program, failed := errors.AsType[*sandbox.StartError](err)
+	if !failed {
+		return schema.CodeOf(err) != schema.CodeUnsupported
+	}
+	// The host was short of something, or a file that was just written is still open elsewhere. The
+	// error may have come as a text.
+	short := []syscall.Errno{
+		syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.ETXTBSY,
+	}
+	return slices.ContainsFunc(short, func(e syscall.Errno) bool {
+		return errors.Is(program, e) || strings.HasSuffix(program.Error(), ": "+e.Error())
+	})
 }
 
 // reap waits for the program and for every orphan that became ours, until none is left.
@@ -253,6 +278,7 @@ func (s *supervisor) carryOut(o Order) {
 		if !s.over && s.exit.Reason == "" {
 			s.exit.Stopped = true
 		}
+		s.out.hurry()
 		s.stop(time.Duration(o.GraceMS) * time.Millisecond)
 	}
 }
@@ -329,17 +355,27 @@ func (s *supervisor) programEnded(e Exit) {
 	}()
 }
 
-// leave writes down how it ended, tells the worker, and is done.
+// leave writes down how it ended, tells the worker, and is done. A worker is told also when it
+// cannot be written: then the supervisor stays until it can, or until a worker has recorded it.
 func (s *supervisor) leave() int {
 	if s.child != nil {
 		_ = s.child.Close() // an empty cgroup that stays is swept later
 	}
 	_ = s.spool.Close()
 	s.exit.SpoolEnd = s.spool.End()
+	s.exit.Message = cmp.Or(s.exit.Message, s.out.missing())
 	s.asks.close()
-	if err := writeJSON(exitFile, &s.exit); err != nil {
-		fmt.Fprintln(os.Stderr, "write the exit:", err)
-		return 1
+	if s.record == nil { // nothing has begun: that there is no record says so
+		s.workers.leave(Report{Is: IsExited, Exit: &s.exit})
+		return 0
+	}
+	err := s.record.write(&s.exit)
+	if err != nil {
+		s.workers.tellExit(Report{Is: IsExited, Exit: &s.exit})
+	}
+	for wait := roomFirstWait; err != nil && s.record.wanted(); wait = min(2*wait, roomLongest) {
+		time.Sleep(wait)
+		err = s.record.write(&s.exit)
 	}
 	s.workers.leave(Report{Is: IsExited, Exit: &s.exit})
 	return 0

@@ -17,9 +17,11 @@ type workers struct {
 	orphaned chan struct{}
 	listener net.Listener
 
-	mu    sync.Mutex
-	now   *link // nil while there is none
-	timer *time.Timer
+	mu      sync.Mutex
+	now     *link // nil while there is none
+	timer   *time.Timer
+	waiting string  // what output waits for
+	exit    *Report // once it is over and not written down
 }
 
 func newWorkers(s *supervisor, first net.Conn, patience time.Duration) *workers {
@@ -59,6 +61,12 @@ func (w *workers) take(conn net.Conn) {
 		w.timer.Stop()
 	}
 	l.tell(Report{Is: IsHello, End: w.s.spool.End()})
+	if w.waiting != "" {
+		l.tell(Report{Is: IsWaiting, Why: w.waiting})
+	}
+	if w.exit != nil {
+		l.tell(*w.exit)
+	}
 	w.mu.Unlock()
 	for _, a := range w.s.asks.open() { // one that comes in this moment may be told twice
 		l.tell(Report{Is: IsAsk, Ask: &a})
@@ -113,6 +121,22 @@ func (w *workers) tell(r Report) {
 	}
 }
 
+// waits says what output waits for, to this worker and to each that comes; "" when it goes on.
+func (w *workers) waits(why string) {
+	w.mu.Lock()
+	w.waiting = why
+	w.mu.Unlock()
+	w.tell(Report{Is: IsWaiting, Why: why})
+}
+
+// tellExit says how it ended, to this worker and to each that comes.
+func (w *workers) tellExit(r Report) {
+	w.mu.Lock()
+	w.exit = &r
+	w.mu.Unlock()
+	w.tell(r)
+}
+
 // announce says how much is in the spool, whenever it is more.
 func (w *workers) announce() {
 	end := int64(0)
@@ -141,7 +165,7 @@ func (w *workers) leave(r Report) {
 }
 
 // link is a connection to a worker. What is told is written in order; of how much there is,
-// and of what the step uses, only the newest.
+// of what the step uses and of what its output waits for, only the newest.
 type link struct {
 	conn    net.Conn
 	written chan struct{} // closed when nothing more is written
@@ -151,6 +175,7 @@ type link struct {
 	queue   []Report
 	end     *Report
 	stats   *Report
+	waiting *Report
 	ending  bool
 	closed  bool
 }
@@ -169,6 +194,8 @@ func (l *link) tell(r Report) {
 		l.end = &r
 	case IsStats:
 		l.stats = &r
+	case IsWaiting:
+		l.waiting = &r
 	default:
 		l.queue = append(l.queue, r)
 	}
@@ -196,17 +223,17 @@ func (l *link) write() {
 	to := json.NewEncoder(l.conn)
 	for {
 		l.mu.Lock()
-		for len(l.queue) == 0 && l.end == nil && l.stats == nil && !l.ending && !l.closed {
+		for len(l.queue) == 0 && l.end == nil && l.stats == nil && l.waiting == nil && !l.ending && !l.closed {
 			l.changed.Wait()
 		}
 		batch := l.queue
-		for _, r := range []*Report{l.end, l.stats} {
+		for _, r := range []*Report{l.end, l.stats, l.waiting} {
 			if r != nil {
 				batch = append([]Report{*r}, batch...) // before an exit, which says the same
 			}
 		}
 		done := l.closed || (l.ending && len(batch) == 0)
-		l.queue, l.end, l.stats = nil, nil, nil
+		l.queue, l.end, l.stats, l.waiting = nil, nil, nil, nil
 		l.mu.Unlock()
 		if done {
 			return

@@ -1,0 +1,136 @@
+//go:build unix
+
+package runner
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/holdfast/holdfast/activities/runner/supervisor"
+	"github.com/holdfast/holdfast/activities/workspace"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+// goOn follows an attempt to its end and records it.
+func (r *Runner) goOn(run *running, s *supervised, l *leftover, stay *workspace.Stay, offset int64) (schema.StepResult, error) {
+	ask, attempt := run.ask, l.spec.Attempt
+	asking, stopAsking := context.WithCancel(r.ctx)
+	defer stopAsking()
+	go r.relayAsks(asking, &ask, attempt, s)
+	r.align(run) // a supervisor that ended takes no orders, and needs none
+	r.launched(run)
+	exit, err := r.follow(run, s, attempt, offset)
+	if why, ok := errors.AsType[unrecordable](err); ok {
+		r.end(s)
+		end := store.AttemptEnd{Status: schema.AttemptFailed, Reason: schema.ReasonOutput, Message: why.Error()}
+		return r.settle(run, l, stay, end)
+	}
+	if err != nil {
+		if code := schema.CodeOf(err); code == schema.CodeStale || code == schema.CodeNotFound {
+			r.o.Logger.Info("attempt given up", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "attempt", attempt, "error", err)
+			r.end(s)
+			r.remove(l.dir)
+		}
+		return schema.StepResult{}, err
+	}
+	if exit.Reason == schema.ReasonOrphaned {
+		return schema.StepResult{}, lostError(exit.Reason)
+	}
+	if !run.ended(&exit) {
+		return schema.StepResult{}, errClosed
+	}
+	if exit.Fault {
+		run.unstarted()
+		r.remove(l.dir)
+		return schema.StepResult{}, newFault(errors.New(exit.StartError))
+	}
+	return r.settle(run, l, stay, endOf(&exit))
+}
+
+// settle keeps what an attempt has left, records its end and forgets it here.
+func (r *Runner) settle(run *running, l *leftover, stay *workspace.Stay, end store.AttemptEnd) (schema.StepResult, error) {
+	result, err := r.keep(run, stay, l.spec.Attempt, end)
+	if err == nil {
+		r.remove(l.dir)
+	}
+	return result, err
+}
+
+// finish records the end of an attempt.
+func (r *Runner) finish(run *running, attempt int, end store.AttemptEnd, files []store.FileChange, snapshot string) (schema.StepResult, error) {
+	ask := &run.ask
+	err := r.persist(func(ctx context.Context) error {
+		return r.o.Recorder.FinishAttempt(ctx, store.FinishAttempt{
+			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: attempt,
+			End: end, StepStatus: stepStatus(end.Status, ask.Last), Files: files, Snapshot: snapshot,
+		})
+	})
+	return resultOf(attempt, end), err
+}
+
+// dispose ends an attempt that nobody wants any more.
+func (r *Runner) dispose(l leftover) {
+	s, lock, err := r.connect(l)
+	if err != nil {
+		r.o.Logger.Warn("an old attempt cannot be ended", "run_id", l.spec.Step.RunID, "step_id", l.spec.Step.StepID, "error", err)
+		return
+	}
+	r.end(s)
+	r.remove(l.dir)
+	if lock != nil {
+		unlockStep(lock, false)
+	}
+}
+
+// end ends what a supervisor runs, without a record, and waits for it.
+func (r *Runner) end(s *supervised) {
+	s.order(supervisor.Order{Do: supervisor.DoStop})
+	go func() {
+		for range s.asks { // nobody is asked any more, and the reports behind them are waited for
+		}
+	}()
+	for deadline := time.After(endPatience); ; {
+		select {
+		case <-s.gone:
+			return
+		case <-s.changed: // what it printed is in nobody's way
+			s.order(supervisor.Order{Do: supervisor.DoConsumed, Offset: s.look().end})
+		case <-deadline:
+			return
+		}
+	}
+}
+
+// makeAll makes a folder of an attempt. Nobody removes the folders above it meanwhile.
+func (r *Runner) makeAll(dir string) error {
+	r.folders.Lock()
+	defer r.folders.Unlock()
+	return os.MkdirAll(dir, 0o700)
+}
+
+// remove removes an attempt's folder, and the step's when it was the last one in it. What
+// stays is found by the next start.
+func (r *Runner) remove(dir string) {
+	if err := removeAll(dir); err != nil {
+		r.o.Logger.Warn("an attempt's folder stays", "error", err)
+		return
+	}
+	r.folders.Lock()
+	defer r.folders.Unlock()
+	_ = os.Remove(filepath.Dir(dir))               // not empty: another attempt is there
+	_ = os.Remove(filepath.Dir(filepath.Dir(dir))) // or another step
+}
+
+// endOf is what is recorded of an exit.
+func endOf(e *supervisor.Exit) store.AttemptEnd {
+	status, reason := e.Status()
+	return store.AttemptEnd{
+		Status: status, Reason: reason, ExitCode: e.ExitCode, Signal: e.Signal, Message: cmp.Or(e.StartError, e.Message),
+		CPUSeconds: e.CPUSeconds, MaxRSSBytes: e.MaxRSSBytes, ReadBytes: e.ReadBytes, WriteBytes: e.WriteBytes, DurationMS: e.DurationMS,
+	}
+}

@@ -1,0 +1,80 @@
+//go:build unix
+
+package runner
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// How often a start that failed is tried again.
+	faultFirstWait = 50 * time.Millisecond
+	faultLongest   = 5 * time.Second
+	// faultPatience is for how long, when nothing says that the trouble will pass.
+	faultPatience = time.Minute
+)
+
+// fault is why a program could not be started that is not to blame for it.
+type fault struct {
+	error
+
+	shortage bool // of the host, which passes once somebody makes room
+}
+
+func (f *fault) Unwrap() error { return f.error }
+
+func newFault(err error) *fault { return &fault{error: err, shortage: isShortage(err)} }
+
+var errNoSupervisor = errors.New("its supervisor ended before it had started anything")
+
+// shortages are what the system says when the host has too little of something, or a disk that
+// does not work.
+var shortages = []syscall.Errno{
+	syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.ENOBUFS, syscall.EIO, syscall.EROFS,
+}
+
+// isShortage looks at an error, which may have come from another process as a text.
+func isShortage(err error) bool {
+	return slices.ContainsFunc(shortages, func(e syscall.Errno) bool {
+		return errors.Is(err, e) || strings.HasSuffix(err.Error(), ": "+e.Error())
+	})
+}
+
+// isRace is what happens to whoever prepares a folder in which another step is at work.
+func isRace(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.ETXTBSY)
+}
+
+// waitsAgain is how soon a second log line may say that steps wait for this host.
+const waitsAgain = time.Minute
+
+// waits takes in what a step waits for on this host, "" for nothing, and tells whether that is
+// news. The log says it for the first one alone: when a disk is full, all of them wait.
+func (r *Runner) waits(run *running, why string) (news bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before, key := len(r.short), run.ask.Execution
+	if r.short[key] == why {
+		return false
+	}
+	if why == "" {
+		delete(r.short, key)
+		if len(r.short) == 0 && r.shortSaid {
+			r.shortSaid = false
+			r.o.Logger.Info("no step waits for this host any more", "host", r.o.Host)
+		}
+		return true
+	}
+	r.short[key] = why
+	if before == 0 && time.Since(r.shortAt) > waitsAgain {
+		r.shortAt, r.shortSaid = time.Now(), true
+		r.o.Logger.Warn("steps wait for this host", "host", r.o.Host, "reason", why,
+			"session_id", run.ask.SessionID, "run_id", run.ask.RunID, "step_id", run.ask.StepID)
+	}
+	return true
+}

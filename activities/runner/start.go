@@ -1,0 +1,251 @@
+//go:build unix
+
+package runner
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/holdfast/holdfast/activities/runner/sandbox"
+	"github.com/holdfast/holdfast/activities/runner/supervisor"
+	"github.com/holdfast/holdfast/activities/workspace"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+// begin runs a new attempt.
+func (r *Runner) begin(run *running, load Load) (schema.StepResult, error) {
+	ask := run.ask
+	if !r.waitWhileFrozen(run) {
+		return r.unbegun(run)
+	}
+	of, err := load(r.ctx, ask.RunID)
+	if err != nil {
+		return schema.StepResult{}, err
+	}
+	step, ok := of.Plan.Step(ask.StepID)
+	if !ok || of.Plan.StepDigest(step) != ask.Digest {
+		return schema.StepResult{}, schema.Errorf(schema.CodeConflict, "step %q is not what was agreed on", ask.StepID)
+	}
+	release, err := r.o.Slots.Acquire(run.waiting, step.CPU, step.MemoryBytes())
+	switch {
+	case err != nil && run.waiting.Err() != nil:
+		return r.unbegun(run)
+	case err != nil && schema.CodeOf(err) != schema.CodeInvalid:
+		return schema.StepResult{}, err
+	}
+	tooMuch := err // more than this host has
+	if tooMuch == nil {
+		defer release()
+	}
+	lock, left, err := lockStep(r.ctx, r.o.DataDir, ask.RunID, ask.StepID)
+	if err != nil {
+		return schema.StepResult{}, err
+	}
+	clean := false
+	defer func() { unlockStep(lock, clean) }()
+	if left { // an attempt before lost its worker, and may have lost its supervisor with it
+		if err := endMarked(ask); err != nil {
+			return schema.StepResult{}, err
+		}
+	}
+	begun, err := r.o.Recorder.BeginAttempt(r.ctx, r.beginning(run, step))
+	if err != nil {
+		return schema.StepResult{}, err
+	}
+	if begun.Finished != nil {
+		clean = true
+		return resultOf(begun.Number, *begun.Finished), nil
+	}
+	p := planned{of: &of, step: step, attempt: begun.Number, lock: lock, began: time.Now()}
+	if tooMuch != nil {
+		clean = true
+		return r.finish(run, p.attempt, failedStart(tooMuch, p.began), nil, "")
+	}
+	result, err := r.launch(run, &p)
+	clean = err == nil
+	return result, err
+}
+
+// unbegun is the result of a step that was ended before it began, by a stop or with the worker.
+func (r *Runner) unbegun(run *running) (schema.StepResult, error) {
+	if r.ctx.Err() != nil || run.isDropped() {
+		return schema.StepResult{}, errClosed
+	}
+	return schema.StepResult{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled}, nil
+}
+
+func (r *Runner) beginning(run *running, step *schema.PlanStep) store.BeginAttempt {
+	ask := &run.ask
+	b := store.BeginAttempt{
+		SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Execution: ask.Execution, Host: r.o.Host,
+		Command: step.Command(), Lost: run.lost,
+	}
+	if ask.Retry {
+		b.Reason = schema.ReasonRetry
+	}
+	return b
+}
+
+// planned is an attempt that has begun, and has no process yet.
+type planned struct {
+	of      *store.RunPlan
+	step    *schema.PlanStep
+	attempt int
+	lock    *os.File
+	began   time.Time
+}
+
+// launch starts an attempt, and follows it to its end. A start that fails through no fault of the
+// program is tried again, with growing waits, as one that never was; the step's log says
+// meanwhile what it waits for.
+func (r *Runner) launch(run *running, p *planned) (schema.StepResult, error) {
+	defer r.waits(run, "")
+	var since time.Time // of the first of these faults in a row
+	for wait := faultFirstWait; ; wait = min(2*wait, faultLongest) {
+		result, err := r.tryLaunch(run, p)
+		trouble, ok := errors.AsType[*fault](err)
+		if !ok {
+			return result, err
+		}
+		if since.IsZero() {
+			since = time.Now()
+		}
+		switch {
+		case run.waiting.Err() != nil:
+			return r.cancelled(run, p)
+		case !trouble.shortage && time.Since(since) > r.faultPatience:
+			return r.finish(run, p.attempt, failedStart(trouble.error, p.began), nil, "")
+		}
+		if err := r.waitToStart(run, p, trouble, wait); err != nil {
+			return result, err
+		}
+	}
+}
+
+// cancelled ends an attempt of which nothing runs, when its step was stopped; with the worker
+// it is left as it is.
+func (r *Runner) cancelled(run *running, p *planned) (schema.StepResult, error) {
+	if r.ctx.Err() != nil || run.isDropped() {
+		return schema.StepResult{}, errClosed
+	}
+	end := store.AttemptEnd{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled, DurationMS: time.Since(p.began).Milliseconds()}
+	return r.finish(run, p.attempt, end, nil, "")
+}
+
+// waitToStart waits until the next try, or until the step is stopped, and says why. An error
+// means that there will be no next try.
+func (r *Runner) waitToStart(run *running, p *planned, why *fault, wait time.Duration) error {
+	ask := &run.ask
+	text := "it cannot start yet: " + reasonOf(why.error)
+	if r.waits(run, text) {
+		ctx, cancel := context.WithTimeout(r.ctx, faultLongest)
+		err := r.o.Recorder.AppendOutput(ctx, store.AppendOutput{
+			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: p.attempt,
+			Progress: []schema.StepProgressData{{Attempt: p.attempt, Waiting: text}},
+		})
+		cancel()
+		if code := schema.CodeOf(err); code == schema.CodeStale || code == schema.CodeNotFound {
+			return err // nobody wants it any more
+		}
+	}
+	select {
+	case <-time.After(wait):
+	case <-run.waiting.Done():
+	}
+	return nil
+}
+
+// tryLaunch is one try. A [*fault] means that the program was never started.
+func (r *Runner) tryLaunch(run *running, p *planned) (schema.StepResult, error) {
+	ask := &run.ask
+	var stay *workspace.Stay
+	err := r.persist(func(ctx context.Context) (err error) { // the blob store may be away
+		stay, err = r.o.Workspaces.Enter(ctx, workspace.Visit{SessionID: ask.SessionID, RunID: ask.RunID, Snapshot: p.of.Snapshot, Files: p.of.Plan.Files})
+		if err != nil && schema.CodeOf(err) != schema.CodeUnavailable {
+			return permanent{err}
+		}
+		return err
+	})
+	switch {
+	case r.ctx.Err() != nil:
+		return schema.StepResult{}, r.ctx.Err()
+	case err != nil && (isShortage(err) || isRace(err)):
+		return schema.StepResult{}, newFault(err)
+	case err != nil:
+		return r.finish(run, p.attempt, failedStart(err, p.began), nil, "")
+	}
+	defer stay.Leave()
+	l, err := r.prepare(run, stay.Dir, p.of, p.step, p.attempt)
+	if err != nil {
+		return schema.StepResult{}, newFault(err)
+	}
+	if !r.mayLaunch(run) {
+		r.remove(l.dir)
+		return schema.StepResult{}, newFault(context.Cause(run.waiting))
+	}
+	defer r.launched(run)
+	s, err := startSupervisor(r.o.Supervisor, l.dir, p.lock)
+	if err != nil {
+		r.remove(l.dir)
+		return schema.StepResult{}, newFault(err)
+	}
+	defer s.detach()
+	r.waits(run, "")
+	run.started(s)
+	result, err := r.goOn(run, s, &l, stay, 0)
+	if !run.lose(err) {
+		return result, err
+	}
+	run.unstarted()
+	if !supervisor.Began(l.dir) {
+		r.remove(l.dir)
+		run.losses-- // nothing is lost
+		return result, newFault(errNoSupervisor)
+	}
+	r.remove(l.dir)
+	switch {
+	case run.waiting.Err() != nil: // it is not to start again
+		return r.cancelled(run, p)
+	case run.losses > maxLosses:
+		end := store.AttemptEnd{Status: schema.AttemptFailed, Reason: schema.ReasonSupervisor, Message: "its supervisor was killed", DurationMS: time.Since(p.began).Milliseconds()}
+		return r.finish(run, p.attempt, end, nil, "")
+	default:
+		return result, err
+	}
+}
+
+// prepare makes the attempt's folder ready.
+func (r *Runner) prepare(run *running, work string, of *store.RunPlan, step *schema.PlanStep, attempt int) (leftover, error) {
+	ask := run.ask
+	dir := filepath.Join(r.stepDir(ask.RunID, ask.StepID), strconv.Itoa(attempt))
+	r.remove(dir) // a number that was given out and not used
+	tmp := filepath.Join(dir, "tmp")
+	if err := r.makeAll(tmp); err != nil {
+		return leftover{}, err
+	}
+	ask.Before = nil // it is recorded
+	l := leftover{dir: dir, spec: supervisor.Spec{
+		Step: ask, Attempt: attempt, TimeoutMS: step.TimeoutDuration().Milliseconds(), OrphanMS: r.o.OrphanTimeout.Milliseconds(),
+		SpoolBytes: r.o.SpoolBytes, QuotaBytes: r.o.QuotaBytes, QuotaFiles: r.o.QuotaFiles,
+		Sandbox: sandbox.Spec{
+			Mode: r.o.Sandbox, Argv: step.Command(), Env: environment(work, step, ask, of.Message, attempt), Dir: work, Tmp: tmp,
+			ReadOnly: append(ownProgram(), r.o.SandboxPaths...), Hidden: []string{r.dataDir}, Network: step.Networked(), MemoryBytes: step.MemoryBytes(), CPUs: step.CPU,
+			Processes: maxProcesses, FileBytes: fileBytes(r.o.QuotaBytes), Cgroup: r.o.Cgroup,
+		},
+	}}
+	return l, supervisor.WriteSpec(dir, &l.spec)
+}
+
+// fileBytes bounds one file of a workspace with a quota: a little over it, so that whoever
+// looks at the workspace afterwards sees that it is too large.
+func fileBytes(quota int64) int64 {
+	if quota <= 0 {
+		return 0
+	}
+	return quota + 1<<20
+}
