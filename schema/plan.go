@@ -15,6 +15,8 @@ import (
 const (
 	MaxPlanBytes = 1 << 20 // of the JSON text, files included
 	MaxSteps     = 500
+	MaxNeeds     = 500  // of one step
+	MaxFiles     = 2000 // of one plan; more belong into an archive, or are made by a step
 	MaxRetries   = 10
 	MaxTitle     = 200 // in characters
 	MaxTimeout   = 30 * 24 * time.Hour

@@ -33,9 +33,10 @@ type (
 	}
 )
 
-// CheckModifications lists what is wrong with the modifications that come with a
-// resolution of an approval of this type. Locations start with "modifications".
-func CheckModifications(t ApprovalType, r Resolution, raw json.RawMessage) []FieldError {
+// CheckShape lists what can be told to be wrong with modifications without reading what is in
+// them: a workflow, which has a second for all it does, checks no more. What it lets through
+// and [CheckModifications] would not is refused when the edit is carried out.
+func CheckShape(t ApprovalType, r Resolution, raw json.RawMessage) []FieldError {
 	absent := len(raw) == 0 || string(raw) == "null"
 	switch {
 	case absent && r == ResolutionModified:
@@ -44,8 +45,21 @@ func CheckModifications(t ApprovalType, r Resolution, raw json.RawMessage) []Fie
 		return nil
 	case !t.TakesModifications(r):
 		return modificationError("", `modifications come with the resolution "modified", or with the retry of a failed step`, string(r))
-	case len(raw) > MaxPlanBytes:
-		return modificationError("", "modifications have at most 1048576 bytes", len(raw))
+	}
+	if why := JSONProblem(raw, MaxPlanBytes); why != "" {
+		return modificationError("", why, nil)
+	}
+	if !bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) {
+		return modificationError("", "modifications are a JSON object", nil)
+	}
+	return nil
+}
+
+// CheckModifications lists what is wrong with the modifications that come with a
+// resolution of an approval of this type. Locations start with "modifications".
+func CheckModifications(t ApprovalType, r Resolution, raw json.RawMessage) []FieldError {
+	if errs := CheckShape(t, r, raw); errs != nil || len(raw) == 0 || string(raw) == "null" {
+		return errs
 	}
 	var errs []FieldError
 	switch t {

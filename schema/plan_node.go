@@ -23,6 +23,7 @@ type node struct {
 	truth  bool
 	items  []*node
 	fields []nodeField
+	byName map[string]*node // the fields' values, of an object with many
 }
 
 type nodeField struct {
@@ -49,13 +50,32 @@ type nodeError struct {
 	message string
 }
 
+// fewFields are found as fast one by one.
+const fewFields = 8
+
 func (n *node) field(name string) *node {
-	for _, f := range n.fields {
-		if f.name == name {
-			return f.value
+	if n.byName != nil {
+		return n.byName[name]
+	}
+	for i := range n.fields {
+		if n.fields[i].name == name {
+			return n.fields[i].value
 		}
 	}
 	return nil
+}
+
+func (n *node) addField(f nodeField) {
+	n.fields = append(n.fields, f)
+	switch {
+	case n.byName != nil:
+		n.byName[f.name] = f.value
+	case len(n.fields) > fewFields:
+		n.byName = make(map[string]*node, 2*len(n.fields))
+		for _, f := range n.fields {
+			n.byName[f.name] = f.value
+		}
+	}
 }
 
 // at is the place of a field's value, or of the node itself when there is none.
@@ -152,13 +172,13 @@ func (r *nodeReader) object(n *node, depth int) *nodeError {
 		}
 		name, _ := key.(string)
 		if n.field(name) != nil {
-			return &nodeError{offset, fmt.Sprintf("the field %q is given twice", name)}
+			return &nodeError{offset, "the field " + quoted(name) + " is given twice"}
 		}
 		value, err := r.value(depth + 1)
 		if err != nil {
 			return err
 		}
-		n.fields = append(n.fields, nodeField{name, offset, value})
+		n.addField(nodeField{name, offset, value})
 	}
 	_, _, err := r.token()
 	return err
@@ -184,9 +204,12 @@ func (p *planParser) object(n *node, at string, known fields, required ...string
 		return false
 	}
 	for _, f := range n.fields {
-		here := f.name
+		if p.full() {
+			return true
+		}
+		here := brief(f.name)
 		if at != "" {
-			here = at + "." + f.name
+			here = at + "." + here
 		}
 		read, ok := known[f.name]
 		if !ok {
@@ -196,7 +219,7 @@ func (p *planParser) object(n *node, at string, known fields, required ...string
 				names = append(names, name)
 			}
 			sort.Strings(names)
-			p.add(f.offset, here, fmt.Sprintf("there is no field %q here; allowed are %s", f.name, strings.Join(names, ", ")), f.name)
+			p.add(f.offset, here, fmt.Sprintf("there is no field %s here; allowed are %s", quoted(f.name), strings.Join(names, ", ")), f.name)
 			continue
 		}
 		read(f.value, here)
@@ -296,8 +319,8 @@ func (p *planParser) strings(n *node, at string) []string {
 	}
 	out := make([]string, 0, len(items))
 	for i, item := range items {
-		here := fmt.Sprintf("%s[%d]", at, i)
-		if !p.is(item, here, kindString, "") {
+		if item.kind != kindString {
+			p.is(item, fmt.Sprintf("%s[%d]", at, i), kindString, "")
 			return nil
 		}
 		out = append(out, item.text)
@@ -312,7 +335,7 @@ func (p *planParser) command(n *node, at string) []string {
 		p.add(n.offset, at, "this must name a program, then its arguments", nil)
 	}
 	for i, arg := range args {
-		if strings.ContainsRune(arg, 0) {
+		if strings.ContainsRune(arg, 0) && !p.full() {
 			p.add(n.items[i].offset, fmt.Sprintf("%s[%d]", at, i), "an argument has no NUL", nil)
 		}
 	}

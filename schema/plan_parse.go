@@ -21,7 +21,7 @@ type PlanProblem struct {
 	Value    any    `json:"value,omitempty"`
 }
 
-// maxProblems bounds the answer to a hopeless plan.
+// maxProblems bounds the answer to a hopeless plan: after that many nothing more is looked for.
 const maxProblems = 50
 
 var (
@@ -30,14 +30,16 @@ var (
 	memoryPattern = regexp.MustCompile(`^[1-9][0-9]{0,9}(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)$`)
 )
 
-// ParsePlan reads a plan from JSON text and checks every rule. It returns the plan, or
-// what is wrong with it, in the order of the text:
+// ParsePlan reads a plan from JSON text and checks every rule, in a time that grows with the
+// length of the text alone. It returns the plan, or what is wrong with it, in the order of the
+// text:
 //
 //   - it is at most [MaxPlanBytes] of JSON, with no unknown or repeated field;
 //   - there are 1 to [MaxSteps] steps, with ids that are unique;
 //   - a step is exactly one of run, shell and agent;
-//   - needs name other steps of the plan, and make no cycle;
-//   - file paths are relative, clean and stay inside the workspace.
+//   - needs name other steps of the plan, at most [MaxNeeds] for a step, and make no cycle;
+//   - there are at most [MaxFiles] files; their paths are relative, clean and stay inside the
+//     workspace.
 func ParsePlan(text []byte) (*Plan, []PlanProblem) {
 	p := planParser{text: text}
 	if len(text) > MaxPlanBytes {
@@ -57,7 +59,7 @@ func ParsePlan(text []byte) (*Plan, []PlanProblem) {
 			}
 			return a.Column - b.Column
 		})
-		return nil, p.problems[:min(len(p.problems), maxProblems)]
+		return nil, p.problems
 	}
 	return plan, nil
 }
@@ -65,23 +67,38 @@ func ParsePlan(text []byte) (*Plan, []PlanProblem) {
 type planParser struct {
 	text     []byte
 	problems []PlanProblem
+	lines    []int // where each line starts, once it is asked for
 }
 
+// full reports whether as many problems were found as are told.
+func (p *planParser) full() bool { return len(p.problems) >= maxProblems }
+
 func (p *planParser) add(offset int, location, message string, value any) {
-	offset = min(max(offset, 0), len(p.text))
-	before := p.text[:offset]
-	line := 1
-	column := offset + 1
-	for i, c := range before {
-		if c == '\n' {
-			line++
-			column = offset - i
-		}
+	if p.full() {
+		return
 	}
-	if s, ok := value.(string); ok && len(s) > 100 {
-		value = s[:100] + "…"
+	line, column := p.position(min(max(offset, 0), len(p.text)))
+	if s, ok := value.(string); ok {
+		value = brief(s)
 	}
 	p.problems = append(p.problems, PlanProblem{Line: line, Column: column, Location: location, Message: message, Value: value})
+}
+
+// position is the line and the column of a place in the text.
+func (p *planParser) position(offset int) (line, column int) {
+	if p.lines == nil {
+		p.lines = []int{0}
+		for i, c := range p.text {
+			if c == '\n' {
+				p.lines = append(p.lines, i+1)
+			}
+		}
+	}
+	line, found := slices.BinarySearch(p.lines, offset)
+	if found {
+		line++
+	}
+	return line, offset - p.lines[line-1] + 1
 }
 
 func (p *planParser) plan(root *node) *Plan {
@@ -116,6 +133,9 @@ func (p *planParser) steps(n *node, at string) []PlanStep {
 	where := make([]stepAt, len(items))
 	index := map[string]int{}
 	for i, item := range items {
+		if p.full() {
+			return nil
+		}
 		where[i] = stepAt{node: item, at: fmt.Sprintf("%s[%d]", at, i)}
 		p.step(&steps[i], &where[i])
 		id := steps[i].ID
@@ -143,7 +163,7 @@ func (p *planParser) step(s *PlanStep, w *stepAt) {
 		"shell":    func(n *node, at string) { s.Shell = p.nonEmpty(n, at) },
 		"agent":    func(n *node, at string) { s.Agent = p.nonEmpty(n, at) },
 		"task":     func(n *node, at string) { s.Task = p.nonEmpty(n, at) },
-		"needs":    func(n *node, at string) { s.Needs = p.strings(n, at); w.needs = n },
+		"needs":    func(n *node, at string) { s.Needs = p.needs(n, at); w.needs = n },
 		"approval": func(n *node, at string) { s.Approval = p.boolean(n, at) },
 		"timeout":  func(n *node, at string) { s.Timeout = p.duration(n, at) },
 		"retries":  func(n *node, at string) { s.Retries = int(p.number(n, at, 0, MaxRetries, true)) },
@@ -181,21 +201,33 @@ func (p *planParser) step(s *PlanStep, w *stepAt) {
 	}
 }
 
+func (p *planParser) needs(n *node, at string) []string {
+	if len(n.items) > MaxNeeds {
+		p.add(n.offset, at, fmt.Sprintf("the step has %d needs; at most %d are allowed", len(n.items), MaxNeeds), nil)
+		return nil
+	}
+	return p.strings(n, at)
+}
+
 // graph checks that needs point at other steps and make no cycle.
 func (p *planParser) graph(steps []PlanStep, where []stepAt, index map[string]int) {
 	for i := range steps {
-		seen := map[string]bool{}
+		seen := make(map[string]bool, len(steps[i].Needs))
 		for j, need := range steps[i].Needs {
-			at := where[i].at + ".needs[" + strconv.Itoa(j) + "]"
-			offset := where[i].needs.items[j].offset
+			if p.full() {
+				return
+			}
+			wrong := func(message string) {
+				p.add(where[i].needs.items[j].offset, where[i].at+".needs["+strconv.Itoa(j)+"]", message, need)
+			}
 			_, known := index[need]
 			switch {
 			case need == steps[i].ID:
-				p.add(offset, at, fmt.Sprintf("step %q needs itself", need), need)
+				wrong(fmt.Sprintf("step %q needs itself", need))
 			case !known:
-				p.add(offset, at, "there is no step "+strconv.Quote(need)+"; the steps are "+quotedList(steps), need)
+				wrong("there is no step " + quoted(need) + "; the steps are " + quotedList(steps))
 			case seen[need]:
-				p.add(offset, at, fmt.Sprintf("step %q is named twice", need), need)
+				wrong(fmt.Sprintf("step %q is named twice", need))
 			}
 			seen[need] = true
 		}
@@ -253,27 +285,44 @@ func (p *planParser) files(n *node, at string) map[string]string {
 	if !p.is(n, at, kindObject, "an object of path to text") {
 		return nil
 	}
+	if len(n.fields) > MaxFiles {
+		p.add(n.offset, at, fmt.Sprintf("the plan has %d files; at most %d are allowed", len(n.fields), MaxFiles), nil)
+		return nil
+	}
 	for _, f := range n.fields {
-		here := at + "[" + strconv.Quote(f.name) + "]"
-		if why := BadPath(f.name); why != "" {
-			p.add(f.offset, here, why, f.name)
-			continue
+		if p.full() {
+			return nil
 		}
-		if p.is(f.value, here, kindString, "the file's text") {
+		why := BadPath(f.name)
+		switch {
+		case why != "":
+			p.add(f.offset, at+"["+quoted(f.name)+"]", why, f.name)
+		case f.value.kind != kindString:
+			p.is(f.value, at+"["+quoted(f.name)+"]", kindString, "the file's text")
+		default:
 			files[f.name] = f.value.text
 		}
 	}
-	for _, f := range n.fields { // in the order of the text: a workflow says the same each time
-		if _, taken := files[f.name]; !taken {
-			continue
-		}
-		for dir := path.Dir(f.name); dir != "."; dir = path.Dir(dir) {
-			if _, clash := files[dir]; clash {
-				p.add(n.offset, at, fmt.Sprintf("%q cannot be both a file and a folder (of %q)", dir, f.name), dir)
-			}
+	p.clashes(n, at, files)
+	return files
+}
+
+// clashes finds files that are also folders. In an order in which / comes before all else, what
+// is in a folder follows it at once.
+func (p *planParser) clashes(n *node, at string, files map[string]string) {
+	names := make([]string, 0, len(files))
+	for _, f := range n.fields {
+		if _, taken := files[f.name]; taken {
+			names = append(names, strings.ReplaceAll(f.name, "/", "\x00"))
 		}
 	}
-	return files
+	slices.Sort(names)
+	for i := 1; i < len(names); i++ {
+		if folder := names[i-1]; strings.HasPrefix(names[i], folder+"\x00") {
+			folder, file := strings.ReplaceAll(folder, "\x00", "/"), strings.ReplaceAll(names[i], "\x00", "/")
+			p.add(n.offset, at, fmt.Sprintf("%s cannot be both a file and a folder (of %s)", quoted(folder), quoted(file)), folder)
+		}
+	}
 }
 
 // BadPath says why a path cannot name a workspace file, or "" when it can: it must be
@@ -298,9 +347,12 @@ func (p *planParser) env(n *node, at string) map[string]string {
 	if !p.is(n, at, kindObject, "an object of name to value") {
 		return nil
 	}
-	env := map[string]string{}
+	env := make(map[string]string, len(n.fields))
 	for _, f := range n.fields {
-		here := at + "." + f.name
+		if p.full() {
+			return nil
+		}
+		here := at + "." + brief(f.name)
 		switch {
 		case !envPattern.MatchString(f.name):
 			p.add(f.offset, here, "a variable name is letters, digits and underscores, and does not start with a digit", f.name)
@@ -336,9 +388,20 @@ func quotedList(steps []PlanStep) string {
 			ids = append(ids, "…")
 			break
 		}
-		ids = append(ids, strconv.Quote(steps[i].ID))
+		ids = append(ids, quoted(steps[i].ID))
 	}
 	return strings.Join(ids, ", ")
+}
+
+// quoted is a name from the text, in quotes and not longer than a message can bear.
+func quoted(name string) string { return strconv.Quote(brief(name)) }
+
+func brief(name string) string {
+	const most = 100
+	if len(name) > most {
+		return strings.ToValidUTF8(name[:most], "") + "…"
+	}
+	return name
 }
 
 func stepLocation(i int, field string) string { return fmt.Sprintf("steps[%d].%s", i, field) }

@@ -188,7 +188,7 @@ func (m *model) play() {
 		m.env = suite.NewTestWorkflowEnvironment()
 		m.env.SetStartTime(start)
 		m.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // the same: TestLargestPlan measures
-		m.env.SetTestTimeout(2 * time.Minute) // by the wall's clock, on a busy machine
+		m.env.SetTestTimeout(2 * time.Minute)                                         // by the wall's clock, on a busy machine
 		m.env.RegisterWorkflowWithOptions(workflows.Session, workflow.RegisterOptions{Name: schema.WorkflowType})
 		m.register(m.env)
 		m.sendAgain()
