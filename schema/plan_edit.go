@@ -52,6 +52,16 @@ func CheckShape(t ApprovalType, r Resolution, raw json.RawMessage) []FieldError 
 	if !bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) {
 		return modificationError("", "modifications are a JSON object", nil)
 	}
+	if !t.AskedByStep() {
+		return nil
+	}
+	var edit ToolEdit // no edit is carried out that could be refused: the step acts on it
+	if err := decodeStrict(raw, &edit); err != nil {
+		return modificationError("", err.Error(), nil)
+	}
+	if len(edit.Arguments) == 0 {
+		return modificationError(".arguments", "this must be the arguments of the call", nil)
+	}
 	return nil
 }
 
@@ -68,13 +78,6 @@ func CheckModifications(t ApprovalType, r Resolution, raw json.RawMessage) []Fie
 	case ApprovalStep, ApprovalErrorRecovery:
 		_, errs = ParseStepEdit(raw)
 	default:
-		var edit ToolEdit
-		if err := decodeStrict(raw, &edit); err != nil {
-			return modificationError("", err.Error(), nil)
-		}
-		if len(edit.Arguments) == 0 {
-			return modificationError(".arguments", "this must be the arguments of the call", nil)
-		}
 	}
 	return errs
 }

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 )
@@ -139,6 +140,72 @@ func (c SendMessage) From() Command { return Command{c.Actor, c.RequestID} }
 
 // From is as for [Command].
 func (c StartRun) From() Command { return Command{c.Actor, c.RequestID} }
+
+// A request id names one request. Its digest, which leaves out who sends it, tells another request
+// under the same id from the same one sent again.
+
+// RequestDigest is as for [Command].
+func (c ResolveApproval) RequestDigest() string {
+	c.Actor, c.RequestID, c.Modifications = "", "", canonical(c.Modifications)
+	return digest(c)
+}
+
+// RequestDigest is as for [Command].
+func (c ExtendApproval) RequestDigest() string {
+	c.Actor, c.RequestID = "", ""
+	return digest(c)
+}
+
+// RequestDigest is as for [Command].
+func (c Ask) RequestDigest() string {
+	c.RequestID, c.Context = "", canonical(c.Context)
+	return digest(c)
+}
+
+// RequestDigest is as for [Command].
+func (c SendMessage) RequestDigest() string {
+	c.Actor, c.RequestID = "", ""
+	return digest(c)
+}
+
+// RequestDigest is as for [Command].
+func (c StartRun) RequestDigest() string {
+	c.Actor, c.RequestID = "", ""
+	return digest(c)
+}
+
+// RequestDigest names what is asked for, beside the command's name: nothing.
+func (c Command) RequestDigest() string { return digest(struct{}{}) }
+
+// AnswerDigest names what a decision says beside its resolution: the modifications, and to a
+// question of a step, which acts on it, also the feedback.
+func AnswerDigest(t ApprovalType, feedback string, modifications json.RawMessage) string {
+	if !t.AskedByStep() {
+		feedback = ""
+	}
+	return digest(struct {
+		Feedback      string          `json:"feedback"`
+		Modifications json.RawMessage `json:"modifications"`
+	}{feedback, canonical(modifications)})
+}
+
+// canonical is JSON in the one spelling that two equal values share; null is absent. Text that
+// is no JSON stays as it is, in quotes.
+func canonical(text json.RawMessage) json.RawMessage {
+	if len(text) == 0 {
+		return nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	var value any
+	if err := dec.Decode(&value); err != nil {
+		return Marshal(string(text))
+	}
+	if value == nil {
+		return nil
+	}
+	return Marshal(value)
+}
 
 // Digest names exactly what is asked: the hex SHA-256 of question and context.
 func (c Ask) Digest() string {

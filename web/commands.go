@@ -45,7 +45,7 @@ func (s *Server) resolve(ctx context.Context, r resolution, key string) (schema.
 		a = now
 		return now.Status != schema.ApprovalPending, nil
 	})
-	return a, closedOtherwise(&a, r.Resolution)
+	return a, r.otherwise(&a)
 }
 
 // decide has the workflow take an answer in, without waiting for Postgres to show it.
@@ -60,7 +60,7 @@ func (s *Server) decide(ctx context.Context, r resolution, key string) (schema.A
 		return a, err
 	}
 	if a.Status != schema.ApprovalPending {
-		return a, closedOtherwise(&a, r.Resolution)
+		return a, r.otherwise(&a)
 	}
 	_, err = s.control.update(ctx, a.SessionID, schema.CommandResolveApproval, key, schema.ResolveApproval{
 		ApprovalID: r.ApprovalID, Resolution: r.Resolution, Feedback: r.Feedback, Modifications: given(r.Changes), Actor: userOf(ctx), RequestID: key,
@@ -69,7 +69,7 @@ func (s *Server) decide(ctx context.Context, r resolution, key string) (schema.A
 		return a, nil
 	}
 	if now, closed := s.closedSince(ctx, &a, err); closed {
-		return now, closedOtherwise(&now, r.Resolution)
+		return now, r.otherwise(&now)
 	}
 	return a, placed(s.noWorkflow(ctx, a.SessionID, err), r.At)
 }
@@ -148,6 +148,20 @@ func hasNUL(raw json.RawMessage) bool {
 	}
 }
 
+// otherwise says how an approval was closed, or nil when it was as r wants or is open. Other
+// modifications, and another answer to a question of a step, are another decision.
+func (r *resolution) otherwise(a *schema.Approval) error {
+	if a.Status != schema.ApprovalResolved || a.Resolution != r.Resolution ||
+		schema.AnswerDigest(a.Type, a.Feedback, a.Modifications) == schema.AnswerDigest(a.Type, r.Feedback, r.Changes) {
+		return closedOtherwise(a, r.Resolution)
+	}
+	what := "modifications"
+	if a.Type.AskedByStep() {
+		what = "answer"
+	}
+	return schema.Errorf(schema.CodeConflict, "the approval was already resolved: %s, with another %s,%s%s", a.Resolution, what, by(a.Actor), at(a.ResolvedAt))
+}
+
 // closedOtherwise says how an approval was closed, or nil when it was as wanted or is open.
 func closedOtherwise(a *schema.Approval, wanted schema.Resolution) error {
 	switch a.Status {
@@ -210,7 +224,8 @@ func (s *Server) commandAndSettle(ctx context.Context, sessionID, name, key stri
 	defer cancel()
 	s.settle(wait, sessionID, func() (bool, error) {
 		session, err = s.store.Session(wait, sessionID)
-		return err == nil && (session.Status == result.Status || session.Status.Final()), err
+		over := session.Status.Final() && result.Status != schema.SessionSuspended // else a run that waits is held
+		return err == nil && (session.Status == result.Status || over), err
 	})
 	if err != nil {
 		session, err = s.store.Session(ctx, sessionID)

@@ -131,7 +131,7 @@ func (s *session) revise(ctx workflow.Context) {
 		st.EditRefused(describe(err), workflow.Now(ctx))
 		return
 	}
-	st.Revised(outline, workflow.Now(ctx))
+	st.revised(outline, workflow.Now(ctx), !st.changesNothing(outline) || !older(ctx))
 }
 
 // start runs every step that may run now, all on the host that has the workspace. Before is

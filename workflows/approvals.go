@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -155,6 +156,9 @@ func (s *State) approval(id string) *Approval {
 // when it repeats the one that was taken (repeated). It changes nothing.
 func (s *State) CheckResolve(now time.Time, c schema.ResolveApproval) (a *Approval, repeated bool, err error) {
 	if a := s.approval(c.ApprovalID); a != nil && a.Status == schema.ApprovalResolved && a.Resolution == c.Resolution {
+		if a.Answer != "" && a.Answer != schema.AnswerDigest(a.Type, c.Feedback, c.Modifications) {
+			return nil, false, otherAnswer(a)
+		}
 		return a, true, nil
 	}
 	a, err = s.pendingByID(now, c.ApprovalID)
@@ -172,10 +176,27 @@ func (s *State) CheckResolve(now time.Time, c schema.ResolveApproval) (a *Approv
 	if strings.ContainsRune(c.Feedback, 0) { // the step gets it in its environment
 		return nil, false, invalid("feedback is text without NUL", "feedback", "text without NUL", nil)
 	}
-	if errs := schema.CheckModifications(a.Type, c.Resolution, c.Modifications); errs != nil {
-		return nil, false, &schema.Error{Code: schema.CodeInvalid, Message: errs[0].Location + ": " + errs[0].Message, Fields: errs}
+	if errs := schema.CheckShape(a.Type, c.Resolution, c.Modifications); errs != nil { // the rest, where the edit is carried out
+		return nil, false, wrongModifications(errs)
 	}
 	return a, false, nil
+}
+
+func wrongModifications(errs []schema.FieldError) error {
+	return &schema.Error{Code: schema.CodeInvalid, Message: errs[0].Location + ": " + errs[0].Message, Fields: errs}
+}
+
+var errOtherAnswer = errors.New("another answer with the same resolution")
+
+func otherAnswer(a *Approval) error {
+	what := "modifications"
+	if a.Type.AskedByStep() {
+		what = "answer"
+	}
+	return &schema.Error{
+		Code: schema.CodeConflict, Cause: errOtherAnswer,
+		Message: fmt.Sprintf("approval %s was already resolved as %s, with another %s, by %s at %s", a.ApprovalID, a.Resolution, what, a.Actor, schema.Time{Time: a.ClosedAt}),
+	}
 }
 
 func invalid(message, field, allowed string, value any) error {
@@ -194,6 +215,7 @@ func (s *State) Resolve(now time.Time, by schema.Command, c schema.ResolveApprov
 	}
 	a.Actor = by.Actor
 	a.Resolution = c.Resolution
+	a.Answer = schema.AnswerDigest(a.Type, c.Feedback, c.Modifications)
 	s.closeApproval(a, schema.ApprovalClose{
 		Status: schema.ApprovalResolved, Resolution: c.Resolution, Feedback: c.Feedback, Actor: by.Actor, Modifications: c.Modifications, At: now,
 	})

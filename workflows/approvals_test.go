@@ -302,3 +302,123 @@ func TestEscalate_GivesASecondLongerTimeAndThenSuspends(t *testing.T) {
 		}
 	}
 }
+
+// The first decision stands: another one is refused, even under the same resolution.
+func TestResolve_AnotherAnswerIsAConflict(t *testing.T) {
+	t.Parallel()
+	edit, other := json.RawMessage(`{"shell":"echo 1","env":{"A":"1"}}`), json.RawMessage(`{"shell":"echo 2"}`)
+	spelled := json.RawMessage(`{ "env": {"A": "1"}, "shell": "echo 1" }`)
+	for name, c := range map[string]struct {
+		about         schema.ApprovalType
+		resolution    schema.Resolution
+		first, second schema.ResolveApproval
+		conflict      bool
+	}{
+		"another edit":             {schema.ApprovalStep, "modified", schema.ResolveApproval{Modifications: edit}, schema.ResolveApproval{Modifications: other}, true},
+		"the same edit":            {schema.ApprovalStep, "modified", schema.ResolveApproval{Modifications: edit, Feedback: "a"}, schema.ResolveApproval{Modifications: spelled, Feedback: "b"}, false},
+		"a retry with an edit":     {schema.ApprovalErrorRecovery, "retry", schema.ResolveApproval{}, schema.ResolveApproval{Modifications: edit}, true},
+		"a retry without one":      {schema.ApprovalErrorRecovery, "retry", schema.ResolveApproval{Modifications: edit}, schema.ResolveApproval{}, true},
+		"another answer":           {schema.ApprovalProgramAsk, "approved", schema.ResolveApproval{Feedback: "blue"}, schema.ResolveApproval{Feedback: "red"}, true},
+		"the same answer":          {schema.ApprovalProgramAsk, "approved", schema.ResolveApproval{Feedback: "blue"}, schema.ResolveApproval{Feedback: "blue"}, false},
+		"approved in other words":  {schema.ApprovalStep, "approved", schema.ResolveApproval{Feedback: "fine"}, schema.ResolveApproval{Feedback: "good"}, false},
+		"other arguments":          {schema.ApprovalToolCall, "modified", schema.ResolveApproval{Modifications: json.RawMessage(`{"arguments":1}`)}, schema.ResolveApproval{Modifications: json.RawMessage(`{"arguments":2}`)}, true},
+		"null for no modification": {schema.ApprovalStep, "approved", schema.ResolveApproval{}, schema.ResolveApproval{Modifications: json.RawMessage(`null`)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newState(t, schema.Config{}, step("a"))
+			s.open(epoch, time.Minute, Approval{Asked: schema.Asked{ApprovalID: "x", Type: c.about, StepID: "a"}}, schema.ApprovalOpen{})
+			for _, r := range []*schema.ResolveApproval{&c.first, &c.second} {
+				r.ApprovalID, r.Resolution = "x", c.resolution
+			}
+			if repeated, err := s.Resolve(epoch, ada, c.first); repeated || err != nil {
+				t.Fatal(repeated, err)
+			}
+			repeated, err := s.Resolve(epoch, schema.Command{Actor: "bob"}, c.second)
+			if c.conflict && (schema.CodeOf(err) != schema.CodeConflict || !strings.Contains(err.Error(), "was already resolved as "+string(c.resolution)) || !strings.Contains(err.Error(), "by ada at ")) {
+				t.Fatalf("%v, %v, want a conflict that says what stands", repeated, err)
+			}
+			if !c.conflict && (!repeated || err != nil) {
+				t.Fatalf("%v, %v, want the same again", repeated, err)
+			}
+			s.approval("x").Answer = "" // of a release that did not keep it
+			if repeated, err := s.Resolve(epoch, ada, c.second); !repeated || err != nil {
+				t.Fatal("of an older release", repeated, err)
+			}
+		})
+	}
+}
+
+// An edit that leaves the step as it was is a decision all the same.
+func TestModified_WithWhatItWasBefore(t *testing.T) {
+	t.Parallel()
+	edit := schema.ResolveApproval{Resolution: schema.ResolutionModified, Modifications: json.RawMessage(`{"shell":"true"}`)}
+	same := func(s *State) schema.Outline {
+		return schema.Outline{Digest: s.Run.Digest, Steps: []schema.OutlineStep{s.Run.Steps[0].OutlineStep}}
+	}
+
+	s := newState(t, schema.Config{OnModified: schema.OnModifiedApprove}, gated("a"))
+	settle(s, epoch)
+	edit.ApprovalID = only(t, s).ApprovalID
+	if _, err := s.Resolve(epoch, ada, edit); err != nil {
+		t.Fatal(err)
+	}
+	s.Revised(same(s), epoch)
+	if got := startIDs(s, epoch); !slices.Equal(got, []string{"a"}) {
+		t.Fatalf("on_modified is approve, and started is %v; asked is %+v", got, s.PendingViews())
+	}
+
+	failing := gated("a")
+	failing.Retries, failing.OnError = 1, schema.OnErrorAsk
+	s = newState(t, schema.Config{}, failing)
+	settle(s, epoch)
+	decide(t, s, schema.ResolutionApproved, epoch)
+	now := epoch
+	for range 2 {
+		startIDs(s, now)
+		finish(s, "a", schema.AttemptFailed, now)
+		now = now.Add(time.Minute)
+		settle(s, now)
+	}
+	edit.ApprovalID, edit.Resolution = only(t, s).ApprovalID, schema.ResolutionRetry
+	if _, err := s.Resolve(now, ada, edit); err != nil {
+		t.Fatal(err)
+	}
+	s.Revised(same(s), now)
+	if got := startIDs(s, now); !slices.Equal(got, []string{"a"}) {
+		t.Fatalf("started %v after the retry; asked is %+v", got, s.PendingViews())
+	}
+	if !retriesLeft(s.step("a")) {
+		t.Fatal("a person's retry gives the step its retries anew")
+	}
+}
+
+func TestCheckAsk_BoundsTheContext(t *testing.T) {
+	t.Parallel()
+	s := newState(t, schema.Config{}, step("a"))
+	startIDs(s, epoch)
+	nested := func(n int) json.RawMessage {
+		return json.RawMessage(strings.Repeat(`[`, n) + strings.Repeat(`]`, n))
+	}
+	c := schema.Ask{StepID: "a", Question: "Really?", RequestID: "1", Context: nested(schema.MaxJSONDepth)}
+	if err := s.CheckAsk(c); err != nil {
+		t.Fatal(err)
+	}
+	for _, deep := range []int{schema.MaxJSONDepth + 1, 9_999} {
+		c.Context = nested(deep)
+		if err := s.CheckAsk(c); schema.CodeOf(err) != schema.CodeInvalid {
+			t.Errorf("%d deep: %v, want invalid", deep, err)
+		}
+	}
+	c.Context = nil
+	if _, _, err := s.AskHuman(epoch, ada, c); err != nil {
+		t.Fatal(err)
+	}
+	if _, repeated, err := s.AskHuman(epoch, ada, c); !repeated || err != nil {
+		t.Fatal(repeated, err)
+	}
+	c.Question = "Something else?"
+	if _, _, err := s.AskHuman(epoch, ada, c); schema.CodeOf(err) != schema.CodeConflict {
+		t.Fatalf("another question under the same request_id: %v, want a conflict", err)
+	}
+}

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -32,9 +33,29 @@ func (s *State) stillOpen(what string) error {
 	return nil
 }
 
-// Suspend stops anything new from starting. The session must be under way.
+// checkSuspend refuses when there is nothing to hold: no run is under way, and none waits.
+func (s *State) checkSuspend() error {
+	if s.waits() {
+		return nil
+	}
+	return s.underWay("suspend")
+}
+
+// checkResume refuses when there is nothing to go on with.
+func (s *State) checkResume() error {
+	if s.waits() {
+		return nil
+	}
+	return s.underWay("resume")
+}
+
+// waits reports whether a run is to begin once the session is not held.
+func (s *State) waits() bool { return s.Run.Ended != "" && s.Busy() && s.stillOpen("") == nil }
+
+// Suspend stops anything new from starting, the next run too. The session must be under way,
+// or have something that waits.
 func (s *State) Suspend(now time.Time, by schema.Command) (repeated bool, err error) {
-	if err := s.underWay("suspend"); err != nil {
+	if err := s.checkSuspend(); err != nil {
 		return false, err
 	}
 	if s.Suspended {
@@ -49,14 +70,14 @@ func (s *State) Suspend(now time.Time, by schema.Command) (repeated bool, err er
 // pause suspends; the run's own time stands still meanwhile.
 func (s *State) pause(now time.Time) {
 	s.Suspended, s.LastUsed = true, now
-	if r := s.Run; !r.Deadline.IsZero() {
+	if r := s.Run; r.Ended == "" && !r.Deadline.IsZero() {
 		r.Left, r.Deadline = max(r.Deadline.Sub(now), time.Nanosecond), time.Time{}
 	}
 }
 
 // Resume lets a suspended session go on; gates whose approval expired ask again.
 func (s *State) Resume(now time.Time, by schema.Command) (repeated bool, err error) {
-	if err := s.underWay("resume"); err != nil {
+	if err := s.checkResume(); err != nil {
 		return false, err
 	}
 	if !s.Suspended {
@@ -103,6 +124,9 @@ func (s *State) dropQueue(now time.Time) {
 		s.Pending.Messages = append(s.Pending.Messages, schema.MessageChange{Number: n, Status: schema.MessageDropped, At: now})
 	}
 	s.Queue, s.Next = nil, nil
+	if s.Run.Ended != "" { // what was held is gone
+		s.Suspended = false
+	}
 }
 
 // RequestClose ends the session for good, because it was deleted: what runs is cancelled.
@@ -169,6 +193,7 @@ func (s *State) expireSession(now time.Time) {
 		s.Cancel = &Cancelling{Actor: selfActor, Why: CancelExpired}
 		return
 	}
+	s.dropQueue(now)
 	s.Expired = true
 }
 
@@ -240,7 +265,7 @@ func (s *State) StartRun(now time.Time, by schema.Command, c schema.StartRun) (n
 // TakeNext starts the run that was asked for, or that of the first message that waits. It
 // reports whether there was one.
 func (s *State) TakeNext() bool {
-	if s.Run.Ended == "" || s.Closing || s.Expired {
+	if s.Run.Ended == "" || s.Closing || s.Expired || s.Suspended {
 		return false
 	}
 	next := Run{Number: s.Run.Number + 1}
@@ -258,7 +283,16 @@ func (s *State) TakeNext() bool {
 }
 
 // CheckAsk refuses a question that no running step can have.
-func (s *State) CheckAsk(c schema.Ask) error {
+func (s *State) CheckAsk(c schema.Ask) error { return cmp.Or(s.checkAsk(c), checkAskContext(c)) }
+
+func checkAskContext(c schema.Ask) error {
+	if why := schema.JSONProblem(c.Context, schema.MaxAskContext); why != "" {
+		return invalid("the context of a question: "+why, "context", why, nil)
+	}
+	return nil
+}
+
+func (s *State) checkAsk(c schema.Ask) error {
 	if err := s.underWay("ask"); err != nil {
 		return err
 	}
@@ -294,11 +328,14 @@ func (s *State) CheckAsk(c schema.Ask) error {
 // AskHuman opens an approval that a running step asks for. The same request id is the same
 // question.
 func (s *State) AskHuman(now time.Time, by schema.Command, c schema.Ask) (a *Approval, repeated bool, err error) {
-	if err := s.CheckAsk(c); err != nil {
+	if err := s.checkAsk(c); err != nil {
 		return nil, false, err
 	}
 	id := schema.AskID(s.Run.ID, c.StepID, c.RequestID)
 	if a := s.approval(id); a != nil {
+		if a.Digest != c.Digest() {
+			return nil, false, schema.Errorf(schema.CodeConflict, "step %q has asked another question under the request_id %q", c.StepID, c.RequestID)
+		}
 		return a, true, nil
 	}
 	if c.Type == "" {

@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -328,13 +330,126 @@ func TestCancel_OfAnInterruptedRunIsForGood(t *testing.T) {
 func TestRequests_AreRememberedWithTheirAnswer(t *testing.T) {
 	t.Parallel()
 	s := newState(t, schema.Config{}, step("a"))
+	message := func(i int) schema.SendMessage {
+		return schema.SendMessage{Content: fmt.Sprint("message ", i), Actor: "ada", RequestID: strconv.Itoa(i)}
+	}
 	for i := range maxRequests + 10 {
-		s.Remember("message", strconv.Itoa(i), schema.CommandResult{Message: i})
+		s.Remember(schema.CommandMessage, message(i), schema.CommandResult{Message: i})
 	}
-	if r, seen := s.Seen("message", strconv.Itoa(maxRequests+9)); !seen || r.Message != maxRequests+9 || len(s.Requests) != maxRequests {
-		t.Fatalf("%+v, %v, %d remembered", r, seen, len(s.Requests))
+	last := message(maxRequests + 9)
+	last.Actor = "bob" // whoever sends it again
+	if r, seen, err := s.Seen(schema.CommandMessage, last); !seen || err != nil || r.Message != maxRequests+9 || len(s.Requests) != maxRequests {
+		t.Fatalf("%+v, %v, %v, %d remembered", r, seen, err, len(s.Requests))
 	}
-	if _, seen := s.Seen("run", "100"); seen {
-		t.Fatal("another command has the same request id")
+	for name, c := range map[string]request{
+		schema.CommandMessage: schema.SendMessage{Content: "another", RequestID: "100"},
+		schema.CommandRun:     schema.StartRun{RequestID: "100"},
+		schema.CommandSuspend: schema.Command{RequestID: "100"},
+	} {
+		if _, seen, err := s.Seen(name, c); seen || schema.CodeOf(err) != schema.CodeConflict || !strings.Contains(err.Error(), `request_id "100" was used for`) {
+			t.Errorf("%s: %v, %v", name, seen, err)
+		}
+	}
+	if _, seen, err := s.Seen(schema.CommandMessage, schema.SendMessage{Content: "another"}); seen || err != nil {
+		t.Error("without a request id", seen, err)
+	}
+	s.Requests[len(s.Requests)-1].Digest = "" // of a release that kept no digests
+	if _, seen, err := s.Seen(schema.CommandMessage, schema.SendMessage{Content: "another", RequestID: last.RequestID}); !seen || err != nil {
+		t.Error("of an older release", seen, err)
+	}
+}
+
+// Each part of each command counts, and nothing else does.
+func TestRequests_AreTheSameOnlyWhenTheyAskForTheSame(t *testing.T) {
+	t.Parallel()
+	base := schema.ResolveApproval{ApprovalID: "a", Resolution: "modified", Feedback: "f", Modifications: json.RawMessage(`{"run":["x"],"env":{"A":"1"}}`), RequestID: "1"}
+	same := base
+	same.Actor, same.Modifications = "somebody", json.RawMessage(` { "env": {"A": "\u0031"}, "run": ["x"] } `)
+	if base.RequestDigest() != same.RequestDigest() {
+		t.Error("another spelling is another request")
+	}
+	question := schema.Ask{StepID: "a", Question: "q", Context: json.RawMessage(`{"a":1}`)}
+	all := map[string]string{}
+	for name, c := range map[string]request{
+		"resolve": base, "another approval": schema.ResolveApproval{ApprovalID: "b"}, "another resolution": schema.ResolveApproval{ApprovalID: "b", Resolution: "approved"},
+		"other modifications": schema.ResolveApproval{ApprovalID: "b", Modifications: json.RawMessage(`{"a":1}`)},
+		"large number":        schema.ResolveApproval{ApprovalID: "b", Modifications: json.RawMessage(`{"a":9007199254740993}`)},
+		"larger by one":       schema.ResolveApproval{ApprovalID: "b", Modifications: json.RawMessage(`{"a":9007199254740992}`)},
+		"extend":              schema.ExtendApproval{ApprovalID: "b", Seconds: 1}, "extend more": schema.ExtendApproval{ApprovalID: "b", Seconds: 2},
+		"ask": question, "ask of another step": schema.Ask{StepID: "b", Question: "q"}, "ask for long": schema.Ask{StepID: "b", Question: "q", TimeoutSeconds: 1},
+		"message": schema.SendMessage{Content: "x"}, "run": schema.StartRun{PlanDigest: "x"}, "run of the latest": schema.StartRun{},
+	} {
+		digest := c.RequestDigest()
+		if other, taken := all[digest]; taken && name != "run of the latest" {
+			t.Errorf("%s is the same as %s", name, other)
+		}
+		all[digest] = name
+	}
+}
+
+func TestSuspend_HoldsWhatWaitsForItsTurn(t *testing.T) {
+	t.Parallel()
+	ended := func(t *testing.T) *State {
+		s := newState(t, schema.Config{SessionTTL: "1h"}, step("a"))
+		startIDs(s, epoch)
+		finish(s, "a", schema.AttemptSucceeded, epoch)
+		settle(s, epoch)
+		if _, err := s.Suspend(epoch, ada); schema.CodeOf(err) != schema.CodeConflict {
+			t.Fatalf("nothing waits: %v, want a conflict", err)
+		}
+		return s
+	}
+	waits := map[string]func(s *State) error{
+		"a message": func(s *State) error {
+			_, err := say(s, "go on")
+			return err
+		},
+		"a run": func(s *State) error {
+			_, err := s.StartRun(epoch, ada, schema.StartRun{})
+			return err
+		},
+	}
+	for name, ask := range waits {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			held := func() *State {
+				s := ended(t)
+				if err := ask(s); err != nil {
+					t.Fatal(err)
+				}
+				if repeated, err := s.Suspend(epoch, ada); repeated || err != nil {
+					t.Fatal(repeated, err)
+				}
+				settle(s, epoch)
+				if repeated, err := s.Suspend(epoch, ada); !repeated || err != nil {
+					t.Fatal(repeated, err)
+				}
+				if s.Status() != schema.SessionSuspended || s.Phase() != schema.PhaseIdle || s.TakeNext() {
+					t.Fatalf("%s, %s", s.Status(), s.Phase())
+				}
+				return s
+			}
+			s := held()
+			if repeated, err := s.Resume(epoch, ada); repeated || err != nil || !s.TakeNext() || s.Run.Number != 2 || s.Status() != schema.SessionActive {
+				t.Fatal("after resume", repeated, err, s.Run.Number, s.Status())
+			}
+			s = held()
+			if repeated, err := s.RequestCancel(epoch, ada); repeated || err != nil || s.Status() != schema.SessionCompleted || s.TakeNext() || s.Busy() {
+				t.Fatal("after cancel", repeated, err, s.Status())
+			}
+			s = held()
+			if _, err := s.RequestClose(epoch, ada); err != nil || !s.Over() || s.TakeNext() {
+				t.Fatal("after close", err, s.Over())
+			}
+			s = held()
+			late := epoch.Add(2 * time.Hour)
+			recorded := settle(s, late)
+			if s.Status() != schema.SessionExpired || !s.Over() || s.Busy() {
+				t.Fatal("after its time", s.Status(), s.Over())
+			}
+			if name == "a message" && recorded[len(recorded)-1].Messages[0].Status != schema.MessageDropped {
+				t.Fatalf("%+v", recorded)
+			}
+		})
 	}
 }

@@ -42,8 +42,18 @@ func (s *State) Revise(e *Edit) schema.Revise {
 	}
 }
 
-// Revised takes in the outline of the plan as it is after the first of the edits.
-func (s *State) Revised(o schema.Outline, now time.Time) {
+// changesNothing reports whether the plan after the first of the edits has its step as it was.
+func (s *State) changesNothing(o schema.Outline) bool {
+	st := s.step(s.Edits[0].StepID)
+	return st != nil && slices.ContainsFunc(o.Steps, func(step schema.OutlineStep) bool { return step.ID == st.ID && step.Digest == st.Digest })
+}
+
+// Revised takes in the outline of the plan as it is after the first of the edits. An edit that
+// leaves the step as it was is one all the same: it lets the step run, or tries it again.
+func (s *State) Revised(o schema.Outline, now time.Time) { s.revised(o, now, true) }
+
+// revised is Revised; an older release passed over a step that is as it was.
+func (s *State) revised(o schema.Outline, now time.Time, countsAlways bool) {
 	e := s.Edits[0]
 	s.Edits = slices.Delete(s.Edits, 0, 1)
 	settled := s.Input.Config.OnModified == schema.OnModifiedApprove
@@ -55,7 +65,8 @@ func (s *State) Revised(o schema.Outline, now time.Time) {
 	s.Run.Digest = o.Digest
 	for i := range o.Steps {
 		st := s.step(o.Steps[i].ID)
-		if st == nil || st.Digest == o.Steps[i].Digest {
+		same := st != nil && st.Digest == o.Steps[i].Digest
+		if st == nil || (same && (st.ID != e.StepID || !countsAlways)) {
 			continue
 		}
 		st.OutlineStep = o.Steps[i]
@@ -63,7 +74,7 @@ func (s *State) Revised(o schema.Outline, now time.Time) {
 			s.changedUnder(st, now)
 			continue
 		}
-		st.Approved = settled
+		st.Approved = settled || (same && st.Approved)
 		if e.Retry {
 			s.tryAgain(st)
 		}

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -16,11 +17,12 @@ const signalActor = "temporal"
 
 // command is a name under which updates and signals reach the session. Both call the same
 // functions; they change State and return, and the loop does what follows.
-type command[T interface{ From() schema.Command }] struct {
+type command[T request] struct {
 	name, description string
 	check             func(now time.Time, c T) error // refuses without changing anything
 	do                func(now time.Time, by schema.Command, c T) (schema.CommandResult, error)
-	about             func(c T) schema.AuditEntry // what the audit trail says of a signal that is refused; nil for its name alone
+	older             func(ctx workflow.Context, c T) (*schema.CommandResult, error) // what an older release did otherwise, see legacy.go
+	about             func(c T) schema.AuditEntry                                    // what the audit trail says of a signal that is refused; nil for its name alone
 }
 
 // handle registers updates, queries and the readers of signals.
@@ -37,6 +39,7 @@ func (s *session) handle(ctx workflow.Context) error {
 				repeated, err := st.Resolve(now, by, c)
 				return schema.CommandResult{Repeated: repeated}, err
 			},
+			older: s.resolveOlder,
 			about: func(c schema.ResolveApproval) schema.AuditEntry {
 				return schema.AuditEntry{ApprovalID: c.ApprovalID, Resolution: c.Resolution}
 			},
@@ -57,6 +60,7 @@ func (s *session) handle(ctx workflow.Context) error {
 				a, repeated, err := st.AskHuman(now, by, c)
 				return approvalResult(a, repeated), err
 			},
+			older: s.askOlder,
 			about: func(c schema.Ask) schema.AuditEntry { return schema.AuditEntry{StepID: c.StepID} },
 		}),
 		accept(ctx, s, command[schema.SendMessage]{
@@ -75,8 +79,8 @@ func (s *session) handle(ctx workflow.Context) error {
 				return schema.CommandResult{RunID: schema.RunID(st.Input.SessionID, n), RunNumber: n}, err
 			},
 		}),
-		s.acceptPlain(ctx, schema.CommandSuspend, "Start nothing new and freeze what runs", func() error { return st.underWay("suspend") }, st.Suspend),
-		s.acceptPlain(ctx, schema.CommandResume, "Go on", func() error { return st.underWay("resume") }, st.Resume),
+		s.acceptPlain(ctx, schema.CommandSuspend, "Start nothing new and freeze what runs", st.checkSuspend, st.Suspend),
+		s.acceptPlain(ctx, schema.CommandResume, "Go on", st.checkResume, st.Resume),
 		s.acceptPlain(ctx, schema.CommandCancel, "Stop everything for good", st.checkCancel, st.RequestCancel),
 		s.acceptPlain(ctx, schema.CommandClose, "Stop everything and end the session", func() error { return nil }, st.RequestClose),
 	)
@@ -96,6 +100,9 @@ func (s *session) acceptPlain(
 	return accept(ctx, s, command[schema.Command]{
 		name: name, description: description,
 		check: func(time.Time, schema.Command) error { return check() },
+		older: func(ctx workflow.Context, _ schema.Command) (*schema.CommandResult, error) {
+			return s.holdOlder(ctx, name)
+		},
 		do: func(now time.Time, by schema.Command, _ schema.Command) (schema.CommandResult, error) {
 			repeated, err := do(now, by)
 			return schema.CommandResult{Repeated: repeated}, err
@@ -104,12 +111,12 @@ func (s *session) acceptPlain(
 }
 
 // accept registers a command as an update and as a signal.
-func accept[T interface{ From() schema.Command }](ctx workflow.Context, s *session, cmd command[T]) error {
+func accept[T request](ctx workflow.Context, s *session, cmd command[T]) error {
 	s.listen(cmd.name, func(ctx workflow.Context, ch workflow.ReceiveChannel) bool {
 		var c T
 		ok := ch.ReceiveAsync(&c)
 		if ok {
-			if _, err := take(s, cmd, workflow.Now(ctx), c); err != nil {
+			if _, err := take(ctx, s, cmd, c); err != nil {
 				entry := schema.AuditEntry{}
 				if cmd.about != nil {
 					entry = cmd.about(c)
@@ -122,34 +129,49 @@ func accept[T interface{ From() schema.Command }](ctx workflow.Context, s *sessi
 	})
 	return workflow.SetUpdateHandlerWithOptions(ctx, cmd.name,
 		func(ctx workflow.Context, c T) (schema.CommandResult, error) {
-			result, err := take(s, cmd, workflow.Now(ctx), c)
+			result, err := take(ctx, s, cmd, c)
 			return result, refusal(err)
 		},
 		workflow.UpdateHandlerOptions{Validator: func(ctx workflow.Context, c T) error {
-			if _, seen := s.state.Seen(cmd.name, c.From().RequestID); seen {
-				return nil
+			if _, seen, err := s.state.Seen(cmd.name, c); seen || err != nil {
+				return refusal(err)
 			}
 			return refusal(cmd.check(workflow.Now(ctx), c))
 		}, Description: cmd.description})
 }
 
 // take carries a command out, once for each request id.
-func take[T interface{ From() schema.Command }](s *session, cmd command[T], now time.Time, c T) (schema.CommandResult, error) {
-	by := sender(c)
-	result, seen := s.state.Seen(cmd.name, by.RequestID)
+func take[T request](ctx workflow.Context, s *session, cmd command[T], c T) (schema.CommandResult, error) {
+	now, by := workflow.Now(ctx), sender(c)
+	result, seen, err := s.state.Seen(cmd.name, c)
+	if err != nil && older(ctx) {
+		result, seen = s.state.SeenBefore(cmd.name, c)
+		err = nil
+	}
+	if err != nil {
+		return schema.CommandResult{}, err
+	}
 	if seen {
 		result.Repeated = true
 	} else {
-		var err error
-		if result, err = cmd.do(now, by, c); err != nil {
+		if result, err = carryOut(ctx, cmd, now, by, c); err != nil {
 			return schema.CommandResult{}, err
 		}
-		s.state.Remember(cmd.name, by.RequestID, result)
+		s.state.Remember(cmd.name, c, result)
 		s.state.LastUsed = now
 		s.woken = true
 	}
 	result.Status, result.Phase = s.state.Status(), s.state.Phase()
 	return result, nil
+}
+
+func carryOut[T request](ctx workflow.Context, cmd command[T], now time.Time, by schema.Command, c T) (schema.CommandResult, error) {
+	if cmd.older != nil {
+		if result, err := cmd.older(ctx, c); err != nil || result != nil {
+			return *cmp.Or(result, &schema.CommandResult{}), err
+		}
+	}
+	return cmd.do(now, by, c)
 }
 
 func sender(c interface{ From() schema.Command }) schema.Command {

@@ -70,6 +70,7 @@ type ledgerApproval struct {
 	schema.ApprovalOpen
 	status     schema.ApprovalStatus
 	resolution schema.Resolution
+	answer     string // the digest of what was said beside the resolution
 }
 
 func newLedger(config schema.Config, plan *schema.Plan, script []outcome) *ledger {
@@ -255,6 +256,7 @@ func (l *ledger) closeApprovals(r *ledgerRun, list []schema.ApprovalClose, which
 			continue
 		}
 		a.status, a.resolution = c.Status, c.Resolution
+		a.answer = schema.AnswerDigest(a.Type, c.Feedback, c.Modifications)
 		l.seen[string(a.Type)+" "+string(c.Status)+" "+string(c.Resolution)+c.Reason]++
 		yes := c.Resolution == schema.ResolutionApproved || c.Resolution == schema.ResolutionRetry ||
 			(c.Status == schema.ApprovalExpired && a.OnTimeout == schema.OnTimeoutApprove)
@@ -308,7 +310,6 @@ func (l *ledger) revise(_ context.Context, in schema.Revise) (schema.Outline, er
 	} else {
 		edit, bad := schema.ParseStepEdit(in.Modifications)
 		if bad != nil {
-			l.objectf("a step edit that was not checked: %+v", bad)
 			return refused(bad)
 		}
 		plan, errs = r.plan.Edited(in.StepID, edit)

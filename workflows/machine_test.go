@@ -420,7 +420,7 @@ func TestState_RemembersABoundedNumberOfRequestsAndApprovals(t *testing.T) {
 	s := newState(t, schema.Config{ApprovalMode: schema.ApproveAfterPlanning}, step("a"))
 	now := epoch
 	for i := range 300 {
-		s.Remember("suspend", schema.NewID(), schema.CommandResult{})
+		s.Remember("suspend", schema.Command{RequestID: schema.NewID()}, schema.CommandResult{})
 		settle(s, now)
 		now = now.Add(testTimeout)
 		settle(s, now)

@@ -428,11 +428,11 @@ func (m *model) resolve(a action, key string) {
 	want := m.wantOpen(id)
 	about := m.approvals[id]
 	switch {
-	case want == schema.CodeConflict && about.resolution == a.resolution:
+	case want == schema.CodeConflict && about.resolution == a.resolution && about.answer == schema.AnswerDigest(about.Type, "", c.Modifications):
 		want = "" // the same again
 	case want == "" && !slices.Contains(about.Options, a.resolution):
 		want = schema.CodeInvalid
-	case want == "" && schema.CheckModifications(about.Type, a.resolution, c.Modifications) != nil:
+	case want == "" && schema.CheckShape(about.Type, a.resolution, c.Modifications) != nil:
 		want = schema.CodeInvalid
 	case want == "":
 		if m.cancelling() {

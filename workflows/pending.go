@@ -35,21 +35,52 @@ func (s *State) TakePending() schema.Transition {
 	return t
 }
 
-// Seen finds the answer to a command with this request id that was taken in before.
-func (s *State) Seen(name, requestID string) (schema.CommandResult, bool) {
-	i := slices.IndexFunc(s.Requests, func(r RememberedRequest) bool { return r.ID == requestID && r.Name == name })
-	if requestID == "" || i < 0 {
+// request is a command that can be told from others.
+type request interface {
+	From() schema.Command
+	RequestDigest() string
+}
+
+// Seen finds the answer to a command that was taken in before under the same request id. One
+// under which something else was asked for is a conflict.
+func (s *State) Seen(name string, c request) (result schema.CommandResult, seen bool, err error) {
+	id := c.From().RequestID
+	if id == "" {
+		return schema.CommandResult{}, false, nil
+	}
+	i := slices.IndexFunc(s.Requests, func(r RememberedRequest) bool { return r.ID == id })
+	if i < 0 {
+		return schema.CommandResult{}, false, nil
+	}
+	was := &s.Requests[i]
+	switch {
+	case was.Name != name:
+		return schema.CommandResult{}, false, schema.Errorf(schema.CodeConflict,
+			"request_id %q was used for the command %s; %s needs one of its own", id, was.Name, name)
+	case was.Digest != "" && was.Digest != c.RequestDigest():
+		return schema.CommandResult{}, false, schema.Errorf(schema.CodeConflict,
+			"request_id %q was used for another %s; a new one needs a request_id of its own", id, name)
+	}
+	return was.Result, true, nil
+}
+
+// SeenBefore is Seen as it was before requests were compared.
+func (s *State) SeenBefore(name string, c request) (result schema.CommandResult, seen bool) {
+	id := c.From().RequestID
+	i := slices.IndexFunc(s.Requests, func(r RememberedRequest) bool { return r.ID == id && r.Name == name })
+	if id == "" || i < 0 {
 		return schema.CommandResult{}, false
 	}
 	return s.Requests[i].Result, true
 }
 
 // Remember keeps a command that was taken in; one without a request id is not kept.
-func (s *State) Remember(name, requestID string, result schema.CommandResult) {
-	if requestID == "" {
+func (s *State) Remember(name string, c request, result schema.CommandResult) {
+	id := c.From().RequestID
+	if id == "" {
 		return
 	}
-	s.Requests = append(s.Requests, RememberedRequest{ID: requestID, Name: name, Result: result})
+	s.Requests = append(s.Requests, RememberedRequest{ID: id, Name: name, Digest: c.RequestDigest(), Result: result})
 	if extra := len(s.Requests) - maxRequests; extra > 0 {
 		s.Requests = slices.Delete(s.Requests, 0, extra)
 	}

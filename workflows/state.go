@@ -77,6 +77,7 @@ type NextRun struct {
 type RememberedRequest struct {
 	ID     string               `json:"id"`
 	Name   string               `json:"name"`
+	Digest string               `json:"digest"` // of what was asked for; "" of those before there were digests
 	Result schema.CommandResult `json:"result"`
 }
 
@@ -118,6 +119,8 @@ type Approval struct {
 	Deadline  time.Time        `json:"deadline"`
 	Actor     string           `json:"actor"`
 	ClosedAt  time.Time        `json:"closed_at"`
+	// Answer is the digest of what the decision said beside its resolution; "" of those before there were digests.
+	Answer string `json:"answer"`
 	// EditProblem is why the modifications that came with its resolution could not be used.
 	EditProblem string `json:"edit_problem"`
 }
@@ -158,7 +161,7 @@ func (s *State) Status() schema.SessionStatus {
 	switch {
 	case s.Expired:
 		return schema.SessionExpired
-	case s.Run.Ended != "":
+	case s.Run.Ended != "" && !s.Suspended: // else what waits for its turn is held
 		return s.Run.Ended
 	case s.Suspended:
 		return schema.SessionSuspended

@@ -1,0 +1,68 @@
+package workflows
+
+import (
+	"errors"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// What this code decides otherwise than the release before it did, for the histories that were
+// begun under that one. A session at rest continues as new each day, so that all of this may go
+// with a later release.
+
+// changeAnswers is the name of the change: commands are compared with what stands, and an edit
+// is checked where it is carried out.
+const changeAnswers = "answers-are-compared"
+
+// older reports whether this part of the history is of the release before. It is only asked
+// where the two differ, since the first time costs the history an event.
+func older(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, changeAnswers, workflow.DefaultVersion, 1) == workflow.DefaultVersion
+}
+
+// resolveOlder: another answer with the same resolution was the same again, and an edit was
+// checked in full.
+func (s *session) resolveOlder(ctx workflow.Context, c schema.ResolveApproval) (*schema.CommandResult, error) {
+	st, now := s.state, workflow.Now(ctx)
+	a, repeated, err := st.CheckResolve(now, c)
+	switch {
+	case errors.Is(err, errOtherAnswer):
+		if older(ctx) {
+			return &schema.CommandResult{Repeated: true}, nil
+		}
+	case err != nil || repeated || len(c.Modifications) == 0:
+	case older(ctx):
+		if errs := schema.CheckModifications(a.Type, c.Resolution, c.Modifications); errs != nil {
+			return nil, wrongModifications(errs)
+		}
+	}
+	return nil, nil //nolint:nilnil // nothing differs
+}
+
+// askOlder: another question under the same request id was the same one, and the context of a
+// question could be nested at will.
+func (s *session) askOlder(ctx workflow.Context, c schema.Ask) (*schema.CommandResult, error) {
+	st := s.state
+	known := st.approval(schema.AskID(st.Run.ID, c.StepID, c.RequestID))
+	switch {
+	case st.checkAsk(c) != nil:
+	case known != nil && known.Digest != c.Digest() && older(ctx):
+		result := approvalResult(known, true)
+		return &result, nil
+	case known == nil && checkAskContext(c) != nil && !older(ctx):
+		return nil, checkAskContext(c)
+	}
+	return nil, nil //nolint:nilnil // nothing differs
+}
+
+// holdOlder: what waits for its turn could not be suspended.
+func (s *session) holdOlder(ctx workflow.Context, name string) (*schema.CommandResult, error) {
+	st := s.state
+	holds := (name == schema.CommandSuspend && st.checkSuspend() == nil) || (name == schema.CommandResume && st.checkResume() == nil)
+	if holds && st.Run.Ended != "" && older(ctx) {
+		return nil, st.underWay(name)
+	}
+	return nil, nil //nolint:nilnil // nothing differs
+}
