@@ -1487,6 +1487,7 @@ export interface components {
             read_bytes: number;
             /** Format: int64 */
             rss_bytes: number;
+            waiting?: string;
             /** Format: int64 */
             write_bytes: number;
         };
