@@ -70,11 +70,17 @@ type bench struct {
 // newBench is a session with one step, begun and prepared.
 func newBench(t *testing.T, step string) *bench {
 	t.Helper()
+	return newBenchAt(t, filepath.Join(t.TempDir(), "data"), step)
+}
+
+// newBenchAt is the same with a data folder of the test's choice.
+func newBenchAt(t *testing.T, dir, step string) *bench {
+	t.Helper()
 	plan, problems := schema.ParsePlan([]byte(`{"steps":[{"id":"s",` + step + `}]}`))
 	if problems != nil {
 		t.Fatalf("plan: %+v", problems)
 	}
-	b := &bench{t: t, dir: t.TempDir()}
+	b := &bench{t: t, dir: dir}
 	b.db, b.dsn = storetest.NewDSN(t)
 	id := schema.NewID()
 	if _, _, err := b.db.CreateSession(t.Context(), store.NewSession{ID: id, Name: "n", Mode: schema.ModeRunbook, Owner: "ada", Plan: plan}); err != nil {
@@ -90,7 +96,7 @@ func newBench(t *testing.T, step string) *bench {
 }
 
 func options(db *store.Store, dir string, change ...func(*runner.Options)) runner.Options {
-	blobs, err := snapshot.Open(context.Background(), "file://"+filepath.Join(dir, "blobs")+"?create_dir=true")
+	blobs, err := snapshot.Open(context.Background(), "file://"+dir+"-blobs?create_dir=true")
 	if err != nil {
 		panic(err)
 	}

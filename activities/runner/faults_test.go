@@ -1,0 +1,343 @@
+//go:build linux
+
+package runner_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/activities/runner"
+	"github.com/holdfast/holdfast/internal/testkit"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+)
+
+// recorder is a store that a test gets in the way of.
+type recorder struct {
+	*store.Store
+
+	append    func(a store.AppendOutput) (done bool, err error)
+	suspended func()
+}
+
+func (r *recorder) AppendOutput(ctx context.Context, a store.AppendOutput) error {
+	if r.append != nil {
+		if done, err := r.append(a); done {
+			return err
+		}
+	}
+	return r.Store.AppendOutput(ctx, a)
+}
+
+func (r *recorder) Suspended(ctx context.Context, id string) (bool, error) {
+	suspended, err := r.Store.Suspended(ctx, id)
+	if r.suspended != nil {
+		r.suspended()
+	}
+	return suspended, err
+}
+
+// numbered prints lines of 100 bytes, n of them.
+func numbered(n int) (shell, want string) {
+	var b strings.Builder
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&b, "%099d\n", i)
+	}
+	return fmt.Sprintf(`/usr/bin/python3 -u -c 'import sys\nfor i in range(1, %d): sys.stdout.write(\"%%099d\\n\" %% i)'`, n+1), b.String()
+}
+
+func (b *bench) touch(name string) {
+	b.t.Helper()
+	if err := os.WriteFile(filepath.Join(schema.WorkspaceDir(b.dir, b.ask.SessionID), name), nil, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// waiting is what the step is said to wait for, at last.
+func (b *bench) waiting() string {
+	b.t.Helper()
+	why := ""
+	for _, e := range b.events() {
+		if e.Type == schema.EventStepProgress {
+			why = dataOf[schema.StepProgressData](b.t, e).Waiting
+		}
+	}
+	return why
+}
+
+func (b *bench) wantOneAttempt(result schema.StepResult) {
+	b.t.Helper()
+	if result.Status != schema.AttemptSucceeded || result.Attempt != 1 || b.count(schema.EventStepStarted) != 1 || b.count(schema.EventStepFailed) != 0 {
+		b.t.Fatalf("result %+v after %d starts", result, b.count(schema.EventStepStarted))
+	}
+}
+
+// The program is long over when the recorder comes back, with more in the pipe than the spool takes.
+func TestRun_TheLastOutputWaitsForARecorderThatIsAway(t *testing.T) {
+	t.Parallel()
+	shell, want := numbered(9000)
+	b := newBench(t, `"shell":"`+shell+`"`)
+	var back atomic.Bool
+	away := &recorder{Store: b.db, append: func(store.AppendOutput) (bool, error) {
+		return !back.Load(), schema.Errorf(schema.CodeUnavailable, "away")
+	}}
+	b.r = b.newRunner(func(o *runner.Options) { o.Recorder, o.SpoolBytes = away, 128<<10 })
+	done := b.runAside()
+	b.await("start", func() bool { return len(b.processes()) > 0 })
+	b.await("end of the program", func() bool { return len(b.processes()) == 0 })
+	time.Sleep(7 * time.Second) // longer than any patience with a pipe
+	back.Store(true)
+	b.wantOneAttempt(<-done)
+	if got := b.output(schema.Stdout); got != want {
+		t.Fatalf("%d bytes were recorded, of %d", len(got), len(want))
+	}
+}
+
+// The disk fills while the step prints, and while it ends: it waits, says so, and goes on.
+func TestRun_AFullDiskHoldsAStepAndLosesNothing(t *testing.T) {
+	t.Parallel()
+	disk := testkit.NewDisk(t, 32<<20)
+	shell, want := numbered(100_000)
+	b := newBenchAt(t, disk.Dir, `"shell":"while [ ! -e go ]; do sleep 0.02; done; `+shell+`; `+strings.ReplaceAll(shell, "stdout", "stderr")+`"`)
+	done := b.runAside()
+	b.await("start", func() bool { return len(b.processes()) > 0 })
+	disk.Fill(5 << 20) // in the second segment
+	b.touch("go")
+	b.await("a word about it", func() bool { return strings.Contains(b.waiting(), "no space left on device") })
+	disk.Free()
+	b.wantOneAttempt(<-done)
+	if out, errs := b.output(schema.Stdout), b.output(schema.Stderr); out != want || errs != want {
+		t.Fatalf("%d and %d bytes were recorded, of %d", len(out), len(errs), len(want))
+	}
+	if why := b.waiting(); why != "" {
+		t.Fatalf("it still says that it waits for %q", why)
+	}
+}
+
+// The disk is full in the moment in which the step succeeds.
+func TestRun_ASuccessOnAFullDiskIsASuccess(t *testing.T) {
+	t.Parallel()
+	for _, whose := range []string{"the worker's", "the next worker's"} {
+		t.Run(whose, func(t *testing.T) {
+			t.Parallel()
+			disk := testkit.NewDisk(t, 8<<20)
+			b := newBenchAt(t, disk.Dir, `"shell":"echo up; while [ ! -e go ]; do sleep 0.02; done"`)
+			b.r = b.newRunner(func(o *runner.Options) { o.EndSteps = false })
+			done := b.runAside()
+			b.await("start", func() bool { return b.output(schema.Stdout) == "up\n" })
+			disk.Fill(0)
+			if whose != "the worker's" {
+				b.r.Close()
+				<-done
+				b.touch("go")
+				b.await("its end", func() bool { return b.supervisor() == 0 })
+				b.r = b.newRunner()
+				done = b.runAside()
+			} else {
+				b.touch("go")
+			}
+			b.wantOneAttempt(<-done)
+		})
+	}
+}
+
+// A person can leave while the disk stays full.
+func TestStop_EndsAStepOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	disk := testkit.NewDisk(t, 8<<20)
+	shell, _ := numbered(100_000)
+	b := newBenchAt(t, disk.Dir, `"shell":"while [ ! -e go ]; do sleep 0.02; done; `+shell+`"`)
+	var back atomic.Bool
+	away := &recorder{Store: b.db, append: func(a store.AppendOutput) (bool, error) {
+		return !back.Load() && len(a.Chunks) > 0, schema.Errorf(schema.CodeUnavailable, "away")
+	}}
+	b.r = b.newRunner(func(o *runner.Options) { o.Recorder = away })
+	done := b.runAside()
+	b.await("start", func() bool { return len(b.processes()) > 0 })
+	disk.Fill(0)
+	b.touch("go")
+	b.await("a full disk", func() bool { return len(b.r.Waiting()) > 0 })
+	back.Store(true) // what is there is recorded; there is no room for the rest
+	stopped := b.r.Stop(t.Context(), b.ask.RunID, 0)
+	result := <-done
+	if result.Status != schema.AttemptCancelled || stopped.Survivors != 0 {
+		t.Fatalf("result %+v, stopped %+v", result, stopped)
+	}
+}
+
+// A start that fails for want of something is no failure of the step.
+func TestRun_AStartThatFailsThroughNoFaultOfTheProgramIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	t.Run("a full disk", func(t *testing.T) {
+		t.Parallel()
+		disk := testkit.NewDisk(t, 1<<20)
+		b := newBenchAt(t, disk.Dir, `"shell":"echo once"`)
+		disk.Fill(0)
+		done := b.runAside()
+		b.await("a word about it", func() bool { return strings.Contains(b.waiting(), "it cannot start yet: no space left on device") })
+		disk.Free()
+		b.wantOneAttempt(<-done)
+	})
+	t.Run("no program for the supervisor", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, `"shell":"echo once"`)
+		exe := filepath.Join(t.TempDir(), "supervisor")
+		b.r = b.newRunner(func(o *runner.Options) { o.Supervisor = exe })
+		done := b.runAside()
+		b.await("a word about it", func() bool { return b.waiting() != "" })
+		if err := os.Symlink("/bin/false", exe); err != nil { // one that ends at once
+			t.Fatal(err)
+		}
+		b.await("a word about that", func() bool { return strings.Contains(b.waiting(), "its supervisor ended") })
+		if err := os.Remove(exe); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(os.Args[0], exe); err != nil {
+			t.Fatal(err)
+		}
+		b.wantOneAttempt(<-done)
+	})
+	t.Run("a stop ends the wait", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, `"shell":"echo once"`)
+		b.r = b.newRunner(func(o *runner.Options) { o.Supervisor = "/nowhere" })
+		done := b.runAside()
+		b.await("a word about it", func() bool { return b.waiting() != "" })
+		b.r.Stop(t.Context(), b.ask.RunID, 0)
+		if result := <-done; result.Status != schema.AttemptCancelled || b.count(schema.EventStepFailed) != 1 {
+			t.Fatalf("result %+v", result)
+		}
+	})
+	t.Run("what does not pass has an end", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, `"shell":"echo once"`)
+		b.r = b.newRunner(func(o *runner.Options) { o.Supervisor = "/nowhere" })
+		b.r.SetFaultPatience(300 * time.Millisecond)
+		if result := b.run(); result.Reason != schema.ReasonStart || !strings.Contains(result.Message, "no such file") {
+			t.Fatalf("result %+v", result)
+		}
+	})
+}
+
+// A freeze that comes while a worker finds a step again holds it, whatever that worker has read before.
+func TestFreeze_DuringReattachmentHolds(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"while :; do echo line; sleep 0.01; done"`)
+	b.r = b.newRunner(func(o *runner.Options) { o.EndSteps = false })
+	done := b.runAside()
+	b.await("start", func() bool { return b.output(schema.Stdout) != "" })
+	b.r.Close()
+	<-done
+	asked, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	late := &recorder{Store: b.db, suspended: func() { once.Do(func() { close(asked) }); <-goOn }}
+	b.r = b.newRunner(func(o *runner.Options) { o.Recorder = late })
+	b.r.Recover()
+	<-asked
+	frozen := make(chan struct{})
+	go func() {
+		defer close(frozen)
+		b.r.Freeze(b.ask.RunID)
+	}()
+	b.await("its order", func() bool { return b.r.IsFrozen(b.ask.RunID) })
+	close(goOn)
+	<-frozen
+	stands := func() bool {
+		for _, pid := range b.processes() {
+			if stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); !strings.Contains(string(stat), ") T ") {
+				return false
+			}
+		}
+		return true
+	}
+	for until := time.Now().Add(time.Second); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
+		if !stands() {
+			t.Fatal("it goes on after Freeze has returned")
+		}
+	}
+	b.r.Thaw(b.ask.RunID)
+	before := len(b.output(schema.Stdout))
+	b.await("more output", func() bool { return len(b.output(schema.Stdout)) > before })
+}
+
+// An order that never came is made up for by what Postgres says.
+func TestRunner_BringsAFrozenRunInLineWithItsSession(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"echo up; while [ ! -e go ]; do sleep 0.02; done"`)
+	b.r = b.newRunner(func(o *runner.Options) { o.CheckEvery = 50 * time.Millisecond })
+	done := b.runAside()
+	b.await("start", func() bool { return b.output(schema.Stdout) == "up\n" })
+	b.r.Freeze(b.ask.RunID) // the session is active: this was thawed while nobody could say so
+	b.touch("go")
+	b.wantOneAttempt(<-done)
+}
+
+// Steps that are found again hold what they declared.
+func TestRecover_StepsThatRunTakeTheirSlots(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"echo up; while [ ! -e go ]; do sleep 0.02; done","cpu":1`)
+	b.r = b.newRunner(func(o *runner.Options) { o.EndSteps = false })
+	done := b.runAside()
+	b.await("start", func() bool { return b.output(schema.Stdout) == "up\n" })
+	b.r.Close()
+	<-done
+	slots := runner.NewSlots(1, 0)
+	b.r = b.newRunner(func(o *runner.Options) { o.Slots = slots })
+	b.r.Recover()
+	got := make(chan func(), 1)
+	go func() {
+		release, err := slots.Acquire(context.WithoutCancel(t.Context()), 1, 0)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- release
+	}()
+	b.await("a step that waits", func() bool { return slots.Waiting() == 1 })
+	b.touch("go")
+	b.wantOneAttempt(b.run())
+	release := <-got
+	release()
+}
+
+// A database that has lost what it had gets it again; one that takes nothing ends the attempt.
+func TestRun_OutputThatDoesNotFitIsNotTriedForEver(t *testing.T) {
+	t.Parallel()
+	t.Run("a flush was lost", func(t *testing.T) {
+		t.Parallel()
+		shell, want := numbered(60_000)
+		b := newBench(t, `"shell":"`+shell+`"`)
+		n := 0
+		lossy := &recorder{Store: b.db, append: func(a store.AppendOutput) (bool, error) {
+			if len(a.Chunks) > 0 {
+				n++
+			}
+			return n == 3, nil
+		}}
+		b.r = b.newRunner(func(o *runner.Options) { o.Recorder = lossy })
+		b.wantOneAttempt(b.run())
+		if got := b.output(schema.Stdout); got != want {
+			t.Fatalf("%d bytes were recorded, of %d", len(got), len(want))
+		}
+	})
+	t.Run("nothing is taken", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, `"shell":"echo up; sleep 1000"`)
+		never := &recorder{Store: b.db, append: func(store.AppendOutput) (bool, error) {
+			return true, schema.Errorf(schema.CodeConflict, "it comes before what is missing")
+		}}
+		b.r = b.newRunner(func(o *runner.Options) { o.Recorder = never })
+		if result := b.run(); result.Status != schema.AttemptFailed || result.Reason != schema.ReasonOutput {
+			t.Fatalf("result %+v", result)
+		}
+		if left := b.processes(); len(left) != 0 {
+			t.Fatalf("%v still run", left)
+		}
+	})
+}

@@ -1,0 +1,78 @@
+package testkit
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Disk is a small file system of its own, which a test can fill.
+type Disk struct {
+	Dir string
+
+	t      testing.TB
+	mu     sync.Mutex
+	filler string
+}
+
+// NewDisk mounts one, for as long as the test runs. It takes a user who may mount.
+func NewDisk(t testing.TB, bytes int64) *Disk {
+	t.Helper()
+	d := &Disk{Dir: filepath.Join(t.TempDir(), "disk"), t: t}
+	d.filler = filepath.Join(d.Dir, "filler")
+	if err := os.Mkdir(d.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", d.Dir, "tmpfs", 0, "mode=700,size="+strconv.FormatInt(bytes, 10)); err != nil {
+		Skip(t, "a disk that can be filled takes a user who may mount: "+err.Error())
+	}
+	t.Cleanup(func() { _ = unix.Unmount(d.Dir, unix.MNT_DETACH) })
+	return d
+}
+
+// Fill leaves no room on the disk but for some bytes.
+func (d *Disk) Fill(but int64) {
+	d.t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var room unix.Statfs_t
+	if err := unix.Statfs(d.Dir, &room); err != nil {
+		d.t.Error(err)
+		return
+	}
+	f, err := os.OpenFile(d.filler, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return // not even a name is to be had
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		d.t.Error(err)
+		return
+	}
+	size := info.Size()
+	left := max(int64(room.Bavail)*room.Bsize-but, 0)
+	for n := left; n >= room.Bsize && left >= room.Bsize; n = min(n, left) {
+		if unix.Fallocate(int(f.Fd()), 0, size, n) != nil {
+			n /= 2 // somebody was faster
+			continue
+		}
+		size += n
+		left -= n
+	}
+}
+
+// Free makes room again.
+func (d *Disk) Free() {
+	d.t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := os.Remove(d.filler); err != nil && !errors.Is(err, os.ErrNotExist) {
+		d.t.Error(err)
+	}
+}
