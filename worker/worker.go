@@ -23,6 +23,7 @@ import (
 	"github.com/holdfast/holdfast/activities/runner"
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
 	"github.com/holdfast/holdfast/activities/workspace"
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/snapshot"
@@ -75,7 +76,7 @@ const (
 	heartbeatThrottle = time.Second
 	// How long a stopping worker waits for activities that are about to end.
 	stopPatience = 3 * time.Second
-	// Between attempts to reach Temporal at the start.
+	// Between attempts to reach Postgres and Temporal at the start.
 	dialWait = 500 * time.Millisecond
 )
 
@@ -84,8 +85,9 @@ const (
 func DefaultMaxSteps() int { return max(fewestSteps, stepsPerCore*runtime.NumCPU()) }
 
 // Run works until ctx ends or [Drain] has ended it, and then ends what it started, in order.
-// It starts, and waits, while Temporal is away. A data folder that another worker has is
-// [schema.CodeConflict].
+// It starts, and waits, while Postgres or Temporal is away and while the database lacks
+// migrations. A data folder that another worker has is [schema.CodeConflict], a database with
+// which this release cannot work [schema.CodeUnsupported].
 func Run(ctx context.Context, o Options) error {
 	if o.MaxSteps == 0 {
 		o.MaxSteps = DefaultMaxSteps()
@@ -111,8 +113,12 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer steps.Close()
 	defer startRetention(ctx, &o)()
-	steps.Recover() // what runs already goes on while Temporal is away
-	if err := waitForTemporal(ctx, o); err != nil {
+	steps.Recover() // what runs already goes on while Postgres and Temporal are away
+	err = waitForSchema(ctx, o)
+	if err == nil {
+		err = waitForTemporal(ctx, o)
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil // stopped while it waited
 		}
@@ -180,6 +186,23 @@ func fileExists(name string) bool {
 func stopAll(workers []worker.Worker) {
 	for _, w := range workers {
 		w.Stop()
+	}
+}
+
+// waitForSchema returns when this release can work with the database, or never will.
+func waitForSchema(ctx context.Context, o Options) error {
+	for said := ""; ; {
+		err := o.Store.SchemaReady(ctx)
+		if code := schema.CodeOf(err); err == nil || code != schema.CodeUnavailable {
+			return err
+		}
+		if text := err.Error(); text != said && ctx.Err() == nil {
+			o.Logger.WarnContext(ctx, "the database is not ready yet", logs.Err(err))
+			said = text
+		}
+		if !rest(ctx, dialWait) {
+			return errors.Join(ctx.Err(), err)
+		}
 	}
 }
 

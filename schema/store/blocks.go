@@ -58,8 +58,8 @@ func (s *Store) wholeEvents(ctx context.Context, sessionID string, f *EventFilte
 			return err
 		})
 	text, args := f.query(queryMixed, sessionID)
-	b.Queue(text, args[1:]...). // without the mode, which is that of the pool
-					Query(func(rows pgx.Rows) (err error) {
+	b.Queue(text, args...).
+		Query(func(rows pgx.Rows) (err error) {
 			events, _, err = scanEvents(rows, sessionID)
 			return err
 		})

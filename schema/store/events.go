@@ -80,7 +80,7 @@ func (f *EventFilter) kinds() []string {
 
 func (f *EventFilter) query(q eventsQuery, sessionID string) (text string, args []any) {
 	text = eventsQueries[q][0]
-	args = []any{pgx.QueryExecModeCacheStatement, sessionID, f.Since, f.Until, f.kinds(), f.Limit}
+	args = []any{sessionID, f.Since, f.Until, f.kinds(), f.Limit}
 	if f.MaxBytes > 0 {
 		text = eventsQueries[q][1]
 		args = append(args, f.MaxBytes)
@@ -184,7 +184,7 @@ func (s *Store) HeadSeq(ctx context.Context, sessionID string) (int64, error) {
 	}
 	var head int64
 	err := s.pool.QueryRow(ctx, `SELECT head_seq FROM sessions WHERE id = $1 AND deleted_at IS NULL`,
-		pgx.QueryExecModeCacheStatement, sessionID).Scan(&head)
+		sessionID).Scan(&head)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, noSession(sessionID)
 	}

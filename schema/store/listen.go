@@ -40,8 +40,8 @@ type Listener struct {
 	Connected func()
 }
 
-// Listen tells l until ctx ends; then it returns nil. It holds a connection of its own and
-// makes a new one when it breaks. Notices that fall between two connections are lost:
+// Listen tells l until ctx ends; then it returns nil. It holds a connection of its own,
+// past a pooler, and makes a new one when it breaks. Notices that fall between two connections are lost:
 // Connected is called after each connect, the first one too, once notices arrive again, for
 // the caller to catch up.
 func (s *Store) Listen(ctx context.Context, l Listener) error {
@@ -75,15 +75,11 @@ func (s *Store) Listen(ctx context.Context, l Listener) error {
 }
 
 func (s *Store) listenOnce(ctx context.Context, listen string, l Listener, connected func()) error {
-	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	conn, err := pgx.ConnectConfig(ctx, s.direct.Copy())
 	if err != nil {
 		return failed("connect", err)
 	}
-	defer func() {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
-		defer cancel()
-		_ = conn.Close(end)
-	}()
+	defer hangUp(ctx, conn)
 	if _, err := conn.Exec(ctx, listen, pgx.QueryExecModeSimpleProtocol); err != nil {
 		return failed("listen", err)
 	}

@@ -26,7 +26,7 @@ func (s *Store) SavePlan(ctx context.Context, sessionID string, p *schema.Plan) 
 	digest = p.Digest()
 	tag, err := s.pool.Exec(ctx, `INSERT INTO plans (session_id, digest, plan)
 		SELECT id, $2, $3::text::json FROM sessions WHERE id = $1 AND deleted_at IS NULL ON CONFLICT DO NOTHING`,
-		pgx.QueryExecModeCacheStatement, sessionID, digest, string(text))
+		sessionID, digest, string(text))
 	if err != nil {
 		return "", failed("save a plan", err)
 	}
@@ -59,7 +59,7 @@ func (s *Store) Plan(ctx context.Context, sessionID string) (*schema.Plan, error
 	var text []byte
 	// Of a deleted session too: its workers may not have heard yet.
 	err := s.pool.QueryRow(ctx, `SELECT COALESCE(plan_data::text, '') FROM session_states WHERE session_id = $1`,
-		pgx.QueryExecModeCacheStatement, sessionID).Scan(&text)
+		sessionID).Scan(&text)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, noSession(sessionID)
 	}
@@ -94,7 +94,7 @@ func (s *Store) RunPlan(ctx context.Context, runID string) (RunPlan, error) {
 	if !schema.ValidID(runID) {
 		return RunPlan{}, noRun(runID)
 	}
-	return scanRunPlan(s.pool.QueryRow(ctx, selectRunPlan, pgx.QueryExecModeCacheStatement, runID), runID)
+	return scanRunPlan(s.pool.QueryRow(ctx, selectRunPlan, runID), runID)
 }
 
 // Snapshot names a session's workspace as it was after the attempt that finished last; "" when
@@ -103,7 +103,7 @@ func (s *Store) Snapshot(ctx context.Context, sessionID string) (digest string, 
 	if !schema.ValidID(sessionID) {
 		return "", noSession(sessionID)
 	}
-	row := s.pool.QueryRow(ctx, `SELECT snapshot FROM session_states WHERE session_id = $1::uuid`, pgx.QueryExecModeCacheStatement, sessionID)
+	row := s.pool.QueryRow(ctx, `SELECT snapshot FROM session_states WHERE session_id = $1::uuid`, sessionID)
 	if err := row.Scan(&digest); err != nil {
 		return "", failed("read a snapshot", missing(err, noSession(sessionID)))
 	}

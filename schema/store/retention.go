@@ -17,22 +17,16 @@ const isOver = `t.status IN ('completed', 'failed', 'cancelled', 'expired')
 // HoldRetention runs do while no other process runs one, and reports whether it did. What do
 // does stays right when the lock is lost with its connection; only work may be done twice.
 func (s *Store) HoldRetention(ctx context.Context, do func(context.Context) error) (bool, error) {
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := pgx.ConnectConfig(ctx, s.direct.Copy())
 	if err != nil {
 		return false, failed("begin retention", err)
 	}
-	defer conn.Release()
-	var held bool
-	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1::bigint)`, int64(retentionLock)).Scan(&held); err != nil || !held {
+	defer hangUp(ctx, conn)
+	lock, err := lockIn(ctx, conn, `SELECT pg_try_advisory_xact_lock($1::bigint)`, retentionLock)
+	if err != nil || lock == nil {
 		return false, failed("begin retention", err)
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
-		defer cancel()
-		if _, err := conn.Exec(ctx, `SELECT pg_advisory_unlock($1::bigint)`, int64(retentionLock)); err != nil {
-			_ = conn.Conn().Close(ctx) // which does the same
-		}
-	}()
+	defer lock.release(ctx)
 	return true, do(ctx)
 }
 

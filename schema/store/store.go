@@ -28,6 +28,10 @@ type Options struct {
 	MaxConns int          // for writes and single reads, at least 2; 16. Lists have half as many beside them
 	Logger   *slog.Logger // slog.Default()
 	Archive  Archive      // where old events are; without one they cannot be read
+	// Direct is an address of the same database that leads past a pooler: for LISTEN, migrations and locks, which belong
+	// to a connection. The store's own address when "".
+	Direct  string
+	Release string // of this program, for migrations to say who applied them
 }
 
 // Store reads and writes a Holdfast database. Its methods may be called from any number of
@@ -36,6 +40,9 @@ type Store struct {
 	pool *pgxpool.Pool
 	db   *bun.DB
 	log  *slog.Logger
+
+	direct  *pgx.ConnConfig // of connections that keep state
+	release string
 
 	appends combiner
 	archive Archive
@@ -48,22 +55,23 @@ type Store struct {
 // understood; that Postgres is away shows with the first call that needs it. The caller
 // closes the store.
 func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
-	config, err := pgxpool.ParseConfig(dsn)
+	config, err := parseAddress(dsn)
 	if err != nil {
-		// The cause names no password, but it quotes the address: it is for the log.
-		return nil, schema.Wrap(schema.CodeInvalid, err, "the database address is not one that Postgres understands; a valid one is postgres://user@host:5432/name")
+		return nil, err
+	}
+	direct := config
+	if o.Direct != "" {
+		if direct, err = parseAddress(o.Direct); err != nil {
+			return nil, err
+		}
 	}
 	config.MaxConns = defaultMaxConns
 	if o.MaxConns > 0 {
-		config.MaxConns = int32(min(max(o.MaxConns, 2), 10_000)) // migrating takes two
+		config.MaxConns = int32(min(max(o.MaxConns, 2), 10_000))
 	}
-	config.ConnConfig.ConnectTimeout = connectTimeout
-	if config.ConnConfig.RuntimeParams["application_name"] == "" {
-		config.ConnConfig.RuntimeParams["application_name"] = "holdfast"
-	}
-	// What the pool is asked is asked again and again: Postgres parses and plans it once for each connection. bun writes
-	// values into the statement, so that no two are alike: it has connections of its own, which prepare nothing.
-	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+	// What the pool is asked is asked again and again: Postgres parses and plans it once for each connection, unless the
+	// address says otherwise. bun writes values into the statement, so that no two are alike: it has connections of its
+	// own, which prepare nothing.
 	reads := config.ConnConfig.Copy()
 	reads.DefaultQueryExecMode = pgx.QueryExecModeExec
 	pool, err := pgxpool.NewWithConfig(ctx, config)
@@ -78,7 +86,23 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	lists.SetMaxOpenConns(int(max(config.MaxConns/2, 1)))
 	lists.SetMaxIdleConns(int(max(config.MaxConns/2, 1)))
 	lists.SetConnMaxIdleTime(idleTimeout)
-	return &Store{pool: pool, db: bun.NewDB(lists, pgdialect.New()), log: log, appends: combiner{pool: pool}, archive: o.Archive, compactEvents: defaultCompactEvents}, nil
+	return &Store{
+		pool: pool, db: bun.NewDB(lists, pgdialect.New()), log: log, direct: direct.ConnConfig.Copy(), release: clean(o.Release),
+		appends: combiner{pool: pool}, archive: o.Archive, compactEvents: defaultCompactEvents,
+	}, nil
+}
+
+func parseAddress(dsn string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		// The cause names no password, but it quotes the address: it is for the log.
+		return nil, schema.Wrap(schema.CodeInvalid, err, "the database address is not one that Postgres understands; a valid one is postgres://user@host:5432/name")
+	}
+	config.ConnConfig.ConnectTimeout = connectTimeout
+	if config.ConnConfig.RuntimeParams["application_name"] == "" {
+		config.ConnConfig.RuntimeParams["application_name"] = "holdfast"
+	}
+	return config, nil
 }
 
 // Close waits for the calls under way and closes every connection.

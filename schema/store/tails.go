@@ -43,7 +43,7 @@ func (s *Store) ReadTails(ctx context.Context, tails []Tail, limit int, maxBytes
 		ids[i], since[i] = tails[i].SessionID, tails[i].Since
 		tails[i].Events, tails[i].Err = nil, nil
 	}
-	rows, err := s.pool.Query(ctx, tailsQuery, pgx.QueryExecModeCacheStatement, ids, since, limit, maxBytes)
+	rows, err := s.pool.Query(ctx, tailsQuery, ids, since, limit, maxBytes)
 	if err == nil {
 		err = scanTails(rows, tails)
 	}
@@ -93,7 +93,7 @@ func (s *Store) Heads(ctx context.Context, sessionIDs []string) (map[string]int6
 		}
 	}
 	rows, err := s.pool.Query(ctx, `SELECT id::text, head_seq FROM sessions WHERE id = ANY ($1::uuid[]) AND deleted_at IS NULL`,
-		pgx.QueryExecModeCacheStatement, sessionIDs)
+		sessionIDs)
 	if err != nil {
 		return nil, failed("read the heads of logs", err)
 	}

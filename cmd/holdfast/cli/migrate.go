@@ -32,11 +32,15 @@ func (*migrateUpCmd) Help() string {
 }
 
 // Help is shown by --help.
-func (*migrateDownCmd) Help() string { return example("holdfast migrate down --yes") }
+func (*migrateDownCmd) Help() string {
+	return "Refuses when a newer release has migrated the database: undo that with the newer one first.\n\n" +
+		example("holdfast migrate down --yes")
+}
 
 // Help is shown by --help.
 func (*migrateStatusCmd) Help() string {
-	return example("holdfast migrate status", "holdfast migrate status --json")
+	return "Lists those, too, that a newer release has applied and this one does not know.\n\n" +
+		example("holdfast migrate status", "holdfast migrate status --json")
 }
 
 func (inv *invocation) openStore() (*store.Store, error) {
@@ -44,7 +48,7 @@ func (inv *invocation) openStore() (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(inv.ctx, set.DatabaseURL, store.Options{MaxConns: 2, Logger: inv.logger(set.Logging)})
+	return store.Open(inv.ctx, set.DatabaseURL, store.Options{MaxConns: 2, Logger: inv.logger(set.Logging), Direct: set.DirectURL, Release: version()})
 }
 
 func (*migrateUpCmd) Run(inv *invocation) error {
@@ -100,6 +104,12 @@ func (c *migrateStatusCmd) Run(inv *invocation) error {
 		applied := "no"
 		if m.AppliedAt != nil {
 			applied = terminal.Ago(m.AppliedAt.Time, time.Now())
+		}
+		if m.Unknown {
+			applied += ", unknown to this release"
+			if m.Release != "" {
+				applied += ": " + m.Release + " applied it"
+			}
 		}
 		t.Add(m.Name, applied)
 	}

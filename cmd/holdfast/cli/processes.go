@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/holdfast/holdfast/cmd/holdfast/settings"
 	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/snapshot"
 	_ "github.com/holdfast/holdfast/snapshot/clouds" // s3://, gs:// and azblob://
@@ -31,10 +33,15 @@ func (inv *invocation) open(component string, l settings.Logging, s *settings.St
 	if err != nil {
 		return nil, withCode(exitUsage, fmt.Errorf("the setting %s: %w", settings.EnvBlobURL, err))
 	}
-	db, err := store.Open(inv.ctx, s.DatabaseURL, store.Options{Logger: log, Archive: snapshots})
+	db, err := store.Open(inv.ctx, s.DatabaseURL, store.Options{Logger: log, Archive: snapshots, Direct: s.DirectURL, Release: version()})
 	if err != nil {
 		_ = snapshots.Close()
-		return nil, withCode(exitUsage, fmt.Errorf("the setting %s: %w", settings.EnvDatabaseURL, err))
+		return nil, withCode(exitUsage, fmt.Errorf("the setting %s or %s: %w", settings.EnvDatabaseURL, settings.EnvDirectURL, err))
+	}
+	if err := checkSchema(inv.ctx, log, db); err != nil {
+		db.Close()
+		_ = snapshots.Close()
+		return nil, err
 	}
 	options := t.Options
 	options.Logger = worker.TemporalLogger(log)
@@ -46,6 +53,28 @@ func (inv *invocation) open(component string, l settings.Logging, s *settings.St
 		return nil, withCode(exitUsage, fmt.Errorf("the settings TEMPORAL_*: %w", err))
 	}
 	return &parts{log: log, store: db, snapshots: snapshots, temporal: temporal}, nil
+}
+
+// checkSchema refuses to start on a database that a newer release has changed too much, and says what else is amiss with
+// it. Postgres may be away, and migrations may be on their way: readiness tells of both.
+func checkSchema(ctx context.Context, log *slog.Logger, db *store.Store) error {
+	const patience = 2 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	state, err := db.Schema(ctx)
+	if err != nil {
+		log.DebugContext(ctx, "the schema cannot be checked yet", logs.Err(err))
+		return nil
+	}
+	if newer := state.Newer(); newer != "" {
+		log.WarnContext(ctx, "a newer release has migrated the database; this one can work with it, and should follow soon", slog.String("unknown", newer))
+	}
+	err = state.Err()
+	if schema.CodeOf(err) == schema.CodeUnavailable {
+		log.WarnContext(ctx, "not ready", logs.Err(err))
+		return nil
+	}
+	return err
 }
 
 // identity names this process in Temporal's history, beside its kind.

@@ -348,6 +348,20 @@ func TestMigrate_UpStatusAndDown(t *testing.T) {
 	run(t, []string{"HOLDFAST_DATABASE_URL=postgres://x@127.0.0.1:1/x"}, "", "migrate", "status").want(t, exitError, "holdfast: ")
 }
 
+func TestMigrate_AnOlderReleaseRefusesWhatItCannotDo(t *testing.T) {
+	t.Parallel()
+	_, dsn := storetest.NewDSN(t)
+	env := []string{"HOLDFAST_DATABASE_URL=" + dsn, "HOLDFAST_DATA_DIR=" + t.TempDir(), "TEMPORAL_ADDRESS=127.0.0.1:1", "HOLDFAST_ADDR=127.0.0.1:0"}
+	storetest.Exec(t, dsn, `INSERT INTO bun_migrations (name, group_id) VALUES ('0999', 2)`)
+	storetest.Exec(t, dsn, `INSERT INTO migration_marks (name, title, release, older_releases) VALUES ('0999', 'shinier', 'v9', 'stop')`)
+	run(t, env, "", "migrate", "down", "--yes").want(t, exitError, "0999_shinier (of release v9)", "nothing was undone")
+	run(t, env, "", "migrate", "status").want(t, exitOK, "0999_shinier", "unknown to this release: v9 applied it")
+	for _, command := range []string{"worker", "web"} {
+		run(t, env, "", command).want(t, exitError, "a newer release has migrated the database", "0999_shinier (of release v9)")
+	}
+	run(t, env, "", "migrate", "up").want(t, exitError, "a newer release has migrated the database")
+}
+
 func writeFile(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)

@@ -28,6 +28,7 @@ const (
 	EnvURL         = "HOLDFAST_URL"
 	EnvDataDir     = "HOLDFAST_DATA_DIR"
 	EnvDatabaseURL = "HOLDFAST_DATABASE_URL"
+	EnvDirectURL   = "HOLDFAST_DATABASE_DIRECT_URL"
 	EnvBlobURL     = "HOLDFAST_BLOB_URL"
 	EnvBuildID     = "HOLDFAST_BUILD_ID"
 	EnvHost        = "HOLDFAST_HOST"
@@ -52,6 +53,7 @@ func (l *Logging) specs() []spec {
 type Storage struct {
 	DataDir         string
 	DatabaseURL     string
+	DirectURL       string // "" is the same
 	BlobURL         string
 	Host            string // "" until [Storage.OpenHost] has run, unless it is set
 	ApprovalTimeout time.Duration
@@ -67,6 +69,7 @@ func (s *Storage) specs(env Env) []spec {
 	return []spec{
 		{name: EnvDataDir, def: dir, allowed: "a folder", help: "where workspaces, the embedded servers and the host's name are kept", parse: folder(&s.DataDir)},
 		{name: EnvDatabaseURL, required: true, allowed: "a URL such as postgres://user@host:5432/holdfast", help: "the Postgres database; holdfast up starts its own when this is not set", parse: postgresURL(&s.DatabaseURL), mask: maskURL},
+		{name: EnvDirectURL, shown: "that of " + EnvDatabaseURL, allowed: "a URL such as postgres://user@host:5432/holdfast", help: "the same database past a pooler: for LISTEN, migrations and locks, which a pooler of transactions cannot carry", parse: postgresURL(&s.DirectURL), mask: maskURL},
 		{name: EnvBlobURL, def: (&url.URL{Scheme: "file", Path: filepath.Join(given, "blobs")}).String(), allowed: "file:///some/folder, s3://bucket, gs://bucket or azblob://container", help: "where the snapshots of workspaces go; hosts that share work share it", parse: blobURL(&s.BlobURL), mask: maskURL},
 		{name: EnvHost, shown: hostShown(given), allowed: "1 to 63 letters, digits, dots, dashes and underscores", help: "the name of this host to Temporal; kept in the data dir, so that it survives a change of hostname", parse: hostName(&s.Host)},
 		{name: "HOLDFAST_APPROVAL_TIMEOUT", def: "300s", allowed: "a duration such as 300s or 24h, from 1s to 720h", help: "how long an approval waits, unless the session says otherwise", parse: duration(&s.ApprovalTimeout, MinApprovalTimeout, MaxApprovalTimeout)},
@@ -207,6 +210,7 @@ type Stack struct {
 type Migrate struct {
 	Logging
 	DatabaseURL string
+	DirectURL   string
 }
 
 // LoadWeb reads the settings of a web process.
@@ -247,7 +251,7 @@ func LoadMigrate(env Env) (*Migrate, error) {
 	if err := load(env, m.specs(), s.specs(env)); err != nil {
 		return nil, err
 	}
-	m.DatabaseURL = s.DatabaseURL
+	m.DatabaseURL, m.DirectURL = s.DatabaseURL, s.DirectURL
 	return m, nil
 }
 

@@ -148,6 +148,9 @@ func (u *Up) program(addr, logDir, temporalAddr string) program {
 	if temporalAddr != "" {
 		p.env = append(p.env, "TEMPORAL_ADDRESS="+temporalAddr)
 	}
+	if u.postgres != nil {
+		p.env = append(p.env, "HOLDFAST_DATABASE_DIRECT_URL=") // it would lead to some other Postgres
+	}
 	p.env = append(p.env, "HOLDFAST_BUILD_ID=")         // its one worker gets every session, and nobody has to roll it out
 	p.env = append(p.env, "HOLDFAST_STEPS_ON_STOP=end") // Ctrl-C stops all of it
 	p.env = append(p.env, "HOLDFAST_DRAIN=0s")          // there is no other instance to spread its clients over

@@ -8,8 +8,12 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
 	"github.com/holdfast/holdfast/schema/store"
@@ -64,4 +68,20 @@ func Open(tb testing.TB, dsn string) *store.Store {
 	}
 	tb.Cleanup(s.Close)
 	return s
+}
+
+// Exec carries out a statement on a database, past every store: for what a crash, an operator or another release left.
+func Exec(tb testing.TB, dsn, statement string, args ...any) {
+	tb.Helper()
+	const limit = 30 * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		tb.Fatalf("connect: %v", err)
+	}
+	_, err = conn.Exec(ctx, statement, args...)
+	if err = errors.Join(err, conn.Close(ctx)); err != nil {
+		tb.Fatalf("%s: %v", statement, err)
+	}
 }
