@@ -31,6 +31,12 @@ const (
 	connectTimeout = 2 * time.Second
 )
 
+// ErrNoSpace says that the disk is full. Trying again is of no use before somebody makes room.
+var ErrNoSpace = errors.New("the disk has no space left")
+
+// newDatabaseMB is what initdb and the first start write, with the first file of the write-ahead log.
+const newDatabaseMB = 60
+
 // ErrRunning says that a live server already works on the data folder.
 var ErrRunning = errors.New("already running")
 
@@ -70,6 +76,10 @@ func defaultSettings() map[string]string {
 // Prepare makes the cluster when there is none, clears away what a crash left behind, and settles the port. It refuses
 // with ErrRunning when a live Postgres works on this folder.
 func (p *Postgres) Prepare(ctx context.Context) error {
+	return noSpace(p.prepare(ctx))
+}
+
+func (p *Postgres) prepare(ctx context.Context) error {
 	var err error
 	if p.Bin, err = FindPostgres(p.Bin); err != nil {
 		return err
@@ -250,12 +260,16 @@ func (p *Postgres) initialise(ctx context.Context) error {
 	cmd.Env = cleanEnv("PG", "LC_", "LANG")
 	unroot(cmd)
 	if out, err := cmd.CombinedOutput(); err != nil {
+		_ = os.RemoveAll(fresh) // what it left by itself
+		if bytes.Contains(bytes.ToLower(out), []byte(syscall.ENOSPC.Error())) {
+			return fmt.Errorf("%w for a new database: it takes some %d MB in %s", ErrNoSpace, newDatabaseMB, p.Dir)
+		}
 		return fmt.Errorf("initdb: %w%s\n%s", err, rootHint(err), bytes.TrimSpace(out))
 	}
 	if err := os.Rename(fresh, p.dataDir()); err != nil {
 		return fmt.Errorf("initdb: %w", err)
 	}
-	return nil
+	return syncFile(p.Dir)
 }
 
 func (p *Postgres) passwordFile() string { return filepath.Join(p.Dir, "password") }
@@ -271,7 +285,7 @@ func (p *Postgres) readPassword() (string, error) {
 	random := make([]byte, 24)
 	_, _ = rand.Read(random) // never fails
 	password := hex.EncodeToString(random)
-	if err := os.WriteFile(p.passwordFile(), []byte(password+"\n"), 0o600); err != nil {
+	if err := writeWhole(p.passwordFile(), password+"\n"); err != nil {
 		return "", fmt.Errorf("write password: %w", err)
 	}
 	return password, nil

@@ -2,10 +2,12 @@ package embedded
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +36,7 @@ type Temporal struct {
 	// Dir holds temporal.db and ports. Made when missing.
 	Dir string
 	// Port and UIPort that are wanted. 0 means those of the last start, or any free one. One that is taken is replaced.
+	// UIPort is where GuardUI listens, in front of the Web UI itself.
 	Port, UIPort int
 	// DefaultPort and DefaultUIPort are tried before any free one, when no port is wanted and there was no last start.
 	DefaultPort, DefaultUIPort int
@@ -52,10 +55,13 @@ type Temporal struct {
 
 	instance
 	httpPort, metricsPort int
+	ui                    string // where the Web UI itself listens; empty when there is none
 }
 
 // Prepare makes the folder and settles the ports.
-func (t *Temporal) Prepare(context.Context) error {
+func (t *Temporal) Prepare(context.Context) error { return noSpace(t.prepare()) }
+
+func (t *Temporal) prepare() error {
 	var err error
 	if t.Bin, err = FindTemporal(t.Bin); err != nil {
 		return err
@@ -68,6 +74,13 @@ func (t *Temporal) Prepare(context.Context) error {
 	}
 	if t.LogFile == "" {
 		t.LogFile = filepath.Join(t.Dir, "temporal.log")
+	}
+	if err := t.beginDatabase(); err != nil {
+		return fmt.Errorf("prepare temporal: %w", err)
+	}
+	t.ui = ""
+	if !t.Headless {
+		t.ui = hideaway()
 	}
 	return t.settlePorts()
 }
@@ -90,10 +103,10 @@ func (t *Temporal) Command() *exec.Cmd {
 		"--http-port", strconv.Itoa(t.httpPort), "--metrics-port", strconv.Itoa(t.metricsPort),
 		"--log-level", "warn", "--log-format", "json",
 	}
-	if t.Headless {
-		args = append(args, "--headless")
+	if host, port, err := net.SplitHostPort(t.ui); err == nil {
+		args = append(args, "--ui-ip", host, "--ui-port", port)
 	} else {
-		args = append(args, "--ui-port", strconv.Itoa(t.UIPort))
+		args = append(args, "--headless")
 	}
 	for _, namespace := range t.Namespaces {
 		args = append(args, "--namespace", namespace)
@@ -103,6 +116,9 @@ func (t *Temporal) Command() *exec.Cmd {
 	}
 	config := maps.Clone(dynamicConfig)
 	maps.Copy(config, t.DynamicConfig)
+	// The HTTP API cannot be turned off. It asks neither where a request comes from nor of what type it is, so that a form
+	// on any web page could signal workflows by it: let it answer to a name alone that nobody knows.
+	config["frontend.httpAllowedHosts"] = `["` + strings.ToLower(rand.Text()) + `.invalid"]`
 	for _, key := range slices.Sorted(maps.Keys(config)) {
 		args = append(args, "--dynamic-config-value", key+"="+config[key])
 	}
@@ -112,12 +128,13 @@ func (t *Temporal) Command() *exec.Cmd {
 	return cmd
 }
 
-// WaitReady returns when the Web UI listens and the server answers for its default namespace. It fails at once when ended is closed.
+// WaitReady returns when the Web UI listens, the server answers for its default namespace, and its database is whole on
+// the disk. It fails at once when ended is closed.
 func (t *Temporal) WaitReady(ctx context.Context, ended <-chan struct{}) error {
 	// A gRPC connection that was refused once is not tried again for a second: wait for the port first.
 	err := poll(ctx, ended, func(ctx context.Context) error {
-		if !t.Headless {
-			if err := dial(ctx, address(t.UIPort)); err != nil {
+		if t.ui != "" {
+			if err := dial(ctx, t.ui); err != nil {
 				return err
 			}
 		}
@@ -142,21 +159,21 @@ func (t *Temporal) WaitReady(ctx context.Context, ended <-chan struct{}) error {
 	if err != nil {
 		return fmt.Errorf("wait for temporal on %s: %w", t.Addr(), err)
 	}
-	return nil
+	return t.keepDatabase()
 }
 
 // Addr returns the host and port of the gRPC frontend, as for TEMPORAL_ADDRESS.
 func (t *Temporal) Addr() string { return address(t.Port) }
 
-// UIURL returns the address of the Web UI; empty when there is none.
+// UIURL returns the address of the Web UI behind GuardUI; empty when there is none.
 func (t *Temporal) UIURL() string {
-	if t.Headless {
+	if t.ui == "" {
 		return ""
 	}
 	return "http://" + address(t.UIPort)
 }
 
-// Start prepares and starts the server and returns when it is ready. The server ends with this process.
+// Start prepares and starts the server, without GuardUI, and returns when it is ready. The server ends with this process.
 func (t *Temporal) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

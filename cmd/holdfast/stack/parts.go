@@ -24,6 +24,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"golang.org/x/term"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/disk"
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
@@ -75,7 +76,7 @@ func (u *Up) postgresChild() child {
 		again:   func(context.Context) error { return p.ClearStale() },
 		command: func() (*exec.Cmd, func(), error) { return logged(p.Command(), p.LogFile) },
 		ready: func(ctx context.Context, process *embedded.Process) error {
-			return p.WaitReady(ctx, process.Done())
+			return u.full(p.WaitReady(ctx, process.Done()))
 		},
 		tail: func() string { return embedded.LogTail(p.LogFile) },
 	}
@@ -95,15 +96,41 @@ func (u *Up) temporalChild() child {
 			}
 			return t.Prepare(ctx)
 		},
-		command: func() (*exec.Cmd, func(), error) { return logged(t.Command(), t.LogFile) },
+		command: func() (*exec.Cmd, func(), error) {
+			// The guard is there for as long as the process is: never a port without it.
+			unguard, err := t.GuardUI()
+			if errors.Is(err, syscall.EADDRINUSE) {
+				return nil, nil, fmt.Errorf("port %d: %w", t.UIPort, errStranger)
+			}
+			if err != nil {
+				return nil, nil, err //nolint:wrapcheck // says it all
+			}
+			cmd, done, err := logged(t.Command(), t.LogFile)
+			if err != nil {
+				return nil, nil, errors.Join(err, unguard())
+			}
+			return cmd, func() { done(); _ = unguard() }, nil
+		},
 		ready: func(ctx context.Context, process *embedded.Process) error {
 			if err := t.WaitReady(ctx, process.Done()); err != nil {
-				return err
+				return u.full(err)
 			}
-			return errors.Join(ours(process, t.Port), ours(process, t.UIPort))
+			return ours(process, t.Port)
 		},
 		tail: func() string { return embedded.LogTail(t.LogFile) },
 	}
+}
+
+// full marks the failure of a server that has no room to write: it says so in its own words, or not at all.
+func (u *Up) full(err error) error {
+	const least = 8 << 20
+	if err == nil {
+		return nil
+	}
+	if free, asked := disk.Free(u.DataDir); asked == nil && free < least {
+		return errors.Join(fmt.Errorf("%w: %s has %s", embedded.ErrNoSpace, u.DataDir, disk.Size(free)), err)
+	}
+	return err
 }
 
 // ours makes sure that it is the process we started which holds the port, and not one that was quicker.

@@ -284,6 +284,31 @@ func TestSupervise_StartsAgainAndStopsForGood(t *testing.T) {
 	}
 }
 
+func TestSupervise_GivesUpAFirstStartHoweverLongItsFailuresTake(t *testing.T) {
+	t.Parallel()
+	var seen starts
+	slow := shell("slow", "exit 0")
+	slow.ranWell = time.Nanosecond // each failure takes longer than that
+	slow.prepare = func(context.Context) error { return io.ErrShortWrite }
+	s := supervise(slow, logs.Discard(), make(chan struct{}), seen.add, notLost(t))
+	if err := s.awaitReady(t.Context()); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("ended with %v", err)
+	}
+	<-s.ended
+}
+
+func TestSupervise_DoesNotTryAgainOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	full := shell("full", "exit 0")
+	tries := 0
+	full.prepare = func(context.Context) error { tries++; return embedded.ErrNoSpace }
+	s := supervise(full, logs.Discard(), make(chan struct{}), func(string, int) {}, notLost(t))
+	if err := s.awaitReady(t.Context()); !errors.Is(err, embedded.ErrNoSpace) || tries != 1 {
+		t.Errorf("ended with %v after %d tries", err, tries)
+	}
+	<-s.ended
+}
+
 func notLost(t *testing.T) func(error) {
 	t.Helper()
 	return func(err error) { t.Errorf("lost: %v", err) }

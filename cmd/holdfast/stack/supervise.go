@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,8 @@ import (
 const (
 	firstPause = 100 * time.Millisecond
 	longest    = 5 * time.Second
-	// ranWell is how long a child must have run for its next death to count as the first.
+	// ranWell is how long a child must have been ready for its next death to count as the first. One that is slow to fail,
+	// as on a full disk, has not run well.
 	ranWell = 10 * time.Second
 	// readyLimit is how long a child may take from its start until it is ready.
 	readyLimit = 30 * time.Second
@@ -35,6 +37,8 @@ type child struct {
 	ready func(ctx context.Context, process *embedded.Process) error
 	// tail gives the last lines of its log for an error message. Optional.
 	tail func() string
+	// ranWell is the constant of that name, but in tests.
+	ranWell time.Duration
 	// tries is how many starts may fail before the first that gets ready.
 	tries int
 	// stop asks for a clean end, death is sent by the kernel when up dies, grace is the time a clean end may take.
@@ -106,14 +110,13 @@ func (s *supervisor) run() {
 
 	wasReady, failures := false, 0
 	for {
-		began := time.Now()
-		ready, err := s.runOnce(ctx, wasReady)
+		ready, ran, err := s.runOnce(ctx, wasReady)
 		wasReady = wasReady || ready
 		if ctx.Err() != nil {
 			s.tell(errStopped)
 			return
 		}
-		if time.Since(began) > ranWell {
+		if ran > cmp.Or(s.ranWell, ranWell) {
 			failures = 0
 		}
 		if wasReady && errors.Is(err, errStranger) {
@@ -122,7 +125,7 @@ func (s *supervisor) run() {
 		}
 		pause := pauseAfter(failures)
 		failures++
-		if !wasReady && failures >= s.tries {
+		if !wasReady && (failures >= s.tries || errors.Is(err, embedded.ErrNoSpace)) {
 			s.tell(s.explain(err))
 			return
 		}
@@ -134,32 +137,33 @@ func (s *supervisor) run() {
 	}
 }
 
-// runOnce starts the child and returns when it has ended; ready tells whether it had got that far.
-func (s *supervisor) runOnce(ctx context.Context, wasReady bool) (ready bool, err error) {
+// runOnce starts the child and returns when it has ended: whether it had got ready, and for how long it was.
+func (s *supervisor) runOnce(ctx context.Context, wasReady bool) (ready bool, ran time.Duration, err error) {
 	before := s.prepare
 	if wasReady {
 		before = s.again
 	}
 	if before != nil {
 		if err := before(ctx); err != nil {
-			return false, err
+			return false, 0, err
 		}
 	}
 	cmd, done, err := s.command()
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
 	defer done()
 	process, err := embedded.StartProcess(cmd, s.death)
 	if err != nil {
-		return false, fmt.Errorf("start %s: %w", s.name, err)
+		return false, 0, fmt.Errorf("start %s: %w", s.name, err)
 	}
 	s.started(s.name, process.Pid())
 
 	if err := s.waitReady(ctx, process); err != nil {
 		s.finish(process)
-		return false, err
+		return false, 0, err
 	}
+	began := time.Now()
 	if wasReady {
 		s.log.Info("process is ready again", "pid", process.Pid())
 	} else {
@@ -167,10 +171,10 @@ func (s *supervisor) runOnce(ctx context.Context, wasReady bool) (ready bool, er
 	}
 	select {
 	case <-process.Done():
-		return true, process.Err()
+		return true, time.Since(began), process.Err()
 	case <-ctx.Done():
 		s.finish(process)
-		return true, nil
+		return true, time.Since(began), nil
 	}
 }
 

@@ -1,0 +1,62 @@
+package disk
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestWatch_WarnsOnceWhileThereIsLittleRoom(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	room := int64(0)
+	w := &Watch{Dir: "data", Low: 100 << 20, Log: slog.New(slog.NewTextHandler(&out, nil)), free: func(string) (int64, error) { return room, nil }}
+	for _, look := range []struct {
+		room  int64
+		lines string
+		low   bool
+	}{
+		{200 << 20, "", false},
+		{99 << 20, "level=WARN", true},
+		{50 << 20, "", true},
+		{105 << 20, "", true}, // not yet enough to be over it
+		{111 << 20, "level=INFO", false},
+		{101 << 20, "", false},
+	} {
+		out.Reset()
+		room = look.room
+		w.look()
+		if got := out.String(); (look.lines == "") != (got == "") || !strings.Contains(got, look.lines) {
+			t.Errorf("with %s: said %q, want %q", Size(room), got, look.lines)
+		}
+		if (w.Now() != nil) != look.low {
+			t.Errorf("with %s: %+v", Size(room), w.Now())
+		}
+	}
+}
+
+func TestWatch_EndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w := &Watch{Dir: t.TempDir(), Low: 1, Log: slog.New(slog.DiscardHandler)}
+	w.Run(ctx)
+	if w.Now() != nil {
+		t.Errorf("one byte is too little: %+v", w.Now())
+	}
+}
+
+func TestSize_IsForPeople(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1 << 10: "1.0 KiB", 322801664: "308 MiB", 10 << 30: "10 GiB"} {
+		if got := Size(n); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+}

@@ -1,0 +1,7 @@
+// Package disk knows how much room the disk of a folder has, and says so while there is little.
+//
+// A full disk loses nothing: programs block, records wait. But nothing goes on either, so somebody has to look before
+// that. [Watch] warns once when the room falls below a bound, and says once that it is back.
+//
+// Only cmd/holdfast imports it.
+package disk
