@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -111,52 +110,6 @@ func sessionInPath(path string) string {
 		return ""
 	}
 	return id
-}
-
-// guardHost refuses names that a page elsewhere could have made point at this machine (DNS
-// rebinding): a server on loopback answers to loopback names only.
-func (s *Server) guardHost(c *fiber.Ctx) error {
-	securityHeaders(c)
-	if !s.loopback {
-		return c.Next()
-	}
-	host := string(c.Request().Host())
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		name = h
-	}
-	switch {
-	case isLoopback(name), host == s.opts.Addr, host == s.Addr():
-		return c.Next()
-	}
-	return schema.Errorf(schema.CodeForbidden, "this server does not answer to the name %q; use localhost or 127.0.0.1", brief(host))
-}
-
-// guardOrigin refuses requests that a page of another site makes: the WebSocket, and
-// everything that changes something.
-func (s *Server) guardOrigin(c *fiber.Ctx) error {
-	changes := c.Method() != http.MethodGet && c.Method() != http.MethodHead
-	if !changes && c.Path() != "/ws" {
-		return c.Next()
-	}
-	origin := c.Get(fiber.HeaderOrigin)
-	if origin == "" && c.Get("Sec-Fetch-Site") == "cross-site" {
-		return schema.Errorf(schema.CodeForbidden, "pages of other sites may not do this")
-	}
-	if origin != "" && !s.allowsOrigin(origin, string(c.Request().Host())) {
-		return schema.Errorf(schema.CodeForbidden, "pages of %q may not do this; the server's own and HOLDFAST_ALLOWED_ORIGINS may", brief(origin))
-	}
-	return c.Next()
-}
-
-func (s *Server) allowsOrigin(origin, host string) bool {
-	for _, allowed := range s.opts.AllowedOrigins {
-		if strings.EqualFold(strings.TrimSuffix(allowed, "/"), origin) {
-			return true
-		}
-	}
-	u, err := url.Parse(origin)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && strings.EqualFold(u.Host, host)
 }
 
 func securityHeaders(c *fiber.Ctx) {

@@ -39,6 +39,7 @@ type Options struct {
 	Logger          *slog.Logger    // slog.Default()
 	Version         string          // shown by /api/health and the OpenAPI document's server
 	AllowedOrigins  []string        // further origins that browsers may connect from, such as https://lab.example
+	AllowedHosts    []string        // names that the server answers to besides loopback's, with or without a port; needed when it is not on loopback
 	Instance        string          // names this instance in active_connections; random
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -86,6 +85,12 @@ func New(o Options) (*Server, error) {
 		}
 	}
 	s.loopback = isLoopback(s.listener.Addr().String())
+	if !s.loopback && len(o.AllowedHosts) == 0 {
+		if o.Listener == nil {
+			_ = s.listener.Close()
+		}
+		return nil, fmt.Errorf("web: Options.AllowedHosts is empty; a server on %s, which is not on loopback, has to be told by which names it is called", s.listener.Addr())
+	}
 	s.app = s.newApp()
 	return s, nil
 }
@@ -149,6 +154,7 @@ func (s *Server) newApp() *fiber.App {
 		StreamRequestBody:            true, // limitBody reads it, and answers what is too large
 		DisablePreParseMultipartForm: true,
 		CaseSensitive:                true,
+		StrictRouting:                true, // one spelling of each path; a % stays one
 		DisableStartupMessage:        true,
 		Immutable:                    true, // ids and names outlive their request
 		ReadTimeout:                  readTimeout,
@@ -157,7 +163,7 @@ func (s *Server) newApp() *fiber.App {
 		ErrorHandler:                 s.fiberError,
 	})
 	app.Server().KeepHijackedConns = true // welcome closes them
-	app.Use(s.begin, s.guardHost, s.guardOrigin, s.limitBody)
+	app.Use(s.begin, s.guardFraming, s.guardHost, s.guardOrigin, s.limitBody, s.guardType)
 	app.Get("/ws", s.upgrade)
 	s.api = newAPI(app)
 	s.register()
@@ -165,15 +171,6 @@ func (s *Server) newApp() *fiber.App {
 	s.registerPages(app)
 	app.Get("/*", s.serveUI)
 	return app
-}
-
-func isLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		host = addr
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
 // fiberError answers what no handler has answered.

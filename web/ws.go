@@ -25,8 +25,7 @@ type caller struct {
 
 const maxClientID = 64
 
-// upgrader answers handshakes. The library's own origin check is off: guardOrigin has done
-// it.
+// upgrader answers handshakes. The library's own origin check is off: upgrade does it.
 var upgrader = websocket.FastHTTPUpgrader{
 	CheckOrigin: func(*fasthttp.RequestCtx) bool { return true },
 	Error:       func(*fasthttp.RequestCtx, int, error) {}, // upgrade answers with a problem
@@ -38,6 +37,9 @@ func (s *Server) upgrade(c *fiber.Ctx) error {
 		p := newProblem(ctx, http.StatusUpgradeRequired, schema.CodeInvalid, "this address speaks WebSocket", nil)
 		p.headers = http.Header{fiber.HeaderUpgrade: {"websocket"}}
 		return p
+	}
+	if err := s.checkOrigin(c); err != nil {
+		return err
 	}
 	who := caller{user: userOf(ctx), address: c.IP()}
 	var wrong []schema.FieldError

@@ -109,6 +109,31 @@ func origins(to *[]string) func(string) bool {
 	}
 }
 
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?$`)
+
+// hostNames takes what may stand in the Host of a request.
+func hostNames(to *[]string) func(string) bool {
+	return func(s string) bool {
+		var list []string
+		for item := range strings.SplitSeq(s, ",") {
+			item = strings.ToLower(strings.TrimSpace(item))
+			name := item
+			if host, port, err := net.SplitHostPort(item); err == nil {
+				if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+					return false
+				}
+				name = host
+			}
+			if net.ParseIP(strings.Trim(name, "[]")) == nil && !namePattern.MatchString(name) {
+				return false
+			}
+			list = append(list, item)
+		}
+		*to = list
+		return true
+	}
+}
+
 func duration(to *time.Duration, low, high time.Duration) func(string) bool {
 	return func(s string) bool {
 		d, err := time.ParseDuration(s)

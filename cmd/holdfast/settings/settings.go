@@ -2,8 +2,10 @@ package settings
 
 import (
 	"log/slog"
+	"net"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/holdfast/holdfast/logs"
@@ -34,6 +36,8 @@ const (
 	EnvHost        = "HOLDFAST_HOST"
 	EnvLogFormat   = "HOLDFAST_LOG_FORMAT"
 	EnvLogLevel    = "HOLDFAST_LOG_LEVEL"
+
+	EnvAllowedHosts = "HOLDFAST_ALLOWED_HOSTS"
 )
 
 // Logging says how a process writes its log.
@@ -100,6 +104,7 @@ type Listener struct {
 	MaxPerAddress  int // 0 is no bound of its own
 	Drain          time.Duration
 	AllowedOrigins []string
+	AllowedHosts   []string
 }
 
 // EnvDrain is the name of the setting that says over how long a web process closes its connections.
@@ -118,7 +123,18 @@ func (l *Listener) specs() []spec {
 		{name: "HOLDFAST_MAX_CONNECTIONS_PER_ADDRESS", def: "0", allowed: "a whole number from 0, which is no bound of its own, to 1000000", help: "WebSocket connections from one address that one web process takes at the same time; behind a proxy all come from the proxy's", parse: whole(&l.MaxPerAddress, 0, maxConnections)},
 		{name: EnvDrain, def: "5s", allowed: "a duration from 0s, which is at once, to 10m", help: "over how long a web process that stops closes its WebSocket connections, when they are more than 20", parse: duration(&l.Drain, 0, maxDrain)},
 		{name: "HOLDFAST_ALLOWED_ORIGINS", allowed: "a comma-separated list of origins such as https://holdfast.example.org", help: "web pages from other origins that may connect; the server's own always may", parse: origins(&l.AllowedOrigins)},
+		{name: EnvAllowedHosts, allowed: "a comma-separated list of names, with or without a port, such as holdfast.example.org, lab:8000 or 192.168.1.5", help: "the names by which clients call the web server, besides localhost and loopback addresses; needed when HOLDFAST_ADDR is not on loopback, so that no page elsewhere can make a name of its own point here", parse: hostNames(&l.AllowedHosts)},
 	}
+}
+
+// check refuses to be reached from elsewhere without knowing by which names.
+func (l *Listener) check() error {
+	host, _, err := net.SplitHostPort(l.Addr)
+	ip := net.ParseIP(host)
+	if err != nil || host == "localhost" || (ip != nil && ip.IsLoopback()) || len(l.AllowedHosts) > 0 {
+		return nil
+	}
+	return &Error{Name: EnvAllowedHosts, Missing: true, Allowed: "the names by which clients call this server, such as holdfast.example.org or 192.168.1.5; it is needed because HOLDFAST_ADDR, " + strconv.Quote(l.Addr) + ", is not on loopback"}
 }
 
 // Binaries says where the embedded servers' programs are.
@@ -219,6 +235,9 @@ func LoadWeb(env Env) (*Web, error) {
 	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Listener.specs(), w.Hosts.specs()); err != nil {
 		return nil, err
 	}
+	if err := w.check(); err != nil {
+		return nil, err
+	}
 	return w, loadTemporal(env, &w.Temporal)
 }
 
@@ -240,6 +259,9 @@ func LoadStack(env Env) (*Stack, error) {
 		storage[i].required = false
 	}
 	if err := load(env, s.Logging.specs(), storage, s.Listener.specs(), s.Binaries.specs(), new(Workspaces).specs(), new(Isolation).specs(), new(Hosts).specs(), new(Retention).specs(), new(Agents).specs()); err != nil {
+		return nil, err
+	}
+	if err := s.check(); err != nil {
 		return nil, err
 	}
 	return s, loadTemporal(env, &s.Temporal)

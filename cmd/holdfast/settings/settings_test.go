@@ -39,7 +39,7 @@ func TestLoadWeb_HasTheDefaultsOfTheContract(t *testing.T) {
 
 func TestLoadWeb_TakesWhatIsSet(t *testing.T) {
 	t.Parallel()
-	e := env(t, database, "HOLDFAST_ADDR=0.0.0.0:80", "HOLDFAST_APPROVAL_TIMEOUT=90", "HOLDFAST_SESSION_TTL=720h", "HOLDFAST_MAX_CONNECTIONS=5", "HOLDFAST_MAX_CONNECTIONS_PER_USER=4", "HOLDFAST_MAX_CONNECTIONS_PER_ADDRESS=3", "HOLDFAST_DRAIN=30", "HOLDFAST_LOG_LEVEL=DEBUG",
+	e := env(t, database, "HOLDFAST_ADDR=0.0.0.0:80", "HOLDFAST_ALLOWED_HOSTS=Lab.example, [::1]:80,192.0.2.1:8000", "HOLDFAST_APPROVAL_TIMEOUT=90", "HOLDFAST_SESSION_TTL=720h", "HOLDFAST_MAX_CONNECTIONS=5", "HOLDFAST_MAX_CONNECTIONS_PER_USER=4", "HOLDFAST_MAX_CONNECTIONS_PER_ADDRESS=3", "HOLDFAST_DRAIN=30", "HOLDFAST_LOG_LEVEL=DEBUG",
 		"HOLDFAST_ALLOWED_ORIGINS=https://a.example, http://b.example:81/", "XDG_DATA_HOME=/data", "TEMPORAL_ADDRESS=t:1", "TEMPORAL_NAMESPACE=n",
 		"HOLDFAST_LOG_FORMAT=", "HOLDFAST_HOST=worker-1")
 	w, err := settings.LoadWeb(e.WithFlag("HOLDFAST_ADDR", ":0").WithFlag("HOLDFAST_DATA_DIR", ""))
@@ -234,6 +234,35 @@ func TestLoadWorker_Retention(t *testing.T) {
 		}
 		if _, err := settings.LoadStack(env(t, "HOLDFAST_COMPACT_AFTER="+bad)); err == nil {
 			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+func TestAttack_BeyondLoopbackTheNamesOfTheServerAreNeeded(t *testing.T) {
+	t.Parallel()
+	loads := map[string]func(settings.Env) error{
+		"web": func(e settings.Env) error { _, err := settings.LoadWeb(e); return err },
+		"up":  func(e settings.Env) error { _, err := settings.LoadStack(e); return err },
+	}
+	for what, load := range loads {
+		for _, addr := range []string{"0.0.0.0:80", ":8411", "[::]:80", "192.0.2.1:80", "lab.example:80", "0:80", "127.0.0.1.example:80"} {
+			err := load(env(t, database, "HOLDFAST_ADDR="+addr))
+			if err == nil || !strings.Contains(err.Error(), "HOLDFAST_ALLOWED_HOSTS is missing") || !strings.Contains(err.Error(), addr) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s on %s: %v", what, addr, err)
+			}
+			if err := load(env(t, database, "HOLDFAST_ADDR="+addr, "HOLDFAST_ALLOWED_HOSTS=lab.example")); err != nil {
+				t.Errorf("%s on %s with a name: %v", what, addr, err)
+			}
+		}
+		for _, addr := range []string{"127.0.0.1:80", "localhost:80", "[::1]:80", "127.9.9.9:0"} {
+			if err := load(env(t, database, "HOLDFAST_ADDR="+addr)); err != nil {
+				t.Errorf("%s on %s: %v", what, addr, err)
+			}
+		}
+		for _, names := range []string{"http://lab.example", "lab.example/", "*", "a b", "lab:http", "lab:0", "lab.example,", "evil@lab", "a:1:2", ".lab"} {
+			if err := load(env(t, database, "HOLDFAST_ALLOWED_HOSTS="+names)); err == nil || !strings.Contains(err.Error(), "HOLDFAST_ALLOWED_HOSTS") {
+				t.Errorf("%s takes %q: %v", what, names, err)
+			}
 		}
 	}
 }
