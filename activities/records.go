@@ -39,11 +39,9 @@ func (a *Records) Revise(ctx context.Context, in schema.Revise) (schema.Outline,
 
 // outline is what a workflow carries of a run. An error that the same call will meet again is final.
 func (a *Records) outline(begun *store.BegunRun, err error) (schema.Outline, error) {
-	switch code := schema.CodeOf(err); {
-	case code == schema.CodeInvalid || code == schema.CodeConflict || code == schema.CodeNotFound:
-		return schema.Outline{}, final(err)
+	switch {
 	case err != nil:
-		return schema.Outline{}, err
+		return schema.Outline{}, lasting(err)
 	case begun.Problem != "":
 		return schema.Outline{Digest: begun.Digest, Host: a.Host, Steps: []schema.OutlineStep{}, Problem: begun.Problem}, nil
 	}
@@ -55,14 +53,24 @@ func (a *Records) outline(begun *store.BegunRun, err error) (schema.Outline, err
 	return o, nil
 }
 
-// Record writes a transition. What an approval is about, in words and in full, is put in
+// lasting marks an error as final when the same call will meet it again.
+func lasting(err error) error {
+	switch schema.CodeOf(err) {
+	case schema.CodeInvalid, schema.CodeConflict, schema.CodeNotFound, schema.CodeTooLarge:
+		return final(err)
+	default:
+		return err
+	}
+}
+
+// Record writes a transition. An error that the same call will meet again is final. What an approval is about, in words and in full, is put in
 // here: the workflow carries ids and digests only. What a step asks comes in its own words.
 func (a *Records) Record(ctx context.Context, t schema.Transition) (schema.Recorded, error) {
 	if err := a.describe(ctx, &t); err != nil {
-		return schema.Recorded{}, err
+		return schema.Recorded{}, lasting(err)
 	}
 	if _, err := a.Store.Apply(ctx, t); err != nil {
-		return schema.Recorded{}, err
+		return schema.Recorded{}, lasting(err)
 	}
 	if t.End == nil || t.End.Status == schema.SessionCompleted {
 		return schema.Recorded{}, nil

@@ -1,12 +1,14 @@
 package activities_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/holdfast/holdfast/activities"
@@ -185,5 +187,61 @@ func TestRecord_SaysWhatIsAskedInWords(t *testing.T) {
 	// A step may ask without a word of context.
 	if a := w.ask(schema.ApprovalOpen{Type: schema.ApprovalBudget, StepID: "a"}); string(a.Context) != `{}` {
 		t.Errorf("%s with %s", a.Description, a.Context)
+	}
+}
+
+// A question nested so deep that Postgres cannot read it: no repetition changes that.
+func TestRecord_IsFinalAboutWhatPostgresCannotHold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.begin("")
+	open := schema.ApprovalOpen{ID: schema.NewID(), Type: schema.ApprovalProgramAsk, StepID: "a", Description: "Really?", ExpiresAt: time.Now().Add(time.Minute)}
+	asked := schema.Transition{
+		SessionID: w.session, RunID: w.run, Key: "1", Status: schema.SessionActive, Phase: schema.PhaseAwaitingApproval, Open: []schema.ApprovalOpen{open},
+	}
+	nested := func(n int, key string) schema.Transition {
+		tr := asked
+		tr.Key, tr.Open = key, []schema.ApprovalOpen{open}
+		tr.Open[0].Context = json.RawMessage(strings.Repeat(`[`, n) + strings.Repeat(`]`, n))
+		return tr
+	}
+	gone := asked
+	gone.Open, gone.Close = nil, []schema.ApprovalClose{{ID: schema.NewID(), Status: schema.ApprovalCancelled}}
+	for name, tr := range map[string]schema.Transition{
+		"nested": nested(9_000, "2"), "nested as deep as Go can read": nested(9_999, "3"), "an approval that is not there": gone,
+	} {
+		_, err := w.records.Record(t.Context(), tr)
+		if app, ok := errors.AsType[*temporal.ApplicationError](err); !ok || !app.NonRetryable() {
+			t.Errorf("%s: %v, want a final error", name, err)
+		}
+	}
+	if _, err := w.records.Store.Approval(t.Context(), open.ID); schema.CodeOf(err) != schema.CodeNotFound {
+		t.Fatalf("half of it was recorded: %v", err)
+	}
+}
+
+func TestDecoded_IsFinalAboutWhatCannotBeDecoded(t *testing.T) {
+	t.Parallel()
+	record := activities.Decoded(func(_ context.Context, tr schema.Transition) (string, error) { return tr.Key, nil })
+	payload := func(text string) converter.RawValue {
+		p, err := converter.GetDefaultDataConverter().ToPayload(json.RawMessage(text))
+		if err != nil {
+			p, err = converter.GetDefaultDataConverter().ToPayload("")
+			p.Data = []byte(text)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return converter.NewRawValue(p)
+	}
+	if key, err := record(t.Context(), payload(`{"key":"k"}`)); key != "k" || err != nil {
+		t.Fatal(key, err)
+	}
+	deep := `{"open":[{"context":` + strings.Repeat(`[`, 9_998) + strings.Repeat(`]`, 9_998) + `}]}`
+	for _, text := range []string{deep, `{"key":7}`, `nonsense`} {
+		_, err := record(t.Context(), payload(text))
+		if app, ok := errors.AsType[*temporal.ApplicationError](err); !ok || !app.NonRetryable() {
+			t.Errorf("%.20s: %v, want a final error", text, err)
+		}
 	}
 }

@@ -16,7 +16,7 @@ func JSONProblem(text json.RawMessage, maxBytes int) string {
 	switch {
 	case len(text) > maxBytes:
 		return fmt.Sprintf("this has %d bytes; at most %d are allowed", len(text), maxBytes)
-	case jsonDepth(text) > MaxJSONDepth:
+	case NestedDeeper(text, MaxJSONDepth):
 		return fmt.Sprintf("values are nested more than %d deep", MaxJSONDepth)
 	case len(text) > 0 && !json.Valid(text):
 		return "this is not JSON"
@@ -24,9 +24,9 @@ func JSONProblem(text json.RawMessage, maxBytes int) string {
 	return ""
 }
 
-// jsonDepth is how deep lists and objects are nested, as far as [MaxJSONDepth] and one beyond it.
-func jsonDepth(text []byte) int {
-	depth, deepest := 0, 0
+// NestedDeeper reports whether lists and objects are nested more than most deep.
+func NestedDeeper(text json.RawMessage, most int) bool {
+	depth := 0
 	quoted, escaped := false, false
 	for _, c := range text {
 		switch {
@@ -37,13 +37,12 @@ func jsonDepth(text []byte) int {
 		case c == '"':
 			quoted = true
 		case c == '[' || c == '{':
-			depth++
-			if deepest = max(deepest, depth); deepest > MaxJSONDepth {
-				return deepest
+			if depth++; depth > most {
+				return true
 			}
 		case c == ']' || c == '}':
 			depth--
 		}
 	}
-	return deepest
+	return false
 }

@@ -248,8 +248,8 @@ func compose(o Options, steps *runner.Runner, hosts *activities.Hosts, fatal fun
 	s.RegisterWorkflowWithOptions(workflows.Session, workflow.RegisterOptions{Name: schema.WorkflowType})
 	records := &activities.Records{Store: o.Store, Host: o.Host}
 	register(s, records.BeginRun, schema.ActivityBeginRun)
-	register(s, records.Record, schema.ActivityRecord)
-	register(s, records.Revise, schema.ActivityRevise)
+	register(s, activities.Decoded(records.Record), schema.ActivityRecord)
+	register(s, activities.Decoded(records.Revise), schema.ActivityRevise)
 
 	activitiesOnly := func(most int) worker.Options {
 		only := base
@@ -262,7 +262,7 @@ func compose(o Options, steps *runner.Runner, hosts *activities.Hosts, fatal fun
 	place := &onceStopped{Worker: worker.New(o.Temporal, schema.TaskQueueSteps, activitiesOnly(maxPlaces))}
 	register(place, hosts.Place, schema.ActivityPlace)
 	host := worker.New(o.Temporal, schema.StepsQueue(o.Host), activitiesOnly(o.MaxSteps))
-	register(host, hosts.Take(run.Run), schema.ActivityRunStep)
+	register(host, activities.Decoded(hosts.Take(run.Run)), schema.ActivityRunStep)
 	control := worker.New(o.Temporal, schema.ControlQueue(o.Host), activitiesOnly(maxControls))
 	register(control, run.Freeze, schema.ActivityFreezeSteps)
 	register(control, run.Thaw, schema.ActivityThawSteps)

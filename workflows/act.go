@@ -21,9 +21,15 @@ func (s *session) record(ctx workflow.Context) error {
 	recorded := workflow.ExecuteActivity(withRecord(ctx, recordSummary(t)), schema.ActivityRecord, t)
 	s.start(ctx, &t)
 	var stands schema.Recorded
-	err := recorded.Get(ctx, &stands)
+	if err := recorded.Get(ctx, &stands); err != nil {
+		if !isFinal(err) {
+			return err
+		}
+		s.recordLess(ctx, t, err)
+		return nil
+	}
 	s.state.Stands(t.RunID, stands)
-	return err
+	return nil
 }
 
 // codeOf is the code of an activity's error, as activities put it there.

@@ -38,6 +38,8 @@ func failed(op string, err error) error {
 			return schema.Wrap(schema.CodeUnavailable, err, "the database does not have this version's tables; run holdfast migrate up")
 		case transient(refused.Code):
 			return unavailable(err)
+		case unstorable(refused.Code):
+			return schema.Wrap(schema.CodeInvalid, err, "the database cannot hold this: "+refused.Message)
 		default:
 			return schema.Wrap(schema.CodeInternal, err, "the database could not "+op)
 		}
@@ -67,6 +69,12 @@ func transient(code string) bool {
 	default:
 		return false
 	}
+}
+
+// unstorable reports whether the data itself is refused, which no repetition will change: text, JSON or a number that a
+// column does not take (22), or something that is too long, too large or nested too deep (54).
+func unstorable(code string) bool {
+	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "54")
 }
 
 func connectionLost(err error) bool {

@@ -46,10 +46,16 @@ func (s *Store) Apply(ctx context.Context, t schema.Transition) (head int64, err
 		if !schema.ValidID(t.Open[i].ID) {
 			return 0, schema.Errorf(schema.CodeInvalid, "%q is not the id of an approval", t.Open[i].ID)
 		}
+		if err := readable("context", t.Open[i].Context); err != nil {
+			return 0, err
+		}
 	}
 	for i := range t.Close {
 		if !schema.ValidID(t.Close[i].ID) {
 			return 0, noApproval(t.Close[i].ID)
+		}
+		if err := readable("modifications", t.Close[i].Modifications); err != nil {
+			return 0, err
 		}
 	}
 	for i := range t.Extend {
@@ -58,6 +64,18 @@ func (s *Store) Apply(ctx context.Context, t schema.Transition) (head int64, err
 		}
 	}
 	return s.change(ctx, "record a transition", t.SessionID, "apply:"+t.Key, a.read, a.decide)
+}
+
+// maxStoredDepth is far more than sessions take in, see [schema.MaxJSONDepth], and far less than what Postgres and
+// encoding/json can read back from inside an event.
+const maxStoredDepth = 1000
+
+// readable refuses JSON that could be written, perhaps, and not be read again.
+func readable(what string, text json.RawMessage) error {
+	if schema.NestedDeeper(text, maxStoredDepth) || (len(text) > 0 && !json.Valid(validText(text))) {
+		return schema.Errorf(schema.CodeInvalid, "the %s of an approval cannot be kept: it is no JSON, or nested too deep", what)
+	}
+	return nil
 }
 
 func (a *apply) read(c *change) {

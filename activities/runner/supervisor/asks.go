@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
+	"github.com/holdfast/holdfast/schema"
 )
 
 // asks is the program's way to people: a small HTTP server on a unix socket.
@@ -104,6 +105,10 @@ func (a *asks) serveAsk(w http.ResponseWriter, r *http.Request) {
 	}
 	if strings.TrimSpace(ask.Question) == "" {
 		refuse(w, http.StatusBadRequest, `"question" is empty`)
+		return
+	}
+	if why := schema.JSONProblem(ask.Context, schema.MaxAskContext); why != "" {
+		refuse(w, http.StatusBadRequest, `"context": `+why)
 		return
 	}
 	if ask.ID == "" {

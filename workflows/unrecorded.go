@@ -1,0 +1,100 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// A transition that Postgres refuses for good (it cannot hold something in it, or what it is
+// about is gone) must not keep the session from going on: a session can always be cancelled and
+// deleted, whatever is in it. So the transition is recorded with less in it, down to the bare
+// status, and what was left out is refused.
+
+// unrecordable stands where the words were that could not be kept.
+const unrecordable = "(this could not be recorded)"
+
+// reasonUnrecordable is why a question is closed that could not be recorded.
+const reasonUnrecordable = "unrecordable"
+
+// recordLess records what can be recorded of a transition that was refused for the reason err.
+func (s *session) recordLess(ctx workflow.Context, t schema.Transition, err error) {
+	log := workflow.GetLogger(ctx)
+	for _, less := range []schema.Transition{s.state.withoutWords(&t, workflow.Now(ctx)), bare(&t), bareSession(&t)} {
+		log.Error("a transition cannot be recorded; it is tried with less in it", "key", t.Key, "as", less.Key, "error", err)
+		var stands schema.Recorded
+		err = workflow.ExecuteActivity(withRecord(ctx, "with less: "+recordSummary(less)), schema.ActivityRecord, less).Get(ctx, &stands)
+		if err == nil {
+			s.state.Stands(less.RunID, stands)
+			return
+		}
+	}
+	log.Error("a transition could not be recorded at all", "key", t.Key, "error", err)
+}
+
+// withoutWords is the transition without anybody's words. The questions of steps are refused:
+// nobody could tell what is asked. Gates stay open, since people know what they are about.
+func (s *State) withoutWords(from *schema.Transition, now time.Time) schema.Transition {
+	t := *from
+	t.Key += "/without words"
+	t.Notes = nil
+	t.Steps, t.Open, t.Close, t.Messages, t.Audit = nil, nil, nil, nil, nil
+	for _, c := range from.Steps {
+		c.Reason = ""
+		t.Steps = append(t.Steps, c)
+	}
+	for _, m := range from.Messages {
+		if m.Content != "" {
+			m.Content = unrecordable
+		}
+		t.Messages = append(t.Messages, m)
+	}
+	for _, c := range from.Close {
+		c.Feedback, c.Modifications = "", nil
+		t.Close = append(t.Close, c)
+	}
+	for _, o := range from.Open {
+		o.Description, o.Why, o.Context = unrecordable, "", nil
+		t.Open = append(t.Open, o)
+		if a := s.approval(o.ID); o.Type.AskedByStep() && a != nil && a.Status == schema.ApprovalPending {
+			a.Status, a.ClosedAt = schema.ApprovalVoid, now
+			t.Close = append(t.Close, schema.ApprovalClose{ID: o.ID, StepID: o.StepID, Status: schema.ApprovalVoid, Reason: reasonUnrecordable, At: now})
+		}
+	}
+	for _, e := range from.Audit {
+		e.Detail, e.RequestID = unrecordable, ""
+		t.Audit = append(t.Audit, e)
+	}
+	t.End = endWithoutWords(from.End)
+	return t
+}
+
+func endWithoutWords(end *schema.RunEnd) *schema.RunEnd {
+	if end == nil {
+		return nil
+	}
+	e := *end
+	if e.Error != "" {
+		e.Error = unrecordable
+	}
+	return &e
+}
+
+// bare is what a run has come to, and nothing else of the transition.
+func bare(from *schema.Transition) schema.Transition {
+	t := schema.Transition{
+		SessionID: from.SessionID, RunID: from.RunID, Key: from.Key + "/bare", Status: from.Status, Phase: from.Phase,
+		CurrentStep: from.CurrentStep, ExpiresAt: from.ExpiresAt, End: endWithoutWords(from.End),
+	}
+	for _, c := range from.Steps {
+		t.Steps = append(t.Steps, schema.StepChange{ID: c.ID, Status: c.Status})
+	}
+	return t
+}
+
+// bareSession is what the session has come to: its run is not there.
+func bareSession(from *schema.Transition) schema.Transition {
+	return schema.Transition{SessionID: from.SessionID, Key: from.Key + "/bare session", Status: from.Status, Phase: from.Phase, ExpiresAt: from.ExpiresAt}
+}
