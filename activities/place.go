@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
+
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -55,14 +57,14 @@ func (a *Hosts) Place(ctx context.Context, _ schema.Place) (schema.Placed, error
 	for {
 		switch {
 		case a.Draining():
-			return schema.Placed{}, schema.Errorf(schema.CodeHostDraining, "host %s takes no new steps", a.Host)
+			return schema.Placed{}, usual(schema.Errorf(schema.CodeHostDraining, "host %s takes no new steps", a.Host))
 		case a.hasRoom():
 			return schema.Placed{Host: a.Host}, nil
 		}
 		select {
 		case <-poll.C:
 		case <-patience.C:
-			return schema.Placed{}, schema.Errorf(schema.CodeUnavailable, "host %s is full", a.Host)
+			return schema.Placed{}, usual(schema.Errorf(schema.CodeUnavailable, "host %s is full", a.Host))
 		case <-ctx.Done():
 			return schema.Placed{}, context.Cause(ctx)
 		}
@@ -89,7 +91,10 @@ func (a *Hosts) Take(run RunStep) RunStep {
 
 // refusal is final for this host: the session looks for another.
 func (a *Hosts) refusal() error {
-	return final(schema.Errorf(schema.CodeHostDraining, "host %s takes no new steps", a.Host))
+	err := schema.Errorf(schema.CodeHostDraining, "host %s takes no new steps", a.Host)
+	return temporal.NewApplicationErrorWithOptions(err.Error(), string(schema.CodeHostDraining), temporal.ApplicationErrorOptions{
+		NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Cause: err,
+	})
 }
 
 func (a *Hosts) begin(ask schema.RunStep, cancel context.CancelCauseFunc) bool {

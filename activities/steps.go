@@ -54,8 +54,10 @@ func (a *Steps) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult,
 	if errors.Is(err, runner.ErrDetached) && temporal.IsCanceledError(context.Cause(ctx)) {
 		result, err = a.awaitStop(context.WithoutCancel(ctx), ask)
 	}
-	switch schema.CodeOf(err) {
-	case schema.CodeConflict, schema.CodeNotFound: // the plan has changed, or what the step belongs to is gone
+	switch code := schema.CodeOf(err); {
+	case errors.Is(err, runner.ErrDetached) || errors.Is(err, runner.ErrClosed):
+		return result, usual(err)
+	case code == schema.CodeConflict || code == schema.CodeNotFound: // the plan has changed, or what the step belongs to is gone
 		return result, final(err)
 	default:
 		return result, err
@@ -141,4 +143,12 @@ func beat(ctx context.Context) (stop func()) {
 // final marks an error as one that no retry will change.
 func final(err error) error {
 	return temporal.NewNonRetryableApplicationError(err.Error(), string(schema.CodeOf(err)), err)
+}
+
+// usual marks an error as one of normal operation, which is tried again and not worth a line in
+// the log: a worker that ends leaves its steps to the next one, and a full host sends sessions on.
+func usual(err error) error {
+	return temporal.NewApplicationErrorWithOptions(err.Error(), string(schema.CodeOf(err)), temporal.ApplicationErrorOptions{
+		Category: temporal.ApplicationErrorCategoryBenign, Cause: err,
+	})
 }

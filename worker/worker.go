@@ -15,7 +15,6 @@ import (
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
-	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -273,6 +272,3 @@ func compose(o Options, steps *runner.Runner, hosts *activities.Hosts, fatal fun
 func register(w worker.Worker, fn any, name string) {
 	w.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 }
-
-// TemporalLogger makes the Temporal SDK log through slog.
-func TemporalLogger(l *slog.Logger) sdklog.Logger { return sdklog.NewStructuredLogger(l) }

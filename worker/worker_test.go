@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -47,7 +48,11 @@ type world struct {
 	snapshots  *snapshot.Store
 	// hostTimeout is that of the sessions; 0 for the default.
 	hostTimeout time.Duration
-	stop        func()
+	// logger gets what the workers say; nil for nobody.
+	logger *slog.Logger
+	// keepSteps has steps go on when a worker ends.
+	keepSteps bool
+	stop      func()
 }
 
 // patience bounds every wait of these tests; none of them should come near it.
@@ -85,8 +90,8 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func (w *world) options() worker.Options {
 	return worker.Options{
-		Store: w.store, Temporal: w.temporal, DataDir: w.dir, Host: w.host, Supervisor: w.supervisor, Logger: quiet(), Snapshots: w.snapshots,
-		Sandbox: sandbox.BestEffort, EndSteps: true,
+		Store: w.store, Temporal: w.temporal, DataDir: w.dir, Host: w.host, Supervisor: w.supervisor, Logger: cmp.Or(w.logger, quiet()), Snapshots: w.snapshots,
+		Sandbox: sandbox.BestEffort, EndSteps: !w.keepSteps,
 	}
 }
 

@@ -151,7 +151,7 @@ var errNothingToResume = errors.New("the step has to start again")
 // what is known of this one stays.
 func (r *Runner) resume(run *running, l leftover, mayBegin bool) (result schema.StepResult, done bool, err error) {
 	if !r.comeBack(run) {
-		return result, false, errClosed
+		return result, false, ErrClosed
 	}
 	defer r.launched(run)
 	s, lock, err := r.connect(l)

@@ -42,7 +42,7 @@ func (r *Runner) goOn(run *running, s *supervised, l *leftover, stay *workspace.
 		return schema.StepResult{}, lostError(exit.Reason)
 	}
 	if !run.ended(&exit) {
-		return schema.StepResult{}, errClosed
+		return schema.StepResult{}, ErrClosed
 	}
 	if exit.Fault {
 		run.unstarted()

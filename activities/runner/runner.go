@@ -5,6 +5,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -225,6 +226,9 @@ func (r *Runner) Run(ctx context.Context, ask schema.RunStep, load Load) (schema
 			if errors.Is(run.err, errNothingToResume) {
 				continue // it was left by an earlier worker, and is to start again
 			}
+			if run.err != nil && r.ctx.Err() != nil {
+				return run.result, fmt.Errorf("%w: %w", ErrClosed, run.err)
+			}
 			return run.result, run.err
 		case <-ctx.Done():
 			return schema.StepResult{}, ErrDetached
@@ -232,10 +236,10 @@ func (r *Runner) Run(ctx context.Context, ask schema.RunStep, load Load) (schema
 	}
 }
 
-var (
-	errStopped = errors.New("the run was stopped")
-	errClosed  = errors.New("this worker is ending")
-)
+var errStopped = errors.New("the run was stopped")
+
+// ErrClosed says that this worker ends: the next one goes on with the step.
+var ErrClosed = errors.New("this worker is ending")
 
 func (r *Runner) attach(ask schema.RunStep) (run *running, isNew bool, err error) {
 	r.mu.Lock()
@@ -248,7 +252,7 @@ func (r *Runner) attach(ask schema.RunStep) (run *running, isNew bool, err error
 	}
 	run = newRunning(r.ctx, ask)
 	if r.closed {
-		run.finish(schema.StepResult{}, errClosed)
+		run.finish(schema.StepResult{}, ErrClosed)
 		return run, false, nil
 	}
 	r.live[ask.Execution] = run

@@ -74,7 +74,7 @@ func (r *Runner) begin(run *running, load Load) (schema.StepResult, error) {
 // unbegun is the result of a step that was ended before it began, by a stop or with the worker.
 func (r *Runner) unbegun(run *running) (schema.StepResult, error) {
 	if r.ctx.Err() != nil || run.isDropped() {
-		return schema.StepResult{}, errClosed
+		return schema.StepResult{}, ErrClosed
 	}
 	return schema.StepResult{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled}, nil
 }
@@ -131,7 +131,7 @@ func (r *Runner) launch(run *running, p *planned) (schema.StepResult, error) {
 // it is left as it is.
 func (r *Runner) cancelled(run *running, p *planned) (schema.StepResult, error) {
 	if r.ctx.Err() != nil || run.isDropped() {
-		return schema.StepResult{}, errClosed
+		return schema.StepResult{}, ErrClosed
 	}
 	end := store.AttemptEnd{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled, DurationMS: time.Since(p.began).Milliseconds()}
 	return r.finish(run, p.attempt, end, nil, "")
