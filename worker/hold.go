@@ -81,7 +81,9 @@ func holdDataDir(o *Options) (*hold, error) {
 		}
 	}
 	if err == nil {
-		err = h.write()
+		if err := h.write(); err != nil { // a full disk, which this worker may be able to empty
+			o.Logger.Warn("the data folder does not say who holds it", "data_dir", o.DataDir, "error", err)
+		}
 	}
 	if err != nil {
 		h.release()

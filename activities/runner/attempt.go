@@ -192,6 +192,7 @@ func (r *Runner) resume(run *running, l leftover, mayBegin bool) (result schema.
 		}
 		return resultOf(begun.Number, *begun.Finished), true, nil
 	}
+	run.told = "its worker" // and maybe more, which the worker before has said
 	r.o.Logger.Info("step re-attached", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "attempt", begun.Number)
 	if err := r.askWhetherFrozen(&ask); err != nil {
 		return result, false, err

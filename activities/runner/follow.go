@@ -59,6 +59,7 @@ type unrecordable struct{ error }
 func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) (supervisor.Exit, error) {
 	ask := &run.ask
 	f := follower{attempt: attempt, spool: spool.Open(s.dir, offset), rewound: -1}
+	f.told.Waiting = run.told // so that the log hears that it does not wait any more
 	defer func() { _ = f.spool.Close() }()
 	defer r.waits(run, "")
 	told, tellAfter := int64(0), int64(tellBytes)

@@ -54,6 +54,23 @@ func lockStep(ctx context.Context, dataDir, runID, stepID string) (lock *os.File
 	}
 }
 
+// lockStep takes the lock of a step that is to begin, as soon as the host has what that takes.
+func (r *Runner) lockStep(run *running) (lock *os.File, left bool, err error) {
+	defer r.waits(run, "")
+	for wait := faultFirstWait; ; wait = min(2*wait, faultLongest) {
+		lock, left, err = lockStep(r.ctx, r.o.DataDir, run.ask.RunID, run.ask.StepID)
+		if err == nil || !isShortage(err) || errors.Is(err, unix.EWOULDBLOCK) { // which is EAGAIN
+			return lock, left, err
+		}
+		r.waits(run, "it cannot start yet: "+reasonOf(err))
+		select {
+		case <-time.After(wait):
+		case <-run.waiting.Done():
+			return nil, false, err
+		}
+	}
+}
+
 // tryLock fails with EWOULDBLOCK when somebody else holds the lock, or has just removed the
 // file that it was on.
 func tryLock(name string) (f *os.File, existed bool, err error) {

@@ -309,9 +309,6 @@ func (r *Runner) persist(write func(ctx context.Context) error) error {
 		if r.ctx.Err() == nil && time.Since(began) > sayAfter && r.unrecorded.CompareAndSwap(false, true) {
 			r.o.Logger.Warn("what steps do cannot be recorded; they go on, and it is tried again", "host", r.o.Host, "error", err)
 		}
-		if final, ok := errors.AsType[permanent](err); ok {
-			return final.error
-		}
 		select {
 		case <-r.ctx.Done():
 			return r.ctx.Err()
@@ -329,9 +326,6 @@ func isFinal(code schema.Code) bool {
 		return false
 	}
 }
-
-// permanent is an error that no repetition will change.
-type permanent struct{ error }
 
 // reasonOf says what is wrong without saying where on the server.
 func reasonOf(err error) string {

@@ -19,6 +19,7 @@ type running struct {
 
 	lost   schema.Reason // why the attempt before is, when that is known
 	losses int           // of supervisors
+	told   string        // what the log may say that it waits for
 
 	result schema.StepResult
 	err    error

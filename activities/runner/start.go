@@ -42,7 +42,7 @@ func (r *Runner) begin(run *running, load Load) (schema.StepResult, error) {
 	if tooMuch == nil {
 		defer release()
 	}
-	lock, left, err := lockStep(r.ctx, r.o.DataDir, ask.RunID, ask.StepID)
+	lock, left, err := r.lockStep(run)
 	if err != nil {
 		return schema.StepResult{}, err
 	}
@@ -143,6 +143,7 @@ func (r *Runner) waitToStart(run *running, p *planned, why *fault, wait time.Dur
 	ask := &run.ask
 	text := "it cannot start yet: " + reasonOf(why.error)
 	if r.waits(run, text) {
+		run.told = text
 		ctx, cancel := context.WithTimeout(r.ctx, faultLongest)
 		err := r.o.Recorder.AppendOutput(ctx, store.AppendOutput{
 			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: p.attempt,
@@ -163,17 +164,12 @@ func (r *Runner) waitToStart(run *running, p *planned, why *fault, wait time.Dur
 // tryLaunch is one try. A [*fault] means that the program was never started.
 func (r *Runner) tryLaunch(run *running, p *planned) (schema.StepResult, error) {
 	ask := &run.ask
-	var stay *workspace.Stay
-	err := r.persist(func(ctx context.Context) (err error) { // the blob store may be away
-		stay, err = r.o.Workspaces.Enter(ctx, workspace.Visit{SessionID: ask.SessionID, RunID: ask.RunID, Snapshot: p.of.Snapshot, Files: p.of.Plan.Files})
-		if err != nil && schema.CodeOf(err) != schema.CodeUnavailable {
-			return permanent{err}
-		}
-		return err
-	})
+	stay, err := r.o.Workspaces.Enter(r.ctx, workspace.Visit{SessionID: ask.SessionID, RunID: ask.RunID, Snapshot: p.of.Snapshot, Files: p.of.Plan.Files})
 	switch {
 	case r.ctx.Err() != nil:
 		return schema.StepResult{}, r.ctx.Err()
+	case schema.CodeOf(err) == schema.CodeUnavailable: // the blob store is away
+		return schema.StepResult{}, &fault{error: err, shortage: true}
 	case err != nil && (isShortage(err) || isRace(err)):
 		return schema.StepResult{}, newFault(err)
 	case err != nil:
