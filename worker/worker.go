@@ -85,8 +85,8 @@ func DefaultMaxSteps() int { return max(fewestSteps, stepsPerCore*runtime.NumCPU
 
 // Run works until ctx ends or [Drain] has ended it, and then ends what it started, in order.
 // It starts, and waits, while Postgres or Temporal is away and while the database lacks
-// migrations. A data folder that another worker has is [schema.CodeConflict], a database with
-// which this release cannot work [schema.CodeUnsupported].
+// migrations. A data folder or a host's name that another worker has is [schema.CodeConflict], a
+// database with which this release cannot work [schema.CodeUnsupported].
 func Run(ctx context.Context, o Options) error {
 	if o.MaxSteps == 0 {
 		o.MaxSteps = DefaultMaxSteps()
@@ -106,18 +106,18 @@ func Run(ctx context.Context, o Options) error {
 			o.Supervisor = small
 		}
 	}
+	name, err := newHostName(&o)
+	if err != nil {
+		return err
+	}
 	steps, err := newRunner(o)
 	if err != nil {
 		return err
 	}
 	defer steps.Close()
 	defer startRetention(ctx, &o)()
-	steps.Recover() // what runs already goes on while Postgres and Temporal are away
-	err = waitForSchema(ctx, o)
-	if err == nil {
-		err = waitForTemporal(ctx, o)
-	}
-	if err != nil {
+	if err := begin(ctx, o, name, steps); err != nil {
+		name.leave(ctx)
 		if ctx.Err() != nil {
 			return nil // stopped while it waited
 		}
@@ -126,12 +126,17 @@ func Run(ctx context.Context, o Options) error {
 	fatal := make(chan error, 1)
 	worker.SetStickyWorkflowCacheSize(cachedSessions)
 	hosts := &activities.Hosts{Host: o.Host, MaxSteps: o.MaxSteps, Lives: steps.Lives, Live: steps.Running}
-	workers := compose(o, steps, hosts, func(err error) {
+	end := func(err error) {
 		select {
 		case fatal <- err:
 		default: // the first one ends the process
 		}
-	})
+	}
+	keeping, stopKeeping := context.WithCancel(ctx)
+	name.keep(keeping, end)
+	defer name.leave(ctx)
+	defer stopKeeping()
+	workers := compose(o, steps, hosts, end)
 	drain, err := serveDrains(ctx, held, &o, hosts, workers[placer].Stop)
 	if err != nil {
 		return err
@@ -162,6 +167,25 @@ func Run(ctx context.Context, o Options) error {
 	steps.Close()
 	<-stopped
 	return err
+}
+
+// begin takes up what runs on this host, and returns when the worker may take new work: when its name is its own, and
+// Postgres and Temporal are there.
+func begin(ctx context.Context, o Options, name *hostName, steps *runner.Runner) error {
+	before := name.wasOurs()
+	if before {
+		steps.Recover() // what runs already goes on while Postgres and Temporal are away
+	}
+	if err := name.claim(ctx); err != nil {
+		return err
+	}
+	if !before {
+		steps.Recover()
+	}
+	if err := waitForSchema(ctx, o); err != nil {
+		return err
+	}
+	return waitForTemporal(ctx, o)
 }
 
 func newRunner(o Options) (*runner.Runner, error) {

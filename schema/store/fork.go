@@ -44,7 +44,10 @@ type fork struct {
 	run     string // "" when the source has none yet
 	number  int    // of the run; 0 without one
 	message *int   // that the run answers
-	kept    string // the workspace: of the step, or the session's own
+	kept    string // the session's latest workspace, then the one that the fork begins with
+	base    string // the one that the source itself was forked with; "" when it was not, or that is not known
+	before  string // the one that the run began with; "" for an empty one
+	unkept  bool   // whether that was not kept
 	plan    *schema.Plan
 	began   time.Time
 	steps   []forkStep
@@ -55,10 +58,11 @@ type fork struct {
 
 // forkStep is a step of the source's run.
 type forkStep struct {
-	id       string
-	status   schema.StepStatus
-	finished time.Time // of its latest attempt; when the run began, for an inherited one
-	snapshot string    // the workspace after it; "" for an inherited one
+	id        string
+	status    schema.StepStatus
+	inherited bool
+	finished  time.Time // of its latest attempt; when the run began, for an inherited one
+	snapshot  string    // the workspace after it; "" when it was not kept
 }
 
 // Fork makes a new session with the config, the context, the plan and the conversation that
@@ -67,9 +71,12 @@ type forkStep struct {
 // only what this plan has unchanged, with everything that it needs. Both logs say so, with
 // session_forked, and so do both audit trails.
 //
+// The workspace is the one that the step left, or the run began with when no step of it has
+// succeeded, and never a later one: where that was not kept, there is no fork.
+//
 // An idempotency key is understood as by [Store.CreateSession]. A source, run or step that
-// does not exist is [schema.CodeNotFound]; a step that has not succeeded is
-// [schema.CodeConflict].
+// does not exist is [schema.CodeNotFound]; a step that has not succeeded, or whose workspace
+// was not kept, is [schema.CodeConflict].
 func (s *Store) Fork(ctx context.Context, n NewFork) (session schema.Session, created bool, err error) {
 	if !schema.ValidID(n.ID) {
 		return session, false, schema.Errorf(schema.CodeInvalid, "%q is not the id of a session", n.ID)
@@ -113,23 +120,27 @@ func (f *fork) read(c *change) {
 			return err
 		})
 	}
-	c.reads.Queue(`SELECT s.name, s.mode, s.task, s.config::text, t.context_variables::text, t.snapshot, COALESCE(r.id::text, ''), COALESCE(r.number, 0),
-		       r.message_number, COALESCE(r.started_at, s.created_at), COALESCE(`+planText+`, '')
+	c.reads.Queue(`SELECT s.name, s.mode, s.task, s.config::text, t.context_variables::text, t.snapshot, s.base_snapshot,
+		       COALESCE(b.snapshot, s.base_snapshot), COALESCE(b.snapshot, s.base_snapshot) = '' AND (b.snapshot IS NOT NULL OR s.forked_step <> ''),
+		       COALESCE(r.id::text, ''), COALESCE(r.number, 0), r.message_number, COALESCE(r.started_at, s.created_at), COALESCE(`+planText+`, '')
 		  FROM sessions s JOIN session_states t ON t.session_id = s.id
 		  LEFT JOIN LATERAL (SELECT r.id, r.number, r.message_number, r.started_at, r.plan_digest FROM runs r
 		                     WHERE r.session_id = s.id AND ($2::text = '' OR r.id::text = $2)
 		                     ORDER BY r.number DESC LIMIT 1) r ON true
+		  LEFT JOIN LATERAL (SELECT a.snapshot FROM attempts a JOIN runs e ON e.id = a.run_id
+		                     WHERE e.session_id = s.id AND e.number < r.number AND a.finished_at IS NOT NULL AND a.status <> 'lost'
+		                     ORDER BY a.finished_at DESC LIMIT 1) b ON true
 		 CROSS JOIN LATERAL (SELECT COALESCE(r.plan_digest, t.plan_digest) AS digest) d
 		 WHERE s.id = $1::uuid`, c.session, f.RunID).
 		QueryRow(func(row pgx.Row) error {
 			var text []byte
-			if err := row.Scan(&f.name, &f.mode, &f.task, &f.config, &f.vars, &f.kept, &f.run, &f.number, &f.message, &f.began, &text); err != nil {
+			if err := row.Scan(&f.name, &f.mode, &f.task, &f.config, &f.vars, &f.kept, &f.base, &f.before, &f.unkept, &f.run, &f.number, &f.message, &f.began, &text); err != nil {
 				return err
 			}
 			f.plan, _ = decodePlan(text) // one that cannot be read is none: the new session may be given another
 			return nil
 		})
-	c.reads.Queue(`SELECT st.step_id, st.status, CASE WHEN st.inherited THEN r.started_at ELSE
+	c.reads.Queue(`SELECT st.step_id, st.status, st.inherited, CASE WHEN st.inherited THEN r.started_at ELSE
 		       (SELECT max(a.finished_at) FROM attempts a WHERE a.run_id = st.run_id AND a.step_id = st.step_id) END,
 		       COALESCE((SELECT a.snapshot FROM attempts a WHERE a.run_id = st.run_id AND a.step_id = st.step_id ORDER BY a.number DESC LIMIT 1), '')
 		  FROM (SELECT r.id, r.started_at FROM runs r WHERE r.session_id = $1::uuid AND ($2::text = '' OR r.id::text = $2)
@@ -138,10 +149,11 @@ func (f *fork) read(c *change) {
 		Query(func(rows pgx.Rows) error {
 			var (
 				id, status, snapshot string
+				inherited            bool
 				finished             *time.Time
 			)
-			_, err := pgx.ForEachRow(rows, []any{&id, &status, &finished, &snapshot}, func() error {
-				step := forkStep{id: id, status: schema.StepStatus(status), snapshot: snapshot}
+			_, err := pgx.ForEachRow(rows, []any{&id, &status, &inherited, &finished, &snapshot}, func() error {
+				step := forkStep{id: id, status: schema.StepStatus(status), inherited: inherited, snapshot: snapshot}
 				if finished != nil {
 					step.finished = *finished
 				}
@@ -201,10 +213,16 @@ func (f *fork) inherit() error {
 		return noStep(f.run, f.StepID)
 	case upTo == nil && f.run != "":
 		f.cut = f.began
+		if f.kept = f.before; f.unkept {
+			return schema.Errorf(schema.CodeConflict, "the workspace that run %d began with was not kept; fork from a step that has succeeded", f.number)
+		}
 	case upTo != nil:
-		f.StepID, f.cut = upTo.id, upTo.finished
-		if upTo.snapshot != "" {
-			f.kept = upTo.snapshot
+		f.StepID, f.cut, f.kept = upTo.id, upTo.finished, upTo.snapshot
+		if upTo.inherited {
+			f.kept = f.base
+		}
+		if f.kept == "" {
+			return schema.Errorf(schema.CodeConflict, "the workspace after step %q was not kept, so the session cannot be forked from it; name another step", upTo.id)
 		}
 		for i := range f.steps {
 			if step := &f.steps[i]; step.status == schema.StepSucceeded && !step.finished.After(f.cut) {
@@ -238,10 +256,10 @@ func (f *fork) queueSession(c *change) {
 	if f.Plan != nil {
 		text, digest = schema.Marshal(f.Plan), f.Plan.Digest()
 	}
-	c.writes.Queue(`INSERT INTO sessions (id, name, mode, owner, task, config, idempotency_key, request_digest, forked_from, forked_step, inherited)
-		VALUES ($1::uuid, $2, $3, $4, $5, $6::jsonb, NULLIF($7::text, ''), $8, $9::uuid, $10, $11::text[])`,
+	c.writes.Queue(`INSERT INTO sessions (id, name, mode, owner, task, config, idempotency_key, request_digest, forked_from, forked_step, inherited, base_snapshot)
+		VALUES ($1::uuid, $2, $3, $4, $5, $6::jsonb, NULLIF($7::text, ''), $8, $9::uuid, $10, $11::text[], $12)`,
 		f.ID, clean(f.Name), string(f.mode), clean(f.Actor), f.task, f.config, clean(f.IdempotencyKey), f.RequestDigest, f.SourceID, f.StepID,
-		append([]string{}, f.inherited...))
+		append([]string{}, f.inherited...), f.kept)
 	c.writes.Queue(`INSERT INTO session_states (session_id, plan_data, plan_digest, context_variables, current_phase, status, snapshot)
 		VALUES ($1::uuid, NULLIF($2::text, '')::json, $3, $4::jsonb, $5, $6, $7)`,
 		f.ID, string(text), digest, f.vars, string(schema.PhasePlanning), string(schema.SessionActive), f.kept)

@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"sync"
@@ -45,9 +47,90 @@ func (b began) do(t *testing.T, s *store.Store, steps ...string) {
 	for _, step := range steps {
 		n := b.attempt(t, s, step)
 		f := b.finish(n, schema.AttemptSucceeded, schema.StepSucceeded)
-		f.StepID = step
+		f.StepID, f.Snapshot = step, kept(b, step)
 		must(t, s.FinishAttempt(context1(t), f))
 	}
+}
+
+// kept is the name of the workspace that do leaves behind a step.
+func kept(b began, step string) string {
+	sum := sha256.Sum256([]byte(b.run + step))
+	return hex.EncodeToString(sum[:])
+}
+
+func TestFork_BringsTheWorkspaceOfItsStepAndNoLaterOne(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context1(t)
+	b := chain(t, s) // a, b, c
+	at := func(session string) string {
+		t.Helper()
+		digest, err := s.Snapshot(ctx, session)
+		must(t, err)
+		return digest
+	}
+	fork := func(n store.NewFork) string {
+		t.Helper()
+		session, _, err := s.Fork(ctx, n)
+		must(t, err)
+		return at(session.ID)
+	}
+	first := b.fork("b")
+	if got := fork(first); got != kept(b, "b") {
+		t.Fatalf("the fork is at %s", got)
+	}
+	child := began{session: first.ID, run: schema.RunID(first.ID, 1)}
+	_, err := s.BeginRun(ctx, child.begin())
+	must(t, err)
+	child.do(t, s, "c", "d")
+	if got := fork(child.fork("c")); got != kept(child, "c") {
+		t.Errorf("a fork from a step of the fork's own is at %s", got)
+	}
+	if got := fork(child.fork("a")); got != kept(b, "b") { // where the fork began
+		t.Errorf("a fork of the fork from a step that it has inherited is at %s, and not %s", got, kept(b, "b"))
+	}
+
+	// A second run, of which no step has succeeded, began with what the first one left.
+	end(t, s, child)
+	say(t, s, child, 1, "again")
+	begin := child.begin()
+	second := began{session: child.session, run: schema.RunID(child.session, 2)}
+	begin.RunID, begin.Number, begin.Key, begin.Message = second.run, 2, "2", 1
+	_, err = s.BeginRun(ctx, begin)
+	must(t, err)
+	n := second.attempt(t, s, "a")
+	f := second.finish(n, schema.AttemptFailed, schema.StepFailed)
+	f.StepID, f.Snapshot = "a", kept(second, "a")
+	must(t, s.FinishAttempt(ctx, f))
+	if got := fork(second.fork("")); got != kept(child, "d") {
+		t.Errorf("a fork of a run in which nothing succeeded is at %s, and not where that began", got)
+	}
+	earlier := child.fork("a")
+	earlier.RunID = child.run
+	if got := fork(earlier); got != kept(b, "b") {
+		t.Errorf("a fork of an earlier run is at %s", got)
+	}
+}
+
+func TestFork_RefusesAStepWhoseWorkspaceWasNotKept(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context1(t)
+	b := newRun(t, s)
+	b.do(t, s, "make")
+	n := b.attempt(t, s, "show")
+	f := b.finish(n, schema.AttemptSucceeded, schema.StepSucceeded)
+	f.StepID = "show" // its save failed
+	must(t, s.FinishAttempt(ctx, f))
+	for _, step := range []string{"show", ""} {
+		_, _, err := s.Fork(ctx, b.fork(step))
+		mustFail(t, err, schema.CodeConflict)
+		if !strings.Contains(err.Error(), `after step "show" was not kept`) {
+			t.Errorf("it says %v", err)
+		}
+	}
+	_, _, err := s.Fork(ctx, b.fork("make"))
+	must(t, err)
 }
 
 func (b began) fork(step string) store.NewFork {
