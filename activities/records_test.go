@@ -127,7 +127,7 @@ func TestBeginRun_MarksWhatAForkInherits(t *testing.T) {
 	w.must(err)
 	w.must(w.records.Store.FinishAttempt(t.Context(), store.FinishAttempt{
 		SessionID: w.session, RunID: w.run, StepID: "a", Attempt: begun.Number, StepStatus: schema.StepSucceeded,
-		End: store.AttemptEnd{Status: schema.AttemptSucceeded},
+		End: store.AttemptEnd{Status: schema.AttemptSucceeded}, Snapshot: "kept",
 	}))
 	fork, _, err := w.records.Store.Fork(t.Context(), store.NewFork{ID: schema.NewID(), SourceID: w.session, Actor: "carl"})
 	w.must(err)

@@ -1,21 +1,15 @@
 package snapshot
 
-import (
-	"context"
-	"fmt"
-)
+import "context"
 
-// Measure adds up what a folder takes, in one walk, as a save does.
-func Measure(ctx context.Context, dir string) (Usage, error) {
-	root, err := openDir(dir)
-	if err != nil {
-		return Usage{}, fmt.Errorf("measure the workspace: %w", err)
+// CutShort ends a context after some deletions of a collection.
+func CutShort(s *Store, after int, cancel context.CancelFunc) {
+	if s.deleting = nil; cancel == nil {
+		return
 	}
-	defer root.Close()
-	var c counter
-	w := walker{ctx: ctx, visit: func(_, _ string, s *stat) error { c.add(s); return nil }}
-	if err := w.walk(root); err != nil {
-		return c.Usage, fmt.Errorf("measure the workspace: %w", err)
+	s.deleting = func() {
+		if after--; after < 0 {
+			cancel()
+		}
 	}
-	return c.Usage, nil
 }

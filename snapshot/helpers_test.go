@@ -16,7 +16,12 @@ import (
 	"github.com/holdfast/holdfast/snapshot"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if runErrand() {
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func must(t testing.TB, err error) {
 	t.Helper()

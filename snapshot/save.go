@@ -87,7 +87,12 @@ func (s *Store) Save(ctx context.Context, f *Folder, o SaveOptions) (Saved, erro
 		return Saved{}, fmt.Errorf("save the workspace: %w", err)
 	}
 	defer root.Close()
-	v := saving{s: s, o: o, root: root, was: f.files()}
+	v := saving{s: s, o: o, root: root, at: f.Position().At}
+	if v.at == o.Base {
+		v.was = f.files()
+	} else { // nobody knows of what was saved last, so it may have been collected: all of it is brought to the store again
+		v.at = ""
+	}
 	w := walker{ctx: ctx, visit: v.visit, unlock: true}
 	defer w.lock(root)
 	err = w.walk(root)
@@ -105,7 +110,9 @@ func (s *Store) Save(ctx context.Context, f *Folder, o SaveOptions) (Saved, erro
 		return Saved{Stats: v.stats}, fmt.Errorf("save the workspace: %w", err)
 	}
 	saved, err := v.finish(ctx, f)
-	saved.Stats.Took = time.Since(began)
+	if saved.Stats.Took = time.Since(began); err == nil && saved.Stats.Took > touchAfter {
+		err = v.confirm(ctx)
+	}
 	return saved, err
 }
 
@@ -113,7 +120,8 @@ type saving struct {
 	s     *Store
 	o     SaveOptions
 	root  *os.File
-	was   []known // as it was saved last
+	at    string  // the snapshot that the folder was at, if the session knows of it
+	was   []known // as it was saved then
 	next  int     // of was
 	same  int     // how many are exactly what they were
 	items []item
@@ -258,19 +266,19 @@ func (v *saving) readAll(ctx context.Context) error {
 // finish names what was found, and keeps the list.
 func (v *saving) finish(ctx context.Context, f *Folder) (Saved, error) {
 	p := f.Position()
-	if v.same == len(v.items) && v.same == len(v.was) && p.At != "" && p.At == v.o.Base && v.o.Prepared.equal(p.Prepared) {
-		return Saved{Digest: p.At, Stats: v.stats}, nil
+	if v.same == len(v.items) && v.same == len(v.was) && v.at != "" && v.o.Prepared.equal(p.Prepared) {
+		return Saved{Digest: v.at, Stats: v.stats}, nil
 	}
 	v.dropGone()
 	m := &Manifest{Prepared: v.o.Prepared, Entries: make([]Entry, len(v.items))}
 	files := make([]known, len(v.items))
-	same := p.At != "" && len(v.was) == len(v.items) && v.o.Prepared.equal(p.Prepared)
+	same := v.at != "" && len(v.was) == len(v.items) && v.o.Prepared.equal(p.Prepared)
 	stamps := v.same == len(v.items)
 	for i := range v.items {
 		m.Entries[i], files[i] = v.items[i].Entry, *v.items[i].known
 		same = same && m.Entries[i].equal(&v.was[i].Entry)
 	}
-	out := Saved{Digest: p.At, Stats: v.stats}
+	out := Saved{Digest: v.at, Stats: v.stats}
 	if !same {
 		text := m.encode()
 		out.Digest = sumOf(text)
@@ -283,8 +291,8 @@ func (v *saving) finish(ctx context.Context, f *Folder) (Saved, error) {
 		}
 		out.Stats.Sent += sent
 	}
-	if !same || v.o.Base != p.At {
-		changes, err := v.changes(ctx, m, p.At)
+	if !same || v.o.Base != v.at {
+		changes, err := v.changes(ctx, m, v.at)
 		if err != nil {
 			return out, err
 		}
@@ -303,6 +311,21 @@ func (v *saving) arrive(f *Folder, p Position, digest string, files []known) err
 	}
 	p.At, p.Dev, p.Ino, p.Prepared = digest, here.Dev, here.Ino, v.o.Prepared
 	return f.arrive(p, files)
+}
+
+// confirm looks once more at what a long save has brought to the store.
+func (v *saving) confirm(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(readers)
+	for i := range v.items {
+		if !v.items[i].fresh {
+			continue
+		}
+		for _, c := range v.items[i].chunks() {
+			g.Go(func() error { return v.s.confirm(ctx, c.Sum) })
+		}
+	}
+	return g.Wait()
 }
 
 // dropGone leaves out what went away while it was read. Other names of such a file are found

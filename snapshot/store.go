@@ -42,7 +42,8 @@ type Store struct {
 
 	dir string // of a file:// store: where to make it survive a power cut; else ""
 
-	cache manifestCache
+	cache    manifestCache
+	deleting func() // for tests: called before each deletion of a collection
 }
 
 // Open opens the store that a URL names: file:///some/dir, which is made if need be, or what the
@@ -122,7 +123,17 @@ func (s *Store) put(ctx context.Context, kind, sum string, data []byte) (int64, 
 	k := key(kind, sum)
 	switch attrs, err := s.bucket.Attributes(ctx, k); {
 	case err == nil && attrs.Size > 0: // of an empty one only the name has survived a power cut
-		return 0, nil
+		if kind == blobs && time.Since(attrs.ModTime) < touchAfter {
+			return 0, nil
+		}
+		// It may be about to be collected.
+		there, err := s.touch(k)
+		if err != nil {
+			return 0, away(ctx, err)
+		}
+		if there {
+			return 0, nil
+		}
 	case err != nil && gcerrors.Code(err) != gcerrors.NotFound:
 		return 0, away(ctx, err)
 	}
