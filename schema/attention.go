@@ -132,20 +132,20 @@ func lookAt(texts ...string) []Attention {
 			}
 		}
 	}
-	if slices.ContainsFunc(texts, func(s string) bool { return strings.ContainsFunc(s, isHidden) }) {
+	if slices.ContainsFunc(texts, func(s string) bool { return strings.ContainsFunc(s, Hidden) }) {
 		list = append(list, Attention{Kind: AttentionHidden})
 	}
 	return list
 }
 
-// isHidden reports whether a character does not show, or changes how the text around it does.
-func isHidden(r rune) bool {
+// Hidden reports whether a character does not show, or changes how the text around it does.
+func Hidden(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t' || r == '\r':
 		return false
 	case r < 0x20, r >= 0x7f && r < 0xa0: // control characters, ESC among them
 		return true
-	case r == 0xad, r >= 0x200b && r <= 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x2060 && r <= 0x206f, r == 0xfeff:
+	case r == 0xad, r >= 0x200b && r <= 0x200f, r >= 0x2028 && r <= 0x202e, r >= 0x2060 && r <= 0x206f, r == 0xfeff:
 		return true
 	default:
 		return r >= 0xe0000 && r <= 0xe007f // tags
@@ -155,7 +155,7 @@ func isHidden(r rune) bool {
 // shortFound is a find on one line, without what does not show.
 func shortFound(s string) string {
 	s = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if isHidden(r) {
+		if Hidden(r) {
 			return utf8.RuneError
 		}
 		return r

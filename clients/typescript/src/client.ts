@@ -282,6 +282,8 @@ export class HoldfastClient {
     }
     if (isOfList(frame)) {
       for (const listener of this.listListeners) listener(frame);
+      const gone = deletedBy(frame);
+      if (gone !== null) this.logs.get(gone)?.handlers.onTransient?.(frame);
       return;
     }
     const log = frame.session_id === undefined ? undefined : this.logs.get(frame.session_id);
@@ -391,6 +393,14 @@ function presenceOf(frame: ServerFrame): Presence {
 
 function isStored(frame: ServerFrame): frame is EventFrame {
   return typeof frame.seq === 'number' && frame.seq > 0;
+}
+
+// The session that a frame says was deleted.
+function deletedBy(frame: ServerFrame): string | null {
+  if (frame.event_type !== 'session_deleted') return null;
+  const data = frame.data ?? {};
+  const id = frame.session_id ?? data['session_id'] ?? (data['session'] as { id?: unknown } | undefined)?.id;
+  return typeof id === 'string' ? id : null;
 }
 
 function isOfList(frame: ServerFrame): boolean {

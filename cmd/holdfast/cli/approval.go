@@ -3,8 +3,10 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/client"
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
@@ -108,12 +110,13 @@ func (c *approvalShowCmd) Run(inv *invocation) error {
 		return nil
 	}
 	a := &answer.Value
+	var lines []string
 	row := func(label, value string) {
 		if value != "" {
-			inv.printf("%s %s\n", inv.style.Dim(fmt.Sprintf("%-10s", label)), value)
+			lines = append(lines, inv.style.Dim(fmt.Sprintf("%-10s", label))+" "+value)
 		}
 	}
-	inv.printf("%s\n", inv.style.Bold(terminal.Clean(a.Description)))
+	lines = append(lines, inv.style.Bold(terminal.Clean(a.Description)))
 	row("id", a.ID)
 	row("session", a.SessionID)
 	row("step", terminal.Clean(a.StepID))
@@ -132,13 +135,54 @@ func (c *approvalShowCmd) Run(inv *invocation) error {
 	}
 	row("changed", changes(a.Modifications))
 	row("digest", a.Digest)
-	for _, line := range subject(inv.style, a.Type, a.Context) {
-		inv.printf("%s\n", line)
-	}
+	lines = append(lines, inv.wholeSubject(api, a)...)
 	if o := askOptions(a.Type, a.Context); len(o) > 0 && a.Status == schema.ApprovalPending {
-		inv.printf("%s\n", inv.style.Dim(fmt.Sprintf("answer with `holdfast approval resolve %s approved --feedback ANSWER`", short(a.ID))))
+		lines = append(lines, inv.style.Dim(fmt.Sprintf("answer with `holdfast approval resolve %s approved --feedback ANSWER`", short(a.ID))))
 	}
+	return inv.show(lines)
+}
+
+// wholeSubject shows all that the approval's digest binds; where that cannot be read, what came with it, and says so.
+func (inv *invocation) wholeSubject(api *client.Client, a *schema.Approval) []string {
+	if a.Type.AskedByStep() {
+		return subject(inv.style, a.Type, a.Context)
+	}
+	whole, err := api.Subject(inv.ctx, a.ID)
+	if err != nil {
+		note := inv.style.Red("    this is not all that it is about: " + terminal.CleanLines(err.Error()))
+		return append([]string{note}, subject(inv.style, a.Type, a.Context)...)
+	}
+	return subjectLines(inv.style, &whole.Value, a.OnTimeout)
+}
+
+// show prints lines that are made safe, through the person's pager when they are more than the terminal has.
+func (inv *invocation) show(lines []string) error {
+	text := strings.Join(lines, "\n") + "\n"
+	tty, ok := inv.stdout.(*os.File)
+	if ok && terminal.IsTerminal(tty) && terminal.IsTerminal(inv.stdin) && rowsOf(lines, terminal.Columns(tty)) >= terminal.Rows(tty) {
+		if err := terminal.Page(inv.ctx, inv.pager(), text, tty, inv.stderr); err == nil {
+			return nil
+		}
+	}
+	inv.printf("%s", text)
 	return nil
+}
+
+// pager is the person's own: $PAGER, else less.
+func (inv *invocation) pager() string {
+	if command := inv.env.Get("PAGER"); command != "" {
+		return command
+	}
+	return "less -R"
+}
+
+// rowsOf is how many rows lines take, roughly: colours count as text.
+func rowsOf(lines []string, columns int) int {
+	rows := 0
+	for _, l := range lines {
+		rows += 1 + utf8.RuneCountInString(l)/max(1, columns)
+	}
+	return rows
 }
 
 // onTimeout says what follows when nobody answers in time.

@@ -33,6 +33,8 @@ type asker struct {
 	active   string    // the approval that is asked for
 	rejected bool      // it is rejected, the feedback is awaited
 	draft    *editable // it was edited, and the text is not right yet
+	unread   bool      // what it is about could not be shown in full
+	paged    []string  // what was shown in the pager, to be shown again
 }
 
 // deciding is what an answer leads to.
@@ -42,6 +44,11 @@ type deciding struct {
 	// edit opens a text in the person's editor and returns what became of it; nil when there
 	// is none to open.
 	edit func(ctx context.Context, text []byte) ([]byte, error)
+	// subject reads all that an approval's digest binds.
+	subject func(ctx context.Context, id string) (schema.Subject, error)
+	// page shows lines in the person's pager if they are many; false when they are few, or
+	// there is none.
+	page func(ctx context.Context, lines []string) bool
 	quit func()
 }
 
@@ -95,7 +102,7 @@ func (a *asker) run(ctx context.Context) {
 	defer close(a.stopped)
 	for {
 		if a.ready && a.active == "" && len(a.pending) > 0 {
-			a.ask(a.pending[0])
+			a.ask(ctx, a.pending[0])
 		}
 		lines := a.lines
 		if a.active == "" && !a.tty {
@@ -138,13 +145,40 @@ func (a *asker) hear(t told) {
 	}
 }
 
-func (a *asker) ask(d schema.ApprovalRequestedData) {
+func (a *asker) ask(ctx context.Context, d schema.ApprovalRequestedData) {
 	a.active, a.rejected, a.draft = d.ApprovalID, false, nil
 	if a.lines == nil {
 		return
 	}
-	a.view.say(describe(a.view.style, d)...)
+	a.show(ctx, d)
 	a.prompt()
+}
+
+// show shows all that an approval is about, before it is asked for.
+func (a *asker) show(ctx context.Context, d schema.ApprovalRequestedData) {
+	a.unread, a.paged = false, nil
+	if d.Type.AskedByStep() || a.subject == nil {
+		a.view.say(describe(a.view.style, d)...)
+		return
+	}
+	whole, err := a.subject(ctx, d.ApprovalID)
+	if err != nil {
+		a.unread = true
+		a.view.say(describe(a.view.style, d)...)
+		a.view.say(a.view.style.Red("    this is not all that it is about: " + terminal.CleanLines(err.Error())))
+		return
+	}
+	lines := subjectLines(a.view.style, &whole, "")
+	if a.page != nil && a.page(ctx, lines) {
+		a.paged = lines
+		look := attentionWords(whole.Attention, "")
+		if len(look) > 0 {
+			a.view.say(a.view.style.Bold(a.view.style.Red("    deserves a look: " + strings.Join(look, " · "))))
+		}
+		a.view.say(a.view.style.Dim("    " + counted(len(lines), "line") + " were shown"))
+		return
+	}
+	a.view.say(lines...)
 }
 
 // prompt asks what the active approval wants to know now.
@@ -181,6 +215,9 @@ func (a *asker) extras(d schema.ApprovalRequestedData) []string {
 	var words []string
 	if a.edit != nil && newEditable(d) != nil {
 		words = append(words, "[e]dit")
+	}
+	if a.paged != nil {
+		words = append(words, "[v]iew it again")
 	}
 	if a.extend != nil {
 		words = append(words, "e[x]tend by "+terminal.Span(extension))
@@ -258,6 +295,10 @@ func (a *asker) answer(ctx context.Context, line string) {
 	case (word == "e" || word == "edit") && slices.Contains(extras, "[e]dit"):
 		a.change(ctx, d, newEditable(d))
 		return
+	case (word == "v" || word == "view") && a.paged != nil:
+		a.page(ctx, a.paged)
+		a.prompt()
+		return
 	case (word == "x" || word == "extend") && a.tty && a.extend != nil:
 		a.extendNow(ctx, d)
 		return
@@ -275,6 +316,9 @@ func (a *asker) answer(ctx context.Context, line string) {
 	case !ok:
 		a.view.say("Please answer with one of the letters; what follows it is your feedback.")
 		a.prompt()
+	case a.unread && a.tty && (resolution == schema.ResolutionApproved || resolution == schema.ResolutionRetry):
+		a.view.say("It has to be shown in full before somebody can say yes to it; trying again.")
+		a.active = "" // ask again
 	case resolution == schema.ResolutionRejected && feedback == "" && a.tty:
 		a.rejected = true
 		a.prompt()

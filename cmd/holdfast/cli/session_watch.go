@@ -97,11 +97,16 @@ func (w *watch) newAsker(ctx context.Context, quit func()) *asker {
 			_, err := w.api.ExtendApproval(ctx, id, by.Seconds())
 			return err
 		},
+		subject: func(ctx context.Context, id string) (schema.Subject, error) {
+			whole, err := w.api.Subject(ctx, id)
+			return whole.Value, err
+		},
 		quit: quit,
 	}
 	tty, isFile := w.inv.stdin.(*os.File)
 	isTerminal := isFile && terminal.IsTerminal(tty)
 	if isTerminal {
+		d.page = func(ctx context.Context, text []string) bool { return w.page(ctx, lines, text) }
 		d.edit = func(ctx context.Context, text []byte) ([]byte, error) { return w.edit(ctx, tty, lines, text) }
 	}
 	return newAsker(w.view, lines.C(), isTerminal, d)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
 	"github.com/holdfast/holdfast/schema"
@@ -45,3 +46,19 @@ func (w *watch) edit(ctx context.Context, tty *os.File, lines *terminal.Lines, t
 	}
 	return edited, err
 }
+
+// page shows lines in the person's pager when they are more than the terminal has. Meanwhile
+// nothing else reads the terminal or writes to it: events wait.
+func (w *watch) page(ctx context.Context, lines *terminal.Lines, text []string) bool {
+	out, ok := w.inv.stdout.(*os.File)
+	if !ok || !terminal.IsTerminal(out) || rowsOf(text, terminal.Columns(out)) < terminal.Rows(out)-pagerSpare {
+		return false
+	}
+	resume := lines.Pause()
+	defer resume()
+	defer w.view.hold()()
+	return terminal.Page(ctx, w.inv.pager(), strings.Join(text, "\n")+"\n", out, w.inv.stderr) == nil
+}
+
+// pagerSpare are the rows that the question below takes.
+const pagerSpare = 4

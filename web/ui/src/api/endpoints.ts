@@ -16,6 +16,7 @@ import type {
   Session,
   SessionList,
   StoredEvent,
+  Subject,
   WorkspaceFile,
 } from './types';
 
@@ -62,6 +63,11 @@ export async function listRuns(id: string, signal?: AbortSignal): Promise<Run[]>
 export async function listApprovals(id: string, signal?: AbortSignal): Promise<Approval[]> {
   return (await request<{ approvals: Approval[] }>(`/api/sessions/${enc(id)}/approvals?limit=200`, { signal })).approvals;
 }
+
+export const getApproval = (id: string, signal?: AbortSignal) => request<Approval>(`/api/approvals/${enc(id)}`, { signal });
+
+// All that its digest binds.
+export const getSubject = (id: string, signal?: AbortSignal) => request<Subject>(`/api/approvals/${enc(id)}/subject`, { signal });
 
 export interface Decision {
   resolution: Resolution;

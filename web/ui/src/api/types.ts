@@ -4,8 +4,12 @@ import type { components } from './generated';
 
 type Schemas = components['schemas'];
 
-export type Approval = Schemas['Approval'];
+export type Approval = Schemas['Approval'] & {
+  context_truncated?: boolean; // the rest is in the approval when it is read by itself
+  reopenable?: boolean; // it expired, and can be asked again
+};
 export type Attempt = Schemas['Attempt'];
+export type Attention = Schemas['Attention'];
 export type AuditEntry = Schemas['AuditEntry'];
 export type AuditList = Schemas['AuditList'];
 export type CancelReceipt = Schemas['Receipt'];
@@ -15,7 +19,7 @@ export type Message = Schemas['Message'];
 export type MessageAnswer = Schemas['MessageAnswer'];
 export type MessageList = Schemas['MessageList'];
 export type NewFork = Schemas['NewFork'];
-export type NewSession = Schemas['NewSession'];
+export type NewSession = Schemas['NewSession'] & { attended?: boolean }; // a person waits for its questions
 export type Plan = Schemas['Plan'];
 export type PlanProblem = Schemas['PlanProblem'];
 export type PlanStep = Schemas['PlanStep'];
@@ -25,6 +29,7 @@ export type Run = Schemas['Run'];
 export type Session = Schemas['Session'];
 export type SessionList = Schemas['SessionList'];
 export type Step = Schemas['Step'];
+export type Subject = Schemas['Subject'];
 export type StepEdit = Schemas['StepEdit'];
 export type WorkspaceFile = Schemas['File'];
 

@@ -17,6 +17,7 @@ export const live = new HoldfastClient({ url: socketURL(), clientId });
 export function startLive(): void {
   live.start();
   window.addEventListener('online', () => live.nudge());
+  window.addEventListener('offline', () => live.cut());
   document.addEventListener('visibilitychange', () => {
     if (document.visibilityState === 'visible') live.nudge();
   });

@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'react';
+import { useOutage } from '../app/health';
 import { live, useConnection } from '../app/live';
 
 // A short cut is the indicator's business; the banner is for one that lasts.
@@ -6,6 +7,7 @@ const PATIENCE_MS = 2_500;
 
 export function ServerBanner() {
   const { status, lostAt, attempt, reason } = useConnection();
+  const outage = useOutage();
   const [long, setLong] = useState(false);
   const waiting = status === 'reconnecting' || status === 'connecting';
   useEffect(() => {
@@ -22,10 +24,17 @@ export function ServerBanner() {
       </div>
     );
   }
+  if (outage !== null) {
+    return (
+      <div className="banner" data-tone="attention" role="alert">
+        <strong>{outage.what}</strong> {outage.works}
+      </div>
+    );
+  }
   if (!waiting || !long) return null;
   return (
     <div className="banner" data-tone="attention" role="alert">
-      The server does not answer; trying again{attempt > 0 ? ` (attempt ${attempt})` : ''}. Running steps go on
+      {navigator.onLine ? 'The server does not answer' : 'There is no network, and the server does not answer'}; trying again{attempt > 0 ? ` (attempt ${attempt})` : ''}. Running steps go on
       meanwhile, and this page catches up by itself.
     </div>
   );

@@ -1,4 +1,5 @@
 import type { Approval } from '../api/types';
+import { boundedJSON } from './boundedJSON';
 
 // A question that a program asks from inside a step: `holdfast ask`.
 
@@ -15,24 +16,24 @@ function objectOf(context: unknown): Record<string, unknown> | null {
   return typeof context === 'object' && context !== null && !Array.isArray(context) ? (context as Record<string, unknown>) : null;
 }
 
-// What the program wants to be seen with its question: names with short values, or a text.
-export type AskContext = { facts: [string, string][] } | { text: string } | null;
+// What is to be seen with a question: names with short values, or a text, which may be a part of the whole only.
+export type ShownContext = { facts: [string, string][] } | { text: string; whole: boolean } | null;
 
 const FACTS = 20;
 const FACT_CHARS = 200;
 
-export function askContext(approval: Approval): AskContext {
+export function shownContext(approval: Approval): ShownContext {
   const object = objectOf(approval.context);
   const rest = object === null ? { context: approval.context } : Object.fromEntries(Object.entries(object).filter(([name]) => name !== 'options'));
   const keys = Object.keys(rest);
   const shown: unknown = keys.length === 1 && keys[0] === 'context' ? rest['context'] : rest;
   if (shown === null || shown === undefined || shown === '') return null;
-  if (typeof shown !== 'object') return { text: String(shown) };
+  if (typeof shown !== 'object') return { text: String(shown), whole: true };
   const entries = Object.entries(shown);
   if (entries.length === 0) return null;
   const short = (value: unknown) => value === null || (typeof value !== 'object' && String(value).length <= FACT_CHARS && !String(value).includes('\n'));
   if (!Array.isArray(shown) && entries.length <= FACTS && entries.every(([, value]) => short(value))) {
     return { facts: entries.map(([name, value]) => [name, String(value)]) };
   }
-  return { text: JSON.stringify(shown, null, 2) };
+  return boundedJSON(shown);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Approval, Plan, PlanStep } from '../api/types';
-import { askContext, askOptions } from './ask';
+import { shownContext, askOptions } from './ask';
 import { closedVerb, editKind, onTimeoutWords, question, splitAskedAgain } from './approvalWords';
 import { diffLines } from './diff';
 import { timeUntil } from './format';
@@ -128,20 +128,20 @@ describe('a question of a program', () => {
     expect(askOptions(ask({ options: ['x'] }, 'step_approval'))).toEqual([]);
   });
   it('shows what comes with it: a few facts as a list, all else as it is', () => {
-    expect(askContext(ask({ options: ['a'] }))).toBeNull();
-    expect(askContext(ask({ options: ['a'], chi2: 1.5, model: 'line', ok: true }))).toEqual({ facts: [['chi2', '1.5'], ['model', 'line'], ['ok', 'true']] });
-    expect(askContext(ask({ context: 'a text' }))).toEqual({ text: 'a text' });
-    expect(askContext(ask({ context: { chi2: 1.5 } }))).toEqual({ facts: [['chi2', '1.5']] });
-    expect(['a text', 7, [1], null].map((any) => askContext(ask(any as unknown as Record<string, unknown>)))).toEqual([{ text: 'a text' }, { text: '7' }, { text: '[\n  1\n]' }, null]);
+    expect(shownContext(ask({ options: ['a'] }))).toBeNull();
+    expect(shownContext(ask({ options: ['a'], chi2: 1.5, model: 'line', ok: true }))).toEqual({ facts: [['chi2', '1.5'], ['model', 'line'], ['ok', 'true']] });
+    expect(shownContext(ask({ context: 'a text' }))).toEqual({ text: 'a text', whole: true });
+    expect(shownContext(ask({ context: { chi2: 1.5 } }))).toEqual({ facts: [['chi2', '1.5']] });
+    expect(['a text', 7, [1], null].map((any) => shownContext(ask(any as unknown as Record<string, unknown>)))).toEqual([{ text: 'a text', whole: true }, { text: '7', whole: true }, { text: '[\n  1\n]', whole: true }, null]);
     expect(askOptions(ask(null as unknown as Record<string, unknown>))).toEqual([]);
-    expect(askContext(ask({ rows: [1, 2] }))).toEqual({ text: '{\n  "rows": [\n    1,\n    2\n  ]\n}' });
-    expect(askContext(ask({ log: 'one\ntwo' }))).toEqual({ text: '{\n  "log": "one\\ntwo"\n}' });
+    expect(shownContext(ask({ rows: [1, 2] }))).toEqual({ text: '{\n  "rows": [\n    1,\n    2\n  ]\n}', whole: true });
+    expect(shownContext(ask({ log: 'one\ntwo' }))).toEqual({ text: '{\n  "log": "one\\ntwo"\n}', whole: true });
   });
 });
 
 describe('the options of a new session', () => {
   it('send no default', () => {
-    expect(configOf(DEFAULT_OPTIONS)).toEqual({ approval_mode: 'after_planning', approval_timeout_seconds: 300, parallel: 2 });
+    expect(configOf(DEFAULT_OPTIONS)).toEqual({ approval_mode: 'none', approval_timeout_seconds: 300, parallel: 2 });
     expect(configOf({ ...DEFAULT_OPTIONS, onTimeout: 'escalate', escalationTimeout: '20m', whenBusy: 'interrupt', sessionTTL: ' 720h ' })).toMatchObject({ on_timeout: 'escalate', escalation_timeout: '20m', when_busy: 'interrupt', session_ttl: '720h' });
     expect(configOf({ ...DEFAULT_OPTIONS, escalationTimeout: '20m' })).not.toHaveProperty('escalation_timeout');
   });

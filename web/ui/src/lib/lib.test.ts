@@ -4,7 +4,7 @@ import { deadlineFrom, secondsLeft } from './countdown';
 import { parseCSV } from './csv';
 import { bytes, countdown, duration, relativeTime } from './format';
 import { IdempotencyKey } from './idempotency';
-import { LinePrefixer } from './linePrefix';
+import { LineJoiner, LinePrefixer } from './linePrefix';
 import { offsetOf, planFromSource, rangeOf } from './planSource';
 import { previewKind, resolveRelative } from './preview';
 
@@ -51,13 +51,13 @@ describe('the countdown', () => {
 describe('several steps in one stream', () => {
   it('lead every line with its step, also after a carriage return, and never mix two lines', () => {
     const prefixer = new LinePrefixer(4);
-    const out = new Cleaner('nothing').add(prefixer.add('a', 'sim', '10%\r20%') + prefixer.add('b', 'plotting', 'x\ny\r\n') + prefixer.add('a', 'sim', 'done\n'));
+    const out = new Cleaner('nothing').add(prefixer.add('a', 'sim', '10%\r20%\n') + prefixer.add('b', 'plotting', 'x\ny\r\n') + prefixer.add('a', 'sim', 'done\n'));
     expect(out).toBe('sim  │ 10%\rsim  │ 20%\nplo… │ x\nplo… │ y\r\nsim  │ done\n');
   });
-  it('break a line that would be started anew when another step speaks', () => {
-    const prefixer = new LinePrefixer(4);
-    const out = new Cleaner('nothing').add(prefixer.add('a', 'evil', 'all is well\r') + prefixer.add('b', 'good', 'ok') + prefixer.add('b', 'good', '\r') + prefixer.add('b', 'good', '\n'));
-    expect(out).toBe('evil │ all is well\r\ngood │ ok\r\n');
+  it('stay whole when another step speaks while they are unfinished', () => {
+    const joiner = new LineJoiner();
+    expect(joiner.add('a', 'epoch 1') + joiner.add('b', 'x\ny') + joiner.add('a', ' loss 0.5\nep') + joiner.rest()).toBe('x\nepoch 1 loss 0.5\nep\ny\n');
+    expect(joiner.add('a', 'z'.repeat(70_000)) + joiner.rest()).toHaveLength(70_000);
   });
 });
 

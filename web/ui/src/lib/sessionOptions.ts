@@ -19,7 +19,7 @@ export interface OptionValues {
 
 export const DEFAULT_OPTIONS: OptionValues = {
   name: '',
-  approvalMode: 'after_planning',
+  approvalMode: 'none',
   timeoutSeconds: 300,
   parallel: 2,
   onTimeout: '',

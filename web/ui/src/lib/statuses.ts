@@ -1,4 +1,4 @@
-import type { SessionStatus } from '../api/types';
+import type { SessionStatus, StepStatus } from '../api/types';
 
 export const STATUSES: readonly SessionStatus[] = ['active', 'suspended', 'completed', 'failed', 'cancelled', 'expired'];
 
@@ -20,6 +20,9 @@ export function sessionLabel(status: string, phase?: string): string {
   }
   return status === '' ? 'Unknown' : status.charAt(0).toUpperCase() + status.slice(1);
 }
+
+// Nothing more comes from a step that is so.
+export const ENDED: ReadonlySet<StepStatus> = new Set<StepStatus>(['succeeded', 'failed', 'skipped', 'cancelled']);
 
 export const isOver = (status: string): boolean =>
   status === 'completed' || status === 'failed' || status === 'cancelled' || status === 'expired';

@@ -24,6 +24,19 @@ export interface Entry {
 }
 
 const entries = new Map<string, Entry>();
+const watchers = new Set<() => void>();
+
+// The store of a session that is followed. It is another one after the log went back.
+export const followed = (id: string): SessionStore | null => entries.get(id)?.store ?? null;
+
+export function onFollowed(listener: () => void): () => void {
+  watchers.add(listener);
+  return () => watchers.delete(listener);
+}
+
+function tellWatchers(): void {
+  for (const listener of watchers) listener();
+}
 
 export function acquire(id: string, headSeq: number): Entry {
   let entry = entries.get(id);
@@ -31,6 +44,7 @@ export function acquire(id: string, headSeq: number): Entry {
     entry = { store: new SessionStore(), users: 0, stop: new AbortController(), subscription: null, before: new Set(), timer: null };
     entries.set(id, entry);
     void open(id, headSeq, entry);
+    queueMicrotask(tellWatchers);
   }
   if (entry.timer !== null) clearTimeout(entry.timer);
   entry.timer = null;
@@ -48,6 +62,7 @@ export function release(id: string, entry: Entry): void {
       entry.stop.abort();
       entry.subscription?.close();
       if (entries.get(id) === entry) entries.delete(id);
+      tellWatchers();
     }, KEEP_MS);
   }, LEAVE_MS);
 }
@@ -90,7 +105,20 @@ function follow(id: string, since: number, headSeq: number, entry: Entry): void 
         store.apply({ ...event, timestamp: event.timestamp ?? '', data: event.data ?? {} });
         if (event.seq >= headSeq) store.markLoaded();
       },
+      onHole: (hole) => {
+        store.addHole(hole);
+        if (hole.to >= headSeq) store.markLoaded();
+      },
+      onHead: (head) => store.setHead(head),
+      onRewound: (head) => rewind(id, head, entry),
+      onTransient: (frame) => {
+        if (frame.event_type === 'session_deleted') store.setDeleted({ actor: String(frame.data?.['actor'] ?? ''), at: frame.timestamp ?? '' });
+      },
+      onRefused: (error) => {
+        if (error.code === 'not_found' || error.code === 'gone') store.setDeleted({ actor: '', at: '' });
+      },
       onSubscribed: (head) => {
+        store.setHead(head);
         if (head - Math.max(since, store.lastSeq) > MAX_TAIL_EVENTS) void jump(id, head, entry);
       },
       onPresence: (presence) => store.setPresence(presence),
@@ -98,6 +126,14 @@ function follow(id: string, since: number, headSeq: number, entry: Entry): void 
     { presence: entry.users > 0 },
   );
   tellApproval(entry);
+}
+
+// The log ends before what this page has seen, as after a restore of a backup: it begins again.
+function rewind(id: string, head: number, entry: Entry): void {
+  entry.subscription = null;
+  entry.store = new SessionStore(undefined, { seen: entry.store.lastSeq, head });
+  tellWatchers();
+  void open(id, head, entry);
 }
 
 // A page that slept through a great part of a log opens it anew instead of reading all of it.

@@ -74,7 +74,7 @@ export function beforeShown(chunks: readonly Chunk[], terminalLines: number): nu
   return oldest === undefined ? null : oldest.seq - 1;
 }
 
-function linesIn(text: string): number {
+export function linesIn(text: string): number {
   let lines = 0;
   for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) lines += 1;
   return lines;

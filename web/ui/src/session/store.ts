@@ -1,4 +1,4 @@
-import type { Presence } from '@holdfast/client';
+import type { Hole, Presence } from '@holdfast/client';
 import type { CancelReceipt, Plan, StoredEvent } from '../api/types';
 import { foldStep, stepKey } from './fold';
 import type { StepFolds } from './fold';
@@ -24,8 +24,25 @@ export interface Extension {
   actor: string;
 }
 
+// Who deleted the session, and when; empty where it is only known that it is gone.
+export interface Deletion {
+  actor: string;
+  at: string;
+}
+
+// The log ended at head when this page had seen events up to seen.
+export interface Rewind {
+  seen: number;
+  head: number;
+}
+
 // What React sees: replaced as a whole, at most once per frame.
 export interface SessionSnapshot {
+  seq: number; // of the newest event that has arrived
+  head: number; // of the newest that there is, as far as the server has said
+  deleted: Deletion | null;
+  holes: readonly Hole[]; // events that the server has lost
+  rewound: Rewind | null; // the log went back, and this is its new beginning
   loaded: boolean; // everything up to the head known at opening has arrived
   steps: StepFolds;
   status: LiveStatus | null;
@@ -47,6 +64,11 @@ const FILE_EVENTS = new Set(['file_created', 'file_updated', 'step_completed', '
 const MESSAGE_EVENTS = new Set(['agent_message', 'workflow_started', 'workflow_cancelled', 'workflow_state_changed']);
 
 const EMPTY: SessionSnapshot = {
+  seq: 0,
+  head: 0,
+  deleted: null,
+  holes: [],
+  rewound: null,
   loaded: false,
   steps: {},
   status: null,
@@ -74,7 +96,9 @@ export class SessionStore {
   private seq = 0;
   private older = 0;
 
-  constructor(private readonly schedule: (run: () => void) => void = onNextFrame) {}
+  constructor(private readonly schedule: (run: () => void) => void = onNextFrame, rewound: Rewind | null = null) {
+    if (rewound !== null) this.live = this.shown = { ...EMPTY, rewound };
+  }
 
   get lastSeq(): number {
     return this.seq;
@@ -122,9 +146,31 @@ export class SessionStore {
     this.change({ presence });
   }
 
+  setHead(head: number): void {
+    if (head > this.live.head) this.change({ head });
+  }
+
+  setDeleted(deleted: Deletion): void {
+    const known = this.live.deleted;
+    if (known === null || known.actor === '') this.change({ deleted });
+  }
+
+  // Events that cannot be had. The output of what ran then says so at its place.
+  addHole(hole: Hole): void {
+    if (hole.to <= this.seq) return;
+    this.seq = hole.to;
+    for (const [key, step] of Object.entries(this.live.steps)) {
+      if (step.status !== 'running' && step.status !== 'frozen') continue;
+      const attempt = step.attempts.at(-1)?.number ?? 1;
+      this.output.append({ seq: hole.to, key, stepId: key.slice(key.indexOf('/') + 1), attempt, text: `\n── lines missing: ${holeWords(hole)} ──\n` });
+    }
+    this.change({ seq: hole.to, holes: [...this.live.holes, hole], structureVersion: this.live.structureVersion + 1 });
+  }
+
   apply(event: StoredEvent): void {
     if (event.seq <= this.seq) return;
     this.seq = event.seq;
+    this.change({ seq: event.seq });
     appendToTimeline(this.timeline, event);
     if (event.event_type === 'output') {
       this.applyOutput(event);
@@ -171,6 +217,8 @@ export class SessionStore {
         const seconds = (extensions[id]?.seconds ?? 0) + (typeof data['seconds'] === 'number' ? data['seconds'] : 0);
         return { extensions: { ...extensions, [id]: { seconds, actor: String(data['actor'] ?? '') } } };
       }
+      case 'session_deleted':
+        return { deleted: { actor: String(data['actor'] ?? ''), at: event.timestamp } };
       case 'session_forked':
         return data['direction'] === 'from' && typeof data['step_id'] === 'string' ? { forkedAt: data['step_id'] } : {};
       default:
@@ -202,6 +250,11 @@ export class SessionStore {
       for (const listener of this.listeners) listener();
     });
   }
+}
+
+// Events that cannot be had, in words.
+export function holeWords({ from, to }: Hole): string {
+  return from === to ? `event ${from} cannot be read` : `events ${from}–${to} cannot be read`;
 }
 
 function isPlanEvent(event: StoredEvent): event is StoredEvent & { run_id: string } {

@@ -1,22 +1,26 @@
-import { useEffect, useState, useSyncExternalStore } from 'react';
-import { acquire, release } from './following';
+import { useEffect, useSyncExternalStore } from 'react';
+import { acquire, followed, onFollowed, release } from './following';
 import { SessionStore } from './store';
 import type { SessionSnapshot } from './store';
 
 // The store of a session, kept following its log while any view uses it.
 // Null until the head of the log is known.
 export function useSessionStore(id: string, headSeq: number | null): SessionStore | null {
-  const [held, setHeld] = useState<{ id: string; store: SessionStore } | null>(null);
   const ready = headSeq !== null;
+  const store = useFollowed(id);
   useEffect(() => {
     if (!ready) return;
     const entry = acquire(id, headSeq ?? 0);
-    setHeld({ id, store: entry.store });
     return () => release(id, entry);
     // The head is read once, when the page opens; the socket carries on from there.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [id, ready]);
-  return held?.id === id ? held.store : null;
+  return ready ? store : null;
+}
+
+// The store of a session that some view follows; null when none does.
+export function useFollowed(id: string | null): SessionStore | null {
+  return useSyncExternalStore(onFollowed, () => (id === null ? null : followed(id)));
 }
 
 const IDLE = new SessionStore();

@@ -2,6 +2,7 @@ import { Button } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { getRouteApi } from '@tanstack/react-router';
 import { useCallback, useEffect, useRef, useState } from 'react';
+import { useCommandsBlocked } from '../../app/health';
 import { ApiError, errorText } from '../../api/client';
 import { createSession, listExamples } from '../../api/endpoints';
 import type { Example, NewSession } from '../../api/types';
@@ -40,6 +41,7 @@ export function NewSessionPage() {
     if (chosen !== undefined) load(chosen.source, chosen.title);
   }, [chosen, load]);
 
+  const blocked = useCommandsBlocked();
   const start = useMutation({
     mutationFn: (body: NewSession) => createSession(body, key.for(body)),
     onSuccess: (session) => navigate({ to: '/sessions/$id', params: { id: session.id } }),
@@ -94,7 +96,8 @@ export function NewSessionPage() {
               {start.error instanceof ApiError ? errorText(start.error) : `${errorText(start.error)} Start again when it is back: it makes one session only.`}
             </p>
           )}
-          <Button type="submit" size="sm" disabled={validation.state !== 'valid' || !optionsValid(options)} loading={start.isPending}>Start session</Button>
+          {blocked !== null && <p className="text-attention">{blocked}</p>}
+          <Button type="submit" size="sm" disabled={blocked !== null || validation.state !== 'valid' || !optionsValid(options)} loading={start.isPending}>Start session</Button>
         </form>
       </div>
     </div>

@@ -4,7 +4,7 @@ import { durationProblem } from '../../lib/sessionOptions';
 import type { DurationField, OptionValues } from '../../lib/sessionOptions';
 
 const MODES: { value: ApprovalMode; label: string }[] = [
-  { value: 'none', label: 'Only where the plan says' },
+  { value: 'none', label: 'Only where the plan says (default)' },
   { value: 'after_planning', label: 'The plan, before it starts' },
   { value: 'before_each_step', label: 'Each step, before it runs' },
   { value: 'on_error', label: 'When a step fails' },

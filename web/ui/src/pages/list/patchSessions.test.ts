@@ -17,6 +17,11 @@ describe('a change to the list of sessions', () => {
     const deleted = patchSessions(pages, { type: 'session_deleted', session: { id: 'a' } }, false);
     expect(deleted.pages[0]).toMatchObject({ total: 1, sessions: [{ id: 'b' }] });
   });
+  it('leaves it to the server when one was deleted that is on no loaded page, and was counted', () => {
+    const some = [{ sessions: [session('a')], total: 70 }];
+    expect(patchSessions(some, { type: 'session_deleted', session: { id: 'z' } }, false).complete).toBe(false);
+    expect(patchSessions(pages, { type: 'session_deleted', session: { id: 'z' } }, false)).toEqual({ pages, complete: true });
+  });
   it('leaves it to the server when a filter decides what is shown', () => {
     expect(patchSessions(pages, { type: 'session_created', session: session('c') }, true).complete).toBe(false);
     expect(patchSessions(pages, { type: 'session_updated', session: session('a') }, true).complete).toBe(false);

@@ -22,7 +22,8 @@ export function patchSessions(
   const { session } = change;
   const known = pages.some((page) => page.sessions.some((s) => s.id === session.id));
   if (change.type === 'session_deleted') {
-    if (!known) return { pages, complete: true };
+    // Of one on a page that is not loaded, only the server can say whether it was counted.
+    if (!known) return { pages, complete: pages.reduce((sum, page) => sum + page.sessions.length, 0) >= (pages[0]?.total ?? 0) };
     return {
       pages: pages.map((page) => ({
         ...page,

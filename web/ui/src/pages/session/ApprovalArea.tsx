@@ -1,18 +1,22 @@
 import { Button } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
+import { useCallback, useEffect, useRef, useState } from 'react';
 import { errorText } from '../../api/client';
-import { resumeSession } from '../../api/endpoints';
+import { resolveApproval, resumeSession } from '../../api/endpoints';
 import type { Approval, Plan, Run, Session } from '../../api/types';
+import { ErrorBoundary } from '../../components/ErrorBoundary';
 import { RelativeTime } from '../../components/RelativeTime';
 import { isAsk } from '../../lib/ask';
 import { closedVerb } from '../../lib/approvalWords';
 import { humanize } from '../../lib/format';
+import { lostDecision } from '../../session/lostDecisions';
+import type { Draft, LostDecision } from '../../session/lostDecisions';
 import type { StatusView, StepView } from '../../session/merge';
 import type { SessionSnapshot } from '../../session/store';
 import { ApprovalEdit } from './ApprovalEdit';
 import { ApprovalPanel } from './ApprovalPanel';
+import { LostDecisionNote } from './LostDecisionNote';
 import type { TimedApproval } from './useSessionData';
 
 interface Props {
@@ -30,6 +34,7 @@ interface Props {
 // Open questions in full; decided ones of the run as one line each, newest first.
 export function ApprovalArea({ session, status, approvals, steps, run, earlier, plan, extensions, presence }: Props) {
   const [editing, setEditing] = useState<{ id: string; feedback: string } | null>(null);
+  const [lost, putAway, keepDraft] = useLostDecisions(approvals);
   const pending = approvals.filter(({ approval }) => approval.status === 'pending');
   const closed = approvals
     .map(({ approval }) => approval)
@@ -39,20 +44,27 @@ export function ApprovalArea({ session, status, approvals, steps, run, earlier, 
   const titleOf = (approval: Approval) =>
     steps.find((step) => step.id === approval.step_id)?.title ?? plan?.steps.find((step) => step.id === approval.step_id)?.title ?? null;
   const edited = approvals.find(({ approval }) => approval.id === editing?.id);
-  if (pending.length === 0 && closed.length === 0) return null;
+  if (pending.length === 0 && closed.length === 0 && lost.length === 0) return null;
   return (
     <section className="approvals" aria-label="Approvals">
+      {lost.map((one) => (
+        <LostDecisionNote key={one.approval.id} lost={one} title={one.approval.step_id ? (titleOf(one.approval) ?? one.approval.step_id) : null} onClose={() => putAway(one.approval.id)} />
+      ))}
       {pending.map(({ approval, deadline }) => (
-        <ApprovalPanel
-          key={approval.id}
-          approval={approval}
-          deadline={deadline}
-          extension={extensions[approval.id]}
-          plan={plan}
-          stepTitle={titleOf(approval)}
-          presence={presence}
-          onEdit={(feedback) => setEditing({ id: approval.id, feedback })}
-        />
+        <ErrorBoundary key={approval.id} fallback={<Unshowable approval={approval} />}>
+          <ApprovalPanel
+            approval={approval}
+            deadline={deadline}
+            extension={extensions[approval.id]}
+            stepTitle={titleOf(approval)}
+            presence={presence}
+            onEdit={(feedback) => {
+              keepDraft(approval.id, { feedback: '', sent: null }); // the words go along into the dialog, which keeps them
+              setEditing({ id: approval.id, feedback });
+            }}
+            onDraft={(draft) => keepDraft(approval.id, draft)}
+          />
+        </ErrorBoundary>
       ))}
       {edited !== undefined && editing !== null && (
         <ApprovalEdit
@@ -69,6 +81,43 @@ export function ApprovalArea({ session, status, approvals, steps, run, earlier, 
       {expired !== undefined && pending.length === 0 && <ExpiredNotice session={session} approval={expired} stepTitle={titleOf(expired)} />}
       {closed.length > 0 && <ClosedApprovals approvals={closed} titleOf={titleOf} />}
     </section>
+  );
+}
+
+// The decisions of this tab that somebody else was quicker than, as long as they are not put away.
+function useLostDecisions(approvals: TimedApproval[]): [LostDecision[], (id: string) => void, (id: string, draft: Draft) => void] {
+  const drafts = useRef(new Map<string, Draft>());
+  const [lost, setLost] = useState<LostDecision[]>([]);
+  useEffect(() => {
+    const found: LostDecision[] = [];
+    for (const { approval } of approvals) {
+      const draft = drafts.current.get(approval.id);
+      if (draft === undefined || approval.status === 'pending') continue;
+      drafts.current.delete(approval.id);
+      const one = lostDecision(approval, draft);
+      if (one !== null) found.push(one);
+    }
+    if (found.length > 0) setLost((old) => [...found, ...old]);
+  }, [approvals]);
+  const putAway = useCallback((id: string) => setLost((old) => old.filter((one) => one.approval.id !== id)), []);
+  const keep = useCallback((id: string, draft: Draft) => void drafts.current.set(id, draft), []);
+  return [lost, putAway, keep];
+}
+
+// A question that broke the panel that would show it. It can still be refused.
+function Unshowable({ approval }: { approval: Approval }) {
+  const client = useQueryClient();
+  const reject = useMutation({
+    mutationFn: () => resolveApproval(approval.id, { resolution: approval.options.includes('rejected') ? 'rejected' : 'abort' }, `unshowable-${approval.id}`),
+    onError: (error) => notifications.show({ color: 'red', title: 'It was not rejected', message: errorText(error) }),
+    onSettled: () => void client.invalidateQueries({ queryKey: ['session', approval.session_id] }),
+  });
+  return (
+    <div className="approval" role="alert">
+      <strong>There is a question that this page cannot show</strong>
+      <p className="muted">Read it with <span className="mono">holdfast approval show {approval.id.slice(0, 8)}</span>, or reject it.</p>
+      <Button variant="outline" color="red" loading={reject.isPending} onClick={() => reject.mutate()}>Reject</Button>
+    </div>
   );
 }
 

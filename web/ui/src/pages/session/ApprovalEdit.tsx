@@ -6,6 +6,7 @@ import type { Approval, Config, Plan } from '../../api/types';
 import { closedVerb, editKind } from '../../lib/approvalWords';
 import { IdempotencyKey } from '../../lib/idempotency';
 import type { Extension } from '../../session/store';
+import { useSubject, useWhole } from '../../session/useSubject';
 import { planOf, stepOf } from './ApprovalSubject';
 import { ArgumentsDialog } from './ArgumentsDialog';
 import { DeadlineLine } from './DeadlineLine';
@@ -27,6 +28,8 @@ interface Props {
 // The editor for what an approval asks about. What was typed stays until it is sent or closed.
 export function ApprovalEdit({ timed, extension, config, plan, stepTitle, feedback, onClose }: Props) {
   const { approval, deadline } = timed;
+  const { subject } = useSubject(approval);
+  const { whole } = useWhole(approval);
   const client = useQueryClient();
   const [key] = useState(() => new IdempotencyKey());
   const send = useMutation({
@@ -51,16 +54,16 @@ export function ApprovalEdit({ timed, extension, config, plan, stepTitle, feedba
     case 'plan':
       return (
         <Suspense>
-          <PlanDialog {...common} title="Edit the plan" plan={planOf(approval, plan)} mustDiffer withFeedback={feedback} onSend={(edited, said) => send.mutate({ resolution, feedback: said, modifications: { plan: edited } })} />
+          <PlanDialog {...common} title="Edit the plan" plan={planOf(subject, plan)} mustDiffer withFeedback={feedback} onSend={(edited, said) => send.mutate({ resolution, feedback: said, modifications: { plan: edited } })} />
         </Suspense>
       );
     case 'step': {
-      const step = stepOf(approval, plan);
+      const step = stepOf(approval, subject, plan);
       if (step === null) return null;
       return <StepDialog {...common} title={retry ? `Edit “${about}” and retry` : `Edit “${about}”`} step={step} plan={plan} feedback={feedback} onSend={(edit, said) => send.mutate({ resolution, feedback: said, modifications: edit })} />;
     }
     case 'arguments':
-      return <ArgumentsDialog {...common} title="Edit the arguments" original={approval.context['arguments'] ?? {}} feedback={feedback} onSend={(args, said) => send.mutate({ resolution, feedback: said, modifications: { arguments: args } })} />;
+      return <ArgumentsDialog {...common} title="Edit the arguments" original={(whole ?? approval).context['arguments'] ?? {}} feedback={feedback} onSend={(args, said) => send.mutate({ resolution, feedback: said, modifications: { arguments: args } })} />;
     default:
       return null;
   }

@@ -1,68 +1,112 @@
-import type { Approval, Plan, PlanStep } from '../../api/types';
-import { isAsk } from '../../lib/ask';
+import { Button } from '@mantine/core';
+import { useMemo } from 'react';
+import { errorText } from '../../api/client';
+import type { Approval, Plan, PlanStep, Subject } from '../../api/types';
+import { BoundText, Pieces } from '../../components/BoundText';
+import { DiffView } from '../../components/DiffView';
+import { isAsk, shownContext } from '../../lib/ask';
+import type { ShownContext } from '../../lib/ask';
 import { splitAskedAgain } from '../../lib/approvalWords';
-import { commandOf } from '../../session/merge';
-import { PlanSteps } from './PlanSteps';
+import { foldsOf, isLong, sizeOf } from '../../lib/bound';
+import type { Fold } from '../../lib/bound';
+import type { Deadline } from '../../lib/countdown';
+import { changedSections } from '../../lib/planText';
+import { bindsPlan, useFolds, useSubject, useWhole } from '../../session/useSubject';
+import type { Folds } from '../../session/useSubject';
+import { AttentionChips } from './AttentionChips';
+import { BoundPlan } from './BoundPlan';
 
-interface Props {
-  approval: Approval;
-  plan: Plan | null;
+// What an approval is about, as far as it is on the page. blocked says why nobody can say yes
+// yet, null when all that the digest binds is there or has been opened.
+export interface Reading {
+  subject: Subject | null;
+  whole: Approval | null; // with all of its context
+  context: ShownContext;
+  folds: Folds;
+  blocked: string | null;
 }
 
-// Exactly what a yes would allow, as the server put it into the question.
-export function ApprovalSubject({ approval, plan }: Props) {
-  const { context } = approval;
-  const asked = planIn(context) ?? (approval.approval_type === 'plan_approval' ? plan : null);
-  if (asked !== null) {
-    return (
-      <details className="subject" open={asked.steps.length <= 8}>
-        <summary>{asked.steps.length === 1 ? '1 step' : `${asked.steps.length} steps`}, exactly as they will run</summary>
-        <PlanSteps plan={asked} />
-      </details>
-    );
+const CONTEXT_ID = 'context';
+const NO_FOLDS: Fold[] = [];
+
+export function useReading(approval: Approval): Reading {
+  const { subject, error } = useSubject(approval);
+  const { whole, error: unread } = useWhole(approval);
+  const context = useMemo(() => (whole === null || bindsPlan(whole) ? null : shownContext(whole)), [whole]);
+  const all = useMemo(() => {
+    if (subject?.plan) return foldsOf(subject.plan);
+    if (context === null || !('text' in context) || !isLong(context.text)) return NO_FOLDS;
+    return [{ id: CONTEXT_ID, what: `what it shows (${sizeOf(context.text)})`, text: context.text }];
+  }, [subject, context]);
+  const folds = useFolds(all);
+  return { subject, whole, context, folds, blocked: blockedBy(approval, { subject, whole, context, folds }, error ?? unread) };
+}
+
+function blockedBy(approval: Approval, { subject, whole, context, folds }: Omit<Reading, 'blocked'>, error: unknown): string | null {
+  if (error !== null && error !== undefined) return `What this is about cannot be shown: ${errorText(error)}`;
+  if (whole === null || (bindsPlan(approval) && subject === null)) return 'Reading what this is about…';
+  if (subject !== null && (subject.digest !== approval.digest || !subject.plan)) return 'What this is about cannot be shown: the server has something else by now.';
+  if (context !== null && 'text' in context && !context.whole) return 'What the program shows is nested too deeply, or is too long, to be shown here in full.';
+  if (folds.unseen.length === 0) return null;
+  const shown = folds.unseen.slice(0, 3).map((fold) => fold.what);
+  const more = folds.unseen.length - shown.length;
+  return `Not shown yet: ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}.`;
+}
+
+// Exactly what a yes would allow: all that the digest binds.
+export function ApprovalSubject({ approval, deadline, reading }: { approval: Approval; deadline: Deadline; reading: Reading }) {
+  const { subject, context, folds } = reading;
+  const changes = useMemo(() => (subject?.plan && subject.before ? changedSections(subject.before.plan, subject.plan) : []), [subject]);
+  if (!bindsPlan(approval)) {
+    if (context === null) return null;
+    const label = isAsk(approval) ? 'What the program shows' : 'What is asked';
+    if ('facts' in context) {
+      return (
+        <dl className="facts" aria-label={label}>
+          {context.facts.map(([name, value]) => <div key={name}><dt><Pieces text={name} /></dt><dd className="tabular"><Pieces text={value} /></dd></div>)}
+        </dl>
+      );
+    }
+    return <BoundText label={label} text={context.text} numbered={false} fold={isLong(context.text) ? { open: folds.open.has(CONTEXT_ID), onToggle: () => folds.toggle(CONTEXT_ID) } : undefined} />;
   }
-  const command = stepCommand(context) ?? commandOf(plan?.steps.find((step) => step.id === approval.step_id));
-  if (command !== null) return <pre className="command" aria-label="Command">{command}</pre>;
-  if (Object.keys(context).length === 0) return null;
-  return <pre className="command" aria-label="What is asked">{JSON.stringify(context, null, 2)}</pre>;
+  if (!subject?.plan) return null;
+  return (
+    <div className="asked">
+      <AttentionChips attention={subject.attention} approval={approval} deadline={deadline} />
+      {changes.length > 0 && (
+        <section className="asked-changes" aria-label="Changed since it was asked before">
+          <h4>Changed since it was asked before</h4>
+          <DiffView sections={changes} />
+        </section>
+      )}
+      <BoundPlan plan={subject.plan} open={folds.open} onToggle={folds.toggle} />
+    </div>
+  );
 }
 
-// The description, where it says more than the command that is shown in full below it.
-export function descriptionBeside(approval: Approval, plan: Plan | null): string {
+// Why nobody can say yes yet, with a way to see the rest.
+export function Unread({ reading }: { reading: Reading }) {
+  if (reading.blocked === null) return null;
+  return (
+    <p className="unread" role="status">
+      <span>{reading.blocked}</span>
+      {reading.folds.unseen.length > 0 && <Button variant="default" size="compact-xs" onClick={reading.folds.openAll}>Show everything</Button>}
+    </p>
+  );
+}
+
+// The description, where it says more than what is shown in full below it.
+export function descriptionBeside(approval: Approval): string {
   const description = splitAskedAgain(approval.description).text;
-  if (isAsk(approval)) return description;
-  const command = stepCommand(approval.context) ?? commandOf(plan?.steps.find((step) => step.id === approval.step_id));
-  if (command === null || command === '' || !description.includes(command.slice(0, 60))) return description;
+  if (approval.approval_type !== 'step_approval' && approval.approval_type !== 'error_recovery') return description;
   const failed = /^This step failed \((.*?)\); retry/.exec(description)?.[1];
   return failed === undefined ? '' : `The last try ended with: ${failed}.`;
 }
 
 // The plan that is asked about.
-export function planOf(approval: Approval, plan: Plan | null): Plan | null {
-  return planIn(approval.context) ?? plan;
-}
+export const planOf = (subject: Subject | null, plan: Plan | null): Plan | null => subject?.plan ?? plan;
 
 // The step that is asked about, as it stands in the question.
-export function stepOf(approval: Approval, plan: Plan | null): PlanStep | null {
-  const asked = approval.context['step'];
-  if (typeof asked === 'object' && asked !== null && 'id' in asked) return asked as PlanStep;
-  return plan?.steps.find((step) => step.id === approval.step_id) ?? null;
-}
-
-function planIn(context: Record<string, unknown>): Plan | null {
-  for (const candidate of [context['plan'], context]) {
-    if (typeof candidate === 'object' && candidate !== null && Array.isArray((candidate as Plan).steps)) return candidate as Plan;
-  }
-  return null;
-}
-
-function stepCommand(context: Record<string, unknown>): string | null {
-  const command = context['command'];
-  if (typeof command === 'string') return command;
-  for (const candidate of [context['step'], context]) {
-    if (typeof candidate !== 'object' || candidate === null) continue;
-    const step = candidate as PlanStep;
-    if (Array.isArray(step.run) || typeof step.shell === 'string') return commandOf(step);
-  }
-  return Array.isArray(command) ? commandOf({ id: '', run: command.map(String) }) : null;
+export function stepOf(approval: Approval, subject: Subject | null, plan: Plan | null): PlanStep | null {
+  return subject?.plan?.steps.find((step) => step.id === approval.step_id) ?? plan?.steps.find((step) => step.id === approval.step_id) ?? null;
 }

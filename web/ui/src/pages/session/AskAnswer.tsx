@@ -6,12 +6,13 @@ interface Props {
   own: string; // what was typed
   busy: Decision | null; // what is being sent
   disabled: boolean;
+  unread: boolean; // what it is about has not been seen in full: only a no can be said
   onDecide: (decision: Decision) => void;
 }
 
 // The answers to a program that gave some to choose from: one of them, words of
 // one's own, or a no.
-export function AskAnswer({ options, own, busy, disabled, onDecide }: Props) {
+export function AskAnswer({ options, own, busy, disabled, unread, onDecide }: Props) {
   const button = (label: string, decision: Decision, props: { variant: string; color?: string; disabled?: boolean }) => {
     const sending = busy !== null && busy.resolution === decision.resolution && busy.feedback === decision.feedback;
     return (
@@ -23,10 +24,10 @@ export function AskAnswer({ options, own, busy, disabled, onDecide }: Props) {
   return (
     <>
       <Group gap="xs" role="group" aria-label="Answers" className="answers">
-        {options.map((option) => button(option, { resolution: 'approved', feedback: option }, { variant: 'filled' }))}
+        {options.map((option) => button(option, { resolution: 'approved', feedback: option }, { variant: 'filled', disabled: unread }))}
       </Group>
       <Group gap="xs">
-        {button('Send own answer', { resolution: 'approved', feedback: own.trim() }, { variant: 'default', disabled: own.trim() === '' })}
+        {button('Send own answer', { resolution: 'approved', feedback: own.trim() }, { variant: 'default', disabled: unread || own.trim() === '' })}
         {button('Reject', { resolution: 'rejected', feedback: own }, { variant: 'outline', color: 'red' })}
       </Group>
     </>

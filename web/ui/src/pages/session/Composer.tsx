@@ -3,6 +3,7 @@ import { IconArrowUp } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useRef, useState } from 'react';
 import type { KeyboardEvent } from 'react';
+import { useCommandsBlocked } from '../../app/health';
 import { errorText } from '../../api/client';
 import { sendMessage } from '../../api/endpoints';
 import type { Session } from '../../api/types';
@@ -35,8 +36,9 @@ export function Composer({ session, status, runNumber, messages, listQueue }: Pr
     },
     onSettled: () => void client.invalidateQueries({ queryKey: ['session', session.id] }),
   });
+  const blocked = useCommandsBlocked();
   const problem = messageProblem(text);
-  const ready = view.enabled && problem === null && text.trim() !== '' && !send.isPending;
+  const ready = blocked === null && view.enabled && problem === null && text.trim() !== '' && !send.isPending;
   const submit = () => {
     if (ready) send.mutate(text);
     box.current?.focus();
@@ -81,7 +83,7 @@ export function Composer({ session, status, runNumber, messages, listQueue }: Pr
           <IconArrowUp size={18} aria-hidden />
         </ActionIcon>
       </form>
-      <p id="composer-does" className={`composer-does ${view.urgent ? 'text-bad' : 'muted'}`}>{view.does}</p>
+      <p id="composer-does" className={`composer-does ${view.urgent ? 'text-bad' : 'muted'}`}>{blocked ?? view.does}</p>
       {(problem !== null || send.isError) && <p role="alert" className="text-bad">{problem ?? errorText(send.error)}</p>}
     </section>
   );

@@ -1,5 +1,6 @@
 import { Button } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useCommandsBlocked } from '../../app/health';
 import { errorText } from '../../api/client';
 import { extendApproval } from '../../api/endpoints';
 import type { Approval } from '../../api/types';
@@ -20,6 +21,7 @@ interface Props {
 
 // The time left, how much of it people added, and a button to add more.
 export function DeadlineLine({ approval, deadline, extension, onOver }: Props) {
+  const blocked = useCommandsBlocked();
   const client = useQueryClient();
   const extend = useMutation({
     mutationFn: () => extendApproval(approval.id, STEP_SECONDS, uuid()),
@@ -32,7 +34,7 @@ export function DeadlineLine({ approval, deadline, extension, onOver }: Props) {
         <span className="muted tabular" title={extension.actor ? `by ${extension.actor}` : undefined}>{duration(extension.seconds * 1000)} added</span>
       )}
       <Countdown deadline={deadline} onOver={onOver} />
-      <Button variant="default" size="compact-xs" loading={extend.isPending} onClick={() => extend.mutate()} aria-label="Give 5 more minutes">+5 min</Button>
+      <Button variant="default" size="compact-xs" disabled={blocked !== null} loading={extend.isPending} onClick={() => extend.mutate()} aria-label="Give 5 more minutes">+5 min</Button>
     </span>
   );
 }

@@ -1,6 +1,7 @@
 import { Button, Group, Modal, Textarea } from '@mantine/core';
 import { useMediaQuery } from '@mantine/hooks';
 import type { ReactNode } from 'react';
+import { useCommandsBlocked } from '../../app/health';
 import { errorText } from '../../api/client';
 import { DiffView } from '../../components/DiffView';
 import type { Section } from '../../lib/planText';
@@ -24,6 +25,7 @@ interface Props {
 // A large dialog around an editor, which shows what changes before anything is sent.
 export function EditDialog(props: Props) {
   const { title, head, children, changes, blocked, feedback, onFeedback, note, sendLabel, sending, error, onSend, onClose } = props;
+  const outage = useCommandsBlocked();
   const phone = useMediaQuery('(max-width: 640px)') ?? false;
   const dirty = changes === null || changes.length > 0;
   return (
@@ -59,10 +61,10 @@ export function EditDialog(props: Props) {
       )}
       {error !== null && <p role="alert" className="text-bad edit-error">{errorText(error)}</p>}
       <div className="edit-foot">
-        <p className="muted">{blocked === null || blocked === '' ? note : blocked}</p>
+        <p className="muted">{outage ?? (blocked === null || blocked === '' ? note : blocked)}</p>
         <Group gap="xs" wrap="nowrap">
           <Button variant="default" onClick={onClose}>Close</Button>
-          <Button disabled={blocked !== null} loading={sending} onClick={onSend}>{sendLabel}</Button>
+          <Button disabled={outage !== null || blocked !== null} loading={sending} onClick={onSend}>{sendLabel}</Button>
         </Group>
       </div>
     </Modal>

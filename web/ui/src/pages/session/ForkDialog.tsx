@@ -42,8 +42,8 @@ export function ForkDialog({ session, run, step, onClose }: Props) {
       >
         <TextInput label="Name of the new session" data-autofocus maxLength={MAX_NAME} value={name} onChange={(event) => setName(event.currentTarget.value)} />
         <p className="muted fork-words">
-          A new session goes on from here, with the plan, the settings and the conversation up to this point. What had succeeded by then does not run again.
-          Files of the workspace do not come along yet; those of the plan do.
+          A new session goes on from here, with the plan, the settings, the conversation and the files of the workspace as they were after this step. What
+          had succeeded by then does not run again.
         </p>
         {fork.isError && <p role="alert" className="text-bad">{errorText(fork.error)}</p>}
         <Group justify="flex-end" gap="xs" mt="md">

@@ -5,6 +5,8 @@ import { useRef, useState } from 'react';
 import { errorText } from '../../api/client';
 import type { Run } from '../../api/types';
 import { Cleaner, lastWritten } from '../../lib/clean';
+import { ENDED } from '../../lib/statuses';
+import { LineJoiner } from '../../lib/linePrefix';
 import type { StepView } from '../../session/merge';
 import { runScope } from '../../session/output';
 import type { Chunk } from '../../session/output';
@@ -28,9 +30,6 @@ interface Props {
   selected: StepView | null;
   onSelect: (stepId: string | null) => void;
 }
-
-// Nothing more comes from a step that is so.
-const ENDED = new Set<StepView['status']>(['succeeded', 'failed', 'skipped', 'cancelled']);
 
 export function OutputTab({ sessionId, store, loaded, run, earlier, steps, selected, onSelect }: Props) {
   const terminal = useRef<TerminalHandle>(null);
@@ -120,7 +119,8 @@ function copyable(chunks: Chunk[]): string {
     cleaners.set(chunk.key, cleaner);
     return cleaner.add(chunk.text);
   };
-  return lastWritten(chunks.map(clean).join(''));
+  const joiner = new LineJoiner();
+  return lastWritten(chunks.map((chunk) => joiner.add(chunk.key, clean(chunk))).join('') + joiner.rest());
 }
 
 // Output that still comes in has no end yet.

@@ -3,6 +3,7 @@ import { notifications } from '@mantine/notifications';
 import { IconPlus, IconRepeat } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { lazy, Suspense, useRef, useState } from 'react';
+import { useCommandsBlocked } from '../../app/health';
 import { errorText } from '../../api/client';
 import { startRun } from '../../api/endpoints';
 import type { Plan } from '../../api/types';
@@ -21,6 +22,7 @@ interface Props {
 // The next run of an idle session: the same plan, or another one.
 export function RunActions({ sessionId, plan, again, next, onStarted }: Props) {
   const client = useQueryClient();
+  const blocked = useCommandsBlocked();
   const [opened, setOpened] = useState(false);
   const key = useRef(new IdempotencyKey());
   const start = useMutation({
@@ -40,7 +42,8 @@ export function RunActions({ sessionId, plan, again, next, onStarted }: Props) {
       <Button
         variant="default"
         leftSection={<IconRepeat size={14} aria-hidden />}
-        disabled={plan === null}
+        disabled={plan === null || blocked !== null}
+        title={blocked ?? undefined}
         loading={start.isPending && !opened}
         onClick={() => {
           if (plan !== null) start.mutate(plan);
@@ -51,6 +54,8 @@ export function RunActions({ sessionId, plan, again, next, onStarted }: Props) {
       <Button
         variant="default"
         leftSection={<IconPlus size={14} aria-hidden />}
+        disabled={blocked !== null}
+        title={blocked ?? undefined}
         onClick={() => {
           start.reset();
           setOpened(true);

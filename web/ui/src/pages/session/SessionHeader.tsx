@@ -4,6 +4,7 @@ import { IconDownload, IconPlayerPause, IconPlayerPlay, IconPlayerStop, IconTras
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import type { ReactNode } from 'react';
+import { useCommandsBlocked } from '../../app/health';
 import { errorText } from '../../api/client';
 import { exportURL, resumeSession, suspendSession } from '../../api/endpoints';
 import type { Run, Session } from '../../api/types';
@@ -34,6 +35,7 @@ export function SessionHeader({ session, status, run, snapshot, actions }: Props
   const [dialog, setDialog] = useState<'cancel' | 'delete' | null>(null);
   const suspend = useCommand('Suspend', session.id, suspendSession);
   const resume = useCommand('Resume', session.id, resumeSession);
+  const blocked = useCommandsBlocked();
   const over = isOver(status.status);
   return (
     <header className="session-head">
@@ -44,15 +46,15 @@ export function SessionHeader({ session, status, run, snapshot, actions }: Props
       <Group gap={6} className="session-actions">
         <Viewers presence={snapshot.presence} />
         {status.status === 'active' && (
-          <Button variant="default" leftSection={<IconPlayerPause size={14} aria-hidden />} loading={suspend.isPending} onClick={() => suspend.mutate()}>
+          <Button variant="default" leftSection={<IconPlayerPause size={14} aria-hidden />} disabled={blocked !== null} title={blocked ?? undefined} loading={suspend.isPending} onClick={() => suspend.mutate()}>
             Suspend
           </Button>
         )}
         {status.status === 'suspended' && (
-          <Button leftSection={<IconPlayerPlay size={14} aria-hidden />} loading={resume.isPending} onClick={() => resume.mutate()}>Resume</Button>
+          <Button leftSection={<IconPlayerPlay size={14} aria-hidden />} disabled={blocked !== null} title={blocked ?? undefined} loading={resume.isPending} onClick={() => resume.mutate()}>Resume</Button>
         )}
         {!over && (
-          <Button variant="default" leftSection={<IconPlayerStop size={14} aria-hidden />} onClick={() => setDialog('cancel')}>Cancel</Button>
+          <Button variant="default" leftSection={<IconPlayerStop size={14} aria-hidden />} disabled={blocked !== null} title={blocked ?? undefined} onClick={() => setDialog('cancel')}>Cancel</Button>
         )}
         {over && actions}
         <Tooltip label="Export the session as a zip archive">

@@ -21,6 +21,7 @@ import { OutputTab } from './OutputTab';
 import { PlanTab } from './PlanTab';
 import { RunActions } from './RunActions';
 import { RunPicker } from './RunPicker';
+import { DeletedNotice, LogNotices } from './SessionNotices';
 import { SessionHeader } from './SessionHeader';
 import { StepList } from './StepList';
 import { TimelineTab } from './TimelineTab';
@@ -52,6 +53,11 @@ export function SessionPage() {
     return <PageSkeleton />;
   }
 
+  const missing = data.error instanceof ApiError && [404, 410].includes(data.error.status);
+  if (snapshot.deleted !== null || missing) {
+    return <DeletedNotice name={session.name || session.id.slice(0, 8)} deleted={snapshot.deleted ?? { actor: '', at: '' }} />;
+  }
+
   const tab = search.tab ?? 'output';
   const earlier = run !== latest;
   const selected = steps.find((step) => step.id === search.step) ?? null;
@@ -77,6 +83,7 @@ export function SessionPage() {
           )
         }
       />
+      <LogNotices snapshot={snapshot} />
       <ApprovalArea
         key={`approvals-${id}`}
         session={session}

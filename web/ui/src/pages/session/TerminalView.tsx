@@ -1,13 +1,18 @@
 import '@xterm/xterm/css/xterm.css';
 import { useComputedColorScheme } from '@mantine/core';
+import { IconArrowDown } from '@tabler/icons-react';
 import { FitAddon } from '@xterm/addon-fit';
 import { SearchAddon } from '@xterm/addon-search';
 import { Terminal } from '@xterm/xterm';
-import { useEffect, useImperativeHandle, useRef, useState } from 'react';
+import { useEffect, useImperativeHandle, useMemo, useRef, useState } from 'react';
 import type { Ref } from 'react';
+import { ENDED } from '../../lib/statuses';
 import type { StepView } from '../../session/merge';
 import { inScope } from '../../session/output';
+import { linesIn } from '../../session/olderOutput';
 import type { OutputBuffer, Scope } from '../../session/output';
+import { watchHand } from './scrollByHand';
+import type { Hand } from './scrollByHand';
 import { PendingChunks, slices, TerminalFeed } from './terminalFeed';
 import { terminalTheme } from './terminalTheme';
 
@@ -32,13 +37,16 @@ interface Props {
 
 export function TerminalView({ output, scope, single, steps, loaded, follow, onFollow, onPartial, ref }: Props) {
   const host = useRef<HTMLDivElement>(null);
-  const [parts, setParts] = useState<{ terminal: Terminal; search: SearchAddon } | null>(null);
+  const [parts, setParts] = useState<{ terminal: Terminal; search: SearchAddon; hand: Hand } | null>(null);
+  const [missed, setMissed] = useState(0); // lines that came since it is not followed
   const [empty, setEmpty] = useState(true);
   const scheme = useComputedColorScheme('light');
-  const latest = useRef({ follow, onFollow, onPartial });
+  const over = useMemo(() => new Set(steps.filter((step) => ENDED.has(step.status)).map((step) => step.key)), [steps]);
+  const latest = useRef({ follow, onFollow, onPartial, over });
+  const wake = useRef<() => void>(() => undefined);
   const labelWidth = useRef(MAX_LABEL_WIDTH);
   useEffect(() => {
-    latest.current = { follow, onFollow, onPartial };
+    latest.current = { follow, onFollow, onPartial, over };
     labelWidth.current = Math.min(MAX_LABEL_WIDTH, Math.max(4, ...steps.map((step) => step.id.length)));
   });
 
@@ -68,19 +76,16 @@ export function TerminalView({ output, scope, single, steps, loaded, follow, onF
       if (element.clientWidth > 0 && element.clientHeight > 0) fit.fit();
     });
     observer.observe(element);
-    // Scrolling up by hand is a wish to read; coming back to the end is a wish to follow.
-    const byHand = () => {
-      requestAnimationFrame(() => {
-        const { viewportY, baseY } = terminal.buffer.active;
-        const atEnd = viewportY >= baseY;
-        if (atEnd !== latest.current.follow) latest.current.onFollow(atEnd);
-      });
-    };
-    element.addEventListener('wheel', byHand, { passive: true });
-    element.addEventListener('touchmove', byHand, { passive: true });
-    element.addEventListener('keydown', byHand);
-    setParts({ terminal, search });
+    const hand = watchHand(element, terminal, {
+      follow: (wish) => {
+        if (wish === latest.current.follow) return;
+        latest.current.follow = wish; // at once: the next output must not pull back
+        latest.current.onFollow(wish);
+      },
+    });
+    setParts({ terminal, search, hand });
     return () => {
+      hand.stop();
       observer.disconnect();
       setParts(null);
       terminal.dispose();
@@ -92,6 +97,7 @@ export function TerminalView({ output, scope, single, steps, loaded, follow, onF
   }, [parts, scheme]);
 
   useEffect(() => {
+    if (follow) setMissed(0);
     if (parts !== null && follow) parts.terminal.scrollToBottom();
   }, [parts, follow]);
 
@@ -99,8 +105,9 @@ export function TerminalView({ output, scope, single, steps, loaded, follow, onF
   // and never a second one before the terminal has taken the first.
   useEffect(() => {
     if (parts === null) return;
-    const { terminal } = parts;
-    const feed = new TerminalFeed(single, labelWidth.current);
+    const { terminal, hand } = parts;
+    const feed = new TerminalFeed(single, labelWidth.current, () => terminal.cols);
+    const isOver = (key: string) => latest.current.over.has(key);
     const pending = new PendingChunks();
     let busy = false;
     let stopped = false;
@@ -109,14 +116,20 @@ export function TerminalView({ output, scope, single, steps, loaded, follow, onF
 
     const flush = () => {
       frame = null;
-      if (stopped || busy || pending.empty) return;
+      if (stopped || busy) return;
+      const text = pending.empty ? feed.ended(isOver) : pending.take().map((chunk) => feed.render(chunk)).join('');
+      if (text === '' && pending.empty) return;
       busy = true;
-      const text = pending.take().map((chunk) => feed.render(chunk)).join('');
       for (const slice of slices(text)) terminal.write(slice);
       terminal.write('', () => {
         busy = false;
         if (stopped) return;
-        if (latest.current.follow) terminal.scrollToBottom();
+        if (latest.current.follow) {
+          if (!hand.holds) terminal.scrollToBottom();
+        } else {
+          const lines = linesIn(text);
+          setMissed((before) => before + lines);
+        }
         if (!nonEmpty) {
           nonEmpty = true;
           setEmpty(false);
@@ -127,12 +140,14 @@ export function TerminalView({ output, scope, single, steps, loaded, follow, onF
       });
     };
     const schedule = () => {
-      if (frame !== null || busy || pending.empty) return;
+      if (frame !== null || busy) return;
       frame = document.visibilityState === 'visible' ? requestAnimationFrame(flush) : setTimeout(flush, 500);
     };
 
+    wake.current = schedule;
     terminal.reset();
     setEmpty(true);
+    setMissed(0);
     latest.current.onPartial(output.droppedOlder(scope));
     for (const chunk of output.chunks(scope)) pending.push(chunk);
     schedule();
@@ -149,6 +164,8 @@ export function TerminalView({ output, scope, single, steps, loaded, follow, onF
     };
   }, [parts, output, scope, single]);
 
+  useEffect(() => wake.current(), [over]); // what an ended step left unfinished is shown
+
   useImperativeHandle(ref, () => ({
     find: (query, direction) => {
       if (parts === null) return;
@@ -161,6 +178,11 @@ export function TerminalView({ output, scope, single, steps, loaded, follow, onF
   return (
     <div className="terminal-frame">
       <div ref={host} className="terminal" role="log" aria-label="Step output" />
+      {!follow && !empty && (
+        <button type="button" className="terminal-end" onClick={() => onFollow(true)}>
+          <IconArrowDown size={13} aria-hidden /> {missed === 0 ? 'To the end' : missed === 1 ? '1 new line' : `${missed.toLocaleString('en')} new lines`}
+        </button>
+      )}
       {empty && <p className="terminal-empty muted">{loaded ? 'No output yet.' : 'Reading the output…'}</p>}
     </div>
   );

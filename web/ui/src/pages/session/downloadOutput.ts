@@ -1,6 +1,7 @@
 import { listEvents } from '../../api/endpoints';
 import type { EventPage } from '../../api/endpoints';
 import type { Run } from '../../api/types';
+import { LineJoiner } from '../../lib/linePrefix';
 
 export interface OutputPlace {
   since: number;
@@ -10,6 +11,7 @@ export interface OutputPlace {
 // The whole output of a run, or of one of its steps, from the server's log, as a file.
 export async function downloadOutput(sessionId: string, run: Run | null, stepId: string | null, place: OutputPlace): Promise<void> {
   const parts: Blob[] = []; // the browser may keep those of a long log on disk
+  const joiner = new LineJoiner(); // of several steps, the lines stay whole
   let since: number | undefined = place.since;
   while (since !== undefined) {
     const page: EventPage = await listEvents(sessionId, { since, until: place.until, types: ['output'] });
@@ -17,11 +19,13 @@ export async function downloadOutput(sessionId: string, run: Run | null, stepId:
     for (const event of page.events) {
       const text = event.data?.['text'];
       if (typeof text !== 'string' || (run !== null && event.run_id !== run.id)) continue;
-      if (stepId === null || event.step_id === stepId) texts.push(text);
+      if (stepId === null) texts.push(joiner.add(event.step_id ?? '', text));
+      else if (event.step_id === stepId) texts.push(text);
     }
     if (texts.length > 0) parts.push(new Blob(texts));
     since = page.next_since;
   }
+  parts.push(new Blob([joiner.rest()]));
   const url = URL.createObjectURL(new Blob(parts, { type: 'text/plain;charset=utf-8' }));
   const link = document.createElement('a');
   link.href = url;

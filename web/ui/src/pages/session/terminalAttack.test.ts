@@ -48,11 +48,34 @@ describe('a program that attacks the viewer', () => {
     const { lines } = await show(new TerminalFeed(false, 4), [
       says('evil', '\x1b[8m\x1b[1Ggood │ all is well\r'), says('good', 'failed'), says('evil', '\b\b\b\b\b\b\b\b\b\b\b\b\bgood │ fine\r'), says('good', '!\n'),
     ]);
-    expect(lines).toEqual(['evil │ good │ all is well', 'good │ failed', 'evil │ good │ fine', 'good │ !']);
+    expect(lines).toEqual(['good │ failed!', 'evil │ good │ fine']);
   });
   it('cannot carry an open sequence into its next attempt', async () => {
     const { lines } = await show(new TerminalFeed(true, 4), [says('evil', 'x\x1b]0;'), says('evil', 'second try\n', 2)]);
     expect(lines).toEqual(['x', '── attempt 2 ──', 'second try']);
+  });
+});
+
+describe('lines that come in pieces', () => {
+  const over = (...keys: string[]) => (key: string) => keys.includes(key);
+  it('stay whole beside those of others, as on the command line', async () => {
+    const { lines } = await show(new TerminalFeed(false, 4), [
+      says('fit', 'epoch 1'), says('plot', 'one\n'), says('fit', ' loss 0.5\nepoch 2'), says('plot', 'tw'), says('fit', ' loss 0.4\n'), says('plot', 'o\n'),
+    ]);
+    expect(lines).toEqual(['plot │ one', 'fit  │ epoch 1 loss 0.5', 'fit  │ epoch 2 loss 0.4', 'plot │ two']);
+  });
+  it('are seen as far as they have come, and broken only where they fill the screen', async () => {
+    const long = 'x'.repeat(70);
+    const { lines } = await show(new TerminalFeed(false, 4, () => 60), [says('fit', 'begun'), says('plot', 'one\n'), says('wide', long), says('plot', 'two\n'), says('wide', 'y\n')]);
+    expect(lines).toEqual(['plot │ one', `wide │ ${long.slice(0, 53)}`, long.slice(53), 'plot │ two', 'wide │ y', 'fit  │ begun']);
+  });
+  it('are lines when nothing more comes', async () => {
+    const feed = new TerminalFeed(false, 4);
+    const written = [says('fit', '\x1b[31mleft'), says('plot', 'also left')].map((chunk) => feed.render(chunk)).join('');
+    expect(feed.ended(over())).toBe('');
+    const end = feed.ended(over('r/fit', 'r/plot'));
+    const { lines } = await show({ render: () => written + end } as unknown as TerminalFeed, [says('any', '')]);
+    expect(lines).toEqual(['fit  │ left', 'plot │ also left']);
   });
 });
 
@@ -62,6 +85,6 @@ describe('a progress bar made of carriage returns', () => {
     const alone = await show(new TerminalFeed(true, 4), [...bar.map((text) => says('fit', text)), says('fit', '\ndone\n')]);
     expect(alone.lines).toEqual([`${'#'.repeat(49)} 98 %`, 'done']);
     const beside = await show(new TerminalFeed(false, 4), [says('plot', 'a\n'), ...bar.slice(0, 30).map((text) => says('fit', text)), says('plot', 'b\n')]);
-    expect(beside.lines).toEqual(['plot │ a', `fit  │ ${'#'.repeat(29)} 58 %`, 'plot │ b']);
+    expect(beside.lines).toEqual(['plot │ a', 'plot │ b', `fit  │ ${'#'.repeat(29)} 58 %`]);
   });
 });

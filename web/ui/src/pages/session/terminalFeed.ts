@@ -10,8 +10,14 @@ export class TerminalFeed {
   private readonly before = new Map<string, { attempt: number; endsLine: boolean; cleaner: Cleaner }>();
   private readonly prefixer: LinePrefixer | null;
 
-  constructor(single: boolean, labelWidth: number) {
-    this.prefixer = !single ? new LinePrefixer(labelWidth) : null;
+  constructor(single: boolean, labelWidth: number, columns?: () => number) {
+    this.prefixer = !single ? new LinePrefixer(labelWidth, columns) : null;
+  }
+
+  // The lines that steps left unfinished of which nothing more comes.
+  ended(isOver: (key: string) => boolean): string {
+    const { prefixer } = this;
+    return prefixer === null ? '' : prefixer.hidden.filter(isOver).map((key) => prefixer.end(key)).join('');
   }
 
   render(chunk: Chunk): string {

@@ -1,5 +1,5 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { useMemo } from 'react';
+import { useEffect, useMemo } from 'react';
 import { getSession, listApprovals, listRuns } from '../../api/endpoints';
 import type { Approval, Plan, Run, Session } from '../../api/types';
 import { deadlineFrom } from '../../lib/countdown';
@@ -66,6 +66,11 @@ export function useSessionData(id: string, number: number | null): SessionData {
   useThrottled(snapshot.approvalVersion, () => {
     void client.invalidateQueries({ queryKey: ['session', id, 'approvals'] });
   });
+
+  // What was read of a log that is no more is read again.
+  useEffect(() => {
+    if (snapshot.rewound !== null) void client.invalidateQueries({ queryKey: ['session', id] });
+  }, [client, id, snapshot.rewound]);
 
   const session = detail.data;
   const runs = useMemo(() => [...(answer.data?.runs ?? [])].sort((a, b) => b.number - a.number), [answer.data]);

@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
+	"github.com/holdfast/holdfast/schema"
+)
+
+// subjectLines show all that an approval's digest binds: what deserves a look, what is
+// different from the version that was asked about before, each step with all its fields, each
+// file with its text. Nothing is left out, and characters that do not show are named.
+func subjectLines(style terminal.Style, s *schema.Subject, onTimeout schema.OnTimeout) []string {
+	if s.Plan == nil {
+		return nil
+	}
+	var lines []string
+	if look := attentionWords(s.Attention, onTimeout); len(look) > 0 {
+		lines = append(lines, style.Bold(style.Red("    deserves a look: "+strings.Join(look, " · "))))
+	}
+	if s.Before != nil && s.Before.Plan != nil {
+		if changed := changedLines(style, s.Before.Plan, s.Plan); len(changed) > 0 {
+			lines = append(lines, style.Bold("    changed since it was asked before:"))
+			lines = append(lines, changed...)
+		}
+	}
+	for i := range s.Plan.Steps {
+		step := &s.Plan.Steps[i]
+		lines = append(lines, "    "+style.Bold(visible(step.ID))+titleBeside(step))
+		for _, field := range stepFields(step) {
+			for j, text := range strings.Split(strings.TrimSuffix(field.text, "\n"), "\n") {
+				label := ""
+				if j == 0 {
+					label = field.name
+				}
+				lines = append(lines, fmt.Sprintf("      %s %s", style.Dim(fmt.Sprintf("%-9s", label)), visible(text)))
+			}
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(s.Plan.Files)) {
+		text := fileLines(s.Plan.Files[path])
+		lines = append(lines, "    "+style.Bold(visible(path))+style.Dim("  a file, "+counted(len(text), "line")))
+		for i, line := range text {
+			lines = append(lines, style.Dim(fmt.Sprintf("    %5d │ ", i+1))+visible(line))
+		}
+	}
+	return lines
+}
+
+func titleBeside(s *schema.PlanStep) string {
+	if s.Title == "" || s.Title == s.ID {
+		return ""
+	}
+	return "  " + visible(s.Title)
+}
+
+type stepField struct{ name, text string }
+
+// stepFields are all the fields of a step, those that are not set with what then holds.
+func stepFields(s *schema.PlanStep) []stepField {
+	var fields []stepField
+	add := func(name, text string) { fields = append(fields, stepField{name, text}) }
+	switch s.Kind() {
+	case schema.KindRun:
+		add("run", shellWords(s.Run))
+	case schema.KindAgent:
+		add("agent", s.Agent+": "+s.Task)
+	case schema.KindShell:
+		add("shell", s.Shell)
+	}
+	var env []string
+	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
+		env = append(env, name+"="+shellWord(s.Env[name]))
+	}
+	if env != nil {
+		add("env", strings.Join(env, "\n"))
+	}
+	if len(s.Needs) > 0 {
+		add("after", strings.Join(s.Needs, ", "))
+	}
+	network := "off"
+	if s.Networked() {
+		network = "allowed"
+	}
+	add("network", network)
+	limit := func(value, none string) string {
+		if value == "" {
+			return none
+		}
+		return "at most " + value
+	}
+	cores := ""
+	if s.CPU > 0 {
+		cores = fmt.Sprintf("%g cores", s.CPU)
+	}
+	add("limits", strings.Join([]string{limit(s.Timeout, "no limit of time"), limit(s.Memory, "of memory"), limit(cores, "of cores")}, ", "))
+	add("failing", map[schema.OnError]string{
+		schema.OnErrorAsk: "somebody is asked", schema.OnErrorContinue: "the run goes on without it", schema.OnErrorFail: "the run fails", "": "the run fails",
+	}[s.OnError]+", tried again "+counted(s.Retries, "time")+" before")
+	if s.Approval || s.OnTimeout != "" {
+		add("asks", "first; with no answer: "+string(onTimeoutOr(s.OnTimeout)))
+	}
+	return fields
+}
+
+func onTimeoutOr(t schema.OnTimeout) schema.OnTimeout {
+	if t == "" {
+		return schema.OnTimeoutSuspend
+	}
+	return t
+}
+
+var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
+
+func shellWord(s string) string {
+	if plainWord.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+func shellWords(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = shellWord(w)
+	}
+	return strings.Join(quoted, " ")
+}
+
+func fileLines(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+}
+
+// visible is a line of somebody else's text with every character that does not show named in
+// its place, so that the terminal obeys none of them and nobody overlooks one.
+func visible(line string) string {
+	line = strings.TrimSuffix(line, "\r")
+	if !strings.ContainsFunc(line, func(r rune) bool { return schema.Hidden(r) || r == '\r' || r == '\n' }) {
+		return line
+	}
+	var b strings.Builder
+	for _, r := range line {
+		if schema.Hidden(r) || r == '\r' || r == '\n' {
+			fmt.Fprintf(&b, "<U+%04X>", r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+var attentionNames = map[schema.AttentionKind]string{ //nolint:gochecknoglobals // a constant table
+	schema.AttentionNetwork: "network", schema.AttentionEnv: "changes what is loaded", schema.AttentionRemoteCode: "runs fetched code",
+	schema.AttentionDelete: "deletes", schema.AttentionSecret: "secret", schema.AttentionPrivilege: "changes permissions",
+	schema.AttentionHidden: "hidden characters", schema.AttentionApprovesItself: "approves itself", schema.AttentionGoesOn: "goes on if it fails",
+}
+
+func attentionWords(list []schema.Attention, onTimeout schema.OnTimeout) []string {
+	var words []string
+	if onTimeout == schema.OnTimeoutApprove {
+		words = append(words, "approves itself if nobody answers")
+	}
+	for _, a := range list {
+		text := attentionNames[a.Kind]
+		if text == "" {
+			text = terminal.Clean(string(a.Kind))
+		}
+		if a.Found != "" {
+			text += " (" + visible(a.Found) + ")"
+		}
+		if place := a.File + a.StepID; place != "" {
+			text += " in " + visible(place)
+		}
+		words = append(words, text)
+	}
+	return words
+}

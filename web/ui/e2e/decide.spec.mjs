@@ -1,0 +1,157 @@
+// What a person sees before saying yes, and what happens when two say something at once.
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { approval, launch, openPage } from './lib/browser.mjs';
+import { startProxy } from './lib/proxy.mjs';
+import { startStack, until } from './lib/stack.mjs';
+
+const SHOTS = fileURLToPath(new URL('./screenshots/', import.meta.url));
+const SCRIPT = '#!/bin/sh\nset -e\ncurl -fsSL https://example.com/install | sh\n';
+const LONG = Array.from({ length: 2_310 }, (_, i) => `row ${i + 1}`).join('\n');
+
+let stack;
+let browser;
+let doors;
+
+before(async () => {
+  mkdirSync(SHOTS, { recursive: true });
+  [stack, browser] = await Promise.all([startStack(), launch()]);
+  doors = Object.fromEntries(await Promise.all(['ada', 'grace'].map(async (name) => [name, await startProxy(stack.url, name)])));
+});
+after(async () => {
+  await browser?.close();
+  await Promise.all(Object.values(doors ?? {}).map((door) => door.stop()));
+  await stack?.stop();
+});
+
+async function post(path, body, expected = [200, 201, 202]) {
+  const answer = await fetch(`${stack.url}/api/${path}`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
+  assert.ok(expected.includes(answer.status), `${path}: ${answer.status} ${await answer.clone().text()}`);
+  return answer.json();
+}
+
+const start = async (name, plan, config = {}) => (await post('sessions', { name, mode: 'runbook', config: { approval_mode: 'none', approval_timeout_seconds: 600, ...config }, plan })).id;
+
+async function visit(id, who, options) {
+  const opened = await openPage(browser, options);
+  await opened.page.goto(`${who === undefined ? stack.url : doors[who].url}/sessions/${id}`);
+  await opened.page.locator('.conn[data-status=live]').waitFor();
+  return opened;
+}
+
+const tidy = (script = SCRIPT) => ({
+  steps: [{
+    id: 'tidy', title: 'Tidy up', run: ['sh', 'tidy.sh'], approval: true, network: true, on_timeout: 'approve', on_error: 'continue', timeout: '5m', memory: '512MiB',
+    env: { LD_PRELOAD: './shim.so', GREETING: 'hello' },
+  }],
+  files: { 'tidy.sh': script },
+});
+
+test('a step is shown with all that its digest binds, and what deserves a look stands out', async () => {
+  const id = await start('Tidy', tidy());
+  const { page, context, errors } = await visit(id);
+  const gate = approval(page, /Tidy up/);
+  await gate.getByText('curl -fsSL https://example.com/install | sh', { exact: true }).waitFor();
+  const text = await gate.textContent();
+  for (const part of ['sh tidy.sh', 'tidy.sh', 'LD_PRELOAD=./shim.so', 'GREETING=hello', 'allowed', 'at most 5m', 'at most 512MiB', 'the run goes on without it', 'If nobody answers: it is approved.']) {
+    assert.ok(text.includes(part), `${part} is missing in: ${text}`);
+  }
+  const chips = await gate.getByRole('list', { name: 'Deserves a look' }).getByRole('listitem').allInnerTexts();
+  for (const chip of [/approves itself in (9|10) min/, /^network/, /sets LD_PRELOAD/, /runs fetched code · tidy\.sh/]) {
+    assert.ok(chips.some((words) => chip.test(words)), `${chip} is missing in: ${chips}`);
+  }
+  assert.equal(await gate.getByRole('button', { name: 'Approve' }).isEnabled(), true);
+  for (const element of await gate.locator('.bound, .bound-plan, .asked').all()) {
+    assert.ok(await element.evaluate((node) => node.scrollHeight <= node.clientHeight + 2 && node.scrollWidth <= node.clientWidth + 2), 'a part is cut off');
+  }
+
+  // An edited file is asked about again, with what changed.
+  const { approvals } = await (await fetch(`${stack.url}/api/sessions/${id}/approvals`)).json();
+  await post(`approvals/${approvals[0].id}/resolve`, { resolution: 'modified', modifications: { files: { 'tidy.sh': SCRIPT.replace('install | sh', 'install -o x.sh') } } });
+  const changed = gate.getByRole('region', { name: 'Changes of tidy.sh' });
+  await changed.locator('.diff-removed', { hasText: 'install | sh' }).waitFor();
+  await changed.locator('.diff-added', { hasText: 'install -o x.sh' }).waitFor();
+  assert.deepEqual(errors, []);
+  await context.close();
+  for (const [device, viewport] of Object.entries({ desktop: { width: 1280, height: 1400 }, phone: { width: 390, height: 844 } })) {
+    for (const colorScheme of ['light', 'dark']) {
+      const shot = await visit(id, undefined, { viewport, colorScheme });
+      await approval(shot.page, /Tidy up/).getByText('#!/bin/sh').waitFor();
+      const overflow = await shot.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+      assert.ok(overflow <= 0, `the question on a ${device} is ${overflow} px too wide`);
+      await shot.page.screenshot({ path: `${SHOTS}decide-${device}-${colorScheme}.png` });
+      await shot.context.close();
+    }
+  }
+});
+
+test('nothing can be approved while a part of it is folded, and a long file is whole once it is opened', async () => {
+  const id = await start('Long', tidy(LONG));
+  const { page, context } = await visit(id);
+  const gate = approval(page, /Tidy up/);
+  const approve = gate.getByRole('button', { name: 'Approve' });
+  await gate.getByText('Not shown yet: tidy.sh (2,310 lines).').waitFor();
+  assert.equal(await approve.isDisabled(), true);
+  assert.equal(await gate.getByRole('button', { name: 'Reject' }).isEnabled(), true, 'a no needs no reading');
+  await gate.getByRole('button', { name: 'Show all 2,310 lines' }).click();
+  await gate.getByText('row 2310', { exact: true }).waitFor({ state: 'attached' });
+  assert.equal(await gate.locator('.bound-line').filter({ hasText: /^row / }).count(), 2_310);
+  await until('it can be approved', () => approve.isEnabled());
+  assert.ok((await approve.boundingBox()).y < 800, 'the buttons stay in sight above the long text');
+  await gate.getByRole('button', { name: 'Show less' }).first().click();
+  assert.equal(await approve.isEnabled(), true, 'what was opened was seen');
+  await context.close();
+});
+
+test('of two who decide at once, the later one is told, and keeps the words', async () => {
+  const plan = { steps: [{ id: 'one', title: 'The step', shell: 'echo ran', approval: true }] };
+  const id = await start('Two deciders', plan);
+  const ada = await visit(id, 'ada');
+  const gate = approval(ada.page, /The step/);
+  await gate.getByRole('textbox', { name: 'Feedback' }).fill('go ahead, but watch the memory');
+  const { approvals } = await (await fetch(`${stack.url}/api/sessions/${id}/approvals`)).json();
+  // Grace's no arrives while Ada's yes is on its way.
+  await ada.page.route('**/resolve', async (route) => {
+    await fetch(`${doors.grace.url}/api/approvals/${approvals[0].id}/resolve`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"resolution":"rejected"}' });
+    await route.continue();
+  });
+  await gate.getByRole('button', { name: 'Approve' }).click();
+  const note = ada.page.getByRole('alert').filter({ hasText: 'yours did not count' });
+  await note.getByText(/Rejected by grace/).waitFor();
+  await note.getByText('go ahead, but watch the memory').waitFor();
+  await note.getByRole('button', { name: 'Copy what you typed' }).click();
+  await until('the words are copied', async () => (await ada.page.evaluate(() => navigator.clipboard.readText())) === 'go ahead, but watch the memory');
+  await note.getByRole('button', { name: 'Put this away' }).click();
+  await note.waitFor({ state: 'detached' });
+  await ada.context.close();
+});
+
+test('words that are being typed stay when somebody else decides', async () => {
+  const id = await start('Half a sentence', { steps: [{ id: 'one', title: 'The step', shell: 'echo ran', approval: true }] });
+  const ada = await visit(id, 'ada');
+  await approval(ada.page, /The step/).getByRole('textbox', { name: 'Feedback' }).fill('I think that');
+  const { approvals } = await (await fetch(`${stack.url}/api/sessions/${id}/approvals`)).json();
+  await fetch(`${doors.grace.url}/api/approvals/${approvals[0].id}/resolve`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"resolution":"approved"}' });
+  const note = ada.page.getByRole('alert').filter({ hasText: 'Approved by grace' });
+  await note.getByText('I think that').waitFor();
+  await note.getByText('your words were not kept').waitFor();
+  assert.deepEqual(ada.errors, []);
+  await ada.context.close();
+});
+
+test('a fork says what comes along, and it does', async () => {
+  const id = await start('Origin', { steps: [{ id: 'make', title: 'Make', shell: 'echo kept > result.txt' }] });
+  const { page, context } = await visit(id);
+  await page.locator('.session-head [data-status=completed]').waitFor({ timeout: 30_000 });
+  await page.getByRole('button', { name: 'More for Make' }).click();
+  await page.getByRole('menuitem', { name: 'Fork from here…' }).click();
+  const dialog = page.getByRole('dialog');
+  assert.match(await dialog.innerText(), /the files of the workspace as they were after this step/);
+  await dialog.getByRole('button', { name: 'Fork the session' }).click();
+  await page.waitForURL((url) => !url.pathname.endsWith(id));
+  await page.getByRole('tab', { name: 'Files' }).click();
+  await page.getByRole('button', { name: /result\.txt/ }).waitFor();
+  await context.close();
+});

@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest';
+import type { Approval, Plan } from '../api/types';
+import { chipsOf } from './attentionWords';
+import { beginning, fieldsOf, foldsOf, isLong, STEPS_ID } from './bound';
+import { boundedJSON } from './boundedJSON';
+import { piecesOf } from './hidden';
+
+describe('what an approval binds', () => {
+  it('is shown field by field, with what holds where nothing is said', () => {
+    const fields = Object.fromEntries(fieldsOf({ id: 'tidy', run: ['sh', 'tidy.sh', 'a b'], env: { LD_PRELOAD: './x.so', A: "one\nB=two" }, network: true, timeout: '5m', retries: 2, on_error: 'continue' }).map(({ name, text }) => [name, text]));
+    expect(fields).toEqual({
+      'Program and arguments': "sh tidy.sh 'a b'",
+      Environment: "A='one\nB=two'\nLD_PRELOAD=./x.so",
+      Network: 'allowed',
+      Time: 'at most 5m',
+      'Memory, CPU': 'no limit of memory, no limit of cores',
+      'If it fails': 'tried again 2 times at most, then the run goes on without it',
+    });
+  });
+  it('shows a field that this page does not know', () => {
+    const step = { id: 'a', shell: 'true', secrets: ['DB_PASSWORD'] } as unknown as Plan['steps'][number];
+    expect(fieldsOf(step)).toContainEqual({ name: 'secrets', text: '["DB_PASSWORD"]', mono: true });
+  });
+  it('has to be opened where it is long, and is whole then', () => {
+    const long = Array.from({ length: 2_310 }, (_, i) => `line ${i + 1}`).join('\n');
+    const plan: Plan = { steps: Array.from({ length: 12 }, (_, i) => ({ id: `s${i}`, shell: 'true' })), files: { 'tidy.sh': long, 'short.txt': 'x' } };
+    expect(foldsOf(plan).map(({ id, what }) => [id, what])).toEqual([[STEPS_ID, '4 more steps'], ['file/tidy.sh', 'tidy.sh (2,310 lines)']]);
+    expect(isLong('x'.repeat(6_001))).toBe(true);
+    expect(beginning(long).split('\n')).toHaveLength(15);
+    expect(foldsOf({ steps: [{ id: 'a', shell: 'true' }] })).toEqual([]);
+  });
+  it('names the characters that do not show', () => {
+    expect(piecesOf('rm \u202etxt.\u200bsh\u001b[8m\r\ta\r')).toEqual(['rm ', { code: 'U+202E' }, 'txt.', { code: 'U+200B' }, 'sh', { code: 'U+001B' }, '[8m', { code: 'U+000D' }, '\ta\r']);
+    expect(piecesOf('')).toEqual(['']);
+    expect(piecesOf('plain é 😀')).toEqual(['plain é 😀']);
+  });
+  it('has chips for what deserves a look', () => {
+    const approval = { approval_type: 'step_approval', status: 'pending', step_id: 'tidy', on_timeout: 'approve' } as Approval;
+    const attention = [
+      { kind: 'network', step_id: 'tidy' },
+      { kind: 'env', step_id: 'tidy', found: 'LD_PRELOAD' },
+      { kind: 'approves_itself', step_id: 'tidy' },
+      { kind: 'remote_code', file: 'tidy.sh', found: 'curl x | sh' },
+      { kind: 'one of tomorrow', file: 'x' },
+    ];
+    expect(chipsOf(attention, approval, 600).map((chip) => chip.words)).toEqual(['approves itself in 10 min', 'network', 'sets LD_PRELOAD', 'runs fetched code · tidy.sh', 'one of tomorrow · x']);
+  });
+});
+
+describe('JSON of somebody else', () => {
+  const nested = (depth: number): unknown => {
+    let value: unknown = 'x';
+    for (let n = 0; n < depth; n++) value = { a: value };
+    return value;
+  };
+  it('is laid out as usual where it fits', () => {
+    const value = { a: [1, { b: null }], c: {}, d: [] };
+    expect(boundedJSON(value)).toEqual({ text: JSON.stringify(value, null, 2), whole: true });
+  });
+  it('never breaks the page, however deep or long it is, and says that it is not whole', () => {
+    const deep = boundedJSON(nested(9_999));
+    expect(deep.whole).toBe(false);
+    expect(deep.text).toContain('{…}');
+    const long = boundedJSON(Array.from({ length: 100_000 }, () => 'y'.repeat(100)));
+    expect(long.whole).toBe(false);
+    expect(long.text.length).toBeLessThan(4_000_000);
+  });
+});

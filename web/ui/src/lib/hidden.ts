@@ -1,0 +1,23 @@
+// Characters that do not show, or that change how the text around them does: control
+// characters, marks that turn the direction of text, spaces without a width. In what a person
+// decides about they are shown as what they are. The server's schema.Attention looks for the same.
+
+// eslint-disable-next-line no-control-regex, no-misleading-character-class
+const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]|\r(?!\n|$)|[\u{e0000}-\u{e007f}]/gu;
+
+export type Piece = string | { code: string }; // such as U+202E
+
+// The text of one line, with what does not show taken out and named.
+export function piecesOf(line: string): Piece[] {
+  const pieces: Piece[] = [];
+  let from = 0;
+  for (const found of line.matchAll(HIDDEN)) {
+    if (found.index > from) pieces.push(line.slice(from, found.index));
+    pieces.push({ code: codeOf(found[0]) });
+    from = found.index + found[0].length;
+  }
+  if (from < line.length || pieces.length === 0) pieces.push(line.slice(from));
+  return pieces;
+}
+
+const codeOf = (char: string): string => `U+${(char.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`;

@@ -1,0 +1,41 @@
+import { Button } from '@mantine/core';
+import { Link } from '@tanstack/react-router';
+import { RelativeTime } from '../../components/RelativeTime';
+import { holeWords } from '../../session/store';
+import type { Deletion, SessionSnapshot } from '../../session/store';
+
+// The session is gone while somebody looks at it.
+export function DeletedNotice({ name, deleted }: { name: string; deleted: Deletion }) {
+  return (
+    <div className="notice" role="alert">
+      <h1>This session was deleted</h1>
+      <p>
+        “{name}” was deleted{deleted.actor === '' ? '' : ` by ${deleted.actor}`}
+        {deleted.at === '' ? ' while you were looking at it' : <> <RelativeTime iso={deleted.at} /></>}.
+      </p>
+      <p className="muted">What ran was stopped. Nothing can be done here any more.</p>
+      <Button variant="default" renderRoot={(props) => <Link to="/" {...props} />}>All sessions</Button>
+    </div>
+  );
+}
+
+// What is not as the page said it was.
+export function LogNotices({ snapshot }: { snapshot: SessionSnapshot }) {
+  const { rewound, holes } = snapshot;
+  return (
+    <>
+      {rewound !== null && (
+        <p className="lognote" role="alert">
+          The records of this session went back to event {rewound.head.toLocaleString('en')}, as after a restore of a backup; this page had
+          seen {rewound.seen.toLocaleString('en')}. What came after is not there any more. The page has begun again with what there is.
+        </p>
+      )}
+      {holes.length > 0 && (
+        <p className="lognote" role="alert">
+          Lines are missing in the output: {holes.slice(0, 3).map(holeWords).join('; ')}
+          {holes.length > 3 ? ` and ${holes.length - 3} more stretches` : ''}. The server has lost them; what comes after is here.
+        </p>
+      )}
+    </>
+  );
+}

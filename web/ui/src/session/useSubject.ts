@@ -1,0 +1,80 @@
+import { useQuery } from '@tanstack/react-query';
+import { useCallback, useState } from 'react';
+import { getApproval, getSubject } from '../api/endpoints';
+import type { Approval, Subject } from '../api/types';
+import type { Fold } from '../lib/bound';
+
+// What an approval is about, in full.
+
+const BOUND = new Set<Approval['approval_type']>(['plan_approval', 'step_approval', 'error_recovery']);
+
+// Whether an approval is about a plan or a step of one, which the server keeps by its digest.
+export const bindsPlan = (approval: Approval): boolean => BOUND.has(approval.approval_type);
+
+export function useSubject(approval: Approval): { subject: Subject | null; error: unknown } {
+  const read = useQuery({
+    queryKey: ['approval', approval.id, 'subject', approval.digest],
+    queryFn: ({ signal }) => getSubject(approval.id, signal),
+    enabled: bindsPlan(approval),
+    staleTime: Infinity,
+    gcTime: 60_000,
+    structuralSharing: false,
+  });
+  return { subject: read.data ?? null, error: read.error };
+}
+
+// The approval with all of its context: in a list it may be shortened.
+export function useWhole(approval: Approval): { whole: Approval | null; error: unknown } {
+  const shortened = approval.context_truncated === true && !bindsPlan(approval);
+  const read = useQuery({
+    queryKey: ['approval', approval.id, 'whole', approval.digest],
+    queryFn: ({ signal }) => getApproval(approval.id, signal),
+    enabled: shortened,
+    staleTime: Infinity,
+    gcTime: 60_000,
+    structuralSharing: false,
+  });
+  return { whole: shortened ? (read.data ?? null) : approval, error: read.error };
+}
+
+// Texts that were opened in this tab: what comes again with the next question need not be opened again.
+const seen = new Set<string>();
+const MOST_SEEN = 500;
+
+function markSeen(texts: readonly string[]): void {
+  for (const text of texts) {
+    seen.delete(text);
+    seen.add(text);
+  }
+  for (const oldest of seen) {
+    if (seen.size <= MOST_SEEN) break;
+    seen.delete(oldest);
+  }
+}
+
+export interface Folds {
+  open: ReadonlySet<string>;
+  unseen: Fold[]; // never opened
+  toggle: (id: string) => void;
+  openAll: () => void;
+}
+
+export function useFolds(folds: readonly Fold[]): Folds {
+  const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
+  const toggle = useCallback(
+    (id: string) => {
+      markSeen(folds.filter((fold) => fold.id === id).map((fold) => fold.text));
+      setOpen((old) => {
+        const next = new Set(old);
+        if (!next.delete(id)) next.add(id);
+        return next;
+      });
+    },
+    [folds],
+  );
+  const openAll = useCallback(() => {
+    markSeen(folds.map((fold) => fold.text));
+    setOpen(new Set(folds.map((fold) => fold.id)));
+  }, [folds]);
+  return { open, unseen: folds.filter((fold) => !seen.has(fold.text)), toggle, openAll };
+}
