@@ -122,9 +122,12 @@ type (
 	WorkflowResumedData struct {
 		Actor string `json:"actor,omitempty"`
 	}
-	// WorkflowCompletedData closes a run whose steps are all done.
+	// WorkflowCompletedData closes a run whose steps are all done. Some may have failed, if the
+	// plan says that the run goes on without them.
 	WorkflowCompletedData struct {
-		DurationMS int64 `json:"duration_ms"`
+		DurationMS  int64 `json:"duration_ms"`
+		Steps       int   `json:"steps"`
+		FailedSteps int   `json:"failed_steps"`
 	}
 	// WorkflowFailedData closes a run that could not be finished.
 	WorkflowFailedData struct {

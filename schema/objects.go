@@ -30,6 +30,7 @@ type (
 		ForkedFrom       string          `json:"forked_from,omitempty"`
 		Forks            []string        `json:"forks" doc:"Ids of the sessions that were forked from this one; only in the detail"`
 		QueuedMessages   int             `json:"queued_messages" doc:"Messages that wait for their run"`
+		FailedSteps      int             `json:"failed_steps" doc:"Steps of its latest run that have failed"`
 		WorkflowID       string          `json:"workflow_id"`
 		Version          int64           `json:"version" doc:"Grows when the session is renamed; send it back to rename it"`
 		CreatedAt        Time            `json:"created_at"`
@@ -55,6 +56,8 @@ type (
 		Error      string        `json:"error,omitempty"`
 		PlanDigest string        `json:"plan_digest,omitempty"`
 		Message    string        `json:"message,omitempty" doc:"What the user said to start it"`
+
+		FailedSteps int `json:"failed_steps" doc:"Steps that have failed; the run may have completed without them"`
 	}
 	// Step is one step of a run.
 	Step struct {

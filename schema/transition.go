@@ -145,6 +145,9 @@ type RunEnd struct {
 	Actor   string        `json:"actor,omitempty"`
 	Reason  string        `json:"reason,omitempty"` // of a cancel that nobody asked for: interrupted, expired
 	Receipt *Receipt      `json:"receipt,omitempty"`
+	// How many steps the run has, and how many of them have failed.
+	Steps       int `json:"steps,omitempty"`
+	FailedSteps int `json:"failed_steps,omitempty"`
 }
 
 // WorkspaceDir is where a host keeps a session's workspace, under its data directory.

@@ -242,6 +242,12 @@ func (s *State) skipRest(reason string) {
 
 func (s *State) end(now time.Time, e schema.RunEnd) {
 	s.Run.Ended = e.Status
+	e.Steps = len(s.Run.Steps)
+	for i := range s.Run.Steps {
+		if s.Run.Steps[i].Status == schema.StepFailed {
+			e.FailedSteps++
+		}
+	}
 	s.Suspended, s.Frozen, s.Cancel, s.Edits = false, false, nil, nil
 	s.LastUsed = now
 	s.Pending.End = &e

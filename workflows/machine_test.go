@@ -483,3 +483,21 @@ func fill(v reflect.Value, n int64) {
 		v.SetInt(n + 1)
 	}
 }
+
+func TestRun_CountsTheStepsThatFailed(t *testing.T) {
+	t.Parallel()
+	on := func(id string) schema.OutlineStep {
+		st := step(id)
+		st.OnError = schema.OnErrorContinue
+		return st
+	}
+	s := newState(t, schema.Config{Parallel: 3}, on("a"), on("b"), on("c"), step("d", "a"))
+	startIDs(s, epoch)
+	finish(s, "a", schema.AttemptFailed, epoch)
+	finish(s, "b", schema.AttemptSucceeded, epoch)
+	finish(s, "c", schema.AttemptFailed, epoch)
+	recorded := settle(s, epoch)
+	if end := recorded[len(recorded)-1].End; end == nil || end.Status != schema.SessionCompleted || end.Steps != 4 || end.FailedSteps != 2 {
+		t.Fatalf("%+v", end)
+	}
+}

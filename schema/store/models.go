@@ -38,6 +38,7 @@ type (
 		Runs   int      `bun:"runs"`
 		Steps  int      `bun:"steps"`
 		Queued int      `bun:"queued"`
+		Failed int      `bun:"failed_steps"` // of the latest run
 		Forks  []string `bun:"forks,array"`
 	}
 
@@ -143,7 +144,7 @@ func (r *sessionRow) object() (schema.Session, error) {
 		ID: r.ID, Name: r.Name, Mode: r.Mode, Status: r.Status, Phase: r.CurrentPhase, Owner: r.Owner, Task: r.Task,
 		Context: r.ContextVariables, CurrentStep: r.CurrentStep, HeadSeq: r.HeadSeq, PendingApprovals: []schema.Approval{},
 		Totals: schema.Totals{Runs: r.Runs, Steps: r.Steps}, ForkedFrom: r.ForkedFrom, Forks: append([]string{}, r.Forks...),
-		QueuedMessages: r.Queued, WorkflowID: schema.WorkflowID(r.ID),
+		QueuedMessages: r.Queued, FailedSteps: r.Failed, WorkflowID: schema.WorkflowID(r.ID),
 		Version: r.Version, CreatedAt: timeOf(r.CreatedAt), UpdatedAt: timeOf(r.UpdatedAt), ExpiresAt: timePtr(r.ExpiresAt),
 	}
 	if err := json.Unmarshal(r.Config, &session.Config); err != nil {

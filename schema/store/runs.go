@@ -89,6 +89,9 @@ func (s *Store) fillRuns(ctx context.Context, rows []runRow) ([]schema.Run, erro
 		}
 		run := &runs[where[steps[i].RunID]]
 		run.Steps = append(run.Steps, step)
+		if step.Status == schema.StepFailed {
+			run.FailedSteps++
+		}
 	}
 	return runs, nil
 }

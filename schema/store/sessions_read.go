@@ -29,6 +29,8 @@ func (s *Store) selectSessions() *bun.SelectQuery {
 		ColumnExpr("(SELECT count(*) FROM runs AS r WHERE r.session_id = s.id) AS runs").
 		ColumnExpr("(SELECT count(*) FROM runs AS r JOIN steps AS st ON st.run_id = r.id WHERE r.session_id = s.id) AS steps").
 		ColumnExpr("(SELECT count(*) FROM messages AS m WHERE m.session_id = s.id AND m.status = 'queued') AS queued").
+		ColumnExpr("(SELECT count(*) FROM steps AS st WHERE st.status = 'failed' AND st.run_id = " +
+			"(SELECT r.id FROM runs AS r WHERE r.session_id = s.id ORDER BY r.number DESC LIMIT 1)) AS failed_steps").
 		Where("s.deleted_at IS NULL")
 }
 

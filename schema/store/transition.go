@@ -364,7 +364,7 @@ func (a *apply) moveRun(c *change) {
 	took := max(c.now.Sub(*a.started), 0).Milliseconds()
 	switch end.Status {
 	case schema.SessionCompleted:
-		c.event(schema.EventWorkflowCompleted, a.t.RunID, "", schema.WorkflowCompletedData{DurationMS: took})
+		c.event(schema.EventWorkflowCompleted, a.t.RunID, "", schema.WorkflowCompletedData{DurationMS: took, Steps: end.Steps, FailedSteps: end.FailedSteps})
 	case schema.SessionCancelled, schema.SessionExpired:
 		data := schema.WorkflowCancelledData{Actor: end.Actor, Reason: end.Reason}
 		if end.Status == schema.SessionExpired {

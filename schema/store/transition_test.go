@@ -356,3 +356,37 @@ func TestApply_AsksBeforeItClosesWhatItAsked(t *testing.T) {
 		t.Fatalf("%+v", closed)
 	}
 }
+
+func TestApply_CountsTheStepsThatFailed(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	b := newRun(t, s)
+	_, err := s.Apply(context1(t), schema.Transition{
+		SessionID: b.session, RunID: b.run, Key: "end", Status: schema.SessionCompleted, Phase: schema.PhaseIdle,
+		Steps: []schema.StepChange{{ID: "make", Status: schema.StepFailed}, {ID: "show", Status: schema.StepSkipped}},
+		End:   &schema.RunEnd{Status: schema.SessionCompleted, Steps: 2, FailedSteps: 1},
+	})
+	must(t, err)
+	events := log(t, s, b.session)
+	if d := dataOf[schema.WorkflowCompletedData](t, events[len(events)-1]); d.Steps != 2 || d.FailedSteps != 1 {
+		t.Errorf("%+v", d)
+	}
+	run, err := s.Run(context1(t), b.run)
+	must(t, err)
+	session, err := s.Session(context1(t), b.session)
+	must(t, err)
+	list, _, _, err := s.Sessions(context1(t), store.SessionFilter{})
+	must(t, err)
+	if run.FailedSteps != 1 || session.FailedSteps != 1 || list[0].FailedSteps != 1 {
+		t.Fatalf("run %d, session %d, list %d", run.FailedSteps, session.FailedSteps, list[0].FailedSteps)
+	}
+	next := b.begin()
+	next.RunID, next.Number, next.Key = schema.RunID(b.session, 2), 2, "2"
+	_, err = s.BeginRun(context1(t), next)
+	must(t, err)
+	session, err = s.Session(context1(t), b.session)
+	must(t, err)
+	if session.FailedSteps != 0 {
+		t.Fatalf("%d steps of a run that has just begun have failed", session.FailedSteps)
+	}
+}

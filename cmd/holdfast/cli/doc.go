@@ -6,6 +6,6 @@
 // (web, worker, up) live in packages of their own, and the command only wires them.
 //
 // Exit codes: 0 done; 1 failed; 2 wrong usage or a bad setting. A command that follows a
-// session ends with its outcome: 0 completed, 1 failed, 3 cancelled, 4 expired, and 5 when the
-// watching ended before the session did; 130 after Ctrl-C.
+// session ends with its outcome: 0 completed, 1 failed, 3 cancelled, 4 expired, 6 completed
+// with steps that failed, and 5 when the watching ended before the session did; 130 after Ctrl-C.
 package cli

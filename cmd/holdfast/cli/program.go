@@ -26,6 +26,7 @@ const (
 	exitCancelled   = 3
 	exitExpired     = 4
 	exitUndecided   = 5 // watching ended before the session did
+	exitFailedSteps = 6 // completed, with steps that failed
 	exitInterrupted = 130
 )
 

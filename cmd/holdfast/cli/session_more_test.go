@@ -246,3 +246,15 @@ func TestStart_WatchEndsWithTheFirstRun(t *testing.T) {
 	})
 	s.run("", "session", "start", "--plan", writeFile(t, "p.json", quick), "--watch").want(t, exitError, "✗ failed: no")
 }
+
+func TestWatch_ARunWithFailedStepsHasACodeOfItsOwn(t *testing.T) {
+	t.Parallel()
+	s := newScripted(t)
+	s.emit(runOne, begun(1, 0), ended(schema.EventWorkflowCompleted, schema.WorkflowCompletedData{DurationMS: 1200, Steps: 6, FailedSteps: 6}))
+	s.on("GET "+aSession, http.StatusOK, schema.Session{ID: scriptedID, HeadSeq: 2, Status: schema.SessionCompleted, FailedSteps: 6})
+	s.run("", "session", "watch", scriptedID).want(t, exitFailedSteps, "⚠ completed, 6 of 6 steps failed")
+	s.run("", "session", "watch", scriptedID, "--json").want(t, exitFailedSteps, `"failed_steps":6`)
+	s.run("", "session", "watch", scriptedID, "--since", "2").want(t, exitFailedSteps)
+	s.emit(runTwo, begun(2, 0), ended(schema.EventWorkflowCompleted, schema.WorkflowCompletedData{Steps: 6}))
+	s.run("", "session", "watch", scriptedID).want(t, exitOK, "✓ completed")
+}

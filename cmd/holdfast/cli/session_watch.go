@@ -55,9 +55,10 @@ type watch struct {
 	json   bool
 	ask    bool
 
-	view  *view
-	asker *asker
-	last  int64
+	view   *view
+	asker  *asker
+	last   int64
+	failed *int // how many steps failed of the run that completed last; nil when none was seen to
 }
 
 var (
@@ -126,7 +127,7 @@ func (w *watch) result(outcome schema.SessionStatus, err, cause error) error {
 	}
 	switch outcome {
 	case schema.SessionCompleted:
-		return nil
+		return w.completed()
 	case schema.SessionCancelled:
 		return withCode(exitCancelled, err)
 	case schema.SessionExpired:
@@ -136,9 +137,31 @@ func (w *watch) result(outcome schema.SessionStatus, err, cause error) error {
 	}
 }
 
+// completed ends with a code of its own when steps have failed. A run that completed before
+// the first event that was asked for is known by its session.
+func (w *watch) completed() error {
+	failed := 0
+	if w.failed != nil {
+		failed = *w.failed
+	} else if session, err := w.api.Session(w.inv.ctx, w.id); err == nil {
+		failed = session.Value.FailedSteps
+	}
+	if failed > 0 {
+		return withCode(exitFailedSteps, nil)
+	}
+	return nil
+}
+
 // Event implements client.Handler.
 func (w *watch) Event(e schema.Event, raw []byte, _ bool) {
 	w.last = e.Seq
+	switch e.Type { //nolint:exhaustive // only these decide
+	case schema.EventWorkflowStarted:
+		w.failed = nil
+	case schema.EventWorkflowCompleted:
+		d, _ := payload[schema.WorkflowCompletedData](e)
+		w.failed = &d.FailedSteps
+	}
 	if w.json {
 		w.view.rawLine(raw)
 	} else {

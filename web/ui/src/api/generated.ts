@@ -1310,6 +1310,11 @@ export interface components {
         };
         Run: {
             error?: string;
+            /**
+             * Format: int64
+             * @description Steps that have failed; the run may have completed without them
+             */
+            failed_steps: number;
             /** Format: date-time */
             finished_at?: string;
             id: string;
@@ -1339,6 +1344,11 @@ export interface components {
             current_step?: string;
             /** Format: date-time */
             expires_at?: string;
+            /**
+             * Format: int64
+             * @description Steps of its latest run that have failed
+             */
+            failed_steps: number;
             forked_from?: string;
             /** @description Ids of the sessions that were forked from this one; only in the detail */
             forks: string[];
@@ -1613,6 +1623,10 @@ export interface components {
         WorkflowCompletedData: {
             /** Format: int64 */
             duration_ms: number;
+            /** Format: int64 */
+            failed_steps: number;
+            /** Format: int64 */
+            steps: number;
         };
         WorkflowFailedData: {
             /** Format: int64 */
