@@ -132,6 +132,13 @@ model: ## Play many random sessions against the workflow's model; make model CHE
 	@# Four shards play the same number each. A failure leaves its case in workflows/testdata/rapid.
 	$(GO_TEST) -count=1 -timeout 0 -v -run '^TestModel_' ./workflows -rapid.checks=$$(( ($(CHECKS) + 3) / 4 ))
 
+FAULTS := 50
+
+.PHONY: faults
+faults: build ## Play many random steps and sessions under full disks, stalls and kills; make faults FAULTS=500 FIRST=1 plays more
+	$(GO_TEST) -count=1 -timeout 0 -v -run '^TestFaults_' ./activities/runner -faults $(FAULTS) -faults-first $(or $(FIRST),1)
+	$(GO_TEST) -count=1 -timeout 0 -v -run '^TestFaults_' ./e2e -faults $$(( ($(FAULTS) + 9) / 10 )) -faults-first $(or $(FIRST),1)
+
 SOAK := 10m
 
 .PHONY: load

@@ -23,7 +23,13 @@ type Disk struct {
 // NewDisk mounts one, for as long as the test runs. It takes a user who may mount.
 func NewDisk(t testing.TB, bytes int64) *Disk {
 	t.Helper()
-	d := &Disk{Dir: filepath.Join(t.TempDir(), "disk"), t: t}
+	return NewDiskAt(t, filepath.Join(t.TempDir(), "disk"), bytes)
+}
+
+// NewDiskAt mounts it on a folder that it makes.
+func NewDiskAt(t testing.TB, dir string, bytes int64) *Disk {
+	t.Helper()
+	d := &Disk{Dir: dir, t: t}
 	d.filler = filepath.Join(d.Dir, "filler")
 	if err := os.Mkdir(d.Dir, 0o700); err != nil {
 		t.Fatal(err)

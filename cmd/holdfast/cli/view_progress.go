@@ -45,10 +45,14 @@ func (v *view) progressed(e schema.Event) {
 		}
 	}
 	p := &progress{StepProgressData: d}
+	waited := ""
 	if s.progress != nil && s.progress.Attempt == d.Attempt {
-		p.tenths = s.progress.tenths
+		p.tenths, waited = s.progress.tenths, s.progress.Waiting
 	}
 	s.progress = p
+	if d.Waiting != "" && d.Waiting != waited {
+		v.line(v.out, v.style.Dim("  "+s.id+" waits: "+terminal.Short(terminal.Clean(d.Waiting), 200)))
+	}
 	if v.tty {
 		v.draw()
 		return
@@ -122,6 +126,9 @@ func (p *progress) words() []string {
 	if p.Progress != nil {
 		done := share(*p.Progress)
 		words = append(words, fmt.Sprintf("%3d %% ", int(done*100+1e-9))+strings.Repeat("█", int(done*barWidth))+strings.Repeat("░", barWidth-int(done*barWidth)))
+	}
+	if p.Waiting != "" {
+		words = append(words, "waits")
 	}
 	if note := terminal.Clean(p.Note); note != "" {
 		words = append(words, terminal.Short(note, 60))
