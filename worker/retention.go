@@ -18,6 +18,8 @@ type Retention struct {
 	DeleteAfter  time.Duration // the session is deleted
 	// Interval is how long to wait between two looks; a minute when 0.
 	Interval time.Duration
+	// CollectGrace is how long the files of a deleted session stay; [CollectGrace] when 0.
+	CollectGrace time.Duration
 }
 
 const (
@@ -36,11 +38,18 @@ type retention struct {
 	store   *store.Store
 	log     *slog.Logger
 	failing bool // the last look ended with an error
+
+	files *Collector // nil without a blob store
+	// When folders and blobs were collected last, and when all of the blob store was looked at.
+	folders, blobs, full time.Time
 }
 
 // startRetention works until ctx ends or stop is called, which waits for the end.
 func startRetention(ctx context.Context, o *Options) (stop func()) {
 	r := &retention{Retention: o.Retention, store: o.Store, log: o.Logger}
+	if o.Snapshots != nil {
+		r.files = &Collector{Store: o.Store, Snapshots: o.Snapshots, DataDir: o.DataDir, Logger: o.Logger, Grace: o.Retention.CollectGrace}
+	}
 	if r.Interval == 0 {
 		r.Interval = retentionInterval
 	}
@@ -63,8 +72,11 @@ func (r *retention) run(ctx context.Context) {
 			return
 		}
 		_, err := r.store.HoldRetention(ctx, r.look)
+		if err == nil {
+			err = r.collectFolders(ctx)
+		}
 		if err != nil && ctx.Err() == nil && !r.failing {
-			r.log.WarnContext(ctx, "old logs cannot be looked after; it is tried again", logs.Err(err))
+			r.log.WarnContext(ctx, "old logs and files cannot be looked after; it is tried again", logs.Err(err))
 		}
 		r.failing = err != nil
 	}
@@ -110,6 +122,37 @@ func (r *retention) look(ctx context.Context) error {
 	if err == nil {
 		err = r.each(ctx, ids, r.purge)
 	}
+	if err == nil {
+		err = r.collectBlobs(ctx)
+	}
+	return err
+}
+
+// due reports whether it is time again, and takes note that it is done.
+func due(last *time.Time, every time.Duration) bool {
+	if !last.IsZero() && time.Since(*last) < every {
+		return false
+	}
+	*last = time.Now()
+	return true
+}
+
+func (r *retention) every() time.Duration { return min(collectInterval, 10*r.Interval) }
+
+func (r *retention) collectBlobs(ctx context.Context) error {
+	if r.files == nil || !due(&r.blobs, r.every()) {
+		return nil
+	}
+	_, err := r.files.blobs(ctx, due(&r.full, collectFull))
+	return err
+}
+
+// collectFolders is for every worker: each has folders of its own.
+func (r *retention) collectFolders(ctx context.Context) error {
+	if r.files == nil || !due(&r.folders, r.every()) {
+		return nil
+	}
+	_, err := r.files.Folders(ctx, false)
 	return err
 }
 

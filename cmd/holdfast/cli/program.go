@@ -46,6 +46,7 @@ type commands struct {
 	Worker   workerCmd   `cmd:"" help:"Run a worker process: workflows, activities and steps."`
 	Rollout  rolloutCmd  `cmd:"" help:"Show or change which build of the workers gets the sessions."`
 	Migrate  migrateCmd  `cmd:"" help:"Change the database's schema."`
+	GC       gcCmd       `cmd:"" name:"gc" help:"Free the disk of deleted sessions, and say what is kept."`
 	Config   configCmd   `cmd:"" help:"Print every setting with its value and where it came from."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

@@ -348,6 +348,31 @@ func TestMigrate_UpStatusAndDown(t *testing.T) {
 	run(t, []string{"HOLDFAST_DATABASE_URL=postgres://x@127.0.0.1:1/x"}, "", "migrate", "status").want(t, exitError, "holdfast: ")
 }
 
+func TestGC_SaysWhatIsKeptAndWhatWouldGo(t *testing.T) {
+	t.Parallel()
+	_, dsn := storetest.NewDSN(t)
+	dir := t.TempDir()
+	env := []string{"HOLDFAST_DATABASE_URL=" + dsn, "HOLDFAST_DATA_DIR=" + dir}
+	id := schema.NewID()
+	folder := schema.WorkspaceDir(dir, id)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "f"), make([]byte, 60_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Exec(t, dsn, `INSERT INTO sessions (id, name, mode, owner, deleted_at, workflow_closed_at) VALUES ($1, 's', 'runbook', 'ann', now() - interval '1 hour', now() - interval '1 hour')`, id)
+	run(t, env, "", "gc", "--dry-run").want(t, exitOK, "would free 1 of deleted sessions, 6", "kept 0, 0 B")
+	if _, err := os.Stat(folder); err != nil {
+		t.Error(err)
+	}
+	run(t, env, "", "gc", "--json").want(t, exitOK, `"sessions_freed":1`, `"dry_run":false`, `"blobs_kept":0`)
+	if _, err := os.Stat(folder); err == nil {
+		t.Error("the folder is still there")
+	}
+	run(t, []string{"HOLDFAST_DATA_DIR=" + dir}, "", "gc").want(t, exitUsage, "no holdfast up runs with the data folder")
+}
+
 func TestMigrate_AnOlderReleaseRefusesWhatItCannotDo(t *testing.T) {
 	t.Parallel()
 	_, dsn := storetest.NewDSN(t)

@@ -277,6 +277,22 @@ func LoadMigrate(env Env) (*Migrate, error) {
 	return m, nil
 }
 
+// Collect are the settings of `holdfast gc`. DatabaseURL may be "".
+type Collect struct {
+	Logging
+	Storage
+}
+
+// LoadCollect reads the settings of the gc command.
+func LoadCollect(env Env) (*Collect, error) {
+	c := &Collect{}
+	storage := c.Storage.specs(env)
+	for i := range storage {
+		storage[i].required = false
+	}
+	return c, load(env, c.Logging.specs(), storage)
+}
+
 // Rollout are the settings of `holdfast rollout`.
 type Rollout struct {
 	Logging

@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
+	"github.com/holdfast/holdfast/cmd/holdfast/settings"
+	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/snapshot"
+	"github.com/holdfast/holdfast/worker"
+)
+
+type gcCmd struct {
+	DataDir string `help:"The data folder of the host (setting HOLDFAST_DATA_DIR)." placeholder:"DIR"`
+	DryRun  bool   `help:"Say what would be freed, and free nothing." name:"dry-run"`
+	JSON    bool   `help:"Print JSON." name:"json"`
+}
+
+// Help is shown by --help.
+func (*gcCmd) Help() string {
+	return "Frees the disk of deleted sessions: their folders on this host, and what the blob store has of them alone. The workers do the same by themselves, every few minutes; this says at once what is kept. " +
+		"What a session had stays for " + worker.CollectGrace.String() + " after it is deleted and has ended.\n\n" +
+		"Beside a running `holdfast up` it finds the database by the data folder.\n\n" +
+		example("holdfast gc --dry-run", "holdfast gc --data-dir ~/holdfast --json")
+}
+
+// gcReport is what it prints.
+type gcReport struct {
+	DryRun  bool               `json:"dry_run"`
+	Folders worker.Folders     `json:"folders"`
+	Blobs   snapshot.Collected `json:"blobs"`
+}
+
+func (c *gcCmd) Run(inv *invocation) error {
+	set, err := settings.LoadCollect(inv.env.WithFlag(settings.EnvDataDir, c.DataDir))
+	if err != nil {
+		return err
+	}
+	if set.DatabaseURL == "" {
+		dsn, running, err := embedded.RunningPostgres(filepath.Join(set.DataDir, "postgres"))
+		if err != nil {
+			return fmt.Errorf("find the database of %s: %w", set.DataDir, err)
+		}
+		if !running {
+			return usage("no holdfast up runs with the data folder %s; name its database in %s, or the folder with --data-dir", set.DataDir, settings.EnvDatabaseURL)
+		}
+		set.DatabaseURL = dsn
+	}
+	log := inv.logger(set.Logging)
+	snapshots, err := snapshot.Open(inv.ctx, set.BlobURL)
+	if err != nil {
+		return withCode(exitUsage, fmt.Errorf("the setting %s: %w", settings.EnvBlobURL, err))
+	}
+	defer snapshots.Close()
+	db, err := store.Open(inv.ctx, set.DatabaseURL, store.Options{MaxConns: 2, Logger: log, Direct: set.DirectURL, Release: version()})
+	if err != nil {
+		return withCode(exitUsage, fmt.Errorf("the setting %s or %s: %w", settings.EnvDatabaseURL, settings.EnvDirectURL, err))
+	}
+	defer db.Close()
+	if err := db.SchemaReady(inv.ctx); err != nil { // what a newer release keeps is not known here
+		return err
+	}
+	collector := &worker.Collector{Store: db, Snapshots: snapshots, DataDir: set.DataDir, Logger: log, DryRun: c.DryRun}
+	report := gcReport{DryRun: c.DryRun}
+	if report.Folders, err = collector.Folders(inv.ctx, true); err != nil {
+		return err
+	}
+	if report.Blobs, err = collectBlobs(inv.ctx, collector); err != nil {
+		return err
+	}
+	if c.JSON {
+		inv.raw(schema.Marshal(report))
+		return nil
+	}
+	inv.printf("%s", report.text())
+	return nil
+}
+
+// collectBlobs waits while a worker is at it.
+func collectBlobs(ctx context.Context, c *worker.Collector) (snapshot.Collected, error) {
+	const (
+		patience = 5 * time.Minute
+		pause    = 200 * time.Millisecond
+	)
+	for deadline := time.Now().Add(patience); ; {
+		done, held, err := c.Blobs(ctx, true)
+		if held || err != nil {
+			return done, err
+		}
+		if time.Now().After(deadline) {
+			return done, schema.Errorf(schema.CodeUnavailable, "a worker looks after old logs and files since %s; try again", patience)
+		}
+		select {
+		case <-ctx.Done():
+			return done, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (r *gcReport) text() string {
+	freed := "freed"
+	if r.DryRun {
+		freed = "would free"
+	}
+	f, b := &r.Folders, &r.Blobs
+	return fmt.Sprintf("workspaces on this host: %s %d of deleted sessions, %s; kept %d, %s\n", freed, f.Sessions, terminal.Bytes(f.Bytes), f.Kept, terminal.Bytes(f.KeptBytes)) +
+		fmt.Sprintf("blob store: %s %d snapshots and %d blobs, %s; kept %d and %d, %s\n", freed, b.Snapshots, b.Blobs, terminal.Bytes(b.Bytes), b.KeptSnapshots, b.KeptBlobs, terminal.Bytes(b.KeptBytes))
+}

@@ -1,0 +1,177 @@
+package worker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/snapshot"
+)
+
+const (
+	// CollectGrace is how long what nobody needs stays: the files of a session after it is deleted and has ended, and
+	// what a save has brought to the blob store before Postgres knows of it.
+	CollectGrace = 20 * time.Minute
+	// What no session names may be of a save whose end waits for Postgres.
+	collectOrphans = 7 * 24 * time.Hour
+	// With the grace, disk comes back within the hour.
+	collectInterval = 10 * time.Minute
+	collectFull     = 6 * time.Hour
+	discardedMost   = 1000 // sessions that Postgres is asked about at once
+
+	gonePrefix = ".gone-" // of what is being removed
+)
+
+// Collector frees the disk of deleted sessions: their folders on this host, and what the blob
+// store has of them.
+type Collector struct {
+	Store     *store.Store
+	Snapshots *snapshot.Store
+	DataDir   string // "" is no folders
+	Logger    *slog.Logger
+	Grace     time.Duration // [CollectGrace] when 0
+	DryRun    bool
+}
+
+// Folders is what a collection of folders has freed, or would.
+type Folders struct {
+	Sessions int   `json:"sessions_freed"`
+	Bytes    int64 `json:"bytes_freed"`
+	Kept     int   `json:"sessions_kept"`
+	// KeptBytes is measured when that is asked for.
+	KeptBytes int64 `json:"bytes_kept"`
+}
+
+func (c *Collector) grace() time.Duration {
+	if c.Grace > 0 {
+		return c.Grace
+	}
+	return CollectGrace
+}
+
+// Blobs collects from the blob store; full looks at all of it. One worker does so at a time:
+// false says that another one is at it.
+func (c *Collector) Blobs(ctx context.Context, full bool) (done snapshot.Collected, held bool, err error) {
+	held, err = c.Store.HoldRetention(ctx, func(ctx context.Context) error {
+		done, err = c.blobs(ctx, full)
+		return err
+	})
+	return done, held, err
+}
+
+// blobs is Blobs for who holds retention's lock.
+func (c *Collector) blobs(ctx context.Context, full bool) (snapshot.Collected, error) {
+	named, err := c.Store.SnapshotOwners(ctx)
+	if err != nil {
+		return snapshot.Collected{}, err
+	}
+	owners := make(map[string]snapshot.Owner, len(named))
+	for digest, o := range named {
+		owners[digest] = snapshot.Owner(o)
+	}
+	done, err := c.Snapshots.Collect(ctx, snapshot.Collecting{Owners: owners, Grace: c.grace(), Orphans: collectOrphans, Full: full, DryRun: c.DryRun})
+	if !c.DryRun && (done.Snapshots > 0 || done.Blobs > 0) {
+		c.Logger.InfoContext(ctx, "blobs collected", slog.Int("snapshots", done.Snapshots), slog.Int("blobs", done.Blobs), slog.Int64("bytes", done.Bytes))
+	}
+	if err == nil && done.Looked {
+		c.Logger.InfoContext(ctx, "blobs kept", slog.Int("snapshots", done.KeptSnapshots), slog.Int("blobs", done.KeptBlobs), slog.Int64("bytes", done.KeptBytes))
+	}
+	return done, err
+}
+
+// Folders removes the folders that deleted sessions had on this host. A folder is first moved
+// aside, so that one which is removed in part is never taken for a workspace; what was left by
+// a removal that was cut short goes, too.
+func (c *Collector) Folders(ctx context.Context, measure bool) (Folders, error) {
+	var done Folders
+	var ids []string
+	seen := map[string]bool{}
+	workspaces, states := filepath.Dir(schema.WorkspaceDir(c.DataDir, "x")), filepath.Dir(snapshot.StateDir(c.DataDir, "x"))
+	for _, dir := range []string{workspaces, states} {
+		names, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return done, fmt.Errorf("collect folders: %w", err)
+		}
+		for _, name := range names {
+			switch id := name.Name(); {
+			case strings.HasPrefix(id, gonePrefix) && !c.DryRun:
+				if err := snapshot.RemoveTree(filepath.Join(dir, id)); err != nil {
+					return done, fmt.Errorf("collect folders: %w", err)
+				}
+			case schema.ValidID(id) && !seen[id]:
+				seen[id] = true
+				ids = append(ids, id)
+			}
+		}
+	}
+	done.Kept = len(ids)
+	for len(ids) > 0 {
+		some := ids[:min(discardedMost, len(ids))]
+		ids = ids[len(some):]
+		discarded, err := c.Store.Discarded(ctx, some, c.grace())
+		if err != nil {
+			return done, err
+		}
+		for _, id := range discarded {
+			if err := ctx.Err(); err != nil {
+				return done, err
+			}
+			delete(seen, id)
+			used, err := c.remove(ctx, id)
+			if err != nil {
+				return done, fmt.Errorf("collect folders: %w", err)
+			}
+			done.Sessions++
+			done.Kept--
+			done.Bytes += used
+		}
+	}
+	for id := range seen {
+		if !measure {
+			break
+		}
+		done.KeptBytes += c.measure(ctx, id)
+	}
+	return done, nil
+}
+
+func (c *Collector) remove(ctx context.Context, id string) (used int64, err error) {
+	used = c.measure(ctx, id)
+	if c.DryRun {
+		return used, nil
+	}
+	for _, dir := range []string{schema.WorkspaceDir(c.DataDir, id), snapshot.StateDir(c.DataDir, id)} {
+		aside := filepath.Join(filepath.Dir(dir), gonePrefix+rand.Text())
+		err := os.Rename(dir, aside)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = snapshot.RemoveTree(aside)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	c.Logger.InfoContext(logs.With(ctx, logs.Session(id)), "workspace of a deleted session removed", slog.Int64("bytes", used))
+	return used, nil
+}
+
+// measure is 0 for a folder that is not there, or cannot be looked into: it is a figure, and nothing depends on it.
+func (c *Collector) measure(ctx context.Context, id string) int64 {
+	used, err := snapshot.Measure(ctx, schema.WorkspaceDir(c.DataDir, id))
+	if err != nil {
+		return 0
+	}
+	return used.Bytes
+}
