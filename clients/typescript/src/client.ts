@@ -3,7 +3,7 @@ import type { ConnectionOptions, SocketLike } from './connection.js';
 import { Cursor } from './cursor.js';
 import { ASK_AGAIN_AFTER_MS, backoff, mayBeAskedAgain, PING_EVERY_MS, PONG_WITHIN_MS } from './policy.js';
 import { CommandError } from './types.js';
-import type { ClientFrame, ConnectionState, EventFrame, Health, Hole, Identity, Presence, ServerFrame } from './types.js';
+import type { ClientFrame, ConnectionState, Deletion, EventFrame, Health, Hole, Identity, Presence, ServerFrame } from './types.js';
 
 export interface ClientOptions extends Partial<Omit<ConnectionOptions, 'url'>> {
   url: string; // such as ws://127.0.0.1:8000/ws
@@ -18,6 +18,7 @@ export interface SubscriptionHandlers {
   // The log ends before what was handed over already, as after a restore of a backup: the subscription
   // is over, and what this client holds of the log is of another history. Without it, onRefused is told.
   onRewound?: (head: number) => void;
+  onDeleted?: (deletion: Deletion) => void; // the session was deleted, and the subscription is over. Without it, onRefused is told
   onPresence?: (presence: Presence) => void;
   onTransient?: (frame: ServerFrame) => void; // any other frame of the session that is not stored
   onRefused?: (error: CommandError) => void; // the subscription is over: asking again does not help
@@ -228,6 +229,15 @@ export class HoldfastClient {
     if (log.presence && log.approvalId !== null) this.sendViewing(log);
   }
 
+  private gone(frame: ServerFrame): void {
+    const log = this.logs.get(frame.session_id ?? '');
+    if (log === undefined) return;
+    this.logs.delete(log.sessionId);
+    const { actor } = frame.data ?? {};
+    if (log.handlers.onDeleted !== undefined) log.handlers.onDeleted({ actor: typeof actor === 'string' ? actor : '', at: frame.timestamp ?? '' });
+    else log.handlers.onRefused?.(new CommandError('not_found', 'the session was deleted'));
+  }
+
   private rewound(log: LogSubscription, head: number): void {
     this.logs.delete(log.sessionId);
     this.connection.send({ type: 'unsubscribe', session_id: log.sessionId });
@@ -280,15 +290,19 @@ export class HoldfastClient {
       this.beat(frame);
       return;
     }
-    if (isOfList(frame)) {
-      for (const listener of this.listListeners) listener(frame);
-      const gone = deletedBy(frame);
-      if (gone !== null) this.logs.get(gone)?.handlers.onTransient?.(frame);
+    if (frame.session_id !== undefined && frame.event_type === 'session_deleted' && !isStored(frame)) {
+      this.gone(frame);
       return;
     }
-    const log = frame.session_id === undefined ? undefined : this.logs.get(frame.session_id);
+    if (isOfList(frame)) {
+      for (const listener of this.listListeners) listener(frame);
+      return;
+    }
+    const sessionId = frame.session_id ?? (frame.event_type === 'error' ? frame.data?.['session_id'] : undefined);
+    const log = typeof sessionId === 'string' ? this.logs.get(sessionId) : undefined;
     if (log === undefined) return;
     if (isStored(frame)) this.advance(log, frame);
+    else if (frame.event_type === 'error' && frame.data?.['code'] === CURSOR_AHEAD) this.rewound(log, Number(frame.data['head'] ?? 0));
     else if (frame.event_type === 'presence') log.handlers.onPresence?.(presenceOf(frame));
     else if (frame.event_type === 'subscribed') {
       const head = Number(frame.data?.['head'] ?? 0);
@@ -393,14 +407,6 @@ function presenceOf(frame: ServerFrame): Presence {
 
 function isStored(frame: ServerFrame): frame is EventFrame {
   return typeof frame.seq === 'number' && frame.seq > 0;
-}
-
-// The session that a frame says was deleted.
-function deletedBy(frame: ServerFrame): string | null {
-  if (frame.event_type !== 'session_deleted') return null;
-  const data = frame.data ?? {};
-  const id = frame.session_id ?? data['session_id'] ?? (data['session'] as { id?: unknown } | undefined)?.id;
-  return typeof id === 'string' ? id : null;
 }
 
 function isOfList(frame: ServerFrame): boolean {

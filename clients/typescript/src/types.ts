@@ -51,6 +51,12 @@ export interface Health {
   worker: PartState; // runs steps
 }
 
+// Who deleted a session, and when; each is empty where the server does not say.
+export interface Deletion {
+  actor: string;
+  at: string;
+}
+
 // Events of a log that cannot be had, the first and the last of them.
 export interface Hole {
   from: number;

@@ -149,6 +149,23 @@ describe('a log that is not what it was', () => {
     expect(socket().subscriptions()).toEqual([0]);
   });
 
+  it('is told of when its session is deleted, and by whom', () => {
+    const client = start();
+    const told: unknown[] = [];
+    client.subscribe(SESSION, 0, { onEvent: () => undefined, onDeleted: (deletion) => told.push(deletion) });
+    client.subscribe('s2', 0, { onEvent: () => undefined, onRefused: (error) => told.push(error.code) });
+    socket().accept();
+    socket().deliver({ event_type: 'session_deleted', session_id: SESSION, timestamp: 'now', data: { session_id: SESSION, actor: 'grace' } });
+    socket().deliver({ event_type: 'session_deleted', session_id: 's2', data: { session_id: 's2' } });
+    expect(told).toEqual([{ actor: 'grace', at: 'now' }, 'not_found']);
+  });
+
+  it('is told of when it went back while it was followed', () => {
+    const told = follow(start(), 40);
+    socket().deliver({ event_type: 'error', data: { code: 'cursor_ahead', session_id: SESSION, message: 'restored', head: 7 } });
+    expect(told).toEqual(['rewound to 7']);
+  });
+
   it('tells how far it is', () => {
     const told = follow(start(), 0);
     socket().deliver({ event_type: 'heartbeat', session_id: SESSION, data: { head: 70, temporal: 'up', postgres: 'up', worker: 'up' } });

@@ -84,6 +84,9 @@ export function resolveApproval(id: string, decision: Decision, idempotencyKey: 
 export const extendApproval = (id: string, seconds: number, idempotencyKey: string) =>
   post<Approval>(`/api/approvals/${enc(id)}/extend`, { seconds }, idempotencyKey);
 
+// Resumes the session of an expired approval, which asks again as a new one.
+export const reopenApproval = (id: string, idempotencyKey: string) => post<Approval>(`/api/approvals/${enc(id)}/reopen`, {}, idempotencyKey);
+
 export const sendMessage = (id: string, content: string, idempotencyKey: string) =>
   post<MessageAnswer>(`/api/sessions/${enc(id)}/messages`, { content }, idempotencyKey);
 

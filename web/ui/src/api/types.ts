@@ -25,9 +25,12 @@ export type PlanProblem = Schemas['PlanProblem'];
 export type PlanStep = Schemas['PlanStep'];
 export type PlanValidation = Schemas['PlanValidation'];
 export type Problem = Partial<Schemas['Problem']>;
-export type Run = Schemas['Run'];
-export type Session = Schemas['Session'];
-export type SessionList = Schemas['SessionList'];
+export type Run = Schemas['Run'] & { failed_steps?: number };
+export type Session = Schemas['Session'] & {
+  expired_approvals?: Approval[]; // that nobody answered in time: each can be asked again
+  failed_steps?: number; // of its latest run
+};
+export type SessionList = Omit<Schemas['SessionList'], 'sessions'> & { sessions: Session[] };
 export type Step = Schemas['Step'];
 export type Subject = Schemas['Subject'];
 export type StepEdit = Schemas['StepEdit'];

@@ -1,39 +1,6 @@
-import type { Health } from '@holdfast/client';
 import { useConnection } from './live';
-
-// What of the server does not work, what still does, and what of this page has to wait for it.
-
-export interface Outage {
-  what: string;
-  works: string;
-  waits: string; // what cannot be done meanwhile, as the reason beside a disabled control
-}
-
-export function outageOf(health: Health | null): Outage | null {
-  if (health === null) return null;
-  if (health.postgres === 'down') {
-    return {
-      what: 'The database does not answer.',
-      works: 'Running steps go on and keep their output. What this page has shown stays; nothing new can be read.',
-      waits: 'The database does not answer; this waits until it is back.',
-    };
-  }
-  if (health.temporal === 'down') {
-    return {
-      what: 'Temporal does not answer.',
-      works: 'Running steps go on, and output, files and the timeline can be read. Decisions, messages and new sessions wait until it is back.',
-      waits: 'Temporal does not answer; this waits until it is back.',
-    };
-  }
-  if (health.worker === 'down') {
-    return {
-      what: 'No worker is running.',
-      works: 'Steps that had started go on by themselves, and everything can be read. Nothing new starts, and decisions and messages wait until a worker is back.',
-      waits: 'No worker is running; this waits until one is back.',
-    };
-  }
-  return null;
-}
+import { outageOf } from './outage';
+import type { Outage } from './outage';
 
 export function useOutage(): Outage | null {
   return outageOf(useConnection().health);

@@ -24,5 +24,20 @@ export function sessionLabel(status: string, phase?: string): string {
 // Nothing more comes from a step that is so.
 export const ENDED: ReadonlySet<StepStatus> = new Set<StepStatus>(['succeeded', 'failed', 'skipped', 'cancelled']);
 
+// A run that completed though steps of it failed: neither good nor bad.
+export interface Failures {
+  failed: number;
+  of: number | null; // how many steps there are, where that is known
+}
+
+export function failureWords({ failed, of }: Failures): string {
+  return of === null ? `${failed} ${failed === 1 ? 'step' : 'steps'} failed` : `${failed} of ${of} ${of === 1 ? 'step' : 'steps'} failed`;
+}
+
+export function failuresOf(run: { failed_steps?: number; steps: readonly { status: string }[] | null }): Failures {
+  const steps = run.steps ?? [];
+  return { failed: run.failed_steps ?? steps.filter((step) => step.status === 'failed').length, of: steps.length };
+}
+
 export const isOver = (status: string): boolean =>
   status === 'completed' || status === 'failed' || status === 'cancelled' || status === 'expired';

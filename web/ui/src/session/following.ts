@@ -111,9 +111,7 @@ function follow(id: string, since: number, headSeq: number, entry: Entry): void 
       },
       onHead: (head) => store.setHead(head),
       onRewound: (head) => rewind(id, head, entry),
-      onTransient: (frame) => {
-        if (frame.event_type === 'session_deleted') store.setDeleted({ actor: String(frame.data?.['actor'] ?? ''), at: frame.timestamp ?? '' });
-      },
+      onDeleted: (deletion) => store.setDeleted(deletion),
       onRefused: (error) => {
         if (error.code === 'not_found' || error.code === 'gone') store.setDeleted({ actor: '', at: '' });
       },

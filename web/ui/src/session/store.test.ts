@@ -125,3 +125,28 @@ describe('an older part of the story', () => {
     expect(store.lastSeq).toBe(4);
   });
 });
+
+describe('a log that is not what it was', () => {
+  const event = (seq: number, event_type: string, more: Record<string, unknown> = {}) => ({ seq, session_id: 's', event_type, timestamp: 't', data: {}, ...more }) as never;
+  it('says where lines are missing, in the output of what ran then', () => {
+    const store = new SessionStore((run) => run());
+    store.apply(event(1, 'step_started', { run_id: 'r', step_id: 'a', data: { attempt: 1 } }));
+    store.apply(event(2, 'output', { run_id: 'r', step_id: 'a', data: { text: 'one\n', attempt: 1 } }));
+    store.addHole({ from: 3, to: 9 });
+    store.apply(event(9, 'output', { run_id: 'r', step_id: 'a', data: { text: 'lost', attempt: 1 } }));
+    store.apply(event(10, 'output', { run_id: 'r', step_id: 'a', data: { text: 'ten\n', attempt: 1 } }));
+    expect(store.output.chunks('r/a').map((chunk) => chunk.text).join('')).toBe('one\n\n── lines missing: events 3–9 cannot be read ──\nten\n');
+    expect(store.getSnapshot()).toMatchObject({ seq: 10, holes: [{ from: 3, to: 9 }] });
+  });
+  it('begins again after it went back, and says so', () => {
+    const store = new SessionStore((run) => run(), { seen: 40, head: 12 });
+    expect(store.getSnapshot()).toMatchObject({ seq: 0, rewound: { seen: 40, head: 12 } });
+  });
+  it('keeps who deleted it', () => {
+    const store = new SessionStore((run) => run());
+    store.setDeleted({ actor: '', at: '' });
+    store.setDeleted({ actor: 'grace', at: 't' });
+    store.setDeleted({ actor: '', at: '' });
+    expect(store.getSnapshot().deleted).toEqual({ actor: 'grace', at: 't' });
+  });
+});

@@ -1,4 +1,4 @@
-import type { Hole, Presence } from '@holdfast/client';
+import type { Deletion, Hole, Presence } from '@holdfast/client';
 import type { CancelReceipt, Plan, StoredEvent } from '../api/types';
 import { foldStep, stepKey } from './fold';
 import type { StepFolds } from './fold';
@@ -22,12 +22,6 @@ export interface PlanFold {
 export interface Extension {
   seconds: number;
   actor: string;
-}
-
-// Who deleted the session, and when; empty where it is only known that it is gone.
-export interface Deletion {
-  actor: string;
-  at: string;
 }
 
 // The log ended at head when this page had seen events up to seen.

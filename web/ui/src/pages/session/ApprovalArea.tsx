@@ -3,8 +3,9 @@ import { notifications } from '@mantine/notifications';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { errorText } from '../../api/client';
-import { resolveApproval, resumeSession } from '../../api/endpoints';
+import { resolveApproval } from '../../api/endpoints';
 import type { Approval, Plan, Run, Session } from '../../api/types';
+import { AskAgain } from '../../components/AskAgain';
 import { ErrorBoundary } from '../../components/ErrorBoundary';
 import { RelativeTime } from '../../components/RelativeTime';
 import { isAsk } from '../../lib/ask';
@@ -40,7 +41,9 @@ export function ApprovalArea({ session, status, approvals, steps, run, earlier, 
     .map(({ approval }) => approval)
     .filter((approval) => approval.status !== 'pending' && approval.run_id === run?.id)
     .sort((a, b) => (b.resolved_at ?? b.created_at).localeCompare(a.resolved_at ?? a.created_at));
-  const expired = status.status === 'suspended' && !earlier ? closed.find((approval) => approval.status === 'expired') : undefined;
+  const reopenable = closed.filter((approval) => approval.reopenable === true);
+  const suspending = status.status === 'suspended' && !earlier ? closed.filter((approval) => approval.status === 'expired').slice(0, 1) : [];
+  const expired = reopenable.length > 0 ? reopenable : suspending;
   const titleOf = (approval: Approval) =>
     steps.find((step) => step.id === approval.step_id)?.title ?? plan?.steps.find((step) => step.id === approval.step_id)?.title ?? null;
   const edited = approvals.find(({ approval }) => approval.id === editing?.id);
@@ -78,7 +81,7 @@ export function ApprovalArea({ session, status, approvals, steps, run, earlier, 
           onClose={() => setEditing(null)}
         />
       )}
-      {expired !== undefined && pending.length === 0 && <ExpiredNotice session={session} approval={expired} stepTitle={titleOf(expired)} />}
+      {pending.length === 0 && expired.map((approval) => <ExpiredNotice key={approval.id} approval={approval} stepTitle={titleOf(approval)} />)}
       {closed.length > 0 && <ClosedApprovals approvals={closed} titleOf={titleOf} />}
     </section>
   );
@@ -121,22 +124,16 @@ function Unshowable({ approval }: { approval: Approval }) {
   );
 }
 
-function ExpiredNotice({ session, approval, stepTitle }: { session: Session; approval: Approval; stepTitle: string | null }) {
-  const client = useQueryClient();
-  const resume = useMutation({
-    mutationFn: () => resumeSession(session.id),
-    onError: (error) => notifications.show({ color: 'red', title: 'Resume failed', message: errorText(error) }),
-    onSettled: () => void client.invalidateQueries({ queryKey: ['session', session.id] }),
-  });
+function ExpiredNotice({ approval, stepTitle }: { approval: Approval; stepTitle: string | null }) {
   return (
     <div className="approval" data-tone="expired" role="group" aria-label="Expired approval">
       <div className="approval-head">
         <strong>The approval expired; the session is suspended</strong>
       </div>
       <p className="muted">
-        Nobody answered {stepTitle === null ? 'the question' : `the question about “${stepTitle}”`} in time. Nothing was lost and nothing runs. Resume asks again.
+        Nobody answered {stepTitle === null ? 'the question' : `the question about “${stepTitle}”`} in time. Nothing was lost and nothing runs. It can be asked again, and the session goes on from there.
       </p>
-      <Button loading={resume.isPending} onClick={() => resume.mutate()} aria-label="Resume and ask again">Resume</Button>
+      <AskAgain approval={approval} label="Resume and ask again" />
       <p className="muted approval-digest mono">digest {approval.digest.slice(0, 12)}</p>
     </div>
   );

@@ -1,6 +1,6 @@
 import { NativeSelect } from '@mantine/core';
 import type { Run } from '../../api/types';
-import { sessionLabel } from '../../lib/statuses';
+import { failuresOf, failureWords, sessionLabel } from '../../lib/statuses';
 import { runProgress } from '../../session/merge';
 import type { StepView } from '../../session/merge';
 import { ProgressBar } from './ProgressBar';
@@ -48,6 +48,8 @@ const EXCERPT = 40;
 function labelOf(run: Run, latest: boolean): string {
   const said = (run.message ?? '').replace(/\s+/g, ' ').trim();
   const excerpt = said.length > EXCERPT ? `${said.slice(0, EXCERPT - 1)}…` : said;
-  const state = run.status === 'active' ? 'Under way' : sessionLabel(run.status);
+  const failures = failuresOf(run);
+  const marred = run.status === 'completed' && failures.failed > 0 ? `, ${failureWords(failures)}` : '';
+  const state = run.status === 'active' ? 'Under way' : sessionLabel(run.status) + marred;
   return [`Run ${run.number}${latest ? ' (latest)' : ''}`, state, excerpt === '' ? '' : `“${excerpt}”`].filter(Boolean).join(' · ');
 }

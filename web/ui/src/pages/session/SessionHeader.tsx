@@ -11,7 +11,7 @@ import type { Run, Session } from '../../api/types';
 import { RelativeTime } from '../../components/RelativeTime';
 import { StatusBadge } from '../../components/StatusBadge';
 import { absoluteTime, duration, timeUntil } from '../../lib/format';
-import { isOver } from '../../lib/statuses';
+import { failuresOf, isOver } from '../../lib/statuses';
 import { useNow } from '../../lib/useNow';
 import { between } from '../../session/merge';
 import type { StatusView } from '../../session/merge';
@@ -41,7 +41,7 @@ export function SessionHeader({ session, status, run, snapshot, actions }: Props
     <header className="session-head">
       <div className="session-title">
         <SessionName session={session} />
-        <StatusBadge status={status.status} phase={status.phase} />
+        <StatusBadge status={status.status} phase={status.phase} failures={run === null ? undefined : failuresOf(run)} />
       </div>
       <Group gap={6} className="session-actions">
         <Viewers presence={snapshot.presence} />

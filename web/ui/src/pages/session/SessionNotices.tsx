@@ -1,8 +1,9 @@
+import type { Deletion } from '@holdfast/client';
 import { Button } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
 import { RelativeTime } from '../../components/RelativeTime';
 import { holeWords } from '../../session/store';
-import type { Deletion, SessionSnapshot } from '../../session/store';
+import type { SessionSnapshot } from '../../session/store';
 
 // The session is gone while somebody looks at it.
 export function DeletedNotice({ name, deleted }: { name: string; deleted: Deletion }) {
