@@ -17,7 +17,8 @@ let doors;
 
 before(async () => {
   mkdirSync(SHOTS, { recursive: true });
-  [stack, browser] = await Promise.all([startStack(), launch()]);
+  browser = await launch();
+  stack = await startStack();
   doors = Object.fromEntries(await Promise.all(['ada', 'grace'].map(async (name) => [name, await startProxy(stack.url, name)])));
 });
 after(async () => {

@@ -12,7 +12,8 @@ let browser;
 let id;
 
 before(async () => {
-  [stack, browser] = await Promise.all([startStack(), launch()]);
+  browser = await launch();
+  stack = await startStack();
   const answer = await fetch(`${stack.url}/api/sessions`, {
     method: 'POST', headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ name: 'Printing', mode: 'runbook', config: { approval_mode: 'none' }, plan: PRINTING }),

@@ -39,7 +39,7 @@ export interface Field {
 // A step field by field, those that are not set with what then holds. A field that this page
 // does not know is shown as it is: it is bound, too.
 export function fieldsOf(step: PlanStep): Field[] {
-  const { id: _id, title: _title, run, shell, agent, task, needs, approval, timeout, retries, env, network, memory, cpu, on_timeout, on_error, ...others } = step;
+  const { run, shell, agent, task, needs, approval, timeout, retries, env, network, memory, cpu, on_timeout, on_error, ...rest } = step;
   const fields: Field[] = [];
   const add = (name: string, text: string, mono = false) => fields.push({ name, text, mono });
   if (run) add('Program and arguments', run.map(quoted).join(' '), true);
@@ -54,7 +54,7 @@ export function fieldsOf(step: PlanStep): Field[] {
   add('If it fails', [retries ? `tried again ${retries} times at most` : 'not tried again', ERRORS[on_error ?? 'fail'] ?? on_error ?? ''].join(', then '));
   if (approval) add('Asks first', ON_TIMEOUT[on_timeout ?? 'suspend'] ?? on_timeout ?? '');
   else if (on_timeout !== undefined) add('Asked, and no answer', ON_TIMEOUT[on_timeout] ?? on_timeout);
-  for (const [name, value] of Object.entries(others)) add(name, typeof value === 'string' ? value : prettyJSON(value), true);
+  for (const [name, value] of without(rest, ['id', 'title'])) add(name, typeof value === 'string' ? value : prettyJSON(value), true);
   return fields;
 }
 
@@ -70,10 +70,11 @@ export function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
+const without = (value: object, names: readonly string[]): [string, unknown][] => Object.entries(value).filter(([name]) => !names.includes(name));
+
 // Fields of a plan beside its steps and files.
 export function othersOf(plan: Plan): Field[] {
-  const { steps: _steps, files: _files, ...others } = plan;
-  return Object.entries(others).map(([name, value]) => ({ name, text: typeof value === 'string' ? value : prettyJSON(value), mono: true }));
+  return without(plan, ['steps', 'files']).map(([name, value]) => ({ name, text: typeof value === 'string' ? value : prettyJSON(value), mono: true }));
 }
 
 export const filesOf = (plan: Plan): [string, string][] => Object.entries(plan.files ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));

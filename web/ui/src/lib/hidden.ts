@@ -2,7 +2,7 @@
 // characters, marks that turn the direction of text, spaces without a width. In what a person
 // decides about they are shown as what they are. The server's schema.Attention looks for the same.
 
-// eslint-disable-next-line no-control-regex, no-misleading-character-class
+// eslint-disable-next-line no-control-regex
 const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]|\r(?!\n|$)|[\u{e0000}-\u{e007f}]/gu;
 
 export type Piece = string | { code: string }; // such as U+202E
