@@ -31,6 +31,7 @@ type service struct {
 	Healthcheck *healthcheck         `yaml:"healthcheck"`
 	DependsOn   map[string]dependent `yaml:"depends_on"`
 	StopGrace   string               `yaml:"stop_grace_period"`
+	SecurityOpt []string             `yaml:"security_opt"`
 }
 
 type healthcheck struct {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/activities"
+	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -112,6 +113,11 @@ func (d *drains) close() {
 }
 
 func (d *drains) serve(conn net.Conn) {
+	if supervisor.FromStep(conn) { // it can connect where it has no user of its own
+		d.log.Warn("a step asked this worker to end, and was refused", "host", d.hosts.Host)
+		_ = conn.Close()
+		return
+	}
 	var ask drainAsk
 	if err := json.NewDecoder(conn).Decode(&ask); err != nil {
 		_ = conn.Close()

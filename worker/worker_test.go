@@ -91,7 +91,7 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func (w *world) options() worker.Options {
 	return worker.Options{
 		Store: w.store, Temporal: w.temporal, DataDir: w.dir, Host: w.host, Supervisor: w.supervisor, Logger: cmp.Or(w.logger, quiet()), Snapshots: w.snapshots,
-		Sandbox: sandbox.BestEffort, EndSteps: !w.keepSteps,
+		Sandbox: sandbox.Weakened, EndSteps: !w.keepSteps,
 	}
 }
 

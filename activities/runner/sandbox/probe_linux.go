@@ -25,7 +25,7 @@ func Probe(exe string) []Status {
 		return all(err.Error())
 	}
 	defer null.Close()
-	s := &Spec{Mode: BestEffort, Argv: []string{"true"}, Dir: dir, Processes: 1000, MemoryBytes: 1 << 30, CPUs: 1}
+	s := &Spec{Mode: Weakened, Argv: []string{"true"}, Dir: dir, Processes: 1000, MemoryBytes: 1 << 30, CPUs: 1}
 	if s.Cgroup, err = FindCgroup(); err != nil {
 		s.Cgroup = ""
 	}

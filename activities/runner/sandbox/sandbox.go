@@ -14,15 +14,16 @@ type Mode string
 
 // The modes.
 const (
-	Required   Mode = "required"    // a step is refused when a layer is missing
-	BestEffort Mode = "best-effort" // a step runs with the layers that there are
-	Off        Mode = "off"         // a step runs as the worker's own process, with its rights
+	Required Mode = "required" // a step is refused when a layer is missing
+	Isolated Mode = "isolated" // a step is refused when a layer that keeps steps apart is missing
+	Weakened Mode = "weakened" // a step runs with the layers that there are: it may reach others'
+	Off      Mode = "off"      // a step runs as the worker's own process, with its rights
 )
 
 // ParseMode reads a mode by its name.
 func ParseMode(s string) (Mode, bool) {
 	m := Mode(s)
-	return m, slices.Contains([]Mode{Required, BestEffort, Off}, m)
+	return m, slices.Contains([]Mode{Required, Isolated, Weakened, Off}, m)
 }
 
 // Layer is one of the walls around a step.
@@ -135,21 +136,52 @@ const startPatience = 30 * time.Second
 // initArg is the argument at which a supervisor program becomes [Init].
 const initArg = "init"
 
-// refusal is the error for a step that must not run with these layers missing, or nil.
-func refusal(mode Mode, missing []Status) error {
-	if mode != Required {
-		return nil
+// needed says whether a mode refuses a step without the layer. [Isolated] needs what keeps a
+// step from other steps and from the worker: their files, processes, sockets and memory.
+func (m Mode) needed(l Layer, missing []Status) bool {
+	switch m {
+	case Required:
+		return l.Required()
+	case Isolated:
+		switch l {
+		case LayerPID, LayerMount, LayerIPC, LayerNetwork, LayerSeccomp, LayerNoNewPrivs, LayerCapabilities:
+			return true
+		case LayerProc: // Landlock closes other processes that can be seen
+			return slices.ContainsFunc(missing, func(s Status) bool { return s.Layer == LayerLandlock && !s.On })
+		default:
+			return false
+		}
+	default:
+		return false
 	}
-	var names []string
-	for _, s := range missing {
-		if s.Layer.Required() {
-			names = append(names, fmt.Sprintf("%s (%s)", s.Layer, s.Why))
+}
+
+// Refused lists the layers without which a mode refuses a step, each with why it is missing.
+func (m Mode) Refused(layers []Status) []Status {
+	var refused []Status
+	for _, s := range layers {
+		if !s.On && m.needed(s.Layer, layers) {
+			refused = append(refused, s)
 		}
 	}
-	if len(names) == 0 {
+	return refused
+}
+
+// refusal is the error for a step that must not run with these layers missing, or nil.
+func refusal(mode Mode, missing []Status) error {
+	refused := mode.Refused(missing)
+	if len(refused) == 0 {
 		return nil
 	}
+	names := make([]string, 0, len(refused))
+	for _, s := range refused {
+		names = append(names, fmt.Sprintf("%s (%s)", s.Layer, s.Why))
+	}
+	lacks := strings.Join(names, ", ")
+	if mode == Required {
+		return schema.Errorf(schema.CodeUnsupported, "the step is refused: HOLDFAST_SANDBOX is required, and this host lacks %s; allowed is a host that gives every layer, or isolated", lacks)
+	}
 	return schema.Errorf(schema.CodeUnsupported,
-		"the step is refused: HOLDFAST_SANDBOX is required, and this host lacks %s; allowed is a host that gives every layer, or best-effort",
-		strings.Join(names, ", "))
+		"the step is refused: this host cannot keep it from other sessions and from the worker, for want of %s; give the host what docs/sandbox.md names, or give the walls up with HOLDFAST_SANDBOX=weakened",
+		lacks)
 }

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	}
 	if dir := os.Getenv(supervisorDir); dir != "" {
 		runtime.LockOSThread()
-		s := &Spec{Mode: BestEffort, Argv: []string{"sh", "-c", "touch running; (setsid sleep 47.11 &); sleep 47.11"}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: dir, Tmp: os.Getenv(supervisorTmp)}
+		s := &Spec{Mode: Weakened, Argv: []string{"sh", "-c", "touch running; (setsid sleep 47.11 &); sleep 47.11"}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: dir, Tmp: os.Getenv(supervisorTmp)}
 		if _, err := s.Start(os.Args[0], os.Stdout, os.Stderr); err != nil {
 			os.Exit(3)
 		}
@@ -38,9 +38,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestParseMode_TakesTheThree(t *testing.T) {
+func TestParseMode_TakesTheFour(t *testing.T) {
 	t.Parallel()
-	for text, ok := range map[string]bool{"required": true, "best-effort": true, "off": true, "": false, "on": false} {
+	for text, ok := range map[string]bool{"required": true, "isolated": true, "weakened": true, "best-effort": false, "off": true, "": false, "on": false} {
 		if _, got := ParseMode(text); got != ok {
 			t.Errorf("%q: got %t", text, got)
 		}

@@ -25,7 +25,7 @@ type result struct {
 var strictest = sync.OnceValue(func() Mode {
 	for _, s := range Probe(os.Args[0]) {
 		if !s.On && s.Layer.Required() {
-			return BestEffort
+			return Weakened
 		}
 	}
 	return Required

@@ -71,8 +71,23 @@ func (a *asks) serve(world *sandbox.Spec) error {
 	})
 	const headerPatience = 10 * time.Second
 	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: headerPatience, MaxHeaderBytes: maxAskBytes}
-	go func() { _ = a.server.Serve(listener) }() // it ends with close
+	go func() { _ = a.server.Serve(ownListener{listener}) }() // it ends with close
 	return nil
+}
+
+// ownListener takes connections of this step's processes alone: where steps are not kept apart,
+// those of others can reach the socket, too.
+type ownListener struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (l ownListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil || fromTree(conn) {
+			return conn, err
+		}
+		_ = conn.Close()
+	}
 }
 
 func (a *asks) close() {

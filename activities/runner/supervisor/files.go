@@ -5,6 +5,7 @@ package supervisor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -37,7 +38,18 @@ func Dial(ctx context.Context, dir string) (net.Conn, error) {
 		return nil, err
 	}
 	defer folder.Close()
+	spec, err := ReadSpec(dir)
+	if err != nil {
+		return nil, err
+	}
 	var d net.Dialer
 	// A socket's address is bounded to about 100 bytes; a folder's is not.
-	return d.DialContext(ctx, "unix", filepath.Join(byDescriptor(folder), controlFile))
+	conn, err := d.DialContext(ctx, "unix", filepath.Join(byDescriptor(folder), controlFile))
+	if err != nil || spec.Secret == "" { // a supervisor of an earlier release asks for none
+		return conn, err
+	}
+	if err := json.NewEncoder(conn).Encode(Order{Do: DoAttach, Secret: spec.Secret}); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }

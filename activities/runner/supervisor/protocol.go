@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"path/filepath"
 
@@ -25,7 +26,9 @@ const (
 type Spec struct {
 	Step    schema.RunStep `json:"step"`
 	Attempt int            `json:"attempt"`
-	Sandbox sandbox.Spec   `json:"sandbox"`
+	// Secret is what a worker shows that comes back; WriteSpec makes it.
+	Secret  string       `json:"secret,omitempty"`
+	Sandbox sandbox.Spec `json:"sandbox"`
 	// TimeoutMS is how long the program may run, without the time in which it is frozen; 0 is
 	// for ever.
 	TimeoutMS int64 `json:"timeout_ms,omitempty"`
@@ -44,10 +47,12 @@ type Order struct {
 	GraceMS int64   `json:"grace_ms,omitempty"` // of stop: between SIGTERM and SIGKILL
 	Offset  int64   `json:"offset,omitempty"`   // of consumed
 	Answer  *Answer `json:"answer,omitempty"`   // of answer
+	Secret  string  `json:"secret,omitempty"`   // of attach
 }
 
 // What an order does.
 const (
+	DoAttach   = "attach" // the first one of a worker that comes back
 	DoFreeze   = "freeze"
 	DoThaw     = "thaw"
 	DoStop     = "stop"
@@ -151,4 +156,7 @@ func ReadSpec(dir string) (Spec, error) {
 }
 
 // WriteSpec makes an attempt's folder ready for its supervisor.
-func WriteSpec(dir string, s *Spec) error { return writeJSON(filepath.Join(dir, specFile), s) }
+func WriteSpec(dir string, s *Spec) error {
+	s.Secret = rand.Text()
+	return writeJSON(filepath.Join(dir, specFile), s)
+}

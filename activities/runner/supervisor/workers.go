@@ -4,7 +4,10 @@ package supervisor
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/subtle"
 	"encoding/json"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -26,7 +29,7 @@ type workers struct {
 
 func newWorkers(s *supervisor, first net.Conn, patience time.Duration) *workers {
 	w := &workers{s: s, patience: patience, orphaned: make(chan struct{}, 1)}
-	w.take(first)
+	w.take(first, bufio.NewReader(first))
 	go w.announce()
 	return w
 }
@@ -43,14 +46,35 @@ func (w *workers) listen() error {
 			if err != nil {
 				return
 			}
-			w.take(conn)
+			go w.admit(conn)
 		}
 	}()
 	return nil
 }
 
+// admit makes a connection the worker's if it is one: it shows the attempt's secret, and no step
+// holds its other end.
+func (w *workers) admit(conn net.Conn) {
+	const patience = 5 * time.Second
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	in := bufio.NewReaderSize(io.LimitReader(conn, maxAttachBytes), maxAttachBytes)
+	line, err := in.ReadBytes('\n')
+	var o Order
+	if err != nil || json.Unmarshal(line, &o) != nil || o.Do != DoAttach || FromStep(conn) ||
+		subtle.ConstantTimeCompare([]byte(o.Secret), []byte(w.s.spec.Secret)) == 0 {
+		_ = conn.Close()
+		return
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	early, _ := in.Peek(in.Buffered()) // what came with it
+	w.take(conn, bufio.NewReader(io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn)))
+}
+
+// maxAttachBytes bounds what is read of one that may not be a worker.
+const maxAttachBytes = 4 << 10
+
 // take makes a connection the worker's.
-func (w *workers) take(conn net.Conn) {
+func (w *workers) take(conn net.Conn, in *bufio.Reader) {
 	l := newLink(conn)
 	w.mu.Lock()
 	if w.now != nil {
@@ -72,11 +96,10 @@ func (w *workers) take(conn net.Conn) {
 		l.tell(Report{Is: IsAsk, Ask: &a})
 	}
 	go l.write()
-	go w.read(l)
+	go w.read(l, in)
 }
 
-func (w *workers) read(l *link) {
-	in := bufio.NewReader(l.conn)
+func (w *workers) read(l *link, in *bufio.Reader) {
 	for {
 		line, err := in.ReadBytes('\n')
 		var o Order

@@ -53,18 +53,20 @@ func sayLayers(log *slog.Logger, mode sandbox.Mode) {
 	}
 	missing := map[string]string{}
 	lost := false
-	for _, l := range probeLayers() {
+	layers := probeLayers()
+	for _, l := range layers {
 		if !l.On {
 			missing[string(l.Layer)] = l.Why
 			lost = lost || l.Layer.Required()
 		}
 	}
 	switch {
-	case lost && mode == sandbox.Required:
-		log.Error("every step will be refused: the sandbox is required, and this host lacks layers of it", "missing", missing)
+	case len(mode.Refused(layers)) > 0:
+		log.Error("every step will be refused: this host lacks layers of the sandbox", "missing", missing, "setting", settings.EnvSandbox, "mode", mode,
+			"mend", "docs/sandbox.md says what a host needs; weakened or off run steps without")
 	case runtime.GOOS != "linux":
 		log.Warn("steps are processes of their own and no more: isolation takes Linux")
-	case lost:
+	case lost && mode == sandbox.Weakened:
 		log.Warn("steps are isolated in part: this host lacks layers of the sandbox", "missing", missing)
 	default:
 		log.Info("steps are isolated", "mode", mode, "missing", missing)

@@ -12,10 +12,11 @@ import (
 func TestLoadWorker_Sandbox(t *testing.T) {
 	t.Parallel()
 	for entries, want := range map[string]settings.Isolation{
-		"":                          {Sandbox: sandbox.BestEffort},
+		"":                          {Sandbox: sandbox.Isolated},
 		"HOLDFAST_SANDBOX=Required": {Sandbox: sandbox.Required},
+		"HOLDFAST_SANDBOX=weakened": {Sandbox: sandbox.Weakened},
 		"HOLDFAST_SANDBOX=off":      {Sandbox: sandbox.Off},
-		"HOLDFAST_SANDBOX_PATHS=/data/, /data,,/dev/nvidia0": {Sandbox: sandbox.BestEffort, SandboxPaths: []string{"/data", "/dev/nvidia0"}},
+		"HOLDFAST_SANDBOX_PATHS=/data/, /data,,/dev/nvidia0": {Sandbox: sandbox.Isolated, SandboxPaths: []string{"/data", "/dev/nvidia0"}},
 	} {
 		w, err := settings.LoadWorker(env(t, database, entries))
 		if err != nil {
@@ -26,7 +27,7 @@ func TestLoadWorker_Sandbox(t *testing.T) {
 		}
 	}
 	for entry, want := range map[string]string{
-		"HOLDFAST_SANDBOX=on":           `the setting HOLDFAST_SANDBOX is "on"; allowed is required, best-effort or off`,
+		"HOLDFAST_SANDBOX=on":           `the setting HOLDFAST_SANDBOX is "on"; allowed is required, isolated, weakened or off`,
 		"HOLDFAST_SANDBOX_PATHS=data":   `the setting HOLDFAST_SANDBOX_PATHS is "data"; allowed is a comma-separated list of absolute paths`,
 		"HOLDFAST_SANDBOX_PATHS=/x,/./": `is "/x,/./"`,
 	} {

@@ -1,0 +1,109 @@
+package runner_test
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/holdfast/holdfast/activities/runner"
+	"github.com/holdfast/holdfast/activities/runner/sandbox"
+	"github.com/holdfast/holdfast/activities/runner/supervisor"
+	"github.com/holdfast/holdfast/schema"
+)
+
+// intruder has all that a step without walls has: the worker's user, and the attempt's secret. It
+// says what answered it.
+const intruder = `
+import glob, json, os, socket, sys
+attempt, worker = sys.argv[1:]
+def say(name, path, *lines):
+    s = socket.socket(socket.AF_UNIX); s.settimeout(20)
+    try:
+        here = os.getcwd(); os.chdir(os.path.dirname(path))
+        s.connect(os.path.basename(path)); os.chdir(here)
+        for line in lines: s.sendall(line)
+        print(name, "answered" if s.recv(1) else "hung up")
+    except OSError as e:
+        print(name, "hung up", e)
+secret = json.load(open(attempt + "/spec.json"))["secret"]
+stop = json.dumps({"do": "stop"}).encode() + b"\n"
+say("control", attempt + "/control", stop)
+say("control", attempt + "/control", json.dumps({"do": "attach", "secret": secret}).encode() + b"\n", stop)
+say("worker", worker, b"{}\n")
+asks = 0
+for path in glob.glob(os.environ["TMPDIR_OF_ALL"] + "/holdfast-*/socket"):
+    if os.path.realpath(path) != os.path.realpath(os.environ["HOLDFAST_SOCKET"]):
+        asks += 1; say("ask", path, b"GET /status HTTP/1.0\r\n\r\n")
+print("asks tried" if asks else "no asks")
+`
+
+// TestAttack_ControlSocketsOfOthers: a step that nothing keeps from its worker's files reaches
+// neither another step's supervisor, nor its questions, nor the worker.
+func TestAttack_ControlSocketsOfOthers(t *testing.T) {
+	t.Parallel()
+	off := func(o *runner.Options) { o.Sandbox = sandbox.Off }
+	victim := newBench(t, `"shell":"while [ ! -e stop ]; do sleep 0.05; done"`)
+	victim.r = victim.newRunner(off)
+	ended := make(chan schema.StepResult, 1)
+	go func() { ended <- victim.run() }()
+	attempt := filepath.Join(victim.dir, "steps", victim.ask.RunID, "s", "1")
+	victim.await("the victim", func() bool { return len(victim.processes()) > 0 && isFile(filepath.Join(attempt, "control")) })
+
+	door := filepath.Join(t.TempDir(), "w")
+	listener, err := net.Listen("unix", door)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	fromStep := make(chan bool, 2)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			fromStep <- supervisor.FromStep(conn)
+			_ = conn.Close()
+		}
+	}()
+	own, err := net.Dial("unix", door)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	if <-fromStep {
+		t.Error("a process that is of no step is taken for one")
+	}
+
+	script := schema.Marshal([]string{"/usr/bin/python3", "-c", intruder, attempt, door})
+	attacker := newBench(t, `"env":{"TMPDIR_OF_ALL":"`+os.TempDir()+`"},"run":`+string(script))
+	attacker.r = attacker.newRunner(off)
+	result := attacker.run()
+	out := attacker.output(schema.Stdout)
+	if result.Status != schema.AttemptSucceeded || strings.Contains(out, "answered") || strings.Count(out, "control hung up") != 2 || !strings.Contains(out, "asks tried") {
+		t.Errorf("%+v: %s%s", result, out, attacker.output(schema.Stderr))
+	}
+	if !<-fromStep {
+		t.Error("the worker took a step for somebody else")
+	}
+	select {
+	case r := <-ended:
+		t.Fatalf("the victim was ended: %+v", r)
+	default:
+	}
+	touch(t, filepath.Join(schema.WorkspaceDir(victim.dir, victim.ask.SessionID), "stop"))
+	if r := <-ended; r.Status != schema.AttemptSucceeded {
+		t.Errorf("the victim ended as %+v", r)
+	}
+}
+
+func isFile(name string) bool { _, err := os.Stat(name); return err == nil }
+
+func touch(t *testing.T, name string) {
+	t.Helper()
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
