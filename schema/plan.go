@@ -42,7 +42,7 @@ type PlanStep struct {
 	Timeout   string            `json:"timeout,omitempty" doc:"A duration such as 90s, 30m or 2h"`
 	Retries   int               `json:"retries,omitempty" doc:"Further attempts after a failure, 0 to 10"`
 	Env       map[string]string `json:"env,omitempty" doc:"Environment variables"`
-	Network   *bool             `json:"network,omitempty" doc:"Whether it may use the network; it may not when absent"`
+	Network   *Network          `json:"network,omitempty" doc:"Whether it may use the network, or an object with what of it; it may not when absent"`
 	Memory    string            `json:"memory,omitempty" doc:"A limit such as 512MiB or 2GiB"`
 	CPU       float64           `json:"cpu,omitempty" doc:"A limit in cores"`
 	OnTimeout OnTimeout         `json:"on_timeout,omitempty" doc:"What happens when its approval expires"`
@@ -66,7 +66,15 @@ func (s *PlanStep) MemoryBytes() int64 {
 }
 
 // Networked tells whether the step may use the network.
-func (s *PlanStep) Networked() bool { return s.Network != nil && *s.Network }
+func (s *PlanStep) Networked() bool { return s.Network != nil && s.Network.On }
+
+// NetworkAllow are the only places that the step may reach; nil when it has no such list.
+func (s *PlanStep) NetworkAllow() []string {
+	if s.Network == nil {
+		return nil
+	}
+	return s.Network.Allow
+}
 
 // OnTimeout says what an expired approval does.
 type OnTimeout string

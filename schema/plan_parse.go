@@ -168,7 +168,7 @@ func (p *planParser) step(s *PlanStep, w *stepAt) {
 		"timeout":  func(n *node, at string) { s.Timeout = p.duration(n, at) },
 		"retries":  func(n *node, at string) { s.Retries = int(p.number(n, at, 0, MaxRetries, true)) },
 		"env":      func(n *node, at string) { s.Env = p.env(n, at) },
-		"network":  func(n *node, at string) { b := p.boolean(n, at); s.Network = &b },
+		"network":  func(n *node, at string) { s.Network = p.network(n, at) },
 		"memory": func(n *node, at string) {
 			s.Memory = p.matching(n, at, memoryPattern, `a memory limit is a number with a unit, such as "512MiB" or "2GiB"`)
 		},

@@ -202,6 +202,7 @@ func (enum[T]) Schema(huma.Registry) *huma.Schema {
 
 func registerEnums(registry huma.Registry) {
 	registry.RegisterTypeAlias(reflect.TypeFor[schema.Time](), reflect.TypeFor[instant]())
+	registry.RegisterTypeAlias(reflect.TypeFor[schema.Network](), reflect.TypeFor[network]())
 	alias(registry, schema.SessionStatuses...)
 	alias(registry, schema.PhaseIdle, schema.PhasePlanning, schema.PhaseAwaitingApproval, schema.PhaseExecuting, schema.PhaseReviewing)
 	alias(registry, schema.StepPending, schema.StepReady, schema.StepAwaitingApproval, schema.StepRunning, schema.StepFrozen,
@@ -252,4 +253,22 @@ type instant struct{}
 // Schema implements huma.SchemaProvider.
 func (instant) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Format: "date-time"}
+}
+
+// network is how what a step may reach travels.
+type network struct{}
+
+// Schema implements huma.SchemaProvider.
+func (network) Schema(huma.Registry) *huma.Schema {
+	most := schema.MaxNetworkRules
+	return &huma.Schema{OneOf: []*huma.Schema{
+		{Type: huma.TypeBoolean},
+		{
+			Type: huma.TypeObject, AdditionalProperties: false, Required: []string{"allow"},
+			Properties: map[string]*huma.Schema{"allow": {
+				Type: huma.TypeArray, MaxItems: &most, Items: &huma.Schema{Type: huma.TypeString},
+				Description: "The only places that it may reach: each is " + schema.NetworkRuleForm,
+			}},
+		},
+	}}
 }

@@ -50,6 +50,8 @@ type Options struct {
 	// Sandbox is the world that steps run in, SandboxPaths what they see of this host besides.
 	Sandbox      sandbox.Mode
 	SandboxPaths []string
+	// NetworkRefused are the product's own places, which no step reaches.
+	NetworkRefused []string
 	// OrphanTimeout is how long a step goes on without a worker; 0 for an hour.
 	OrphanTimeout time.Duration
 	// EndSteps has the steps end with this worker. Otherwise they go on, for the next one.
@@ -195,7 +197,7 @@ func newRunner(o Options) (*runner.Runner, error) {
 	}
 	return runner.New(runner.Options{
 		Recorder: o.Store, Asker: &activities.Asker{Temporal: o.Temporal, Store: o.Store}, DataDir: o.DataDir, Host: o.Host,
-		Supervisor: o.Supervisor, Sandbox: o.Sandbox, SandboxPaths: o.SandboxPaths, Cgroup: group,
+		Supervisor: o.Supervisor, Sandbox: o.Sandbox, SandboxPaths: o.SandboxPaths, NetworkRefused: o.NetworkRefused, Cgroup: group,
 		Workspaces: workspace.NewKeeper(workspace.Options{Store: o.Snapshots, DataDir: o.DataDir, Quota: o.Quota, Latest: o.Store.Snapshot, Logger: o.Logger}),
 		QuotaBytes: o.Quota.Bytes, QuotaFiles: o.Quota.Files, OrphanTimeout: o.OrphanTimeout, EndSteps: o.EndSteps, Logger: o.Logger,
 	})

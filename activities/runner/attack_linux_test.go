@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -105,5 +106,42 @@ func touch(t *testing.T, name string) {
 	t.Helper()
 	if err := os.WriteFile(name, nil, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestAttack_NetworkReachesTheProduct: a step with the network on is refused at every address of
+// the host that a server listens on, by its own router: nothing else would say so.
+func TestAttack_NetworkReachesTheProduct(t *testing.T) {
+	t.Parallel()
+	product, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer product.Close()
+	port := product.Addr().(*net.TCPAddr).Port
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := []string{"/usr/bin/python3", "-c", `
+import socket, sys
+for place in sys.argv[2:]:
+    try: socket.create_connection((place, int(sys.argv[1])), 20); print(place, "reached")
+    except OSError as e: print(place, e)
+`, strconv.Itoa(port), "127.0.0.1", "::1", "169.254.169.254"}
+	for _, a := range addresses {
+		if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() && !n.IP.IsLinkLocalUnicast() {
+			run = append(run, n.IP.String())
+		}
+	}
+	for _, network := range []string{`true`, `{"allow":["*:*"]}`} {
+		b := newBench(t, `"network":`+network+`,"run":`+string(schema.Marshal(run)))
+		b.r = b.newRunner(func(o *runner.Options) { o.Sandbox = sandbox.Isolated })
+		if result := b.run(); result.Status != schema.AttemptSucceeded {
+			t.Fatalf("%+v: %s", result, b.output(schema.Stderr))
+		}
+		if out := b.output(schema.Stdout); strings.Count(out, "Connection refused") != len(run)-4 {
+			t.Errorf("%s: %s", network, out)
+		}
 	}
 }

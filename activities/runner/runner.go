@@ -51,9 +51,12 @@ type Options struct {
 
 	Sandbox      sandbox.Mode
 	SandboxPaths []string // that every step sees, read-only
-	Cgroup       string   // in which steps get groups of their own; "" for none
-	Slots        *Slots   // nil for those of this host
-	Workspaces   *workspace.Keeper
+	// NetworkRefused are the product's own places, which no step reaches, as
+	// [schema.ParseNetworkRule] takes them.
+	NetworkRefused []string
+	Cgroup         string // in which steps get groups of their own; "" for none
+	Slots          *Slots // nil for those of this host
+	Workspaces     *workspace.Keeper
 
 	SpoolBytes    int64         // of a step's output that waits on the disk; 0 for 64 MiB
 	OrphanTimeout time.Duration // for which a step goes on without a worker; 0 for an hour

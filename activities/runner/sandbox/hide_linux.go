@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -155,4 +156,34 @@ func named(db string, id int) bool {
 		}
 	}
 	return false
+}
+
+// nameResolver puts the router's resolver in the place of the host's, with the domains in which
+// the host looks for short names.
+func (w *world) nameResolver() {
+	if !w.Network || !w.has(LayerNetwork) {
+		return
+	}
+	text := "nameserver " + linkResolver + "\n"
+	if own, err := os.ReadFile("/etc/resolv.conf"); err == nil {
+		for line := range strings.Lines(string(own)) {
+			if f := strings.Fields(line); len(f) > 1 && (f[0] == "search" || f[0] == "domain" || f[0] == "options") {
+				text += strings.Join(f, " ") + "\n"
+			}
+		}
+	}
+	made := w.root + "/.names"
+	if os.WriteFile(made, []byte(text), 0o444) != nil {
+		return
+	}
+	at := "/etc/resolv.conf"
+	if to, err := filepath.EvalSymlinks(at); err == nil { // of the host's: the same place in the new root
+		at = to
+	}
+	b := &builder{}
+	b.add(made, at, readOnly|unix.MOUNT_ATTR_NOEXEC)
+	if b.err == nil {
+		_ = b.attach(w.root)
+	}
+	_ = os.Remove(made)
 }

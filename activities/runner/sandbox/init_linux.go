@@ -114,6 +114,15 @@ func (w *world) build() error {
 	}
 	if w.has(LayerNetwork) {
 		_ = loopbackUp() // a step without a loopback is a step without a network, too
+		if w.Network {
+			link, err := makeLink()
+			if err != nil {
+				w.lacks(LayerNetwork, err)
+			}
+			if err := giveLink(reportFD, link); err != nil {
+				return fmt.Errorf("hand the network over: %w", err)
+			}
+		}
 	}
 	if w.has(LayerUser) {
 		_ = os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0) // seccomp refuses them, too

@@ -161,6 +161,7 @@ func (w *world) furnish() error {
 		}
 	}
 	w.nameUser()
+	w.nameResolver()
 	return nil
 }
 

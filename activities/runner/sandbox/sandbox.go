@@ -86,8 +86,10 @@ type Spec struct {
 	ReadOnly []string `json:"read_only,omitempty"`
 	// Hidden are folders that the program does not see though they lie in one that it does, such
 	// as a data dir in /opt.
-	Hidden  []string `json:"hidden,omitempty"`
-	Network bool     `json:"network,omitempty"`
+	Hidden []string `json:"hidden,omitempty"`
+	// Network gives the program a network: frames of its own namespace, which come to
+	// [Child.Link]. Where there is no such namespace it has the worker's, unless Mode refuses that.
+	Network bool `json:"network,omitempty"`
 
 	// Without are layers that are left out as if the host did not give them.
 	Without []Layer `json:"without,omitempty"`

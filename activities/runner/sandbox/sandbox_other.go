@@ -14,7 +14,8 @@ const elsewhere = "it takes Linux: here a step is a process of its own, with the
 type Child struct {
 	Pid     int
 	Missing []Status
-	Group   *Group // nil
+	Group   *Group   // nil
+	Link    *os.File // nil
 }
 
 // Group is a cgroup: there are none here.

@@ -14,6 +14,9 @@ const (
 	supervisorTmp = "HOLDFAST_TEST_SANDBOX_TMP"
 )
 
+// beElsewhere has this process be what a test of Linux started, and says whether it was.
+var beElsewhere func() bool
+
 // TestMain lets the test binary be init, and a supervisor that waits to be killed.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == initArg {
@@ -27,6 +30,9 @@ func TestMain(m *testing.M) {
 		}
 		time.Sleep(time.Minute) // it is killed before
 		os.Exit(4)
+	}
+	if beElsewhere != nil && beElsewhere() {
+		os.Exit(0)
 	}
 	if os.Getenv(enterCgroup) != "" {
 		dir, err := EnterCgroup()

@@ -18,6 +18,9 @@ type Child struct {
 	Pid     int
 	Missing []Status
 	Group   *Group // the step's cgroup, nil when there is none
+	// Link has the frames of a step with a network; nil when it has none, or the worker's.
+	// Whoever called Start closes it.
+	Link *os.File
 
 	reports *os.File // init's end is closed when it ends
 	decoder *json.Decoder
@@ -92,6 +95,11 @@ func (s *Spec) launch(exe string, probe bool, group *Group, missing []Status, st
 	if err := json.NewEncoder(ours).Encode(o); err != nil {
 		return nil, c.abandon(fmt.Errorf("tell init what to start: %w", err))
 	}
+	if s.Network && slices.Contains(made, LayerNetwork) {
+		if c.Link, err = takeLink(pair[0]); err != nil {
+			return nil, c.abandon(fmt.Errorf("init ended before it had a network: %w", err))
+		}
+	}
 	var r report
 	if err := c.decoder.Decode(&r); err != nil {
 		return nil, c.abandon(fmt.Errorf("init ended before the program ran: %w", err))
@@ -117,6 +125,9 @@ func (c *Child) abandon(err error) error {
 		}
 	}
 	_ = c.reports.Close()
+	if c.Link != nil {
+		_ = c.Link.Close()
+	}
 	return err
 }
 
@@ -126,7 +137,6 @@ func (s *Spec) clone(exe string, group *Group, files []uintptr) (pid int, made [
 	var flags uintptr
 	for _, ns := range namespaces {
 		switch {
-		case ns.layer == LayerNetwork && s.Network:
 		case slices.Contains(s.Without, ns.layer):
 			lost = append(lost, Status{Layer: ns.layer, Why: errLeftOut.Error()})
 		case unix.Access("/proc/self/ns/"+ns.file, unix.F_OK) != nil:
@@ -178,7 +188,7 @@ func (s *Spec) fork(exe string, flags uintptr, group *Group, files []uintptr) (i
 		sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: insideGID, HostID: gid, Size: 1}}
 		sys.GidMappingsEnableSetgroups = uid == 0
 		// What init needs to build the world; it is not user 0 inside, which would keep them all.
-		sys.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP, unix.CAP_SETGID, unix.CAP_SYS_RESOURCE, unix.CAP_DAC_OVERRIDE}
+		sys.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SETPCAP, unix.CAP_SETGID, unix.CAP_SYS_RESOURCE, unix.CAP_DAC_OVERRIDE}
 	}
 	if group != nil {
 		dir, err := os.Open(group.path)

@@ -50,6 +50,12 @@ func newSpec(t testing.TB, argv ...string) *Spec {
 // run runs a step to its end, as a supervisor does.
 func run(t testing.TB, s *Spec) (*result, error) {
 	t.Helper()
+	return runWith(t, s, func(link *os.File) { _ = link.Close() })
+}
+
+// runWith runs a step whose network somebody serves.
+func runWith(t testing.TB, s *Spec, serve func(link *os.File)) (*result, error) {
+	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +80,9 @@ func run(t testing.TB, s *Spec) (*result, error) {
 		if err != nil {
 			ended <- started{err: err}
 			return
+		}
+		if c.Link != nil {
+			serve(c.Link)
 		}
 		res := &result{missing: c.Missing}
 		for {

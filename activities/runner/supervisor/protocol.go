@@ -29,6 +29,10 @@ type Spec struct {
 	// Secret is what a worker shows that comes back; WriteSpec makes it.
 	Secret  string       `json:"secret,omitempty"`
 	Sandbox sandbox.Spec `json:"sandbox"`
+	// NetworkAllow are the only places that a step with a network reaches, as
+	// [schema.ParseNetworkRule] takes them; nil is no such list. NetworkRefused are those that it never does.
+	NetworkAllow   []string `json:"network_allow"`
+	NetworkRefused []string `json:"network_refused,omitempty"`
 	// TimeoutMS is how long the program may run, without the time in which it is frozen; 0 is
 	// for ever.
 	TimeoutMS int64 `json:"timeout_ms,omitempty"`

@@ -171,6 +171,9 @@ func (s *supervisor) start() error {
 	if err != nil {
 		return err
 	}
+	if err := s.serveNetwork(); err != nil {
+		return err
+	}
 	s.stats = newSampler(s)
 	go s.reap()
 	go s.stats.run()

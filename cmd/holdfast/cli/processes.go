@@ -129,7 +129,7 @@ func (c *workerCmd) Run(inv *invocation) error {
 	return inv.stopped(worker.Run(inv.ctx, worker.Options{
 		Store: p.store, Temporal: p.temporal, DataDir: set.DataDir, Host: set.Host, BuildID: buildID(set.BuildID), Logger: p.log,
 		Snapshots: p.snapshots, Quota: snapshot.Quota{Bytes: set.Bytes, Files: set.Files},
-		Sandbox: set.Sandbox, SandboxPaths: set.SandboxPaths, MaxSteps: set.MaxSteps, OrphanTimeout: set.OrphanTimeout, EndSteps: set.EndSteps,
+		Sandbox: set.Sandbox, SandboxPaths: set.SandboxPaths, NetworkRefused: set.Places(), MaxSteps: set.MaxSteps, OrphanTimeout: set.OrphanTimeout, EndSteps: set.EndSteps,
 		Retention: worker.Retention{CompactAfter: set.CompactAfter, ArchiveAfter: set.ArchiveAfter, DeleteAfter: set.DeleteAfter},
 	}))
 }

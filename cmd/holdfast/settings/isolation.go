@@ -1,12 +1,17 @@
 package settings
 
 import (
+	"net"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
+	"github.com/holdfast/holdfast/schema"
 )
 
 // EnvSandbox is the name of the setting that says how steps are kept apart.
@@ -16,6 +21,8 @@ const EnvSandbox = "HOLDFAST_SANDBOX"
 type Isolation struct {
 	Sandbox      sandbox.Mode
 	SandboxPaths []string // absolute
+	// NetworkRefused are places that no step reaches, as [schema.ParseNetworkRule] takes them.
+	NetworkRefused []string
 	// OrphanTimeout is how long a step goes on without a worker.
 	OrphanTimeout time.Duration
 	// EndSteps has them end with their worker when that is asked to stop.
@@ -30,6 +37,7 @@ func (i *Isolation) specs() []spec {
 	return []spec{
 		{name: EnvSandbox, def: string(sandbox.Isolated), allowed: "required, isolated, weakened or off", help: "whether a step is refused when this host lacks any layer of isolation, or one that keeps it from other sessions and the worker; weakened runs it with the layers that there are, though it may reach their files and sockets, and off with the worker's rights", parse: sandboxMode(&i.Sandbox)},
 		{name: "HOLDFAST_SANDBOX_PATHS", shown: "none", allowed: "a comma-separated list of absolute paths, other than /", help: "files and folders of this host that steps see besides the system, read-only", parse: paths(&i.SandboxPaths)},
+		{name: "HOLDFAST_NETWORK_REFUSED", shown: "none", allowed: "a comma-separated list of places: a name, an address or a range of them, then a colon and a port or *", help: "places that no step with a network reaches, such as other servers of this installation; this host, Postgres and Temporal always are", parse: places(&i.NetworkRefused)},
 		{name: "HOLDFAST_ORPHAN_TIMEOUT", def: "1h", allowed: "a duration from 1s to 720h", help: "how long a step goes on when no worker comes back to it", parse: duration(&i.OrphanTimeout, time.Second, 720*time.Hour)},
 		{name: EnvStepsOnStop, def: "keep", allowed: "keep or end", help: "whether steps go on for the next worker when theirs is asked to stop, or end with it", parse: func(s string) bool {
 			i.EndSteps = s == "end"
@@ -65,4 +73,50 @@ func paths(to *[]string) func(string) bool {
 		*to = list
 		return true
 	}
+}
+
+func places(to *[]string) func(string) bool {
+	return func(s string) bool {
+		var list []string
+		for item := range strings.SplitSeq(s, ",") {
+			item = strings.TrimSpace(item)
+			if item == "" {
+				continue
+			}
+			rule, err := schema.ParseNetworkRule(item)
+			if err != nil || rule.Below { // the addresses of all names below one cannot be looked up
+				return false
+			}
+			list = append(list, item)
+		}
+		*to = list
+		return true
+	}
+}
+
+// Places are what steps must not reach of the product: what the operator names, and where
+// Postgres and Temporal are. A socket file is in no step's sight, and on no network.
+func (w *Worker) Places() []string {
+	list := slices.Clone(w.NetworkRefused)
+	add := func(host string, port string) {
+		place := net.JoinHostPort(host, port)
+		if _, err := schema.ParseNetworkRule(place); err == nil {
+			list = append(list, place)
+		}
+	}
+	if c, err := pgconn.ParseConfig(w.DatabaseURL); err == nil {
+		add(c.Host, strconv.Itoa(int(c.Port)))
+		for _, f := range c.Fallbacks {
+			add(f.Host, strconv.Itoa(int(f.Port)))
+		}
+	}
+	address := w.Options.HostPort
+	if i := strings.LastIndexByte(address, '/'); i >= 0 { // such as dns:///temporal:7233
+		address = address[i+1:]
+	}
+	if host, port, err := net.SplitHostPort(address); err == nil {
+		add(host, port)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }

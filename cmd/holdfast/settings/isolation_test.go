@@ -39,3 +39,20 @@ func TestLoadWorker_Sandbox(t *testing.T) {
 		}
 	}
 }
+
+// TestWorker_PlacesAreWhereTheProductIs: what the operator names, Postgres, Temporal.
+func TestWorker_PlacesAreWhereTheProductIs(t *testing.T) {
+	t.Parallel()
+	w, err := settings.LoadWorker(env(t, "HOLDFAST_DATABASE_URL=postgres://u:p@db.example,10.1.2.3:5433/x", "TEMPORAL_ADDRESS=temporal:7233", "HOLDFAST_NETWORK_REFUSED=web:8000, 10.0.0.0/8:*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := w.Places(), []string{"10.0.0.0/8:*", "10.1.2.3:5433", "db.example:5432", "temporal:7233", "web:8000"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, bad := range []string{"web", "*.example.org:1", "web:0", "*:*"} {
+		if _, err := settings.LoadWorker(env(t, database, "HOLDFAST_NETWORK_REFUSED="+bad)); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}

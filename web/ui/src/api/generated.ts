@@ -1197,8 +1197,11 @@ export interface components {
             memory?: string;
             /** @description Ids of the steps that come first */
             needs?: string[];
-            /** @description Whether it may use the network; it may not when absent */
-            network?: boolean;
+            /** @description Whether it may use the network, or an object with what of it; it may not when absent */
+            network?: boolean | {
+                /** @description The only places that it may reach: each is a name, *.name, an address or a range of them, then a colon and a port or *, such as "example.org:443", "*.example.org:443", "10.1.2.3:5432", "10.0.0.0/8:*" or "[2001:db8::1]:443" */
+                allow: string[];
+            };
             /**
              * @description What happens when it fails
              * @enum {string}
