@@ -2,22 +2,26 @@ package sandbox
 
 import (
 	"encoding/binary"
-	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// secret lists what the operator keeps to himself of what programs see, less what he names.
-func secret(named []string) []string {
-	return slices.DeleteFunc(append(unreadable("/etc", 8), unreadable("/opt", 2)...), func(path string) bool {
+// secret lists what the operator keeps to himself in a folder of what programs see, less what he
+// names.
+func secret(dir string, depth int, named []string) []string {
+	return slices.DeleteFunc(unreadable(dir, depth), func(path string) bool {
 		return slices.ContainsFunc(named, func(n string) bool { return within(path, n) })
 	})
 }
+
+// Where others' secrets are, and how deep they are looked for.
+const (
+	optDir   = "/opt"
+	optDepth = 2
+)
 
 // within says whether a path is a folder or lies in it.
 func within(path, folder string) bool {
@@ -116,74 +120,4 @@ func (m *masker) mask(target string) error {
 func (m *masker) clean() {
 	_ = os.Remove(m.root + maskFile)
 	_ = os.Remove(m.root + maskFolder)
-}
-
-// nameUser gives the user that a program sees itself as a name, where the host has none
-// for it: programs ask for it. A program without a name runs, too.
-func (w *world) nameUser() {
-	for _, db := range []struct {
-		file, line string
-		id         int
-	}{
-		{"/etc/passwd", fmt.Sprintf("holdfast:x:%d:%d::%s:/bin/sh\n", os.Getuid(), os.Getgid(), w.Dir), os.Getuid()},
-		{"/etc/group", fmt.Sprintf("holdfast:x:%d:\n", os.Getgid()), os.Getgid()},
-	} {
-		text, err := os.ReadFile(w.root + db.file)
-		if err != nil || named(string(text), db.id) {
-			continue
-		}
-		if len(text) > 0 && text[len(text)-1] != '\n' {
-			text = append(text, '\n')
-		}
-		made := w.root + "/.names"
-		if os.WriteFile(made, append(text, db.line...), 0o444) != nil {
-			continue
-		}
-		b := &builder{}
-		b.add(made, db.file, readOnly|unix.MOUNT_ATTR_NOEXEC)
-		if b.err == nil {
-			_ = b.attach(w.root)
-		}
-		_ = os.Remove(made)
-	}
-}
-
-func named(db string, id int) bool {
-	want := strconv.Itoa(id)
-	for line := range strings.Lines(db) {
-		if f := strings.SplitN(line, ":", 4); len(f) > 2 && f[2] == want {
-			return true
-		}
-	}
-	return false
-}
-
-// nameResolver puts the router's resolver in the place of the host's, with the domains in which
-// the host looks for short names.
-func (w *world) nameResolver() {
-	if !w.Network || !w.has(LayerNetwork) {
-		return
-	}
-	text := "nameserver " + linkResolver + "\n"
-	if own, err := os.ReadFile("/etc/resolv.conf"); err == nil {
-		for line := range strings.Lines(string(own)) {
-			if f := strings.Fields(line); len(f) > 1 && (f[0] == "search" || f[0] == "domain" || f[0] == "options") {
-				text += strings.Join(f, " ") + "\n"
-			}
-		}
-	}
-	made := w.root + "/.names"
-	if os.WriteFile(made, []byte(text), 0o444) != nil {
-		return
-	}
-	at := "/etc/resolv.conf"
-	if to, err := filepath.EvalSymlinks(at); err == nil { // of the host's: the same place in the new root
-		at = to
-	}
-	b := &builder{}
-	b.add(made, at, readOnly|unix.MOUNT_ATTR_NOEXEC)
-	if b.err == nil {
-		_ = b.attach(w.root)
-	}
-	_ = os.Remove(made)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
@@ -57,6 +56,9 @@ func (w *world) restrictFiles() error {
 	for _, path := range readable {
 		err = errors.Join(err, allow(ruleset, path, mayRead))
 	}
+	if w.mounted {
+		err = errors.Join(err, allow(ruleset, "/", syscall.AccessFSReadDir)) // its names are no secret
+	}
 	if err != nil {
 		return err
 	}
@@ -94,9 +96,25 @@ func (w *world) paths() (writable, readable []string) {
 	}
 	writable = append(writable, w.extraDevices()...)
 	if w.mounted {
-		return append(writable, tmpDir, "/dev/shm", "/dev/pts"), []string{"/"}
+		return append(writable, tmpDir, "/dev/shm", "/dev/pts"), w.seen()
 	}
 	return append(writable, w.Tmp), w.readable()
+}
+
+// seen is what the program may read in a root of its own: everything, but in /opt only what is
+// there now where something is kept from it. What is put in the place of that later is a new file.
+func (w *world) seen() []string {
+	entries, err := os.ReadDir("/")
+	if len(w.secret) == 0 || err != nil {
+		return []string{"/"}
+	}
+	var out []string
+	for _, e := range entries {
+		if path := "/" + e.Name(); path != optDir {
+			out = append(out, path)
+		}
+	}
+	return append(out, less(optDir, w.secret)...)
 }
 
 // extraDevices are those of the operator's paths that are devices, such as a GPU's.
@@ -114,7 +132,8 @@ func (w *world) extraDevices() []string {
 // its own, less what is hidden there. Landlock only adds, so a folder of which something is hidden is
 // given entry by entry.
 func (w *world) readable() []string {
-	not := append(slices.Clone(w.secret), w.Hidden...)
+	not := append(secret(etcDir, etcDepth, w.ReadOnly), w.secret...)
+	not = append(not, w.Hidden...)
 	var out []string
 	for _, path := range append(append([]string{"/proc", w.Socket}, visible...), w.ReadOnly...) {
 		if to, err := filepath.EvalSymlinks(path); err == nil && path != "" {

@@ -59,9 +59,23 @@ func init() { //nolint:gochecknoinits // TestMain is of every system
 // inHost runs a test of this package again, on a host of its own.
 func inHost(t *testing.T, test string) {
 	t.Helper()
+	again(t, test, unix.CLONE_NEWNET)
+}
+
+// inMounts runs a test of this package again, with mounts of its own.
+func inMounts(t *testing.T, test string) {
+	t.Helper()
+	again(t, test, unix.CLONE_NEWNS)
+}
+
+func again(t *testing.T, test string, namespaces uintptr) {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.run=^"+test+"$", "-test.timeout=3m")
 	cmd.Env = append(os.Environ(), onHost+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces}
+	if namespaces&unix.CLONE_NEWNS != 0 {
+		cmd.SysProcAttr.Cloneflags, cmd.SysProcAttr.Unshareflags = namespaces&^unix.CLONE_NEWNS, unix.CLONE_NEWNS // which keeps its mounts to itself
+	}
 	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 {
 		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}

@@ -28,7 +28,7 @@ var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
 const (
 	quiet    = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV
 	readOnly = quiet | unix.MOUNT_ATTR_RDONLY
-	rootSize = "size=4m,nr_inodes=4k,mode=755"
+	rootSize = "size=32m,nr_inodes=16k,mode=755" // most of it for /etc
 )
 
 // buildRoot makes the new root and moves into it. A step without the mount layer goes on
@@ -109,6 +109,11 @@ func (w *world) skeleton() error {
 			return errno(err)
 		}
 	}
+	if !slices.Contains(w.ReadOnly, etcDir) {
+		if err := w.copyEtc(); err != nil {
+			return fmt.Errorf("make /etc: %w", err)
+		}
+	}
 	if w.Tmp == "" {
 		if err := unix.Mount("tmpfs", w.root+tmpDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777,"+w.memorySize()); err != nil {
 			return fmt.Errorf("mount /tmp: %w", err)
@@ -160,8 +165,6 @@ func (w *world) furnish() error {
 			return fmt.Errorf("hide what others cannot read: %w", err)
 		}
 	}
-	w.nameUser()
-	w.nameResolver()
 	return nil
 }
 
@@ -293,6 +296,9 @@ func (b *builder) folder(source, target string, attrs uint64) {
 // system takes what programs are made of.
 func (b *builder) system() {
 	for _, path := range visible {
+		if path == etcDir { // it is copied
+			continue
+		}
 		info, err := os.Lstat(path)
 		switch {
 		case err != nil: // not on this host
@@ -304,15 +310,6 @@ func (b *builder) system() {
 			b.add(path, path, readOnly)
 		}
 	}
-	// The resolver's file is often a link into /run.
-	const resolver = "/etc/resolv.conf"
-	if to, err := filepath.EvalSymlinks(resolver); err == nil && to != resolver && !inSight(to) {
-		b.add(to, to, readOnly)
-	}
-}
-
-func inSight(path string) bool {
-	return slices.ContainsFunc(visible, func(v string) bool { return within(path, v) })
 }
 
 // extra takes a path that the operator named, if it is there.
