@@ -35,7 +35,7 @@ func Init() int {
 		fmt.Fprintln(os.Stderr, "holdfast init is started by a supervisor, not by hand")
 		return 2
 	}
-	w := &world{Spec: o.Spec, made: o.Made, missing: o.Missing, root0: o.Root, secret: o.Masked}
+	w := &world{Spec: o.Spec, made: o.Made, missing: o.Missing, root0: o.Root, secret: o.Masked, trees: o.Trees}
 	tell := func(r report) {
 		_ = json.NewEncoder(supervisor).Encode(r) //nolint:errchkjson // when the supervisor is gone, so is init
 	}
@@ -74,8 +74,9 @@ type world struct {
 
 	made    []Layer
 	missing []Status
-	root0   bool // the worker is root
+	root0   bool // the step is root to the host
 	secret  []string
+	trees   []tree
 	root    string // where the new root is put together
 	mounted bool   // the mount layer is on
 }

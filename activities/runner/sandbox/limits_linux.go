@@ -19,7 +19,7 @@ const (
 )
 
 // countsByUser says whether RLIMIT_NPROC bounds this step: it counts the processes of a user
-// in a user namespace, and never root's.
+// in a user namespace, and never those of the host's root.
 func (w *world) countsByUser() bool { return w.has(LayerUser) && !w.root0 }
 
 // boundPIDs bounds the processes of the PID namespace.

@@ -6,7 +6,8 @@ type order struct {
 	// Made are the namespaces that init is in.
 	Made    []Layer  `json:"made"`
 	Missing []Status `json:"missing,omitempty"` // known before init
-	Root    bool     `json:"root,omitempty"`    // the worker is root
+	Root    bool     `json:"root,omitempty"`    // the step is root to the host
+	Trees   []tree   `json:"trees,omitempty"`   // what is opened for init
 	Masked  []string `json:"masked,omitempty"`  // paths that stay out of sight
 	Probe   bool     `json:"probe,omitempty"`   // build everything, start nothing
 }

@@ -55,14 +55,14 @@ func (w *world) assemble() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("keep mounts to itself: %w", err)
 	}
-	b := &builder{}
+	b := &builder{trees: w.trees}
 	b.folder(w.Tmp, tmpDir, quiet) // before what lies in it
 	b.system()
 	for _, path := range w.ReadOnly {
 		b.extra(path)
 	}
 	b.dev()
-	last := &builder{} // after what is hidden
+	last := &builder{trees: w.trees} // after what is hidden
 	if w.Socket != "" {
 		last.folder(w.Socket, SocketDir, readOnly|unix.MOUNT_ATTR_NOEXEC)
 	}
@@ -71,7 +71,7 @@ func (w *world) assemble() error {
 		return err
 	}
 	at := w.Tmp
-	if at == "" {
+	if at == "" || len(w.trees) > 0 { // nobody may not get to it
 		at = os.TempDir()
 	}
 	if err := unix.Mount("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, rootSize); err != nil {
@@ -249,6 +249,7 @@ func setAttr(path string, attrs uint64) error {
 
 // builder collects pieces of the host's files.
 type builder struct {
+	trees  []tree // that are open already
 	pieces []piece
 	err    error // the first
 }
@@ -268,7 +269,10 @@ func (b *builder) fail(what string, err error) {
 
 // add takes a file or folder with everything mounted below it.
 func (b *builder) add(source, target string, attrs uint64) {
-	fd, err := unix.OpenTree(unix.AT_FDCWD, source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	fd, err := b.given(source), error(nil)
+	if fd < 0 {
+		fd, err = unix.OpenTree(unix.AT_FDCWD, source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	}
 	if err != nil {
 		b.fail("open "+target, err)
 		return
@@ -285,6 +289,16 @@ func (b *builder) add(source, target string, attrs uint64) {
 		b.fail("set the flags of "+target, err)
 	}
 	b.pieces = append(b.pieces, piece{fd: fd, target: target, dir: st.Mode&unix.S_IFMT == unix.S_IFDIR})
+}
+
+// given is the descriptor of a tree that is open already, or -1.
+func (b *builder) given(source string) int {
+	for _, t := range b.trees {
+		if t.Source == source {
+			return t.FD
+		}
+	}
+	return -1
 }
 
 func (b *builder) folder(source, target string, attrs uint64) {
@@ -314,7 +328,7 @@ func (b *builder) system() {
 
 // extra takes a path that the operator named, if it is there.
 func (b *builder) extra(path string) {
-	if unix.Access(path, unix.F_OK) == nil {
+	if b.given(path) >= 0 || len(b.trees) == 0 && unix.Access(path, unix.F_OK) == nil {
 		b.add(path, filepath.Clean(path), readOnly)
 	}
 }

@@ -83,7 +83,25 @@ func (s *Spec) launch(exe string, probe bool, group *Group, missing []Status, st
 	patience := unix.NsecToTimeval(startPatience.Nanoseconds())
 	_ = unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience) // it always can
 
-	pid, made, lost, err := s.clone(exe, group, []uintptr{null.Fd(), stdout.Fd(), stderr.Fd(), theirs.Fd()})
+	program, err := os.Open(exe) // which nobody may not get to by its path
+	if err != nil {
+		return nil, errors.Join(err, ours.Close())
+	}
+	defer program.Close()
+	var trees []tree
+	var opened []*os.File
+	demoted := s.isDemoted()
+	if demoted {
+		if trees, opened, err = s.openTrees(exe); err != nil {
+			return nil, errors.Join(err, ours.Close())
+		}
+		defer closeFiles(opened)
+	}
+	files := []uintptr{null.Fd(), stdout.Fd(), stderr.Fd(), theirs.Fd(), program.Fd()}
+	for _, f := range opened {
+		files = append(files, f.Fd())
+	}
+	pid, made, lost, err := s.clone(demoted, group, files)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start init: %w", err), ours.Close())
 	}
@@ -91,7 +109,7 @@ func (s *Spec) launch(exe string, probe bool, group *Group, missing []Status, st
 	missing = append(missing, lost...)
 	c := &Child{Pid: pid, Group: group, reports: ours, decoder: json.NewDecoder(ours)}
 	// Looked for here, while init starts.
-	o := order{Spec: s, Made: made, Missing: missing, Root: os.Geteuid() == 0, Masked: secret(optDir, optDepth, s.ReadOnly), Probe: probe}
+	o := order{Spec: s, Made: made, Missing: missing, Root: os.Geteuid() == 0 && !(demoted && slices.Contains(made, LayerUser)), Trees: trees, Masked: secret(optDir, optDepth, s.ReadOnly), Probe: probe}
 	if err := json.NewEncoder(ours).Encode(o); err != nil {
 		return nil, c.abandon(fmt.Errorf("tell init what to start: %w", err))
 	}
@@ -118,12 +136,7 @@ func (s *Spec) launch(exe string, probe bool, group *Group, missing []Status, st
 
 // abandon ends and reaps init when nothing is to come of it.
 func (c *Child) abandon(err error) error {
-	_ = unix.Kill(c.Pid, unix.SIGKILL)
-	for {
-		if _, waitErr := unix.Wait4(c.Pid, nil, 0, nil); !errors.Is(waitErr, unix.EINTR) {
-			break
-		}
-	}
+	end(c.Pid)
 	_ = c.reports.Close()
 	if c.Link != nil {
 		_ = c.Link.Close()
@@ -133,7 +146,7 @@ func (c *Child) abandon(err error) error {
 
 // clone starts init in all namespaces that there are. When the kernel refuses, it gives
 // them up one by one, and says what it said.
-func (s *Spec) clone(exe string, group *Group, files []uintptr) (pid int, made []Layer, lost []Status, err error) {
+func (s *Spec) clone(demoted bool, group *Group, files []uintptr) (pid int, made []Layer, lost []Status, err error) {
 	var flags uintptr
 	for _, ns := range namespaces {
 		switch {
@@ -146,7 +159,7 @@ func (s *Spec) clone(exe string, group *Group, files []uintptr) (pid int, made [
 		}
 	}
 	try := func(flags uintptr) error {
-		pid, err = s.fork(exe, flags, group, files)
+		pid, err = s.fork(demoted && flags&unix.CLONE_NEWUSER != 0, flags, group, files)
 		return err
 	}
 	first := try(flags)
@@ -176,7 +189,7 @@ func (s *Spec) clone(exe string, group *Group, files []uintptr) (pid int, made [
 	return pid, made, lost, err
 }
 
-func (s *Spec) fork(exe string, flags uintptr, group *Group, files []uintptr) (int, error) {
+func (s *Spec) fork(demoted bool, flags uintptr, group *Group, files []uintptr) (int, error) {
 	sys := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: flags}
 	if flags&unix.CLONE_NEWUSER != 0 {
 		uid, gid := os.Geteuid(), os.Getegid()
@@ -184,9 +197,13 @@ func (s *Spec) fork(exe string, flags uintptr, group *Group, files []uintptr) (i
 		if uid == 0 {
 			insideUID, insideGID = insideID, insideID
 		}
+		if demoted {
+			uid, gid = stepID, stepID
+			sys.Credential = &syscall.Credential{Uid: insideID, Gid: insideID}
+		}
 		sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: insideUID, HostID: uid, Size: 1}}
 		sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: insideGID, HostID: gid, Size: 1}}
-		sys.GidMappingsEnableSetgroups = uid == 0
+		sys.GidMappingsEnableSetgroups = os.Geteuid() == 0
 		// What init needs to build the world; it is not user 0 inside, which would keep them all.
 		sys.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SETPCAP, unix.CAP_SETGID, unix.CAP_SYS_RESOURCE, unix.CAP_DAC_OVERRIDE}
 	}
@@ -198,7 +215,7 @@ func (s *Spec) fork(exe string, flags uintptr, group *Group, files []uintptr) (i
 		defer dir.Close()
 		sys.UseCgroupFD, sys.CgroupFD = true, int(dir.Fd())
 	}
-	return syscall.ForkExec(exe, []string{"holdfast", initArg}, &syscall.ProcAttr{
+	return syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", programFD), []string{"holdfast", initArg}, &syscall.ProcAttr{
 		// Of init alone, which does little and keeps few threads.
 		Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Dir: "/", Files: files, Sys: sys,
 	})

@@ -1,0 +1,170 @@
+package sandbox
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// stepID is the user and group that a step of a root worker is to the host: nobody. What gets out
+// of such a step has no rights.
+const stepID = 65534
+
+// A tree is what the worker gives a step of its own files, opened for it: as nobody it could not
+// get to them.
+type tree struct {
+	Source string `json:"source"`
+	FD     int    `json:"fd"` // in init
+}
+
+// firstTreeFD is behind init's streams, its socket and its program.
+const (
+	programFD   = reportFD + 1
+	firstTreeFD = programFD + 1
+)
+
+// isDemoted says whether the step is to be nobody: its worker is root, and there is a nobody.
+// Without a root of its own it could not even get to its workspace.
+func (s *Spec) isDemoted() bool {
+	return os.Geteuid() == 0 && !slices.Contains(s.Without, LayerUser) && !slices.Contains(s.Without, LayerMount) && hasID("uid") && hasID("gid")
+}
+
+// hasID says whether this process's own user namespace has nobody.
+func hasID(kind string) bool {
+	file, err := os.Open("/proc/self/" + kind + "_map")
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		f := strings.Fields(lines.Text())
+		if len(f) != 3 {
+			continue
+		}
+		first, err := strconv.ParseInt(f[0], 10, 64)
+		count, countErr := strconv.ParseInt(f[2], 10, 64)
+		if err == nil && countErr == nil && first <= stepID && stepID < first+count {
+			return true
+		}
+	}
+	return false
+}
+
+// openTrees opens the worker's files for a step that is nobody. Where the file system can, they
+// are root's on the disk and nobody's in the step; where it cannot, what the step may write to
+// is given to nobody.
+func (s *Spec) openTrees(exe string) (trees []tree, files []*os.File, err error) {
+	defer func() {
+		if err != nil {
+			closeFiles(files)
+			trees, files = nil, nil
+		}
+	}()
+	owners, ownersErr := mapRoot(exe)
+	if owners != nil {
+		defer owners.Close()
+	}
+	written := []string{s.Dir, s.Tmp, s.Socket}
+	for _, source := range append(slices.Clone(written), s.ReadOnly...) {
+		if source == "" || slices.ContainsFunc(trees, func(t tree) bool { return t.Source == source }) {
+			continue
+		}
+		fd, err := unix.OpenTree(unix.AT_FDCWD, source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+		if errors.Is(err, unix.ENOENT) && !slices.Contains(written, source) {
+			continue
+		}
+		if err != nil {
+			return trees, files, fmt.Errorf("open the step's files: %w", err)
+		}
+		trees = append(trees, tree{Source: source, FD: firstTreeFD + len(files)})
+		files = append(files, os.NewFile(uintptr(fd), source))
+		mapped := ownersErr
+		if owners != nil {
+			mapped = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(owners.Fd())})
+		}
+		if !slices.Contains(written, source) {
+			continue // what others may read of it is read
+		}
+		owner := 0
+		if mapped != nil {
+			owner = stepID
+		}
+		if err := giveAway(source, owner); err != nil {
+			return trees, files, fmt.Errorf("give the step its files: %w", errno(err))
+		}
+	}
+	return trees, files, nil
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
+
+// giveAway makes everything in a folder somebody's, unless the folder already is: root's files
+// that are added to nobody's are looked for.
+func giveAway(dir string, owner int) error {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return err
+	}
+	if owner == 0 && int(st.Uid) != stepID {
+		return nil // nothing was ever given away here
+	}
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if now, ok := info.Sys().(*syscall.Stat_t); ok && int(now.Uid) == owner && int(now.Gid) == owner {
+			return nil
+		}
+		return os.Lchown(path, owner, owner)
+	})
+}
+
+// mapRoot is a user namespace in which nobody is root: for mounts, to say whose files are whose.
+func mapRoot(exe string) (*os.File, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	nobody := []syscall.SysProcIDMap{{ContainerID: 0, HostID: stepID, Size: 1}}
+	pid, err := syscall.ForkExec(exe, []string{"holdfast", initArg}, &syscall.ProcAttr{
+		Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Dir: "/", Files: []uintptr{null.Fd(), null.Fd(), null.Fd()},
+		Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: unix.CLONE_NEWUSER, UidMappings: nobody, GidMappings: nobody},
+	})
+	if err != nil {
+		return nil, err
+	}
+	owners, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/user")
+	end(pid) // it has nothing to do
+	return owners, err
+}
+
+// end kills and reaps a child.
+func end(pid int) {
+	_ = unix.Kill(pid, unix.SIGKILL)
+	for {
+		if _, err := unix.Wait4(pid, nil, 0, nil); !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
