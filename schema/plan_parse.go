@@ -293,7 +293,7 @@ func (p *planParser) files(n *node, at string) map[string]string {
 		if p.full() {
 			return nil
 		}
-		why := BadPath(f.name)
+		why := badPlanPath(f.name)
 		switch {
 		case why != "":
 			p.add(f.offset, at+"["+quoted(f.name)+"]", why, f.name)
@@ -325,14 +325,32 @@ func (p *planParser) clashes(n *node, at string, files map[string]string) {
 	}
 }
 
+// MaxPath is how long the path of a file in a workspace may be, in bytes. Linux takes no longer ones.
+const MaxPath = 4096
+
+// badPlanPath is BadPath for a file of a plan, which is put into the workspace: what is below Holdfast's own folder there
+// would be in no snapshot.
+func badPlanPath(name string) string {
+	const most = 1024
+	switch why := BadPath(name); {
+	case why != "":
+		return why
+	case len(name) > most:
+		return fmt.Sprintf("a file path of a plan has at most %d bytes", most)
+	case name == WorkspacePrivate || strings.HasPrefix(name, WorkspacePrivate+"/"):
+		return "what is below " + WorkspacePrivate + "/ in a workspace is Holdfast's own"
+	}
+	return ""
+}
+
 // BadPath says why a path cannot name a workspace file, or "" when it can: it must be
 // relative, slash-separated, clean, and stay inside the workspace.
 func BadPath(name string) string {
 	switch {
 	case name == "":
 		return "a file path is not empty"
-	case len(name) > 1024:
-		return "a file path has at most 1024 bytes"
+	case len(name) > MaxPath:
+		return fmt.Sprintf("a file path has at most %d bytes", MaxPath)
 	case !utf8.ValidString(name) || strings.ContainsRune(name, 0):
 		return "a file path is UTF-8 text without NUL"
 	case strings.HasPrefix(name, "/"):
@@ -368,13 +386,16 @@ func (p *planParser) env(n *node, at string) map[string]string {
 	return env
 }
 
+// minTimeout is the unit in which a supervisor counts: less would be no timeout at all.
+const minTimeout = time.Millisecond
+
 func (p *planParser) duration(n *node, at string) string {
 	if !p.is(n, at, kindString, `a duration such as "90s", "30m" or "2h"`) {
 		return ""
 	}
 	d, err := time.ParseDuration(n.text)
-	if err != nil || d <= 0 || d > MaxTimeout {
-		p.add(n.offset, at, `a timeout is a duration such as "90s", "30m" or "2h", over 0 and at most 720h`, n.text)
+	if err != nil || d < minTimeout || d > MaxTimeout {
+		p.add(n.offset, at, `a timeout is a duration such as "90s", "30m" or "2h", from 1ms to 720h`, n.text)
 		return ""
 	}
 	return n.text

@@ -183,3 +183,28 @@ func TestMemoryBytes_UnderstandsEveryUnit(t *testing.T) {
 		}
 	}
 }
+
+func TestParsePlan_RefusesWhatWouldBeLost(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{"steps": [{"id": "a", "shell": "true", "timeout": "999us"}]}`:                                  "from 1ms to 720h",
+		`{"steps": [{"id": "a", "shell": "true", "timeout": "1ns"}]}`:                                    "from 1ms to 720h",
+		`{"steps": [{"id": "a", "shell": "true"}], "files": {".holdfast/x": "1"}}`:                       "is Holdfast's own",
+		`{"steps": [{"id": "a", "shell": "true"}], "files": {".holdfast": "1"}}`:                         "is Holdfast's own",
+		`{"steps": [{"id": "a", "shell": "true"}], "files": {"` + strings.Repeat("x", 1025) + `": "1"}}`: "at most 1024 bytes",
+	} {
+		if _, problems := schema.ParsePlan([]byte(text)); len(problems) == 0 || !strings.Contains(problems[0].Message, want) {
+			t.Errorf("%.60s: %+v", text, problems)
+		}
+	}
+	for _, text := range []string{
+		`{"steps": [{"id": "a", "shell": "true", "timeout": "1ms"}], "files": {".holdfastx": "1", "d/.holdfast/x": "1"}}`,
+	} {
+		if _, problems := schema.ParsePlan([]byte(text)); len(problems) > 0 {
+			t.Errorf("%s: %+v", text, problems)
+		}
+	}
+	if schema.BadPath(strings.Repeat("x/", 2000)+"x") != "" || schema.BadPath(strings.Repeat("x/", 2048)+"x") == "" {
+		t.Error("a workspace file has a path of at most 4096 bytes")
+	}
+}
