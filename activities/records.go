@@ -55,12 +55,10 @@ func (a *Records) outline(begun *store.BegunRun, err error) (schema.Outline, err
 
 // lasting marks an error as final when the same call will meet it again.
 func lasting(err error) error {
-	switch schema.CodeOf(err) {
-	case schema.CodeInvalid, schema.CodeConflict, schema.CodeNotFound, schema.CodeTooLarge:
+	if schema.Lasting(err) {
 		return final(err)
-	default:
-		return err
 	}
+	return err
 }
 
 // Record writes a transition. An error that the same call will meet again is final. What an approval is about, in words and in full, is put in

@@ -76,3 +76,16 @@ func CodeOf(err error) Code {
 	}
 	return CodeInternal
 }
+
+// Lasting reports whether whoever makes the same call again will get the same error: what is
+// asked for is not there, breaks a rule, cannot be kept or contradicts what stands. Such an
+// error is final, and shows; any other may heal, and is worth another try. This is the only
+// place that says so.
+func Lasting(err error) bool {
+	switch CodeOf(err) {
+	case CodeInvalid, CodeNotFound, CodeConflict, CodeExpired, CodeTooLarge, CodeForbidden, CodeStale, CodeUnsupported, CodeMethod:
+		return true
+	default:
+		return false
+	}
+}

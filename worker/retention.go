@@ -158,13 +158,19 @@ func (r *retention) collectFolders(ctx context.Context) error {
 
 // each does something for sessions. What fails for one of them is logged, and does not keep the others waiting.
 func (r *retention) each(ctx context.Context, ids []string, do func(ctx context.Context, id string) error) error {
+	const mostRefused = 3
+	refused := 0
 	for _, id := range ids {
 		ctx := logs.With(ctx, logs.Session(id))
 		err := do(ctx, id)
 		switch schema.CodeOf(err) {
 		case "", schema.CodeNotFound: // deleted meanwhile
 		case schema.CodeUnavailable:
-			return err
+			// The archive may be away, for one log or for all of them, while Postgres is there.
+			if refused++; refused == mostRefused || r.store.Ping(ctx) != nil {
+				return err
+			}
+			r.log.WarnContext(ctx, "an old log cannot be looked after; it is tried again", logs.Err(err))
 		default:
 			r.log.ErrorContext(ctx, "an old log cannot be looked after", logs.Err(err))
 		}
@@ -217,8 +223,18 @@ func (r *retention) archive(ctx context.Context) error {
 		done, err := r.store.ArchiveBlocks(ctx, r.ArchiveAfter)
 		all.Blocks += done.Blocks
 		all.Bytes += done.Bytes
+		for i := range done.Failed {
+			if f := &done.Failed[i]; i == 0 && all.Failed == nil { // one says what is wrong; the others are counted
+				r.log.WarnContext(logs.With(ctx, logs.Session(f.SessionID)), "old output cannot be archived; it is tried again, less and less often",
+					slog.Int64("first_seq", f.First), slog.Int64("last_seq", f.Last), logs.Err(f.Err))
+			}
+		}
+		all.Failed = append(all.Failed, done.Failed...)
 		return done.More, err
 	})
+	if len(all.Failed) > 1 {
+		r.log.WarnContext(ctx, "blocks of old output could not be archived", slog.Int("blocks", len(all.Failed)))
+	}
 	if all.Blocks > 0 {
 		r.log.InfoContext(ctx, "old output archived", slog.Int("blocks", all.Blocks), slog.Int64("bytes", all.Bytes))
 	}

@@ -306,7 +306,7 @@ func (r *Runner) persist(write func(ctx context.Context) error) error {
 			}
 			return nil
 		}
-		if isFinal(schema.CodeOf(err)) {
+		if schema.Lasting(err) {
 			return err
 		}
 		if r.ctx.Err() == nil && time.Since(began) > sayAfter && r.unrecorded.CompareAndSwap(false, true) {
@@ -317,16 +317,6 @@ func (r *Runner) persist(write func(ctx context.Context) error) error {
 			return r.ctx.Err()
 		case <-time.After(wait):
 		}
-	}
-}
-
-// isFinal tells the answers that the same call will get again.
-func isFinal(code schema.Code) bool {
-	switch code {
-	case schema.CodeStale, schema.CodeNotFound, schema.CodeConflict, schema.CodeInvalid, schema.CodeTooLarge, schema.CodeUnsupported, schema.CodeForbidden:
-		return true
-	default:
-		return false
 	}
 }
 

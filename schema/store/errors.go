@@ -40,6 +40,8 @@ func failed(op string, err error) error {
 			return unavailable(err)
 		case unstorable(refused.Code):
 			return schema.Wrap(schema.CodeInvalid, err, "the database cannot hold this: "+refused.Message)
+		case strings.HasPrefix(refused.Code, "23"): // an integrity constraint: what is there already, or is not there
+			return schema.Wrap(schema.CodeConflict, err, "it contradicts what the database holds; it could not "+op)
 		default:
 			return schema.Wrap(schema.CodeInternal, err, "the database could not "+op)
 		}

@@ -9,25 +9,39 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-const archiveBlocks = 32 // that one step takes
+const (
+	archiveBlocks   = 32 // that one step takes
+	archiveRefusals = 3  // one after the other, after which a step ends
+)
 
 // Archived is what a step of archiving did.
 type Archived struct {
 	Blocks int
 	Bytes  int64
+	Failed []ArchiveFailure
 	More   bool // whether there may be more to do
+}
+
+// ArchiveFailure is a block that could not be archived. It is tried again later, less and less
+// often, and keeps no other one waiting.
+type ArchiveFailure struct {
+	SessionID   string
+	First, Last int64 // the events of the block
+	Err         error
 }
 
 // ArchiveBlocks moves some blocks that are older than after from Postgres to the archive. A
 // block is in the archive before Postgres lets go of it; one that was put there by a process
-// that died is put there again.
+// that died is put there again. The error says that Postgres is away; what the archive refuses
+// is in Failed.
 func (s *Store) ArchiveBlocks(ctx context.Context, after time.Duration) (Archived, error) {
 	var done Archived
 	if s.archive == nil {
 		return done, schema.Errorf(schema.CodeUnsupported, "this store has no archive")
 	}
 	rows, err := s.pool.Query(ctx, `SELECT session_id::text, first_seq, last_seq FROM event_blocks
-		WHERE blob IS NULL AND created_at < now() - make_interval(secs => $1) ORDER BY created_at LIMIT $2`, after.Seconds(), archiveBlocks)
+		WHERE blob IS NULL AND created_at < now() - make_interval(secs => $1)
+		  AND (archive_not_before IS NULL OR archive_not_before < now()) ORDER BY created_at LIMIT $2`, after.Seconds(), archiveBlocks)
 	if err != nil {
 		return done, failed("list blocks", err)
 	}
@@ -39,9 +53,25 @@ func (s *Store) ArchiveBlocks(ctx context.Context, after time.Duration) (Archive
 		return done, failed("list blocks", err)
 	}
 	for i := range blocks {
-		size, err := s.archiveBlock(ctx, &blocks[i])
+		b := &blocks[i]
+		size, refused, err := s.archiveBlock(ctx, b)
+		if err == nil && refused != nil && ctx.Err() == nil {
+			done.Failed = append(done.Failed, ArchiveFailure{b.session, b.first, b.last, refused})
+			_, err = s.pool.Exec(ctx, `UPDATE event_blocks SET archive_failures = archive_failures + 1,
+				archive_not_before = now() + least(interval '1 minute' * 2 ^ least(archive_failures, 12), interval '6 hours')
+				WHERE session_id = $1 AND last_seq = $2`, b.session, b.last)
+			if err == nil && len(done.Failed) == archiveRefusals && done.Blocks == 0 {
+				return done, nil // it is not the block: the archive is away
+			}
+			if err == nil {
+				continue
+			}
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
-			return done, err
+			return done, failed("archive a block", err)
 		}
 		done.Blocks++
 		done.Bytes += size
@@ -50,26 +80,26 @@ func (s *Store) ArchiveBlocks(ctx context.Context, after time.Duration) (Archive
 	return done, nil
 }
 
-// archiveBlock returns how many bytes it took out of Postgres.
-func (s *Store) archiveBlock(ctx context.Context, b *block) (int64, error) {
+// archiveBlock returns how many bytes it took out of Postgres, and why the archive did not take them.
+func (s *Store) archiveBlock(ctx context.Context, b *block) (size int64, refused, err error) {
 	var packed []byte
-	err := s.pool.QueryRow(ctx, `SELECT packed FROM event_blocks WHERE session_id = $1 AND last_seq = $2`, b.session, b.last).Scan(&packed)
+	err = s.pool.QueryRow(ctx, `SELECT packed FROM event_blocks WHERE session_id = $1 AND last_seq = $2`, b.session, b.last).Scan(&packed)
 	if missing(err, nil) == nil && packed == nil {
-		return 0, nil // another process has archived or removed it
+		return 0, nil, nil // another process has archived or removed it
 	}
 	if err != nil {
-		return 0, failed("read a block", err)
+		return 0, nil, failed("read a block", err)
 	}
 	key := b.archiveKey()
 	if err := s.archive.WriteObject(ctx, key, packed); err != nil {
-		return 0, err
+		return 0, err, nil
 	}
 	tag, err := s.pool.Exec(ctx, `UPDATE event_blocks SET blob = $3, packed = NULL WHERE session_id = $1 AND last_seq = $2`, b.session, b.last, key)
 	if err != nil {
-		return 0, failed("record an archived block", err)
+		return 0, nil, failed("record an archived block", err)
 	}
 	if tag.RowsAffected() == 0 { // its session was removed meanwhile
-		return 0, s.archive.DeleteObject(ctx, key)
+		return 0, s.archive.DeleteObject(ctx, key), nil
 	}
-	return int64(len(packed)), nil
+	return int64(len(packed)), nil, nil
 }

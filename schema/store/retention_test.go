@@ -238,11 +238,20 @@ func TestArchive_BlocksAreReadBackFromThere(t *testing.T) {
 		t.Fatalf("%d blocks of this minute are archived", n)
 	}
 	// The first write is done, but its answer is lost: it is done again.
-	_, err = s.ArchiveBlocks(context1(t), 0)
-	mustFail(t, err, schema.CodeUnavailable)
-	same(t, "half", log(t, withArchive(t, dsn, a), b.session), want)
 	done, err := s.ArchiveBlocks(context1(t), 0)
 	must(t, err)
+	if len(done.Failed) != 1 || done.Failed[0].SessionID != b.session || schema.CodeOf(done.Failed[0].Err) != schema.CodeUnavailable || done.Blocks < 1 {
+		t.Fatalf("a block that fails keeps others waiting, or nobody hears of it: %+v", done)
+	}
+	same(t, "half", log(t, withArchive(t, dsn, a), b.session), want)
+	others := done.Blocks
+	if done, err = s.ArchiveBlocks(context1(t), 0); err != nil || done.Blocks != 0 || len(done.Failed) != 0 {
+		t.Fatalf("it is tried again at once: %+v, %v", done, err)
+	}
+	storetest.Exec(t, dsn, `UPDATE event_blocks SET archive_not_before = now() - interval '1 second' WHERE archive_failures > 0`)
+	done, err = s.ArchiveBlocks(context1(t), 0)
+	must(t, err)
+	done.Blocks += others
 	blocks := rowsOf(t, dsn, `SELECT count(*) FROM event_blocks WHERE blob IS NOT NULL AND packed IS NULL`)
 	if int64(done.Blocks) != blocks || blocks < 2 || len(a.keys()) != done.Blocks || done.Bytes == 0 || done.More {
 		t.Fatalf("%+v, %d blocks, %v", done, blocks, a.keys())
@@ -421,4 +430,29 @@ func TestMigrate_DoesNotGoBackOverBlocks(t *testing.T) {
 	_, err := s.Migrate(context1(t))
 	must(t, err)
 	same(t, "after", log(t, storetest.Open(t, dsn), b.session), want)
+}
+
+// What the archive refuses for good is tried less and less often, and an archive that is away is not asked for everything.
+func TestArchive_ABlockThatIsRefusedKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	_, dsn := storetest.NewDSN(t)
+	a := &memory{objects: map[string][]byte{}, fails: 3}
+	s := withArchive(t, dsn, a)
+	for range 5 {
+		b := newRun(t, s)
+		talk(t, s, b, 20)
+		compactAll(t, s, b.session)
+	}
+	total := rowsOf(t, dsn, `SELECT count(*) FROM event_blocks`)
+	done, err := s.ArchiveBlocks(context1(t), 0)
+	must(t, err)
+	if len(done.Failed) != 3 || done.Blocks != 0 || done.More || total < 5 {
+		t.Fatalf("an archive that is away is asked for %d of %d blocks", len(done.Failed), total)
+	}
+	if n := rowsOf(t, dsn, `SELECT count(*) FROM event_blocks WHERE archive_failures = 1 AND archive_not_before > now() + interval '30 seconds'`); n != 3 {
+		t.Errorf("%d blocks wait for another try", n)
+	}
+	if done, err = s.ArchiveBlocks(context1(t), 0); err != nil || int64(done.Blocks) != total-3 || len(done.Failed) != 0 {
+		t.Fatalf("the others wait for those that failed: %+v, %v", done, err)
+	}
 }
