@@ -52,7 +52,7 @@ async function staysAndComesBack(page) {
 
 test('a wheel turned up leaves the end, and output does not pull back', async () => {
   const { page, context, errors } = await watching();
-  await page.locator('.terminal').hover();
+  await page.locator('.terminal-frame > .terminal').hover();
   await page.mouse.wheel(0, -400);
   await staysAndComesBack(page);
   await page.mouse.wheel(0, -200);
@@ -67,9 +67,9 @@ test('a wheel turned up leaves the end, and output does not pull back', async ()
 
 test('the scrollbar can be dragged up, and output does not pull back', async () => {
   const { page, context, errors } = await watching();
-  const frame = await page.locator('.terminal').boundingBox();
+  const frame = await page.locator('.terminal-frame > .terminal').boundingBox();
   await page.mouse.move(frame.x + frame.width / 2, frame.y + 50); // the scrollbar shows
-  const slider = page.locator('.terminal .scrollbar.vertical .slider');
+  const slider = page.locator('.terminal-frame .scrollbar.vertical .slider');
   const box = await slider.boundingBox();
   assert.ok(box !== null && box.height > 0, 'there is a scrollbar');
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
@@ -86,8 +86,8 @@ test('the scrollbar can be dragged up, and output does not pull back', async () 
 
 test('a finger scrolls the output', async () => {
   const { page, context, errors } = await watching({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
-  await page.locator('.terminal').scrollIntoViewIfNeeded();
-  const box = await page.locator('.terminal').boundingBox();
+  await page.locator('.terminal-frame > .terminal').scrollIntoViewIfNeeded();
+  const box = await page.locator('.terminal-frame > .terminal').boundingBox();
   const client = await context.newCDPSession(page);
   const touch = (type, y) => client.send('Input.dispatchTouchEvent', { type, touchPoints: type === 'touchEnd' ? [] : [{ x: box.x + 100, y }] });
   const from = box.y + 60;

@@ -21,6 +21,7 @@ describe('a change to the list of sessions', () => {
     const some = [{ sessions: [session('a')], total: 70 }];
     expect(patchSessions(some, { type: 'session_deleted', session: { id: 'z' } }, false).complete).toBe(false);
     expect(patchSessions(pages, { type: 'session_deleted', session: { id: 'z' } }, false)).toEqual({ pages, complete: true });
+    expect(patchSessions(some, { type: 'session_deleted', session: { id: 'z' }, total: 69 }, false)).toMatchObject({ pages: [{ total: 69, sessions: [{ id: 'a' }] }], complete: true });
   });
   it('leaves it to the server when a filter decides what is shown', () => {
     expect(patchSessions(pages, { type: 'session_created', session: session('c') }, true).complete).toBe(false);

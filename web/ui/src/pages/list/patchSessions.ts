@@ -3,6 +3,7 @@ import type { Session, SessionList } from '../../api/types';
 export interface ListChange {
   type: string; // session_created, session_updated, session_deleted
   session: Partial<Session> & { id: string };
+  total?: number; // of all sessions after it, where the server says so
 }
 
 // The list as it is now, of which the newest are told: that is all there is to show when it is all
@@ -22,6 +23,10 @@ export function patchSessions(
   const { session } = change;
   const known = pages.some((page) => page.sessions.some((s) => s.id === session.id));
   if (change.type === 'session_deleted') {
+    const { total } = change;
+    if (total !== undefined && !filtered) {
+      return { pages: pages.map((page) => ({ ...page, total, sessions: page.sessions.filter((s) => s.id !== session.id) })), complete: true };
+    }
     // Of one on a page that is not loaded, only the server can say whether it was counted.
     if (!known) return { pages, complete: pages.reduce((sum, page) => sum + page.sessions.length, 0) >= (pages[0]?.total ?? 0) };
     return {

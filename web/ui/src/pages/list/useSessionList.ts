@@ -47,7 +47,7 @@ export function useSessionList(filter: { q?: string; status?: string }) {
       }
       const session = (data['session'] ?? data) as Partial<Session>;
       const id = session.id ?? (typeof data['session_id'] === 'string' ? data['session_id'] : undefined);
-      if (id !== undefined) patch((pages) => patchSessions(pages, { type: frame.event_type, session: { ...session, id } }, filtered));
+      if (id !== undefined) patch((pages) => patchSessions(pages, { type: frame.event_type, session: { ...session, id }, ...(typeof data['total'] === 'number' ? { total: data['total'] } : {}) }, filtered));
     });
     return () => {
       stop();
