@@ -115,6 +115,13 @@ test-browser: chromium $(UI_MODULES) $(CLIENT_MODULES) ## Browser tests, on the 
 	cd $(CLIENT) && npm run build
 	cd $(UI) && npm run e2e
 
+ATTACKS := '^TestAttack'
+
+.PHONY: attack
+attack: build ## The attack suite: escapes, doors and floods, as this user, as nobody, and without user namespaces
+	HOLDFAST_TEST_NO_SKIP=1 $(GO_TEST) -count=1 -timeout $(TEST_TIMEOUT) -run $(ATTACKS) ./...
+	HOLDFAST_TEST_NO_SKIP=1 $(GO_TEST) -count=1 -timeout $(TEST_TIMEOUT) -run '^TestAll_' ./activities/runner/sandbox
+
 FUZZ_TIME := 1m
 
 .PHONY: fuzz
