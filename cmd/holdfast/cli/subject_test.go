@@ -11,10 +11,9 @@ import (
 )
 
 func tidy(script string) *schema.Plan {
-	yes := true
 	return &schema.Plan{
 		Steps: []schema.PlanStep{{
-			ID: "tidy", Title: "Tidy up", Run: []string{"sh", "tidy.sh", "a b"}, Network: &yes, Env: map[string]string{"LD_PRELOAD": "./x.so"},
+			ID: "tidy", Title: "Tidy up", Run: []string{"sh", "tidy.sh", "a b"}, Network: &schema.Network{On: true}, Env: map[string]string{"LD_PRELOAD": "./x.so"},
 			Timeout: "5m", Memory: "1GiB", Retries: 2, OnError: schema.OnErrorContinue, OnTimeout: schema.OnTimeoutApprove,
 		}},
 		Files: map[string]string{"tidy.sh": script},
