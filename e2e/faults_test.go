@@ -70,6 +70,7 @@ func TestFaults_NothingIsLostDoubledStuckOrRunTwice(t *testing.T) {
 	t.Parallel()
 	for i := range *faultStacks {
 		t.Run(strconv.Itoa(*faultFirst+i), func(t *testing.T) {
+			t.Parallel()
 			f := faultyRuns.Example(*faultFirst + i)
 			f.play(t)
 		})
@@ -201,12 +202,12 @@ func (f *faultySession) check(s *stack, id string) {
 	}
 	// An attempt whose worker was killed before it could start is lost, and ran nothing: a program that had run twice
 	// would have printed twice.
-	out := ""
+	var out strings.Builder
 	for attempt := range count(seen, "step_started") {
-		out += printed(s.t, seen, "print", attempt+1)
+		out.WriteString(printed(s.t, seen, "print", attempt+1))
 	}
-	if out != text.String() {
-		s.t.Errorf("session %s printed %d bytes in %d attempts, want %d:\n%s", id, len(out), count(seen, "step_started"), text.Len(), withoutOutput(seen))
+	if out.String() != text.String() {
+		s.t.Errorf("session %s printed %d bytes in %d attempts, want %d:\n%s", id, out.Len(), count(seen, "step_started"), text.Len(), withoutOutput(seen))
 	}
 	if left := processesOf(s.t, id); len(left) > 0 {
 		s.t.Errorf("%v of session %s still run", left, id)

@@ -131,6 +131,9 @@ func (n *hostName) claim(ctx context.Context) error {
 }
 
 func (n *hostName) remember() error {
+	if n.wasOurs() {
+		return nil // it is written, and a disk that is full meanwhile keeps no worker from its steps
+	}
 	name := filepath.Join(n.dir, claimFile)
 	err := os.WriteFile(name+".new", []byte(n.mine()), 0o600)
 	if err == nil {

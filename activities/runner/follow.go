@@ -78,17 +78,11 @@ func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) 
 		}
 		r.waits(run, now.waiting)
 		if len(next.chunks) > 0 || len(next.progress) > 0 || next.to > next.from {
-			err := r.record(ask, attempt, &next)
-			if schema.CodeOf(err) == schema.CodeConflict {
-				if err := r.rewind(ask, &f, now.end, err); err != nil {
-					return supervisor.Exit{}, err
-				}
-				continue
-			}
+			recorded, err := r.recordOrRewind(ask, &f, &next, now.end)
 			if err != nil {
 				return supervisor.Exit{}, err
 			}
-			if next.to-told >= tellAfter {
+			if recorded && next.to-told >= tellAfter {
 				told = next.to
 				s.order(supervisor.Order{Do: supervisor.DoConsumed, Offset: told})
 			}
@@ -125,6 +119,15 @@ func (r *Runner) unreadable(ask *schema.RunStep, err error) error {
 	case <-r.ctx.Done():
 		return context.Cause(r.ctx)
 	}
+}
+
+// recordOrRewind records a flush, or goes back to before it.
+func (r *Runner) recordOrRewind(ask *schema.RunStep, f *follower, next *flush, end int64) (recorded bool, err error) {
+	err = r.record(ask, f.attempt, next)
+	if schema.CodeOf(err) == schema.CodeConflict {
+		return false, r.rewind(ask, f, end, err)
+	}
+	return err == nil, err
 }
 
 // rewind goes back to what the recorder has, which has lost what it had (it was restored, or a

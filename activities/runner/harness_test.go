@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -79,7 +80,7 @@ func TestFaults_NothingIsLostDoubledStuckOrRunTwice(t *testing.T) {
 	t.Parallel()
 	places := make(chan struct{}, 3)
 	for i := range *faultCases {
-		t.Run(fmt.Sprint(*faultFirst+i), func(t *testing.T) {
+		t.Run(strconv.Itoa(*faultFirst+i), func(t *testing.T) {
 			t.Parallel()
 			places <- struct{}{}
 			defer func() { <-places }()

@@ -15,40 +15,40 @@ import (
 type Disk struct {
 	Dir string
 
-	t      testing.TB
+	tb     testing.TB
 	mu     sync.Mutex
 	filler string
 }
 
 // NewDisk mounts one, for as long as the test runs. It takes a user who may mount.
-func NewDisk(t testing.TB, bytes int64) *Disk {
-	t.Helper()
-	return NewDiskAt(t, filepath.Join(t.TempDir(), "disk"), bytes)
+func NewDisk(tb testing.TB, bytes int64) *Disk {
+	tb.Helper()
+	return NewDiskAt(tb, filepath.Join(tb.TempDir(), "disk"), bytes)
 }
 
 // NewDiskAt mounts it on a folder that it makes.
-func NewDiskAt(t testing.TB, dir string, bytes int64) *Disk {
-	t.Helper()
-	d := &Disk{Dir: dir, t: t}
+func NewDiskAt(tb testing.TB, dir string, bytes int64) *Disk {
+	tb.Helper()
+	d := &Disk{Dir: dir, tb: tb}
 	d.filler = filepath.Join(d.Dir, "filler")
 	if err := os.Mkdir(d.Dir, 0o700); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := unix.Mount("tmpfs", d.Dir, "tmpfs", 0, "mode=700,size="+strconv.FormatInt(bytes, 10)); err != nil {
-		Skip(t, "a disk that can be filled takes a user who may mount: "+err.Error())
+		Skip(tb, "a disk that can be filled takes a user who may mount: "+err.Error())
 	}
-	t.Cleanup(func() { _ = unix.Unmount(d.Dir, unix.MNT_DETACH) })
+	tb.Cleanup(func() { _ = unix.Unmount(d.Dir, unix.MNT_DETACH) })
 	return d
 }
 
 // Fill leaves no room on the disk but for some bytes.
 func (d *Disk) Fill(but int64) {
-	d.t.Helper()
+	d.tb.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var room unix.Statfs_t
 	if err := unix.Statfs(d.Dir, &room); err != nil {
-		d.t.Error(err)
+		d.tb.Error(err)
 		return
 	}
 	f, err := os.OpenFile(d.filler, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
@@ -58,7 +58,7 @@ func (d *Disk) Fill(but int64) {
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		d.t.Error(err)
+		d.tb.Error(err)
 		return
 	}
 	size := info.Size()
@@ -75,10 +75,10 @@ func (d *Disk) Fill(but int64) {
 
 // Free makes room again.
 func (d *Disk) Free() {
-	d.t.Helper()
+	d.tb.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := os.Remove(d.filler); err != nil && !errors.Is(err, os.ErrNotExist) {
-		d.t.Error(err)
+		d.tb.Error(err)
 	}
 }
