@@ -16,6 +16,7 @@ while head := stream.read(2):
     payload = stream.read(size)
     if head[0] == 0x81:
         event = json.loads(payload)
-        print(event.get("seq"), event["event_type"], event["data"])
+        if event["event_type"] != "heartbeat":
+            print(event.get("seq"), event["event_type"], event["data"])
         if event["event_type"] in ("workflow_completed", "workflow_failed", "workflow_cancelled"):
             break

@@ -24,7 +24,9 @@ const (
 	CodeRateLimited     Code = "rate_limited"    // too many requests or frames
 	CodeUnsupported     Code = "unsupported"     // known, but not available on this server
 	CodeMethod          Code = "method_not_allowed"
-	CodeHostDraining    Code = "host_draining" // from a worker to a session, never to a client: this host takes no new steps
+	CodeCursorAhead     Code = "cursor_ahead"      // the log ends before what the client has seen: it was restored
+	CodeRange           Code = "range_unavailable" // a stretch of a log cannot be read
+	CodeHostDraining    Code = "host_draining"     // from a worker to a session, never to a client: this host takes no new steps
 )
 
 // Error is the one error type that crosses package borders. Message is written for the

@@ -26,6 +26,7 @@ type (
 		CurrentStep      string          `json:"current_step,omitempty"`
 		HeadSeq          int64           `json:"head_seq" doc:"The seq of the latest event"`
 		PendingApprovals []Approval      `json:"pending_approvals"`
+		ExpiredApprovals []Approval      `json:"expired_approvals" doc:"Those that nobody answered in time and that suspended the session: each can be reopened, which asks again"`
 		Totals           Totals          `json:"totals"`
 		ForkedFrom       string          `json:"forked_from,omitempty"`
 		Forks            []string        `json:"forks" doc:"Ids of the sessions that were forked from this one; only in the detail"`
@@ -97,6 +98,7 @@ type (
 		Context          json.RawMessage `json:"context" doc:"What is asked about: the plan, or the step"`
 		Digest           string          `json:"digest" doc:"Names exactly what is approved"`
 		Status           ApprovalStatus  `json:"status"`
+		Reopenable       bool            `json:"reopenable,omitempty" doc:"It expired and suspended its session, which asks again once it is reopened"`
 		Resolution       Resolution      `json:"resolution,omitempty"`
 		Feedback         string          `json:"feedback,omitempty"`
 		Modifications    json.RawMessage `json:"modifications,omitempty" doc:"What was changed with the resolution"`

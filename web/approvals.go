@@ -29,9 +29,9 @@ type ExtendRequest struct {
 
 // ApprovalsInput chooses approvals.
 type ApprovalsInput struct {
-	Status schema.ApprovalStatus `query:"status"`
-	Limit  int                   `query:"limit" minimum:"1" maximum:"200" doc:"50 when absent"`
-	Cursor string                `query:"cursor" maxLength:"200"`
+	Status string `query:"status" enum:"pending,resolved,expired,cancelled,void,open" doc:"open: pending, or expired and reopenable"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"200" doc:"50 when absent"`
+	Cursor string `query:"cursor" maxLength:"200"`
 }
 
 // ApprovalPath names an approval.
@@ -56,16 +56,29 @@ type (
 		Key  string `header:"Idempotency-Key" maxLength:"200"`
 		Body ExtendRequest
 	}
+	reopenInput struct {
+		ApprovalPath
+
+		Key  string    `header:"Idempotency-Key" maxLength:"200"`
+		Body *NoFields `required:"false"`
+	}
 	approvalOutput struct {
 		Status int
 		Body   schema.Approval
 	}
 )
 
+// statusOpen chooses the approvals that somebody may do something about.
+const statusOpen = "open"
+
 func (s *Server) registerApprovals() {
 	const tag = "approvals"
 	list := func(ctx context.Context, sessionID string, in ApprovalsInput) (*body[ApprovalList], error) {
-		found, next, err := s.store.Approvals(ctx, store.ApprovalFilter{SessionID: sessionID, Status: in.Status, Limit: in.Limit, Cursor: in.Cursor})
+		f := store.ApprovalFilter{SessionID: sessionID, Status: schema.ApprovalStatus(in.Status), Limit: in.Limit, Cursor: in.Cursor}
+		if in.Status == statusOpen {
+			f.Status, f.Open = "", true
+		}
+		found, next, err := s.store.Approvals(ctx, f)
 		return answer(ApprovalList{Approvals: found, NextCursor: next}, err)
 	}
 	handle(s, operation{method: http.MethodGet, path: "/api/approvals", id: "listApprovals", summary: "List approvals", tag: tag},
@@ -101,6 +114,15 @@ func (s *Server) registerApprovals() {
 				out.Status = http.StatusAccepted
 			}
 			return out, nil
+		})
+	handle(s, operation{method: http.MethodPost, path: "/api/approvals/{id}/reopen", id: "reopenApproval", summary: "Resume the session that an expired approval has suspended: it asks again, as a new approval", tag: tag, status: http.StatusAccepted},
+		func(ctx context.Context, in *reopenInput) (*body[schema.Approval], error) {
+			key, err := commandKey(ctx, in.Key)
+			if err != nil {
+				return nil, err
+			}
+			a, err := s.reopen(ctx, in.ID, key)
+			return answer(a, err)
 		})
 	handle(s, operation{method: http.MethodPost, path: "/api/approvals/{id}/extend", id: "extendApproval", summary: "Give an approval more time", tag: tag},
 		func(ctx context.Context, in *extendInput) (*approvalOutput, error) {

@@ -173,7 +173,11 @@ func closedOtherwise(a *schema.Approval, wanted schema.Resolution) error {
 		}
 		return schema.Errorf(schema.CodeConflict, "the approval was already resolved: %s%s%s", a.Resolution, by(a.Actor), at(a.ResolvedAt))
 	case schema.ApprovalExpired:
-		return schema.Errorf(schema.CodeExpired, "the approval expired%s", at(&a.ExpiresAt))
+		how := ""
+		if a.Reopenable {
+			how = "; reopen it to be asked again"
+		}
+		return schema.Errorf(schema.CodeExpired, "the approval expired%s%s", at(&a.ExpiresAt), how)
 	case schema.ApprovalCancelled:
 		return schema.Errorf(schema.CodeConflict, "nobody needs this answer any more: the run was cancelled%s", at(a.ResolvedAt))
 	case schema.ApprovalVoid:

@@ -291,8 +291,35 @@ func (c *conn) gather(batch net.Buffers, sources []source) net.Buffers {
 			batch = append(batch, frames)
 			room -= len(frames)
 		}
+		if cur, ok := from.(*cursor); ok && cur.over {
+			c.drop(cur)
+		}
 	}
 	return batch
+}
+
+// drop lets go of a subscription that has ended by itself.
+func (c *conn) drop(cur *cursor) {
+	c.mu.Lock()
+	mine := c.sessions[cur.topic.id] == cur
+	if mine {
+		delete(c.sessions, cur.topic.id)
+	}
+	another := c.anotherLocked()
+	c.mu.Unlock()
+	cur.detach()
+	if mine {
+		c.disappear(cur.topic.id)
+		c.server.registry.watching(c, another)
+	}
+}
+
+// anotherLocked is any session that the connection is subscribed to, "" for none.
+func (c *conn) anotherLocked() string {
+	for id := range c.sessions {
+		return id
+	}
+	return ""
 }
 
 // last writes the closing frame and gives the client a moment to answer it.

@@ -55,6 +55,10 @@ func (c *conn) subscribe(f clientFrame) {
 	ctx, cancel := context.WithTimeout(c.ctx, logTimeout)
 	defer cancel()
 	cur, head, err := c.server.hub.subscribe(ctx, f.SessionID, f.Since, c.kick)
+	if ahead, ok := errors.AsType[*aheadError](err); ok {
+		c.send(ahead.frame(f.SessionID, f.RequestID))
+		return
+	}
 	if err != nil {
 		c.refuse(f.RequestID, err)
 		return
@@ -92,10 +96,7 @@ func (c *conn) unsubscribe(f clientFrame) {
 	c.mu.Lock()
 	cur := c.sessions[f.SessionID]
 	delete(c.sessions, f.SessionID)
-	another := ""
-	for id := range c.sessions {
-		another = id
-	}
+	another := c.anotherLocked()
 	if cur != nil {
 		c.sendLocked(newFrame(schema.FrameUnsubscribed, f.SessionID, UnsubscribedData{SessionID: f.SessionID, RequestID: f.RequestID}))
 	}
@@ -206,6 +207,9 @@ func (c *conn) execute(ctx context.Context, f clientFrame) ([]byte, error) {
 		a, err := c.server.decide(ctx, resolution{
 			ApprovalID: f.ApprovalID, Resolution: schema.Resolution(f.Resolution), Feedback: f.Feedback, Changes: f.Modifications, At: "frame.",
 		}, key)
+		return accepted(a.SessionID), err
+	case frameReopenApproval:
+		a, err := c.server.reopen(ctx, f.ApprovalID, key)
 		return accepted(a.SessionID), err
 	case frameMessage:
 		_, err := c.server.message(ctx, f.SessionID, f.Content, "frame.", key)

@@ -48,6 +48,10 @@ type (
 		Code      schema.Code         `json:"code"`
 		Message   string              `json:"message"`
 		RequestID string              `json:"request_id,omitempty"`
+		SessionID string              `json:"session_id,omitempty" doc:"With cursor_ahead and range_unavailable: whose log it is"`
+		Head      *int64              `json:"head,omitempty" doc:"With cursor_ahead: where the log ends"`
+		FromSeq   int64               `json:"from_seq,omitempty" doc:"With range_unavailable: the first event that cannot be read"`
+		ToSeq     int64               `json:"to_seq,omitempty" doc:"The last one; those after it follow"`
 		RetryIn   int                 `json:"retry_after_seconds,omitempty" doc:"When a connection was refused that there is no room for"`
 		Errors    []schema.FieldError `json:"errors"`
 	}
@@ -73,10 +77,21 @@ type (
 	// carries neither plan nor context.
 	SessionData struct {
 		Session schema.Session `json:"session"`
+		Total   int            `json:"total,omitempty" doc:"With session_created: how many there are now"`
 	}
-	// SessionDeletedData takes a session out of the list.
+	// SessionDeletedData takes a session out of the list. With a session_id of its own, the frame ends the subscription to
+	// that session.
 	SessionDeletedData struct {
 		SessionID string `json:"session_id"`
+		Total     *int   `json:"total,omitempty" doc:"In the list: how many sessions there are now"`
+	}
+	// HeartbeatData comes at least every 10 seconds, for each session that the connection is subscribed to, or once without
+	// a session when there is none, and at once when one of the parts goes away or comes back.
+	HeartbeatData struct {
+		Head     *int64 `json:"head,omitempty" doc:"The seq of the session's latest event"`
+		Postgres string `json:"postgres" enum:"up,down" doc:"Has the records: without it nothing can be read that was not read before"`
+		Temporal string `json:"temporal" enum:"up,down" doc:"Takes commands"`
+		Worker   string `json:"worker" enum:"up,down" doc:"Carries them out: down when no worker has asked for work lately"`
 	}
 )
 
@@ -137,6 +152,12 @@ type (
 		Feedback      string            `json:"feedback,omitempty"`
 		Modifications json.RawMessage   `json:"modifications,omitempty"`
 	}
+	// ReopenApprovalFrame resumes the session that an expired approval has suspended, so that it asks again.
+	ReopenApprovalFrame struct {
+		Type       string `json:"type" enum:"reopen_approval"`
+		RequestID  string `json:"request_id,omitempty"`
+		ApprovalID string `json:"approval_id"`
+	}
 )
 
 // The types of clients' frames.
@@ -154,6 +175,7 @@ const (
 	frameMessage             = "message"
 	frameQuery               = "query"
 	frameResolveApproval     = "resolve_approval"
+	frameReopenApproval      = "reopen_approval"
 
 	fieldType     = "type"
 	fieldRequest  = "request_id"
@@ -192,11 +214,12 @@ var frameFields = map[string]map[string]bool{
 	frameCancel:              {fieldSession: true},
 	frameMessage:             {fieldSession: true, "content": true},
 	frameQuery:               {fieldSession: true, "name": true},
+	frameReopenApproval:      {fieldApproval: true},
 	frameResolveApproval:     {fieldApproval: true, "resolution": true, "feedback": false, fieldChanges: false},
 }
 
 const (
-	frameTypes   = "subscribe, unsubscribe, viewing, subscribe_sessions, unsubscribe_sessions, ping, suspend, pause, resume, cancel, message, query, resolve_approval"
+	frameTypes   = "subscribe, unsubscribe, viewing, subscribe_sessions, unsubscribe_sessions, ping, suspend, pause, resume, cancel, message, query, resolve_approval, reopen_approval"
 	maxRequestID = 128
 )
 

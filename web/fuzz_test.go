@@ -114,6 +114,8 @@ func (*memoryLog) Session(context.Context, string) (schema.Session, error) {
 	return schema.Session{}, nil
 }
 
+func (*memoryLog) CountSessions(context.Context) (int, error) { return 0, nil }
+
 func (*memoryLog) Sessions(context.Context, store.SessionFilter) ([]schema.Session, int, string, error) {
 	return nil, 0, "", nil
 }

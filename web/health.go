@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
@@ -22,6 +21,7 @@ type Readiness struct {
 	Ready    bool       `json:"ready"`
 	Postgres Dependency `json:"postgres"`
 	Temporal Dependency `json:"temporal"`
+	Worker   Dependency `json:"worker" doc:"Whether a worker has asked for work lately; the server is ready without one"`
 }
 
 // Dependency is one thing that the server needs.
@@ -80,7 +80,7 @@ func (s *Server) registerHealth() {
 		func(context.Context, *struct{}) (*body[Health], error) {
 			return &body[Health]{Body: Health{Status: "ok", Version: s.opts.Version, Instance: s.opts.Instance}}, nil
 		})
-	handle(s, operation{method: http.MethodGet, path: "/api/ready", id: "ready", summary: "Whether Postgres and Temporal can be reached; 503 when one cannot", tag: tag}, s.ready)
+	handle(s, operation{method: http.MethodGet, path: "/api/ready", id: "ready", summary: "Whether Postgres and Temporal can be reached, 503 when one cannot; and whether a worker is there", tag: tag}, s.ready)
 	for path, id := range map[string]string{"/api/modes": "listModes", "/api/sessions/modes/list": "listSessionModes"} {
 		handle(s, operation{method: http.MethodGet, path: path, id: id, summary: "List the workflow modes", tag: tag},
 			func(context.Context, *struct{}) (*body[ModeList], error) {
@@ -93,25 +93,26 @@ func (s *Server) registerHealth() {
 func (s *Server) ready(ctx context.Context, _ *struct{}) (*readyOutput, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	var postgres, temporal error
-	var both sync.WaitGroup
-	both.Go(func() { postgres = s.store.Ping(ctx) })
-	both.Go(func() { temporal = s.control.ready(ctx) })
-	both.Wait()
+	failures := s.look(ctx)
+	postgres, temporal := failures[partPostgres], failures[partTemporal]
 	out := &readyOutput{Status: http.StatusOK, Body: Readiness{
-		Ready: postgres == nil && temporal == nil, Postgres: dependency("Postgres", postgres), Temporal: dependency("Temporal", temporal),
+		Ready: postgres == nil && temporal == nil, Postgres: dependency("Postgres cannot be reached", postgres), Temporal: dependency("Temporal cannot be reached", temporal),
+		Worker: dependency("no worker has asked for work lately", failures[partWorker]),
 	}}
+	if temporal != nil {
+		out.Body.Worker = dependency("nobody can tell without Temporal", temporal)
+	}
 	if !out.Body.Ready {
 		out.Status, out.RetryAfter = http.StatusServiceUnavailable, retryAfter
 	}
 	return out, nil
 }
 
-func dependency(name string, err error) Dependency {
+func dependency(wrong string, err error) Dependency {
 	if err == nil {
 		return Dependency{Ready: true}
 	}
-	return Dependency{Error: name + " cannot be reached"}
+	return Dependency{Error: wrong}
 }
 
 type connectionsInput struct {

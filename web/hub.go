@@ -38,6 +38,7 @@ type eventSource interface {
 	HeadSeq(ctx context.Context, sessionID string) (int64, error)
 	Heads(ctx context.Context, sessionIDs []string) (map[string]int64, error)
 	Session(ctx context.Context, id string) (schema.Session, error)
+	CountSessions(ctx context.Context) (int, error)
 	Sessions(ctx context.Context, f store.SessionFilter) ([]schema.Session, int, string, error)
 }
 

@@ -107,8 +107,9 @@ func (l *list) follow(ctx context.Context) {
 		l.dirty = map[string]bool{}
 		l.mu.Unlock()
 		s := &segment{}
+		total := l.count(ctx)
 		for id, created := range dirty {
-			frame, err := l.change(ctx, id, created)
+			frame, err := l.change(ctx, id, created, total)
 			if err != nil {
 				l.mu.Lock()
 				l.dirty[id] = l.dirty[id] || created
@@ -133,34 +134,48 @@ func (l *list) follow(ctx context.Context) {
 	}
 }
 
-func (l *list) change(ctx context.Context, id string, created bool) ([]byte, error) {
+// count returns how many sessions there are. They are counted once, when somebody asks first.
+func (l *list) count(ctx context.Context) func() (int, error) {
+	return sync.OnceValues(func() (int, error) {
+		ctx, cancel := context.WithTimeout(ctx, logTimeout)
+		defer cancel()
+		return l.hub.source.CountSessions(ctx)
+	})
+}
+
+func (l *list) change(ctx context.Context, id string, created bool, total func() (int, error)) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
 	session, err := l.hub.source.Session(ctx, id)
 	switch {
 	case schema.CodeOf(err) == schema.CodeNotFound:
-		return newFrame(schema.FrameSessionDeleted, "", SessionDeletedData{SessionID: id}), nil
+		n, err := total()
+		return newFrame(schema.FrameSessionDeleted, "", SessionDeletedData{SessionID: id, Total: &n}), err
 	case err != nil:
 		return nil, err //nolint:wrapcheck // it is tried again
 	}
-	kind := schema.FrameSessionUpdated
-	if created {
-		kind = schema.FrameSessionCreated
+	if !created {
+		return newFrame(schema.FrameSessionUpdated, "", SessionData{Session: listed(session)}), nil
 	}
-	return newFrame(kind, "", SessionData{Session: listed(session)}), nil
+	n, err := total()
+	return newFrame(schema.FrameSessionCreated, "", SessionData{Session: listed(session), Total: n}), err
 }
 
 // listed is a session as lists show it: without plan, context and what its approvals are
 // about, which may be large.
 func listed(s schema.Session) schema.Session {
 	s.Plan, s.Context = nil, nil
-	pending := make([]schema.Approval, len(s.PendingApprovals))
-	for i, a := range s.PendingApprovals {
-		a.Context = json.RawMessage(`{}`)
-		pending[i] = a
-	}
-	s.PendingApprovals = pending
+	s.PendingApprovals, s.ExpiredApprovals = withoutContext(s.PendingApprovals), withoutContext(s.ExpiredApprovals)
 	return s
+}
+
+func withoutContext(approvals []schema.Approval) []schema.Approval {
+	out := make([]schema.Approval, len(approvals))
+	for i, a := range approvals {
+		a.Context = json.RawMessage(`{}`)
+		out[i] = a
+	}
+	return out
 }
 
 // next returns frames for a subscriber, nil when there are none now. One goroutine at a

@@ -162,6 +162,7 @@ var framePayloads = map[schema.EventType]any{
 	schema.FrameAccepted:       AcceptedData{},
 	schema.FrameQueryResult:    QueryResultData{},
 	schema.FramePong:           PongData{},
+	schema.FrameHeartbeat:      HeartbeatData{},
 	schema.FramePresence:       PresenceData{},
 	schema.FrameError:          ErrorData{},
 	schema.FrameSessions:       SessionsData{},
@@ -185,6 +186,7 @@ var clientFrames = map[schema.EventType]any{
 	frameMessage:             MessageFrame{},
 	frameQuery:               QueryFrame{},
 	frameResolveApproval:     ResolveApprovalFrame{},
+	frameReopenApproval:      ReopenApprovalFrame{},
 }
 
 // enum gives a string type of the vocabulary its values in the document.
@@ -227,7 +229,7 @@ func registerEnums(registry huma.Registry) {
 	alias(registry, schema.Stdout, schema.Stderr)
 	alias(registry, schema.CodeInvalid, schema.CodeNotFound, schema.CodeConflict, schema.CodeExpired, schema.CodeTooLarge,
 		schema.CodeUnavailable, schema.CodeUnauthenticated, schema.CodeForbidden, schema.CodeInternal, schema.CodeStale,
-		schema.CodeRateLimited, schema.CodeUnsupported, schema.CodeMethod)
+		schema.CodeRateLimited, schema.CodeUnsupported, schema.CodeMethod, schema.CodeCursorAhead, schema.CodeRange)
 }
 
 func modes() []schema.Mode {

@@ -7,7 +7,7 @@ import (
 )
 
 // seat is the connection's place among a session's viewers, nil when it has none. Only the
-// reader adds and removes seats.
+// reader adds seats.
 func (c *conn) seat(sessionID string) *seat {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -41,12 +41,14 @@ func (c *conn) appear(sessionID string) {
 
 // disappear ends that.
 func (c *conn) disappear(sessionID string) {
-	s := c.seat(sessionID)
-	if s == nil {
+	c.mu.Lock()
+	i := slices.IndexFunc(c.seats, func(s *seat) bool { return s.audience.id == sessionID })
+	if i < 0 {
+		c.mu.Unlock()
 		return
 	}
-	c.mu.Lock()
-	c.seats = slices.DeleteFunc(c.seats, func(other *seat) bool { return other == s })
+	s := c.seats[i]
+	c.seats = slices.Delete(c.seats, i, i+1)
 	c.mu.Unlock()
 	c.server.presence.leave(s)
 }

@@ -31,6 +31,8 @@ var statusOf = map[schema.Code]int{
 	schema.CodeRateLimited:     http.StatusTooManyRequests,
 	schema.CodeUnsupported:     http.StatusUnprocessableEntity,
 	schema.CodeMethod:          http.StatusMethodNotAllowed,
+	schema.CodeCursorAhead:     http.StatusConflict,
+	schema.CodeRange:           http.StatusServiceUnavailable,
 }
 
 // codeOf is the table back, for errors that the HTTP layers make themselves.

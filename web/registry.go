@@ -27,6 +27,8 @@ type registry struct {
 
 	mu        sync.Mutex
 	conns     map[string]*conn // by id
+	turns     [heartbeatTurns]map[*conn]struct{}
+	turn      int // of the next one that comes
 	clients   map[string]*conn
 	users     map[string]int // connections that count against limits
 	addresses map[string]int
@@ -49,6 +51,7 @@ type membership struct {
 	watched  string // session, the latest one
 	number   int64  // in the order of connecting, once Postgres has given it
 	recorded bool
+	turn     int  // when it gets its heartbeats
 	counted  bool // against the limits
 }
 
@@ -91,6 +94,7 @@ func (r *registry) add(c *conn) *refusal {
 	}
 	r.admit(c)
 	r.conns[c.id] = c
+	r.takeTurn(c)
 	r.pending.connected[c] = struct{}{}
 	r.kick()
 	return nil
@@ -140,6 +144,7 @@ func (r *registry) remove(c *conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.conns, c.id)
+	delete(r.turns[c.member.turn], c)
 	r.release(c)
 	r.pending.gone(c)
 	r.kick()
@@ -188,6 +193,23 @@ func (r *registry) all() []*conn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Collect(maps.Values(r.conns))
+}
+
+// takeTurn gives a connection its turn among those that get heartbeats. The caller holds r.mu.
+func (r *registry) takeTurn(c *conn) {
+	r.turn = (r.turn + 1) % heartbeatTurns
+	c.member.turn = r.turn
+	if r.turns[r.turn] == nil {
+		r.turns[r.turn] = map[*conn]struct{}{}
+	}
+	r.turns[r.turn][c] = struct{}{}
+}
+
+// taking lists the connections whose turn it is.
+func (r *registry) taking(turn int) []*conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.turns[turn]))
 }
 
 // kick has the recorder look for something to record. It does not block.

@@ -69,6 +69,7 @@ type script struct {
 	phase    schema.Phase
 	approval schema.Asked
 	created  time.Time // when the approval was asked for
+	asks     int
 	run      int
 	messages int
 	todo     []func(ctx workflow.Context) error
@@ -109,29 +110,39 @@ func scriptedSession(ctx workflow.Context, in schema.SessionInput) error {
 		return err
 	}
 	if asks {
-		now := workflow.Now(ctx)
-		s.created = now
-		s.phase = schema.PhaseAwaitingApproval
-		s.approval = schema.Asked{
-			ApprovalID: schema.ApprovalID(in.SessionID, 1), Type: schema.ApprovalStep, Status: schema.ApprovalPending,
-			Options: schema.ApprovalStep.Options(), ExpiresAt: schema.Time{Time: now.Add(in.ApprovalTimeout)},
-		}
-		s.next(schema.Transition{Open: []schema.ApprovalOpen{{
-			ID: s.approval.ApprovalID, Type: s.approval.Type, Options: s.approval.Options, Digest: "d", CreatedAt: now, ExpiresAt: s.approval.ExpiresAt.Time,
-		}}})
-		workflow.Go(ctx, func(ctx workflow.Context) {
-			for now := workflow.Now(ctx); s.approval.ExpiresAt.After(now); now = workflow.Now(ctx) {
-				_ = workflow.Sleep(ctx, s.approval.ExpiresAt.Sub(now))
-			}
-			if s.approval.Status == schema.ApprovalPending {
-				s.approval.Status = schema.ApprovalExpired
-				s.status = schema.SessionSuspended
-				s.next(schema.Transition{Close: []schema.ApprovalClose{{
-					ID: s.approval.ApprovalID, Status: schema.ApprovalExpired, Reason: "timeout", At: workflow.Now(ctx),
-				}}})
-			}
-		})
+		s.ask(ctx)
 	}
+	return s.loop(ctx)
+}
+
+// ask asks for the first step.
+func (s *script) ask(ctx workflow.Context) {
+	s.asks++
+	now := workflow.Now(ctx)
+	s.created = now
+	s.phase = schema.PhaseAwaitingApproval
+	s.approval = schema.Asked{
+		ApprovalID: schema.ApprovalID(s.in.SessionID, s.asks), Type: schema.ApprovalStep, Status: schema.ApprovalPending,
+		Options: schema.ApprovalStep.Options(), ExpiresAt: schema.Time{Time: now.Add(s.in.ApprovalTimeout)},
+	}
+	s.next(schema.Transition{Open: []schema.ApprovalOpen{{
+		ID: s.approval.ApprovalID, Type: s.approval.Type, Options: s.approval.Options, Digest: "d", CreatedAt: now, ExpiresAt: s.approval.ExpiresAt.Time,
+	}}})
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for now := workflow.Now(ctx); s.approval.ExpiresAt.After(now); now = workflow.Now(ctx) {
+			_ = workflow.Sleep(ctx, s.approval.ExpiresAt.Sub(now))
+		}
+		if s.approval.Status == schema.ApprovalPending {
+			s.approval.Status = schema.ApprovalExpired
+			s.status = schema.SessionSuspended
+			s.next(schema.Transition{Close: []schema.ApprovalClose{{
+				ID: s.approval.ApprovalID, Status: schema.ApprovalExpired, Reason: "timeout", At: workflow.Now(ctx),
+			}}})
+		}
+	})
+}
+
+func (s *script) loop(ctx workflow.Context) error {
 	closing := workflow.GetSignalChannel(ctx, schema.CommandClose)
 	for !s.over {
 		err := workflow.Await(ctx, func() bool { return len(s.todo) > 0 || closing.Len() > 0 })
@@ -190,12 +201,19 @@ func (s *script) handlers(ctx workflow.Context) error {
 			s.next(schema.Transition{Notes: []schema.Note{{Type: schema.EventWorkflowPaused, Data: schema.Marshal(schema.WorkflowPausedData{Reason: "requested"})}}})
 			return answer(false)
 		}),
-		workflow.SetUpdateHandler(ctx, schema.CommandResume, func(workflow.Context, schema.Command) (schema.CommandResult, error) {
+		workflow.SetUpdateHandler(ctx, schema.CommandResume, func(ctx workflow.Context, _ schema.Command) (schema.CommandResult, error) {
+			if s.status == schema.SessionActive && s.asks > 1 {
+				return answer(true)
+			}
 			if s.status != schema.SessionSuspended {
 				return schema.CommandResult{}, refuse(schema.CodeConflict, "the session is not suspended")
 			}
 			s.status = schema.SessionActive
-			s.next(schema.Transition{})
+			if s.approval.Status == schema.ApprovalExpired {
+				s.ask(ctx)
+			} else {
+				s.next(schema.Transition{})
+			}
 			return answer(false)
 		}),
 		workflow.SetUpdateHandler(ctx, schema.CommandCancel, func(_ workflow.Context, c schema.Command) (schema.CommandResult, error) {

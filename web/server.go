@@ -34,6 +34,7 @@ type Server struct {
 	hub      *hub
 	registry *registry
 	presence *presence
+	pulse    *pulse
 	sweeper  *sweeper
 	metrics  *metrics
 	crew     *crew
@@ -78,6 +79,7 @@ func New(o Options) (*Server, error) {
 		s.registry.listening()
 	}}
 	s.sweeper = newSweeper(s)
+	s.pulse = newPulse(s)
 	s.listener = o.Listener
 	if s.listener == nil {
 		if s.listener, err = net.Listen("tcp", o.Addr); err != nil { //nolint:noctx // it binds, it does not wait
@@ -117,7 +119,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for _, job := range []func(context.Context){s.hub.run, s.registry.record, s.registry.beat, s.presence.run, s.sweeper.run, s.search.run, s.keepAlive} {
+	for _, job := range []func(context.Context){s.hub.run, s.registry.record, s.registry.beat, s.presence.run, s.sweeper.run, s.search.run, s.keepAlive, s.pulse.look, s.pulse.run} {
 		s.work.Go(func() { job(s.base) })
 	}
 	served := make(chan error, 1)

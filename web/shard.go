@@ -49,8 +49,12 @@ func (s *shard) notice(n store.Notice) {
 	t := s.topics[n.SessionID]
 	nudge(s.watchers[n.SessionID])
 	s.mu.Unlock()
-	if t != nil {
-		t.noticed(n.Head)
+	if t == nil {
+		return
+	}
+	if news := t.noticed(n.Head); !news && n.List && t.ask() {
+		// Lists show something else, and the log does not: most likely the session was deleted.
+		s.hub.start(func(ctx context.Context) { s.recheck(ctx, []*topic{t}) })
 	}
 }
 
@@ -79,12 +83,12 @@ func (s *shard) connected() {
 	}
 }
 
-// recheck reads the heads of logs, for notices that may have been lost.
+// recheck reads the heads of logs, for notices that may have been lost and for sessions that may have been deleted.
 func (s *shard) recheck(ctx context.Context, topics []*topic) {
 	for part := range slices.Chunk(topics, recheckTopics) {
-		ids := make([]string, len(part))
+		ids, before := make([]string, len(part)), make([]int64, len(part))
 		for i, t := range part {
-			ids[i] = t.id
+			ids[i], before[i] = t.id, t.end()
 		}
 		heads, err := s.heads(ctx, ids)
 		for ; err != nil; heads, err = s.heads(ctx, ids) {
@@ -92,8 +96,13 @@ func (s *shard) recheck(ctx context.Context, topics []*topic) {
 				return
 			}
 		}
-		for _, t := range part {
-			t.noticed(heads[t.id])
+		for i, t := range part {
+			if head, there := heads[t.id]; there {
+				t.found(head, before[i])
+			} else {
+				t.deleted()
+			}
+			t.answered()
 		}
 	}
 }

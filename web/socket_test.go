@@ -53,11 +53,12 @@ func (s *socket) send(text string) {
 	must(s.t, s.WriteMessage(websocket.TextMessage, []byte(text)))
 }
 
-// next reads one frame, but for those of presence, which come at any time.
+// next reads one frame, but for those of presence and heartbeats, which come at any time.
 func (s *socket) next() schema.Event {
 	s.t.Helper()
+	_ = s.SetReadDeadline(time.Now().Add(testTimeout)) // heartbeats do not move it
 	for {
-		if e := s.any(); e.Type != schema.FramePresence {
+		if e := s.read(); e.Type != schema.FramePresence && e.Type != schema.FrameHeartbeat {
 			return e
 		}
 	}
@@ -66,8 +67,13 @@ func (s *socket) next() schema.Event {
 // any reads one frame.
 func (s *socket) any() schema.Event {
 	s.t.Helper()
-	var e schema.Event
 	_ = s.SetReadDeadline(time.Now().Add(testTimeout))
+	return s.read()
+}
+
+func (s *socket) read() schema.Event {
+	s.t.Helper()
+	var e schema.Event
 	_, data, err := s.ReadMessage()
 	if err != nil {
 		s.t.Fatalf("read a frame: %v", err)

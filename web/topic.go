@@ -2,9 +2,12 @@ package web
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 )
@@ -23,6 +26,9 @@ type topic struct {
 	head    int64         // the latest seq that a notice has named
 	due     bool          // the shard is to read the log's end, or does
 	dropped bool
+	gone    bool // the session was deleted
+	asking  bool // the shard looks whether it was
+	beat    heartbeatFrame
 	ring    ring
 	pages   pages
 	cursors map[*cursor]struct{}
@@ -36,6 +42,10 @@ func newTopic(s *shard, id string) *topic {
 func (t *topic) open(ctx context.Context) (int64, error) {
 	for {
 		t.mu.Lock()
+		if t.gone {
+			t.mu.Unlock()
+			return 0, schema.Errorf(schema.CodeNotFound, "there is no session %q", t.id)
+		}
 		if t.ready {
 			head := max(t.tail, t.head)
 			t.mu.Unlock()
@@ -75,17 +85,58 @@ func (t *topic) confirm(ctx context.Context, since int64) (int64, error) {
 		return 0, err //nolint:wrapcheck // a schema.Error
 	}
 	if since > head {
-		return 0, invalidField("frame.since", "the log has not come so far: its head is "+itoa(head), since)
+		return 0, &aheadError{head: head, seen: since}
 	}
 	t.noticed(head)
 	return head, nil
 }
 
-func (t *topic) noticed(head int64) {
+// aheadError says that a client has seen more of a log than there is: it was restored to an earlier state.
+type aheadError struct{ head, seen int64 }
+
+// Error implements error.
+func (e *aheadError) Error() string {
+	return "the log ends at event " + itoa(e.head) + ", before event " + itoa(e.seen) + " that this client has seen: it was restored to an earlier state; read it from the beginning"
+}
+
+// Unwrap gives its code to errors.As.
+func (e *aheadError) Unwrap() error { return schema.Errorf(schema.CodeCursorAhead, "%s", e.Error()) }
+
+func (e *aheadError) frame(sessionID, requestID string) []byte {
+	return newFrame(schema.FrameError, sessionID, ErrorData{
+		Code: schema.CodeCursorAhead, Message: e.Error(), RequestID: requestID, SessionID: sessionID, Head: &e.head, Errors: []schema.FieldError{},
+	})
+}
+
+// noticed takes in a head that a notice has named, and reports whether it is news.
+func (t *topic) noticed(head int64) (news bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	news = head > max(t.head, t.tail)
 	t.head = max(t.head, head)
 	t.followLocked()
+	return news
+}
+
+// ask reports whether somebody has to look if the session is still there: nobody does yet.
+func (t *topic) ask() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	again := t.asking
+	t.asking = true
+	return !again
+}
+
+func (t *topic) answered() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.asking = false
+}
+
+func (t *topic) deleted() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.deletedLocked()
 }
 
 // followLocked has the log's end read when there is something to read.
@@ -126,8 +177,11 @@ func (t *topic) take(tail *store.Tail, err error) (done bool) {
 		return true
 	case s != nil:
 		t.addLocked(s)
-	case err == nil || schema.CodeOf(err) == schema.CodeNotFound: // the session was deleted
-		t.head, err = t.tail, nil
+	case schema.CodeOf(err) == schema.CodeNotFound:
+		t.deletedLocked()
+		err = nil
+	case err == nil:
+		t.head = t.tail
 	}
 	if err != nil && t.head > t.tail {
 		return false
@@ -149,12 +203,51 @@ func (t *topic) addLocked(s *segment) {
 	}
 }
 
+// deletedLocked tells every subscriber that the session is gone.
+func (t *topic) deletedLocked() {
+	t.head = t.tail
+	if t.gone {
+		return
+	}
+	t.gone = true
+	bye := newFrame(schema.FrameSessionDeleted, t.id, SessionDeletedData{SessionID: t.id})
+	for c := range t.cursors {
+		c.bye = bye
+		c.wake()
+	}
+}
+
+// found takes in where the log ends, as Postgres says, which was asked when the topic had read up to before. A log that is
+// shorter than that was restored to an earlier state: what was read after it is of another history.
+func (t *topic) found(head, before int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if head >= before || !t.ready || t.dropped {
+		t.head = max(t.head, head)
+		t.followLocked()
+		return
+	}
+	t.hub.bytes.Add(-int64(t.ring.bytes + t.pages.bytes))
+	loading := t.pages.loading
+	t.ring, t.pages, t.head, t.tail = ring{}, newPages(), head, head
+	t.pages.loading = loading // whoever waits for those goes on to do so
+	for c := range t.cursors {
+		if pos := c.pos.Load(); pos > head {
+			c.bye = (&aheadError{head: head, seen: pos}).frame(t.id, "")
+			c.wake()
+		}
+	}
+}
+
 func (t *topic) attach(since int64, wake func()) *cursor {
 	c := &cursor{topic: t, wake: wake, hint: -1}
 	c.pos.Store(since)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.cursors[c] = struct{}{}
+	if t.gone { // since it was opened
+		c.bye = newFrame(schema.FrameSessionDeleted, t.id, SessionDeletedData{SessionID: t.id})
+	}
 	return c
 }
 
@@ -164,6 +257,8 @@ type cursor struct {
 	wake  func()
 	pos   atomic.Int64 // the latest seq that was handed out
 	hint  int64        // where the page starts that pos came from, -1 for none; used by next alone
+	bye   []byte       // the frame that ends the subscription, once it is to end; guarded by topic.mu
+	over  bool         // it was handed out; used by next and its caller alone
 }
 
 // detach ends a subscription.
@@ -190,15 +285,37 @@ func (c *cursor) next(ctx context.Context, most int) []byte {
 	t := c.topic
 	pos := c.pos.Load()
 	t.mu.Lock()
+	s := t.ring.after(pos)
+	if c.bye != nil && (s == nil || pos >= t.tail) { // nothing else of the log can be read
+		bye := c.bye
+		if c.over {
+			bye = nil
+		}
+		c.over = true
+		t.mu.Unlock()
+		return bye
+	}
 	if pos >= t.tail {
 		t.mu.Unlock()
 		return nil
 	}
-	s := t.ring.after(pos)
 	t.mu.Unlock()
 	if s == nil {
 		var err error
-		if s, c.hint, err = t.page(ctx, pos, c.hint); err != nil && schema.CodeOf(err) != schema.CodeNotFound {
+		s, c.hint, err = t.page(ctx, pos, c.hint)
+		if lost, ok := errors.AsType[*store.RangeError](err); ok && lost.From > pos+1 || ok && lost.To <= pos {
+			c.hint = pos // the page began before: what is lost of it may not concern this reader
+			s, c.hint, err = t.page(ctx, pos, c.hint)
+		}
+		if lost, ok := errors.AsType[*store.RangeError](err); ok {
+			return c.skip(ctx, lost, pos)
+		}
+		switch {
+		case schema.CodeOf(err) == schema.CodeNotFound:
+			t.mu.Lock()
+			t.deletedLocked()
+			t.mu.Unlock()
+		case err != nil:
 			c.retryLater()
 		}
 		if s == nil {
@@ -209,6 +326,18 @@ func (c *cursor) next(ctx context.Context, most int) []byte {
 	c.pos.Store(last)
 	t.hub.metrics.events.Add(last - pos)
 	return frames
+}
+
+// skip goes on after a stretch that cannot be read, and says which it is.
+func (c *cursor) skip(ctx context.Context, lost *store.RangeError, pos int64) []byte {
+	to := max(lost.To, pos+1)
+	c.pos.Store(to)
+	c.hint = to
+	c.topic.hub.log.ErrorContext(ctx, "a part of a log cannot be read", logs.Session(c.topic.id), slog.Int64("from_seq", pos+1), slog.Int64("to_seq", to), logs.Err(lost))
+	return newFrame(schema.FrameError, c.topic.id, ErrorData{
+		Code: schema.CodeRange, SessionID: c.topic.id, FromSeq: pos + 1, ToSeq: to, Errors: []schema.FieldError{},
+		Message: "events " + itoa(pos+1) + " to " + itoa(to) + " of this log cannot be read; it goes on after them",
+	})
 }
 
 func (c *cursor) retryLater() {

@@ -14,6 +14,7 @@ import (
 type ApprovalFilter struct {
 	SessionID string
 	Status    schema.ApprovalStatus
+	Open      bool   // pending, or reopenable
 	Limit     int    // DefaultPage when 0; at most MaxPage
 	Cursor    string // next of the page before
 }
@@ -22,12 +23,21 @@ type ApprovalFilter struct {
 const remainingExpr = `CASE WHEN a.status = 'pending'
 	THEN GREATEST(0, EXTRACT(EPOCH FROM a.expires_at - clock_timestamp()))::double precision ELSE 0 END AS remaining`
 
+// reopenableExpr says that an approval was not answered in time, and that its session is suspended and asks again once it
+// is resumed: the steps that ask for themselves go on without an answer, other policies than suspend have decided, and
+// what was asked again since, or is of an earlier run, is nobody's business any more.
+const reopenableExpr = `(a.status = 'expired' AND a.on_timeout NOT IN ('reject', 'approve') AND a.approval_type NOT IN ('program_ask', 'tool_call', 'budget')
+	AND EXISTS (SELECT FROM session_states t WHERE t.session_id = a.session_id AND t.status = 'suspended')
+	AND NOT EXISTS (SELECT FROM runs r, runs of WHERE of.id = a.run_id AND r.session_id = a.session_id AND r.number > of.number)
+	AND NOT EXISTS (SELECT FROM approval_requests n WHERE n.session_id = a.session_id AND n.run_id = a.run_id AND n.step_id = a.step_id
+		AND n.approval_type = a.approval_type AND (n.created_at, n.id) > (a.created_at, a.id)))`
+
 func (s *Store) selectApprovals() *bun.SelectQuery {
 	return s.db.NewSelect().TableExpr("approval_requests AS a").
 		ColumnExpr("a.id, a.session_id, a.run_id, a.step_id, a.approval_type, a.description, a.options, a.digest, a.status").
 		ColumnExpr("a.resolution, a.feedback, a.actor, a.created_at, a.expires_at, a.resolved_at").
 		ColumnExpr("a.result, a.on_timeout, a.escalated_at").
-		ColumnExpr(remainingExpr)
+		ColumnExpr(remainingExpr).ColumnExpr(reopenableExpr + " AS reopenable")
 }
 
 // Approvals lists approvals, the newest first; next is the cursor of the page after this
@@ -44,6 +54,9 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.
 	}
 	if f.Status != "" {
 		q = q.Where("a.status = ?", f.Status)
+	}
+	if f.Open {
+		q = q.Where("(a.status = 'pending' OR " + reopenableExpr + ")")
 	}
 	if f.Cursor != "" {
 		after, err := parsePlace(f.Cursor)
@@ -84,13 +97,16 @@ func (s *Store) Approval(ctx context.Context, id string) (schema.Approval, error
 	return row.object(), nil
 }
 
-// pendingApprovals reads the open approvals of some sessions, the oldest first.
-func (s *Store) pendingApprovals(ctx context.Context, sessions []string, contexts bool) (map[string][]schema.Approval, error) {
-	pending := make(map[string][]schema.Approval)
+// openApprovals are the approvals of a session that somebody may do something about, the oldest first.
+type openApprovals struct{ pending, expired []schema.Approval }
+
+// openApprovals reads the pending and the reopenable approvals of some sessions.
+func (s *Store) openApprovals(ctx context.Context, sessions []string, contexts bool) (map[string]*openApprovals, error) {
+	open := make(map[string]*openApprovals)
 	if len(sessions) == 0 {
-		return pending, nil
+		return open, nil
 	}
-	q := s.selectApprovals().Where("a.session_id IN (?)", bun.List(sessions)).Where("a.status = ?", schema.ApprovalPending).
+	q := s.selectApprovals().Where("a.session_id IN (?)", bun.List(sessions)).Where("(a.status = 'pending' OR " + reopenableExpr + ")").
 		OrderExpr("a.created_at, a.id")
 	if contexts {
 		q = q.ColumnExpr("a.context")
@@ -104,7 +120,29 @@ func (s *Store) pendingApprovals(ctx context.Context, sessions []string, context
 		if !contexts {
 			approval.Context = emptyObject
 		}
-		pending[approval.SessionID] = append(pending[approval.SessionID], approval)
+		of := open[approval.SessionID]
+		if of == nil {
+			of = &openApprovals{}
+			open[approval.SessionID] = of
+		}
+		if approval.Status == schema.ApprovalPending {
+			of.pending = append(of.pending, approval)
+		} else {
+			of.expired = append(of.expired, approval)
+		}
 	}
-	return pending, nil
+	return open, nil
+}
+
+// attach puts them into their session.
+func (o *openApprovals) attach(to *schema.Session) {
+	if o == nil {
+		return
+	}
+	if o.pending != nil {
+		to.PendingApprovals = o.pending
+	}
+	if o.expired != nil {
+		to.ExpiredApprovals = o.expired
+	}
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -69,11 +70,41 @@ func (s *Store) wholeEvents(ctx context.Context, sessionID string, f *EventFilte
 	}
 	bounded := *f
 	blocks, bounded.Until = f.enough(blocks)
-	parts, err := s.loadBlocks(ctx, blocks)
+	parts, lost, err := s.loadBlocks(ctx, blocks)
 	if err != nil {
 		return nil, err
 	}
-	return bounded.merge(events, parts), nil
+	out := bounded.merge(events, parts)
+	if lost == nil {
+		return out, nil
+	}
+	return beforeLoss(f, out, lost)
+}
+
+// beforeLoss is what there is up to the first event that was lost, or that stretch as an error when nothing is before it.
+func beforeLoss(f *EventFilter, events []schema.Event, lost *RangeError) ([]schema.Event, error) {
+	if len(f.Types) > 0 { // gaps are no news here: what is there before the block is all that can be promised
+		whole := slices.IndexFunc(events, func(e schema.Event) bool { return e.Seq >= lost.From })
+		if whole < 0 {
+			whole = len(events)
+		}
+		if whole == 0 {
+			return nil, lostRange(max(lost.From, f.Since+1), lost.To, lost.cause.Cause)
+		}
+		return events[:whole], nil
+	}
+	n := 0
+	for n < len(events) && events[n].Seq == f.Since+1+int64(n) {
+		n++
+	}
+	if n > 0 {
+		return events[:n], nil
+	}
+	to := lost.To
+	if len(events) > 0 { // what is no output stands beside the blocks
+		to = min(to, events[0].Seq-1)
+	}
+	return nil, lostRange(f.Since+1, to, lost.cause.Cause)
 }
 
 // enough chooses, of the blocks that may hold what is asked for, those from the first one on that hold so much of it
@@ -134,8 +165,8 @@ func (f *EventFilter) merge(rows []schema.Event, parts [][]schema.Event) []schem
 	return out
 }
 
-// loadBlocks reads the events of blocks.
-func (s *Store) loadBlocks(ctx context.Context, blocks []block) ([][]schema.Event, error) {
+// loadBlocks reads the events of blocks, and says which is the first that cannot be read.
+func (s *Store) loadBlocks(ctx context.Context, blocks []block) (_ [][]schema.Event, lost *RangeError, _ error) {
 	parts := make([][]schema.Event, len(blocks))
 	var missing []int64
 	for i := range blocks {
@@ -144,12 +175,12 @@ func (s *Store) loadBlocks(ctx context.Context, blocks []block) ([][]schema.Even
 		}
 	}
 	if len(missing) == 0 {
-		return parts, nil
+		return parts, nil, nil
 	}
 	rows, err := s.pool.Query(ctx, `SELECT last_seq, packed, COALESCE(blob, '') FROM event_blocks WHERE session_id = $1 AND last_seq = ANY ($2::bigint[])`,
 		blocks[0].session, missing)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	type body struct {
 		packed []byte
@@ -166,33 +197,42 @@ func (s *Store) loadBlocks(ctx context.Context, blocks []block) ([][]schema.Even
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for i := range blocks {
 		if parts[i] != nil {
 			continue
 		}
 		b := bodies[blocks[i].last]
+		var err error
 		if b.blob != "" {
-			if b.packed, err = s.readArchived(ctx, b.blob); err != nil {
-				return nil, err
-			}
+			b.packed, err = s.readArchived(ctx, b.blob)
 		}
-		if parts[i], err = blocks[i].unpack(b.packed); err != nil {
-			return nil, err
+		if err == nil {
+			parts[i], err = blocks[i].unpack(b.packed)
 		}
-		s.blocks.add(&blocks[i], parts[i])
+		switch {
+		case err == nil:
+			s.blocks.add(&blocks[i], parts[i])
+		case !errors.Is(err, errNoBlock) && !errors.Is(err, errBlock): // it may be there later
+			return nil, nil, err
+		case lost == nil:
+			lost = lostRange(blocks[i].first, blocks[i].last, err)
+		}
 	}
-	return parts, nil
+	return parts, lost, nil
 }
+
+// errNoBlock says that a block is not where it should be.
+var errNoBlock = errors.New("a block of events is not in the blob store of this process")
 
 func (s *Store) readArchived(ctx context.Context, key string) ([]byte, error) {
 	if s.archive == nil {
-		return nil, schema.Errorf(schema.CodeUnavailable, "a part of this log is in the blob store, and this process has none")
+		return nil, fmt.Errorf("%w, which has none", errNoBlock)
 	}
 	packed, err := s.archive.ReadObject(ctx, key)
 	if schema.CodeOf(err) == schema.CodeNotFound { // most likely it is another one than that of the worker
-		return nil, schema.Wrap(schema.CodeUnavailable, err, "a part of this log is not in the blob store of this process")
+		return nil, fmt.Errorf("%w: %w", errNoBlock, err)
 	}
 	return packed, err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -28,6 +29,9 @@ const (
 func failed(op string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if lost, ok := errors.AsType[*RangeError](err); ok {
+		return lost
 	}
 	if known, ok := errors.AsType[*schema.Error](err); ok {
 		return known
@@ -111,4 +115,22 @@ func noRun(id string) error { return schema.Errorf(schema.CodeNotFound, "there i
 
 func noApproval(id string) error {
 	return schema.Errorf(schema.CodeNotFound, "there is no approval %q", id)
+}
+
+// RangeError says that a stretch of a log cannot be read, however often one tries: what holds it is missing or damaged.
+// It wraps a [schema.Error] of code [schema.CodeRange].
+type RangeError struct {
+	From, To int64 // the first and the last seq
+	cause    *schema.Error
+}
+
+// Error implements error.
+func (e *RangeError) Error() string { return e.cause.Error() }
+
+// Unwrap gives the cause to errors.Is and errors.As.
+func (e *RangeError) Unwrap() error { return e.cause }
+
+func lostRange(from, to int64, cause error) *RangeError {
+	message := "events " + strconv.FormatInt(from, 10) + " to " + strconv.FormatInt(to, 10) + " of this log cannot be read: what holds them is missing or damaged"
+	return &RangeError{From: from, To: to, cause: &schema.Error{Code: schema.CodeRange, Message: message, Cause: cause}}
 }

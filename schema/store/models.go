@@ -111,6 +111,7 @@ type (
 		OnTimeout   schema.OnTimeout      `bun:"on_timeout"`
 		EscalatedAt *time.Time            `bun:"escalated_at"`
 		Remaining   float64               `bun:"remaining"`
+		Reopenable  bool                  `bun:"reopenable"`
 	}
 
 	messageRow struct {
@@ -142,7 +143,7 @@ func timePtr(t *time.Time) *schema.Time {
 func (r *sessionRow) object() (schema.Session, error) {
 	session := schema.Session{
 		ID: r.ID, Name: r.Name, Mode: r.Mode, Status: r.Status, Phase: r.CurrentPhase, Owner: r.Owner, Task: r.Task,
-		Context: r.ContextVariables, CurrentStep: r.CurrentStep, HeadSeq: r.HeadSeq, PendingApprovals: []schema.Approval{},
+		Context: r.ContextVariables, CurrentStep: r.CurrentStep, HeadSeq: r.HeadSeq, PendingApprovals: []schema.Approval{}, ExpiredApprovals: []schema.Approval{},
 		Totals: schema.Totals{Runs: r.Runs, Steps: r.Steps}, ForkedFrom: r.ForkedFrom, Forks: append([]string{}, r.Forks...),
 		QueuedMessages: r.Queued, FailedSteps: r.Failed, WorkflowID: schema.WorkflowID(r.ID),
 		Version: r.Version, CreatedAt: timeOf(r.CreatedAt), UpdatedAt: timeOf(r.UpdatedAt), ExpiresAt: timePtr(r.ExpiresAt),
@@ -199,7 +200,7 @@ func (r *approvalRow) object() schema.Approval {
 	}
 	return schema.Approval{
 		ID: r.ID, SessionID: r.SessionID, RunID: r.RunID, StepID: r.StepID, Type: r.Type, Description: r.Description,
-		Options: options, Context: r.Context, Digest: r.Digest, Status: r.Status, Resolution: r.Resolution, Feedback: r.Feedback,
+		Options: options, Context: r.Context, Digest: r.Digest, Status: r.Status, Reopenable: r.Reopenable, Resolution: r.Resolution, Feedback: r.Feedback,
 		Actor: r.Actor, CreatedAt: timeOf(r.CreatedAt), ExpiresAt: timeOf(r.ExpiresAt), RemainingSeconds: r.Remaining,
 		ResolvedAt: timePtr(r.ResolvedAt), Modifications: r.Result, OnTimeout: r.OnTimeout, EscalatedAt: timePtr(r.EscalatedAt),
 	}

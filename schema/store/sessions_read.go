@@ -53,13 +53,11 @@ func (s *Store) Session(ctx context.Context, id string) (schema.Session, error) 
 	if err != nil {
 		return schema.Session{}, err
 	}
-	pending, err := s.pendingApprovals(ctx, []string{id}, true)
+	open, err := s.openApprovals(ctx, []string{id}, true)
 	if err != nil {
 		return schema.Session{}, err
 	}
-	if approvals := pending[id]; approvals != nil {
-		session.PendingApprovals = approvals
-	}
+	open[id].attach(&session)
 	return session, nil
 }
 
@@ -109,7 +107,7 @@ func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Se
 	if err != nil {
 		return nil, 0, "", err
 	}
-	err = s.attachPending(ctx, list)
+	err = s.attachOpen(ctx, list)
 	return list, total, next, err
 }
 
@@ -125,21 +123,25 @@ func sessionObjects(rows []sessionRow) ([]schema.Session, error) {
 	return list, nil
 }
 
-func (s *Store) attachPending(ctx context.Context, list []schema.Session) error {
+func (s *Store) attachOpen(ctx context.Context, list []schema.Session) error {
 	ids := make([]string, 0, len(list))
 	for i := range list {
 		ids = append(ids, list[i].ID)
 	}
-	pending, err := s.pendingApprovals(ctx, ids, false)
+	open, err := s.openApprovals(ctx, ids, false)
 	if err != nil {
 		return err
 	}
 	for i := range list {
-		if approvals := pending[list[i].ID]; approvals != nil {
-			list[i].PendingApprovals = approvals
-		}
+		open[list[i].ID].attach(&list[i])
 	}
 	return nil
+}
+
+// CountSessions is how many sessions there are.
+func (s *Store) CountSessions(ctx context.Context) (n int, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM sessions WHERE deleted_at IS NULL`).Scan(&n)
+	return n, failed("count sessions", err)
 }
 
 var emptyObject = json.RawMessage(`{}`)

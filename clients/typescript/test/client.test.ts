@@ -139,6 +139,26 @@ describe('a log that is not what it was', () => {
     expect(told).toEqual(['cursor_ahead']);
   });
 
+  it('is told of a restore while it follows', () => {
+    const told = follow(start(), 0);
+    socket().deliver(subscribed(1));
+    socket().deliver(event(1));
+    socket().deliver({ event_type: 'error', session_id: SESSION, data: { code: 'cursor_ahead', head: 0, session_id: SESSION, message: 'restored' } });
+    expect(told.at(-1)).toBe('rewound to 0');
+  });
+
+  it('is told that the session was deleted, which is no change of the list', () => {
+    const client = start();
+    const list: string[] = [];
+    client.subscribeSessions((frame) => list.push(frame.event_type));
+    let deleted = 0;
+    client.subscribe('gone', 0, { onEvent: () => undefined, onDeleted: () => deleted++ });
+    socket().accept();
+    socket().deliver({ event_type: 'session_deleted', session_id: 'gone', data: { session_id: 'gone' } });
+    expect([deleted, list]).toEqual([1, []]);
+    expect(() => client.subscribe('gone', 0, { onEvent: () => undefined })).not.toThrow();
+  });
+
   it('goes on after a hole, which is told', () => {
     const told = follow(start(), 0);
     socket().deliver(subscribed(9));

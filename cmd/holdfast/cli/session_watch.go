@@ -64,6 +64,8 @@ type watch struct {
 var (
 	_ client.Handler = (*watch)(nil)
 	_ client.Company = (*watch)(nil)
+
+	_ client.Historian = (*watch)(nil)
 )
 
 // errQuit is the wish of the person at the prompt.
@@ -121,6 +123,9 @@ func (w *watch) result(outcome schema.SessionStatus, err, cause error) error {
 	case w.inv.ctx.Err() != nil:
 		w.inv.notef("\nThe session goes on; %s\n", goOn)
 		return withCode(exitInterrupted, nil)
+	}
+	if _, deleted := errors.AsType[*client.DeletedError](err); deleted {
+		return withCode(exitCancelled, err)
 	}
 	if _, dropped := errors.AsType[*client.DroppedError](err); err != nil && !dropped {
 		return withCode(exitUndecided, err)
@@ -186,6 +191,18 @@ func (w *watch) Lost(why string, wait time.Duration) {
 
 // Back implements client.Handler.
 func (w *watch) Back() { w.view.notice("connected again") }
+
+// Hole implements client.Historian.
+func (w *watch) Hole(from, to int64) {
+	w.last = to
+	w.view.notice(fmt.Sprintf("events %d to %d are missing: the server cannot read them any more", from, to))
+}
+
+// Rewound implements client.Historian.
+func (w *watch) Rewound(head int64) {
+	w.view.notice(fmt.Sprintf("the server's record of this session was restored to an earlier state, up to event %d; what was shown after it did not happen. From the beginning:", head))
+	w.last = 0
+}
 
 // Others implements client.Company. A person at a terminal is told: two who answer one
 // question would contradict each other.

@@ -132,6 +132,12 @@ func (c *Client) ResolveApproval(ctx context.Context, id string, body Resolve) (
 	return call[json.RawMessage](ctx, c, request{method: http.MethodPost, path: approvalPath(id, "/resolve"), body: body, insist: true})
 }
 
+// ReopenApproval has a session ask again what nobody answered in time: it resumes the session. Once it goes on already, that
+// is no error.
+func (c *Client) ReopenApproval(ctx context.Context, id string) (Answer[schema.Approval], error) {
+	return call[schema.Approval](ctx, c, request{method: http.MethodPost, path: approvalPath(id, "/reopen"), insist: true})
+}
+
 // MinPrefix is how much of an id a person has to give at least.
 const MinPrefix = 4
 

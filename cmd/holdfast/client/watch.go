@@ -46,6 +46,21 @@ type Company interface {
 	Others(users []string)
 }
 
+// DeletedError says that the session was deleted while it was watched: what it ran is cancelled.
+type DeletedError struct{ Session string }
+
+// Error implements error.
+func (e *DeletedError) Error() string {
+	return "the session " + e.Session + " was deleted; what it was doing is cancelled"
+}
+
+// Historian is a [Handler] that also hears of holes in the log, and that the log was restored to an earlier state: what was
+// told of it after head did not happen, and everything follows once more from the beginning.
+type Historian interface {
+	Hole(from, to int64)
+	Rewound(head int64)
+}
+
 // StoppedError says that watching ended for a reason that is not the session's outcome.
 type StoppedError struct{ Reason string }
 
@@ -163,6 +178,14 @@ func (w *watcher) refused(resp *http.Response, err error) ending {
 	return ending{stop: &StoppedError{Reason: fmt.Sprintf("%s/ws answered %s", w.client.base, resp.Status)}}
 }
 
+// rewind begins again with a log that was restored to an earlier state.
+func (w *watcher) rewind() {
+	w.last, w.head = 0, 0
+	f := w.follow
+	f.Since = 0
+	w.standing = newStanding(f)
+}
+
 func (w *watcher) subscribe(c *connection) error {
 	return c.write(map[string]any{"type": "subscribe", "session_id": w.id, "since": w.last, "request_id": "watch"})
 }
@@ -224,9 +247,9 @@ func (w *watcher) frame(c *connection, raw json.RawMessage) (end ending, over bo
 	case e.Type == schema.FramePresence:
 		w.present(e)
 	case e.Type == schema.FrameError:
-		return w.failed(e)
+		return w.failed(c, e)
 	case e.Type == schema.FrameSessionDeleted && e.SessionID == w.id:
-		return ending{stop: &StoppedError{Reason: "the session was deleted"}}, true
+		return ending{stop: &DeletedError{Session: w.id}}, true
 	}
 	return ending{}, false
 }
@@ -346,14 +369,36 @@ func (w *watcher) askForMessage() (ending, bool) {
 
 // failed is the answer to a subscribe that the server could not take. The codes that time
 // does not mend end the watch.
-func (w *watcher) failed(e schema.Event) (ending, bool) {
+func (w *watcher) failed(c *connection, e schema.Event) (ending, bool) {
 	var d struct {
 		Code    schema.Code `json:"code"`
 		Message string      `json:"message"`
 		RetryIn int         `json:"retry_after_seconds"`
+		Head    int64       `json:"head"`
+		From    int64       `json:"from_seq"`
+		To      int64       `json:"to_seq"`
 	}
 	_ = json.Unmarshal(e.Data, &d)
+	historian, _ := w.h.(Historian)
 	switch {
+	case d.Code == schema.CodeRange:
+		if d.To <= int64(w.last) {
+			return ending{}, false
+		}
+		w.last, w.askedAt = cursor(d.To), time.Time{}
+		if historian != nil {
+			historian.Hole(d.From, d.To)
+		}
+		return w.caughtUp()
+	case d.Code == schema.CodeCursorAhead:
+		if historian != nil {
+			historian.Rewound(d.Head)
+		}
+		w.rewind()
+		if err := w.subscribe(c); err != nil {
+			return ending{code: closeAbnormal}, true
+		}
+		return ending{}, false
 	case mayBeAskedAgain(d.Code):
 		return ending{code: closeAbnormal, reason: d.Message, atLeast: min(retryAfterCap, time.Duration(d.RetryIn)*time.Second)}, true
 	case d.Code == schema.CodeNotFound:

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"testing"
@@ -158,6 +159,56 @@ func TestWatch_StopsWhereComingBackDoesNotHelp(t *testing.T) {
 
 func (c *fakeConn) failed(code schema.Code, message string) {
 	c.frame(schema.FrameError, 0, map[string]any{"code": code, "message": message, "request_id": "watch"})
+}
+
+// historian hears of what happens to the log itself.
+type historian struct {
+	heard
+
+	holes   []string
+	rewound []int64
+}
+
+func (h *historian) Hole(from, to int64) { h.holes = append(h.holes, fmt.Sprint(from, "-", to)) }
+func (h *historian) Rewound(head int64)  { h.rewound = append(h.rewound, head) }
+
+func TestWatch_GoesOnAfterAStretchThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, func(_ *testing.T, c *fakeConn) {
+		c.subscribed(9)
+		c.event(1, 9)
+		c.frame(schema.FrameError, 0, map[string]any{"code": schema.CodeRange, "session_id": sessionID, "from_seq": 2, "to_seq": 7, "message": "gone"})
+		c.event(8, 9)
+		c.event(9, 9)
+		c.hold()
+	})
+	c, waits := quick(t, f.URL)
+	var h historian
+	if status, err := c.Watch(t.Context(), sessionID, Follow{}, &h); err != nil || status != schema.SessionCompleted || len(*waits) > 0 {
+		t.Fatalf("status %q, error %v, waited %v", status, err, *waits)
+	}
+	if !slices.Equal(h.holes, []string{"2-7"}) {
+		t.Errorf("the holes are %q", h.holes)
+	}
+}
+
+func TestWatch_BeginsAgainWithALogThatWasRestored(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, func(_ *testing.T, c *fakeConn) {
+		c.frame(schema.FrameError, 0, map[string]any{"code": schema.CodeCursorAhead, "session_id": sessionID, "head": 2, "message": "restored", "request_id": "watch"})
+		c.subscribed(2)
+		c.event(1, 2)
+		c.event(2, 2)
+		c.hold()
+	})
+	c, waits := quick(t, f.URL)
+	var h historian
+	if status, err := c.Watch(t.Context(), sessionID, Follow{Since: 20}, &h); err != nil || status != schema.SessionCompleted || len(*waits) > 0 {
+		t.Fatalf("status %q, error %v, waited %v", status, err, *waits)
+	}
+	if !slices.Equal(h.rewound, []int64{2}) {
+		t.Errorf("rewound to %v", h.rewound)
+	}
 }
 
 func TestWatch_WaitsForAServerThatCannotTakeItNow(t *testing.T) {

@@ -55,6 +55,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/approvals/{id}/reopen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Resume the session that an expired approval has suspended: it asks again, as a new approval */
+        post: operations["reopenApproval"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/approvals/{id}/resolve": {
         parameters: {
             query?: never;
@@ -215,7 +232,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether Postgres and Temporal can be reached; 503 when one cannot */
+        /** Whether Postgres and Temporal can be reached, 503 when one cannot; and whether a worker is there */
         get: operations["ready"];
         put?: never;
         post?: never;
@@ -587,6 +604,8 @@ export interface components {
              * @description By the server's clock; 0 once it is closed
              */
             remaining_seconds: number;
+            /** @description It expired and suspended its session, which asks again once it is reopened */
+            reopenable?: boolean;
             /** @enum {string} */
             resolution?: "approved" | "rejected" | "modified" | "retry" | "skip" | "abort";
             /** Format: date-time */
@@ -737,6 +756,7 @@ export interface components {
             pause: components["schemas"]["CommandFrame"];
             ping: components["schemas"]["PlainFrame"];
             query: components["schemas"]["QueryFrame"];
+            reopen_approval: components["schemas"]["ReopenApprovalFrame"];
             resolve_approval: components["schemas"]["ResolveApprovalFrame"];
             resume: components["schemas"]["CommandFrame"];
             subscribe: components["schemas"]["SubscribeFrame"];
@@ -875,8 +895,18 @@ export interface components {
         };
         ErrorData: {
             /** @enum {string} */
-            code: "invalid" | "not_found" | "conflict" | "expired" | "too_large" | "unavailable" | "unauthenticated" | "forbidden" | "internal" | "stale" | "rate_limited" | "unsupported" | "method_not_allowed";
+            code: "invalid" | "not_found" | "conflict" | "expired" | "too_large" | "unavailable" | "unauthenticated" | "forbidden" | "internal" | "stale" | "rate_limited" | "unsupported" | "method_not_allowed" | "cursor_ahead" | "range_unavailable";
             errors: components["schemas"]["FieldError"][];
+            /**
+             * Format: int64
+             * @description With range_unavailable: the first event that cannot be read
+             */
+            from_seq?: number;
+            /**
+             * Format: int64
+             * @description With cursor_ahead: where the log ends
+             */
+            head?: number;
             message: string;
             request_id?: string;
             /**
@@ -884,6 +914,13 @@ export interface components {
              * @description When a connection was refused that there is no room for
              */
             retry_after_seconds?: number;
+            /** @description With cursor_ahead and range_unavailable: whose log it is */
+            session_id?: string;
+            /**
+             * Format: int64
+             * @description The last one; those after it follow
+             */
+            to_seq?: number;
         };
         Event: {
             data: {
@@ -1022,6 +1059,7 @@ export interface components {
             accepted: components["schemas"]["AcceptedData"];
             connected: components["schemas"]["ConnectedData"];
             error: components["schemas"]["ErrorData"];
+            heartbeat: components["schemas"]["HeartbeatData"];
             pong: components["schemas"]["PongData"];
             presence: components["schemas"]["PresenceData"];
             query_result: components["schemas"]["QueryResultData"];
@@ -1037,6 +1075,28 @@ export interface components {
             /** @enum {string} */
             status: "ok";
             version: string;
+        };
+        HeartbeatData: {
+            /**
+             * Format: int64
+             * @description The seq of the session's latest event
+             */
+            head?: number;
+            /**
+             * @description Has the records: without it nothing can be read that was not read before
+             * @enum {string}
+             */
+            postgres: "up" | "down";
+            /**
+             * @description Takes commands
+             * @enum {string}
+             */
+            temporal: "up" | "down";
+            /**
+             * @description Carries them out: down when no worker has asked for work lately
+             * @enum {string}
+             */
+            worker: "up" | "down";
         };
         InstanceInfo: {
             instance: string;
@@ -1254,7 +1314,7 @@ export interface components {
         };
         Problem: {
             /** @enum {string} */
-            code: "invalid" | "not_found" | "conflict" | "expired" | "too_large" | "unavailable" | "unauthenticated" | "forbidden" | "internal" | "stale" | "rate_limited" | "unsupported" | "method_not_allowed";
+            code: "invalid" | "not_found" | "conflict" | "expired" | "too_large" | "unavailable" | "unauthenticated" | "forbidden" | "internal" | "stale" | "rate_limited" | "unsupported" | "method_not_allowed" | "cursor_ahead" | "range_unavailable";
             detail: string;
             errors: components["schemas"]["FieldError"][];
             request_id: string;
@@ -1280,6 +1340,8 @@ export interface components {
             postgres: components["schemas"]["Dependency"];
             ready: boolean;
             temporal: components["schemas"]["Dependency"];
+            /** @description Whether a worker has asked for work lately; the server is ready without one */
+            worker: components["schemas"]["Dependency"];
         };
         Receipt: {
             /** Format: int64 */
@@ -1292,6 +1354,12 @@ export interface components {
             survivors: number;
             /** @description Hosts that did not answer; what runs there ends when its worker is back, or after an hour */
             unreachable_hosts?: string[];
+        };
+        ReopenApprovalFrame: {
+            approval_id: string;
+            request_id?: string;
+            /** @enum {string} */
+            type: "reopen_approval";
         };
         ResolveApprovalFrame: {
             approval_id: string;
@@ -1345,6 +1413,8 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             current_step?: string;
+            /** @description Those that nobody answered in time and that suspended the session: each can be reopened, which asks again */
+            expired_approvals: components["schemas"]["Approval"][];
             /** Format: date-time */
             expires_at?: string;
             /**
@@ -1389,9 +1459,19 @@ export interface components {
         };
         SessionData: {
             session: components["schemas"]["Session"];
+            /**
+             * Format: int64
+             * @description With session_created: how many there are now
+             */
+            total?: number;
         };
         SessionDeletedData: {
             session_id: string;
+            /**
+             * Format: int64
+             * @description In the list: how many sessions there are now
+             */
+            total?: number;
         };
         SessionForkedData: {
             actor: string;
@@ -1685,7 +1765,8 @@ export interface operations {
     listApprovals: {
         parameters: {
             query?: {
-                status?: "pending" | "resolved" | "expired" | "cancelled" | "void";
+                /** @description open: pending, or expired and reopenable */
+                status?: "pending" | "resolved" | "expired" | "cancelled" | "void" | "open";
                 /** @description 50 when absent */
                 limit?: number;
                 cursor?: string;
@@ -1768,6 +1849,44 @@ export interface operations {
         responses: {
             /** @description OK */
             200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Approval"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reopenApproval: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An approval's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NoFields"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2317,7 +2436,8 @@ export interface operations {
     listSessionApprovals: {
         parameters: {
             query?: {
-                status?: "pending" | "resolved" | "expired" | "cancelled" | "void";
+                /** @description open: pending, or expired and reopenable */
+                status?: "pending" | "resolved" | "expired" | "cancelled" | "void" | "open";
                 /** @description 50 when absent */
                 limit?: number;
                 cursor?: string;

@@ -1,0 +1,204 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// Heartbeats tell a client that the server lives, how long the logs are that it follows, and what of the server is away.
+// The connections take turns, so that what they cost is spread; those that follow one session share an encoded frame.
+const (
+	heartbeatEvery = 8 * time.Second
+	heartbeatTurns = 32
+	heartbeatTurn  = heartbeatEvery / heartbeatTurns
+	heartbeatRush  = 20 * time.Millisecond // between two turns when something has gone away or come back
+
+	vitalsEvery   = 2 * time.Second
+	vitalsTimeout = 2 * time.Second
+	vitalsStrikes = 2                // so many looks in vain make a part count as away
+	pollerSilence = 75 * time.Second // a poll of a task queue takes up to a minute
+)
+
+// The parts of a server, as vitals has them.
+const (
+	partPostgres = iota
+	partTemporal
+	partWorker
+	partCount
+)
+
+// vitals is what of the server was up when it looked last.
+type vitals struct {
+	up      [partCount]bool
+	version int // grows with every change
+}
+
+func (v *vitals) data(head *int64) HeartbeatData {
+	word := func(part int) string {
+		if v.up[part] {
+			return "up"
+		}
+		return "down"
+	}
+	return HeartbeatData{Head: head, Postgres: word(partPostgres), Temporal: word(partTemporal), Worker: word(partWorker)}
+}
+
+// pulse looks after the parts of a server and has its connections told.
+type pulse struct {
+	server  *Server
+	now     atomic.Pointer[vitals]
+	changed chan struct{} // holds one
+	strikes [partCount]int
+}
+
+func newPulse(s *Server) *pulse {
+	p := &pulse{server: s, changed: make(chan struct{}, 1)}
+	p.now.Store(&vitals{up: [partCount]bool{true, true, true}}) // until it has looked
+	return p
+}
+
+// look looks at every part until ctx ends.
+func (p *pulse) look(ctx context.Context) {
+	for ctx.Err() == nil {
+		if p.server.registry.count() > 0 {
+			p.once(ctx)
+		}
+		sleep(ctx, vitalsEvery)
+	}
+}
+
+func (p *pulse) once(ctx context.Context) {
+	failures := p.server.look(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	was := p.now.Load()
+	is := *was
+	for part, err := range failures {
+		p.strikes[part]++
+		if err == nil {
+			p.strikes[part] = 0
+		}
+		is.up[part] = p.strikes[part] == 0 || was.up[part] && p.strikes[part] < vitalsStrikes
+	}
+	if is.up == was.up {
+		return
+	}
+	is.version++
+	p.now.Store(&is)
+	p.server.log.InfoContext(ctx, "what the server needs has changed", slog.Bool("postgres", is.up[partPostgres]), slog.Bool("temporal", is.up[partTemporal]), slog.Bool("worker", is.up[partWorker]))
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+// look asks each part for a sign of life.
+func (s *Server) look(ctx context.Context) (failures [partCount]error) {
+	ctx, cancel := context.WithTimeout(ctx, vitalsTimeout)
+	defer cancel()
+	var all sync.WaitGroup
+	for part, ask := range [partCount]func(context.Context) error{s.store.Ping, s.control.ready, s.control.attended} {
+		all.Go(func() { failures[part] = ask(ctx) })
+	}
+	all.Wait()
+	if failures[partTemporal] != nil {
+		failures[partWorker] = nil // nobody can tell
+	}
+	return failures
+}
+
+// run sends heartbeats until ctx ends.
+func (p *pulse) run(ctx context.Context) {
+	tick := time.NewTicker(heartbeatTurn)
+	defer tick.Stop()
+	for turn := 0; ; turn++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			p.tell(p.server.registry.taking(turn % heartbeatTurns))
+		case <-p.changed:
+			for i := range heartbeatTurns {
+				p.tell(p.server.registry.taking(i))
+				sleep(ctx, heartbeatRush)
+			}
+		}
+	}
+}
+
+func (p *pulse) tell(conns []*conn) {
+	if len(conns) == 0 {
+		return
+	}
+	v := p.now.Load()
+	plain := newFrame(schema.FrameHeartbeat, "", v.data(nil))
+	for _, c := range conns {
+		c.heartbeat(v, plain)
+	}
+}
+
+// heartbeat queues the client's heartbeats, unless it has enough to read.
+func (c *conn) heartbeat(v *vitals, plain []byte) {
+	c.mu.Lock()
+	var topics []*topic
+	for _, cur := range c.sessions {
+		topics = append(topics, cur.topic)
+	}
+	idle := c.queued == 0
+	c.mu.Unlock()
+	if !idle {
+		return
+	}
+	frames := [][]byte{plain}
+	if len(topics) > 0 {
+		frames = frames[:0]
+	}
+	for _, t := range topics {
+		frames = append(frames, t.heartbeat(v))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, frame := range frames {
+		c.sendLocked(frame)
+	}
+}
+
+// heartbeatFrame is the one that a topic's followers were sent last.
+type heartbeatFrame struct {
+	frame   []byte
+	head    int64
+	version int
+	made    time.Time
+}
+
+func (t *topic) heartbeat(v *vitals) []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	head := max(t.tail, t.head)
+	if b := &t.beat; b.frame == nil || b.head != head || b.version != v.version || time.Since(b.made) > heartbeatTurn {
+		*b = heartbeatFrame{frame: newFrame(schema.FrameHeartbeat, t.id, v.data(&head)), head: head, version: v.version, made: time.Now()}
+	}
+	return t.beat.frame
+}
+
+// attended reports whether a worker has asked for the work of sessions lately.
+func (c *control) attended(ctx context.Context) error {
+	queue, err := c.temporal.DescribeTaskQueue(ctx, schema.TaskQueueSessions, enums.TASK_QUEUE_TYPE_WORKFLOW)
+	if err != nil {
+		return temporalError(err)
+	}
+	for _, poller := range queue.GetPollers() {
+		if last := poller.GetLastAccessTime(); last != nil && time.Since(last.AsTime()) < pollerSilence {
+			return nil
+		}
+	}
+	return schema.Errorf(schema.CodeUnavailable, "no worker has asked for work lately")
+}

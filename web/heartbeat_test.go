@@ -1,0 +1,100 @@
+package web_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/web"
+)
+
+// beats reads up to a heartbeat that is as wanted.
+func (s *socket) beats(wanted func(f schema.Event, d web.HeartbeatData) bool) time.Duration {
+	s.t.Helper()
+	began := time.Now()
+	for {
+		f := s.any()
+		if f.Type != schema.FrameHeartbeat {
+			continue
+		}
+		var d web.HeartbeatData
+		must(s.t, json.Unmarshal(f.Data, &d))
+		if wanted(f, d) {
+			return time.Since(began)
+		}
+	}
+}
+
+func TestHeartbeat_TellsTheHeadOfEverySession(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	one, two := e.bare(), e.bare()
+	e.append(one.ID, 1, 3)
+	ws, idle := e.dial(""), e.dial("")
+	for _, id := range []string{one.ID, two.ID} {
+		ws.subscribe(id, 0)
+		ws.until(schema.FrameSubscribed)
+	}
+	seen := map[string]int64{}
+	took := ws.beats(func(f schema.Event, d web.HeartbeatData) bool {
+		if d.Head == nil || d.Postgres != "up" || d.Temporal != "up" || d.Worker != "up" || f.Seq != 0 {
+			t.Fatalf("a heartbeat is %+v %s", f, f.Data)
+		}
+		seen[f.SessionID] = *d.Head
+		return len(seen) == 2
+	})
+	if seen[one.ID] != 3 || seen[two.ID] != 0 {
+		t.Fatalf("the heads are %v", seen)
+	}
+	if took > 15*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	idle.beats(func(f schema.Event, d web.HeartbeatData) bool {
+		if f.SessionID != "" || d.Head != nil {
+			t.Fatalf("a heartbeat without a subscription is %+v %s", f, f.Data)
+		}
+		return true
+	})
+	e.noErrors()
+}
+
+func TestHeartbeat_TellsWhatIsAwayAndThatItIsBack(t *testing.T) {
+	t.Parallel()
+	temporal := newProxy(t, temporalServer.Addr())
+	var postgres *proxy
+	e := start(t, func(s *setup) {
+		s.temporal = temporal.addr
+		s.store = func(dsn string) string {
+			_, rest, _ := strings.Cut(dsn, "@")
+			host, _, _ := strings.Cut(rest, "/")
+			postgres = newProxy(t, host)
+			return strings.Replace(dsn, host, postgres.addr, 1)
+		}
+	})
+	s := e.bare()
+	ws := e.dial("")
+	ws.subscribe(s.ID, 0)
+	ws.until(schema.FrameSubscribed)
+	is := func(postgres, temporal string) func(schema.Event, web.HeartbeatData) bool {
+		return func(_ schema.Event, d web.HeartbeatData) bool {
+			return d.Postgres == postgres && d.Temporal == temporal
+		}
+	}
+	ws.beats(is("up", "up"))
+	temporal.down()
+	ws.beats(is("up", "down"))
+	temporal.up()
+	ws.beats(is("up", "up"))
+	postgres.down()
+	ws.beats(is("down", "up"))
+	var r web.Readiness
+	e.do("GET", "/api/ready", "").into(t, 503, &r)
+	if r.Postgres.Ready || !r.Temporal.Ready || !r.Worker.Ready || r.Postgres.Error == "" {
+		t.Errorf("readiness is %+v", r)
+	}
+	postgres.up()
+	ws.beats(is("up", "up"))
+	e.noErrors()
+}
