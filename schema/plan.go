@@ -41,7 +41,7 @@ type PlanStep struct {
 	Approval  bool              `json:"approval,omitempty" doc:"Ask a human before it runs"`
 	Timeout   string            `json:"timeout,omitempty" doc:"A duration such as 90s, 30m or 2h"`
 	Retries   int               `json:"retries,omitempty" doc:"Further attempts after a failure, 0 to 10"`
-	Env       map[string]string `json:"env,omitempty" doc:"Environment variables"`
+	Env       map[string]string `json:"env,omitempty" doc:"Environment variables. Not for secrets: they stand in the log, in the plan that everybody sees who may see the session, and in its export"`
 	Network   *Network          `json:"network,omitempty" doc:"Whether it may use the network, or an object with what of it; it may not when absent"`
 	Memory    string            `json:"memory,omitempty" doc:"A limit such as 512MiB or 2GiB"`
 	CPU       float64           `json:"cpu,omitempty" doc:"A limit in cores"`

@@ -216,8 +216,10 @@ func commandKey(ctx context.Context, key string) (string, error) {
 	if key == "" {
 		return "", nil
 	}
-	return "http " + userOf(ctx) + " " + key, checkKey(key)
+	return httpKey(ctx, key), checkKey(key)
 }
+
+func httpKey(ctx context.Context, key string) string { return "http " + userOf(ctx) + " " + key }
 
 func checkKey(key string) error {
 	if key == "" || printable(key, 200) {

@@ -7,6 +7,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -246,5 +249,124 @@ func TestAttack_AServerBeyondLoopbackDoesNotStartWithoutItsNames(t *testing.T) {
 			_ = server.Close()
 			t.Errorf("%s: it would serve any name", addr)
 		}
+	}
+}
+
+// TestAttack_PartsWithoutContentDoNotEscapeTheRate sends a message that never ends, of parts without content: no frame of
+// it is ever whole, so none would count.
+func TestAttack_PartsWithoutContentDoNotEscapeTheRate(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	ws := e.dial("")
+	raw := ws.NetConn()
+	_, err := raw.Write([]byte{0x01, 0x80, 0, 0, 0, 0}) // a text that goes on
+	must(t, err)
+	go func() {
+		part := []byte(strings.Repeat("\x00\x80\x00\x00\x00\x00", 1000))
+		for range 1000 {
+			if _, err := raw.Write(part); err != nil {
+				return
+			}
+		}
+	}()
+	ws.closed(1008)
+	// A large message in many parts is whole before that.
+	parts := e.dial("")
+	w, err := parts.NextWriter(1)
+	must(t, err)
+	for _, part := range []string{`{"type":"ping","request_id":"`, "parts", `"}` + strings.Repeat(" ", 60<<10)} {
+		_, err = io.WriteString(w, part)
+		must(t, err)
+	}
+	must(t, w.Close())
+	if pong := parts.until(schema.FramePong); !strings.Contains(string(pong.Data), "parts") {
+		t.Errorf("the answer is %s", pong.Data)
+	}
+	e.noErrors()
+}
+
+func TestAttack_FilesOfAWorkspaceAreNoPartOfAPage(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	s := e.bare()
+	dir := schema.WorkspaceDir(e.dir, s.ID)
+	must(t, os.MkdirAll(dir, 0o755))
+	for _, name := range []string{"a.js", "b.mjs", "c.css", "d.wasm", "e.html", "f.xhtml", "g.svg", "h.xml", "i.JS"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte("alert(1)"), 0o644))
+		r := e.do("GET", "/api/sessions/"+s.ID+"/files/"+name, "")
+		r.into(t, 200, nil)
+		kind := r.Header.Get("Content-Type")
+		for _, bad := range []string{"javascript", "css", "wasm"} {
+			if strings.Contains(kind, bad) {
+				t.Errorf("%s is served as %s", name, kind)
+			}
+		}
+		if strings.Contains(kind, "html") && !strings.HasPrefix(r.Header.Get("Content-Disposition"), "attachment") {
+			t.Errorf("%s is shown as %s", name, kind)
+		}
+		if r.Header.Get("X-Content-Type-Options") != "nosniff" || !strings.HasPrefix(r.Header.Get("Content-Security-Policy"), "sandbox") || r.Header.Get("Cross-Origin-Resource-Policy") != "same-origin" {
+			t.Errorf("%s: %v", name, r.Header)
+		}
+	}
+}
+
+func TestAttack_AReviewerIsNotShownWhatIsNoLongerThere(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	s := e.bare()
+	dir := schema.WorkspaceDir(e.dir, s.ID)
+	must(t, os.MkdirAll(dir, 0o755))
+	file := filepath.Join(dir, "plan.txt")
+	then := time.Now().Add(-time.Hour)
+	write := func(text string) {
+		must(t, os.WriteFile(file, []byte(text), 0o644))
+		must(t, os.Chtimes(file, then, then)) // as a program may
+	}
+	read := func(etag string) reply {
+		return e.do("GET", "/api/sessions/"+s.ID+"/files/plan.txt", "", "If-None-Match", etag)
+	}
+	write("harmless")
+	if r := read("x"); r.Header.Get("Etag") != "" {
+		t.Fatalf("a file that was changed just now has the version %s", r.Header.Get("Etag"))
+	}
+	var first reply
+	eventually(t, "the file has settled", func() bool { first = read("x"); return first.Header.Get("Etag") != "" })
+	if r := read(first.Header.Get("Etag")); r.StatusCode != 304 {
+		t.Fatalf("an unchanged file: %d", r.StatusCode)
+	}
+	write("rm -rf *")
+	if r := read(first.Header.Get("Etag")); r.StatusCode != 200 || string(r.body) != "rm -rf *" {
+		t.Fatalf("a file of the same size and time: %d %s", r.StatusCode, r.body)
+	}
+	eventually(t, "it has settled again", func() bool {
+		r := read(first.Header.Get("Etag"))
+		return r.StatusCode == 200 && r.Header.Get("Etag") != ""
+	})
+}
+
+func TestAttack_NamesInAnExportUnpackWhereTheyShould(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	s := e.bare()
+	dir := schema.WorkspaceDir(e.dir, s.ID)
+	must(t, os.MkdirAll(dir, 0o755))
+	names := []string{`..\..\evil.bat`, "..\x1b..\x1bevil.bat", "a\nb.txt", "a\rb.txt", "C:evil.exe", "\u202etxt.exe", `x\y`, "x_y", ".._.._evil.bat"}
+	for _, name := range names {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644))
+	}
+	z, m := e.exported(s.ID)
+	if m.Counts.Files != len(names) {
+		t.Fatalf("%d files", m.Counts.Files)
+	}
+	seen := map[string]bool{}
+	for _, f := range z.File {
+		if seen[f.Name] || strings.ContainsAny(f.Name, "\\\x1b\n\r\u202e") || strings.Contains(f.Name, ":") {
+			t.Errorf("an entry is called %q", f.Name)
+		}
+		seen[f.Name] = true
+	}
+	r := e.do("GET", "/api/sessions/"+s.ID+"/files/"+url.PathEscape(`..\..\evil.bat`)+"?download=1", "")
+	if d := r.Header.Get("Content-Disposition"); strings.ContainsAny(d, "\\\x1b\n\r") || strings.Contains(d, "%5C") {
+		t.Errorf("a browser is told %q", d)
 	}
 }

@@ -62,9 +62,13 @@ func (s *Server) decide(ctx context.Context, r resolution, key string) (schema.A
 	if a.Status != schema.ApprovalPending {
 		return a, r.otherwise(&a)
 	}
-	_, err = s.control.update(ctx, a.SessionID, schema.CommandResolveApproval, key, schema.ResolveApproval{
+	command := schema.ResolveApproval{
 		ApprovalID: r.ApprovalID, Resolution: r.Resolution, Feedback: r.Feedback, Modifications: given(r.Changes), Actor: userOf(ctx), RequestID: key,
-	})
+	}
+	if err := s.bind(ctx, key, schema.CommandResolveApproval, a.SessionID, command); err != nil {
+		return a, err
+	}
+	_, err = s.control.update(ctx, a.SessionID, schema.CommandResolveApproval, key, command)
 	if err == nil {
 		return a, nil
 	}
@@ -212,6 +216,9 @@ func (s *Server) tell(ctx context.Context, sessionID, name, key string, arg any)
 	defer cancel()
 	if _, err := s.store.HeadSeq(ctx, sessionID); err != nil {
 		return schema.CommandResult{}, err //nolint:wrapcheck // a schema.Error
+	}
+	if err := s.bind(ctx, key, name, sessionID, arg); err != nil {
+		return schema.CommandResult{}, err
 	}
 	result, err := s.control.update(ctx, sessionID, name, key, arg)
 	return result, s.noWorkflow(ctx, sessionID, err)

@@ -29,6 +29,7 @@ const (
 	reasonReplaced  = "a newer connection of the same client has taken over"
 	reasonTooMany   = "too many frames, though they were refused"
 	reasonTooBig    = "a frame has at most 64 KiB"
+	reasonParts     = "a message in too many parts"
 	reasonNoAnswer  = "no sign of life"
 	maxFrameBytes   = 64 << 10
 	maxQueued       = 256 << 10 // bytes of replies that wait for a client to read; then its frames wait
@@ -53,9 +54,9 @@ type conn struct {
 	net       net.Conn        // what the writer writes to
 	ctx       context.Context //nolint:containedctx // ends with the connection; the writer and commands share it
 	end       context.CancelFunc
-	heard     atomic.Int64 // when the last frame came, whatever kind, in nanoseconds since 1970
-	pinged    atomic.Int64
-	rate      rate // used by the reader alone
+	heard     atomic.Int64 // when the last frame came, whatever kind, in nanoseconds since the process started
+	pinged    atomic.Int64 // the same
+	rate      rate         // used by the reader alone
 	tasks     sync.WaitGroup
 	member    membership
 
@@ -82,7 +83,7 @@ func (s *Server) newConn(ws *websocket.Conn, who caller, greeting []byte) *conn 
 		under = hijacked.UnsafeConn()
 	}
 	c := &conn{
-		id: schema.NewID(), clientID: who.clientID, user: who.user, address: who.address, connected: time.Now(),
+		id: schema.NewID(), clientID: who.clientID, user: who.user, address: who.address, connected: who.at,
 		server: s, ws: ws, net: under, queue: [][]byte{greeting},
 	}
 	giveUpAfter(under, s.opts.WriteTimeout)
@@ -134,6 +135,9 @@ func (c *conn) serve() {
 func (c *conn) read() error {
 	for {
 		kind, data, err := c.ws.ReadMessage()
+		if errors.Is(err, errUnfinished) {
+			c.shut(closePolicy, reasonParts)
+		}
 		if err != nil {
 			return err //nolint:wrapcheck // serve looks at it
 		}
@@ -153,6 +157,9 @@ func (c *conn) read() error {
 // beyond it is sent away for good.
 func (c *conn) take() bool {
 	c.hear()
+	if t, counts := c.ws.NetConn().(*taken); counts {
+		t.read.Store(0)
+	}
 	ok, refused := c.rate.take(time.Now())
 	if refused >= maxRefused {
 		c.shut(closePolicy, reasonTooMany)
@@ -160,9 +167,12 @@ func (c *conn) take() bool {
 	return ok
 }
 
-func (c *conn) hear() { c.heard.Store(time.Now().UnixNano()) }
+// began is when the process started. Times since then are by the monotonic clock, which nobody sets.
+var began = time.Now()
 
-func (c *conn) lastHeard() time.Time { return time.Unix(0, c.heard.Load()) }
+func (c *conn) hear() { c.heard.Store(int64(time.Since(began))) }
+
+func (c *conn) lastHeard() time.Time { return began.Add(time.Duration(c.heard.Load())) }
 
 // linger reads on for a moment, so that a client that still sends gets to see why it was
 // closed instead of a reset.

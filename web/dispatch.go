@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -138,7 +139,7 @@ func (c *conn) unsubscribeList(f clientFrame) {
 
 func (c *conn) enqueue(f clientFrame) {
 	if f.RequestID == "" {
-		f.RequestID = schema.NewID()
+		f.RequestID, f.Anonymous = schema.NewID(), true
 	}
 	c.mu.Lock()
 	full, leaving := len(c.commands) >= maxCommands, c.leaving != nil
@@ -195,9 +196,10 @@ func (c *conn) work() {
 func (c *conn) execute(ctx context.Context, f clientFrame) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	key := "ws " + c.clientID + " " + f.RequestID // a client_id has no space in it
-	if c.clientID == "" {
-		key = "ws " + c.id + " " + f.RequestID
+	// Neither a user nor a client_id has a space in it.
+	key := "ws " + c.user + " " + cmp.Or(c.clientID, c.id) + " " + f.RequestID
+	if f.Anonymous { // no other frame can have its name
+		key = ""
 	}
 	accepted := func(sessionID string) []byte {
 		return newFrame(schema.FrameAccepted, sessionID, AcceptedData{RequestID: f.RequestID})

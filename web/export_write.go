@@ -30,6 +30,21 @@ type exporter struct {
 	session  *schema.Session
 	files    *workspace
 	manifest schema.ExportManifest
+	names    map[string]bool // of files, as they stand in the archive
+}
+
+// fileName is the name of a file in the archive: one that every system unpacks into the folder it is asked to, and that no
+// other file has.
+func (e *exporter) fileName(name string) string {
+	if e.names == nil {
+		e.names = map[string]bool{}
+	}
+	clean := cleanPath(name)
+	for n := 2; e.names[clean]; n++ {
+		clean = cleanPath(name) + "~" + strconv.Itoa(n)
+	}
+	e.names[clean] = true
+	return clean
 }
 
 // writeExport writes the archive of a session. Everything is read a part at a time. The log comes
@@ -237,7 +252,7 @@ func (e *exporter) writeFiles() error {
 			return err
 		}
 		defer file.close()
-		w, err := e.create(schema.ExportFiles+name, modified)
+		w, err := e.create(schema.ExportFiles+e.fileName(name), modified)
 		if err != nil {
 			return err
 		}

@@ -50,9 +50,11 @@ func (s *Server) moveDeadline(ctx context.Context, id string, seconds float64, k
 			return a, time.Time{}, err
 		}
 	}
-	result, err := s.control.update(ctx, a.SessionID, schema.CommandExtendApproval, key, schema.ExtendApproval{
-		ApprovalID: id, Seconds: seconds, Actor: userOf(ctx), RequestID: key,
-	})
+	command := schema.ExtendApproval{ApprovalID: id, Seconds: seconds, Actor: userOf(ctx), RequestID: key}
+	if err := s.bind(ctx, key, schema.CommandExtendApproval, a.SessionID, command); err != nil {
+		return a, time.Time{}, err
+	}
+	result, err := s.control.update(ctx, a.SessionID, schema.CommandExtendApproval, key, command)
 	if err != nil {
 		if now, closed := s.closedSince(ctx, &a, err); closed {
 			return now, time.Time{}, extendable(&now, seconds)

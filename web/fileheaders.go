@@ -6,6 +6,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 type rangeKind int
@@ -71,11 +73,45 @@ func mediaType(name string) string {
 	switch {
 	case kind == "":
 		return "application/octet-stream"
+	case active(kind): // shown as the text that it is, and never run as a part of a page of ours
+		return mediaText + "; charset=utf-8"
 	case strings.HasPrefix(kind, "text/") && !strings.Contains(kind, "charset"):
 		return kind + "; charset=utf-8"
 	default:
 		return kind
 	}
+}
+
+// active reports whether a page of ours could load something of this type and have it act: scripts, styles, modules.
+func active(kind string) bool {
+	kind = strings.ToLower(kind)
+	for _, part := range []string{"javascript", "ecmascript", "jscript", "css", "wasm", "manifest", "x-xpinstall", "vbscript"} {
+		if strings.Contains(kind, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// plainName is the last part of a path as every system may take it for the name of a file: without control characters, and
+// without what some take for a folder.
+func plainName(name string) string {
+	return cleanPath(path.Base(name))
+}
+
+// cleanPath keeps the slashes of a path, and nothing that another system would take for one, for a drive, or for a command
+// to a terminal.
+func cleanPath(name string) string {
+	clean := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\\' || r == utf8.RuneError {
+			return '_'
+		}
+		return r
+	}, name)
+	if len(clean) > 1 && clean[1] == ':' { // C:
+		clean = clean[:1] + "_" + clean[2:]
+	}
+	return clean
 }
 
 // disposition names the file for a browser that saves it. What could be a page is only
@@ -84,11 +120,11 @@ func disposition(name string, download bool) string {
 	kind := "attachment"
 	mt, _, _ := strings.Cut(mediaType(name), ";")
 	switch {
-	case download, mt == mediaHTML, mt == "application/xml", mt == "application/xhtml+xml":
+	case download, mt == mediaHTML, strings.HasSuffix(mt, "/xml"), mt == "application/xhtml+xml":
 	case strings.HasPrefix(mt, "text/"), strings.HasPrefix(mt, "image/"), mt == "application/pdf", mt == mediaJSON:
 		kind = "inline"
 	}
-	base := path.Base(name)
+	base := plainName(name)
 	plain := strings.Map(func(r rune) rune {
 		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
 			return '_'

@@ -88,16 +88,21 @@ func noFile(name string) *schema.Error {
 // serveFile answers with an open file, which it closes, or with a part of it.
 func serveFile(c *fiber.Ctx, file *openFile, name string) error {
 	size := file.size
-	etag := fmt.Sprintf(`"%x-%x"`, file.modTime.UnixNano(), size) // the same whether it comes from the folder or from the store
-	c.Set(fiber.HeaderETag, etag)
+	etag := ""
+	if file.version != "" {
+		etag = `"` + file.version + `"`
+		c.Set(fiber.HeaderETag, etag)
+		c.Set(fiber.HeaderCacheControl, "private, no-cache")
+	} else {
+		c.Set(fiber.HeaderCacheControl, "no-store")
+	}
 	c.Set(fiber.HeaderLastModified, file.modTime.UTC().Format(http.TimeFormat))
-	c.Set(fiber.HeaderCacheControl, "private, no-cache")
 	c.Set(fiber.HeaderAcceptRanges, "bytes")
 	c.Set(fiber.HeaderContentType, mediaType(name))
 	// What a step has made is not trusted: it must not run as a page of ours.
 	c.Set(fiber.HeaderContentSecurityPolicy, "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:")
 	c.Set(fiber.HeaderContentDisposition, disposition(name, c.Context().QueryArgs().Has("download")))
-	if match := c.Get(fiber.HeaderIfNoneMatch); match != "" && (match == "*" || strings.Contains(match, etag)) {
+	if match := c.Get(fiber.HeaderIfNoneMatch); etag != "" && match != "" && (match == "*" || strings.Contains(match, etag)) {
 		file.close()
 		return c.SendStatus(http.StatusNotModified)
 	}
@@ -144,4 +149,6 @@ func (p *filePart) Close() error {
 	return nil
 }
 
-func rangeApplies(ifRange, etag string) bool { return ifRange == "" || ifRange == etag }
+func rangeApplies(ifRange, etag string) bool {
+	return ifRange == "" || (etag != "" && ifRange == etag)
+}

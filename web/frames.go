@@ -189,6 +189,7 @@ const (
 type clientFrame struct {
 	Type          string
 	RequestID     string
+	Anonymous     bool // the request id was made up here
 	SessionID     string
 	Since         int64
 	Hidden        bool // presence is false

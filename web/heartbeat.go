@@ -67,9 +67,7 @@ func newPulse(s *Server) *pulse {
 // look looks at every part until ctx ends.
 func (p *pulse) look(ctx context.Context) {
 	for ctx.Err() == nil {
-		if p.server.registry.count() > 0 {
-			p.once(ctx)
-		}
+		p.once(ctx)
 		sleep(ctx, vitalsEvery)
 	}
 }
@@ -93,7 +91,11 @@ func (p *pulse) once(ctx context.Context) {
 	}
 	is.version++
 	p.now.Store(&is)
-	p.server.log.InfoContext(ctx, "what the server needs has changed", slog.Bool("postgres", is.up[partPostgres]), slog.Bool("temporal", is.up[partTemporal]), slog.Bool("worker", is.up[partWorker]))
+	level := slog.LevelInfo
+	if was.up[partPostgres] && !is.up[partPostgres] || was.up[partTemporal] && !is.up[partTemporal] {
+		level = slog.LevelWarn
+	}
+	p.server.log.Log(ctx, level, "what the server needs has changed", slog.Bool("postgres", is.up[partPostgres]), slog.Bool("temporal", is.up[partTemporal]), slog.Bool("worker", is.up[partWorker]))
 	select {
 	case p.changed <- struct{}{}:
 	default:

@@ -56,14 +56,21 @@ func (s *Server) begin(c *fiber.Ctx) error {
 	c.Set(headerRequestID, id)
 	ctx := context.WithValue(s.base, keyRequestID, id)
 	ctx = logs.With(ctx, logs.Request(id))
-	if user := c.Get(headerUser); s.loopback && printable(user, 64) {
+	user := c.Get(headerUser)
+	if s.loopback && printable(user, 64) {
 		ctx = context.WithValue(ctx, keyUser, user)
 	}
 	if session := sessionInPath(c.Path()); session != "" {
 		ctx = logs.With(ctx, logs.Session(session))
 	}
 	c.SetUserContext(ctx)
-	if err := s.recovered(c); err != nil {
+	next := s.recovered
+	if s.loopback && reserved(user) {
+		next = func(*fiber.Ctx) error {
+			return schema.Errorf(schema.CodeForbidden, "nobody is called %q: the product itself, its steps and its tokens have such names", brief(user))
+		}
+	}
+	if err := next(c); err != nil {
 		if err := s.fiberError(c, err); err != nil {
 			return err
 		}
@@ -77,6 +84,17 @@ func (s *Server) begin(c *fiber.Ctx) error {
 	s.log.Log(ctx, level, "request", slog.String("method", c.Method()), slog.String("path", c.Path()),
 		slog.Int("status", status), slog.Duration("took", time.Since(began)))
 	return nil
+}
+
+// reserved reports whether a name is one under which the product itself acts, so that no person may have it: they stand in
+// events and in the audit trail.
+func reserved(name string) bool {
+	name = strings.ToLower(strings.TrimSpace(name))
+	kind, _, marked := strings.Cut(name, ":")
+	if marked && slices.Contains([]string{"step", "token", "temporal", "service", "holdfast"}, kind) {
+		return true
+	}
+	return slices.Contains([]string{"holdfast", "retention", "temporal", "system", "step", "token", "service"}, name)
 }
 
 func (s *Server) recovered(c *fiber.Ctx) (err error) {

@@ -102,12 +102,18 @@ func (s *Server) problem(ctx context.Context, err error) *problemError {
 	return newProblem(ctx, status, e.Code, e.Message, e.Fields)
 }
 
+// logFault says in the log what a caller is told. That something which the server needs is away is told once, by pulse,
+// and not for each request; whoever is gone, and a server that stops, cut requests short, which is nobody's fault.
 func (s *Server) logFault(ctx context.Context, e *schema.Error, err error) {
+	if e.Code == schema.CodeInternal && errors.Is(err, context.Canceled) {
+		s.log.DebugContext(ctx, "request cut short", logs.Err(err))
+		return
+	}
 	switch e.Code {
 	case schema.CodeInternal:
 		s.log.ErrorContext(ctx, "request failed", logs.Err(err))
 	case schema.CodeUnavailable:
-		s.log.WarnContext(ctx, "request cannot be served now", logs.Err(err))
+		s.log.InfoContext(ctx, "request cannot be served now", logs.Err(err))
 	default:
 		s.log.DebugContext(ctx, "request refused", slog.String("code", string(e.Code)), logs.Err(err))
 	}

@@ -76,6 +76,9 @@ func (r *registry) add(c *conn) *refusal {
 	if c.clientID != "" {
 		old = r.clients[c.clientKey()]
 	}
+	if old != nil && c.connected.Before(old.connected) { // its own handshake took longer
+		return &refusal{code: closeReplaced, reason: reasonReplaced}
+	}
 	if old != nil {
 		r.release(old)
 	}
@@ -222,8 +225,10 @@ func (r *registry) kick() {
 
 // keepAlive pings clients that are silent, and ends those that stay so.
 func (s *Server) keepAlive(ctx context.Context) {
-	tick := time.NewTicker(s.opts.PingInterval / 5)
+	every := s.opts.PingInterval / 5
+	tick := time.NewTicker(every)
 	defer tick.Stop()
+	var awake wakefulness
 	for {
 		select {
 		case <-ctx.Done():
@@ -231,13 +236,14 @@ func (s *Server) keepAlive(ctx context.Context) {
 		case <-tick.C:
 		}
 		now := time.Now()
+		since := awake.look(now, every)
 		for _, c := range s.registry.all() {
-			silent := now.Sub(c.lastHeard())
+			silent := min(now.Sub(c.lastHeard()), now.Sub(since))
 			switch {
 			case silent >= s.opts.SilenceLimit:
 				c.shut(closeTimeout, reasonNoAnswer)
-			case silent >= s.opts.PingInterval && now.UnixNano()-c.pinged.Load() >= int64(s.opts.PingInterval):
-				c.pinged.Store(now.UnixNano())
+			case silent >= s.opts.PingInterval && now.Sub(began)-time.Duration(c.pinged.Load()) >= s.opts.PingInterval:
+				c.pinged.Store(int64(now.Sub(began)))
 				c.ping()
 			}
 		}

@@ -119,7 +119,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for _, job := range []func(context.Context){s.hub.run, s.registry.record, s.registry.beat, s.presence.run, s.sweeper.run, s.search.run, s.keepAlive, s.pulse.look, s.pulse.run} {
+	for _, job := range []func(context.Context){s.hub.run, s.registry.record, s.registry.beat, s.presence.run, s.sweeper.run, s.search.run, s.keepAlive, s.pulse.look, s.pulse.run, s.forgetKeys} {
 		s.work.Go(func() { job(s.base) })
 	}
 	served := make(chan error, 1)

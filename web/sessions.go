@@ -108,6 +108,11 @@ func (s *Server) createSession(ctx context.Context, in *createInput) (*createOut
 	n.Owner, n.IdempotencyKey = userOf(ctx), in.Key
 	save, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
+	if in.Key != "" {
+		if err := s.bind(save, httpKey(ctx, in.Key), "create", "", n.RequestDigest); err != nil {
+			return nil, err
+		}
+	}
 	session, created, err := s.store.CreateSession(save, n)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // a schema.Error
@@ -120,7 +125,7 @@ func (s *Server) begun(ctx context.Context, session schema.Session, created bool
 	ctx = logs.With(ctx, logs.Session(session.ID))
 	if created || notBegun(&session) {
 		if err := s.startWorkflow(ctx, &session); err != nil {
-			s.log.WarnContext(ctx, "workflow not started yet", logs.Err(err))
+			s.log.InfoContext(ctx, "workflow not started yet", logs.Err(err))
 			s.sweeper.wake()
 		}
 	}

@@ -82,7 +82,7 @@ func (w *sweeper) pass(ctx context.Context) {
 
 func (w *sweeper) failed(ctx context.Context, err error) {
 	if !w.failing && ctx.Err() == nil {
-		w.server.log.WarnContext(ctx, "a workflow could not be reached; it is tried again", logs.Err(err))
+		w.server.log.InfoContext(ctx, "a workflow could not be reached; it is tried again", logs.Err(err))
 	}
 	w.failing = true
 }

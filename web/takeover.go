@@ -2,10 +2,12 @@ package web
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fasthttp/websocket"
@@ -19,14 +21,31 @@ import (
 type taken struct {
 	net.Conn
 
-	rest []byte // what the client sent before it had the answer to its handshake
-	mute bool   // until the WebSocket is made: the answer was written before
+	rest []byte       // what the client sent before it had the answer to its handshake
+	mute bool         // until the WebSocket is made: the answer was written before
+	read atomic.Int64 // bytes since the client's latest whole frame was taken in
 }
+
+// maxUnfinished bounds what a client may send until a message of it is whole: a message of the largest size in parts, and
+// not parts without content, which the library reads without telling.
+const maxUnfinished = maxFrameBytes + maxFrameBytes/2
+
+// errUnfinished says that a client sends parts of a message without end.
+var errUnfinished = errors.New("a message in too many parts")
 
 // UnsafeConn is the connection below, as the HTTP server's own type has it.
 func (t *taken) UnsafeConn() net.Conn { return t.Conn }
 
 func (t *taken) Read(b []byte) (int, error) {
+	if t.read.Load() > maxUnfinished {
+		return 0, errUnfinished
+	}
+	n, err := t.more(b)
+	t.read.Add(int64(n))
+	return n, err
+}
+
+func (t *taken) more(b []byte) (int, error) {
 	if len(t.rest) > 0 {
 		n := copy(b, t.rest)
 		t.rest = t.rest[n:]

@@ -189,6 +189,11 @@ func (s *Server) fork(ctx context.Context, in *forkInput) (*createOutput, error)
 	n.Actor, n.IdempotencyKey = userOf(ctx), in.Key
 	save, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
+	if in.Key != "" {
+		if err := s.bind(save, httpKey(ctx, in.Key), "fork", in.ID, n.RequestDigest); err != nil {
+			return nil, err
+		}
+	}
 	session, created, err := s.store.Fork(save, n)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // a schema.Error

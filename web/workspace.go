@@ -141,6 +141,7 @@ type openFile struct {
 	content io.ReadSeekCloser
 	size    int64
 	modTime time.Time
+	version string             // names exactly this content; "" when it was changed so lately that no name can be trusted
 	cancel  context.CancelFunc // of what is read from the store; nil for a file of the folder
 }
 
@@ -157,7 +158,7 @@ func (w *workspace) open(ctx context.Context, name string) (*openFile, error) {
 			}
 			return nil, err //nolint:wrapcheck // a schema.Error
 		}
-		return &openFile{content: r, size: r.Size, modTime: r.ModTime, cancel: cancel}, nil
+		return &openFile{content: r, size: r.Size, modTime: r.ModTime, version: snapshotVersion(w.snapshot, name), cancel: cancel}, nil
 	case w.root != nil:
 		// Not blocking: a named pipe would wait for a writer.
 		file, err := w.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -169,7 +170,7 @@ func (w *workspace) open(ctx context.Context, name string) (*openFile, error) {
 			_ = file.Close()
 			return nil, noFile(name)
 		}
-		return &openFile{content: file, size: info.Size(), modTime: info.ModTime()}, nil
+		return &openFile{content: file, size: info.Size(), modTime: info.ModTime(), version: fileVersion(file, info)}, nil
 	default:
 		return nil, noFile(name)
 	}

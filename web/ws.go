@@ -18,6 +18,7 @@ import (
 
 // caller is who opens a WebSocket.
 type caller struct {
+	at       time.Time // when it came: of two connections of a client the later one stays
 	clientID string
 	user     string
 	address  string
@@ -41,7 +42,7 @@ func (s *Server) upgrade(c *fiber.Ctx) error {
 	if err := s.checkOrigin(c); err != nil {
 		return err
 	}
-	who := caller{user: userOf(ctx), address: c.IP()}
+	who := caller{at: time.Now(), user: userOf(ctx), address: c.IP()}
 	var wrong []schema.FieldError
 	for name, value := range c.Queries() {
 		switch {

@@ -34,7 +34,7 @@ func TestMigrate_UpDownUpWithData(t *testing.T) {
 	up := tables(t, dsn)
 	for _, name := range []string{
 		"sessions", "session_states", "runs", "steps", "attempts", "approval_requests", "active_connections", "messages", "events",
-		"plans", "audit_log",
+		"plans", "audit_log", "request_keys",
 	} {
 		if !slices.Contains(up, name) {
 			t.Errorf("there is no table %s in %v", name, up)

@@ -1247,7 +1247,7 @@ export interface components {
              * @description A limit in cores
              */
             cpu?: number;
-            /** @description Environment variables */
+            /** @description Environment variables. Not for secrets: they stand in the log, in the plan that everybody sees who may see the session, and in its export */
             env?: {
                 [key: string]: string;
             };
