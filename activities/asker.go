@@ -1,16 +1,15 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/temporal"
 
 	"github.com/holdfast/holdfast/activities/runner"
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
@@ -41,24 +40,20 @@ func (a *Asker) Ask(ctx context.Context, step *schema.RunStep, attempt int, ask 
 	if err != nil {
 		return supervisor.Answer{Error: err.Error()}, nil //nolint:nilerr // whoever asks is told
 	}
-	result, err := a.open(ctx, step.SessionID, schema.Ask{
-		StepID: step.StepID, Type: schema.ApprovalProgramAsk, Question: ask.Question, Context: about, TimeoutSeconds: ask.TimeoutSeconds,
-		RequestID: fmt.Sprintf("%s/%s/%d/%s", step.RunID, step.StepID, attempt, ask.ID),
-	})
-	if refused, ok := errors.AsType[*temporal.ApplicationError](err); ok && slices.Contains(refusals, schema.Code(refused.Type())) {
-		return supervisor.Answer{Error: refused.Message()}, nil
+	requestID := fmt.Sprintf("%s/%s/%d/%s", step.RunID, step.StepID, attempt, ask.ID)
+	id := schema.AskID(step.RunID, step.StepID, requestID)
+	if _, known, err := a.look(ctx, id); err != nil || known {
+		return a.await(ctx, id, err)
 	}
+	err = a.open(ctx, step.SessionID, schema.Ask{
+		StepID: step.StepID, Type: schema.ApprovalProgramAsk, Question: ask.Question, Context: about, TimeoutSeconds: ask.TimeoutSeconds,
+		RequestID: requestID,
+	})
 	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok { // the session is over
 		return supervisor.Answer{Outcome: supervisor.OutcomeCancelled, Answer: supervisor.OutcomeCancelled}, nil
 	}
-	if err != nil {
-		return supervisor.Answer{}, err
-	}
-	return a.await(ctx, result.ApprovalID)
+	return a.await(ctx, id, err)
 }
-
-// refusals are the codes with which a session refuses a question for good.
-var refusals = []schema.Code{schema.CodeInvalid, schema.CodeConflict, schema.CodeNotFound, schema.CodeUnsupported, schema.CodeTooLarge}
 
 // contextOf is what people see besides the question: with options, an object that has them.
 func contextOf(ask *supervisor.Ask) (json.RawMessage, error) {
@@ -73,29 +68,23 @@ func contextOf(ask *supervisor.Ask) (json.RawMessage, error) {
 	return json.Marshal(about)
 }
 
-func (a *Asker) open(ctx context.Context, sessionID string, command schema.Ask) (schema.CommandResult, error) {
+// open asks by a signal: of updates Temporal takes no more than 2,000 in an execution, and
+// programs may ask as often as they like. What came of it is found in Postgres.
+func (a *Asker) open(ctx context.Context, sessionID string, command schema.Ask) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	var result schema.CommandResult
-	handle, err := a.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: schema.WorkflowID(sessionID), UpdateID: schema.DeriveID("ask", sessionID, command.RequestID),
-		UpdateName: schema.CommandAsk, WaitForStage: client.WorkflowUpdateStageCompleted, Args: []any{command},
-	})
-	if err == nil {
-		err = handle.Get(ctx, &result)
-	}
-	return result, err
+	return a.Temporal.SignalWorkflow(ctx, schema.WorkflowID(sessionID), "", schema.CommandAsk, command)
 }
 
-func (a *Asker) await(ctx context.Context, approvalID string) (supervisor.Answer, error) {
+// await waits for the answer of a question that was asked, unless that has failed.
+func (a *Asker) await(ctx context.Context, id string, failed error) (supervisor.Answer, error) {
+	if failed != nil {
+		return supervisor.Answer{}, failed
+	}
 	for wait := answerPoll; ; wait = min(wait*5/4, answerPollMax) {
-		approval, err := a.Store.Approval(ctx, approvalID)
-		switch {
-		case schema.CodeOf(err) == schema.CodeNotFound: // not recorded yet
-		case err != nil:
-			return supervisor.Answer{}, err
-		case approval.Status != schema.ApprovalPending:
-			return answerOf(&approval), nil
+		answer, _, err := a.look(ctx, id)
+		if answer != nil || err != nil {
+			return *cmp.Or(answer, &supervisor.Answer{}), err
 		}
 		select {
 		case <-ctx.Done():
@@ -103,6 +92,26 @@ func (a *Asker) await(ctx context.Context, approvalID string) (supervisor.Answer
 		case <-time.After(wait):
 		}
 	}
+}
+
+// look finds what became of a question: its answer, nil while there is none, and whether it
+// is known at all.
+func (a *Asker) look(ctx context.Context, id string) (answer *supervisor.Answer, known bool, err error) {
+	approval, err := a.Store.Approval(ctx, id)
+	switch {
+	case schema.CodeOf(err) == schema.CodeNotFound: // not recorded yet, or refused
+		reason, err := a.Store.RefusedAsk(ctx, id)
+		if reason == "" || err != nil {
+			return nil, false, err
+		}
+		return &supervisor.Answer{Error: reason}, true, nil
+	case err != nil:
+		return nil, false, err
+	case approval.Status == schema.ApprovalPending:
+		return nil, true, nil
+	}
+	is := answerOf(&approval)
+	return &is, true, nil
 }
 
 func answerOf(a *schema.Approval) supervisor.Answer {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
@@ -41,6 +42,11 @@ func (a *Steps) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult,
 	stopBeating := beat(ctx)
 	defer stopBeating()
 	if !a.Runner.Lives(ask.Execution) {
+		if ask.Again { // whatever has become of its plan since: what has ended has ended
+			if result, ended, err := a.Store.Ended(ctx, ask.RunID, ask.StepID, ask.Execution); ended || err != nil {
+				return result, err
+			}
+		}
 		if ask.Before != nil {
 			if _, err := a.Records.Record(ctx, *ask.Before); err != nil {
 				return schema.StepResult{}, err
@@ -55,6 +61,8 @@ func (a *Steps) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult,
 		result, err = a.awaitStop(context.WithoutCancel(ctx), ask)
 	}
 	switch code := schema.CodeOf(err); {
+	case errors.Is(err, runner.ErrDetached) && forgotten(ctx):
+		return result, activity.ErrResultPending // nobody waits for this answer
 	case errors.Is(err, runner.ErrDetached) || errors.Is(err, runner.ErrClosed):
 		return result, usual(err)
 	case code == schema.CodeConflict || code == schema.CodeNotFound: // the plan has changed, or what the step belongs to is gone
@@ -62,6 +70,13 @@ func (a *Steps) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult,
 	default:
 		return result, err
 	}
+}
+
+// forgotten reports whether Temporal does not know the activity any more: its workflow has
+// continued as new, and asks again for the steps that run, or is gone.
+func forgotten(ctx context.Context) bool {
+	_, gone := errors.AsType[*serviceerror.NotFound](context.Cause(ctx))
+	return gone
 }
 
 // awaitStop waits for the stop that comes with every cancel and counts what it ends. One

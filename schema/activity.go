@@ -82,6 +82,8 @@ type RunStep struct {
 	Feedback string `json:"feedback,omitempty"`
 	// Before is to be recorded before the step starts; nil when it is already.
 	Before *Transition `json:"before,omitempty"`
+	// Again says that this execution was asked for before: it may run, or be over.
+	Again bool `json:"again,omitempty"`
 	// Last says that a failure of this execution is final: no retry and no question follows.
 	Last bool `json:"last"`
 }

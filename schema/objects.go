@@ -170,6 +170,10 @@ const (
 	MaxFeedback               = 10_000 // in characters
 	MaxQuestion               = 2_000  // in characters
 	MaxAskContext             = 64 << 10
+	MaxActorBytes             = 512
+	MaxRequestIDBytes         = 1024
+	MaxDigestBytes            = 128
+	MaxOpenAsks               = 16 // of one step
 )
 
 // Check lists what is wrong with a config; locations start with at.

@@ -46,6 +46,9 @@ func CheckShape(t ApprovalType, r Resolution, raw json.RawMessage) []FieldError 
 	case !t.TakesModifications(r):
 		return modificationError("", `modifications come with the resolution "modified", or with the retry of a failed step`, string(r))
 	}
+	if size := encodedSize(raw); size > MaxPlanBytes { // they go through Temporal
+		return modificationError("", "modifications have at most 1048576 bytes, where <, > and & count for six", size)
+	}
 	if why := JSONProblem(raw, MaxPlanBytes); why != "" {
 		return modificationError("", why, nil)
 	}
@@ -80,6 +83,15 @@ func CheckModifications(t ApprovalType, r Resolution, raw json.RawMessage) []Fie
 	default:
 	}
 	return errs
+}
+
+// encodedSize is how many bytes a JSON text takes on its way through Temporal.
+func encodedSize(raw json.RawMessage) int {
+	encoded, err := json.Marshal(raw)
+	if err != nil {
+		return len(raw) // it is no JSON, and refused for that
+	}
+	return max(len(raw), len(encoded))
 }
 
 // ParsePlanEdit reads a [PlanEdit] and checks the plan in it as a new plan is checked.

@@ -102,11 +102,25 @@ type Ask struct {
 	RequestID      string          `json:"request_id"`
 }
 
-// SendMessage is the argument of [CommandMessage].
+// SendMessage is the argument of [CommandMessage]. What comes through web is in Postgres
+// already, and Text says where; else Content has it.
 type SendMessage struct {
-	Content   string `json:"content"`
+	Content   string `json:"content,omitempty"`
+	Text      *Text  `json:"text,omitempty"`
 	Actor     string `json:"actor,omitempty"`
 	RequestID string `json:"request_id,omitempty"`
+}
+
+// Text is a text that was stored in Postgres before the command that it belongs to, under an
+// id that follows from both.
+type Text struct {
+	ID    string `json:"id"`
+	Bytes int    `json:"bytes"`
+}
+
+// TextID names a text of a session that comes with a request.
+func TextID(sessionID, requestID, content string) string {
+	return DeriveID("text", sessionID, requestID, content)
 }
 
 // StartRun is the argument of [CommandRun]. PlanDigest names a plan that the session has;

@@ -93,12 +93,13 @@ type ApprovalExtend struct {
 	At        time.Time `json:"at"`
 }
 
-// MessageChange adds a user's message to the conversation (Status queued, with Content,
-// Actor and At), or drops one. A run takes one when it begins, see [BeginRun].
+// MessageChange adds a user's message to the conversation (Status queued, with Content or
+// Text, Actor and At), or drops one. A run takes one when it begins, see [BeginRun].
 type MessageChange struct {
 	Number  int           `json:"number"` // 1, 2, 3, … within the session
 	Status  MessageStatus `json:"status"`
 	Content string        `json:"content,omitempty"`
+	Text    *Text         `json:"text,omitempty"`
 	Actor   string        `json:"actor,omitempty"`
 	At      time.Time     `json:"at"`
 }

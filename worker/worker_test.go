@@ -342,10 +342,9 @@ func TestStep_FailuresAreNamed(t *testing.T) {
 	}
 }
 
-// A server that suggests continue-as-new early makes a session go through it many times, in
-// the middle of its run and with an approval pending: nobody sees a difference.
-func TestSession_ContinuesAsNewWithoutATrace(t *testing.T) {
-	t.Parallel()
+// hastyTemporal suggests continue-as-new early.
+func hastyTemporal(t *testing.T) (addr string) {
+	t.Helper()
 	server := &embedded.Temporal{Dir: t.TempDir(), Headless: true, DynamicConfig: map[string]string{"limit.historyCount.suggestContinueAsNew": "30"}}
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -357,7 +356,14 @@ func TestSession_ContinuesAsNewWithoutATrace(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	w := newWorldAt(t, server.Addr())
+	return server.Addr()
+}
+
+// A server that suggests continue-as-new early makes a session go through it many times, in
+// the middle of its run and with an approval pending: nobody sees a difference.
+func TestSession_ContinuesAsNewWithoutATrace(t *testing.T) {
+	t.Parallel()
+	w := newWorldAt(t, hastyTemporal(t))
 	const steps = 12
 	var plan strings.Builder
 	need := ""

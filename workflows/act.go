@@ -16,10 +16,12 @@ import (
 // do so. So a decision is followed by one round trip through Temporal instead of two, and
 // is recorded even when the host is away.
 func (s *session) record(ctx workflow.Context) error {
-	t := s.state.TakePending()
+	t := s.nextTransition(ctx)
 	s.show(ctx)
 	recorded := workflow.ExecuteActivity(withRecord(ctx, recordSummary(t)), schema.ActivityRecord, t)
-	s.start(ctx, &t)
+	if s.mayBring(ctx, &t) {
+		s.start(ctx, &t)
+	}
 	var stands schema.Recorded
 	if err := recorded.Get(ctx, &stands); err != nil {
 		if !isFinal(err) {
@@ -72,13 +74,13 @@ var (
 
 func recordSummary(t schema.Transition) string {
 	words := []string{string(t.Status), string(t.Phase)}
-	for _, a := range t.Open {
-		words = append(words, "ask "+string(a.Type)+" "+a.StepID)
+	for i := range t.Open {
+		words = append(words, "ask "+string(t.Open[i].Type)+" "+t.Open[i].StepID)
 	}
-	for _, a := range t.Close {
-		words = append(words, string(a.Status)+" "+string(a.Resolution))
+	for i := range t.Close {
+		words = append(words, string(t.Close[i].Status)+" "+string(t.Close[i].Resolution))
 	}
-	return strings.Join(words, ", ")
+	return cite(strings.Join(words, ", "))
 }
 
 // act does the next thing that State asks for, if there is one.
@@ -220,7 +222,7 @@ func (s *session) stop(ctx workflow.Context) {
 
 func (s *session) allLanded() bool {
 	for _, i := range workflow.DeterministicKeys(s.inFlight) {
-		if !s.inFlight[i].future.IsReady() {
+		if f := s.inFlight[i]; f.lost == lossNone && !f.future.IsReady() {
 			return false
 		}
 	}

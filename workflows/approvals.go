@@ -176,6 +176,9 @@ func (s *State) CheckResolve(now time.Time, c schema.ResolveApproval) (a *Approv
 	if strings.ContainsRune(c.Feedback, 0) { // the step gets it in its environment
 		return nil, false, invalid("feedback is text without NUL", "feedback", "text without NUL", nil)
 	}
+	if c.Feedback != "" && s.feedbackHeld()+encoded(c.Feedback) > maxFeedbackHeld {
+		return nil, false, invalid("there is more feedback for steps that have not run than the session can keep", "feedback", "no more than a few words for now", nil)
+	}
 	if errs := schema.CheckShape(a.Type, c.Resolution, c.Modifications); errs != nil { // the rest, where the edit is carried out
 		return nil, false, wrongModifications(errs)
 	}

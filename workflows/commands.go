@@ -199,12 +199,18 @@ func (s *State) expireSession(now time.Time) {
 
 // CheckMessage refuses a message that cannot be taken in.
 func (s *State) CheckMessage(c schema.SendMessage) error {
+	size := len(c.Content)
+	if c.Text != nil {
+		size = c.Text.Bytes
+	}
 	switch {
-	case strings.TrimSpace(c.Content) == "":
+	case c.Text != nil && (c.Content != "" || !schema.ValidID(c.Text.ID) || c.Text.Bytes <= 0):
+		return invalid("a message has either content or a text that was stored before", "text", "the id and the size of a stored text", nil)
+	case c.Text == nil && strings.TrimSpace(c.Content) == "":
 		return invalid("a message is not empty", "content", "some text", c.Content)
-	case len(c.Content) > schema.MaxMessageBytes:
+	case size > schema.MaxMessageBytes:
 		most := fmt.Sprintf("at most %d bytes", schema.MaxMessageBytes)
-		return invalid("the message is too long: "+most, "content", most, len(c.Content))
+		return invalid("the message is too long: "+most, "content", most, size)
 	case strings.ContainsRune(c.Content, 0) || !utf8.ValidString(c.Content):
 		return invalid("a message is UTF-8 text without NUL", "content", "UTF-8 text without NUL", nil)
 	}
@@ -232,14 +238,17 @@ func (s *State) Message(now time.Time, by schema.Command, c schema.SendMessage) 
 	s.Messages++
 	s.Queue = append(s.Queue, s.Messages)
 	s.Pending.Messages = append(s.Pending.Messages, schema.MessageChange{
-		Number: s.Messages, Status: schema.MessageQueued, Content: c.Content, Actor: by.Actor, At: now,
+		Number: s.Messages, Status: schema.MessageQueued, Content: c.Content, Text: c.Text, Actor: by.Actor, At: now,
 	})
 	s.audit(now, by, schema.AuditEntry{Action: schema.CommandMessage, Detail: fmt.Sprintf("message %d", s.Messages)})
 	return s.Messages, nil
 }
 
 // CheckStartRun refuses a run while another one is under way or about to be.
-func (s *State) CheckStartRun() error {
+func (s *State) CheckStartRun(c schema.StartRun) error {
+	if len(c.PlanDigest) > schema.MaxDigestBytes {
+		return invalid("plan_digest is not the digest of a plan", "plan_digest", "the digest of a plan that the session has", nil)
+	}
 	if err := s.stillOpen("start a run"); err != nil {
 		return err
 	}
@@ -254,7 +263,7 @@ func (s *State) CheckStartRun() error {
 
 // StartRun asks for the next run, and says which one it will be.
 func (s *State) StartRun(now time.Time, by schema.Command, c schema.StartRun) (number int, err error) {
-	if err := s.CheckStartRun(); err != nil {
+	if err := s.CheckStartRun(c); err != nil {
 		return 0, err
 	}
 	s.Next = &NextRun{PlanDigest: c.PlanDigest}
@@ -305,6 +314,8 @@ func (s *State) checkAsk(c schema.Ask) error {
 	case c.Type != "" && !c.Type.AskedByStep():
 		const allowed = "allowed are program_ask, tool_call, budget"
 		return invalid(fmt.Sprintf("a step does not ask for a %s; %s", c.Type, allowed), "approval_type", allowed, c.Type)
+	case s.approval(schema.AskID(s.Run.ID, c.StepID, c.RequestID)) == nil && s.openAsks(c.StepID) >= schema.MaxOpenAsks:
+		return schema.Errorf(schema.CodeConflict, "cannot ask: step %q has %d open questions, and that is the most", c.StepID, schema.MaxOpenAsks)
 	case c.RequestID == "":
 		return invalid("a question needs a request_id", "request_id", "a name that is the same when it is asked again", "")
 	case strings.TrimSpace(c.Question) == "" || utf8.RuneCountInString(c.Question) > schema.MaxQuestion:
@@ -323,6 +334,17 @@ func (s *State) checkAsk(c schema.Ask) error {
 		const allowed = "allowed are reject, approve, escalate: the step waits, and goes on without an answer"
 		return invalid(fmt.Sprintf("%q is not what a question's timeout can do; %s", c.OnTimeout, allowed), "on_timeout", allowed, c.OnTimeout)
 	}
+}
+
+// openAsks counts the questions of a step that nobody has answered.
+func (s *State) openAsks(stepID string) int {
+	n := 0
+	for i := range s.Approvals {
+		if a := &s.Approvals[i]; a.Status == schema.ApprovalPending && a.StepID == stepID && a.Type.AskedByStep() {
+			n++
+		}
+	}
+	return n
 }
 
 // AskHuman opens an approval that a running step asks for. The same request id is the same

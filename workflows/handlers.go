@@ -61,7 +61,9 @@ func (s *session) handle(ctx workflow.Context) error {
 				return approvalResult(a, repeated), err
 			},
 			older: s.askOlder,
-			about: func(c schema.Ask) schema.AuditEntry { return schema.AuditEntry{StepID: c.StepID} },
+			about: func(c schema.Ask) schema.AuditEntry {
+				return schema.AuditEntry{StepID: c.StepID, ApprovalID: schema.AskID(st.Run.ID, c.StepID, c.RequestID)}
+			},
 		}),
 		accept(ctx, s, command[schema.SendMessage]{
 			name: schema.CommandMessage, description: "Say something: the next run answers it",
@@ -73,7 +75,7 @@ func (s *session) handle(ctx workflow.Context) error {
 		}),
 		accept(ctx, s, command[schema.StartRun]{
 			name: schema.CommandRun, description: "Start the next run",
-			check: func(time.Time, schema.StartRun) error { return st.CheckStartRun() },
+			check: func(_ time.Time, c schema.StartRun) error { return st.CheckStartRun(c) },
 			do: func(now time.Time, by schema.Command, c schema.StartRun) (schema.CommandResult, error) {
 				n, err := st.StartRun(now, by, c)
 				return schema.CommandResult{RunID: schema.RunID(st.Input.SessionID, n), RunNumber: n}, err
@@ -112,23 +114,24 @@ func (s *session) acceptPlain(
 
 // accept registers a command as an update and as a signal.
 func accept[T request](ctx workflow.Context, s *session, cmd command[T]) error {
-	s.listen(cmd.name, func(ctx workflow.Context, ch workflow.ReceiveChannel) bool {
+	s.listen(cmd.name, func(ctx workflow.Context, ch workflow.ReceiveChannel) (bool, int) {
 		var c T
-		ok := ch.ReceiveAsync(&c)
-		if ok {
-			if _, err := take(ctx, s, cmd, c); err != nil {
-				entry := schema.AuditEntry{}
-				if cmd.about != nil {
-					entry = cmd.about(c)
-				}
-				entry.Action = cmd.name
-				s.state.Ignored(workflow.Now(ctx), sender(c), entry, err)
-			}
+		if !ch.ReceiveAsync(&c) {
+			return false, 0
 		}
-		return ok
+		if _, err := take(ctx, s, cmd, c); err != nil {
+			entry := schema.AuditEntry{}
+			if cmd.about != nil {
+				entry = cmd.about(c)
+			}
+			entry.Action = cmd.name
+			s.state.Ignored(workflow.Now(ctx), sender(c), entry, err)
+		}
+		return true, encoded(c)
 	})
 	return workflow.SetUpdateHandlerWithOptions(ctx, cmd.name,
 		func(ctx workflow.Context, c T) (schema.CommandResult, error) {
+			s.updates++
 			result, err := take(ctx, s, cmd, c)
 			return result, refusal(err)
 		},
@@ -136,7 +139,7 @@ func accept[T request](ctx workflow.Context, s *session, cmd command[T]) error {
 			if _, seen, err := s.state.Seen(cmd.name, c); seen || err != nil {
 				return refusal(err)
 			}
-			return refusal(cmd.check(workflow.Now(ctx), c))
+			return refusal(cmp.Or(checkRoom(ctx, c), checkSender(c.From()), cmd.check(workflow.Now(ctx), c)))
 		}, Description: cmd.description})
 }
 
@@ -154,6 +157,9 @@ func take[T request](ctx workflow.Context, s *session, cmd command[T], c T) (sch
 	if seen {
 		result.Repeated = true
 	} else {
+		if err := checkSender(by); err != nil {
+			return schema.CommandResult{}, err
+		}
 		if result, err = carryOut(ctx, cmd, now, by, c); err != nil {
 			return schema.CommandResult{}, err
 		}
@@ -193,20 +199,33 @@ func refusal(err error) error {
 	return err
 }
 
-// reader takes one signal from its channel, if there is one.
+// takeSignal takes one signal from its channel, if there is one, and says how large it was.
+type takeSignal func(ctx workflow.Context, ch workflow.ReceiveChannel) (ok bool, bytes int)
+
 type reader struct {
 	name string
-	take func(ctx workflow.Context, ch workflow.ReceiveChannel) bool
+	take takeSignal
 }
 
-func (s *session) listen(name string, take func(ctx workflow.Context, ch workflow.ReceiveChannel) bool) {
+func (s *session) listen(name string, take takeSignal) {
 	s.readers = append(s.readers, reader{name, take})
 }
 
-// drain takes in every signal that has arrived.
+// drain takes in the signals that have arrived, or as many of them as may be recorded at once:
+// the others stay in their channels.
 func (s *session) drain(ctx workflow.Context) {
+	signals, bytes := 0, 0
 	for _, r := range s.readers {
-		for r.take(ctx, workflow.GetSignalChannel(ctx, r.name)) { // the condition does the work
+		for {
+			if (signals >= maxSignals || bytes >= maxTransition) && s.signalled(ctx) && s.bounded(ctx) {
+				return
+			}
+			ok, n := r.take(ctx, workflow.GetSignalChannel(ctx, r.name))
+			if !ok {
+				break
+			}
+			signals++
+			bytes += n
 		}
 	}
 }

@@ -25,7 +25,7 @@ import (
 // flight is a step whose activity is under way, or lost to its host.
 type flight struct {
 	ask    schema.RunStep
-	future workflow.Future
+	future workflow.Future // nil for one that was lost in the execution before
 	cancel workflow.CancelFunc
 	hosts  []string // where its processes may be; the last one is where it was sent
 	lost   loss
@@ -46,6 +46,45 @@ const (
 type placing struct {
 	future workflow.Future
 	cancel workflow.CancelFunc
+}
+
+// Flight is a step whose activity is under way, or lost to its host, between two executions.
+type Flight struct {
+	Step  int            `json:"step"` // its index
+	Ask   schema.RunStep `json:"ask"`
+	Hosts []string       `json:"hosts"` // where its processes may be
+	Lost  loss           `json:"lost"`
+}
+
+// flights is what the next execution goes on with.
+func (s *session) flights() []Flight {
+	var list []Flight
+	for _, i := range workflow.DeterministicKeys(s.inFlight) {
+		f := s.inFlight[i]
+		list = append(list, Flight{Step: i, Ask: f.ask, Hosts: f.hosts, Lost: f.lost})
+	}
+	return list
+}
+
+// goOn takes up what the execution before had under way. Temporal has forgotten its activities,
+// and nobody has told their steps: each is asked for again under the execution that it has, and
+// its host joins it, or finds the end that was recorded of it. Which host takes a session that
+// has lost its own is asked anew.
+func (s *session) goOn(ctx workflow.Context) {
+	for _, f := range s.state.Flights {
+		if f.Lost == lossNone {
+			s.launch(ctx, f.Step, again(f.Ask), f.Hosts)
+			continue
+		}
+		s.inFlight[f.Step] = flight{ask: f.Ask, cancel: func() {}, hosts: f.Hosts, lost: f.Lost}
+	}
+	s.state.Flights = nil
+}
+
+// again is a step that was asked for before.
+func again(ask schema.RunStep) schema.RunStep {
+	ask.Again = true
+	return ask
 }
 
 func lossOf(err error) loss {
@@ -118,7 +157,7 @@ func (s *session) rehouse(ctx workflow.Context) bool {
 		return false
 	case len(s.lost(lossOver)) > 0:
 		for _, i := range s.lost(lossOver) {
-			s.launch(ctx, i, s.inFlight[i].ask, s.inFlight[i].hosts)
+			s.launch(ctx, i, again(s.inFlight[i].ask), s.inFlight[i].hosts)
 		}
 	case len(s.lost(lossNone)) == 0:
 		s.place(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -41,9 +42,11 @@ type ledger struct {
 	running   map[string]bool // executions that were started and are not over
 	// executions by the id of their activity: the environment ends one that is cancelled at once
 	executions map[string]string
-	places     map[string]string // the hosts of what runs, by execution
-	lostBefore map[string]int    // how often an execution was not taken by its host
-	deaf       bool              // the session's host does not answer
+	underWay   map[string]ledgerStep        // what runs, by execution
+	ends       map[string]schema.StepResult // of executions that are over
+	places     map[string]string            // the hosts of what runs, by execution
+	lostBefore map[string]int               // how often an execution was not taken by its host
+	deaf       bool                         // the session's host does not answer
 	placed     int
 	seen       map[string]int // what has happened, for the test of the test
 	broken     []string
@@ -67,6 +70,15 @@ type ledgerRun struct {
 	ended  schema.SessionStatus
 }
 
+// ledgerStep is an execution that runs: Temporal may forget it, its host does not.
+type ledgerStep struct {
+	run    *ledgerRun
+	ask    schema.RunStep
+	until  time.Time
+	result schema.StepResult
+	joined bool // it was asked for again
+}
+
 type ledgerApproval struct {
 	schema.ApprovalOpen
 	status     schema.ApprovalStatus
@@ -78,7 +90,7 @@ func newLedger(config schema.Config, plan *schema.Plan, script []outcome) *ledge
 	return &ledger{
 		config: config, plan: plan, script: script, keys: map[string]string{}, approvals: map[string]*ledgerApproval{},
 		messages: map[int]schema.MessageStatus{}, running: map[string]bool{}, executions: map[string]string{}, seen: map[string]int{},
-		places: map[string]string{}, lostBefore: map[string]int{},
+		places: map[string]string{}, lostBefore: map[string]int{}, underWay: map[string]ledgerStep{}, ends: map[string]schema.StepResult{},
 	}
 }
 
@@ -89,6 +101,7 @@ func (l *ledger) objectf(format string, args ...any) {
 // register puts the ledger behind the names that the workflow calls.
 func (l *ledger) register(env *testsuite.TestWorkflowEnvironment) {
 	l.env, l.now = env, env.Now
+	clear(l.executions)
 	for name, fn := range map[string]any{
 		schema.ActivityBeginRun: l.beginRun, schema.ActivityRecord: l.record, schema.ActivityRevise: l.revise,
 		schema.ActivityRunStep: l.runStep, schema.ActivityFreezeSteps: l.control, schema.ActivityThawSteps: l.control,
@@ -362,6 +375,10 @@ func (l *ledger) lose(ctx context.Context, ask schema.RunStep, how string) (sche
 // runStep carries a step out as the script says, and checks that it may run at all.
 func (l *ledger) runStep(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
 	l.mu.Lock()
+	if result, here, err := l.join(ctx, ask); here {
+		l.mu.Unlock()
+		return result, err
+	}
 	next := l.script[l.executed%len(l.script)]
 	l.executed++
 	if next.Lost != "" && l.lostBefore[ask.Execution] < 2 { // it has to end at some time
@@ -421,25 +438,63 @@ func (l *ledger) runStep(ctx context.Context, ask schema.RunStep) (schema.StepRe
 	if most := max(l.config.Parallel, 1); len(l.running) > most && l.config.Parallel > 0 {
 		l.objectf("%d steps run at once, at most %d may", len(l.running), most)
 	}
-	result := schema.StepResult{Status: next.Status, Attempt: l.executed, Reason: schema.ReasonExit}
+	l.underWay[ask.Execution] = ledgerStep{
+		run: r, ask: ask, until: l.now().Add(next.Takes), result: schema.StepResult{Status: next.Status, Attempt: l.executed, Reason: schema.ReasonExit},
+	}
+	return l.await(ctx, ask)
+}
+
+// join is a host that is asked for an execution that it has, or has had: the workflow has
+// continued as new meanwhile.
+func (l *ledger) join(ctx context.Context, ask schema.RunStep) (result schema.StepResult, here bool, err error) {
+	is := l.underWay[ask.Execution]
+	if end, over := l.ends[ask.Execution]; over && ask.Again {
+		l.seen["found its end"]++
+		return end, true, nil
+	}
+	if !l.running[ask.Execution] || (!ask.Again && !is.joined) {
+		return result, false, nil
+	}
+	l.seen["joined"]++
+	is.joined = true
+	l.underWay[ask.Execution] = is
+	result, err = l.await(ctx, ask)
+	return result, true, err
+}
+
+// await answers the activity when the execution ends.
+func (l *ledger) await(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
+	is := l.underWay[ask.Execution]
 	l.executions[activity.GetInfo(ctx).ActivityID] = ask.Execution
 	token := activity.GetInfo(ctx).TaskToken
 	l.env.RegisterDelayedCallback(func() {
-		if l.finish(r, ask, next.Status) {
-			_ = l.env.CompleteActivity(token, result, nil) // one that was cancelled is not waited for any more
+		if l.finish(is.run, ask, is.result) {
+			_ = l.env.CompleteActivity(token, is.result, nil) // one that was cancelled is not waited for any more
 		}
-	}, next.Takes)
+	}, max(is.until.Sub(l.now()), time.Millisecond))
 	return schema.StepResult{}, activity.ErrResultPending
 }
 
+// skip lets time go by in which no execution of the workflow is there: one in two of the steps
+// that run ends meanwhile, and nobody hears of it.
+func (l *ledger) skip() {
+	for n, execution := range slices.Sorted(maps.Keys(l.running)) {
+		if is := l.underWay[execution]; n%2 == l.executed%2 {
+			l.finish(is.run, is.ask, is.result)
+		}
+	}
+}
+
 // finish records the end of a step as the runner does; one whose run is over was stopped.
-func (l *ledger) finish(r *ledgerRun, ask schema.RunStep, status schema.AttemptStatus) bool {
+func (l *ledger) finish(r *ledgerRun, ask schema.RunStep, result schema.StepResult) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.running[ask.Execution] || r.ended != "" {
 		return false
 	}
 	delete(l.running, ask.Execution)
+	status := result.Status
+	l.ends[ask.Execution] = result
 	l.seen["attempt "+string(status)]++
 	switch {
 	case status == schema.AttemptSucceeded:

@@ -36,6 +36,9 @@ const (
 	// From this many events on nothing new starts beside what runs, so that the moment comes at
 	// which the session can continue as new. Temporal ends a workflow at 51,200.
 	longHistory = 20_000
+	// Temporal refuses further updates of an execution after 2,000 (history.maxTotalUpdates of its
+	// dynamic configuration). The rest is for those that come while the loop is busy.
+	updatesPerExecution = 1_000
 	// How long SIGTERM has before SIGKILL follows.
 	stopGrace = 500 * time.Millisecond
 	// How long a cancel waits, at most, for stopped steps to be recorded.
@@ -83,3 +86,11 @@ func withControl(ctx workflow.Context, host string, timeout time.Duration, summa
 		TaskQueue: schema.ControlQueue(host), ScheduleToCloseTimeout: timeout, RetryPolicy: forever(), Summary: summary,
 	})
 }
+
+// Changes of what the workflow asks Temporal for. A history that was begun before one of them
+// is carried on as it was begun: [workflow.GetVersion].
+const (
+	changeCancelOnce       = "a cancellation is taken in once"
+	changeContinueInFlight = "continue as new with steps under way"
+	changeBounded          = "transitions are bounded"
+)

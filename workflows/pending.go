@@ -12,20 +12,26 @@ import (
 
 // Dirty reports whether Postgres does not show this state yet.
 func (s *State) Dirty() bool {
-	p := &s.Pending
-	changes := len(p.Steps) + len(p.Open) + len(p.Close) + len(p.Extend) + len(p.Messages) + len(p.Audit) + len(p.Notes)
-	return changes > 0 || p.End != nil || s.Shown != s.show()
+	return !isEmpty(&s.Pending) || s.Shown != s.show()
 }
 
 func (s *State) show() Shown { return Shown{s.Status(), s.Phase(), s.ExpiresAt()} }
 
-// TakePending returns the transition that brings Postgres up to this state. Its key counts
-// transitions, so that a repeated attempt at recording it is known for what it is.
-func (s *State) TakePending() schema.Transition {
+// TakePending returns the transition that brings Postgres up to this state, or as far as one
+// transition can: the rest stays pending, in its order. Its key counts transitions, so that a
+// repeated attempt at recording it is known for what it is.
+func (s *State) TakePending() schema.Transition { return s.takePending(maxTransition) }
+
+func (s *State) takePending(most int) schema.Transition {
 	t := s.Pending
 	s.Pending = schema.Transition{}
+	if !fits(&t, most) {
+		t, s.Pending = divide(&t, most, true)
+	}
 	s.Recorded++
-	s.Shown = s.show()
+	if isEmpty(&s.Pending) { // else what is shown changes with the last part
+		s.Shown = s.show()
+	}
 	t.SessionID, t.RunID = s.Input.SessionID, s.Run.ID
 	t.Key = fmt.Sprintf("transition/%d", s.Recorded)
 	t.Status, t.Phase, t.CurrentStep = s.Shown.Status, s.Shown.Phase, s.CurrentStep()
@@ -108,5 +114,8 @@ func (s *State) audit(now time.Time, by schema.Command, e schema.AuditEntry) {
 func (s *State) Ignored(now time.Time, by schema.Command, e schema.AuditEntry, why error) {
 	s.audit(now, by, e)
 	last := &s.Pending.Audit[len(s.Pending.Audit)-1]
-	last.Outcome, last.Detail = schema.AuditIgnored, why.Error()
+	last.Outcome, last.Detail = schema.AuditIgnored, cite(why.Error())
+	for _, sent := range []*string{&last.Actor, &last.RequestID, &last.ApprovalID, &last.StepID, (*string)(&last.Resolution)} {
+		*sent = cite(*sent)
+	}
 }

@@ -22,6 +22,7 @@ func Session(ctx workflow.Context, in schema.SessionInput, carried *State) error
 	if err := s.handle(work); err != nil {
 		return err
 	}
+	s.goOn(work)
 	return s.loop(work, ctx)
 }
 
@@ -33,6 +34,8 @@ type session struct {
 	inFlight map[int]flight // by the index of the step
 	placing  *placing       // a host is being looked for
 	woken    bool           // a command changed State
+	updates  int            // how many of them came as updates
+	asked    bool           // a cancellation through Temporal was taken in
 	alarm    alarm
 }
 
@@ -67,9 +70,7 @@ func (s *session) loop(ctx, asked workflow.Context) error {
 func (s *session) takeIn(ctx, asked workflow.Context) {
 	s.woken = false
 	s.drain(ctx)
-	if asked.Err() != nil && s.state.Run.Ended == "" {
-		_, _ = s.state.RequestCancel(workflow.Now(ctx), schema.Command{Actor: signalActor}) // refused only when there is nothing to cancel
-	}
+	s.takeCancellation(ctx, asked)
 	for i := range s.state.Run.Steps { // by index: the order of a map is not the same in a replay
 		if f, ok := s.inFlight[i]; ok && f.lost == lossNone && f.future.IsReady() {
 			s.land(ctx, i, f)
@@ -78,11 +79,27 @@ func (s *session) takeIn(ctx, asked workflow.Context) {
 	s.placed(ctx)
 }
 
+// takeCancellation takes in a cancellation through Temporal. It is one cancel, of what is
+// under way at that moment, although its context stays cancelled for as long as the execution
+// lives.
+func (s *session) takeCancellation(ctx, asked workflow.Context) {
+	if asked.Err() == nil {
+		return
+	}
+	again := s.asked
+	s.asked = true
+	if workflow.GetVersion(ctx, changeCancelOnce, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		again = s.state.Run.Ended != "" // it was taken in for every run
+	}
+	if !again {
+		_, _ = s.state.RequestCancel(workflow.Now(ctx), schema.Command{Actor: signalActor}) // refused only when there is nothing to cancel
+	}
+}
+
 // wait blocks until something happens that takeIn or Advance has to see.
 func (s *session) wait(ctx, asked workflow.Context) error {
-	cancelSeen := s.state.Cancel != nil || s.state.Run.Ended != ""
 	happened := func() bool {
-		return s.woken || s.signalled(ctx) || s.landed() || (asked.Err() != nil && !cancelSeen)
+		return s.woken || s.signalled(ctx) || s.landed() || (asked.Err() != nil && !s.asked)
 	}
 	deadline, what := s.state.NextDeadline(workflow.Now(ctx))
 	if refresh := s.since.Add(refreshEvery); s.quiet(ctx) && (deadline.IsZero() || refresh.Before(deadline)) {
@@ -130,19 +147,34 @@ func (s *session) landed() bool {
 	return s.placing != nil && s.placing.future.IsReady()
 }
 
-// quiet reports whether this is a moment at which State is the whole truth.
+// quiet reports whether nothing is under way.
 func (s *session) quiet(ctx workflow.Context) bool {
 	return len(s.inFlight) == 0 && s.state.Cancel == nil && workflow.AllHandlersFinished(ctx)
 }
 
-// mayContinueAsNew reports whether the history is long, or a day old: the code of a new
-// release then never meets a history that is older than that, except of one long step.
+// mayContinueAsNew reports whether it is time for a new execution, and State the whole truth.
+// It is when the history is long, when Temporal would soon take no more updates, and after a
+// day: the code of a new release then never meets a history that is older than that. Steps
+// that run go on meanwhile, see [session.goOn].
 func (s *session) mayContinueAsNew(ctx workflow.Context) bool {
-	old := !workflow.Now(ctx).Before(s.since.Add(refreshEvery))
-	return (old || workflow.GetInfo(ctx).GetContinueAsNewSuggested()) && s.quiet(ctx) && !s.state.Over()
+	st := s.state
+	if st.Cancel != nil || st.Over() || len(st.Edits) > 0 || s.signalled(ctx) || !workflow.AllHandlersFinished(ctx) {
+		return false
+	}
+	due := !workflow.Now(ctx).Before(s.since.Add(refreshEvery)) || workflow.GetInfo(ctx).GetContinueAsNewSuggested()
+	switch {
+	case !due && s.updates < updatesPerExecution, !st.carriable():
+		return false
+	case due && len(s.inFlight) == 0:
+		return true
+	default:
+		return workflow.GetVersion(ctx, changeContinueInFlight, workflow.DefaultVersion, 1) != workflow.DefaultVersion
+	}
 }
 
+// continueAsNew carries State over. Nothing yields between the move before it and the return:
+// whatever has happened is in State, or is for the next execution.
 func (s *session) continueAsNew(ctx workflow.Context) error {
-	s.drain(ctx) // no yield between here and the return: a signal is in State or in the next execution
+	s.state.Flights = s.flights()
 	return workflow.NewContinueAsNewError(ctx, schema.WorkflowType, s.state.Input, s.state)
 }

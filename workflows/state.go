@@ -18,6 +18,7 @@ type State struct {
 	Asked     int        `json:"asked"`         // how many approvals were ever asked for
 	Edits     []Edit     `json:"edits"`         // accepted, and not carried out yet
 	Host      string     `json:"host"`          // which host has the workspace
+	Flights   []Flight   `json:"flights"`       // only on the way to the next execution
 
 	Messages int      `json:"messages"`       // how many were ever taken in
 	Queue    []int    `json:"queue"`          // the numbers of those that wait for their run

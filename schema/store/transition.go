@@ -26,8 +26,9 @@ type apply struct {
 	phase     schema.Phase
 	steps     map[string]schema.StepStatus
 	approvals map[string]schema.ApprovalStatus
-	messages  map[int]bool // by number: those that are there
-	started   *time.Time   // of the run; nil when there is no such run
+	messages  map[int]bool      // by number: those that are there
+	texts     map[string]string // of new messages, by id
+	started   *time.Time        // of the run; nil when there is no such run
 	finished  *time.Time
 }
 
@@ -113,6 +114,7 @@ func (a *apply) read(c *change) {
 		c.reads.Queue(`SELECT id::text, status FROM approval_requests WHERE id = ANY ($1::uuid[])`, ids).
 			Query(func(rows pgx.Rows) error { return scanPairs(rows, a.approvals) })
 	}
+	a.readTexts(c)
 	if len(a.t.Messages) > 0 {
 		numbers := make([]int, 0, len(a.t.Messages))
 		for i := range a.t.Messages {
@@ -173,6 +175,7 @@ func (a *apply) decide(c *change) error {
 	a.moveRun(c)
 	for i := range a.t.Audit {
 		c.audit(&a.t.Audit[i])
+		c.refuseAsk(&a.t.Audit[i])
 	}
 	return nil
 }
@@ -196,10 +199,11 @@ func (a *apply) changeMessages(c *change) {
 		if at.IsZero() {
 			at = c.now
 		}
+		content := a.takeText(c, m)
 		queueMessage(c.writes, &messageRow{
-			SessionID: c.session, Role: roleUser, Actor: m.Actor, Content: m.Content, Number: m.Number, Status: m.Status, CreatedAt: at,
+			SessionID: c.session, Role: roleUser, Actor: m.Actor, Content: content, Number: m.Number, Status: m.Status, CreatedAt: at,
 		})
-		c.event(schema.EventAgentMessage, "", "", schema.AgentMessageData{Role: roleUser, Message: m.Content, Actor: m.Actor, Number: m.Number})
+		c.event(schema.EventAgentMessage, "", "", schema.AgentMessageData{Role: roleUser, Message: content, Actor: m.Actor, Number: m.Number})
 	}
 }
 

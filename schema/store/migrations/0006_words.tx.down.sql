@@ -1,0 +1,3 @@
+DROP TABLE IF EXISTS leases;
+DROP TABLE IF EXISTS refused_asks;
+DROP TABLE IF EXISTS texts;

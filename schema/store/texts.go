@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// textLost stands for a text that a command named and that is not there: whoever sent it did
+// not store it first.
+const textLost = "(the text of this message was never stored)"
+
+// SaveText stores a text of a session until the record of the message that names it takes it
+// over, see [schema.Text]. The same again changes nothing.
+func (s *Store) SaveText(ctx context.Context, sessionID, id, content string) error {
+	if !schema.ValidID(sessionID) {
+		return noSession(sessionID)
+	}
+	tag, err := s.pool.Exec(ctx, `INSERT INTO texts (session_id, id, content)
+		SELECT s.id, $2::uuid, $3 FROM sessions s WHERE s.id = $1::uuid AND s.deleted_at IS NULL
+		ON CONFLICT (session_id, id) DO UPDATE SET created_at = now()`, sessionID, id, clean(content))
+	if err == nil && tag.RowsAffected() == 0 {
+		return noSession(sessionID)
+	}
+	return failed("store a text", err)
+}
+
+// CollectTexts removes texts that nobody has taken over for that long, at most limit of them,
+// and returns how many: the commands that they came with were refused, or had been taken in
+// before.
+func (s *Store) CollectTexts(ctx context.Context, olderThan time.Duration, limit int) (int64, error) {
+	tag, err := s.pool.Exec(ctx, `DELETE FROM texts WHERE (session_id, id) IN (
+		SELECT session_id, id FROM texts WHERE created_at < now() - make_interval(secs => $1) ORDER BY created_at LIMIT $2)`,
+		olderThan.Seconds(), limit)
+	return tag.RowsAffected(), failed("collect texts", err)
+}
+
+// readTexts reads what the new messages of a transition say.
+func (a *apply) readTexts(c *change) {
+	var ids []string
+	for i := range a.t.Messages {
+		if text := a.t.Messages[i].Text; text != nil {
+			ids = append(ids, text.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	a.texts = map[string]string{}
+	c.reads.Queue(`SELECT id::text, content FROM texts WHERE session_id = $1::uuid AND id = ANY ($2::uuid[])`, c.session, ids).
+		Query(func(rows pgx.Rows) error { return scanPairs(rows, a.texts) })
+}
+
+// takeText is what a new message says. A text that it names is its own from here on.
+func (a *apply) takeText(c *change, m *schema.MessageChange) string {
+	if m.Text == nil {
+		return m.Content
+	}
+	content, ok := a.texts[m.Text.ID]
+	if !ok {
+		return textLost
+	}
+	c.writes.Queue(`DELETE FROM texts WHERE session_id = $1::uuid AND id = $2::uuid`, c.session, m.Text.ID)
+	return content
+}
+
+// refuseAsk keeps why a step's question was refused, for the step.
+func (c *change) refuseAsk(e *schema.AuditEntry) {
+	if e.Action != schema.CommandAsk || e.Outcome != schema.AuditIgnored || !schema.ValidID(e.ApprovalID) {
+		return
+	}
+	c.writes.Queue(`INSERT INTO refused_asks (id, session_id, reason) VALUES ($1::uuid, $2::uuid, $3) ON CONFLICT (id) DO NOTHING`,
+		e.ApprovalID, c.session, clean(e.Detail))
+}
+
+// RefusedAsk says why the question with this id was refused; "" when it was not, or is not
+// recorded yet.
+func (s *Store) RefusedAsk(ctx context.Context, id string) (reason string, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT reason FROM refused_asks WHERE id = $1::uuid`, id).Scan(&reason)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	return reason, failed("read a refusal", err)
+}
+
+// Ended says how an execution of a step ended; ok is false when it has not, or was lost.
+func (s *Store) Ended(ctx context.Context, runID, stepID, execution string) (result schema.StepResult, ok bool, err error) {
+	if !schema.ValidID(runID) {
+		return result, false, noRun(runID)
+	}
+	err = s.pool.QueryRow(ctx, `SELECT number, status, exit_code, signal, reason, message FROM attempts
+		WHERE run_id = $1::uuid AND step_id = $2 AND execution = $3 AND status NOT IN ('running', 'lost') ORDER BY number DESC LIMIT 1`,
+		runID, stepID, execution).
+		Scan(&result.Attempt, &result.Status, &result.ExitCode, &result.Signal, &result.Reason, &result.Message)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return schema.StepResult{}, false, nil
+	}
+	return result, err == nil, failed("read an attempt", err)
+}
+
+// HoldLease takes a lease, or keeps it, for that long, unless another holder has it. It is for
+// what one of many processes does at a time, and needs no connection of its own: one that
+// dies loses it with time.
+func (s *Store) HoldLease(ctx context.Context, name, holder string, lasts time.Duration) (held bool, err error) {
+	tag, err := s.pool.Exec(ctx, `INSERT INTO leases AS l (name, holder, until) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+		ON CONFLICT (name) DO UPDATE SET holder = EXCLUDED.holder, until = EXCLUDED.until
+		WHERE l.holder = EXCLUDED.holder OR l.until < clock_timestamp()`, name, holder, lasts.Seconds())
+	return tag.RowsAffected() > 0, failed("take a lease", err)
+}

@@ -1,0 +1,203 @@
+package workflows
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"unicode/utf8"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// What Temporal takes is bounded, and what people send is not: while the loop waits for an
+// activity, commands pile up. What is too much for one transition waits for the next, in
+// order; what would never fit is refused when it comes.
+
+// Bounds, in bytes of the JSON that Temporal is sent: `<` takes six of them. Temporal refuses a
+// payload of more than 2 MiB (limit.blobSize.error of its dynamic configuration) and ends the
+// workflow, gRPC a message of more than 4 MiB, and a history ends at 50 MiB
+// (limit.historySize.error).
+const (
+	// A transition may have one more element than fits: the largest is the end of an approval
+	// with modifications, of 1 MiB.
+	maxTransition = 512 << 10
+	// What a transition takes in all the steps that it is sent along with.
+	maxBrought = 1 << 20
+	// State, when it is carried over.
+	maxCarried = 1_900 << 10
+	// What somebody says goes through a history three times at most. From this size on only
+	// commands of a few words are taken, until the session continues as new.
+	fullHistory  = 12 << 20
+	smallCommand = 16 << 10
+	// Of the feedback that waits for the steps that it was given to.
+	maxFeedbackHeld = 256 << 10
+	// Signals that are taken in between two transitions.
+	maxSignals = 200
+	// Of what an audit entry cites from a signal that was refused, in characters.
+	maxCited = 500
+)
+
+// encoded is how many bytes v takes in a history.
+func encoded(v any) int {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return 0 // it will not be sent, either
+	}
+	return len(text)
+}
+
+// cite is the beginning of a text that somebody sent.
+func cite(text string) string {
+	if utf8.RuneCountInString(text) <= maxCited {
+		return text
+	}
+	return string([]rune(text)[:maxCited]) + "…"
+}
+
+// weight is what an element counts for in a transition.
+func weight[T any](element *T) int {
+	n := encoded(element)
+	if m, ok := any(element).(*schema.MessageChange); ok && m.Text != nil {
+		n += m.Text.Bytes // Postgres is given it in the same transaction
+	}
+	return n
+}
+
+// room is what a transition may still take.
+type room struct {
+	left int
+	some bool // it has something already
+	full bool
+}
+
+// pack takes elements in their order, for as long as there is room and none that waits for
+// another one; the rest is for later.
+func pack[T any](r *room, from []T, waits func(*T) bool) (in, rest []T) {
+	for i := range from {
+		if waits != nil && waits(&from[i]) {
+			rest = append(rest, from[i])
+			continue
+		}
+		if !r.full {
+			size := weight(&from[i])
+			r.full = r.some && size > r.left
+			r.left -= size
+			r.some = true
+		}
+		if r.full {
+			rest = append(rest, from[i])
+		} else {
+			in = append(in, from[i])
+		}
+	}
+	return in, rest
+}
+
+// fits reports whether a transition is small enough as it is.
+func fits(t *schema.Transition, most int) bool {
+	_, rest := divide(t, most, false)
+	return isEmpty(&rest)
+}
+
+func isEmpty(t *schema.Transition) bool {
+	lists := len(t.Steps) + len(t.Open) + len(t.Close) + len(t.Extend) + len(t.Messages) + len(t.Audit) + len(t.Notes)
+	return lists == 0 && t.End == nil
+}
+
+// divide splits a transition into what fits and the rest. The end of a run comes last of all.
+// Apart, what becomes of an approval follows its question: its end is not in the same part.
+func divide(t *schema.Transition, most int, apart bool) (in, rest schema.Transition) {
+	opened := map[string]bool{}
+	for i := range t.Open {
+		opened[t.Open[i].ID] = apart
+	}
+	r := &room{left: most}
+	in.Messages, rest.Messages = pack(r, t.Messages, nil)
+	in.Steps, rest.Steps = pack(r, t.Steps, nil)
+	in.Close, rest.Close = pack(r, t.Close, func(c *schema.ApprovalClose) bool { return opened[c.ID] })
+	in.Extend, rest.Extend = pack(r, t.Extend, func(e *schema.ApprovalExtend) bool { return opened[e.ID] })
+	in.Open, rest.Open = pack(r, t.Open, nil)
+	in.Notes, rest.Notes = pack(r, t.Notes, nil)
+	in.Audit, rest.Audit = pack(r, t.Audit, nil)
+	if t.End != nil {
+		if isEmpty(&rest) && (!r.some || encoded(t.End) <= r.left) {
+			in.End = t.End
+		} else {
+			rest.End = t.End
+		}
+	}
+	return in, rest
+}
+
+// bounded reports whether this execution bounds its transitions. It is asked only when it
+// makes a difference.
+func (s *session) bounded(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, changeBounded, workflow.DefaultVersion, 1) != workflow.DefaultVersion
+}
+
+// nextTransition is what is recorded next.
+func (s *session) nextTransition(ctx workflow.Context) schema.Transition {
+	if !fits(&s.state.Pending, maxTransition) && !s.bounded(ctx) {
+		return s.state.takePending(math.MaxInt)
+	}
+	return s.state.TakePending()
+}
+
+// mayBring reports whether the steps that may start now may take the transition along.
+func (s *session) mayBring(ctx workflow.Context, t *schema.Transition) bool {
+	n := len(s.state.Startable(workflow.Now(ctx)))
+	if n == 0 {
+		return false
+	}
+	small := !s.state.Dirty() && encoded(t)*n <= maxBrought
+	return small || !s.bounded(ctx)
+}
+
+// carriable reports whether State is small enough to be carried over.
+func (s *State) carriable() bool {
+	s.compact()
+	return encoded(s) <= maxCarried
+}
+
+// compact forgets what no later move needs.
+func (s *State) compact() {
+	for i := range s.Run.Steps {
+		if st := &s.Run.Steps[i]; st.Status.Final() {
+			st.Feedback = ""
+		}
+	}
+}
+
+// checkSender refuses a command that comes under an endless name.
+func checkSender(by schema.Command) error {
+	if len(by.Actor) > schema.MaxActorBytes {
+		most := fmt.Sprintf("at most %d bytes", schema.MaxActorBytes)
+		return invalid("the actor's name is too long: "+most, "actor", most, len(by.Actor))
+	}
+	if len(by.RequestID) > schema.MaxRequestIDBytes {
+		most := fmt.Sprintf("at most %d bytes", schema.MaxRequestIDBytes)
+		return invalid("the request_id is too long: "+most, "request_id", most, len(by.RequestID))
+	}
+	return nil
+}
+
+// checkRoom refuses a command that is too large for what is left of the history.
+func checkRoom(ctx workflow.Context, command any) error {
+	if workflow.GetInfo(ctx).GetCurrentHistorySize() < fullHistory || encoded(command) <= smallCommand {
+		return nil
+	}
+	return schema.Errorf(schema.CodeUnavailable, "the session has taken in more than it can record at once; send this again in a moment")
+}
+
+// feedbackHeld is how much feedback waits for its steps.
+func (s *State) feedbackHeld() int {
+	n := 0
+	for i := range s.Run.Steps {
+		if st := &s.Run.Steps[i]; st.Feedback != "" && !st.Status.Final() {
+			n += encoded(st.Feedback)
+		}
+	}
+	return n
+}
