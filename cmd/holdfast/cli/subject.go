@@ -84,7 +84,10 @@ func stepFields(s *schema.PlanStep) []stepField {
 	}
 	network := "off"
 	if s.Networked() {
-		network = "allowed"
+		network = "allowed, everything outside this host"
+		if allow := s.NetworkAllow(); allow != nil {
+			network = "allowed: " + strings.Join(allow, ", ")
+		}
 	}
 	add("network", network)
 	limit := func(value, none string) string {

@@ -75,6 +75,7 @@ test('the scrollbar can be dragged up, and output does not pull back', async () 
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
   await page.mouse.down();
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2 - 100, { steps: 5 });
+  await until('it does not follow', async () => !(await following(page).isChecked()));
   const held = await topLine(page);
   await new Promise((resolve) => setTimeout(resolve, 500)); // output comes meanwhile
   assert.equal(await topLine(page), held, 'it was pulled away while it was held');

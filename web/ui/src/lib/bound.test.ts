@@ -11,11 +11,14 @@ describe('what an approval binds', () => {
     expect(fields).toEqual({
       'Program and arguments': "sh tidy.sh 'a b'",
       Environment: "A='one\nB=two'\nLD_PRELOAD=./x.so",
-      Network: 'allowed',
+      Network: 'allowed, everything outside the host',
       Time: 'at most 5m',
       'Memory, CPU': 'no limit of memory, no limit of cores',
       'If it fails': 'tried again 2 times at most, then the run goes on without it',
     });
+  });
+  it('names the places that a step may reach', () => {
+    expect(fieldsOf({ id: 'a', shell: 'true', network: { allow: ['a.example:443', 'b.example:80'] } })).toContainEqual({ name: 'Network', text: 'allowed: a.example:443, b.example:80', mono: false });
   });
   it('shows a field that this page does not know', () => {
     const step = { id: 'a', shell: 'true', secrets: ['DB_PASSWORD'] } as unknown as Plan['steps'][number];

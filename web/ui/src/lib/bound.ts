@@ -48,7 +48,7 @@ export function fieldsOf(step: PlanStep): Field[] {
   const variables = Object.entries(env ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
   if (variables.length > 0) add('Environment', variables.map(([name, value]) => `${name}=${quoted(value)}`).join('\n'), true);
   if ((needs ?? []).length > 0) add('After', (needs ?? []).join(', '));
-  add('Network', network ? 'allowed' : 'off');
+  add('Network', networkWords(network));
   add('Time', timeout ? `at most ${timeout}` : 'no limit');
   add('Memory, CPU', [memory ? `at most ${memory}` : 'no limit of memory', cpu ? `at most ${cpu} cores` : 'no limit of cores'].join(', '));
   add('If it fails', [retries ? `tried again ${retries} times at most` : 'not tried again', ERRORS[on_error ?? 'fail'] ?? on_error ?? ''].join(', then '));
@@ -56,6 +56,12 @@ export function fieldsOf(step: PlanStep): Field[] {
   else if (on_timeout !== undefined) add('Asked, and no answer', ON_TIMEOUT[on_timeout] ?? on_timeout);
   for (const [name, value] of without(rest, ['id', 'title'])) add(name, typeof value === 'string' ? value : prettyJSON(value), true);
   return fields;
+}
+
+function networkWords(network: PlanStep['network']): string {
+  if (network === undefined || network === false) return 'off';
+  if (network === true) return 'allowed, everything outside the host';
+  return `allowed: ${(network.allow ?? []).join(', ')}`;
 }
 
 const ERRORS: Record<string, string> = { fail: 'the run fails', ask: 'somebody is asked', continue: 'the run goes on without it' };

@@ -19,7 +19,7 @@ function storeOf(...events: Told[]): SessionStore {
 
 const figures = { elapsed_ms: 1_000, cpu_seconds: 12.5, rss_bytes: 130e6, read_bytes: 1e6, write_bytes: 2e6, processes: 3 };
 const step = (id: string, status: Step['status'], attempts: Step['attempts'] = []): Step => ({ id, title: id, kind: 'run', needs: [], status, attempts });
-const run = (...steps: Step[]): Run => ({ id: 'r', session_id: 's', number: 1, status: 'active', started_at: '2026-01-01T00:00:00.000Z', steps });
+const run = (...steps: Step[]): Run => ({ id: 'r', session_id: 's', number: 1, status: 'active', started_at: '2026-01-01T00:00:00.000Z', failed_steps: 0, steps });
 const view = (store: SessionStore, base = 0, ...steps: Step[]) => mergeSteps(run(...steps), null, store.getSnapshot().steps, base);
 
 describe('progress', () => {

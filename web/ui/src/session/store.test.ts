@@ -20,7 +20,7 @@ function storeOf(events: StoredEvent[]): SessionStore {
 }
 
 const step = (status: Step['status'], title = 'A'): Step => ({ id: 'a', title, kind: 'run', needs: [], status, attempts: [] });
-const run = (steps: Step[]): Run => ({ id: 'r', session_id: 's', number: 1, status: 'active', started_at: '2026-01-01T00:00:00.000Z', steps });
+const run = (steps: Step[]): Run => ({ id: 'r', session_id: 's', number: 1, status: 'active', started_at: '2026-01-01T00:00:00.000Z', failed_steps: 0, steps });
 
 describe('the store', () => {
   it('ignores an event it has seen', () => {

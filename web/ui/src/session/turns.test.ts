@@ -17,7 +17,7 @@ function storeOf(...events: [type: string, data: Record<string, unknown>, step?:
 }
 
 const step = (id: string, status: Step['status'], reason?: string): Step => ({ id, title: id, kind: 'shell', needs: [], status, attempts: [], reason });
-const run = (number: number, steps: Step[] = [], message?: string): Run => ({ id: `r${number}`, session_id: 's', number, status: 'completed', started_at: '2026-01-01T00:00:00.000Z', steps, message });
+const run = (number: number, steps: Step[] = [], message?: string): Run => ({ id: `r${number}`, session_id: 's', number, status: 'completed', started_at: '2026-01-01T00:00:00.000Z', failed_steps: 0, steps, message });
 const plan = (...ids: string[]): Plan => ({ steps: ids.map((id) => ({ id, shell: `echo ${id}` })) });
 
 describe('an edited plan', () => {

@@ -175,11 +175,19 @@ export function TerminalView({ output, scope, single, steps, loaded, follow, onF
     },
   }));
 
+  // A wheel that is turned over the button turns the text below it.
+  const scrollOver = (deltaY: number) => {
+    if (parts === null) return;
+    parts.terminal.scrollLines(Math.trunc(deltaY / 16));
+    const { viewportY, baseY } = parts.terminal.buffer.active;
+    if (viewportY >= baseY) onFollow(true);
+  };
+
   return (
     <div className="terminal-frame">
       <div ref={host} className="terminal" role="log" aria-label="Step output" />
       {!follow && !empty && (
-        <button type="button" className="terminal-end" onClick={() => onFollow(true)}>
+        <button type="button" className="terminal-end" onClick={() => onFollow(true)} onWheel={(event) => scrollOver(event.deltaY)}>
           <IconArrowDown size={13} aria-hidden /> {missed === 0 ? 'To the end' : missed === 1 ? '1 new line' : `${missed.toLocaleString('en')} new lines`}
         </button>
       )}

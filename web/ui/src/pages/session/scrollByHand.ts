@@ -41,6 +41,13 @@ export function watchHand(element: HTMLElement, terminal: Terminal, { follow }: 
   );
   element.addEventListener('keydown', soon, { capture: true, signal });
   element.addEventListener('pointerdown', () => (holds = true), { capture: true, signal });
+  window.addEventListener(
+    'pointermove',
+    () => {
+      if (holds) requestAnimationFrame(() => place().viewportY < place().baseY && follow(false)); // dragged away from the end
+    },
+    { capture: true, passive: true, signal },
+  );
   for (const type of ['pointerup', 'pointercancel'] as const) {
     window.addEventListener(
       type,
