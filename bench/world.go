@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,7 +56,7 @@ func start(ctx context.Context, o options) (*world, error) {
 	w := &world{options: o, dir: dir, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * callers}}}
 	w.cmd = exec.CommandContext(ctx, o.bin, "up", "--addr", "127.0.0.1:0", "--data-dir", dir)
 	w.cmd.Cancel = func() error { return w.cmd.Process.Signal(syscall.SIGTERM) }
-	w.cmd.Env = append(os.Environ(), "HOLDFAST_LOG_LEVEL=warn", "HOLDFAST_MAX_CONNECTIONS="+strconv.Itoa(maxConnections))
+	w.cmd.Env = append(os.Environ(), "HOLDFAST_LOG_LEVEL=warn", "HOLDFAST_STEPS_ON_STOP=end", "HOLDFAST_MAX_CONNECTIONS="+strconv.Itoa(maxConnections))
 	w.cmd.Stderr = os.Stderr
 	out, err := w.cmd.StdoutPipe()
 	if err == nil {
@@ -87,10 +88,18 @@ func (w *world) connect(ctx context.Context, out io.Reader) error {
 	if w.temporal, err = client.DialContext(ctx, client.Options{HostPort: at["temporal"], Logger: quiet()}); err != nil {
 		return err
 	}
-	if w.db, err = pgxpool.New(ctx, at["postgres"]); err != nil {
+	password, err := os.ReadFile(filepath.Join(w.dir, "postgres", "password"))
+	if err != nil {
 		return err
 	}
-	w.store, err = store.Open(ctx, at["postgres"], store.Options{})
+	database := url.URL{
+		Scheme: "postgres", User: url.UserPassword("holdfast", strings.TrimSpace(string(password))), Host: at["postgres"],
+		Path: "/holdfast", RawQuery: "sslmode=disable",
+	}
+	if w.db, err = pgxpool.New(ctx, database.String()); err != nil {
+		return err
+	}
+	w.store, err = store.Open(ctx, database.String(), store.Options{})
 	return err
 }
 

@@ -41,7 +41,8 @@ type stack struct {
 	ended    chan struct{}
 	web      string
 	temporal string
-	postgres string
+	postgres string // its URL, with the password
+	ready    string // the line that said so
 	log      *logBuffer
 }
 
@@ -80,12 +81,16 @@ func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
 // up starts the stack and waits for its ready line. With port 0 it keeps off the usual ports,
 // which the tests beside it would compete for, and keeps those it had before.
-func (s *stack) up() {
+func (s *stack) up(change ...func(*exec.Cmd)) {
 	s.t.Helper()
 	s.cmd = exec.Command(filepath.Join(bin, "holdfast"), "up", "--addr", "127.0.0.1:0", "--data-dir", s.dir)
-	s.cmd.Env = append(append(os.Environ(), "HOLDFAST_LOG_LEVEL=info"), s.env...)
+	// What a test leaves running ends with its stack, unless the test says otherwise.
+	s.cmd.Env = append(append(os.Environ(), "HOLDFAST_LOG_LEVEL=info", "HOLDFAST_STEPS_ON_STOP=end"), s.env...)
 	s.cmd.Stderr = s.log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	for _, c := range change {
+		c(s.cmd)
+	}
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -103,6 +108,7 @@ func (s *stack) up() {
 	}()
 	select {
 	case line := <-ready:
+		s.ready = line
 		for word := range strings.FieldsSeq(line) {
 			if v, ok := strings.CutPrefix(word, "web="); ok {
 				s.web = v
@@ -111,7 +117,11 @@ func (s *stack) up() {
 				s.temporal = v
 			}
 			if v, ok := strings.CutPrefix(word, "postgres="); ok {
-				s.postgres = v
+				password, err := os.ReadFile(filepath.Join(s.dir, "postgres", "password"))
+				if err != nil {
+					s.t.Fatal(err)
+				}
+				s.postgres = "postgres://holdfast:" + strings.TrimSpace(string(password)) + "@" + v + "/holdfast?sslmode=disable"
 			}
 		}
 		if s.web == "" || s.temporal == "" || !strings.HasPrefix(line, "holdfast ready  ") {

@@ -195,7 +195,7 @@ func (c *Config) Check(at string) []FieldError {
 		if value == "" {
 			return
 		}
-		if d, err := time.ParseDuration(value); err != nil || d < time.Second || d > most {
+		if d, err := ParseDuration(value); err != nil || d < time.Second || d > most {
 			bad(field, fmt.Sprintf("this must be a duration such as 90s, 30m or 2h, from 1s to %gh", most.Hours()), value)
 		}
 	}

@@ -141,7 +141,7 @@ func (s *PlanStep) Name() string {
 
 // TimeoutDuration is Timeout as a duration, 0 when there is none. The plan is valid.
 func (s *PlanStep) TimeoutDuration() time.Duration {
-	d, _ := time.ParseDuration(s.Timeout)
+	d, _ := ParseDuration(s.Timeout)
 	return d
 }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
@@ -393,7 +392,7 @@ func (p *planParser) duration(n *node, at string) string {
 	if !p.is(n, at, kindString, `a duration such as "90s", "30m" or "2h"`) {
 		return ""
 	}
-	d, err := time.ParseDuration(n.text)
+	d, err := ParseDuration(n.text)
 	if err != nil || d < minTimeout || d > MaxTimeout {
 		p.add(n.offset, at, `a timeout is a duration such as "90s", "30m" or "2h", from 1ms to 720h`, n.text)
 		return ""

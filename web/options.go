@@ -27,6 +27,7 @@ type Options struct {
 	DataDir         string          // where the workspaces are
 	Namespace       string          // of Temporal, the one that the client speaks to; default
 	ApprovalTimeout time.Duration   // how long an approval waits unless its session says; 300 s
+	AttendedTimeout time.Duration   // the same, of sessions that a person starts; ApprovalTimeout unless set
 	SessionTTL      time.Duration   // how long a session is kept open while nobody uses it, unless it says; 0 is for good
 	HostTimeout     time.Duration   // how long a step waits for its session's host before another takes over; 0 is schema.DefaultHostTimeout
 	MaxConnections  int             // WebSocket connections of this instance; 10,000
@@ -96,6 +97,9 @@ func (o *Options) check() error {
 	}
 	if o.ApprovalTimeout == 0 {
 		o.ApprovalTimeout = defaultApprovalTimeout
+	}
+	if o.AttendedTimeout == 0 {
+		o.AttendedTimeout = o.ApprovalTimeout
 	}
 	if o.MaxConnections == 0 {
 		o.MaxConnections = defaultMaxConnections

@@ -20,6 +20,8 @@ type NewSession struct {
 	Task   string          `json:"task,omitempty" maxLength:"100000" doc:"What to do, in words"`
 	Plan   json.RawMessage `json:"plan,omitempty" doc:"What to do, in steps; runbook needs one"`
 	Config schema.Config   `json:"config,omitzero"`
+	// Attended is of the request, not of the session: what it leads to is in the session's config.
+	Attended bool `json:"attended,omitempty" doc:"A person starts the session and will come back to it: its approvals wait for a day, unless config.approval_timeout_seconds or the server's HOLDFAST_APPROVAL_TIMEOUT says otherwise"`
 }
 
 // SessionList is a page of sessions, the newest first. They carry no plan.
@@ -106,6 +108,9 @@ func (s *Server) createSession(ctx context.Context, in *createInput) (*createOut
 		return nil, err
 	}
 	n.Owner, n.IdempotencyKey = userOf(ctx), in.Key
+	if in.Body.Attended && n.Config.ApprovalTimeoutSeconds == 0 {
+		n.Config.ApprovalTimeoutSeconds = s.opts.AttendedTimeout.Seconds()
+	}
 	save, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	if in.Key != "" {
@@ -165,12 +170,13 @@ func newSession(b *NewSession) (store.NewSession, error) {
 		n.Name = defaultName(n.Plan)
 	}
 	n.RequestDigest = schema.DeriveID("request", string(schema.Marshal(struct {
-		Name   string        `json:"name"`
-		Mode   schema.Mode   `json:"mode"`
-		Task   string        `json:"task"`
-		Plan   *schema.Plan  `json:"plan"`
-		Config schema.Config `json:"config"`
-	}{strings.TrimSpace(b.Name), n.Mode, n.Task, n.Plan, n.Config})))
+		Name     string        `json:"name"`
+		Mode     schema.Mode   `json:"mode"`
+		Task     string        `json:"task"`
+		Plan     *schema.Plan  `json:"plan"`
+		Config   schema.Config `json:"config"`
+		Attended bool          `json:"attended,omitempty"`
+	}{strings.TrimSpace(b.Name), n.Mode, n.Task, n.Plan, n.Config, b.Attended})))
 	return n, nil
 }
 

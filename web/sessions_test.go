@@ -255,3 +255,24 @@ func TestLive_Is503WhileNoWorkerAnswers(t *testing.T) {
 	}
 	e.noErrors()
 }
+
+func TestCreate_ASessionThatAPersonStartsWaitsLongerForThem(t *testing.T) {
+	t.Parallel()
+	e := start(t, func(s *setup) {
+		s.options = func(o *web.Options) { o.ApprovalTimeout, o.AttendedTimeout = 5*time.Minute, 24*time.Hour }
+	})
+	for more, want := range map[string]float64{
+		``:                  0, // a program's: the server's setting, at the time
+		`,"attended":false`: 0,
+		`,"attended":true`:  86_400,
+		`,"attended":true,"config":{"approval_timeout_seconds":60}`: 60,
+	} {
+		var s schema.Session
+		e.do("POST", "/api/sessions", `{"mode":"runbook","plan":`+plainPlan+more+`}`).into(t, 201, &s)
+		records.Store(s.ID, e.store)
+		if s.Config.ApprovalTimeoutSeconds != want {
+			t.Errorf("with %s: an approval waits %v seconds, want %v", more, s.Config.ApprovalTimeoutSeconds, want)
+		}
+	}
+	e.noErrors()
+}

@@ -51,15 +51,18 @@ type DrainedStep struct {
 	StepID    string `json:"step_id"`
 }
 
-// drainAsk is what the command asks.
+// drainAsk is what the command asks: a drain, unless it says otherwise.
 type drainAsk struct {
 	Timeout time.Duration `json:"timeout"`
+	Look    bool          `json:"look,omitempty"` // only say what runs
+	End     bool          `json:"end,omitempty"`  // only note that the steps are to end with the worker
 }
 
 // drains is the worker's side: it listens on the socket of the data folder.
 type drains struct {
 	hosts  *activities.Hosts
 	refuse func()     // no session is to be placed here any more
+	doomed func()     // the steps end with this worker
 	late   DrainState // what becomes of steps at the deadline: HandedOver or Ended
 	log    *slog.Logger
 
@@ -75,7 +78,7 @@ type drains struct {
 }
 
 // serveDrains listens until close.
-func serveDrains(ctx context.Context, h *hold, o *Options, hosts *activities.Hosts, refuse func()) (*drains, error) {
+func serveDrains(ctx context.Context, h *hold, o *Options, hosts *activities.Hosts, refuse, doomed func()) (*drains, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", h.me.Socket)
 	if err != nil {
 		return nil, fmt.Errorf("listen for drains: %w", err)
@@ -84,7 +87,7 @@ func serveDrains(ctx context.Context, h *hold, o *Options, hosts *activities.Hos
 	if o.EndSteps {
 		late = Ended
 	}
-	d := &drains{hosts: hosts, refuse: refuse, late: late, log: o.Logger, listener: listener, over: make(chan struct{}), quit: make(chan struct{})}
+	d := &drains{hosts: hosts, refuse: refuse, doomed: doomed, late: late, log: o.Logger, listener: listener, over: make(chan struct{}), quit: make(chan struct{})}
 	d.all.Go(func() {
 		for {
 			conn, err := listener.Accept()
@@ -120,6 +123,14 @@ func (d *drains) serve(conn net.Conn) {
 	}
 	var ask drainAsk
 	if err := json.NewDecoder(conn).Decode(&ask); err != nil {
+		_ = conn.Close()
+		return
+	}
+	if ask.Look || ask.End {
+		if ask.End {
+			d.doomed()
+		}
+		_ = json.NewEncoder(conn).Encode(d.progress(Draining)) //nolint:errchkjson // who asked has gone
 		_ = conn.Close()
 		return
 	}
@@ -189,15 +200,12 @@ func Drain(ctx context.Context, dataDir string, timeout time.Duration, tell func
 		return DrainProgress{}, schema.Errorf(schema.CodeNotFound, "no worker runs with the data folder %s", dataDir)
 	}
 	who := readHolder(dataDir)
-	conn, err := (&net.Dialer{Timeout: drainDial}).DialContext(ctx, "unix", who.Socket)
+	conn, err := dialWorker(ctx, &who, drainAsk{Timeout: timeout})
 	if err != nil {
-		return DrainProgress{}, schema.Wrap(schema.CodeUnavailable, err, who.String()+" does not listen")
+		return DrainProgress{}, err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	if err := json.NewEncoder(conn).Encode(drainAsk{Timeout: timeout}); err != nil {
-		return DrainProgress{}, fmt.Errorf("ask %s: %w", &who, err)
-	}
 	in := json.NewDecoder(conn)
 	var last DrainProgress
 	for {
@@ -219,6 +227,44 @@ func Drain(ctx context.Context, dataDir string, timeout time.Duration, tell func
 	default:
 		return last, schema.Errorf(schema.CodeUnavailable, "%s ended while it was draining", &who)
 	}
+}
+
+// dialWorker connects to the worker of a data folder and asks it for something.
+func dialWorker(ctx context.Context, who *holder, ask drainAsk) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: drainDial}).DialContext(ctx, "unix", who.Socket)
+	if err != nil {
+		return nil, schema.Wrap(schema.CodeUnavailable, err, who.String()+" does not listen")
+	}
+	if err := json.NewEncoder(conn).Encode(ask); err != nil {
+		return nil, errors.Join(fmt.Errorf("ask %s: %w", who, err), conn.Close())
+	}
+	return conn, nil
+}
+
+// Running asks the worker of a data folder which steps it runs.
+func Running(ctx context.Context, dataDir string) ([]DrainedStep, error) {
+	return askOnce(ctx, dataDir, drainAsk{Look: true})
+}
+
+// EndWithWorker has the steps of a data folder's worker end with it, whatever its settings say.
+func EndWithWorker(ctx context.Context, dataDir string) error {
+	_, err := askOnce(ctx, dataDir, drainAsk{End: true})
+	return err
+}
+
+func askOnce(ctx context.Context, dataDir string, ask drainAsk) ([]DrainedStep, error) {
+	who := readHolder(dataDir)
+	conn, err := dialWorker(ctx, &who, ask)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(drainDial))
+	var p DrainProgress
+	if err := json.NewDecoder(conn).Decode(&p); err != nil {
+		return nil, fmt.Errorf("ask %s: %w", &who, err)
+	}
+	return p.Running, nil
 }
 
 // awaitFree waits until nobody holds the data folder: the worker hangs up a moment before.

@@ -139,7 +139,7 @@ func Run(ctx context.Context, o Options) error {
 	defer name.leave(ctx)
 	defer stopKeeping()
 	workers := compose(o, steps, hosts, end)
-	drain, err := serveDrains(ctx, held, &o, hosts, workers[placer].Stop)
+	drain, err := serveDrains(ctx, held, &o, hosts, workers[placer].Stop, steps.EndOnClose)
 	if err != nil {
 		return err
 	}

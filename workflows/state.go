@@ -224,7 +224,7 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 
 // lasting reads a duration of a config that was checked; "" is otherwise.
 func lasting(text string, otherwise time.Duration) time.Duration {
-	if d, err := time.ParseDuration(text); err == nil {
+	if d, err := schema.ParseDuration(text); err == nil {
 		return d
 	}
 	return otherwise

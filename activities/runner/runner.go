@@ -186,6 +186,13 @@ func (r *Runner) occupy(run *running, spec *supervisor.Spec) {
 	}
 }
 
+// EndOnClose has Close end the steps that run, whatever the options say.
+func (r *Runner) EndOnClose() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.o.EndSteps = true
+}
+
 // Close lets go of every step that runs here: they go on, and the next worker of this host
 // finds them. With EndSteps it ends them instead, without a word to the recorder: the next
 // worker starts new attempts. It waits until that is done.
@@ -196,8 +203,9 @@ func (r *Runner) Close() {
 	for _, run := range r.live {
 		list = append(list, run)
 	}
+	end := r.o.EndSteps
 	r.mu.Unlock()
-	if r.o.EndSteps {
+	if end {
 		each(list, r.endQuietly)
 	}
 	r.cancel()

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/client"
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
@@ -17,7 +16,7 @@ import (
 type approvalResolveCmd struct {
 	server
 	ID            string `arg:""                                                                                               help:"The approval's id, or its first 4 or more characters."`
-	Resolution    string `arg:""                                                                                               help:"approved, rejected, modified, retry, skip or abort, as far as the approval offers it."`
+	Resolution    string `arg:""                                                                                               help:"approve, reject, modify, retry, skip or abort, as far as the approval offers it."`
 	Feedback      string `help:"What to say with it."                                                                          placeholder:"TEXT"                                                                           short:"m"`
 	PlanFile      string `help:"With modified: the plan to run instead; - reads standard input."                               placeholder:"FILE"                                                                           xor:"edit"`
 	Command       string `help:"With modified or retry: the command line that the step runs instead, for /bin/sh -c."          placeholder:"COMMAND"                                                                        xor:"edit"`
@@ -28,18 +27,18 @@ type approvalResolveCmd struct {
 // Help is shown by --help.
 func (*approvalResolveCmd) Help() string {
 	return "The first decision wins. The same decision again is no error; exit code 1 when it was decided otherwise, or expired.\n\n" +
-		"modified says what is to be done instead, and is asked about again unless the session was started with --on-modified approve: a plan, or of a step " +
+		"modify says what is to be done instead, and is asked about again unless the session was started with --on-modified approve: a plan, or of a step " +
 		"run or shell, env, timeout and files. The retry of a failed step may say so, too.\n\n" +
-		example("holdfast approval resolve 9c0d approved", `holdfast approval resolve 9c0d rejected --feedback "the units are wrong"`,
-			"holdfast approval resolve 9c0d modified --plan-file better.json",
+		example("holdfast approval resolve 9c0d approve", `holdfast approval resolve 9c0d reject --feedback "the units are wrong"`,
+			"holdfast approval resolve 9c0d modify --plan-file better.json",
 			`holdfast approval resolve 9c0d retry --feedback "it needs more memory" --command "python3 fit.py --low-memory"`,
-			`holdfast approval resolve 9c0d modified --modifications '{"env": {"N": "200"}, "timeout": "2h"}'`)
+			`holdfast approval resolve 9c0d modify --modifications '{"env": {"N": "200"}, "timeout": "2h"}'`)
 }
 
 func (c *approvalResolveCmd) Run(inv *invocation) error {
-	resolution := schema.Resolution(strings.ToLower(c.Resolution))
-	if !slices.Contains(schema.Resolutions, resolution) {
-		return usage("%q is no resolution; allowed are %s", c.Resolution, schema.JoinResolutions(schema.Resolutions))
+	resolution, ok := resolutionOf(c.Resolution)
+	if !ok {
+		return usage("%q is no resolution; allowed are approve, reject, modify, retry, skip and abort", c.Resolution)
 	}
 	edit, err := c.edit(inv, resolution)
 	if err != nil {
@@ -69,6 +68,19 @@ func (c *approvalResolveCmd) Run(inv *invocation) error {
 	}
 	inv.printf("approval %s %s\n", short(id), resolution)
 	return nil
+}
+
+// resolutionOf takes the verb that a person gives, or the word that the protocol has for what was done.
+func resolutionOf(word string) (schema.Resolution, bool) {
+	word = strings.ToLower(word)
+	verbs := map[string]schema.Resolution{
+		"approve": schema.ResolutionApproved, "reject": schema.ResolutionRejected, "modify": schema.ResolutionModified,
+		"retried": schema.ResolutionRetry, "skipped": schema.ResolutionSkip, "aborted": schema.ResolutionAbort,
+	}
+	if r, ok := verbs[word]; ok {
+		return r, true
+	}
+	return schema.Resolution(word), slices.Contains(schema.Resolutions, schema.Resolution(word))
 }
 
 const flagModifications = "--modifications"
@@ -143,7 +155,7 @@ func (e *edited) check(inv *invocation, t schema.ApprovalType, r schema.Resoluti
 type approvalExtendCmd struct {
 	server
 	ID   string `arg:""                                     help:"The approval's id, or its first 4 or more characters."`
-	By   string `arg:""                                     help:"By how much the deadline moves: seconds, or a duration such as 5m."`
+	By   string `arg:""                                     help:"By how much the deadline moves: seconds, or a duration such as 5m or 1d."`
 	JSON bool   `help:"Print the server's answer as it is." name:"json"`
 }
 
@@ -156,7 +168,7 @@ func (*approvalExtendCmd) Help() string {
 func (c *approvalExtendCmd) Run(inv *invocation) error {
 	by, err := strconv.ParseFloat(c.By, 64)
 	if err != nil {
-		d, err := time.ParseDuration(c.By)
+		d, err := schema.ParseDuration(c.By)
 		if err != nil {
 			return usage("%q is no length of time; allowed are seconds, such as 300, or a duration, such as 5m", c.By)
 		}

@@ -115,6 +115,9 @@ func (a *asker) run(ctx context.Context) {
 			a.hear(t)
 		case line, more := <-lines:
 			switch {
+			case !more && a.tty: // Ctrl-D
+				a.lines = nil
+				a.quit()
 			case !more:
 				a.lines = nil
 				a.view.notice("there are no more answers on standard input; the approval waits to be decided elsewhere")

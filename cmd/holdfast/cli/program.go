@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -105,7 +108,7 @@ func (p *Program) Run(ctx context.Context, args []string, stdin io.Reader, stdou
 	env := settings.NewEnv(environ)
 	inv := &invocation{
 		ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, env: env,
-		style: terminal.StyleFor(stdout, env.Get("NO_COLOR")),
+		style: terminal.StyleFor(stdout, env.Get),
 	}
 	parser, err := kong.New(&commands{},
 		kong.Name("holdfast"),
@@ -114,6 +117,7 @@ func (p *Program) Run(ctx context.Context, args []string, stdin io.Reader, stdou
 		kong.Exit(func(code int) { panic(kongExit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, NoExpandSubcommands: true}),
 		kong.Bind(inv),
+		durations(),
 		kong.Vars{"default_url": settings.DefaultURL, "default_addr": settings.DefaultAddr},
 	)
 	if err != nil {
@@ -131,6 +135,22 @@ func (p *Program) Run(ctx context.Context, args []string, stdin io.Reader, stdou
 		return exitUsage
 	}
 	return inv.finish(parsed.Run())
+}
+
+// durations reads flags as plans and settings are read: with days and weeks, too.
+func durations() kong.Option {
+	return kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(func(c *kong.DecodeContext, target reflect.Value) error {
+		var text string
+		if err := c.Scan.PopValueInto("duration", &text); err != nil {
+			return err
+		}
+		d, err := schema.ParseDuration(text)
+		if err != nil {
+			return fmt.Errorf("%q is no duration such as 90s, 30m, 2h or 3d", text)
+		}
+		target.SetInt(int64(d))
+		return nil
+	}))
 }
 
 func moreHelp(err error) string {
@@ -159,6 +179,11 @@ func (inv *invocation) finish(err error) int {
 		code = coded.code
 	}
 	if _, ok := errors.AsType[*settings.Error](err); ok {
+		code = exitUsage
+	}
+	// What the server finds wrong with what was asked of it is wrong usage, as if it had been found here.
+	if p, ok := errors.AsType[*client.ProblemError](err); ok && code == exitError &&
+		(p.Status == http.StatusBadRequest || p.Status == http.StatusUnprocessableEntity) {
 		code = exitUsage
 	}
 	if errors.Is(err, context.Canceled) && inv.ctx.Err() != nil {

@@ -67,6 +67,9 @@ func TestRun_WrongUsageEndsWith2(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
 		{"fly"}, {"session"}, {"session", "start"}, {"session", "list", "--limit", "x"}, {"session", "show"}, {"approval", "list", "--status", "odd"},
+		{"session", "list", "--status", "bogus"}, {"session", "list", "--status", "active,bogus"}, {"session", "list", "--limit", "0"},
+		{"rollout", "--build-id", "v2", "--percent", "150"}, {"rollout", "--build-id", "v2", "--percent", "-1"}, {"rollout", "--build-id", "v2", "--percent", "NaN"},
+		{"session", "start", "--plan", "p", "--run-timeout", "3 days"}, {"session", "export", scriptedID, "-o", "-", "--json"}, {"session", "export", scriptedID, "-o", "/dev/null"},
 		{"approval", "resolve", "abcd1234", "perhaps"}, {"session", "watch", "abcd", "--since", "-1"}, {"migrate", "down"},
 		{"up", "--temporal-ui-port", "70000"}, {"session", "start", "--plan", "/no/such/file"},
 	} {

@@ -15,7 +15,7 @@ import (
 
 // WriteReference writes what --help says of every command, as Markdown.
 func WriteReference(w io.Writer) error {
-	parser, err := kong.New(&commands{}, kong.Name("holdfast"), kong.Vars{"default_url": settings.DefaultURL, "default_addr": settings.DefaultAddr})
+	parser, err := kong.New(&commands{}, kong.Name("holdfast"), durations(), kong.Vars{"default_url": settings.DefaultURL, "default_addr": settings.DefaultAddr})
 	if err != nil {
 		return err
 	}

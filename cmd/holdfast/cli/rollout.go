@@ -42,6 +42,9 @@ func (c *rolloutCmd) Run(inv *invocation) error {
 	if c.Percent != nil && c.BuildID == "" {
 		return usage("--percent needs --build-id: say which build to ramp")
 	}
+	if p := c.Percent; p != nil && !(*p >= 0 && *p <= 100) { // written so that NaN is refused
+		return usage("--percent is from 0 to 100 (got %s)", strconv.FormatFloat(float64(*p), 'f', -1, 32))
+	}
 	set, err := settings.LoadRollout(inv.env)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +47,14 @@ func (*sessionListCmd) Help() string {
 }
 
 func (c *sessionListCmd) Run(inv *invocation) error {
+	for status := range strings.SplitSeq(c.Status, ",") {
+		if s := schema.SessionStatus(strings.TrimSpace(status)); c.Status != "" && !slices.Contains(schema.SessionStatuses, s) {
+			return usage("--status: %q is no status of a session; allowed are active, suspended, completed, failed, cancelled and expired", status)
+		}
+	}
+	if c.Limit < 1 || c.Limit > maxPage {
+		return usage("--limit is from 1 to %d (got %d)", maxPage, c.Limit)
+	}
 	api, err := c.client(inv)
 	if err != nil {
 		return err
@@ -163,8 +172,9 @@ func receipt(r *schema.Receipt) string {
 
 type sessionDeleteCmd struct {
 	server
-	ID  string `arg:""             help:"The session's id, or its first 4 or more characters."`
-	Yes bool   `help:"Do not ask." short:"y"`
+	ID   string `arg:""             help:"The session's id, or its first 4 or more characters."`
+	Yes  bool   `help:"Do not ask." short:"y"`
+	JSON bool   `help:"Print JSON." name:"json"`
 }
 
 // Help is shown by --help.
@@ -194,9 +204,19 @@ func (c *sessionDeleteCmd) Run(inv *invocation) error {
 	if err := api.DeleteSession(inv.ctx, id); err != nil {
 		return err
 	}
+	if c.JSON {
+		inv.raw(schema.Marshal(struct {
+			ID      string `json:"id"`
+			Deleted bool   `json:"deleted"`
+		}{id, true}))
+		return nil
+	}
 	inv.printf("session %s deleted\n", short(id))
 	return nil
 }
+
+// maxPage is how many things a server gives at a time.
+const maxPage = 200
 
 func (inv *invocation) line(ctx context.Context) (string, bool) {
 	ctx, cancel := context.WithCancel(ctx)

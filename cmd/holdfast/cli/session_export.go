@@ -20,6 +20,8 @@ type sessionExportCmd struct {
 	server
 	ID     string `arg:""                                                                                               help:"The session's id, or its first 4 or more characters."`
 	Output string `help:"Where to write the archive; - is standard output. session-ID.zip in this folder when absent." placeholder:"FILE"                                          short:"o"`
+	Force  bool   `help:"Replace a file that is there already." short:"f"`
+	JSON   bool   `help:"Print JSON: the file, its size, and what the archive says of itself." name:"json"`
 }
 
 // Help is shown by --help.
@@ -30,6 +32,9 @@ func (*sessionExportCmd) Help() string {
 }
 
 func (c *sessionExportCmd) Run(inv *invocation) error {
+	if c.Output == "-" && c.JSON {
+		return usage("with -o - standard output is the archive: there is no room for --json")
+	}
 	if c.Output == "-" && terminal.IsTerminal(inv.stdout) {
 		return usage("an archive is nothing to look at: give a file with -o, or send standard output somewhere")
 	}
@@ -38,6 +43,13 @@ func (c *sessionExportCmd) Run(inv *invocation) error {
 		return err
 	}
 	defer api.Close()
+	name := c.Output
+	if name == "" {
+		name = "session-" + short(id) + ".zip"
+	}
+	if _, err := os.Lstat(name); err == nil && name != "-" && !c.Force {
+		return usage("%s is there already; --force replaces it, -o names another file", name)
+	}
 	inv.patient(api)
 	body, err := api.Export(inv.ctx, id)
 	if err != nil {
@@ -50,13 +62,17 @@ func (c *sessionExportCmd) Run(inv *invocation) error {
 		from.end()
 		return brokenOff(err)
 	}
-	name := c.Output
-	if name == "" {
-		name = "session-" + short(id) + ".zip"
-	}
-	manifest, err := saveExport(from, name, id)
+	manifest, err := saveExport(from, name, id, c.Force)
 	if err != nil {
 		return err
+	}
+	if c.JSON {
+		inv.raw(schema.Marshal(struct {
+			File     string                `json:"file"`
+			Bytes    int64                 `json:"bytes"`
+			Manifest schema.ExportManifest `json:"manifest"`
+		}{name, from.n, manifest}))
+		return nil
 	}
 	inv.printf("session %s exported to %s: %s, %s, %s\n", short(id), name, counted(int(manifest.Counts.Events), "event"),
 		counted(manifest.Counts.Files, "file"), terminal.Bytes(from.n))
@@ -71,7 +87,7 @@ func brokenOff(err error) error {
 }
 
 // saveExport writes an archive beside where it should be, checks it, and puts it there.
-func saveExport(from *download, name, id string) (m schema.ExportManifest, err error) {
+func saveExport(from *download, name, id string, replace bool) (m schema.ExportManifest, err error) {
 	file, err := os.CreateTemp(filepath.Dir(name), ".holdfast-export-*")
 	if err != nil {
 		return m, fmt.Errorf("the archive cannot be written: %w", err)
@@ -91,7 +107,11 @@ func saveExport(from *download, name, id string) (m schema.ExportManifest, err e
 	if err := errors.Join(file.Sync(), file.Close()); err != nil {
 		return m, fmt.Errorf("the archive cannot be written: %w", err)
 	}
-	if err := os.Rename(file.Name(), name); err != nil {
+	err = os.Link(file.Name(), name) // which leaves alone what has come to be there meanwhile
+	if err != nil && (replace || !errors.Is(err, os.ErrExist)) {
+		err = os.Rename(file.Name(), name) // not every disk has links
+	}
+	if err != nil {
 		return m, fmt.Errorf("the archive cannot be written: %w", err)
 	}
 	return m, nil

@@ -61,7 +61,7 @@ func TestExport_WritesAnArchiveThatIsWhole(t *testing.T) {
 	env := exporting(t, whole, 0)
 	name := filepath.Join(t.TempDir(), "out.zip")
 	for range 2 { // the second one takes the first one's place
-		run(t, env, "", "session", "export", scriptedID, "-o", name).
+		run(t, env, "", "session", "export", scriptedID, "-o", name, "--force").
 			want(t, exitOK, "session 3a04458c exported to "+name+": 2 events, 2 files, "+strconv.Itoa(len(whole))+" B\n")
 	}
 	if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, whole) {

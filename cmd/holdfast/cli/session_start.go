@@ -15,7 +15,7 @@ type sessionStartCmd struct {
 	Plan              string        `help:"The plan's file; - reads standard input."                                                                      placeholder:"FILE"     required:""`
 	Name              string        `help:"The session's name; the file's when absent."                                                                   placeholder:"NAME"`
 	ApprovalMode      string        `help:"Where to ask a person: none, after_planning, before_each_step, on_error, all."                                 placeholder:"MODE"`
-	ApprovalTimeout   time.Duration `help:"How long an approval waits, such as 300s; the server's setting when absent."                                   placeholder:"DURATION"`
+	ApprovalTimeout   time.Duration `help:"How long an approval waits, such as 300s; when absent 24h, or the server's setting HOLDFAST_APPROVAL_TIMEOUT."                                   placeholder:"DURATION"`
 	OnTimeout         string        `help:"What an expired approval does: suspend, reject, approve, escalate; suspend when absent."                       placeholder:"POLICY"`
 	EscalationTimeout time.Duration `help:"How long an escalated approval waits, such as 20m; four times its first time when absent."                     placeholder:"DURATION"`
 	OnModified        string        `help:"Whether an edited plan or step is asked about again (ask) or the edit is the approval (approve); ask when absent." placeholder:"POLICY"`
@@ -53,7 +53,7 @@ func (c *sessionStartCmd) Run(inv *invocation) error {
 	}
 	defer api.Close()
 	inv.patient(api)
-	body := client.NewSession{Name: c.name(), Mode: schema.ModeRunbook, Plan: plan, Config: config}
+	body := client.NewSession{Name: c.name(), Mode: schema.ModeRunbook, Plan: plan, Config: config, Attended: true}
 	answer, err := api.CreateSession(inv.ctx, body, schema.NewID())
 	if err != nil {
 		return err

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"context"
 	"strconv"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/settings"
 	"github.com/holdfast/holdfast/cmd/holdfast/stack"
+	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
 )
 
 type upCmd struct {
@@ -15,7 +17,8 @@ type upCmd struct {
 
 // Help is shown by --help.
 func (*upCmd) Help() string {
-	return "Prints one line when all is ready. Ctrl-C stops everything in order; after a crash, the next start goes on where it was. " +
+	return "Prints one line when all is ready. Ctrl-C stops everything in order, except for running steps: they go on by themselves, for an hour at most (HOLDFAST_ORPHAN_TIMEOUT), and the next " +
+		"start comes back to them, as it does after a crash. On a terminal it asks first: keep them running, wait for them, or stop them; HOLDFAST_STEPS_ON_STOP settles it. " +
 		"With HOLDFAST_DATABASE_URL or TEMPORAL_ADDRESS, that server is used and none is started.\n\n" +
 		example("holdfast up", "holdfast up --addr 127.0.0.1:9000 --data-dir ./data")
 }
@@ -35,6 +38,15 @@ func (c *upCmd) Run(inv *invocation) error {
 	}
 	if env.Get(settings.EnvAddr) != "" {
 		up.Addr = set.Addr // named: this one or none
+	}
+	if v := env.Get(settings.EnvStepsOnStop); v != "" {
+		up.EndSteps, up.KeepSteps = v == "end", v != "end"
+	}
+	if terminal.IsTerminal(inv.stdin) && terminal.IsTerminal(inv.stderr) {
+		up.Ask = func(ctx context.Context, question string) (string, bool) {
+			inv.notef("\n%s", question)
+			return inv.line(ctx)
+		}
 	}
 	if set.Named {
 		up.TemporalAddress = set.Options.HostPort

@@ -19,7 +19,8 @@ type view struct {
 	out   io.Writer // where the session is shown
 	notes io.Writer // where notices and prompts go
 	style terminal.Style
-	tty   bool // out is a terminal: partial lines and colours may pass
+	tty   bool // out is a terminal that knows escape sequences: partial lines and moves within the line may pass
+	plain bool // but no colours
 
 	steps   map[string]*stepView
 	files   map[string]int64 // those shown, by their size
@@ -46,9 +47,11 @@ type stepView struct {
 const maxPartial = 64 << 10
 
 func newView(inv *invocation, json bool) *view {
-	v := &view{out: inv.stdout, notes: inv.stdout, style: inv.style, tty: terminal.IsTerminal(inv.stdout), steps: map[string]*stepView{}, files: map[string]int64{}}
+	v := &view{out: inv.stdout, notes: inv.stdout, style: inv.style, steps: map[string]*stepView{}, files: map[string]int64{}}
+	v.tty = terminal.IsTerminal(inv.stdout) && inv.env.Get("TERM") != terminal.Dumb
+	v.plain = !v.style.On
 	if json {
-		v.notes, v.style = inv.stderr, terminal.StyleFor(inv.stderr, inv.env.Get("NO_COLOR"))
+		v.notes, v.style = inv.stderr, terminal.StyleFor(inv.stderr, inv.env.Get)
 	}
 	return v
 }
@@ -169,7 +172,7 @@ func (v *view) output(id string, d schema.OutputData) {
 	s := v.start(id)
 	c := s.clean[d.Stream]
 	if c == nil {
-		c = &terminal.Cleaner{Keep: v.tty}
+		c = &terminal.Cleaner{Keep: v.tty, Plain: v.plain}
 		s.clean[d.Stream] = c
 	}
 	text := c.Clean(d.Text)
@@ -217,7 +220,7 @@ func (v *view) write(lines string) {
 func (v *view) labelled(s *stepView, line string) string {
 	line = terminal.LastWritten(line)
 	if v.tty && v.running > 1 {
-		line = (&terminal.Cleaner{Colours: true}).Clean(line)
+		line = (&terminal.Cleaner{Colours: !v.plain}).Clean(line)
 	}
 	if v.tty && strings.ContainsRune(line, 0x1b) {
 		line += "\x1b[0m"

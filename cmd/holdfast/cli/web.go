@@ -29,7 +29,7 @@ func (c *webCmd) Run(inv *invocation) error {
 	defer p.close()
 	server, err := web.New(web.Options{
 		Addr: set.Addr, Store: p.store, Snapshots: p.snapshots, Temporal: p.temporal, UI: ui.FS(), Examples: examples.FS(), DataDir: set.DataDir,
-		Namespace: set.Options.Namespace, ApprovalTimeout: set.ApprovalTimeout, SessionTTL: set.SessionTTL, HostTimeout: set.HostTimeout, MaxConnections: set.MaxConnections,
+		Namespace: set.Options.Namespace, ApprovalTimeout: set.ApprovalTimeout, AttendedTimeout: set.AttendedTimeout, SessionTTL: set.SessionTTL, HostTimeout: set.HostTimeout, MaxConnections: set.MaxConnections,
 		MaxPerUser: set.MaxPerUser, MaxPerAddress: set.MaxPerAddress, Drain: set.Drain, Logger: p.log, Version: version(), AllowedOrigins: set.AllowedOrigins,
 		AllowedHosts: set.AllowedHosts,
 	})

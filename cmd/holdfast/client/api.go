@@ -19,6 +19,8 @@ type (
 		Mode   schema.Mode     `json:"mode"`
 		Plan   json.RawMessage `json:"plan,omitempty"`
 		Config *schema.Config  `json:"config,omitempty"`
+		// Attended says that a person starts the session: its approvals wait for a day by default.
+		Attended bool `json:"attended,omitempty"`
 	}
 	// SessionList is a page of sessions.
 	SessionList struct {

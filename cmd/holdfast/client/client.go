@@ -69,6 +69,11 @@ func (e *ProblemError) Error() string {
 	if detail == "" {
 		detail = e.Title
 	}
+	if len(e.Errors) > 0 && e.Errors[0].Location != "" {
+		if rest, found := strings.CutPrefix(detail, e.Errors[0].Location+": "); found {
+			detail = place(e.Errors[0].Location) + ": " + rest
+		}
+	}
 	if len(e.Errors) == 1 && strings.Contains(detail, e.Errors[0].Message) {
 		return detail + got(e.Errors[0].Value)
 	}
@@ -76,12 +81,25 @@ func (e *ProblemError) Error() string {
 	b.WriteString(detail)
 	for _, f := range e.Errors {
 		b.WriteString("\n  ")
-		if f.Location != "" {
-			b.WriteString(f.Location + ": ")
+		if at := place(f.Location); at != "" {
+			b.WriteString(at + ": ")
 		}
 		b.WriteString(f.Message + got(f.Value))
 	}
 	return b.String()
+}
+
+// place is where in a request something is, without the part of the request that only its maker knows: query.status[0] is
+// status to who has typed it.
+func place(location string) string {
+	part, rest, found := strings.Cut(location, ".")
+	switch {
+	case !found || (part != "query" && part != "body" && part != "path" && part != "header"):
+		return location
+	case part == "query":
+		rest, _, _ = strings.Cut(rest, "[")
+	}
+	return rest
 }
 
 func got(value any) string {

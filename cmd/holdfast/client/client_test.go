@@ -87,7 +87,7 @@ func TestProblemError_IsTheDetailThenEachErrorOnALine(t *testing.T) {
 	})
 	c, _ := quick(t, f.URL)
 	_, err := c.Session(t.Context(), sessionID)
-	want := "the plan is not valid\n  body.plan.steps[0].needs[0]: there is no step \"x\" (got \"x\")\n  body.config: long (got \"" + strings.Repeat("y", 79) + "…)"
+	want := "the plan is not valid\n  plan.steps[0].needs[0]: there is no step \"x\" (got \"x\")\n  config: long (got \"" + strings.Repeat("y", 79) + "…)"
 	if err == nil || err.Error() != want {
 		t.Errorf("the error is %q, want %q", err, want)
 	}
@@ -95,8 +95,8 @@ func TestProblemError_IsTheDetailThenEachErrorOnALine(t *testing.T) {
 
 func TestProblemError_TellsASingleErrorOnce(t *testing.T) {
 	t.Parallel()
-	p := ProblemError{schema.Problem{Detail: "query.limit: too many", Errors: []schema.FieldError{{Location: "query.limit", Message: "too many", Value: 9}}}}
-	if got, want := p.Error(), "query.limit: too many (got 9)"; got != want {
+	p := ProblemError{schema.Problem{Detail: "query.limit[0]: too many", Errors: []schema.FieldError{{Location: "query.limit[0]", Message: "too many", Value: 9}}}}
+	if got, want := p.Error(), "limit: too many (got 9)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

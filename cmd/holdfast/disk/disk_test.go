@@ -3,7 +3,10 @@ package disk
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -49,6 +52,34 @@ func TestWatch_EndsWithItsContext(t *testing.T) {
 	w.Run(ctx)
 	if w.Now() != nil {
 		t.Errorf("one byte is too little: %+v", w.Now())
+	}
+}
+
+func TestAttack_TheDataFolderIsForItsUserAlone(t *testing.T) {
+	t.Parallel()
+	lax := filepath.Join(t.TempDir(), "data")
+	for _, mode := range []os.FileMode{0o755, 0o775, 0o750, 0o700} {
+		if err := errors.Join(os.MkdirAll(lax, 0o700), os.Chmod(lax, mode), Private(lax)); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(lax); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("a folder of mode %o is %v, %v", mode, info.Mode(), err)
+		}
+	}
+	if err := errors.Join(os.Chmod(lax, 0o777|os.ModeSticky)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Private(lax); !errors.Is(err, ErrNotOurs) {
+		t.Errorf("a folder that everybody may write to: %v", err)
+	}
+	foreign := t.TempDir()
+	if os.Geteuid() != 0 {
+		foreign = "/"
+	} else if err := os.Chown(foreign, 4711, 4711); err != nil {
+		t.Fatal(err)
+	}
+	if err := Private(foreign); !errors.Is(err, ErrNotOurs) {
+		t.Errorf("another user's folder: %v", err)
 	}
 }
 

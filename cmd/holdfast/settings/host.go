@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/disk"
 )
 
 const hostFile = "host"
@@ -16,8 +18,8 @@ const hostFile = "host"
 // name is made once, from the hostname and a few random letters. A host is whoever holds
 // this data dir: a laptop whose hostname changes with the network keeps its sessions.
 func (s *Storage) OpenHost() error {
-	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
-		return fmt.Errorf("the data dir cannot be made: %w", err)
+	if err := disk.Private(s.DataDir); err != nil {
+		return fmt.Errorf("the data dir cannot be used: %w", err)
 	}
 	if s.Host != "" {
 		return nil

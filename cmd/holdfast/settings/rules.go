@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
 )
 
 // The rules: each returns a parse function that stores a valid value.
@@ -136,7 +137,7 @@ func hostNames(to *[]string) func(string) bool {
 
 func duration(to *time.Duration, low, high time.Duration) func(string) bool {
 	return func(s string) bool {
-		d, err := time.ParseDuration(s)
+		d, err := schema.ParseDuration(s)
 		if err != nil {
 			n, numErr := strconv.ParseUint(s, 10, 32) // a bare number is seconds
 			if numErr != nil {

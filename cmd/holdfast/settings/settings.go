@@ -17,6 +17,7 @@ const (
 	DefaultAddr            = "127.0.0.1:8000"
 	DefaultURL             = "http://" + DefaultAddr
 	DefaultApprovalTimeout = 300 * time.Second
+	DefaultAttendedTimeout = 24 * time.Hour
 	DefaultMaxConnections  = 10_000
 
 	// MinApprovalTimeout and MaxApprovalTimeout bound HOLDFAST_APPROVAL_TIMEOUT.
@@ -26,16 +27,18 @@ const (
 
 // The names of the settings that flags stand for.
 const (
-	EnvAddr        = "HOLDFAST_ADDR"
-	EnvURL         = "HOLDFAST_URL"
-	EnvDataDir     = "HOLDFAST_DATA_DIR"
-	EnvDatabaseURL = "HOLDFAST_DATABASE_URL"
-	EnvDirectURL   = "HOLDFAST_DATABASE_DIRECT_URL"
-	EnvBlobURL     = "HOLDFAST_BLOB_URL"
-	EnvBuildID     = "HOLDFAST_BUILD_ID"
-	EnvHost        = "HOLDFAST_HOST"
-	EnvLogFormat   = "HOLDFAST_LOG_FORMAT"
-	EnvLogLevel    = "HOLDFAST_LOG_LEVEL"
+	// EnvApprovalTimeout holds for every session when it is set, whoever starts it.
+	EnvApprovalTimeout = "HOLDFAST_APPROVAL_TIMEOUT"
+	EnvAddr            = "HOLDFAST_ADDR"
+	EnvURL             = "HOLDFAST_URL"
+	EnvDataDir         = "HOLDFAST_DATA_DIR"
+	EnvDatabaseURL     = "HOLDFAST_DATABASE_URL"
+	EnvDirectURL       = "HOLDFAST_DATABASE_DIRECT_URL"
+	EnvBlobURL         = "HOLDFAST_BLOB_URL"
+	EnvBuildID         = "HOLDFAST_BUILD_ID"
+	EnvHost            = "HOLDFAST_HOST"
+	EnvLogFormat       = "HOLDFAST_LOG_FORMAT"
+	EnvLogLevel        = "HOLDFAST_LOG_LEVEL"
 
 	EnvAllowedHosts = "HOLDFAST_ALLOWED_HOSTS"
 )
@@ -61,6 +64,7 @@ type Storage struct {
 	BlobURL         string
 	Host            string // "" until [Storage.OpenHost] has run, unless it is set
 	ApprovalTimeout time.Duration
+	AttendedTimeout time.Duration // of sessions that a person starts: ApprovalTimeout when that is set, else a day
 	SessionTTL      time.Duration // 0 is for good
 }
 
@@ -76,7 +80,7 @@ func (s *Storage) specs(env Env) []spec {
 		{name: EnvDirectURL, shown: "that of " + EnvDatabaseURL, allowed: "a URL such as postgres://user@host:5432/holdfast", help: "the same database past a pooler: for LISTEN, migrations and locks, which a pooler of transactions cannot carry", parse: postgresURL(&s.DirectURL), mask: maskURL},
 		{name: EnvBlobURL, def: (&url.URL{Scheme: "file", Path: filepath.Join(given, "blobs")}).String(), allowed: "file:///some/folder, s3://bucket, gs://bucket or azblob://container", help: "where the snapshots of workspaces go; hosts that share work share it", parse: blobURL(&s.BlobURL), mask: maskURL},
 		{name: EnvHost, shown: hostShown(given), allowed: "1 to 63 letters, digits, dots, dashes and underscores", help: "the name of this host to Temporal; kept in the data dir, so that it survives a change of hostname", parse: hostName(&s.Host)},
-		{name: "HOLDFAST_APPROVAL_TIMEOUT", def: "300s", allowed: "a duration such as 300s or 24h, from 1s to 720h", help: "how long an approval waits, unless the session says otherwise", parse: duration(&s.ApprovalTimeout, MinApprovalTimeout, MaxApprovalTimeout)},
+		{name: EnvApprovalTimeout, def: "300s", shown: "300s, and 24h for sessions that a person starts", allowed: "a duration such as 300s or 24h, from 1s to 720h", help: "how long an approval waits, unless the session says otherwise", parse: duration(&s.ApprovalTimeout, MinApprovalTimeout, MaxApprovalTimeout)},
 		{name: "HOLDFAST_SESSION_TTL", def: "0s", allowed: "0s, which is never, or a duration such as 720h, from 1s to 87600h", help: "after how long a session that nobody uses expires, unless the session says otherwise", parse: orNever(&s.SessionTTL, duration(&s.SessionTTL, time.Second, schema.MaxSessionTTL))},
 	}
 }
@@ -237,6 +241,10 @@ func LoadWeb(env Env) (*Web, error) {
 	}
 	if err := w.check(); err != nil {
 		return nil, err
+	}
+	w.AttendedTimeout = DefaultAttendedTimeout
+	if env.source(EnvApprovalTimeout) != FromDefault {
+		w.AttendedTimeout = w.ApprovalTimeout
 	}
 	return w, loadTemporal(env, &w.Temporal)
 }

@@ -178,9 +178,8 @@ func (u *Up) program(addr, logDir, temporalAddr string) program {
 	if u.postgres != nil {
 		p.env = append(p.env, "HOLDFAST_DATABASE_DIRECT_URL=") // it would lead to some other Postgres
 	}
-	p.env = append(p.env, "HOLDFAST_BUILD_ID=")         // its one worker gets every session, and nobody has to roll it out
-	p.env = append(p.env, "HOLDFAST_STEPS_ON_STOP=end") // Ctrl-C stops all of it
-	p.env = append(p.env, "HOLDFAST_DRAIN=0s")          // there is no other instance to spread its clients over
+	p.env = append(p.env, "HOLDFAST_BUILD_ID=") // its one worker gets every session, and nobody has to roll it out
+	p.env = append(p.env, "HOLDFAST_DRAIN=0s")  // there is no other instance to spread its clients over
 	p.env = append(p.env, "HOLDFAST_ADDR="+addr, "HOLDFAST_DATABASE_URL="+u.DatabaseURL, "HOLDFAST_DATA_DIR="+u.DataDir)
 	if file, ok := u.Stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) && os.Getenv("HOLDFAST_LOG_FORMAT") == "" {
 		p.env = append(p.env, "HOLDFAST_LOG_FORMAT="+string(logs.FormatText)) // they write to a pipe, but a person reads

@@ -84,7 +84,7 @@ func standIn(command string) error {
 }
 
 var readyLine = regexp.MustCompile(
-	`^holdfast ready  web=(http://\S+)  temporal=(\S+:\d+)  temporal-ui=(http://\S+)  postgres=(postgres://\S+)\n$`)
+	`^holdfast ready  web=(http://\S+)  temporal=(\S+:\d+)  temporal-ui=(http://\S+)  postgres=([0-9.]+:\d+)\n$`)
 
 // startUp runs `up` as a process on dir and returns it with its ready line's addresses.
 func startUp(t *testing.T, dir string) (up *exec.Cmd, addresses []string, took time.Duration) {
@@ -421,14 +421,16 @@ func TestHold_OneAtATimeAndLeftoversAreEnded(t *testing.T) {
 	}
 }
 
-func TestRedact_HidesPasswords(t *testing.T) {
+func TestAddressOf_HasNoPassword(t *testing.T) {
 	t.Parallel()
 	for dsn, want := range map[string]string{
-		"postgres://u:s3cret@db.example:5432/h?sslmode=require": "postgres://u:***@db.example:5432/h?sslmode=require",
-		"postgres://db.example/h":                               "postgres://db.example/h",
-		"host=db password=s3cret":                               "-",
+		"postgres://u:s3cret@db.example:5432/h?sslmode=require":   "db.example:5432",
+		"postgres://db.example/h":                                 "db.example:5432",
+		"postgres:///h?host=db.example&port=6432&password=s3cret": "db.example:6432",
+		"host=db password=s3cret":                                 "db:5432",
+		"no address":                                              "-",
 	} {
-		if got := redact(dsn); got != want {
+		if got := addressOf(dsn); got != want {
 			t.Errorf("%q becomes %q, want %q", dsn, got, want)
 		}
 	}

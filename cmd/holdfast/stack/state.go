@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/disk"
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
 )
 
@@ -42,7 +43,7 @@ type holder struct {
 // hold takes the data folder, or tells with ErrInUse who has it. It returns the children that an up which was killed
 // left in the state file; they may or may not live.
 func hold(dir string) (*holder, []embedded.Owned, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := disk.Private(dir); err != nil {
 		return nil, nil, fmt.Errorf("data folder: %w", err)
 	}
 	h := &holder{path: filepath.Join(dir, "up.json")}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -60,7 +61,8 @@ type supervisor struct {
 	hurry    chan struct{} // closed to stop at once
 	ended    chan struct{} // closed when the child is stopped for good
 	once     sync.Once
-	first    chan error // gets nil when the child is ready for the first time, or why it never will be
+	leave    atomic.Bool // the child is about to end by itself: it is not started again
+	first    chan error  // gets nil when the child is ready for the first time, or why it never will be
 }
 
 func supervise(spec child, log *slog.Logger, hurry chan struct{}, started func(string, int), lost func(error)) *supervisor {
@@ -112,7 +114,7 @@ func (s *supervisor) run() {
 	for {
 		ready, ran, err := s.runOnce(ctx, wasReady)
 		wasReady = wasReady || ready
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || s.leave.Load() {
 			s.tell(errStopped)
 			return
 		}

@@ -8,13 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
 )
@@ -50,6 +48,11 @@ type Up struct {
 	Executable string
 	// Stdout gets the ready line, Stderr what worker and web log. os.Stdout and os.Stderr when nil.
 	Stdout, Stderr io.Writer
+	// EndSteps and KeepSteps say that the user has settled what becomes of running steps at a stop: the worker ends them,
+	// or keeps them. When neither is set, and up is stopped with Ctrl-C, Ask is asked.
+	EndSteps, KeepSteps bool
+	// Ask puts a question to the person at the terminal; nil when there is none, and steps are kept.
+	Ask func(ctx context.Context, question string) (answer string, ok bool)
 	// Log gets what up itself has to say; slog.Default when nil.
 	Log *slog.Logger
 
@@ -61,6 +64,7 @@ type Up struct {
 	hurry       chan struct{}      // closed by the second Ctrl-C
 	lost        chan error         // gets why a part cannot go on where it was
 	running     []*supervisor      // in the order of their start
+	worker      *supervisor        // of them
 }
 
 // Run starts everything, prints the ready line, and runs until ctx is done; then it stops everything in order and
@@ -86,7 +90,7 @@ func (u *Up) Run(ctx context.Context) error {
 		err = nil // asked to stop, before or after all was ready
 		u.Log.Info("stopping")
 	}
-	u.stop()
+	u.stop(ctx)
 	if cleared := holder.update(func(s *state) { s.Children = nil }); err == nil {
 		err = cleared
 	}
@@ -111,8 +115,8 @@ func (u *Up) runParts(ctx context.Context) error {
 			return nil
 		case reason := <-u.lost:
 			u.Log.Warn("a port was taken by another program; every part starts anew", "error", reason)
-			u.stop()
-			u.running = nil
+			u.stop(ctx)
+			u.running, u.worker = nil, nil
 			if u.postgres != nil {
 				u.DatabaseURL = "" // it was ours
 			}
@@ -223,9 +227,9 @@ func (u *Up) start(ctx context.Context) error {
 			"usual", embedded.DefaultTemporalPort, "using", u.temporal.Port)
 	}
 	program := u.program(addr, logs, temporalAddr)
-	worker := u.launch(program.worker())
+	u.worker = u.launch(program.worker())
 	web := u.launch(program.web())
-	return errors.Join(worker.awaitReady(ctx), web.awaitReady(ctx), u.holder.update(func(s *state) {
+	return errors.Join(u.worker.awaitReady(ctx), web.awaitReady(ctx), u.holder.update(func(s *state) {
 		s.Web, s.Temporal, s.TemporalUI = webURL(addr), temporalAddr, u.uiURL()
 		if u.postgres != nil {
 			s.Postgres = u.postgres.Addr()
@@ -256,31 +260,11 @@ func (u *Up) announce() error {
 		ui = "-"
 	}
 	_, err := fmt.Fprintf(u.Stdout, "holdfast ready  web=%s  temporal=%s  temporal-ui=%s  postgres=%s\n",
-		s.Web, s.Temporal, ui, u.publicDatabaseURL())
+		s.Web, s.Temporal, ui, u.databaseAddr())
 	if err != nil {
 		return fmt.Errorf("say that all is ready: %w", err)
 	}
 	return nil
-}
-
-// stop ends the parts, the last started first. A Ctrl-C while it does makes it hurry.
-func (u *Up) stop() {
-	again := make(chan os.Signal, 1)
-	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(again)
-	done := make(chan struct{})
-	defer close(done)
-	go func() {
-		select {
-		case <-again:
-			u.Log.Warn("stopping at once")
-			close(u.hurry)
-		case <-done:
-		}
-	}()
-	for _, v := range slices.Backward(u.running) {
-		v.end()
-	}
 }
 
 // chooseAddr returns the address for web: the one asked for, else the default, else a free port.
@@ -335,26 +319,21 @@ func (u *Up) uiURL() string {
 	return u.temporal.UIURL()
 }
 
-// publicDatabaseURL is the database's address for a person to see: a password that somebody gave us stays hidden; the
-// embedded server's is shown, because it opens nothing but a loopback port of this machine and psql needs it.
-func (u *Up) publicDatabaseURL() string {
+// databaseAddr is where the database listens, without who may enter it how: that is in DATA/postgres/password, or where
+// the user has it.
+func (u *Up) databaseAddr() string {
 	if u.postgres != nil {
-		return u.DatabaseURL
+		return u.postgres.Addr()
 	}
-	return redact(u.DatabaseURL)
+	return addressOf(u.DatabaseURL)
 }
 
-func redact(dsn string) string {
-	scheme, rest, found := strings.Cut(dsn, "://")
-	if !found {
-		return "-" // keywords and values: no way to show it without risk
+func addressOf(dsn string) string {
+	config, err := pgconn.ParseConfig(dsn)
+	if err != nil {
+		return "-"
 	}
-	at := strings.LastIndex(rest, "@")
-	if at < 0 {
-		return dsn
-	}
-	user, _, _ := strings.Cut(rest[:at], ":")
-	return scheme + "://" + user + ":***" + rest[at:]
+	return net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
 }
 
 const (

@@ -9,6 +9,8 @@ type Cleaner struct {
 	Keep bool
 	// Colours lets colours through and nothing else.
 	Colours bool
+	// Plain takes colours out of what Keep lets through.
+	Plain bool
 
 	state  cleanState
 	params []rune
@@ -142,6 +144,8 @@ func (c *Cleaner) control(b *strings.Builder, r rune) {
 func (c *Cleaner) allowed(params string, final rune) bool {
 	finals := ""
 	switch {
+	case c.Keep && c.Plain:
+		finals = "KGCD"
 	case c.Keep:
 		finals = "mKGCD"
 	case c.Colours:

@@ -20,8 +20,13 @@ func Columns(w any) int {
 // Style colours text, or leaves it as it is.
 type Style struct{ On bool }
 
-// StyleFor colours when w is a terminal and NO_COLOR is not set (no-color.org).
-func StyleFor(w io.Writer, noColor string) Style { return Style{On: noColor == "" && IsTerminal(w)} }
+// Dumb is the TERM of what shows text and knows no escape sequence.
+const Dumb = "dumb"
+
+// StyleFor colours when w is a terminal that can, and NO_COLOR is not set (no-color.org).
+func StyleFor(w io.Writer, env func(name string) string) Style {
+	return Style{On: env("NO_COLOR") == "" && env("TERM") != Dumb && IsTerminal(w)}
+}
 
 // IsTerminal reports whether a reader or writer is a terminal.
 func IsTerminal(v any) bool {

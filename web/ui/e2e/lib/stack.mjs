@@ -26,7 +26,7 @@ export async function startStack() {
   const address = `127.0.0.1:${await freePort()}`;
   const child = spawn(BINARY, ['up', '--addr', address, '--data-dir', dataDir], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, HOLDFAST_LOG_FORMAT: 'json' },
+    env: { ...process.env, HOLDFAST_LOG_FORMAT: 'json', HOLDFAST_STEPS_ON_STOP: 'end' },
   });
   let said = '';
   const keep = (chunk) => (said = (said + chunk).slice(-200_000));
