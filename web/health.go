@@ -22,6 +22,13 @@ type Readiness struct {
 	Postgres Dependency `json:"postgres"`
 	Temporal Dependency `json:"temporal"`
 	Worker   Dependency `json:"worker" doc:"Whether a worker has asked for work lately; the server is ready without one"`
+	Disk     *DiskState `json:"disk,omitempty" doc:"There while the disk of the data folder has little room; the server is ready all the same"`
+}
+
+// DiskState is a disk with little room.
+type DiskState struct {
+	FreeBytes int64 `json:"free_bytes"`
+	LowBytes  int64 `json:"low_bytes" doc:"The bound, HOLDFAST_DISK_LOW"`
 }
 
 // Dependency is one thing that the server needs.
@@ -101,6 +108,9 @@ func (s *Server) ready(ctx context.Context, _ *struct{}) (*readyOutput, error) {
 	}}
 	if temporal != nil {
 		out.Body.Worker = dependency("nobody can tell without Temporal", temporal)
+	}
+	if s.opts.Disk != nil {
+		out.Body.Disk = s.opts.Disk()
 	}
 	if !out.Body.Ready {
 		out.Status, out.RetryAfter = http.StatusServiceUnavailable, retryAfter

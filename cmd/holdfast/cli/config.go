@@ -36,6 +36,9 @@ func (c *configCmd) Run(inv *invocation) error {
 	} else if err := errors.Join(c.table(inv, all), layersTable(inv, layers)); err != nil {
 		return err
 	}
+	for _, m := range settings.Unknown(inv.env) {
+		inv.notef("%s\n", terminal.Clean(m.String()))
+	}
 	if len(problems) > 0 {
 		return withCode(exitUsage, errors.Join(problems...))
 	}

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/client"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/disk"
 	"github.com/holdfast/holdfast/cmd/holdfast/settings"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
@@ -29,6 +31,7 @@ type parts struct {
 
 func (inv *invocation) open(component string, l settings.Logging, s *settings.Storage, t *settings.Temporal) (*parts, error) {
 	log := inv.logger(l).With(logs.KeyComponent, component)
+	settings.WarnUnknown(inv.env, log)
 	snapshots, err := snapshot.Open(inv.ctx, s.BlobURL)
 	if err != nil {
 		return nil, withCode(exitUsage, fmt.Errorf("the setting %s: %w", settings.EnvBlobURL, err))
@@ -126,6 +129,12 @@ func (c *workerCmd) Run(inv *invocation) error {
 	}
 	defer p.close()
 	sayLayers(p.log, set.Sandbox)
+	room := &disk.Watch{Dir: set.DataDir, Low: set.DiskLow, Log: p.log}
+	ctx, stop := context.WithCancel(inv.ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { room.Run(ctx) })
+	defer watching.Wait()
+	defer stop()
 	return inv.stopped(worker.Run(inv.ctx, worker.Options{
 		Store: p.store, Temporal: p.temporal, DataDir: set.DataDir, Host: set.Host, BuildID: buildID(set.BuildID), Logger: p.log,
 		Snapshots: p.snapshots, Quota: snapshot.Quota{Bytes: set.Bytes, Files: set.Files},

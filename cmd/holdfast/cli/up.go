@@ -36,6 +36,10 @@ func (c *upCmd) Run(inv *invocation) error {
 		DataDir: set.DataDir, TemporalUIPort: c.TemporalUIPort, DatabaseURL: set.DatabaseURL,
 		Stdout: inv.stdout, Stderr: inv.stderr, Log: inv.logger(set.Logging),
 	}
+	settings.WarnUnknown(env, up.Log)
+	for _, m := range settings.Unknown(env) {
+		up.Unset = append(up.Unset, m.Name) // said once is enough: its parts need not see it
+	}
 	if env.Get(settings.EnvAddr) != "" {
 		up.Addr = set.Addr // named: this one or none
 	}

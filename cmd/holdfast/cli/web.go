@@ -1,8 +1,13 @@
 package cli
 
 import (
+	"context"
+	"sync"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/disk"
 	"github.com/holdfast/holdfast/cmd/holdfast/settings"
 	"github.com/holdfast/holdfast/examples"
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/web"
 	"github.com/holdfast/holdfast/web/ui"
 )
@@ -27,9 +32,16 @@ func (c *webCmd) Run(inv *invocation) error {
 		return err
 	}
 	defer p.close()
+	// The worker of this data folder warns in its log; this one tells whoever asks.
+	room := &disk.Watch{Dir: set.DataDir, Low: set.DiskLow, Log: logs.Discard()}
+	ctx, stop := context.WithCancel(inv.ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { room.Run(ctx) })
+	defer watching.Wait()
+	defer stop()
 	server, err := web.New(web.Options{
 		Addr: set.Addr, Store: p.store, Snapshots: p.snapshots, Temporal: p.temporal, UI: ui.FS(), Examples: examples.FS(), DataDir: set.DataDir,
-		Namespace: set.Options.Namespace, ApprovalTimeout: set.ApprovalTimeout, AttendedTimeout: set.AttendedTimeout, SessionTTL: set.SessionTTL, HostTimeout: set.HostTimeout, MaxConnections: set.MaxConnections,
+		Namespace: set.Options.Namespace, ApprovalTimeout: set.ApprovalTimeout, AttendedTimeout: set.AttendedTimeout, Disk: diskState(room), SessionTTL: set.SessionTTL, HostTimeout: set.HostTimeout, MaxConnections: set.MaxConnections,
 		MaxPerUser: set.MaxPerUser, MaxPerAddress: set.MaxPerAddress, Drain: set.Drain, Logger: p.log, Version: version(), AllowedOrigins: set.AllowedOrigins,
 		AllowedHosts: set.AllowedHosts,
 	})
@@ -37,4 +49,13 @@ func (c *webCmd) Run(inv *invocation) error {
 		return err
 	}
 	return inv.stopped(server.Run(inv.ctx))
+}
+
+func diskState(room *disk.Watch) func() *web.DiskState {
+	return func() *web.DiskState {
+		if s := room.Now(); s != nil {
+			return &web.DiskState{FreeBytes: s.Free, LowBytes: s.Low}
+		}
+		return nil
+	}
 }

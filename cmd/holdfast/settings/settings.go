@@ -66,6 +66,7 @@ type Storage struct {
 	ApprovalTimeout time.Duration
 	AttendedTimeout time.Duration // of sessions that a person starts: ApprovalTimeout when that is set, else a day
 	SessionTTL      time.Duration // 0 is for good
+	DiskLow         int64         // bytes: with less room in the data dir, it is said; 0 is never
 }
 
 func (s *Storage) specs(env Env) []spec {
@@ -81,6 +82,7 @@ func (s *Storage) specs(env Env) []spec {
 		{name: EnvBlobURL, def: (&url.URL{Scheme: "file", Path: filepath.Join(given, "blobs")}).String(), allowed: "file:///some/folder, s3://bucket, gs://bucket or azblob://container", help: "where the snapshots of workspaces go; hosts that share work share it", parse: blobURL(&s.BlobURL), mask: maskURL},
 		{name: EnvHost, shown: hostShown(given), allowed: "1 to 63 letters, digits, dots, dashes and underscores", help: "the name of this host to Temporal; kept in the data dir, so that it survives a change of hostname", parse: hostName(&s.Host)},
 		{name: EnvApprovalTimeout, def: "300s", shown: "300s, and 24h for sessions that a person starts", allowed: "a duration such as 300s or 24h, from 1s to 720h", help: "how long an approval waits, unless the session says otherwise", parse: duration(&s.ApprovalTimeout, MinApprovalTimeout, MaxApprovalTimeout)},
+		{name: "HOLDFAST_DISK_LOW", def: "1GiB", allowed: "a size such as 500MB or 10GiB, or 0 for never", help: "with less room on the disk of the data dir, a worker warns and /api/ready says so", parse: byteSize(&s.DiskLow)},
 		{name: "HOLDFAST_SESSION_TTL", def: "0s", allowed: "0s, which is never, or a duration such as 720h, from 1s to 87600h", help: "after how long a session that nobody uses expires, unless the session says otherwise", parse: orNever(&s.SessionTTL, duration(&s.SessionTTL, time.Second, schema.MaxSessionTTL))},
 	}
 }

@@ -266,3 +266,36 @@ func TestAttack_BeyondLoopbackTheNamesOfTheServerAreNeeded(t *testing.T) {
 		}
 	}
 }
+
+func TestUnknown_SaysWhichSettingIsMeant(t *testing.T) {
+	t.Parallel()
+	for entry, want := range map[string]string{
+		"HOLDFAST_MAXSTEPS=3":          "HOLDFAST_MAX_STEPS",
+		"HOLDFAST_DATADIR=/d":          "HOLDFAST_DATA_DIR",
+		"HOLDFAST_APPROVAL_TIMEOUTS=1": "HOLDFAST_APPROVAL_TIMEOUT",
+		"HOLDFAST_WEATHER=fine":        "",
+	} {
+		got := settings.Unknown(env(t, entry, database))
+		if len(got) != 1 || got[0].Like != want {
+			t.Errorf("%s: %v, want %q", entry, got, want)
+		}
+	}
+	for _, entries := range [][]string{
+		{database, "HOLDFAST_ADDR=:1", "HOLDFAST_TOKEN=x", "HOLDFAST_TEST_ANYTHING=x", "HOLDFAST_MAXSTEPS=", "HOLD=1"},
+		{"HOLDFAST_SOCKET=/run/holdfast/socket", "HOLDFAST_MAXSTEPS=3"}, // what a plan sets inside a step
+	} {
+		if got := settings.Unknown(env(t, entries...)); len(got) != 0 {
+			t.Errorf("%v: %v", entries, got)
+		}
+	}
+}
+
+func TestLoadWeb_WaitsADayForPersonsUnlessTheTimeIsSet(t *testing.T) {
+	t.Parallel()
+	for entry, want := range map[string]time.Duration{"HOME=/home/me": 24 * time.Hour, "HOLDFAST_APPROVAL_TIMEOUT=300s": 300 * time.Second, "HOLDFAST_APPROVAL_TIMEOUT=3d": 72 * time.Hour} {
+		w, err := settings.LoadWeb(env(t, database, entry))
+		if err != nil || w.AttendedTimeout != want {
+			t.Errorf("%s: %v, %v; want %s", entry, w.AttendedTimeout, err, want)
+		}
+	}
+}

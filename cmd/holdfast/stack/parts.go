@@ -167,6 +167,10 @@ func (u *Up) program(addr, logDir, temporalAddr string) program {
 		executable: u.Executable, addr: addr, temporalAddr: temporalAddr, pollersKnown: u.temporal != nil, logDir: logDir,
 		stderr: &lockedWriter{writer: u.Stderr}, env: os.Environ(),
 	}
+	p.env = slices.DeleteFunc(p.env, func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return slices.Contains(u.Unset, name)
+	})
 	if u.temporal != nil {
 		// What the user has set for some other Temporal (a key, TLS, a profile) must not reach this one.
 		p.env = slices.DeleteFunc(p.env, func(entry string) bool { return strings.HasPrefix(entry, "TEMPORAL_") })

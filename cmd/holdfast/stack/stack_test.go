@@ -421,6 +421,18 @@ func TestHold_OneAtATimeAndLeftoversAreEnded(t *testing.T) {
 	}
 }
 
+func TestBeyond_SaysWhereElseWebListens(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]string{
+		":8411": "  listens=0.0.0.0:8411", "0.0.0.0:80": "  listens=0.0.0.0:80", "[::]:80": "  listens=[::]:80", "192.168.1.5:80": "  listens=192.168.1.5:80",
+		"lab.example:80": "  listens=lab.example:80", "127.0.0.1:8000": "", "[::1]:8000": "", "localhost:1": "", "127.3.2.1:9": "",
+	} {
+		if got := beyond(addr); got != want {
+			t.Errorf("%s: %q, want %q", addr, got, want)
+		}
+	}
+}
+
 func TestAddressOf_HasNoPassword(t *testing.T) {
 	t.Parallel()
 	for dsn, want := range map[string]string{

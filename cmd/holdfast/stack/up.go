@@ -51,6 +51,8 @@ type Up struct {
 	// EndSteps and KeepSteps say that the user has settled what becomes of running steps at a stop: the worker ends them,
 	// or keeps them. When neither is set, and up is stopped with Ctrl-C, Ask is asked.
 	EndSteps, KeepSteps bool
+	// Unset names variables that the parts are not to see.
+	Unset []string
 	// Ask puts a question to the person at the terminal; nil when there is none, and steps are kept.
 	Ask func(ctx context.Context, question string) (answer string, ok bool)
 	// Log gets what up itself has to say; slog.Default when nil.
@@ -65,6 +67,7 @@ type Up struct {
 	lost        chan error         // gets why a part cannot go on where it was
 	running     []*supervisor      // in the order of their start
 	worker      *supervisor        // of them
+	listens     string             // where web does
 }
 
 // Run starts everything, prints the ready line, and runs until ctx is done; then it stops everything in order and
@@ -226,6 +229,10 @@ func (u *Up) start(ctx context.Context) error {
 		u.Log.Warn("temporal does not have its usual port, because that was taken when this data folder was new",
 			"usual", embedded.DefaultTemporalPort, "using", u.temporal.Port)
 	}
+	u.listens = addr
+	if at := beyond(addr); at != "" {
+		u.Log.Warn("web listens beyond this machine: whoever reaches it may do everything", "addr", addr)
+	}
 	program := u.program(addr, logs, temporalAddr)
 	u.worker = u.launch(program.worker())
 	web := u.launch(program.web())
@@ -259,8 +266,8 @@ func (u *Up) announce() error {
 	if ui == "" {
 		ui = "-"
 	}
-	_, err := fmt.Fprintf(u.Stdout, "holdfast ready  web=%s  temporal=%s  temporal-ui=%s  postgres=%s\n",
-		s.Web, s.Temporal, ui, u.databaseAddr())
+	_, err := fmt.Fprintf(u.Stdout, "holdfast ready  web=%s  temporal=%s  temporal-ui=%s  postgres=%s%s\n",
+		s.Web, s.Temporal, ui, u.databaseAddr(), beyond(u.listens))
 	if err != nil {
 		return fmt.Errorf("say that all is ready: %w", err)
 	}
@@ -298,6 +305,18 @@ func (u *Up) chooseAddr() (string, error) {
 func addrFree(addr string) bool {
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
 	return err == nil && listener.Close() == nil
+}
+
+// beyond says where web listens when that is more than the loopback address which a browser on this machine uses.
+func beyond(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err != nil || host == "localhost" || ip != nil && ip.IsLoopback() {
+		return ""
+	}
+	if host == "" {
+		host = "0.0.0.0" // and its like of IPv6
+	}
+	return "  listens=" + net.JoinHostPort(host, port)
 }
 
 // webURL is how a browser on this machine reaches web.
