@@ -16,7 +16,7 @@ type sessionForkCmd struct {
 // Help is shown by --help.
 func (*sessionForkCmd) Help() string {
 	return "The new session has the plan, the conversation and the context up to that step. What had succeeded by then does not run again; " +
-		"with another plan, only steps that are the same in both count as done. Files of the workspace are not carried over yet.\n\n" +
+		"with another plan, only steps that are the same in both count as done. The workspace comes along as it was after that step.\n\n" +
 		"With --watch: " + outcomeHelp + " " + askHelp + "\n\n" +
 		example("holdfast session fork 1f3a --step simulate --watch", `holdfast session fork 1f3a --run 2 --step simulate --plan other.json --name "finer grid"`)
 }
