@@ -58,6 +58,21 @@ type SessionInput struct {
 	// Searchable says that the [SearchAttributes] exist in the namespace: to set one that does
 	// not would stop the workflow.
 	Searchable bool `json:"searchable,omitempty"`
+	// Revival is what a session goes on with whose workflow was gone; nil for a new session.
+	Revival *Revival `json:"revival,omitempty"`
+}
+
+// Revival is what Postgres knows of a session whose workflow is begun anew. No run of it is
+// under way: what was is recorded as failed.
+type Revival struct {
+	Run      int           `json:"run"`      // the number of the latest
+	Status   SessionStatus `json:"status"`   // with which that ended
+	Messages int           `json:"messages"` // the number of the latest
+	Queue    []int         `json:"queue"`    // the numbers of those that wait for their run
+	Host     string        `json:"host"`     // which host has the workspace; "" when none ever had
+	// LeftBehind are hosts that may still have processes of the latest run.
+	LeftBehind []string  `json:"left_behind,omitempty"`
+	LastUsed   time.Time `json:"last_used"`
 }
 
 // The search attributes of a Session workflow, all of type Keyword.

@@ -221,6 +221,9 @@ func (s *Server) tell(ctx context.Context, sessionID, name, key string, arg any)
 		return schema.CommandResult{}, err
 	}
 	result, err := s.control.update(ctx, sessionID, name, key, arg)
+	if errors.Is(err, errNoWorkflow) && s.revive(ctx, sessionID) == nil {
+		result, err = s.control.update(ctx, sessionID, name, key, arg)
+	}
 	return result, s.noWorkflow(ctx, sessionID, err)
 }
 
@@ -303,7 +306,8 @@ func (s *Server) noWorkflow(ctx context.Context, sessionID string, err error) er
 		s.sweeper.wake()
 		return schema.Wrap(schema.CodeUnavailable, err, "the session has not started yet; try again")
 	default:
-		return schema.Errorf(schema.CodeConflict, "this session is over")
+		s.reconciler.wake(sessionID)
+		return schema.Wrap(schema.CodeUnavailable, err, "the session's workflow is gone, and is begun anew; try again")
 	}
 }
 

@@ -28,31 +28,49 @@ type control struct {
 
 var errNoWorkflow = errors.New("there is no open workflow of this session")
 
+// start is how a workflow is started.
+type start struct {
+	reuse      enums.WorkflowIdReusePolicy
+	revival    *schema.Revival // nil for a new session
+	searchable bool
+}
+
 // start starts a session's workflow; one that runs already, or has run, is a success.
 func (c *control) start(ctx context.Context, session *schema.Session) error {
-	searchable := c.search.usable(ctx)
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	err := c.execute(ctx, session, searchable)
-	if searchable && undefinedAttribute(err) {
-		c.search.gone()
-		err = c.execute(ctx, session, false)
-	}
+	err := c.begin(ctx, session, start{reuse: enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE})
 	if _, ok := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); ok {
 		return nil
 	}
 	return temporalError(err)
 }
 
-func (c *control) execute(ctx context.Context, session *schema.Session, searchable bool) error {
+// revive starts the workflow of a session that had one. One that is there by now is a success.
+func (c *control) revive(ctx context.Context, session *schema.Session, revival *schema.Revival) error {
+	return temporalError(c.begin(ctx, session, start{reuse: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, revival: revival}))
+}
+
+func (c *control) begin(ctx context.Context, session *schema.Session, as start) error {
+	as.searchable = c.search.usable(ctx)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	err := c.execute(ctx, session, as)
+	if as.searchable && undefinedAttribute(err) {
+		c.search.gone()
+		as.searchable = false
+		err = c.execute(ctx, session, as)
+	}
+	return err
+}
+
+func (c *control) execute(ctx context.Context, session *schema.Session, as start) error {
 	options := client.StartWorkflowOptions{
 		ID:                       schema.WorkflowID(session.ID),
 		TaskQueue:                schema.TaskQueueSessions,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		WorkflowIDReusePolicy:    as.reuse,
 		StaticSummary:            summary(session.Name),
 	}
-	if searchable {
+	if as.searchable {
 		options.TypedSearchAttributes = searchOf(session)
 	}
 	_, err := c.temporal.ExecuteWorkflow(ctx, options, schema.WorkflowType, schema.SessionInput{
@@ -64,7 +82,8 @@ func (c *control) execute(ctx context.Context, session *schema.Session, searchab
 		ApprovalTimeout: c.approvalTimeout,
 		SessionTTL:      c.sessionTTL,
 		HostTimeout:     c.hostTimeout,
-		Searchable:      searchable,
+		Searchable:      as.searchable,
+		Revival:         as.revival,
 	})
 	return err //nolint:wrapcheck // start looks at it
 }

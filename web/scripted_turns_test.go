@@ -44,7 +44,7 @@ func (s *script) turns(ctx workflow.Context, answer func(repeated bool) (schema.
 			}
 			s.messages++
 			s.next(schema.Transition{Messages: []schema.MessageChange{{
-				Number: s.messages, Status: schema.MessageQueued, Content: c.Content, Actor: c.Actor, At: workflow.Now(ctx),
+				Number: s.messages, Status: schema.MessageQueued, Content: c.Content, Text: c.Text, Actor: c.Actor, At: workflow.Now(ctx),
 			}}})
 			result, err := answer(false)
 			result.Message = s.messages

@@ -19,30 +19,31 @@ import (
 
 // Server is one web instance.
 type Server struct {
-	opts     Options
-	log      *slog.Logger
-	store    *store.Store
-	listener net.Listener
-	app      *fiber.App
-	api      huma.API
-	openapi  []byte
-	routes   []route
-	ui       *assets
-	examples []example
-	control  *control
-	search   *searchAttributes
-	hub      *hub
-	registry *registry
-	presence *presence
-	pulse    *pulse
-	sweeper  *sweeper
-	metrics  *metrics
-	crew     *crew
-	loopback bool
-	started  atomic.Bool
-	base     context.Context //nolint:containedctx // the life of the server, which requests share
-	stop     context.CancelFunc
-	work     sync.WaitGroup // goroutines that outlive the request that started them
+	opts       Options
+	log        *slog.Logger
+	store      *store.Store
+	listener   net.Listener
+	app        *fiber.App
+	api        huma.API
+	openapi    []byte
+	routes     []route
+	ui         *assets
+	examples   []example
+	control    *control
+	search     *searchAttributes
+	hub        *hub
+	registry   *registry
+	presence   *presence
+	pulse      *pulse
+	sweeper    *sweeper
+	reconciler *reconciler
+	metrics    *metrics
+	crew       *crew
+	loopback   bool
+	started    atomic.Bool
+	base       context.Context //nolint:containedctx // the life of the server, which requests share
+	stop       context.CancelFunc
+	work       sync.WaitGroup // goroutines that outlive the request that started them
 }
 
 // New binds the address and prepares a server; [Server.Run] serves. A server that is never
@@ -80,6 +81,7 @@ func New(o Options) (*Server, error) {
 	}}
 	s.sweeper = newSweeper(s)
 	s.pulse = newPulse(s)
+	s.reconciler = newReconciler(s)
 	s.listener = o.Listener
 	if s.listener == nil {
 		if s.listener, err = net.Listen("tcp", o.Addr); err != nil { //nolint:noctx // it binds, it does not wait
@@ -119,7 +121,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for _, job := range []func(context.Context){s.hub.run, s.registry.record, s.registry.beat, s.presence.run, s.sweeper.run, s.search.run, s.keepAlive, s.pulse.look, s.pulse.run, s.forgetKeys} {
+	for _, job := range []func(context.Context){s.hub.run, s.registry.record, s.registry.beat, s.presence.run, s.sweeper.run, s.reconciler.run, s.search.run, s.keepAlive, s.pulse.look, s.pulse.run, s.forgetKeys} {
 		s.work.Go(func() { job(s.base) })
 	}
 	served := make(chan error, 1)

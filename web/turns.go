@@ -1,12 +1,14 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 )
@@ -79,7 +81,9 @@ func (s *Server) registerTurns() {
 	handle(s, operation{method: http.MethodPost, path: "/api/sessions/{id}/fork", id: "forkSession", summary: "Start a session from a finished step of this one", tag: tag, status: http.StatusCreated}, s.fork)
 }
 
-// message has the workflow take a message in and returns its number.
+// message has the workflow take a message in and returns its number. Its text goes to Postgres
+// first: the workflow is told where, and the record of the message takes it from there. One
+// that the workflow refuses is collected later.
 func (s *Server) message(ctx context.Context, sessionID, content, at, key string) (int, error) {
 	if len(content) > schema.MaxMessageBytes {
 		return 0, invalidField(at+"content", "this has more than "+itoa(schema.MaxMessageBytes)+" bytes", nil)
@@ -87,8 +91,23 @@ func (s *Server) message(ctx context.Context, sessionID, content, at, key string
 	if wrong := plainText(at+"content", content); wrong != nil {
 		return 0, invalid(wrong)
 	}
-	result, err := s.tell(ctx, sessionID, schema.CommandMessage, key, schema.SendMessage{Content: content, Actor: userOf(ctx), RequestID: key})
-	return result.Message, placed(err, at)
+	if strings.TrimSpace(content) == "" {
+		return 0, invalidField(at+"content", "a message is not empty", nil)
+	}
+	text := &schema.Text{ID: schema.TextID(sessionID, cmp.Or(key, schema.NewID()), content), Bytes: len(content)}
+	save, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	if err := s.store.SaveText(save, sessionID, text.ID, userOf(ctx), content); err != nil {
+		return 0, err //nolint:wrapcheck // a schema.Error
+	}
+	result, err := s.tell(ctx, sessionID, schema.CommandMessage, key, schema.SendMessage{Text: text, Actor: userOf(ctx), RequestID: key})
+	if err != nil {
+		return 0, placed(err, at)
+	}
+	if err := s.store.AcceptText(save, sessionID, text.ID, result.Message); err != nil { // it counts only if the workflow is lost at this very moment
+		s.log.DebugContext(ctx, "a text was not marked as accepted", logs.Err(err))
+	}
+	return result.Message, nil
 }
 
 // startRun answers with the run once Postgres shows it, and with 202 and what is known of it

@@ -87,6 +87,8 @@ func recordSummary(t schema.Transition) string {
 func (s *session) act(ctx workflow.Context) bool {
 	st := s.state
 	switch {
+	case len(st.LeftBehind) > 0:
+		s.stopLeftBehind(ctx)
 	case st.Run.Ended != "":
 		return st.TakeNext()
 	case st.Cancel != nil:

@@ -19,7 +19,7 @@ const escalationFactor = 4
 func (s *State) ask(now time.Time, t schema.ApprovalType, st *Step) {
 	s.Asked++
 	a := Approval{OnTimeout: s.onTimeout(st)}
-	a.Asked = schema.Asked{ApprovalID: schema.ApprovalID(s.Input.SessionID, s.Asked), Type: t, Digest: s.Run.Digest}
+	a.Asked = schema.Asked{ApprovalID: schema.ApprovalID(s.life()+s.Input.SessionID, s.Asked), Type: t, Digest: s.Run.Digest}
 	why := s.whyAgain(st)
 	if st != nil {
 		a.StepID, a.Digest = st.ID, st.Digest

@@ -242,6 +242,18 @@ func (s *session) stopEverywhere(ctx workflow.Context) schema.Receipt {
 			}
 		}
 	}
+	return s.stopOn(ctx, hosts)
+}
+
+// stopLeftBehind ends what a run has left behind that was under way when its workflow went. A
+// host that does not answer ends it when its worker is back.
+func (s *session) stopLeftBehind(ctx workflow.Context) {
+	s.stopOn(ctx, s.state.LeftBehind)
+	s.state.LeftBehind = nil
+}
+
+func (s *session) stopOn(ctx workflow.Context, hosts []string) schema.Receipt {
+	st := s.state
 	of := schema.StepsOf{SessionID: st.Input.SessionID, RunID: st.Run.ID, Grace: stopGrace}
 	asked := make([]workflow.Future, len(hosts))
 	for i, host := range hosts {

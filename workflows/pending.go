@@ -33,12 +33,20 @@ func (s *State) takePending(most int) schema.Transition {
 		s.Shown = s.show()
 	}
 	t.SessionID, t.RunID = s.Input.SessionID, s.Run.ID
-	t.Key = fmt.Sprintf("transition/%d", s.Recorded)
+	t.Key = fmt.Sprintf("transition/%s%d", s.life(), s.Recorded)
 	t.Status, t.Phase, t.CurrentStep = s.Shown.Status, s.Shown.Phase, s.CurrentStep()
 	if at := s.Shown.ExpiresAt; !at.IsZero() {
 		t.ExpiresAt = &at
 	}
 	return t
+}
+
+// life is a part of the names of what this workflow counts; "" for the first of a session.
+func (s *State) life() string {
+	if s.Life == "" {
+		return ""
+	}
+	return s.Life + "/"
 }
 
 // request is a command that can be told from others.

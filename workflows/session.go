@@ -12,7 +12,11 @@ import (
 // and what the execution before carried over for one that continues as new.
 func Session(ctx workflow.Context, in schema.SessionInput, carried *State) error {
 	state := carried
-	if state == nil {
+	switch {
+	case state != nil:
+	case in.Revival != nil:
+		state = Revived(in, workflow.GetInfo(ctx).WorkflowExecution.RunID)
+	default:
 		state = NewState(in)
 	}
 	// The session decides for itself what a cancellation through Temporal means: it is a

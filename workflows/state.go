@@ -18,7 +18,11 @@ type State struct {
 	Asked     int        `json:"asked"`         // how many approvals were ever asked for
 	Edits     []Edit     `json:"edits"`         // accepted, and not carried out yet
 	Host      string     `json:"host"`          // which host has the workspace
-	Flights   []Flight   `json:"flights"`       // only on the way to the next execution
+	// Life names the workflow of a session whose first one is gone: what it counts anew has other
+	// names than before.
+	Life       string   `json:"life"`
+	LeftBehind []string `json:"left_behind"` // hosts that may have processes of the run that went with its workflow
+	Flights    []Flight `json:"flights"`     // only on the way to the next execution
 
 	Messages int      `json:"messages"`       // how many were ever taken in
 	Queue    []int    `json:"queue"`          // the numbers of those that wait for their run
@@ -147,6 +151,18 @@ func NewState(in schema.SessionInput) *State {
 	s := &State{Input: in, Searched: Searched{schema.SessionActive, schema.PhasePlanning}} // as web starts it
 	s.startRun(Run{Number: 1})
 	return s
+}
+
+// Revived is the state of a session whose workflow was gone, by what Postgres knows of it. Life
+// is a name that no workflow of the session had.
+func Revived(in schema.SessionInput, life string) *State {
+	r := in.Revival
+	in.Revival = nil
+	return &State{
+		Input: in, Life: life, Searched: Searched{schema.SessionActive, schema.PhasePlanning}, // as web starts it
+		Run:      &Run{ID: schema.RunID(in.SessionID, r.Run), Number: r.Run, Begun: true, Ended: r.Status},
+		Messages: r.Messages, Queue: r.Queue, Host: r.Host, LeftBehind: r.LeftBehind, LastUsed: r.LastUsed,
+	}
 }
 
 // startRun makes r the latest run. Postgres learns of it when it begins.

@@ -16,17 +16,57 @@ const textLost = "(the text of this message was never stored)"
 
 // SaveText stores a text of a session until the record of the message that names it takes it
 // over, see [schema.Text]. The same again changes nothing.
-func (s *Store) SaveText(ctx context.Context, sessionID, id, content string) error {
+func (s *Store) SaveText(ctx context.Context, sessionID, id, actor, content string) error {
 	if !schema.ValidID(sessionID) {
 		return noSession(sessionID)
 	}
-	tag, err := s.pool.Exec(ctx, `INSERT INTO texts (session_id, id, content)
-		SELECT s.id, $2::uuid, $3 FROM sessions s WHERE s.id = $1::uuid AND s.deleted_at IS NULL
-		ON CONFLICT (session_id, id) DO UPDATE SET created_at = now()`, sessionID, id, clean(content))
+	tag, err := s.pool.Exec(ctx, `INSERT INTO texts (session_id, id, actor, content)
+		SELECT s.id, $2::uuid, $3, $4 FROM sessions s WHERE s.id = $1::uuid AND s.deleted_at IS NULL
+		ON CONFLICT (session_id, id) DO UPDATE SET created_at = clock_timestamp()`, sessionID, id, clean(actor), clean(content))
 	if err == nil && tag.RowsAffected() == 0 {
 		return noSession(sessionID)
 	}
 	return failed("store a text", err)
+}
+
+// AcceptText says that the workflow has taken the command with a text in, as the message with
+// that number. From then on the text is a message, whatever becomes of the workflow; that of a
+// request that was repeated after its message was recorded is not another one.
+func (s *Store) AcceptText(ctx context.Context, sessionID, id string, number int) error {
+	_, err := s.pool.Exec(ctx, `UPDATE texts SET accepted = true WHERE session_id = $1::uuid AND id = $2::uuid
+		AND NOT EXISTS (SELECT FROM messages WHERE session_id = $1::uuid AND number = $3)`, sessionID, id, number)
+	return failed("accept a text", err)
+}
+
+// AdoptTexts queues the messages that a workflow had accepted and not recorded when it was
+// lost, in the order in which they came.
+func (s *Store) AdoptTexts(ctx context.Context, sessionID string) error {
+	var last int
+	a := &apply{texts: map[string]string{}, messages: map[int]bool{}}
+	_, err := s.change(ctx, "adopt texts", sessionID, "", func(c *change) {
+		c.reads.Queue(`SELECT COALESCE(max(number), 0) FROM messages WHERE session_id = $1::uuid`, c.session).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&last) })
+		c.reads.Queue(`SELECT id::text, actor, content FROM texts WHERE session_id = $1::uuid AND accepted ORDER BY created_at, id LIMIT $2`, c.session, schema.MaxQueuedMessages).
+			Query(func(rows pgx.Rows) error {
+				var id, actor, content string
+				_, err := pgx.ForEachRow(rows, []any{&id, &actor, &content}, func() error {
+					a.texts[id] = content
+					a.t.Messages = append(a.t.Messages, schema.MessageChange{Status: schema.MessageQueued, Text: &schema.Text{ID: id}, Actor: actor})
+					return nil
+				})
+				return err
+			})
+	}, func(c *change) error {
+		if len(a.t.Messages) == 0 || c.deleted {
+			return errNothing
+		}
+		for i := range a.t.Messages {
+			a.t.Messages[i].Number = last + i + 1
+		}
+		a.changeMessages(c)
+		return nil
+	})
+	return err
 }
 
 // CollectTexts removes texts that nobody has taken over for that long, at most limit of them,

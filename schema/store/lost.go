@@ -1,0 +1,128 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// reasonLost stands beside what ended with a session's workflow.
+const (
+	reasonLost     = "the session's workflow is gone"
+	reasonRunEnded = "run_failed"
+)
+
+// UnderWay lists sessions that count on their workflow, by id and from the one after the given
+// id: a run is under way, or a message waits.
+func (s *Store) UnderWay(ctx context.Context, after string, limit int) ([]string, error) {
+	rows, err := s.pool.Query(ctx, `SELECT s.id::text FROM sessions s
+		 WHERE s.id > COALESCE(NULLIF($1::text, '')::uuid, '00000000-0000-0000-0000-000000000000'::uuid)
+		   AND s.deleted_at IS NULL AND s.workflow_started_at IS NOT NULL
+		   AND (s.id IN (SELECT session_id FROM session_states WHERE status IN ('active', 'suspended'))
+		     OR s.id IN (SELECT session_id FROM messages WHERE status = 'queued'))
+		 ORDER BY s.id LIMIT $2`, after, page(limit))
+	if err != nil {
+		return nil, failed("list sessions", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return ids, failed("list sessions", err)
+}
+
+// LatestRun names the run of a session with the highest number, and says whether it is under
+// way. A session without runs has none.
+func (s *Store) LatestRun(ctx context.Context, sessionID string) (id string, underWay bool, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT id::text, finished_at IS NULL FROM runs WHERE session_id = $1::uuid ORDER BY number DESC LIMIT 1`, sessionID).
+		Scan(&id, &underWay)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", false, nil
+	}
+	return id, underWay, failed("read a run", err)
+}
+
+// LoseRun ends a run whose workflow is gone, as failed for that reason: its attempts and steps
+// are cancelled, and so are its approvals. What its hosts still run ends once they look. A run
+// that is over stays as it ended.
+func (s *Store) LoseRun(ctx context.Context, sessionID, runID, why string) error {
+	if !schema.ValidID(runID) {
+		return noRun(runID)
+	}
+	a := &apply{
+		t:     schema.Transition{RunID: runID, Status: schema.SessionFailed, Phase: schema.PhaseIdle},
+		steps: map[string]schema.StepStatus{}, approvals: map[string]schema.ApprovalStatus{}, messages: map[int]bool{},
+	}
+	_, err := s.change(ctx, "end a run", sessionID, "lost:"+runID, func(c *change) { a.readRun(c) }, func(c *change) error {
+		if c.deleted || a.finished != nil {
+			return errNothing
+		}
+		a.t.End = &schema.RunEnd{Status: schema.SessionFailed, Error: why}
+		for i := range a.t.Close {
+			a.t.Close[i].At = c.now
+		}
+		c.writes.Queue(`UPDATE attempts SET status = $2, reason = $3, finished_at = $4::timestamptz,
+				duration_ms = greatest(extract(epoch FROM $4::timestamptz - started_at) * 1000, 0)
+			WHERE run_id = $1::uuid AND status = 'running'`, runID, string(schema.AttemptCancelled), string(schema.ReasonCancelled), c.now)
+		c.audit(&schema.AuditEntry{RunID: runID, Actor: actorHoldfast, Action: "fail", Detail: why})
+		return a.decide(c)
+	})
+	return err
+}
+
+// actorHoldfast stands in the audit trail where nobody asked.
+const actorHoldfast = "holdfast"
+
+// readRun reads what the end of a run ends, into the transition.
+func (a *apply) readRun(c *change) {
+	c.reads.Queue(`SELECT status, current_phase FROM session_states WHERE session_id = $1::uuid`, c.session).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&a.status, &a.phase) })
+	c.reads.Queue(`SELECT started_at, finished_at FROM runs WHERE id = $1::uuid AND session_id = $2::uuid`, a.t.RunID, c.session).
+		QueryRow(func(row pgx.Row) error { return missing(row.Scan(&a.started, &a.finished), noRun(a.t.RunID)) })
+	c.reads.Queue(`SELECT step_id, status FROM steps WHERE run_id = $1::uuid ORDER BY position`, a.t.RunID).
+		Query(func(rows pgx.Rows) error {
+			var id, status string
+			_, err := pgx.ForEachRow(rows, []any{&id, &status}, func() error {
+				a.steps[id] = schema.StepStatus(status)
+				if !a.steps[id].Final() {
+					a.t.Steps = append(a.t.Steps, schema.StepChange{ID: id, Status: schema.StepCancelled, Reason: reasonLost})
+				}
+				return nil
+			})
+			return err
+		})
+	c.reads.Queue(`SELECT id::text, step_id FROM approval_requests WHERE session_id = $1::uuid AND status = 'pending' ORDER BY created_at, id`, c.session).
+		Query(func(rows pgx.Rows) error {
+			var id, step string
+			_, err := pgx.ForEachRow(rows, []any{&id, &step}, func() error {
+				a.approvals[id] = schema.ApprovalPending
+				a.t.Close = append(a.t.Close, schema.ApprovalClose{
+					ID: id, StepID: step, Status: schema.ApprovalCancelled, Reason: reasonRunEnded,
+				})
+				return nil
+			})
+			return err
+		})
+}
+
+// Revival reads what a session goes on with when its workflow is begun anew, once no run of it
+// is under way; nil when it never had one, and begins like any other.
+func (s *Store) Revival(ctx context.Context, sessionID string) (*schema.Revival, error) {
+	var (
+		r    schema.Revival
+		used time.Time
+	)
+	err := s.pool.QueryRow(ctx, `SELECT r.number, r.status, COALESCE(r.finished_at, now()),
+			COALESCE((SELECT max(m.number) FROM messages m WHERE m.session_id = r.session_id), 0),
+			ARRAY(SELECT m.number FROM messages m WHERE m.session_id = r.session_id AND m.status = 'queued' AND m.number > 0 ORDER BY m.number),
+			COALESCE((SELECT a.host FROM attempts a JOIN runs o ON o.id = a.run_id WHERE o.session_id = r.session_id ORDER BY a.started_at DESC LIMIT 1), ''),
+			ARRAY(SELECT DISTINCT a.host FROM attempts a WHERE a.run_id = r.id AND a.status IN ('cancelled', 'lost') ORDER BY 1)
+		  FROM runs r WHERE r.session_id = $1::uuid ORDER BY r.number DESC LIMIT 1`, sessionID).
+		Scan(&r.Run, &r.Status, &used, &r.Messages, &r.Queue, &r.Host, &r.LeftBehind)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil //nolint:nilnil // a session without a run is an ordinary one
+	}
+	r.LastUsed = timeOf(used).Time
+	return &r, failed("read a session", err)
+}

@@ -1,0 +1,163 @@
+package store_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store/storetest"
+)
+
+func TestLoseRun_EndsEverythingOfItOnce(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context1(t)
+	b := newRun(t, s)
+	must(t, s.MarkWorkflowStarted(ctx, b.session))
+	b.attempt(t, s, "make")
+	ask(t, s, b)
+	ids, err := s.UnderWay(ctx, "", 10)
+	must(t, err)
+	if !slices.Equal(ids, []string{b.session}) {
+		t.Fatalf("under way are %v", ids)
+	}
+	for range 2 {
+		must(t, s.LoseRun(ctx, b.session, b.run, "it is gone"))
+	}
+	run, err := s.Run(ctx, b.run)
+	must(t, err)
+	if run.Status != schema.SessionFailed || run.Error != "it is gone" || run.FinishedAt == nil {
+		t.Fatalf("the run is %+v", run)
+	}
+	for _, step := range run.Steps {
+		if step.Status != schema.StepCancelled {
+			t.Errorf("step %s is %s", step.ID, step.Status)
+		}
+		for _, a := range step.Attempts {
+			if a.Status != schema.AttemptCancelled || a.FinishedAt == nil {
+				t.Errorf("its attempt is %+v", a)
+			}
+		}
+	}
+	session, err := s.Session(ctx, b.session)
+	must(t, err)
+	if session.Status != schema.SessionFailed || session.Phase != schema.PhaseIdle || len(session.PendingApprovals) != 0 {
+		t.Fatalf("the session is %s, %s, with %d approvals", session.Status, session.Phase, len(session.PendingApprovals))
+	}
+	failed := 0
+	for _, e := range log(t, s, b.session) {
+		if e.Type == schema.EventWorkflowFailed {
+			failed++
+		}
+	}
+	if failed != 1 {
+		t.Fatalf("it failed %d times", failed)
+	}
+	// What the host still has to say is not wanted any more: it ends what it runs.
+	mustFail(t, s.AppendOutput(ctx, b.output("make", 1, 0, "x")), schema.CodeStale)
+
+	revival, err := s.Revival(ctx, b.session)
+	must(t, err)
+	if revival.Run != 1 || revival.Status != schema.SessionFailed || revival.Host == "" || !slices.Equal(revival.LeftBehind, []string{revival.Host}) {
+		t.Fatalf("%+v", revival)
+	}
+	if ids, err := s.UnderWay(ctx, "", 10); err != nil || len(ids) != 0 {
+		t.Fatalf("under way are %v: %v", ids, err)
+	}
+	if fresh, err := s.Revival(ctx, newSession(t, s).ID); err != nil || fresh != nil {
+		t.Fatalf("a session without runs is revived as %+v: %v", fresh, err)
+	}
+}
+
+func TestTexts_AreTakenOverByTheirMessage(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context1(t)
+	b := newRun(t, s)
+	id := schema.TextID(b.session, "request", "hello")
+	for range 2 {
+		must(t, s.SaveText(ctx, b.session, id, "ada", "hello"))
+	}
+	orphan := schema.TextID(b.session, "refused", "nobody")
+	must(t, s.SaveText(ctx, b.session, orphan, "ada", "nobody"))
+	mustFail(t, s.SaveText(ctx, schema.NewID(), id, "ada", "hello"), schema.CodeNotFound)
+	t1 := schema.Transition{
+		SessionID: b.session, RunID: b.run, Key: "said", Status: schema.SessionActive, Phase: schema.PhaseExecuting,
+		Messages: []schema.MessageChange{
+			{Number: 1, Status: schema.MessageQueued, Text: &schema.Text{ID: id, Bytes: 5}, Actor: "ada"},
+			{Number: 2, Status: schema.MessageQueued, Text: &schema.Text{ID: schema.NewID(), Bytes: 5}, Actor: "ada"},
+		},
+	}
+	for range 2 {
+		_, err := s.Apply(ctx, t1)
+		must(t, err)
+	}
+	list, _, err := s.Messages(ctx, b.session, 10, "")
+	must(t, err)
+	if len(list) != 2 || list[0].Content != "hello" || !strings.Contains(list[1].Content, "never stored") {
+		t.Fatalf("said was %+v", list)
+	}
+	if n, err := s.CollectTexts(ctx, time.Hour, 10); err != nil || n != 0 {
+		t.Fatalf("%d young texts were collected: %v", n, err)
+	}
+	// One that was accepted is a message, though its workflow has not come to record it.
+	accepted := schema.TextID(b.session, "accepted", "I was heard")
+	must(t, s.SaveText(ctx, b.session, accepted, "ada", "I was heard"))
+	must(t, s.AcceptText(ctx, b.session, accepted, 3))
+	must(t, s.SaveText(ctx, b.session, id, "ada", "hello")) // the first request again: its message is recorded
+	must(t, s.AcceptText(ctx, b.session, id, 1))
+	for range 2 {
+		must(t, s.AdoptTexts(ctx, b.session))
+	}
+	list, _, err = s.Messages(ctx, b.session, 10, "")
+	must(t, err)
+	if len(list) != 3 || list[2].Content != "I was heard" || list[2].Number != 3 || list[2].Actor != "ada" || list[2].Status != schema.MessageQueued {
+		t.Fatalf("adopted was %+v", list)
+	}
+	if n, err := s.CollectTexts(ctx, 0, 10); err != nil || n != 2 {
+		t.Fatalf("%d texts were collected: %v", n, err)
+	}
+}
+
+func TestRefusedAsk_IsFoundByWhoAsked(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context1(t)
+	b := newRun(t, s)
+	id := schema.AskID(b.run, "make", "q")
+	if why, err := s.RefusedAsk(ctx, id); why != "" || err != nil {
+		t.Fatal(why, err)
+	}
+	_, err := s.Apply(ctx, schema.Transition{
+		SessionID: b.session, RunID: b.run, Key: "refused", Status: schema.SessionActive, Phase: schema.PhaseExecuting,
+		Audit: []schema.AuditEntry{{Actor: "step make", Action: schema.CommandAsk, Outcome: schema.AuditIgnored, ApprovalID: id, Detail: "not now"}},
+	})
+	must(t, err)
+	if why, err := s.RefusedAsk(ctx, id); why != "not now" || err != nil {
+		t.Fatal(why, err)
+	}
+}
+
+func TestHoldLease_OneHolderUntilItsTimeIsOver(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context1(t)
+	for _, c := range []struct {
+		holder string
+		lasts  time.Duration
+		want   bool
+	}{
+		{"a", time.Minute, true},
+		{"b", time.Minute, false},
+		{"a", -time.Second, true}, // over at once
+		{"b", time.Minute, true},
+		{"a", time.Minute, false},
+	} {
+		held, err := s.HoldLease(ctx, "work", c.holder, c.lasts)
+		if must(t, err); held != c.want {
+			t.Fatalf("%s holds it: %v", c.holder, held)
+		}
+	}
+}

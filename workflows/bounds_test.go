@@ -1,0 +1,200 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// As much as people may say while the session is busy is recorded in parts that Temporal takes,
+// in the order in which it was said; the end of the run comes last.
+func TestTakePending_IsBoundedAndKeepsTheOrder(t *testing.T) {
+	t.Parallel()
+	s := newState(t, schema.Config{}, step("a"), step("b", "a"))
+	startIDs(s, epoch)
+	for i := range schema.MaxQueuedMessages {
+		if _, err := say(s, fmt.Sprintf("%03d ", i)+strings.Repeat("<", schema.MaxMessageBytes-4)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	finish(s, "a", schema.AttemptFailed, epoch)
+	recorded := settle(s, epoch)
+	if len(recorded) < 50 {
+		t.Fatalf("%d transitions", len(recorded))
+	}
+	number := 0
+	for n, tr := range recorded {
+		if size := encoded(tr); size > maxTransition+6*schema.MaxMessageBytes {
+			t.Errorf("transition %d has %d bytes", n, size)
+		}
+		for _, m := range tr.Messages {
+			number++
+			if m.Number != number || !strings.HasPrefix(m.Content, fmt.Sprintf("%03d ", number-1)) {
+				t.Fatalf("message %d follows %d", m.Number, number-1)
+			}
+		}
+		last := n == len(recorded)-1
+		if (tr.End != nil) != last || (tr.Status == schema.SessionFailed) != last {
+			t.Errorf("transition %d of %d is %s and ends %+v", n+1, len(recorded), tr.Status, tr.End)
+		}
+	}
+	if number != schema.MaxQueuedMessages {
+		t.Fatalf("%d messages were recorded", number)
+	}
+}
+
+// What becomes of a question is not recorded before the question is.
+func TestTakePending_TheQuestionComesBeforeItsEnd(t *testing.T) {
+	t.Parallel()
+	steps := make([]schema.OutlineStep, 40)
+	for i := range steps {
+		steps[i] = step(fmt.Sprint("s", i))
+	}
+	s := newState(t, schema.Config{Parallel: 40}, steps...)
+	startIDs(s, epoch)
+	large := schema.Marshal(strings.Repeat("x", schema.MaxAskContext-2))
+	for i := range steps {
+		_, _, err := s.AskHuman(epoch, ada, schema.Ask{StepID: fmt.Sprint("s", i), Question: "?", Context: large, RequestID: "q"})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.closePending(epoch, schema.ApprovalVoid, "plan_changed", func(*Approval) bool { return true })
+	open, closed := map[string]bool{}, 0
+	for s.Dirty() {
+		tr := s.TakePending()
+		if size := encoded(tr); size > maxTransition+schema.MaxAskContext {
+			t.Errorf("a transition has %d bytes", size)
+		}
+		for _, o := range tr.Open {
+			open[o.ID] = true
+		}
+		for _, c := range tr.Close {
+			closed++
+			if !open[c.ID] {
+				t.Fatalf("%s is closed before it is asked", c.ID)
+			}
+		}
+	}
+	if len(open) != 40 || closed != 40 {
+		t.Fatalf("%d asked, %d closed", len(open), closed)
+	}
+}
+
+func TestAsk_AStepHasABoundedNumberOfQuestions(t *testing.T) {
+	t.Parallel()
+	s := newState(t, schema.Config{}, step("a"), step("b"))
+	startIDs(s, epoch)
+	ask := func(step, id string) error {
+		_, _, err := s.AskHuman(epoch, ada, schema.Ask{StepID: step, Question: "?", RequestID: id})
+		return err
+	}
+	for i := range schema.MaxOpenAsks {
+		if err := ask("a", strconv.Itoa(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ask("a", "one more"); schema.CodeOf(err) != schema.CodeConflict {
+		t.Fatalf("one too many: %v", err)
+	}
+	if err := ask("a", "0"); err != nil {
+		t.Fatalf("the first one again: %v", err)
+	}
+	if err := ask("b", "one more"); err != nil {
+		t.Fatalf("another step: %v", err)
+	}
+}
+
+func TestFeedback_ThatWaitsIsBounded(t *testing.T) {
+	t.Parallel()
+	steps := make([]schema.OutlineStep, 40)
+	for i := range steps {
+		steps[i] = gated(fmt.Sprint("s", i))
+	}
+	s := newState(t, schema.Config{Parallel: 1}, steps...)
+	settle(s, epoch)
+	taken := 0
+	for _, a := range s.PendingViews() {
+		c := schema.ResolveApproval{ApprovalID: a.ApprovalID, Resolution: schema.ResolutionApproved, Feedback: strings.Repeat("<", schema.MaxFeedback)}
+		_, err := s.Resolve(epoch, ada, c)
+		if err == nil {
+			taken++
+			continue
+		}
+		if schema.CodeOf(err) != schema.CodeInvalid {
+			t.Fatal(err)
+		}
+		c.Feedback = ""
+		if _, err := s.Resolve(epoch, ada, c); err != nil {
+			t.Fatalf("without feedback: %v", err)
+		}
+	}
+	settle(s, epoch)
+	if taken == 0 || taken == 40 || !s.carriable() {
+		t.Fatalf("%d of 40 were taken, State has %d bytes", taken, encoded(s))
+	}
+}
+
+func TestSender_HasANameOfSomeLengthAtMost(t *testing.T) {
+	t.Parallel()
+	at := schema.Command{Actor: strings.Repeat("a", schema.MaxActorBytes), RequestID: strings.Repeat("r", schema.MaxRequestIDBytes)}
+	if err := checkSender(at); err != nil {
+		t.Fatal(err)
+	}
+	for _, over := range []schema.Command{{Actor: at.Actor + "a"}, {RequestID: at.RequestID + "r"}} {
+		if err := checkSender(over); schema.CodeOf(err) != schema.CodeInvalid {
+			t.Errorf("%d, %d bytes: %v", len(over.Actor), len(over.RequestID), err)
+		}
+	}
+}
+
+// What a session counts after its workflow was lost has names that it did not have before.
+func TestRevived_GoesOnUnderNewNames(t *testing.T) {
+	t.Parallel()
+	before := newState(t, schema.Config{}, gated("a"))
+	was := settle(before, epoch)
+	in := before.Input
+	in.Revival = &schema.Revival{Run: 3, Status: schema.SessionFailed, Messages: 7, Queue: []int{6, 7}, Host: "one", LeftBehind: []string{"one"}, LastUsed: epoch}
+	s := Revived(in, "another life")
+	if s.Status() != schema.SessionFailed || s.Phase() != schema.PhaseIdle || !s.Dirty() || s.Input.Revival != nil {
+		t.Fatalf("%s, %s", s.Status(), s.Phase())
+	}
+	recorded := settle(s, epoch)
+	if n, err := say(s, "hello"); n != 8 || err != nil {
+		t.Fatal(n, err)
+	}
+	if !s.TakeNext() || s.Run.Number != 4 || s.Run.Message != 6 {
+		t.Fatalf("run %d answers %d", s.Run.Number, s.Run.Message)
+	}
+	s.Begun(schema.Outline{Digest: "digest", Steps: []schema.OutlineStep{gated("a")}}, epoch)
+	recorded = append(recorded, settle(s, epoch)...)
+	for _, old := range was {
+		for _, now := range recorded {
+			if old.Key == now.Key {
+				t.Errorf("%s is recorded twice", now.Key)
+			}
+			for i := range now.Open {
+				if slices.ContainsFunc(old.Open, func(o schema.ApprovalOpen) bool { return o.ID == now.Open[i].ID }) {
+					t.Errorf("approval %s is asked twice", now.Open[i].ID)
+				}
+			}
+		}
+	}
+	if s.Host != "one" {
+		t.Errorf("its host is %q", s.Host)
+	}
+}
+
+func TestCite_IsShort(t *testing.T) {
+	t.Parallel()
+	if got := cite(strings.Repeat("é", 2*maxCited)); len([]rune(got)) != maxCited+1 {
+		t.Fatalf("%d characters", len([]rune(got)))
+	}
+	if got := cite("short"); got != "short" {
+		t.Fatal(got)
+	}
+}
