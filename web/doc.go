@@ -9,6 +9,8 @@
 //     needs it; the same command under the same key is then done once.
 //   - A session that POST /sessions or a fork has answered for is durable: its workflow is started
 //     later by the sweeper when Temporal cannot be reached now.
+//   - A session whose workflow is gone shows that, and goes on with the next command: see
+//     reconcile.go.
 //   - A subscriber is a cursor over a session's log, not a queue: it gets every event after
 //     its cursor once and in order. A slow one is served from the log at its own pace;
 //     memory per client is bounded and nothing is dropped.

@@ -7,6 +7,7 @@
 //   - session.go  the loop: take in signals, advance, record, act, wait
 //   - state.go    State, the serialisable whole of what a session knows
 //   - pending.go  what of State is still to be recorded
+//   - bounds.go   how much of anything Temporal is asked for at once
 //   - machine.go  the pure moves of State: what comes next
 //   - approvals.go  the pure moves of State around approvals
 //   - edits.go  the pure moves of State around modifications
@@ -22,7 +23,8 @@
 //   - the first decision on an approval wins; the same again changes nothing; another is
 //     refused;
 //   - a step that has succeeded is never started again;
-//   - between two moves, with no step running, the whole of it can continue as new.
+//   - between two moves the whole of it can continue as new, also while steps run;
+//   - nothing that it asks Temporal for grows with what people send at once.
 //
 // It imports schema and the Temporal SDK; it never imports schema/store.
 package workflows
