@@ -44,4 +44,6 @@ func ParseDuration(s string) (time.Duration, error) {
 	return sum, nil
 }
 
-func badDuration(s string) error { return fmt.Errorf("%q is no duration such as 90s, 30m, 2h or 3d", s) }
+func badDuration(s string) error {
+	return fmt.Errorf("%q is no duration such as 90s, 30m, 2h or 3d", s)
+}
