@@ -893,6 +893,15 @@ export interface components {
             error?: string;
             ready: boolean;
         };
+        DiskState: {
+            /** Format: int64 */
+            free_bytes: number;
+            /**
+             * Format: int64
+             * @description The bound, HOLDFAST_DISK_LOW
+             */
+            low_bytes: number;
+        };
         ErrorData: {
             /** @enum {string} */
             code: "invalid" | "not_found" | "conflict" | "expired" | "too_large" | "unavailable" | "unauthenticated" | "forbidden" | "internal" | "stale" | "rate_limited" | "unsupported" | "method_not_allowed" | "cursor_ahead" | "range_unavailable";
@@ -1182,6 +1191,8 @@ export interface components {
             task?: string;
         };
         NewSession: {
+            /** @description A person starts the session and will come back to it: its approvals wait for a day, unless config.approval_timeout_seconds or the server's HOLDFAST_APPROVAL_TIMEOUT says otherwise */
+            attended?: boolean;
             config?: components["schemas"]["Config"];
             /**
              * @description See GET /api/modes for those that are available
@@ -1337,6 +1348,8 @@ export interface components {
             result: unknown;
         };
         Readiness: {
+            /** @description There while the disk of the data folder has little room; the server is ready all the same */
+            disk?: components["schemas"]["DiskState"];
             postgres: components["schemas"]["Dependency"];
             ready: boolean;
             temporal: components["schemas"]["Dependency"];

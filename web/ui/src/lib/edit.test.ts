@@ -141,7 +141,7 @@ describe('a question of a program', () => {
 
 describe('the options of a new session', () => {
   it('send no default', () => {
-    expect(configOf(DEFAULT_OPTIONS)).toEqual({ approval_mode: 'none', approval_timeout_seconds: 300, parallel: 2 });
+    expect(configOf(DEFAULT_OPTIONS)).toEqual({ approval_mode: 'none', parallel: 2 });
     expect(configOf({ ...DEFAULT_OPTIONS, onTimeout: 'escalate', escalationTimeout: '20m', whenBusy: 'interrupt', sessionTTL: ' 720h ' })).toMatchObject({ on_timeout: 'escalate', escalation_timeout: '20m', when_busy: 'interrupt', session_ttl: '720h' });
     expect(configOf({ ...DEFAULT_OPTIONS, escalationTimeout: '20m' })).not.toHaveProperty('escalation_timeout');
   });

@@ -20,7 +20,7 @@ export interface OptionValues {
 export const DEFAULT_OPTIONS: OptionValues = {
   name: '',
   approvalMode: 'none',
-  timeoutSeconds: 300,
+  timeoutSeconds: '',
   parallel: 2,
   onTimeout: '',
   escalationTimeout: '',

@@ -52,6 +52,7 @@ export function NewSessionPage() {
     start.mutate({
       name: options.name.trim() || undefined,
       mode: 'runbook',
+      attended: true,
       plan,
       config: configOf(options),
     });

@@ -64,6 +64,7 @@ export function SessionOptions({ values, onChange }: Props) {
       />
       <NumberInput
         label="Approval timeout, seconds"
+        placeholder="A day, unless the server is set otherwise"
         description={AFTER_TIMEOUT[values.onTimeout]}
         inputWrapperOrder={['label', 'input', 'description', 'error']}
         min={1}
