@@ -21,7 +21,7 @@ func ParseDuration(s string) (time.Duration, error) {
 	for rest != "" {
 		number := len(rest) - len(strings.TrimLeft(rest, "0123456789."))
 		unit := len(rest[number:]) - len(strings.TrimLeft(rest[number:], "abcdefghijklmnopqrstuvwxyzµμ"))
-		part, hours := rest[:number+unit], time.Duration(1)
+		part, hours := rest[:number+unit], int64(1)
 		if number == 0 || unit == 0 {
 			return 0, badDuration(s)
 		}
@@ -32,10 +32,10 @@ func ParseDuration(s string) (time.Duration, error) {
 			part, hours = rest[:number]+"h", 7*24
 		}
 		d, err := time.ParseDuration(part)
-		if err != nil || d > math.MaxInt64/hours || sum > math.MaxInt64-d*hours {
+		if err != nil || int64(d) > math.MaxInt64/hours || int64(sum) > math.MaxInt64-int64(d)*hours {
 			return 0, badDuration(s)
 		}
-		sum += d * hours
+		sum += time.Duration(int64(d) * hours)
 		rest = rest[number+unit:]
 	}
 	if sign == "-" {

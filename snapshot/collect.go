@@ -245,10 +245,10 @@ func (s *Store) letGo(ctx context.Context, o *object) (gone bool, err error) {
 		if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 			return false, away(ctx, err)
 		}
-		if err != nil || !attrs.ModTime.Equal(o.modified) {
-			return false, nil
+		if err == nil && attrs.ModTime.Equal(o.modified) {
+			return true, s.DeleteObject(ctx, o.key)
 		}
-		return true, s.DeleteObject(ctx, o.key)
+		return false, nil
 	}
 	name := s.file(o.key)
 	aside := filepath.Join(s.dir, trash, strings.ReplaceAll(o.key, "/", "-"))

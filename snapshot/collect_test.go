@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -135,7 +136,6 @@ func TestCollect_WhatASaveTakesUpStays(t *testing.T) {
 // model is what Postgres knows of sessions, and what has not been told it yet.
 type model struct {
 	session map[int]*modelled
-	owners  map[string]snapshot.Owner
 }
 
 type modelled struct {
@@ -304,9 +304,14 @@ func (r rapidTB) Fatalf(format string, args ...any) { r.t.Fatalf(format, args...
 const killed = "SNAPSHOT_TEST_KILLED"
 
 type errand struct {
-	What, Bucket, Dir, State, Base, Record string
-	Owners                                 map[string]snapshot.Owner
-	Seed                                   uint64
+	What   string                    `json:"what"`
+	Bucket string                    `json:"bucket"`
+	Dir    string                    `json:"dir"`
+	State  string                    `json:"state"`
+	Base   string                    `json:"base"`
+	Record string                    `json:"record"`
+	Owners map[string]snapshot.Owner `json:"owners"`
+	Seed   uint64                    `json:"seed"`
 }
 
 func (e *errand) run() error {
@@ -325,7 +330,7 @@ func (e *errand) run() error {
 	f := snapshot.NewFolder(e.Dir, e.State)
 	for base := e.Base; ; {
 		for range 5 {
-			if err := os.WriteFile(filepath.Join(e.Dir, fmt.Sprint(random.IntN(20))), fmt.Append(nil, random.IntN(50)), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(e.Dir, strconv.Itoa(random.IntN(20))), fmt.Append(nil, random.IntN(50)), 0o600); err != nil {
 				return err
 			}
 		}
@@ -410,7 +415,7 @@ func runErrand() bool {
 		return false
 	}
 	var e errand
-	err := json.Unmarshal([]byte(text), &e)
+	err := json.Unmarshal([]byte(text), &e) //nolint:musttag // an owner is written and read here alone
 	if err == nil {
 		err = e.run()
 	}

@@ -326,21 +326,21 @@ func TestAttack_AReviewerIsNotShownWhatIsNoLongerThere(t *testing.T) {
 		return e.do("GET", "/api/sessions/"+s.ID+"/files/plan.txt", "", "If-None-Match", etag)
 	}
 	write("harmless")
-	if r := read("x"); r.Header.Get("Etag") != "" {
-		t.Fatalf("a file that was changed just now has the version %s", r.Header.Get("Etag"))
+	if r := read("x"); r.Header.Get("ETag") != "" {
+		t.Fatalf("a file that was changed just now has the version %s", r.Header.Get("ETag"))
 	}
 	var first reply
-	eventually(t, "the file has settled", func() bool { first = read("x"); return first.Header.Get("Etag") != "" })
-	if r := read(first.Header.Get("Etag")); r.StatusCode != 304 {
+	eventually(t, "the file has settled", func() bool { first = read("x"); return first.Header.Get("ETag") != "" })
+	if r := read(first.Header.Get("ETag")); r.StatusCode != http.StatusNotModified {
 		t.Fatalf("an unchanged file: %d", r.StatusCode)
 	}
 	write("rm -rf *")
-	if r := read(first.Header.Get("Etag")); r.StatusCode != 200 || string(r.body) != "rm -rf *" {
+	if r := read(first.Header.Get("ETag")); r.StatusCode != http.StatusOK || string(r.body) != "rm -rf *" {
 		t.Fatalf("a file of the same size and time: %d %s", r.StatusCode, r.body)
 	}
 	eventually(t, "it has settled again", func() bool {
-		r := read(first.Header.Get("Etag"))
-		return r.StatusCode == 200 && r.Header.Get("Etag") != ""
+		r := read(first.Header.Get("ETag"))
+		return r.StatusCode == http.StatusOK && r.Header.Get("ETag") != ""
 	})
 }
 

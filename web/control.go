@@ -152,7 +152,7 @@ func overtaken(err error) bool {
 }
 
 // closeActor stands for whoever deleted a session: nobody can read that log any more.
-const closeActor = "holdfast"
+const closeActor = productName
 
 // close tells a workflow that its session was deleted; one that is over is a success.
 func (c *control) close(ctx context.Context, sessionID string) error {

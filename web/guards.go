@@ -50,7 +50,7 @@ func misframed(req *fasthttp.Request) string {
 		return "a request has one Host"
 	case lengths+encodings > 1:
 		return "a request has one Content-Length or one Transfer-Encoding, not both"
-	case !strings.EqualFold(string(req.URI().Host()), string(req.Header.Host())):
+	case !bytes.EqualFold(req.URI().Host(), req.Header.Host()):
 		// http://a/ and //a/ in place of a path name a host of their own.
 		return "the address and the Host of a request name the same server"
 	default:

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -32,7 +33,7 @@ func TestKeys_StandForOneRequest(t *testing.T) {
 		}
 		e.do("POST", pair[1][0], pair[1][1], "Idempotency-Key", key).problem(t, 409, schema.CodeConflict)
 		// It is another's key for another person.
-		if r := e.do("POST", pair[0][0], pair[0][1], "Idempotency-Key", key, "X-Holdfast-User", "ann"); r.StatusCode == 409 && strings.Contains(string(r.body), "another request") {
+		if r := e.do("POST", pair[0][0], pair[0][1], "Idempotency-Key", key, "X-Holdfast-User", "ann"); r.StatusCode == http.StatusConflict && strings.Contains(string(r.body), "another request") {
 			t.Errorf("%s: ann has the key of another", name)
 		}
 	}

@@ -86,15 +86,18 @@ func (s *Server) begin(c *fiber.Ctx) error {
 	return nil
 }
 
+// productName is what the product calls itself, as an actor too.
+const productName = "holdfast"
+
 // reserved reports whether a name is one under which the product itself acts, so that no person may have it: they stand in
 // events and in the audit trail.
 func reserved(name string) bool {
 	name = strings.ToLower(strings.TrimSpace(name))
 	kind, _, marked := strings.Cut(name, ":")
-	if marked && slices.Contains([]string{"step", "token", "temporal", "service", "holdfast"}, kind) {
+	if marked && slices.Contains([]string{"step", "token", "temporal", "service", productName}, kind) {
 		return true
 	}
-	return slices.Contains([]string{"holdfast", "retention", "temporal", "system", "step", "token", "service"}, name)
+	return slices.Contains([]string{productName, "retention", "temporal", "system", "step", "token", "service"}, name)
 }
 
 func (s *Server) recovered(c *fiber.Ctx) (err error) {

@@ -38,7 +38,7 @@ func (s *session) resolveOlder(ctx workflow.Context, c schema.ResolveApproval) (
 			return nil, wrongModifications(errs)
 		}
 	}
-	return nil, nil //nolint:nilnil // nothing differs
+	return nil, nil //nolint:nilnil,nilerr // nothing differs
 }
 
 // askOlder: another question under the same request id was the same one, and the context of a
@@ -54,7 +54,7 @@ func (s *session) askOlder(ctx workflow.Context, c schema.Ask) (*schema.CommandR
 	case known == nil && checkAskContext(c) != nil && !older(ctx):
 		return nil, checkAskContext(c)
 	}
-	return nil, nil //nolint:nilnil // nothing differs
+	return nil, nil //nolint:nilnil,nilerr // nothing differs
 }
 
 // holdOlder: what waits for its turn could not be suspended.

@@ -10,12 +10,12 @@ import (
 const NoSkip = "HOLDFAST_TEST_NO_SKIP"
 
 // Skip skips a test that this host cannot run, or fails it where [NoSkip] is set.
-func Skip(t testing.TB, why string) {
-	t.Helper()
+func Skip(tb testing.TB, why string) {
+	tb.Helper()
 	if os.Getenv(NoSkip) == "1" {
-		t.Fatalf("skipped, and %s is set: %s", NoSkip, why)
+		tb.Fatalf("skipped, and %s is set: %s", NoSkip, why)
 	}
-	t.Skip(why)
+	tb.Skip(why)
 }
 
 // Exemption names something that CI's machines can never give, so that a test which needs it is
@@ -27,7 +27,7 @@ type Exemption string
 const CgroupV2 Exemption = "cgroup v2"
 
 // SkipExempt skips a test for want of something that is exempt.
-func SkipExempt(t testing.TB, lacking Exemption, why string) {
-	t.Helper()
-	t.Skipf("without %s: %s", lacking, why)
+func SkipExempt(tb testing.TB, lacking Exemption, why string) {
+	tb.Helper()
+	tb.Skipf("without %s: %s", lacking, why)
 }

@@ -70,13 +70,14 @@ func (w *world) resolver() string {
 	if !w.Network || !w.has(LayerNetwork) {
 		return string(own)
 	}
-	text := "nameserver " + linkResolver + "\n"
+	var text strings.Builder
+	text.WriteString("nameserver " + linkResolver + "\n")
 	for line := range strings.Lines(string(own)) {
 		if f := strings.Fields(line); len(f) > 1 && (f[0] == "search" || f[0] == "domain" || f[0] == "options") {
-			text += strings.Join(f, " ") + "\n"
+			text.WriteString(strings.Join(f, " ") + "\n")
 		}
 	}
-	return text
+	return text.String()
 }
 
 // copier copies what others than its owner may read.

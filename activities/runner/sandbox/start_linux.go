@@ -109,7 +109,7 @@ func (s *Spec) launch(exe string, probe bool, group *Group, missing []Status, st
 	missing = append(missing, lost...)
 	c := &Child{Pid: pid, Group: group, reports: ours, decoder: json.NewDecoder(ours)}
 	// Looked for here, while init starts.
-	o := order{Spec: s, Made: made, Missing: missing, Root: os.Geteuid() == 0 && !(demoted && slices.Contains(made, LayerUser)), Trees: trees, Masked: secret(optDir, optDepth, s.ReadOnly), Probe: probe}
+	o := order{Spec: s, Made: made, Missing: missing, Root: os.Geteuid() == 0 && (!demoted || !slices.Contains(made, LayerUser)), Trees: trees, Masked: secret(optDir, optDepth, s.ReadOnly), Probe: probe}
 	if err := json.NewEncoder(ours).Encode(o); err != nil {
 		return nil, c.abandon(fmt.Errorf("tell init what to start: %w", err))
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -112,7 +111,8 @@ func closeFiles(files []*os.File) {
 }
 
 // giveAway makes everything in a folder somebody's, unless the folder already is: root's files
-// that are added to nobody's are looked for.
+// that are added to nobody's are looked for. Other steps of the session may be at work in the
+// folder: a folder that becomes a link meanwhile leads nowhere else.
 func giveAway(dir string, owner int) error {
 	var st unix.Stat_t
 	if err := unix.Stat(dir, &st); err != nil {
@@ -121,11 +121,16 @@ func giveAway(dir string, owner int) error {
 	if owner == 0 && int(st.Uid) != stepID {
 		return nil // nothing was ever given away here
 	}
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		info, err := d.Info()
+		info, err := root.Lstat(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -135,7 +140,7 @@ func giveAway(dir string, owner int) error {
 		if now, ok := info.Sys().(*syscall.Stat_t); ok && int(now.Uid) == owner && int(now.Gid) == owner {
 			return nil
 		}
-		return os.Lchown(path, owner, owner)
+		return root.Lchown(path, owner, owner)
 	})
 }
 

@@ -48,7 +48,7 @@ func Dial(ctx context.Context, dir string) (net.Conn, error) {
 	if err != nil || spec.Secret == "" { // a supervisor of an earlier release asks for none
 		return conn, err
 	}
-	if err := json.NewEncoder(conn).Encode(Order{Do: DoAttach, Secret: spec.Secret}); err != nil {
+	if err := json.NewEncoder(conn).Encode(Order{Do: DoAttach, Secret: spec.Secret}); err != nil { //nolint:gosec // it is for this supervisor
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil

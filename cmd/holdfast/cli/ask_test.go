@@ -146,7 +146,7 @@ func TestAsk_SaysWhatIsWrongWithExitCode3(t *testing.T) {
 	s.ask(t, "Go on?").want(t, 3, "holdfast: the step has 10 questions open already\n")
 	for _, c := range [][]string{
 		{"", "a question has 1 to 2000 characters"}, {strings.Repeat("x", 2001), "a question has 1 to 2000 characters"},
-		{"Q", "--timeout", "0s", "from 1s to 720h"}, {"Q", "--timeout", "soon", "expected duration"}, {"Q", "--context", "{", "not JSON"},
+		{"Q", "--timeout", "0s", "from 1s to 720h"}, {"Q", "--timeout", "soon", `"soon" is no duration such as 90s`}, {"Q", "--context", "{", "not JSON"},
 		{"Q", "--context", "@/nonexistent", "no such file"}, {"Q", "--context", `"` + strings.Repeat("x", 64<<10) + `"`, "at most 65536 bytes"},
 		{"Q", "--option", " ", "not empty"}, {"Q", "--option", "a", "--option", "a", "a text of its own"}, {"expected \"<question>\""}, {"Q", "--unknown", "unknown flag"},
 	} {

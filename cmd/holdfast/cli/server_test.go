@@ -202,7 +202,7 @@ func TestApproval_IsDecidedOnceWhoeverIsFirst(t *testing.T) {
 
 	in.run("", "approval", "show", approval[:8]).want(t, exitOK, "Publish", "pending", "approved, rejected", "echo published")
 	in.run("", "session", "show", id).want(t, exitOK, "? approval "+approval[:8], "holdfast approval resolve")
-	in.run("", "approval", "resolve", approval, "retry").want(t, exitError, "allowed are approved, rejected")
+	in.run("", "approval", "resolve", approval, "retry").want(t, exitUsage, "allowed are approved, rejected")
 	in.run("", "approval", "resolve", approval[:4], "approved", "--feedback", "fine").want(t, exitOK, "approval "+approval[:8]+" approved")
 	in.run("", "session", "watch", id).want(t, exitOK, "! approved by", "fine", "✓ completed")
 	in.run("", "approval", "resolve", approval, "approved").want(t, exitOK)

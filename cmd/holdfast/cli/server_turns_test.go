@@ -18,7 +18,7 @@ func TestSession_GoesOnWithMessagesRunsAndForks(t *testing.T) {
 	in.run("", "session", "send", id, "a finer grid", "--watch").want(t, exitOK, "message 1 to session", "» message 1, local: a finer grid", "▶ run 2  for message 1", "heard: a finer grid\n", "✓ completed")
 	in.run("", "session", "send", id, " ").want(t, exitUsage, "the message is empty")
 	failing := writeFile(t, "next.json", `{"steps": [{"id": "fit", "shell": "exit 3", "on_error": "continue"}, {"id": "plot", "shell": "true", "needs": ["fit"]}, {"id": "other", "shell": "echo other"}]}`)
-	in.run("", "session", "run", id, "--plan", failing, "--watch").want(t, exitOK, "run 3 of session", "✗ fit: exit code 3", "– plot: skipped (it needs \"fit\", which failed)", "other\n")
+	in.run("", "session", "run", id, "--plan", failing, "--watch").want(t, exitFailedSteps, "run 3 of session", "✗ fit: exit code 3", "– plot: skipped (it needs \"fit\", which failed)", "other\n")
 
 	in.run("", "session", "runs", id).want(t, exitOK, "a finer grid", "1 of 3, 1 failed, 1 skipped")
 	in.run("", "session", "show", id).want(t, exitOK, "run 3  completed", `it needs "fit", which failed`, "3 runs in all")
@@ -52,7 +52,7 @@ func TestApproval_IsExtendedAndEdited(t *testing.T) {
 	id := in.begin(asking1, "--approval-timeout", "5m", "--on-modified", "approve")
 	approval := in.asked(id)
 	in.run("", "approval", "extend", approval[:8], "5m").want(t, exitOK, "extended: it expires in 9m ")
-	in.run("", "approval", "extend", approval, "2592000").want(t, exitError, "holdfast: approval "+approval[:8]+": ")
+	in.run("", "approval", "extend", approval, "2592000").want(t, exitUsage, "holdfast: approval "+approval[:8]+": ")
 	in.run("", "approval", "show", approval).want(t, exitOK, "then       suspend")
 	in.run("", "approval", "resolve", approval, "modified", "--command", "echo edited").want(t, exitOK, "modified")
 	in.run("", "session", "watch", id).want(t, exitOK, "5m more by", "! modified by", "✎ publish was edited by", "edited\n", "✓ completed")

@@ -234,7 +234,7 @@ func TestStart_SendsEveryConfigFlag(t *testing.T) {
 	s.run(quick, "session", "start", "--plan", "-", "--on-timeout", "escalate", "--escalation-timeout", "90m", "--on-modified", "approve",
 		"--run-timeout", "2h", "--when-busy", "interrupt", "--session-ttl", "720h").want(t, exitOK, "session "+scriptedID)
 	s.wants(`POST /api/sessions {"mode":"runbook","plan":{"steps":[{"id":"a","shell":"true"}]},"config":{"on_timeout":"escalate","escalation_timeout":"1h30m",` +
-		`"on_modified":"approve","run_timeout":"2h","when_busy":"interrupt","session_ttl":"720h"}}`)
+		`"on_modified":"approve","run_timeout":"2h","when_busy":"interrupt","session_ttl":"720h"},"attended":true}`)
 }
 
 func TestStart_WatchEndsWithTheFirstRun(t *testing.T) {

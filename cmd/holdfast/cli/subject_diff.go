@@ -87,8 +87,8 @@ func diff(was, is []string) []diffLine {
 	}
 	width := len(is) + 1
 	common := make([]int32, (len(was)+1)*width) // the longest common subsequence of what follows
-	for i := len(was) - 1; i >= 0; i-- {
-		for j := len(is) - 1; j >= 0; j-- {
+	for i := range slices.Backward(was) {
+		for j := range slices.Backward(is) {
 			if was[i] == is[j] {
 				common[i*width+j] = common[(i+1)*width+j+1] + 1
 			} else {

@@ -16,7 +16,7 @@ func Free(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, fmt.Errorf("ask for the room on the disk of %s: %w", dir, err)
 	}
-	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:gosec // less than 2^63 bytes, on any disk there is
+	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:unconvert // less than 2^63 bytes, on any disk there is; the types differ by system
 }
 
 // Watch looks after the disk of a folder until its context ends.

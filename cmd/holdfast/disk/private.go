@@ -30,5 +30,5 @@ func Private(dir string) error {
 	case info.Mode().Perm()&others == 0:
 		return nil
 	}
-	return os.Chmod(dir, 0o700) //nolint:wrapcheck // names the folder
+	return os.Chmod(dir, 0o700) //nolint:wrapcheck,gosec // names the folder; and it is a folder
 }

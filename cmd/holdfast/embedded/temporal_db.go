@@ -32,7 +32,7 @@ func (t *Temporal) beginDatabase() error {
 		return fmt.Errorf("look for an unfinished database: %w", err)
 	}
 	if _, err := os.Stat(t.database()); !errors.Is(err, fs.ErrNotExist) {
-		return nil //nolint:nilerr // it is there, or the server will say why it cannot be read
+		return nil // it is there, or the server will say why it cannot be read
 	}
 	file, err := os.OpenFile(t.unfinished(), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {

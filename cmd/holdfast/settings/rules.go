@@ -15,6 +15,9 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
+// none is shown for a setting that is not set.
+const none = "none"
+
 // The rules: each returns a parse function that stores a valid value.
 
 func text(to *string) func(string) bool {

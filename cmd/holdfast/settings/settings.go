@@ -135,9 +135,9 @@ func (l *Listener) specs() []spec {
 
 // check refuses to be reached from elsewhere without knowing by which names.
 func (l *Listener) check() error {
-	host, _, err := net.SplitHostPort(l.Addr)
+	host, _, _ := net.SplitHostPort(l.Addr) // of an address that was checked
 	ip := net.ParseIP(host)
-	if err != nil || host == "localhost" || (ip != nil && ip.IsLoopback()) || len(l.AllowedHosts) > 0 {
+	if host == "localhost" || (ip != nil && ip.IsLoopback()) || len(l.AllowedHosts) > 0 {
 		return nil
 	}
 	return &Error{Name: EnvAllowedHosts, Missing: true, Allowed: "the names by which clients call this server, such as holdfast.example.org or 192.168.1.5; it is needed because HOLDFAST_ADDR, " + strconv.Quote(l.Addr) + ", is not on loopback"}
@@ -181,7 +181,7 @@ const AutoBuildID = "auto"
 
 func (v *Versioning) specs() []spec {
 	return []spec{
-		{name: EnvBuildID, shown: "none", allowed: "auto, or 1 to 63 letters, digits, dots, dashes and underscores, but not unversioned", help: "the build that a worker is of, for holdfast rollout; auto is the program's version, none leaves the worker unversioned", parse: buildID(&v.BuildID)},
+		{name: EnvBuildID, shown: none, allowed: "auto, or 1 to 63 letters, digits, dots, dashes and underscores, but not unversioned", help: "the build that a worker is of, for holdfast rollout; auto is the program's version, none leaves the worker unversioned", parse: buildID(&v.BuildID)},
 	}
 }
 

@@ -54,7 +54,7 @@ func (u *Up) settleSteps(interrupted bool, again <-chan os.Signal) {
 	defer done()
 	running, err := worker.Running(look, u.DataDir)
 	if err != nil || len(running) == 0 {
-		return //nolint:nilerr // a worker that does not answer, or that was never ready, leaves its steps as they are
+		return // a worker that does not answer, or that was never ready, leaves its steps as they are
 	}
 	go func() {
 		select {
