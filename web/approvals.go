@@ -12,6 +12,7 @@ import (
 // ApprovalList is a page of approvals, the newest first.
 type ApprovalList struct {
 	Approvals  []schema.Approval `json:"approvals"`
+	Total      int               `json:"total" doc:"On all pages together"`
 	NextCursor string            `json:"next_cursor,omitempty"`
 }
 
@@ -79,7 +80,14 @@ func (s *Server) registerApprovals() {
 			f.Status, f.Open = "", true
 		}
 		found, next, err := s.store.Approvals(ctx, f)
-		return answer(ApprovalList{Approvals: found, NextCursor: next}, err)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // a schema.Error
+		}
+		total := len(found)
+		if next != "" || in.Cursor != "" {
+			total, err = s.store.CountApprovals(ctx, f)
+		}
+		return answer(ApprovalList{Approvals: found, Total: total, NextCursor: next}, err)
 	}
 	handle(s, operation{method: http.MethodGet, path: "/api/approvals", id: "listApprovals", summary: "List approvals", tag: tag},
 		func(ctx context.Context, in *ApprovalsInput) (*body[ApprovalList], error) { return list(ctx, "", *in) })

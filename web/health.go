@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -103,7 +104,7 @@ func (s *Server) ready(ctx context.Context, _ *struct{}) (*readyOutput, error) {
 	failures := s.look(ctx)
 	postgres, temporal := failures[partPostgres], failures[partTemporal]
 	out := &readyOutput{Status: http.StatusOK, Body: Readiness{
-		Ready: postgres == nil && temporal == nil, Postgres: dependency("Postgres cannot be reached", postgres), Temporal: dependency("Temporal cannot be reached", temporal),
+		Ready: postgres == nil && temporal == nil, Postgres: dependency(postgresWrong(postgres), postgres), Temporal: dependency("Temporal cannot be reached", temporal),
 		Worker: dependency("no worker has asked for work lately", failures[partWorker]),
 	}}
 	if temporal != nil {
@@ -116,6 +117,28 @@ func (s *Server) ready(ctx context.Context, _ *struct{}) (*readyOutput, error) {
 		out.Status, out.RetryAfter = http.StatusServiceUnavailable, retryAfter
 	}
 	return out, nil
+}
+
+var errNotMigrated = errors.New("the database lacks migrations: run `holdfast migrate up`")
+
+// database reports whether Postgres can be reached, and whether this release can work with the schema there.
+func (s *Server) database(ctx context.Context) error {
+	state, err := s.store.Schema(ctx)
+	if err != nil {
+		return err //nolint:wrapcheck // a schema.Error
+	}
+	if err = state.Err(); schema.CodeOf(err) == schema.CodeUnavailable {
+		return errNotMigrated
+	}
+	return err //nolint:wrapcheck // a schema.Error
+}
+
+// postgresWrong says what is wrong with Postgres: of its schema, what a person has to do.
+func postgresWrong(err error) string {
+	if errors.Is(err, errNotMigrated) || schema.CodeOf(err) == schema.CodeUnsupported {
+		return err.Error()
+	}
+	return "Postgres cannot be reached"
 }
 
 func dependency(wrong string, err error) Dependency {

@@ -102,12 +102,12 @@ func (p *pulse) once(ctx context.Context) {
 	}
 }
 
-// look asks each part for a sign of life.
+// look asks each part for a sign of life, and Postgres whether this release can work with its schema.
 func (s *Server) look(ctx context.Context) (failures [partCount]error) {
 	ctx, cancel := context.WithTimeout(ctx, vitalsTimeout)
 	defer cancel()
 	var all sync.WaitGroup
-	for part, ask := range [partCount]func(context.Context) error{s.store.Ping, s.control.ready, s.control.attended} {
+	for part, ask := range [partCount]func(context.Context) error{s.database, s.control.ready, s.control.attended} {
 		all.Go(func() { failures[part] = ask(ctx) })
 	}
 	all.Wait()

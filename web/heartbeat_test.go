@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store/storetest"
 	"github.com/holdfast/holdfast/web"
 )
 
@@ -97,4 +98,29 @@ func TestHeartbeat_TellsWhatIsAwayAndThatItIsBack(t *testing.T) {
 	postgres.up()
 	ws.beats(is("up", "up"))
 	e.noErrors()
+}
+
+func TestReady_IsNotWithoutTheMigrations(t *testing.T) {
+	t.Parallel()
+	e := start(t, func(s *setup) {
+		s.store = func(string) string { return storetest.Server().NewDatabase(t) }
+	})
+	var r web.Readiness
+	e.do("GET", "/api/ready", "").into(t, 503, &r)
+	if r.Ready || r.Postgres.Ready || r.Postgres.Error != "the database lacks migrations: run `holdfast migrate up`" || !r.Temporal.Ready {
+		t.Errorf("readiness is %+v", r)
+	}
+}
+
+func TestReady_IsNotWithTheSchemaOfANewerRelease(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	e.do("GET", "/api/ready", "").into(t, 200, nil)
+	storetest.Exec(t, e.dsn, `INSERT INTO bun_migrations (name, group_id) VALUES ('0999', 2)`)
+	storetest.Exec(t, e.dsn, `INSERT INTO migration_marks (name, title, release, older_releases) VALUES ('0999', 'shinier', 'v9', 'stop')`)
+	var r web.Readiness
+	e.do("GET", "/api/ready", "").into(t, 503, &r)
+	if r.Postgres.Ready || !strings.Contains(r.Postgres.Error, "0999_shinier (of release v9)") {
+		t.Errorf("readiness is %+v", r)
+	}
 }

@@ -50,14 +50,8 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.
 		if _, err := s.HeadSeq(ctx, f.SessionID); err != nil {
 			return nil, "", err
 		}
-		q = q.Where("a.session_id = ?", f.SessionID)
 	}
-	if f.Status != "" {
-		q = q.Where("a.status = ?", f.Status)
-	}
-	if f.Open {
-		q = q.Where("(a.status = 'pending' OR " + reopenableExpr + ")")
-	}
+	q = f.narrow(q)
 	if f.Cursor != "" {
 		after, err := parsePlace(f.Cursor)
 		if err != nil {
@@ -78,6 +72,29 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.
 		list = append(list, rows[i].object())
 	}
 	return list, next, nil
+}
+
+// CountApprovals is how many approvals a filter chooses on all pages together.
+func (s *Store) CountApprovals(ctx context.Context, f ApprovalFilter) (n int, err error) {
+	q := s.db.NewSelect().TableExpr("approval_requests AS a").ColumnExpr("count(*)").Join("JOIN sessions AS s ON s.id = a.session_id").
+		Where("s.deleted_at IS NULL")
+	if err := f.narrow(q).Scan(ctx, &n); err != nil {
+		return 0, failed("count approvals", err)
+	}
+	return n, nil
+}
+
+func (f *ApprovalFilter) narrow(q *bun.SelectQuery) *bun.SelectQuery {
+	if f.SessionID != "" {
+		q = q.Where("a.session_id = ?", f.SessionID)
+	}
+	if f.Status != "" {
+		q = q.Where("a.status = ?", f.Status)
+	}
+	if f.Open {
+		q = q.Where("(a.status = 'pending' OR " + reopenableExpr + ")")
+	}
+	return q
 }
 
 // Approval reads one approval.

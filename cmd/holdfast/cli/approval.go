@@ -14,76 +14,11 @@ import (
 )
 
 type approvalCmd struct {
-	List    approvalListCmd    `cmd:"" help:"List approvals, those that wait for a decision unless told otherwise."`
+	List    approvalListCmd    `cmd:"" help:"List approvals, the open ones unless told otherwise."`
 	Show    approvalShowCmd    `cmd:"" help:"Show an approval and what it is about."`
 	Resolve approvalResolveCmd `cmd:"" help:"Decide an approval."`
 	Extend  approvalExtendCmd  `cmd:"" help:"Give an approval more time."`
-}
-
-type approvalListCmd struct {
-	server
-	Session string `help:"Only those of this session."                 placeholder:"ID"`
-	Status  string `default:"pending"                                  enum:"pending,resolved,expired,cancelled,void,all" help:"pending, resolved, expired, cancelled, void, or all."`
-	Cursor  string `help:"Go on where a page ended (its next_cursor)." placeholder:"CURSOR"`
-	JSON    bool   `help:"Print the server's answer as it is."         name:"json"`
-}
-
-// Help is shown by --help.
-func (*approvalListCmd) Help() string {
-	return example("holdfast approval list", "holdfast approval list --session 1f3a --status all --json")
-}
-
-func (c *approvalListCmd) Run(inv *invocation) error {
-	api, err := c.client(inv)
-	if err != nil {
-		return err
-	}
-	defer api.Close()
-	session, status := "", c.Status
-	if c.Session != "" {
-		if session, err = api.FindSession(inv.ctx, c.Session); err != nil {
-			return err
-		}
-	}
-	if status == "all" {
-		status = ""
-	}
-	page, err := api.Approvals(inv.ctx, session, status, c.Cursor)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		inv.raw(page.Raw)
-		return nil
-	}
-	if len(page.Value.Approvals) == 0 {
-		inv.notef("Nothing waits for a decision.\n")
-		return nil
-	}
-	t := terminal.Table{Header: []string{"ID", "SESSION", "STEP", columnStatus, "EXPIRES", "ASKS"}}
-	for i := range page.Value.Approvals {
-		a := &page.Value.Approvals[i]
-		t.Add(short(a.ID), short(a.SessionID), dash(a.StepID), inv.approvalStatus(a), expires(a), terminal.Short(terminal.Clean(a.Description), 60))
-	}
-	return t.Write(inv.stdout, inv.style)
-}
-
-func (inv *invocation) approvalStatus(a *schema.Approval) terminal.Cell {
-	if a.Status == schema.ApprovalPending {
-		return terminal.Cell{Text: string(a.Status), Paint: inv.style.Yellow}
-	}
-	text := string(a.Status)
-	if a.Resolution != "" {
-		text = string(a.Resolution)
-	}
-	return terminal.Cell{Text: text, Paint: inv.style.Dim}
-}
-
-func expires(a *schema.Approval) string {
-	if a.Status != schema.ApprovalPending {
-		return "-"
-	}
-	return "in " + terminal.Span(seconds(a.RemainingSeconds))
+	Reopen  approvalReopenCmd  `cmd:"" help:"Have a session ask again what nobody answered in time."`
 }
 
 type approvalShowCmd struct {
@@ -123,6 +58,9 @@ func (c *approvalShowCmd) Run(inv *invocation) error {
 	row("type", string(a.Type))
 	status := inv.approvalStatus(a)
 	row("status", status.Paint(status.Text)+by(a.Actor))
+	if a.Reopenable {
+		row("", "have it asked again with `"+reopenCommand(a)+"`")
+	}
 	row("feedback", terminal.Clean(a.Feedback))
 	row("asked", terminal.Ago(a.CreatedAt.Time, time.Now()))
 	if a.Status == schema.ApprovalPending {

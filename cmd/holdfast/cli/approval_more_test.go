@@ -25,6 +25,54 @@ func TestExtend_MovesTheDeadline(t *testing.T) {
 	s.refuses("POST "+asked+"/extend", http.StatusGone, "the approval expired", "", "approval", "extend", otherID, "5m")
 }
 
+func TestApprovalList_SaysThatThereAreMore(t *testing.T) {
+	t.Parallel()
+	s := newScripted(t)
+	pages := []approvalPage{
+		{Approvals: []schema.Approval{{ID: otherID, Status: schema.ApprovalPending}}, Total: 3, NextCursor: "c1"},
+		{Approvals: []schema.Approval{{ID: scriptedID, Status: schema.ApprovalExpired, Reopenable: true}}, Total: 3, NextCursor: "c2"},
+		{Approvals: []schema.Approval{{ID: "1f3a0000-3d1c-4b0e-9a53-0d7a3c1a2f10", Status: schema.ApprovalPending}}, Total: 3},
+	}
+	s.onEach("GET /api/approvals", func(n int) (int, any) { return http.StatusOK, pages[(n-1)%3] })
+	r := s.run("", "approval", "list", "--limit", "1")
+	r.want(t, exitOK, "9c0d58b4")
+	if r.errOut != "1 of 3; --all shows every one\n" {
+		t.Errorf("stderr is %q", r.errOut)
+	}
+	s.wants("GET /api/approvals?limit=1&status=open ")
+	pages = append(pages[1:], pages[0])
+	pages[0].NextCursor, pages[1].NextCursor, pages[2].NextCursor = "c1", "c2", ""
+	s = newScripted(t)
+	s.onEach("GET /api/approvals", func(n int) (int, any) { return http.StatusOK, pages[(n-1)%3] })
+	r = s.run("", "approval", "list", "--all")
+	r.want(t, exitOK, "9c0d58b4", "3a04458c", "1f3a0000", "expired, resume to ask again")
+	if r.errOut != "What has expired is asked again after `holdfast approval reopen ID`.\n" {
+		t.Errorf("stderr is %q", r.errOut)
+	}
+	for _, cursor := range []string{"limit=200", "cursor=c1&limit=200", "cursor=c2&limit=200"} {
+		s.wants("GET /api/approvals?" + cursor + "&status=open ")
+	}
+	var all approvalPage
+	if err := json.Unmarshal([]byte(s.run("", "approval", "list", "--all", "--json").out), &all); err != nil || len(all.Approvals) != 3 || all.Total != 3 {
+		t.Errorf("--all --json: %v, %+v", err, all)
+	}
+	s.run("", "approval", "list", "--limit", "201").want(t, exitUsage, "--limit is from 1 to 200 (got 201)")
+}
+
+type approvalPage struct {
+	Approvals  []schema.Approval `json:"approvals"`
+	Total      int               `json:"total"`
+	NextCursor string            `json:"next_cursor,omitempty"`
+}
+
+func TestReopen_SaysWhatCannotBeReopened(t *testing.T) {
+	t.Parallel()
+	s := newScripted(t)
+	s.on("POST "+asked+"/reopen", http.StatusAccepted, schema.Approval{ID: otherID, SessionID: scriptedID})
+	s.run("", "approval", "reopen", otherID).want(t, exitOK, "approval 9c0d58b4 reopened: session 3a04458c goes on, and asks again\n")
+	s.refuses("POST "+asked+"/reopen", http.StatusConflict, "the session is over: cancelled", "", "approval", "reopen", otherID)
+}
+
 func TestResolve_CarriesWhatIsToBeDifferent(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -60,7 +60,7 @@ func (c *approvalResolveCmd) Run(inv *invocation) error {
 	}
 	answer, err := api.ResolveApproval(inv.ctx, id, client.Resolve{Resolution: resolution, Feedback: c.Feedback, Modifications: edit.json()})
 	if err != nil {
-		return fmt.Errorf("approval %s: %w", short(id), err)
+		return fmt.Errorf("approval %s: %w", short(id), inv.howToReopen(api, id, err))
 	}
 	if c.JSON {
 		inv.raw(answer.Raw)
@@ -68,6 +68,19 @@ func (c *approvalResolveCmd) Run(inv *invocation) error {
 	}
 	inv.printf("approval %s %s\n", short(id), resolution)
 	return nil
+}
+
+// howToReopen adds to the refusal of an answer that came too late how the question is asked again, if it can be.
+func (inv *invocation) howToReopen(api *client.Client, id string, refused error) error {
+	p, ok := errors.AsType[*client.ProblemError](refused)
+	if !ok || p.Code != schema.CodeExpired {
+		return refused
+	}
+	a, err := api.Approval(inv.ctx, id)
+	if err != nil || !a.Value.Reopenable {
+		return refused
+	}
+	return fmt.Errorf("%w: %s", refused, reopenCommand(&a.Value))
 }
 
 // resolutionOf takes the verb that a person gives, or the word that the protocol has for what was done.

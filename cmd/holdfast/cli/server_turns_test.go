@@ -75,3 +75,38 @@ func TestApproval_IsExtendedAndEdited(t *testing.T) {
 	in.run("", "approval", "resolve", in.asked(id), "retry", "--feedback", "be kind", "--command", `echo "told: $HOLDFAST_FEEDBACK"`).want(t, exitOK)
 	in.run("", "session", "watch", id).want(t, exitOK, "told: be kind\n", "✓ completed")
 }
+
+func TestApproval_ThatExpiredIsListedAndReopened(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	id := in.begin(`{"steps": [{"id": "publish", "shell": "echo published", "approval": true}]}`, "--approval-timeout", "1s", "--on-timeout", "suspend")
+	var expired string
+	for end := time.Now().Add(patience); expired == ""; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the question does not expire")
+		}
+		var s schema.Session
+		if err := json.Unmarshal([]byte(in.run("", "session", "show", id, "--json").out), &s); err == nil && len(s.ExpiredApprovals) > 0 {
+			expired = s.ExpiredApprovals[0].ID
+		}
+	}
+	command := "holdfast approval reopen " + expired[:8]
+	in.run("", "approval", "list").want(t, exitOK, expired[:8], "expired, resume to ask again", "holdfast approval reopen ID")
+	in.run("", "session", "list").want(t, exitOK, "suspended", "expired: "+command)
+	in.run("", "session", "show", id).want(t, exitOK, "suspended", "expired: "+command)
+	in.run("", "approval", "show", expired).want(t, exitOK, "expired, resume to ask again", command)
+	in.run("", "approval", "resolve", expired, "approve").want(t, exitError, "the approval expired", command)
+	in.run("", "approval", "reopen", expired[:8], "--json").want(t, exitOK, `"id":"`+expired+`"`)
+	in.run("", "approval", "reopen", expired).want(t, exitOK, "approval "+expired[:8]+" reopened: session "+id[:8]+" goes on, and asks again")
+	again := func() (found bool) {
+		var list approvals
+		err := json.Unmarshal([]byte(in.run("", "approval", "list", "--session", id, "--status", "all", "--json").out), &list)
+		return err == nil && len(list.Approvals) == 2
+	}
+	for end := time.Now().Add(patience); !again(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it is not asked again")
+		}
+	}
+	in.run("", "session", "cancel", id).want(t, exitOK)
+}

@@ -77,11 +77,7 @@ func (c *sessionListCmd) Run(inv *invocation) error {
 	now := time.Now()
 	for i := range list.Sessions {
 		s := &list.Sessions[i]
-		waits := terminal.Cell{}
-		if n := len(s.PendingApprovals); n > 0 {
-			waits = terminal.Cell{Text: counted(n, "approval"), Paint: inv.style.Yellow}
-		}
-		t.Add(short(s.ID), terminal.Short(terminal.Clean(s.Name), 40), inv.status(s.Status), phaseOf(s), terminal.Clean(s.CurrentStep), waits,
+		t.Add(short(s.ID), terminal.Short(terminal.Clean(s.Name), 40), inv.status(s.Status), phaseOf(s), terminal.Clean(s.CurrentStep), inv.waitsFor(s),
 			terminal.Ago(s.CreatedAt.Time, now), terminal.Ago(s.UpdatedAt.Time, now))
 	}
 	if err := t.Write(inv.stdout, inv.style); err != nil {
@@ -91,6 +87,21 @@ func (c *sessionListCmd) Run(inv *invocation) error {
 		inv.notef("There are more: holdfast session list --cursor %s\n", terminal.Clean(list.NextCursor))
 	}
 	return nil
+}
+
+// waitsFor says what a session waits for a person to do.
+func (inv *invocation) waitsFor(s *schema.Session) terminal.Cell {
+	var parts []string
+	if n := len(s.PendingApprovals); n > 0 {
+		parts = append(parts, counted(n, "approval"))
+	}
+	if len(s.ExpiredApprovals) > 0 {
+		parts = append(parts, "expired: "+reopenCommand(&s.ExpiredApprovals[0]))
+	}
+	if len(parts) == 0 {
+		return terminal.Cell{}
+	}
+	return terminal.Cell{Text: strings.Join(parts, ", "), Paint: inv.style.Yellow}
 }
 
 // session makes a client and completes an id.

@@ -60,6 +60,7 @@ func (c *sessionShowCmd) Run(inv *invocation) error {
 		}
 	}
 	inv.showPending(session.Value.PendingApprovals)
+	inv.showExpired(session.Value.ExpiredApprovals)
 	if len(runs) > 1 {
 		inv.notef("\n%s in all: holdfast session runs %s\n", counted(len(runs), "run"), short(id))
 	}
@@ -177,6 +178,14 @@ func (inv *invocation) showPending(approvals []schema.Approval) {
 		}
 		inv.printf("\n%s%s %s\n  %s\n", inv.style.Yellow("? approval "+short(a.ID)), escalated, terminal.Clean(a.Description),
 			inv.style.Dim(fmt.Sprintf("expires in %s; decide with `holdfast approval resolve %s %s`", terminal.Span(seconds(a.RemainingSeconds)), short(a.ID), firstOption(a))))
+	}
+}
+
+// showExpired shows what nobody answered in time, and how it is asked again.
+func (inv *invocation) showExpired(approvals []schema.Approval) {
+	for i := range approvals {
+		a := &approvals[i]
+		inv.printf("\n%s %s\n  %s\n", inv.style.Yellow("? approval "+short(a.ID)), terminal.Clean(a.Description), inv.style.Yellow("expired: "+reopenCommand(a)))
 	}
 }
 

@@ -31,7 +31,8 @@ type (
 	// ApprovalList is a page of approvals.
 	ApprovalList struct {
 		Approvals  []schema.Approval `json:"approvals"`
-		NextCursor string            `json:"next_cursor"`
+		Total      int               `json:"total"`
+		NextCursor string            `json:"next_cursor,omitempty"`
 	}
 	// RunList is the runs of a session.
 	RunList struct {
@@ -48,6 +49,11 @@ type (
 	SessionFilter struct {
 		Status, Mode, Query, Cursor string
 		Limit                       int
+	}
+	// ApprovalFilter narrows a list of approvals. Zero fields do not.
+	ApprovalFilter struct {
+		SessionID, Status, Cursor string
+		Limit                     int
 	}
 )
 
@@ -104,17 +110,20 @@ func (c *Client) DeleteSession(ctx context.Context, id string) error {
 	return err
 }
 
-// Approvals lists approvals, of one session or (with sessionID "") of all.
-func (c *Client) Approvals(ctx context.Context, sessionID, status, cursor string) (Answer[ApprovalList], error) {
+// Approvals lists approvals, the newest first.
+func (c *Client) Approvals(ctx context.Context, f ApprovalFilter) (Answer[ApprovalList], error) {
 	q := url.Values{}
-	for name, value := range map[string]string{"status": status, "cursor": cursor} {
+	for name, value := range map[string]string{"status": f.Status, "cursor": f.Cursor} {
 		if value != "" {
 			q.Set(name, value)
 		}
 	}
+	if f.Limit > 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
+	}
 	path := "/api/approvals"
-	if sessionID != "" {
-		path = sessionPath(sessionID, "/approvals")
+	if f.SessionID != "" {
+		path = sessionPath(f.SessionID, "/approvals")
 	}
 	return call[ApprovalList](ctx, c, request{method: http.MethodGet, path: path, query: q})
 }
@@ -158,7 +167,7 @@ func (c *Client) FindSession(ctx context.Context, prefix string) (string, error)
 // FindApproval completes the unique prefix of an approval's id.
 func (c *Client) FindApproval(ctx context.Context, prefix string) (string, error) {
 	return find(prefix, "approval", func(cursor string) ([]candidate, string, error) {
-		page, err := c.Approvals(ctx, "", "", cursor)
+		page, err := c.Approvals(ctx, ApprovalFilter{Limit: 200, Cursor: cursor})
 		out := make([]candidate, 0, len(page.Value.Approvals))
 		for i := range page.Value.Approvals {
 			out = append(out, candidate{page.Value.Approvals[i].ID, page.Value.Approvals[i].Description})

@@ -638,6 +638,11 @@ export interface components {
         ApprovalList: {
             approvals: components["schemas"]["Approval"][];
             next_cursor?: string;
+            /**
+             * Format: int64
+             * @description On all pages together
+             */
+            total: number;
         };
         ApprovalReceivedData: {
             actor: string;
