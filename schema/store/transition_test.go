@@ -287,6 +287,14 @@ func TestApprovals_PagesShowEachOnce(t *testing.T) {
 	if len(seen) != len(open) {
 		t.Fatalf("the pages show %d of %d", len(seen), len(open))
 	}
+	for status, want := range map[schema.ApprovalStatus]int{schema.ApprovalPending: len(open), schema.ApprovalVoid: 0, "": len(open)} {
+		if n, err := s.CountApprovals(context1(t), store.ApprovalFilter{SessionID: b.session, Status: status, Limit: 3}); err != nil || n != want {
+			t.Errorf("status %q: %d, %v; want %d", status, n, err, want)
+		}
+	}
+	if n, err := s.CountApprovals(context1(t), store.ApprovalFilter{Open: true}); err != nil || n != len(open) {
+		t.Errorf("open: %d, %v", n, err)
+	}
 	list, _, err := s.Approvals(context1(t), store.ApprovalFilter{Status: schema.ApprovalVoid})
 	must(t, err)
 	if len(list) != 0 {

@@ -9,6 +9,7 @@ import { isLoss } from '../lib/reasons';
 export interface LiveFigures {
   progress: number | null; // 0 to 1; null until the program has told
   note: string | null;
+  waiting: string | null; // what the step waits for on its host before it starts or goes on
   cpuSeconds: number;
   rssBytes: number; // of all its processes together
   readBytes: number;
@@ -144,6 +145,7 @@ function progressed(step: StepFold, number: number, data: Record<string, unknown
     live: {
       progress: told === null ? (before?.progress ?? null) : Math.min(1, Math.max(0, told)),
       note: str(data['note']) ?? (told === null ? (before?.note ?? null) : null),
+      waiting: str(data['waiting']), // it does not wait any more once nothing is said
       cpuSeconds: num(data['cpu_seconds']) ?? 0,
       rssBytes: num(data['rss_bytes']) ?? 0,
       readBytes: num(data['read_bytes']) ?? 0,

@@ -129,6 +129,7 @@ function describeProgress(d: Record<string, unknown>): string {
   return [
     typeof d['progress'] === 'number' ? percent(d['progress']) : '',
     text(d['note']),
+    text(d['waiting']),
     `cpu ${duration(n(d['cpu_seconds']) * 1000)}`,
     n(d['rss_bytes']) > 0 ? bytes(n(d['rss_bytes'])) : '',
     n(d['processes']) === 1 ? '1 process' : `${n(d['processes'])} processes`,

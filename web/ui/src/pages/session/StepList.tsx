@@ -90,11 +90,14 @@ function StepDetail({ step, origin }: { step: StepView; origin: string | null })
 
 // How far a running step has come, and what it uses.
 function StepLive({ step }: { step: StepView }) {
-  const live = step.status === 'running' || step.status === 'frozen' ? step.attempts.at(-1)?.live : null;
+  const last = step.attempts.at(-1);
+  const under = step.status === 'running' || step.status === 'frozen' || (step.status === 'ready' && (last?.live?.waiting ?? null) !== null);
+  const live = under ? last?.live : null;
   if (!live) return null;
   const progress = progressOf(step);
   return (
     <div className="step-under">
+      {live.waiting !== null && <span className="step-note text-attention" title={live.waiting}>{live.waiting}</span>}
       {live.note !== null && <span className="step-note ellipsis" title={live.note}>{live.note}</span>}
       {progress !== null && <ProgressBar share={progress} label={`Progress of ${step.title}`} paused={step.status === 'frozen'} />}
       <LiveLine live={live} />
