@@ -22,7 +22,7 @@ type compose struct {
 
 type service struct {
 	Image       string               `yaml:"image"`
-	Build       string               `yaml:"build"`
+	Build       *build               `yaml:"build"`
 	Restart     string               `yaml:"restart"`
 	Command     []string             `yaml:"command"`
 	Environment map[string]string    `yaml:"environment"`
@@ -32,6 +32,11 @@ type service struct {
 	DependsOn   map[string]dependent `yaml:"depends_on"`
 	StopGrace   string               `yaml:"stop_grace_period"`
 	SecurityOpt []string             `yaml:"security_opt"`
+}
+
+type build struct {
+	Context string            `yaml:"context"`
+	Args    map[string]string `yaml:"args"`
 }
 
 type healthcheck struct {
@@ -118,7 +123,10 @@ func TestCompose_RefersOnlyToWhatItHas(t *testing.T) {
 			}
 		}
 		for _, volume := range part.Volumes {
-			source, _, _ := strings.Cut(volume, ":")
+			source, _, named := strings.Cut(volume, ":")
+			if !named {
+				continue // a volume of each container's own
+			}
 			if _, found := file.Volumes[source]; !found {
 				t.Errorf("service %q mounts %q, which is no named volume", name, source)
 			}
@@ -131,23 +139,102 @@ func TestCompose_RefersOnlyToWhatItHas(t *testing.T) {
 	}
 }
 
-func TestDockerfile_CopiesOnlyFromStagesAndPathsThatExist(t *testing.T) {
+// mounts says what a service has at a path: the name of a volume, "" for one of each container's own.
+func (s *service) mounts(path string) (volume string, found bool) {
+	for _, v := range s.Volumes {
+		source, target, named := strings.Cut(v, ":")
+		switch {
+		case named && target == path:
+			return source, true
+		case !named && source == path:
+			return "", true
+		}
+	}
+	return "", false
+}
+
+func TestCompose_EachWorkerIsAHostAndAllShareTheBlobs(t *testing.T) {
 	t.Parallel()
-	content, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
+	file := load(t)
+	worker, web := file.Services["worker"], file.Services["web"]
+	if volume, found := worker.mounts(worker.Environment["HOLDFAST_DATA_DIR"]); !found || volume != "" {
+		t.Errorf("the data folder is on the volume %q (found: %v), which replicas of the worker share", volume, found)
+	}
+	if host, set := worker.Environment["HOLDFAST_HOST"]; set {
+		t.Errorf("every replica of the worker has the host name %q", host)
+	}
+	blobs := regexp.MustCompile(`^\$\{HOLDFAST_BLOB_URL:-file://(/.+)/blobs\}$`).FindStringSubmatch(worker.Environment["HOLDFAST_BLOB_URL"])
+	if blobs == nil || web.Environment["HOLDFAST_BLOB_URL"] != worker.Environment["HOLDFAST_BLOB_URL"] {
+		t.Fatalf("the blobs of worker and web are at %q and %q", worker.Environment["HOLDFAST_BLOB_URL"], web.Environment["HOLDFAST_BLOB_URL"])
+	}
+	for name, part := range map[string]service{"worker": worker, "web": web} {
+		if volume, _ := part.mounts(blobs[1]); volume == "" {
+			t.Errorf("service %q has no volume with a name at %s: %v", name, blobs[1], part.Volumes)
+		}
+	}
+	// A volume takes its owner from the image.
+	if !strings.Contains(read(t, "Dockerfile"), "install -d -o holdfast -m 0700 "+blobs[1]) {
+		t.Errorf("the image has no folder %s that is its user's", blobs[1])
+	}
+}
+
+func TestCompose_AsksTheWorkerAndTheWebProcessHowTheyAre(t *testing.T) {
+	t.Parallel()
+	file := load(t)
+	for name, test := range map[string][]string{
+		"worker": {"CMD", "holdfast", "worker", "--check"},
+		"web":    {"CMD", "curl", "-fsS", "http://127.0.0.1:8000/api/ready"},
+	} {
+		if check := file.Services[name].Healthcheck; check == nil || !slices.Equal(check.Test, test) {
+			t.Errorf("service %q: its health is asked by %+v", name, check)
+		}
+	}
+}
+
+func TestCompose_TheVersionReachesTheProgram(t *testing.T) {
+	t.Parallel()
+	for name, part := range load(t).Services {
+		if strings.HasPrefix(part.Image, "holdfast:") && (part.Build == nil || part.Build.Context != "." || part.Build.Args["VERSION"] != "${HOLDFAST_VERSION:-dev}") {
+			t.Errorf("service %q is built with %+v", name, part.Build)
+		}
+	}
+	variable := regexp.MustCompile(`-X (\S+\.buildVersion)=`)
+	docker, makefile := variable.FindStringSubmatch(read(t, "Dockerfile")), variable.FindStringSubmatch(read(t, "Makefile"))
+	if docker == nil || makefile == nil || docker[1] != makefile[1] {
+		t.Errorf("the Dockerfile sets %q, the Makefile %q", docker, makefile)
+	}
+	if _, stage, _ := strings.Cut(read(t, "Dockerfile"), " AS build\n"); !strings.Contains(strings.SplitN(stage, "\nFROM ", 2)[0], "\nARG VERSION=dev\n") {
+		t.Error("the stage that builds takes no VERSION")
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(root, name))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(content)
+}
+
+func TestDockerfile_CopiesOnlyFromStagesAndPathsThatExist(t *testing.T) {
+	t.Parallel()
+	content := read(t, "Dockerfile")
+	images := map[string]string{}
+	for _, match := range regexp.MustCompile(`(?m)^ARG ([A-Z]+_IMAGE)=(.+)$`).FindAllStringSubmatch(content, -1) {
+		images["${"+match[1]+"}"] = match[2]
+	}
 	stages := map[string]bool{}
 	instruction := regexp.MustCompile(`(?m)^(FROM|COPY) (.+)$`)
-	for _, match := range instruction.FindAllStringSubmatch(string(content), -1) {
+	for _, match := range instruction.FindAllStringSubmatch(content, -1) {
 		words := strings.Fields(match[2])
 		switch {
 		case match[1] == "FROM":
 			if len(words) == 3 {
 				stages[words[2]] = true
 			}
-			if !strings.Contains(words[0], ":") {
-				t.Errorf("FROM %s is not pinned", words[0])
+			if image := images[words[0]]; !strings.Contains(image, ":") || strings.HasSuffix(image, ":latest") {
+				t.Errorf("FROM %s is no argument with a version, which a digest can be given in: %q", words[0], image)
 			}
 		case strings.HasPrefix(words[0], "--from="):
 			if stage := strings.TrimPrefix(words[0], "--from="); !stages[stage] {

@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/schema/store/storetest"
+	"github.com/holdfast/holdfast/worker"
+)
+
+func TestCheck_SaysWhetherTheWorkerOfADataFolderIsHeardOf(t *testing.T) {
+	t.Parallel()
+	dir, address := t.TempDir(), embeddedtest.StartTestTemporal(t).Addr()
+	env := []string{"HOLDFAST_DATA_DIR=" + dir, "TEMPORAL_ADDRESS=" + address, "NO_COLOR=1"}
+	run(t, env, "", "worker", "--check").want(t, exitError, "no worker runs with the data folder "+dir)
+	run(t, env, "", "worker", "--check", "--json").want(t, exitUsage, "--json and --timeout go with --drain")
+	run(t, env, "", "worker", "--check", "--drain").want(t, exitUsage, "--check")
+
+	temporal, err := client.Dial(client.Options{HostPort: address, Logger: worker.TemporalLogger(slog.New(slog.DiscardHandler))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer temporal.Close()
+	db := storetest.New(t)
+	for range 2 { // the second one is not healthy by what is remembered of the first
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			done <- worker.Run(ctx, worker.Options{Store: db, Temporal: temporal, DataDir: dir, Host: "one", Supervisor: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
+		}()
+		var r result
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+			if r = run(t, env, "", "worker", "--check"); r.code == exitOK {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("not healthy in time: %+v", r)
+			}
+		}
+		r.want(t, exitOK, "the worker runs, and Temporal hears of it")
+		stop()
+		<-done
+		run(t, env, "", "worker", "--check").want(t, exitError, "no worker runs")
+	}
+	// One that waits, here for a database that lacks migrations, runs and is not heard of: of the one before, Temporal still knows.
+	lacking := storetest.Open(t, storetest.Server().NewDatabase(t))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- worker.Run(ctx, worker.Options{Store: lacking, Temporal: temporal, DataDir: dir, Host: "one", Supervisor: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
+	}()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(dir, "worker.json")); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no worker in time")
+		}
+	}
+	run(t, env, "", "worker", "--check").want(t, exitError, "asks Temporal for nothing")
+	stop()
+	<-done
+}
