@@ -256,6 +256,6 @@ func Modes() []ModeInfo {
 		{ID: ModeHITLInteractive, Label: "Interactive", Description: "Planning and control with a human at every gate.", SupportsResume: true, SupportsHITL: true, WhyNot: later},
 		{ID: ModeCopilot, Label: "Copilot", Description: "A conversation in which each turn may run a plan.", SupportsResume: true, SupportsHITL: true, WhyNot: later},
 		{ID: ModeIdeaGeneration, Label: "Idea generation", Description: "Agents propose and criticise research ideas.", SupportsResume: true, SupportsHITL: true, WhyNot: later},
-		{ID: ModeProgram, Label: "Program", Description: "Any external program that asks through holdfast ask.", SupportsResume: true, SupportsHITL: true, WhyNot: "holdfast ask is not available yet; put the program in a runbook step"},
+		{ID: ModeProgram, Label: "Program", Description: "Any external program that asks through holdfast ask.", SupportsResume: true, SupportsHITL: true, WhyNot: "a session is started with a plan; make the program a step of a runbook, where holdfast ask works"},
 	}
 }

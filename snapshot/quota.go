@@ -1,8 +1,6 @@
 package snapshot
 
 import (
-	"fmt"
-
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -23,7 +21,8 @@ type Usage struct {
 func (q Quota) Check(u Usage) error {
 	switch {
 	case q.Bytes > 0 && u.Bytes > q.Bytes:
-		return schema.Errorf(schema.CodeTooLarge, "the workspace takes %s, and may take %s", size(u.Bytes), size(q.Bytes))
+		takes, may := schema.Sizes(u.Bytes, q.Bytes)
+		return schema.Errorf(schema.CodeTooLarge, "the workspace takes %s, and may take %s", takes, may)
 	case q.Files > 0 && u.Files > q.Files:
 		return schema.Errorf(schema.CodeTooLarge, "the workspace holds %d files and folders, and may hold %d", u.Files, q.Files)
 	default:
@@ -34,18 +33,6 @@ func (q Quota) Check(u Usage) error {
 // Exceeds reports whether an error says that a workspace is too large to be kept: over its quota,
 // or deeper than anything that makes sense. The attempt that made it so failed by disk_quota.
 func Exceeds(err error) bool { return schema.CodeOf(err) == schema.CodeTooLarge }
-
-func size(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d bytes", n)
-	}
-	value, names := float64(n)/unit, "KMGTPE"
-	for value >= unit {
-		value, names = value/unit, names[1:]
-	}
-	return fmt.Sprintf("%.4g %ciB", value, names[0])
-}
 
 // counter adds up a usage.
 type counter struct {

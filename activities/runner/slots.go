@@ -3,7 +3,6 @@ package runner
 import (
 	"container/list"
 	"context"
-	"fmt"
 	"os"
 	"runtime"
 	"strconv"
@@ -52,7 +51,8 @@ func (s *Slots) Acquire(ctx context.Context, cpu float64, memory int64) (release
 		c.memory = 0
 	}
 	if c.memory > s.bytes && !s.anyMemory {
-		return nil, schema.Errorf(schema.CodeInvalid, "the step asks for memory %s, and this host has %s", size(c.memory), size(s.bytes))
+		asked, has := schema.Sizes(c.memory, s.bytes)
+		return nil, schema.Errorf(schema.CodeInvalid, "the step asks for %s of memory, and this host has %s", asked, has)
 	}
 	if c.cpu == 0 && c.memory == 0 {
 		return func() {}, nil
@@ -162,14 +162,3 @@ func hostMemory() int64 {
 }
 
 func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
-
-// size is a number of bytes as a plan would write it, rounded to a tenth.
-func size(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	f, unit := float64(n), 0
-	for f >= 1024 && unit < len(units)-1 {
-		f /= 1024
-		unit++
-	}
-	return strings.TrimSuffix(fmt.Sprintf("%.1f", f), ".0") + units[unit]
-}

@@ -78,7 +78,7 @@ func TestSlots_WhatNoHostLikeThisCanGiveIsRefused(t *testing.T) {
 		want   string
 	}{
 		{2.5, 0, "the step asks for cpu 2.5, and this host has 2"},
-		{1, 4 << 30, "the step asks for memory 4GiB, and this host has 3GiB"},
+		{1, 4 << 30, "the step asks for 4 GiB of memory, and this host has 3 GiB"},
 	} {
 		_, err := s.Acquire(t.Context(), c.cpu, c.memory)
 		if schema.CodeOf(err) != schema.CodeInvalid || !strings.Contains(err.Error(), c.want) {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/holdfast/holdfast/schema"
 )
 
 // quotaWatch looks whether a workspace is over its quota, as often as that costs little.
@@ -28,7 +30,8 @@ func (q *quotaWatch) look() string {
 	q.next = began.Add(max(sampleEvery, share*time.Since(began)))
 	switch {
 	case q.bytes > 0 && bytes > q.bytes:
-		return fmt.Sprintf("the workspace has %d bytes, and may have %d", bytes, q.bytes)
+		has, may := schema.Sizes(bytes, q.bytes)
+		return fmt.Sprintf("the workspace takes %s, and may take %s", has, may)
 	case q.files > 0 && files > q.files:
 		return fmt.Sprintf("the workspace has %d files, and may have %d", files, q.files)
 	default:

@@ -67,7 +67,8 @@ func (m *sampler) run() {
 		}
 		now := m.look()
 		if limit > 0 && now.rss > limit {
-			m.end(schema.ReasonOutOfMemory, fmt.Sprintf("it used %d bytes of memory, and may use %d", now.rss, limit))
+			used, may := schema.Sizes(now.rss, limit)
+			m.end(schema.ReasonOutOfMemory, fmt.Sprintf("it used %s of memory, and may use %s", used, may))
 		}
 		if most := m.s.spec.Sandbox.Processes; most > 0 && now.processes > most {
 			m.end(schema.ReasonProcesses, fmt.Sprintf("it had %d processes, and may have %d", now.processes, most))
@@ -142,6 +143,6 @@ func (m *sampler) settle(e *Exit) {
 		e.Signal == "SIGKILL" && !e.Stopped && hostOOMKills() > m.oom:
 		e.Reason, e.Message = schema.ReasonOutOfMemory, "the kernel ended it because memory ran out"
 	case e.Signal == "SIGXFSZ":
-		e.Reason, e.Message = schema.ReasonDiskQuota, fmt.Sprintf("it wrote a file of more than %d bytes", m.s.spec.Sandbox.FileBytes)
+		e.Reason, e.Message = schema.ReasonDiskQuota, "it wrote a file of more than "+schema.Size(m.s.spec.Sandbox.FileBytes)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/schema"
 )
 
 // Free is how many bytes a program may still write to the disk of a folder.
@@ -68,32 +70,13 @@ func (w *Watch) look() {
 	if bound := w.Low; free >= bound+bound/10 || (was == nil && free >= bound) {
 		w.low.Store(nil)
 		if was != nil {
-			w.Log.Info("the disk has room again", "folder", w.Dir, "free", Size(free))
+			w.Log.Info("the disk has room again", "folder", w.Dir, "free", schema.Size(free))
 		}
 		return
 	}
 	w.low.Store(&Status{Free: free, Low: w.Low})
 	if was == nil {
-		w.Log.Warn("the disk is nearly full: make room, or steps will wait for it", "folder", w.Dir, "free", Size(free),
-			"low", Size(w.Low), "setting", "HOLDFAST_DISK_LOW")
+		w.Log.Warn("the disk is nearly full: make room, or steps will wait for it", "folder", w.Dir, "free", schema.Size(free),
+			"low", schema.Size(w.Low), "setting", "HOLDFAST_DISK_LOW")
 	}
-}
-
-// Size is a number of bytes for people to read, in the units that settings are given in.
-func Size(n int64) string {
-	const step = 1 << 10
-	if n < step {
-		return fmt.Sprintf("%d B", n)
-	}
-	v, unit := float64(n), ""
-	for _, u := range []string{"KiB", "MiB", "GiB", "TiB"} {
-		if v < step-0.5 {
-			break
-		}
-		v, unit = v/step, u
-	}
-	if v < 9.95 {
-		return fmt.Sprintf("%.1f %s", v, unit)
-	}
-	return fmt.Sprintf("%.0f %s", v, unit)
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/holdfast/holdfast/schema"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,10 +38,10 @@ func TestWatch_WarnsOnceWhileThereIsLittleRoom(t *testing.T) {
 		room = look.room
 		w.look()
 		if got := out.String(); (look.lines == "") != (got == "") || !strings.Contains(got, look.lines) {
-			t.Errorf("with %s: said %q, want %q", Size(room), got, look.lines)
+			t.Errorf("with %s: said %q, want %q", schema.Size(room), got, look.lines)
 		}
 		if (w.Now() != nil) != look.low {
-			t.Errorf("with %s: %+v", Size(room), w.Now())
+			t.Errorf("with %s: %+v", schema.Size(room), w.Now())
 		}
 	}
 }
@@ -80,14 +82,5 @@ func TestAttack_TheDataFolderIsForItsUserAlone(t *testing.T) {
 	}
 	if err := Private(foreign); !errors.Is(err, ErrNotOurs) {
 		t.Errorf("another user's folder: %v", err)
-	}
-}
-
-func TestSize_IsForPeople(t *testing.T) {
-	t.Parallel()
-	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1 << 10: "1.0 KiB", 322801664: "308 MiB", 10 << 30: "10 GiB"} {
-		if got := Size(n); got != want {
-			t.Errorf("%d is %q, want %q", n, got, want)
-		}
 	}
 }

@@ -128,7 +128,7 @@ func (u *Up) full(err error) error {
 		return nil
 	}
 	if free, asked := disk.Free(u.DataDir); asked == nil && free < least {
-		return errors.Join(fmt.Errorf("%w: %s has %s", embedded.ErrNoSpace, u.DataDir, disk.Size(free)), err)
+		return errors.Join(fmt.Errorf("%w: %s has %s", embedded.ErrNoSpace, u.DataDir, schema.Size(free)), err)
 	}
 	return err
 }
