@@ -100,11 +100,14 @@ func (l *ledger) objectf(format string, args ...any) {
 
 // register puts the ledger behind the names that the workflow calls.
 func (l *ledger) register(env *testsuite.TestWorkflowEnvironment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.env, l.now = env, env.Now
 	clear(l.executions)
+	runStep := func(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) { return l.runStep(ctx, env, ask) }
 	for name, fn := range map[string]any{
 		schema.ActivityBeginRun: l.beginRun, schema.ActivityRecord: l.record, schema.ActivityRevise: l.revise,
-		schema.ActivityRunStep: l.runStep, schema.ActivityFreezeSteps: l.control, schema.ActivityThawSteps: l.control,
+		schema.ActivityRunStep: runStep, schema.ActivityFreezeSteps: l.control, schema.ActivityThawSteps: l.control,
 		schema.ActivityStopSteps: l.stop, schema.ActivityPlace: l.place,
 	} {
 		env.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
@@ -373,8 +376,12 @@ func (l *ledger) lose(ctx context.Context, ask schema.RunStep, how string) (sche
 }
 
 // runStep carries a step out as the script says, and checks that it may run at all.
-func (l *ledger) runStep(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
+func (l *ledger) runStep(ctx context.Context, env *testsuite.TestWorkflowEnvironment, ask schema.RunStep) (schema.StepResult, error) {
 	l.mu.Lock()
+	if env != l.env { // asked for by an execution of the workflow that is over, and the next one asks again
+		l.mu.Unlock()
+		return schema.StepResult{}, activity.ErrResultPending
+	}
 	if result, here, err := l.join(ctx, ask); here {
 		l.mu.Unlock()
 		return result, err
@@ -393,6 +400,9 @@ func (l *ledger) runStep(ctx context.Context, ask schema.RunStep) (schema.StepRe
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if env != l.env {
+		return schema.StepResult{}, activity.ErrResultPending
+	}
 	r := l.current()
 	step, ok := r.plan.Step(ask.StepID)
 	switch {
