@@ -104,7 +104,9 @@ func (l *ledger) register(env *testsuite.TestWorkflowEnvironment) {
 	defer l.mu.Unlock()
 	l.env, l.now = env, env.Now
 	clear(l.executions)
-	runStep := func(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) { return l.runStep(ctx, env, ask) }
+	runStep := func(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
+		return l.runStep(ctx, env, ask)
+	}
 	for name, fn := range map[string]any{
 		schema.ActivityBeginRun: l.beginRun, schema.ActivityRecord: l.record, schema.ActivityRevise: l.revise,
 		schema.ActivityRunStep: runStep, schema.ActivityFreezeSteps: l.control, schema.ActivityThawSteps: l.control,
@@ -386,6 +388,10 @@ func (l *ledger) runStep(ctx context.Context, env *testsuite.TestWorkflowEnviron
 		l.mu.Unlock()
 		return result, err
 	}
+	if ask.Again && l.status == schema.SessionSuspended {
+		defer l.mu.Unlock()
+		return l.holdWhileSuspended(ctx, env, ask)
+	}
 	next := l.script[l.executed%len(l.script)]
 	l.executed++
 	if next.Lost != "" && l.lostBefore[ask.Execution] < 2 { // it has to end at some time
@@ -452,6 +458,25 @@ func (l *ledger) runStep(ctx context.Context, env *testsuite.TestWorkflowEnviron
 		run: r, ask: ask, until: l.now().Add(next.Takes), result: schema.StepResult{Status: next.Status, Attempt: l.executed, Reason: schema.ReasonExit},
 	}
 	return l.await(ctx, ask)
+}
+
+// holdWhileSuspended is a host that is asked again for a step which it never had, in a session that is suspended
+// meanwhile: it looks every second whether the step may begin.
+func (l *ledger) holdWhileSuspended(ctx context.Context, env *testsuite.TestWorkflowEnvironment, ask schema.RunStep) (schema.StepResult, error) {
+	l.seen["held while suspended"]++
+	token := activity.GetInfo(ctx).TaskToken
+	env.RegisterDelayedCallback(func() {
+		l.mu.Lock()
+		over := l.current().id != ask.RunID || l.current().ended != ""
+		l.mu.Unlock()
+		if over {
+			return
+		}
+		if result, err := l.runStep(ctx, env, ask); !errors.Is(err, activity.ErrResultPending) {
+			_ = env.CompleteActivity(token, result, err) // one that was cancelled is not waited for any more
+		}
+	}, time.Second)
+	return schema.StepResult{}, activity.ErrResultPending
 }
 
 // join is a host that is asked for an execution that it has, or has had: the workflow has
