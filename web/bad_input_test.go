@@ -288,7 +288,7 @@ func TestBadFrames_AreRefusedAndTheSocketStays(t *testing.T) {
 		{`{"type":"subscribe","session_id":"` + s.ID + `","since":-1}`, schema.CodeInvalid, "frame.since"},
 		{`{"type":"subscribe","session_id":"` + s.ID + `","since":"0"}`, schema.CodeInvalid, "frame.since"},
 		{`{"type":"subscribe","session_id":"` + s.ID + `","since":1.5}`, schema.CodeInvalid, "frame.since"},
-		{`{"type":"subscribe","session_id":"` + s.ID + `","since":1000000}`, schema.CodeInvalid, "frame.since"},
+		{`{"type":"subscribe","session_id":"` + s.ID + `","since":1000000}`, schema.CodeCursorAhead, "event 1000000"},
 		{`{"type":"unsubscribe","session_id":"` + s.ID + `"}`, schema.CodeConflict, "not subscribed"},
 		{`{"type":"suspend"}`, schema.CodeInvalid, "frame.session_id"},
 		{`{"type":"suspend","session_id":"` + nobody + `"}`, schema.CodeNotFound, nobody},

@@ -101,6 +101,10 @@ func TestFiles_DownloadsWholeAndInParts(t *testing.T) {
 		}
 	}
 	r := e.do("GET", path+"/result.txt", "")
+	eventually(t, "the file has settled", func() bool {
+		r = e.do("GET", path+"/result.txt", "")
+		return r.Header.Get("ETag") != ""
+	})
 	again := e.do("GET", path+"/result.txt", "", "If-None-Match", r.Header.Get("ETag"))
 	if again.StatusCode != http.StatusNotModified || len(again.body) != 0 {
 		t.Errorf("unchanged: %d", again.StatusCode)

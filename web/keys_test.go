@@ -38,7 +38,9 @@ func TestKeys_StandForOneRequest(t *testing.T) {
 		}
 	}
 	// approve #1, reject #2
-	e.do("POST", "/api/approvals/"+a.ID+"/resolve", `{"resolution":"approved"}`, "Idempotency-Key", "d").into(t, 200, nil)
+	if r := e.do("POST", "/api/approvals/"+a.ID+"/resolve", `{"resolution":"approved"}`, "Idempotency-Key", "d"); r.StatusCode >= 300 {
+		t.Fatalf("%d %s", r.StatusCode, r.body)
+	}
 	e.do("POST", "/api/approvals/"+b.ID+"/resolve", `{"resolution":"rejected"}`, "Idempotency-Key", "d").problem(t, 409, schema.CodeConflict)
 	if now := e.session(two.ID); len(now.PendingApprovals) != 1 {
 		t.Fatalf("the second is %+v", now.PendingApprovals)

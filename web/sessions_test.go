@@ -160,12 +160,14 @@ func TestCommands_WithTheSameKeyAreOne(t *testing.T) {
 	e := start(t)
 	s := e.create(plainPlan)
 	e.running(s.ID)
-	for range 2 {
+	for i := range 2 {
 		e.do("POST", "/api/sessions/"+s.ID+"/suspend", "", "Idempotency-Key", "x").into(t, 200, nil)
 		head := e.session(s.ID).HeadSeq
-		// A resume with the same key is another command.
-		e.do("POST", "/api/sessions/"+s.ID+"/resume", "", "Idempotency-Key", "x").into(t, 200, nil)
-		if head > 7 {
+		// A resume is another command, and needs a key of its own.
+		e.do("POST", "/api/sessions/"+s.ID+"/resume", "", "Idempotency-Key", "x").problem(t, 409, schema.CodeConflict)
+		if i == 0 {
+			e.do("POST", "/api/sessions/"+s.ID+"/resume", "", "Idempotency-Key", "y").into(t, 200, nil)
+		} else if head > 9 {
 			t.Fatalf("the second suspend was carried out: head %d", head)
 		}
 	}

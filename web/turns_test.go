@@ -187,7 +187,6 @@ func TestCommands_ToASessionWithoutAWorkflowSayWhetherItIsOver(t *testing.T) {
 	s := e.bare() // marked as started, so the sweeper leaves it alone
 	var got schema.Session
 	e.do("PATCH", "/api/sessions/"+s.ID, `{"version":`+itoa(s.Version)+`,"name":"Renamed"}`).into(t, 200, &got)
-	e.do("POST", "/api/sessions/"+s.ID+"/messages", `{"content":"hello"}`).problem(t, 503, schema.CodeUnavailable)
 	for _, c := range []struct {
 		status schema.SessionStatus
 		says   string
