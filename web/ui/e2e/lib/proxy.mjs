@@ -1,4 +1,5 @@
-// A proxy in front of the server that says who its user is, as one does that signs people in.
+// A proxy in front of the server that says who its user is, as one does that signs people in. It
+// keeps the Host by which the browser asked, so that the server knows its own pages by it.
 import { once } from 'node:events';
 import { createServer, request } from 'node:http';
 import { connect } from 'node:net';
@@ -6,7 +7,7 @@ import { connect } from 'node:net';
 export async function startProxy(target, user) {
   const { hostname, port } = new URL(target);
   const sockets = new Set();
-  const headersOf = (incoming) => ({ ...incoming.headers, host: `${hostname}:${port}`, 'x-holdfast-user': user });
+  const headersOf = (incoming) => ({ ...incoming.headers, 'x-holdfast-user': user });
   const server = createServer((incoming, outgoing) => {
     const forward = request({ hostname, port, path: incoming.url, method: incoming.method, headers: headersOf(incoming) }, (answer) => {
       outgoing.writeHead(answer.statusCode, answer.headers);
@@ -18,7 +19,6 @@ export async function startProxy(target, user) {
   server.on('upgrade', (incoming, socket, head) => {
     const upstream = connect(Number(port), hostname, () => {
       const headers = headersOf(incoming);
-      delete headers.origin; // that of the proxy, which the server does not know
       upstream.write(`GET ${incoming.url} HTTP/1.1\r\n${Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`);
       upstream.write(head);
       socket.pipe(upstream).pipe(socket);
