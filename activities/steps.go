@@ -42,7 +42,7 @@ func (a *Steps) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult,
 	stopBeating := beat(ctx)
 	defer stopBeating()
 	if !a.Runner.Lives(ask.Execution) {
-		if ask.Again { // whatever has become of its plan since: what has ended has ended
+		if ask.Again || activity.GetInfo(ctx).Attempt > 1 { // what has ended has ended, whatever has become of its session since
 			if result, ended, err := a.Store.Ended(ctx, ask.RunID, ask.StepID, ask.Execution); ended || err != nil {
 				return result, err
 			}

@@ -14,8 +14,11 @@ import (
 	"time"
 
 	"github.com/fasthttp/websocket"
+	"go.temporal.io/sdk/client"
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast/holdfast/internal/testkit"
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 )
@@ -50,6 +53,11 @@ func newCrowd(t *testing.T, s *stack, sessions int) *crowd {
 	if err != nil {
 		t.Fatal(err)
 	}
+	temporal, err := client.DialContext(t.Context(), client.Options{HostPort: s.temporal, Logger: logs.Discard()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer temporal.Close()
 	c := &crowd{t: t, store: db, leave: make(chan struct{})}
 	c.ctx, c.halt = context.WithCancel(context.WithoutCancel(t.Context()))
 	c.close = sync.OnceFunc(func() {
@@ -64,14 +72,17 @@ func newCrowd(t *testing.T, s *stack, sessions int) *crowd {
 		t.Fatal(errs)
 	}
 	for range sessions {
-		c.printers = append(c.printers, c.newPrinter(plan))
+		c.printers = append(c.printers, c.newPrinter(temporal, plan))
 	}
 	return c
 }
 
-func (c *crowd) newPrinter(plan *schema.Plan) *printer {
+func (c *crowd) newPrinter(temporal client.Client, plan *schema.Plan) *printer {
 	c.t.Helper()
 	session, _, err := c.store.CreateSession(c.ctx, store.NewSession{ID: schema.NewID(), Name: "printer", Mode: schema.ModeRunbook, Owner: "local", Plan: plan})
+	if err == nil {
+		err = testkit.StandIn(c.ctx, temporal, schema.WorkflowID(session.ID))
+	}
 	if err == nil {
 		err = c.store.MarkWorkflowStarted(c.ctx, session.ID)
 	}

@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
@@ -36,6 +37,8 @@ type env struct {
 	logs  *recorder
 	http  *http.Client
 	dir   string
+
+	temporal client.Client
 }
 
 type setup struct {
@@ -79,6 +82,7 @@ func (e *env) serve(s setup) {
 	temporal, err := client.NewLazyClient(client.Options{HostPort: s.temporal, Logger: logs.Discard()})
 	must(t, err)
 	t.Cleanup(temporal.Close)
+	e.temporal = temporal
 	sharedTemporal(t)
 	o := web.Options{Addr: "127.0.0.1:0", Store: used, Temporal: temporal, DataDir: e.dir, Logger: log, Version: "test", Instance: "i-" + schema.NewID()}
 	if s.options != nil {
@@ -253,7 +257,7 @@ func (e *env) running(id string) {
 	eventually(e, "a run", func() bool { return e.session(id).HeadSeq >= 4 })
 }
 
-// bare makes a session without a workflow: only the test adds to its log.
+// bare makes a session whose workflow does nothing: only the test adds to its log.
 func (e *env) bare() schema.Session {
 	e.Helper()
 	plan, problems := schema.ParsePlan([]byte(plainPlan))
@@ -262,6 +266,7 @@ func (e *env) bare() schema.Session {
 	}
 	s, _, err := e.store.CreateSession(e.Context(), store.NewSession{ID: schema.NewID(), Name: "bare", Mode: schema.ModeRunbook, Owner: "local", Plan: plan})
 	must(e, err)
+	must(e, testkit.StandIn(e.Context(), e.temporal, schema.WorkflowID(s.ID)))
 	must(e, e.store.MarkWorkflowStarted(e.Context(), s.ID))
 	return s
 }

@@ -184,7 +184,8 @@ func TestFork_IsMadeWhileTemporalIsAwayAndStartedLater(t *testing.T) {
 func TestCommands_ToASessionWithoutAWorkflowSayWhetherItIsOver(t *testing.T) {
 	t.Parallel()
 	e := start(t)
-	s := e.bare() // marked as started, so the sweeper leaves it alone
+	s := e.bare()
+	must(t, e.temporal.TerminateWorkflow(e.Context(), schema.WorkflowID(s.ID), "", "it is gone"))
 	var got schema.Session
 	e.do("PATCH", "/api/sessions/"+s.ID, `{"version":`+itoa(s.Version)+`,"name":"Renamed"}`).into(t, 200, &got)
 	for _, c := range []struct {
@@ -199,6 +200,22 @@ func TestCommands_ToASessionWithoutAWorkflowSayWhetherItIsOver(t *testing.T) {
 		}
 	}
 	e.noErrors()
+}
+
+// A command does not wait for the reconciler: it begins the workflow anew by itself.
+func TestCommands_BeginAWorkflowAnewThatIsGone(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	s := e.create("gone", plainPlan)
+	e.running(s.ID)
+	must(t, e.temporal.TerminateWorkflow(e.Context(), schema.WorkflowID(s.ID), "", "out of patience"))
+	e.do("POST", "/api/sessions/"+s.ID+"/messages", `{"content":"go on"}`).into(t, 202, nil)
+	eventually(t, "the run that answers", func() bool { return e.session(s.ID).Totals.Runs == 2 })
+	var runs web.RunList
+	e.do("GET", "/api/sessions/"+s.ID+"/runs", "").into(t, 200, &runs)
+	if first := runs.Runs[0]; first.Status != schema.RunStatus(schema.SessionFailed) || !strings.Contains(first.Error, "out of patience") {
+		t.Errorf("the run whose workflow went is %s: %s", first.Status, first.Error)
+	}
 }
 
 func TestAudit_IsPagedAndSaysWhoAskedForWhat(t *testing.T) {

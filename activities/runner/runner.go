@@ -26,6 +26,7 @@ type Recorder interface {
 	BeginAttempt(ctx context.Context, b store.BeginAttempt) (store.BegunAttempt, error)
 	AppendOutput(ctx context.Context, a store.AppendOutput) error
 	FinishAttempt(ctx context.Context, f store.FinishAttempt) error
+	Ended(ctx context.Context, runID, stepID, execution string) (schema.StepResult, bool, error)
 	Suspended(ctx context.Context, sessionID string) (bool, error)
 	Snapshot(ctx context.Context, sessionID string) (string, error)
 }

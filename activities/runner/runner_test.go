@@ -120,6 +120,24 @@ func TestRun_AnEditedStepRunsAsEditedWithItsFiles(t *testing.T) {
 	}
 }
 
+// Temporal may ask again for a step whose end it was never told, at any time later.
+func TestRun_AStepThatHasEndedStaysSoWhenItsFilesAreEdited(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"cat old"`)
+	first := b.run()
+	_, err := b.db.Revise(t.Context(), store.Revise{
+		SessionID: b.ask.SessionID, RunID: b.ask.RunID, StepID: "s", Key: "1", Actor: "ada",
+		Modifications: json.RawMessage(`{"shell":"cat new","files":{"new":"edited"}}`),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := b.r.Run(t.Context(), b.ask, b.db.RunPlan)
+	if err != nil || again.Status != first.Status || again.Attempt != first.Attempt {
+		t.Fatalf("it ended as %+v, and asked for again it is %+v, %v", first, again, err)
+	}
+}
+
 func TestRun_TheProgramHasTheUsualSignals(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"grep -E '^Sig(Ign|Blk)' /proc/self/status; yes | head -n 1; kill -TERM $$; echo still here"`)

@@ -29,7 +29,12 @@ func (r *Runner) begin(run *running, load Load) (schema.StepResult, error) {
 	}
 	step, ok := of.Plan.Step(ask.StepID)
 	if !ok || of.Plan.StepDigest(step) != ask.Digest {
-		return schema.StepResult{}, schema.Errorf(schema.CodeConflict, "step %q is not what was agreed on", ask.StepID)
+		// Its end may be recorded, and not have reached the workflow when somebody edited its files.
+		result, ended, err := r.o.Recorder.Ended(r.ctx, ask.RunID, ask.StepID, ask.Execution)
+		if err == nil && !ended {
+			err = schema.Errorf(schema.CodeConflict, "step %q is not what was agreed on", ask.StepID)
+		}
+		return result, err
 	}
 	release, err := r.o.Slots.Acquire(run.waiting, step.CPU, step.MemoryBytes())
 	switch {

@@ -1,4 +1,4 @@
-// Package testkit is what tests of several packages share.
+// Package testkit is what tests of several packages share, and the benchmarks.
 //
-// It promises nothing to anything but tests, and imports nothing of ours. Only tests import it.
+// It promises nothing to anything else, and imports nothing of ours.
 package testkit
