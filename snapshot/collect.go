@@ -313,6 +313,36 @@ func (s *Store) touch(key string) (there bool, err error) {
 	return err == nil, err
 }
 
+// HoldAfter is how old a snapshot may become that nobody names yet, before its owner calls [Store.Hold].
+const HoldAfter = touchAfter
+
+// ErrCollected says that a snapshot was collected which nobody had named in time: it is to be saved again.
+var ErrCollected = schema.Errorf(schema.CodeStale, "the workspace that was saved has been collected before it was recorded")
+
+// Hold keeps a snapshot from being collected, as if it had been saved just now. It fails with
+// [ErrCollected] when that has happened.
+func (s *Store) Hold(ctx context.Context, digest string) error {
+	k := key(manifests, digest)
+	if s.dir != "" {
+		there, err := s.touch(k)
+		if err == nil && !there {
+			err = ErrCollected
+		}
+		return err
+	}
+	list, err := s.bucket.ReadAll(ctx, k)
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return ErrCollected
+	}
+	if err == nil {
+		err = s.bucket.WriteAll(ctx, k, list, &blob.WriterOptions{ContentType: contentType, DisableContentTypeDetection: true})
+	}
+	if err != nil {
+		return away(ctx, err)
+	}
+	return nil
+}
+
 // confirm makes sure, after a save that took long, that what it began with has not become too old meanwhile.
 func (s *Store) confirm(ctx context.Context, sum string) error {
 	k := key(blobs, sum)

@@ -3,6 +3,7 @@ package snapshot_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -133,6 +134,31 @@ func TestCollect_WhatASaveTakesUpStays(t *testing.T) {
 	w.wantSame(other, fresh)
 }
 
+// Two sessions that have the same have one snapshot: one of them is deleted while the other's
+// record waits.
+func TestCollect_WhatIsHeldOutlivesAnotherSessionsEnd(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	dir, f := w.folder("a")
+	put(t, dir, "f", "the same")
+	saved := w.save(f, snapshot.SaveOptions{})
+	w.age(time.Hour)
+	o := snapshot.Collecting{Grace: grace, Orphans: orphans, Full: true, Owners: map[string]snapshot.Owner{saved.Digest: {Settled: time.Now().Add(-time.Hour)}}}
+	must(t, w.Hold(t.Context(), saved.Digest))
+	w.collect(o)
+	to, g := w.folder("b")
+	w.restore(g, saved.Digest)
+	w.wantSame(dir, to)
+	w.age(time.Hour)
+	o.Owners[saved.Digest] = snapshot.Owner{Settled: time.Now().Add(-time.Hour)}
+	if done := w.collect(o); done.Snapshots != 1 {
+		t.Fatalf("%+v", done)
+	}
+	if err := w.Hold(t.Context(), saved.Digest); !errors.Is(err, snapshot.ErrCollected) {
+		t.Fatalf("what is gone is held: %v", err)
+	}
+}
+
 // model is what Postgres knows of sessions, and what has not been told it yet.
 type model struct {
 	session map[int]*modelled
@@ -212,6 +238,9 @@ func TestCollect_LosesNothingThatIsNamedAndLeavesNothingElse(t *testing.T) {
 				}
 				if by >= orphans {
 					s.pending = "" // whoever was about to record it is gone
+				}
+				if s.pending != "" {
+					must(w, w.Hold(w.Context(), s.pending)) // as its host does all the time
 				}
 			}
 		}

@@ -116,6 +116,8 @@ func ValidDigest(s string) bool {
 	return true
 }
 
+const contentType = "application/zstd"
+
 // put stores data under its sum unless it is there. It returns how many bytes that took.
 func (s *Store) put(ctx context.Context, kind, sum string, data []byte) (int64, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, blobTimeout, errSlow)
@@ -138,7 +140,7 @@ func (s *Store) put(ctx context.Context, kind, sum string, data []byte) (int64, 
 		return 0, away(ctx, err)
 	}
 	packed := s.pack.EncodeAll(data, make([]byte, 0, len(data)/2+64))
-	err := s.bucket.WriteAll(ctx, k, packed, &blob.WriterOptions{ContentType: "application/zstd", DisableContentTypeDetection: true})
+	err := s.bucket.WriteAll(ctx, k, packed, &blob.WriterOptions{ContentType: contentType, DisableContentTypeDetection: true})
 	if err != nil {
 		return 0, away(ctx, err)
 	}

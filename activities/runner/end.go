@@ -61,14 +61,23 @@ func (r *Runner) settle(run *running, l *leftover, stay *workspace.Stay, end sto
 	return result, err
 }
 
-// finish records the end of an attempt.
-func (r *Runner) finish(run *running, attempt int, end store.AttemptEnd, files []store.FileChange, snapshot string) (schema.StepResult, error) {
+// finish records the end of an attempt; saved is nil when it has left no workspace.
+func (r *Runner) finish(run *running, attempt int, end store.AttemptEnd, files []store.FileChange, saved *workspace.Saved) (schema.StepResult, error) {
 	ask := &run.ask
+	f := store.FinishAttempt{
+		SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: attempt,
+		End: end, StepStatus: stepStatus(end.Status, ask.Last), Files: files,
+	}
+	if saved != nil {
+		f.Snapshot = saved.Digest
+	}
 	err := r.persist(func(ctx context.Context) error {
-		return r.o.Recorder.FinishAttempt(ctx, store.FinishAttempt{
-			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: attempt,
-			End: end, StepStatus: stepStatus(end.Status, ask.Last), Files: files, Snapshot: snapshot,
-		})
+		if saved != nil {
+			if err := saved.Hold(ctx); err != nil {
+				return err
+			}
+		}
+		return r.o.Recorder.FinishAttempt(ctx, f)
 	})
 	return resultOf(attempt, end), err
 }

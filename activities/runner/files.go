@@ -16,7 +16,7 @@ import (
 
 // keep keeps the workspace as an attempt has left it, and records the attempt's end with it.
 func (r *Runner) keep(run *running, stay *workspace.Stay, attempt int, end store.AttemptEnd) (result schema.StepResult, err error) {
-	err = stay.Save(r.ctx, func(saved workspace.Saved) error {
+	err = stay.Save(r.ctx, func(saved *workspace.Saved) error {
 		if snapshot.Exceeds(saved.Err) && end.Status != schema.AttemptCancelled {
 			end.Status, end.Reason, end.Message = schema.AttemptFailed, schema.ReasonDiskQuota, saved.Err.Error()
 		}
@@ -24,7 +24,7 @@ func (r *Runner) keep(run *running, stay *workspace.Stay, attempt int, end store
 		for i, f := range saved.Changes {
 			changes[i] = store.FileChange{Path: f.Path, Size: f.Size, Created: f.Created}
 		}
-		result, err = r.finish(run, attempt, end, changes, saved.Digest)
+		result, err = r.finish(run, attempt, end, changes, saved)
 		return err
 	})
 	return result, err

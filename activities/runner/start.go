@@ -69,7 +69,7 @@ func (r *Runner) begin(run *running, load Load) (schema.StepResult, error) {
 	p := planned{of: &of, step: step, attempt: begun.Number, lock: lock, began: time.Now()}
 	if tooMuch != nil {
 		clean = true
-		return r.finish(run, p.attempt, failedStart(tooMuch, p.began), nil, "")
+		return r.finish(run, p.attempt, failedStart(tooMuch, p.began), nil, nil)
 	}
 	result, err := r.launch(run, &p)
 	clean = err == nil
@@ -124,7 +124,7 @@ func (r *Runner) launch(run *running, p *planned) (schema.StepResult, error) {
 		case run.waiting.Err() != nil:
 			return r.cancelled(run, p)
 		case !trouble.shortage && time.Since(since) > r.faultPatience:
-			return r.finish(run, p.attempt, failedStart(trouble.error, p.began), nil, "")
+			return r.finish(run, p.attempt, failedStart(trouble.error, p.began), nil, nil)
 		}
 		if err := r.waitToStart(run, p, trouble, wait); err != nil {
 			return result, err
@@ -139,7 +139,7 @@ func (r *Runner) cancelled(run *running, p *planned) (schema.StepResult, error) 
 		return schema.StepResult{}, ErrClosed
 	}
 	end := store.AttemptEnd{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled, DurationMS: time.Since(p.began).Milliseconds()}
-	return r.finish(run, p.attempt, end, nil, "")
+	return r.finish(run, p.attempt, end, nil, nil)
 }
 
 // waitToStart waits until the next try, or until the step is stopped, and says why. An error
@@ -178,7 +178,7 @@ func (r *Runner) tryLaunch(run *running, p *planned) (schema.StepResult, error) 
 	case err != nil && (isShortage(err) || isRace(err)):
 		return schema.StepResult{}, newFault(err)
 	case err != nil:
-		return r.finish(run, p.attempt, failedStart(err, p.began), nil, "")
+		return r.finish(run, p.attempt, failedStart(err, p.began), nil, nil)
 	}
 	defer stay.Leave()
 	l, err := r.prepare(run, stay.Dir, p.of, p.step, p.attempt)
@@ -214,7 +214,7 @@ func (r *Runner) tryLaunch(run *running, p *planned) (schema.StepResult, error) 
 		return r.cancelled(run, p)
 	case run.losses > maxLosses:
 		end := store.AttemptEnd{Status: schema.AttemptFailed, Reason: schema.ReasonSupervisor, Message: "its supervisor was killed", DurationMS: time.Since(p.began).Milliseconds()}
-		return r.finish(run, p.attempt, end, nil, "")
+		return r.finish(run, p.attempt, end, nil, nil)
 	default:
 		return result, err
 	}

@@ -3,6 +3,7 @@ package workspace_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -26,7 +27,12 @@ func must(t *testing.T, err error) {
 // hosts makes keepers that share a blob store, each with a data dir of its own.
 func hosts(t *testing.T, n int, quota snapshot.Quota) []*workspace.Keeper {
 	t.Helper()
-	store, err := snapshot.Open(t.Context(), "file://"+t.TempDir())
+	return hostsOver(t, t.TempDir(), n, quota)
+}
+
+func hostsOver(t *testing.T, bucket string, n int, quota snapshot.Quota) []*workspace.Keeper {
+	t.Helper()
+	store, err := snapshot.Open(t.Context(), "file://"+bucket)
 	must(t, err)
 	t.Cleanup(func() { must(t, store.Close()) })
 	out := make([]*workspace.Keeper, n)
@@ -52,7 +58,7 @@ func (s *session) enter(k *workspace.Keeper, run string) *workspace.Stay {
 	return stay
 }
 
-func (s *session) record(saved workspace.Saved) error {
+func (s *session) record(saved *workspace.Saved) error {
 	if saved.Err == nil {
 		s.snapshot = saved.Digest
 	}
@@ -65,14 +71,14 @@ func (s *session) step(k *workspace.Keeper, run string, program func(dir string)
 	stay := s.enter(k, run)
 	defer stay.Leave()
 	program(stay.Dir)
-	must(s.T, stay.Save(s.Context(), func(saved workspace.Saved) error {
+	must(s.T, stay.Save(s.Context(), func(saved *workspace.Saved) error {
 		s.wantChanges(saved, want...)
 		return s.record(saved)
 	}))
 	return stay.Restored
 }
 
-func (s *session) wantChanges(saved workspace.Saved, want ...string) {
+func (s *session) wantChanges(saved *workspace.Saved, want ...string) {
 	s.Helper()
 	var got []string
 	for _, c := range saved.Changes {
@@ -168,7 +174,7 @@ func TestKeeper_WhatAVisitorKnowsMayHaveBeenOvertaken(t *testing.T) {
 	if stay.Restored {
 		t.Error("it was set back")
 	}
-	must(t, stay.Save(t.Context(), func(saved workspace.Saved) error { s.wantChanges(saved); return nil }))
+	must(t, stay.Save(t.Context(), func(saved *workspace.Saved) error { s.wantChanges(saved); return nil }))
 	stay.Leave()
 }
 
@@ -257,7 +263,7 @@ func TestKeeper_TheSnapshotThatIsRecordedLastIsTheNewest(t *testing.T) {
 		ends.Go(func() {
 			defer stay.Leave()
 			write(t, stay.Dir, string(rune('a'+i)), "1")
-			if err := stay.Save(t.Context(), func(saved workspace.Saved) error {
+			if err := stay.Save(t.Context(), func(saved *workspace.Saved) error {
 				for _, c := range saved.Changes {
 					told[c.Path]++
 				}
@@ -286,17 +292,42 @@ func TestKeeper_ChangesAreToldAgainUntilTheyAreRecorded(t *testing.T) {
 	stay := s.enter(k, "r")
 	write(t, stay.Dir, "b", "1")
 	lost := errors.New("the worker died here")
-	if err := stay.Save(t.Context(), func(saved workspace.Saved) error { s.wantChanges(saved, "+b"); return lost }); !errors.Is(err, lost) {
+	if err := stay.Save(t.Context(), func(saved *workspace.Saved) error { s.wantChanges(saved, "+b"); return lost }); !errors.Is(err, lost) {
 		t.Fatal(err)
 	}
 	stay.Leave()
 	// The next worker takes it up.
 	stay, err := k.Return(workspace.Visit{SessionID: "s", RunID: "r", Snapshot: s.snapshot})
 	must(t, err)
-	must(t, stay.Save(t.Context(), func(saved workspace.Saved) error { s.wantChanges(saved, "+b"); return s.record(saved) }))
+	must(t, stay.Save(t.Context(), func(saved *workspace.Saved) error { s.wantChanges(saved, "+b"); return s.record(saved) }))
 	stay.Leave()
 	stay.Leave()
 	s.step(k, "r", func(string) {})
+}
+
+// A record may wait for Postgres for so long that nobody knows of what was saved.
+func TestKeeper_WhatWasCollectedBeforeItsRecordIsSavedAgain(t *testing.T) {
+	t.Parallel()
+	bucket := t.TempDir()
+	k := hostsOver(t, bucket, 2, snapshot.Quota{})
+	s := &session{T: t, id: "s"}
+	s.step(k[0], "r", func(dir string) { write(t, dir, "a", "1") }, "+a")
+	stay := s.enter(k[0], "r")
+	write(t, stay.Dir, "b", "1")
+	calls := 0
+	must(t, stay.Save(t.Context(), func(saved *workspace.Saved) error {
+		s.wantChanges(saved, "+b")
+		if calls++; calls == 1 {
+			must(t, os.Remove(filepath.Join(bucket, "manifests", "sha256", saved.Digest[:2], saved.Digest)))
+			return fmt.Errorf("record: %w", snapshot.ErrCollected)
+		}
+		return s.record(saved)
+	}))
+	stay.Leave()
+	s.step(k[1], "r", func(dir string) {
+		wantText(t, dir, "a", "1")
+		wantText(t, dir, "b", "1")
+	})
 }
 
 func TestKeeper_AWorkspaceOverItsQuotaIsNotKept(t *testing.T) {
@@ -308,7 +339,7 @@ func TestKeeper_AWorkspaceOverItsQuotaIsNotKept(t *testing.T) {
 	for _, name := range []string{"a", "b", "c", "d"} {
 		write(t, stay.Dir, name, "1")
 	}
-	must(t, stay.Save(t.Context(), func(saved workspace.Saved) error {
+	must(t, stay.Save(t.Context(), func(saved *workspace.Saved) error {
 		if !snapshot.Exceeds(saved.Err) || saved.Digest != "" || saved.Err.Error() != "the workspace holds 4 files and folders, and may hold 3" {
 			t.Errorf("%+v", saved)
 		}
@@ -367,7 +398,7 @@ func BenchmarkKeeper_EnterWhereNothingIsToDo(b *testing.B) {
 		return stay
 	}
 	stay := enter()
-	if err := stay.Save(b.Context(), func(s workspace.Saved) error { v.Snapshot = s.Digest; return s.Err }); err != nil {
+	if err := stay.Save(b.Context(), func(s *workspace.Saved) error { v.Snapshot = s.Digest; return s.Err }); err != nil {
 		b.Fatal(err)
 	}
 	stay.Leave()

@@ -34,19 +34,40 @@ type Saved struct {
 	// the store was away or has refused: nothing is lost as long as this host is there, and the
 	// next save catches up.
 	Err error
+
+	store *snapshot.Store
+	held  time.Time
+}
+
+// Hold keeps what was saved from being collected while its record waits. It is called before each
+// try of the record, and fails with [snapshot.ErrCollected] when that comes too late.
+func (s *Saved) Hold(ctx context.Context) error {
+	if s.Digest == "" || time.Since(s.held) < snapshot.HoldAfter {
+		return nil
+	}
+	if err := s.store.Hold(ctx, s.Digest); err != nil {
+		return err
+	}
+	s.held = time.Now()
+	return nil
 }
 
 // Save keeps the workspace as it is once an attempt has ended, and calls record with the result,
-// exactly once, to record the end of the attempt with it. Until record returns no other attempt of
+// once, to record the end of the attempt with it; again only after [snapshot.ErrCollected], as what
+// was saved is not there any more. Until record returns no other attempt of
 // the session is saved or recorded, so that the snapshot that was recorded last is the newest. It
 // returns what record returns; or the reason of ctx when that ended before it had its turn.
-func (s *Stay) Save(ctx context.Context, record func(Saved) error) error {
+func (s *Stay) Save(ctx context.Context, record func(*Saved) error) error {
 	if err := take(ctx, s.h.saving); err != nil {
 		return err
 	}
 	defer func() { <-s.h.saving }()
 	saved := s.save(ctx)
-	if err := record(saved); err != nil {
+	err := record(&saved)
+	for ; errors.Is(err, snapshot.ErrCollected); err = record(&saved) {
+		saved = s.save(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	if saved.Err == nil {
@@ -68,6 +89,7 @@ func (s *Stay) save(ctx context.Context) Saved {
 	o := snapshot.SaveOptions{Quota: s.k.o.Quota, Busy: s.others(), Prepared: prepared, Base: base}
 	deadline := time.Now().Add(storePatience)
 	for wait := storeFirstWait; ; wait = min(2*wait, storeLongest) {
+		began := time.Now()
 		saved, err := s.k.o.Store.Save(ctx, s.h.folder, o)
 		if err == nil {
 			s.k.o.Logger.Debug("workspace saved", "session_id", s.visit.SessionID, "run_id", s.visit.RunID, "snapshot", saved.Digest, "files", saved.Stats.Regular,
@@ -75,7 +97,7 @@ func (s *Stay) save(ctx context.Context) Saved {
 			if len(saved.Stats.Denied) > 0 {
 				s.k.o.Logger.Warn("files of a workspace cannot be read", "session_id", s.visit.SessionID, "count", len(saved.Stats.Denied), "first", saved.Stats.Denied[0])
 			}
-			return Saved{Saved: saved}
+			return Saved{Saved: saved, store: s.k.o.Store, held: began}
 		}
 		if schema.CodeOf(err) == schema.CodeUnavailable && time.Now().Add(wait).Before(deadline) {
 			select {
