@@ -156,6 +156,7 @@ func TestRollout_AnOpenSessionGoesOnWithTheNewBuildAndBack(t *testing.T) {
 	forward, back := w.session(schema.Config{}, twoGates), w.session(schema.Config{}, twoGates)
 	w.approve(forward, "build")
 	w.pending(back)
+	w.until("second question", func() bool { return w.pending(forward).StepID == "publish" }) // else the step goes with its host
 
 	stopB := w.startBuild(addr, "B")
 	w.rollout("B")

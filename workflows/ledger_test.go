@@ -513,10 +513,19 @@ func (l *ledger) await(ctx context.Context, ask schema.RunStep) (schema.StepResu
 // skip lets time go by in which no execution of the workflow is there: one in two of the steps
 // that run ends meanwhile, and nobody hears of it.
 func (l *ledger) skip() {
+	l.mu.Lock()
+	if len(l.running) > 0 {
+		l.seen["continued as new with steps under way"]++
+	}
+	var ended []ledgerStep
 	for n, execution := range slices.Sorted(maps.Keys(l.running)) {
-		if is := l.underWay[execution]; n%2 == l.executed%2 {
-			l.finish(is.run, is.ask, is.result)
+		if n%2 == l.executed%2 {
+			ended = append(ended, l.underWay[execution])
 		}
+	}
+	l.mu.Unlock()
+	for _, is := range ended {
+		l.finish(is.run, is.ask, is.result)
 	}
 }
 
