@@ -1,7 +1,6 @@
 package worker_test
 
 import (
-	"os"
 	"testing"
 
 	"go.temporal.io/sdk/client"
@@ -22,7 +21,7 @@ func TestWorker_StartsOnAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	w := &world{t: t, store: storetest.New(t), temporal: c, dir: disk.Dir, host: "host-" + schema.NewID()[:8], supervisor: os.Args[0]}
+	w := &world{t: t, store: storetest.New(t), temporal: c, dir: disk.Dir, host: "host-" + schema.NewID()[:8], supervisor: supervise}
 	w.snapshots = openSnapshots(t, t.TempDir())
 	w.start()
 	t.Cleanup(func() { w.stop() })

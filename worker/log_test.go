@@ -51,7 +51,7 @@ func TestLog_NormalOperationHasNoWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	w := &world{t: t, store: storetest.New(t), temporal: c, dir: t.TempDir(), host: "host-" + schema.NewID()[:8], supervisor: os.Args[0], logger: logger, keepSteps: true}
+	w := &world{t: t, store: storetest.New(t), temporal: c, dir: t.TempDir(), host: "host-" + schema.NewID()[:8], supervisor: supervise, logger: logger, keepSteps: true}
 	w.snapshots = openSnapshots(t, w.dir)
 	w.start()
 	const sleeper = `{"steps":[{"id":"s","shell":"echo up; while [ ! -e go ]; do sleep 0.05; done"}]}`

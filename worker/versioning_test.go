@@ -3,7 +3,6 @@ package worker_test
 import (
 	"context"
 	"errors"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -29,7 +28,7 @@ func newEmptyWorld(t *testing.T) (w *world, addr string) {
 	}
 	t.Cleanup(c.Close)
 	return &world{t: t, store: storetest.New(t), temporal: c, dir: t.TempDir(), host: "host-" + schema.NewID()[:8], hostTimeout: time.Second,
-		supervisor: os.Args[0], snapshots: openSnapshots(t, t.TempDir())}, addr
+		supervisor: supervise, snapshots: openSnapshots(t, t.TempDir())}, addr
 }
 
 // startBuild runs a worker of a build, "" for an unversioned one, and waits until it polls.

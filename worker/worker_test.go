@@ -18,9 +18,9 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
-	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
@@ -28,12 +28,15 @@ import (
 	"github.com/holdfast/holdfast/worker"
 )
 
-// The test binary is its own supervisor, as `holdfast supervise` is in the product.
+// supervise is the supervisor's program.
+var supervise string
+
 func TestMain(m *testing.M) {
-	if code, ok := supervisor.Main(os.Args[1:]); ok {
-		os.Exit(code)
-	}
-	os.Exit(storetest.Main(m))
+	var remove func()
+	supervise, remove = testkit.BuildSupervisor()
+	code := storetest.Main(m)
+	remove()
+	os.Exit(code)
 }
 
 // world is one worker with a database and a namespace's worth of queues of its own.
@@ -43,7 +46,7 @@ type world struct {
 	temporal client.Client
 	dir      string
 	host     string
-	// supervisor is this test binary, unless a test says otherwise.
+	// supervisor is the supervisor's program, unless a test says otherwise.
 	supervisor string
 	snapshots  *snapshot.Store
 	// hostTimeout is that of the sessions; 0 for the default.
@@ -70,7 +73,7 @@ func newWorldAt(t *testing.T, addr string) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	w := &world{t: t, store: storetest.New(t), temporal: c, dir: t.TempDir(), host: "host-" + schema.NewID()[:8], supervisor: os.Args[0]}
+	w := &world{t: t, store: storetest.New(t), temporal: c, dir: t.TempDir(), host: "host-" + schema.NewID()[:8], supervisor: supervise}
 	w.snapshots = openSnapshots(t, w.dir)
 	w.start()
 	t.Cleanup(func() { w.stop() })

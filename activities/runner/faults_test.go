@@ -199,7 +199,7 @@ func TestRun_AStartThatFailsThroughNoFaultOfTheProgramIsTriedAgain(t *testing.T)
 		if err := os.Remove(exe); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Symlink(os.Args[0], exe); err != nil {
+		if err := os.Symlink(supervise, exe); err != nil {
 			t.Fatal(err)
 		}
 		b.wantOneAttempt(<-done)

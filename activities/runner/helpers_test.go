@@ -17,8 +17,8 @@ import (
 
 	"github.com/holdfast/holdfast/activities/runner"
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
-	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/activities/workspace"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
@@ -27,15 +27,20 @@ import (
 
 const patience = 30 * time.Second
 
-// The test binary is its own supervisor, and its own worker for the tests that kill one.
+// supervise is the supervisor's program.
+var supervise string
+
+// The test binary is a worker, too, for the tests that kill one.
 func TestMain(m *testing.M) {
-	if code, ok := supervisor.Main(os.Args[1:]); ok {
-		os.Exit(code)
-	}
 	if len(os.Args) > 1 && os.Args[1] == "work" {
+		supervise = os.Args[5]
 		os.Exit(work(os.Args[2], os.Args[3], os.Args[4]))
 	}
-	os.Exit(storetest.Main(m))
+	var remove func()
+	supervise, remove = testkit.BuildSupervisor()
+	code := storetest.Main(m)
+	remove()
+	os.Exit(code)
 }
 
 // work runs one step, as the worker that a test kills: a database, a data folder, a step.
@@ -102,7 +107,7 @@ func options(db *store.Store, dir string, change ...func(*runner.Options)) runne
 	}
 	discard := slog.New(slog.DiscardHandler)
 	o := runner.Options{
-		Recorder: db, DataDir: dir, Host: "here", Supervisor: os.Args[0], Logger: discard, Sandbox: sandbox.Weakened,
+		Recorder: db, DataDir: dir, Host: "here", Supervisor: supervise, Logger: discard, Sandbox: sandbox.Weakened,
 		OrphanTimeout: time.Minute,
 	}
 	for _, c := range change {

@@ -18,10 +18,10 @@ import (
 
 func TestRun_AKilledWorkerStopsNothingAndNoLineIsLostOrDoubled(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, `"shell":"i=0; while [ ! -e stop ]; do i=$((i+1)); echo line $i; done; echo $i of attempt $HOLDFAST_ATTEMPT"`)
+	b := newBench(t, `"shell":"i=0; while [ ! -e stop ]; do i=$((i+1)); echo line $i; [ $((i%500)) != 0 ] || sleep 0.05; done; echo $i of attempt $HOLDFAST_ATTEMPT"`)
 	for kill := range 3 {
 		before := len(b.output(schema.Stdout))
-		cmd := exec.Command(os.Args[0], "work", b.dsn, b.dir, string(schema.Marshal(b.ask)))
+		cmd := exec.Command(os.Args[0], "work", b.dsn, b.dir, string(schema.Marshal(b.ask)), supervise)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +156,7 @@ func TestRun_AKilledSupervisorIsARetryThatSaysSo(t *testing.T) {
 func TestRun_AKilledSupervisorAndWorkerAreARetryToo(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"echo attempt $HOLDFAST_ATTEMPT; [ $HOLDFAST_ATTEMPT = 2 ] || sleep 1000"`)
-	cmd := exec.Command(os.Args[0], "work", b.dsn, b.dir, string(schema.Marshal(b.ask)))
+	cmd := exec.Command(os.Args[0], "work", b.dsn, b.dir, string(schema.Marshal(b.ask)), supervise)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -4,14 +4,17 @@ import (
 	"os"
 	"testing"
 
-	"github.com/holdfast/holdfast/activities/runner/supervisor"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-// The test binary is its own supervisor, as `holdfast supervise` is in the product.
+// supervise is the supervisor's program.
+var supervise string
+
 func TestMain(m *testing.M) {
-	if code, ok := supervisor.Main(os.Args[1:]); ok {
-		os.Exit(code)
-	}
-	os.Exit(storetest.Main(m))
+	var remove func()
+	supervise, remove = testkit.BuildSupervisor()
+	code := storetest.Main(m)
+	remove()
+	os.Exit(code)
 }
