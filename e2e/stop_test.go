@@ -107,6 +107,11 @@ func TestUp_AsksAtATerminalWhatBecomesOfRunningSteps(t *testing.T) {
 	}{{"k\n", false}, {"^C", false}, {"x\n\n", false}, {"s\n", true}, {"w\n", false}} {
 		person, program := terminal(t)
 		seen := &logBuffer{}
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Logf("after %q the terminal shows:\n%s", c.answers, tail(seen.String(), 4000))
+			}
+		})
 		go func() { // ends when the terminal is closed
 			buffer := make([]byte, 4096)
 			for {

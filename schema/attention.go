@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -37,27 +38,33 @@ const maxAttention = 200
 
 const maxFound = 80 // characters
 
+// lazy compiles a pattern when it is first used: every step starts two programs with this package,
+// and they use none of them.
+func lazy(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}
+
 // What to look for in a text that is run.
 var suspicious = []struct { //nolint:gochecknoglobals // a constant table
 	kind    AttentionKind
-	pattern *regexp.Regexp
+	pattern func() *regexp.Regexp
 }{
-	{AttentionRemoteCode, regexp.MustCompile(`\b(?:curl|wget)\b[^\n;]*?\|[^\n;|]*\b(?:sh|bash|zsh|dash|ksh|python[\d.]*|perl|ruby|node)\b`)},
-	{AttentionRemoteCode, regexp.MustCompile("(?:\\b(?:sh|bash|zsh|dash|eval|source)|\\.)\\s[^\\n;|]{0,40}?(?:\\$\\(|<\\(|`)\\s*(?:curl|wget)\\b[^\\n]*")},
-	{AttentionRemoteCode, regexp.MustCompile(`\bbase64\s+(?:-d|-D|--decode)\b[^\n;]*?\|[^\n;|]*\b(?:sh|bash|zsh|dash|python[\d.]*|perl)\b`)},
-	{AttentionDelete, regexp.MustCompile(`\brm\s+(?:[^\n;|&]*\s)?(?:-\w*[rRf]\w*|--recursive|--force)\b[^\n;|&]*`)},
-	{AttentionDelete, regexp.MustCompile(`\bfind\b[^\n;|]*\s-delete\b|\bshred\b[^\n;|]*|\bmkfs\b[^\n;|]*|\bdd\b[^\n;|]*\bof=\S*|\bgit\s+(?:clean\s+-\w*f\w*|reset\s+--hard|push\b[^\n;|]*(?:--force|\s-f\b))`)},
-	{AttentionDelete, regexp.MustCompile(`\bshutil\.rmtree\b|\bos\.(?:remove|unlink|rmdir|removedirs)\b|\bfs\.(?:rm|rmdir|unlink)(?:Sync)?\b|(?i:\b(?:drop|truncate)\s+(?:table|database|schema)\b|\bdelete\s+from\b)`)},
-	{AttentionSecret, regexp.MustCompile(`\.ssh/\S*|\bid_(?:rsa|dsa|ecdsa|ed25519)\b|/etc/shadow\b|\.aws/credentials\b|\.netrc\b|\.kube/config\b|\.docker/config\.json\b|BEGIN [A-Z ]*PRIVATE KEY`)},
-	{AttentionSecret, regexp.MustCompile(`\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,}|\bsk-[A-Za-z0-9_-]{20,}`)},
-	{AttentionPrivilege, regexp.MustCompile(`\bchmod\s+(?:-\w+\s+)*(?:[ugoa]*[+=][rwxXt]*s[rwxXst]*|[2467][0-7]{3}|0?777|[oa]+\+[rxX]*w[rwxX]*)\b[^\n;|&]*|\bsetcap\b[^\n;|&]*|\bchown\s[^\n;|&]*|\bsudo\s[^\n;|&]*|\bos\.(?:setuid|setgid|chown)\b`)},
-	{AttentionEnv, regexp.MustCompile(`\b(?:LD_(?:PRELOAD|LIBRARY_PATH|AUDIT)|DYLD_\w+|BASH_ENV|PROMPT_COMMAND)=\S*`)},
+	{AttentionRemoteCode, lazy(`\b(?:curl|wget)\b[^\n;]*?\|[^\n;|]*\b(?:sh|bash|zsh|dash|ksh|python[\d.]*|perl|ruby|node)\b`)},
+	{AttentionRemoteCode, lazy("(?:\\b(?:sh|bash|zsh|dash|eval|source)|\\.)\\s[^\\n;|]{0,40}?(?:\\$\\(|<\\(|`)\\s*(?:curl|wget)\\b[^\\n]*")},
+	{AttentionRemoteCode, lazy(`\bbase64\s+(?:-d|-D|--decode)\b[^\n;]*?\|[^\n;|]*\b(?:sh|bash|zsh|dash|python[\d.]*|perl)\b`)},
+	{AttentionDelete, lazy(`\brm\s+(?:[^\n;|&]*\s)?(?:-\w*[rRf]\w*|--recursive|--force)\b[^\n;|&]*`)},
+	{AttentionDelete, lazy(`\bfind\b[^\n;|]*\s-delete\b|\bshred\b[^\n;|]*|\bmkfs\b[^\n;|]*|\bdd\b[^\n;|]*\bof=\S*|\bgit\s+(?:clean\s+-\w*f\w*|reset\s+--hard|push\b[^\n;|]*(?:--force|\s-f\b))`)},
+	{AttentionDelete, lazy(`\bshutil\.rmtree\b|\bos\.(?:remove|unlink|rmdir|removedirs)\b|\bfs\.(?:rm|rmdir|unlink)(?:Sync)?\b|(?i:\b(?:drop|truncate)\s+(?:table|database|schema)\b|\bdelete\s+from\b)`)},
+	{AttentionSecret, lazy(`\.ssh/\S*|\bid_(?:rsa|dsa|ecdsa|ed25519)\b|/etc/shadow\b|\.aws/credentials\b|\.netrc\b|\.kube/config\b|\.docker/config\.json\b|BEGIN [A-Z ]*PRIVATE KEY`)},
+	{AttentionSecret, lazy(`\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,}|\bsk-[A-Za-z0-9_-]{20,}`)},
+	{AttentionPrivilege, lazy(`\bchmod\s+(?:-\w+\s+)*(?:[ugoa]*[+=][rwxXt]*s[rwxXst]*|[2467][0-7]{3}|0?777|[oa]+\+[rxX]*w[rwxX]*)\b[^\n;|&]*|\bsetcap\b[^\n;|&]*|\bchown\s[^\n;|&]*|\bsudo\s[^\n;|&]*|\bos\.(?:setuid|setgid|chown)\b`)},
+	{AttentionEnv, lazy(`\b(?:LD_(?:PRELOAD|LIBRARY_PATH|AUDIT)|DYLD_\w+|BASH_ENV|PROMPT_COMMAND)=\S*`)},
 }
 
 // Variables that change what programs load or run, or where they connect to.
-var loading = regexp.MustCompile(`^(?:(?:LD|DYLD)_.*|PATH|IFS|ENV|BASH_ENV|PROMPT_COMMAND|GCONV_PATH|PYTHON(?:PATH|HOME|STARTUP)|PERL5?(?:OPT|LIB|DB)|RUBY(?:OPT|LIB)|NODE_(?:OPTIONS|PATH)|_?JAVA(?:_TOOL)?_OPTIONS|GIT_(?:SSH|SSH_COMMAND|EXTERNAL_DIFF|EXEC_PATH|PAGER)|(?i:https?|all)_(?i:proxy))$`)
+var loading = lazy(`^(?:(?:LD|DYLD)_.*|PATH|IFS|ENV|BASH_ENV|PROMPT_COMMAND|GCONV_PATH|PYTHON(?:PATH|HOME|STARTUP)|PERL5?(?:OPT|LIB|DB)|RUBY(?:OPT|LIB)|NODE_(?:OPTIONS|PATH)|_?JAVA(?:_TOOL)?_OPTIONS|GIT_(?:SSH|SSH_COMMAND|EXTERNAL_DIFF|EXEC_PATH|PAGER)|(?i:https?|all)_(?i:proxy))$`)
 
-var secretName = regexp.MustCompile(`(?i)(?:^|_)(?:token|secret|passwd|password|api_?key|private_?key|access_?key|credentials?)(?:_|$)`)
+var secretName = lazy(`(?i)(?:^|_)(?:token|secret|passwd|password|api_?key|private_?key|access_?key|credentials?)(?:_|$)`)
 
 // Attention lists what of a plan deserves a look before it is approved: steps in their order,
 // then files by name. Each kind is listed once for each place.
@@ -89,10 +96,10 @@ func (s *PlanStep) attention() []Attention {
 		add(AttentionNetwork, "")
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
-		if loading.MatchString(name) {
+		if loading().MatchString(name) {
 			add(AttentionEnv, shortFound(name))
 		}
-		if secretName.MatchString(name) {
+		if secretName().MatchString(name) {
 			add(AttentionSecret, shortFound(name))
 		}
 	}
@@ -127,7 +134,7 @@ func lookAt(texts ...string) []Attention {
 			if slices.ContainsFunc(list, func(a Attention) bool { return a.Kind == s.kind }) {
 				continue
 			}
-			if found := s.pattern.FindString(text); found != "" {
+			if found := s.pattern().FindString(text); found != "" {
 				list = append(list, Attention{Kind: s.kind, Found: shortFound(found)})
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -56,7 +55,7 @@ type NetworkRule struct {
 	Port   uint16       // 0 is every one
 }
 
-var hostPattern = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
+var hostPattern = lazy(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
 
 // NetworkRuleForm is what [ParseNetworkRule] takes, for people.
 const NetworkRuleForm = `a name, *.name, an address or a range of them, then a colon and a port or *, such as "example.org:443", "*.example.org:443", "10.1.2.3:5432", "10.0.0.0/8:*" or "[2001:db8::1]:443"`
@@ -99,7 +98,7 @@ func ParseNetworkRule(s string) (NetworkRule, error) {
 	name, below := strings.CutPrefix(strings.ToLower(host), "*.")
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	const maxName = 253 // RFC 1035, as text
-	if bracketed || len(name) > maxName || !hostPattern.MatchString(name) || strings.Trim(last, "0123456789") == "" {
+	if bracketed || len(name) > maxName || !hostPattern().MatchString(name) || strings.Trim(last, "0123456789") == "" {
 		return r, errNetworkRule
 	}
 	r.Name, r.Below = name, below

@@ -3,7 +3,6 @@ package schema
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,9 +24,9 @@ type PlanProblem struct {
 const maxProblems = 50
 
 var (
-	stepIDPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
-	envPattern    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	memoryPattern = regexp.MustCompile(`^[1-9][0-9]{0,9}(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)$`)
+	stepIDPattern = lazy(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+	envPattern    = lazy(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	memoryPattern = lazy(`^[1-9][0-9]{0,9}(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)$`)
 )
 
 // ParsePlan reads a plan from JSON text and checks every rule, in a time that grows with the
@@ -156,7 +155,7 @@ func (p *planParser) step(s *PlanStep, w *stepAt) {
 	at := w.at
 	ok := p.object(w.node, at, fields{
 		"id": func(n *node, at string) {
-			s.ID = p.matching(n, at, stepIDPattern, "a step id is 1 to 64 letters, digits, dots, dashes and underscores, and starts with a letter or digit")
+			s.ID = p.matching(n, at, stepIDPattern(), "a step id is 1 to 64 letters, digits, dots, dashes and underscores, and starts with a letter or digit")
 		},
 		"title":    func(n *node, at string) { s.Title = p.text1(n, at, MaxTitle) },
 		"run":      func(n *node, at string) { s.Run = p.command(n, at) },
@@ -170,7 +169,7 @@ func (p *planParser) step(s *PlanStep, w *stepAt) {
 		"env":      func(n *node, at string) { s.Env = p.env(n, at) },
 		"network":  func(n *node, at string) { s.Network = p.network(n, at) },
 		"memory": func(n *node, at string) {
-			s.Memory = p.matching(n, at, memoryPattern, `a memory limit is a number with a unit, such as "512MiB" or "2GiB"`)
+			s.Memory = p.matching(n, at, memoryPattern(), `a memory limit is a number with a unit, such as "512MiB" or "2GiB"`)
 		},
 		"cpu": func(n *node, at string) { s.CPU = p.number(n, at, 0.01, 1024, false) },
 		"on_timeout": func(n *node, at string) {
@@ -372,7 +371,7 @@ func (p *planParser) env(n *node, at string) map[string]string {
 		}
 		here := at + "." + brief(f.name)
 		switch {
-		case !envPattern.MatchString(f.name):
+		case !envPattern().MatchString(f.name):
 			p.add(f.offset, here, "a variable name is letters, digits and underscores, and does not start with a digit", f.name)
 		case strings.HasPrefix(f.name, "HOLDFAST_"):
 			p.add(f.offset, here, "names that start with HOLDFAST_ are set by Holdfast", f.name)

@@ -151,14 +151,11 @@ func overtaken(err error) bool {
 	return ok && failed.Type() == failureOvertaken
 }
 
-// closeActor stands for whoever deleted a session: nobody can read that log any more.
-const closeActor = productName
-
 // close tells a workflow that its session was deleted; one that is over is a success.
 func (c *control) close(ctx context.Context, sessionID string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	err := temporalError(c.temporal.SignalWorkflow(ctx, schema.WorkflowID(sessionID), "", schema.CommandClose, schema.Command{Actor: closeActor}))
+	err := temporalError(c.temporal.SignalWorkflow(ctx, schema.WorkflowID(sessionID), "", schema.CommandClose, schema.Command{Actor: schema.ActorHoldfast}))
 	if errors.Is(err, errNoWorkflow) {
 		return nil
 	}

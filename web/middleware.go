@@ -65,7 +65,7 @@ func (s *Server) begin(c *fiber.Ctx) error {
 	}
 	c.SetUserContext(ctx)
 	next := s.recovered
-	if s.loopback && reserved(user) {
+	if s.loopback && schema.ReservedActor(user) {
 		next = func(*fiber.Ctx) error {
 			return schema.Errorf(schema.CodeForbidden, "nobody is called %q: the product itself, its steps and its tokens have such names", brief(user))
 		}
@@ -86,19 +86,8 @@ func (s *Server) begin(c *fiber.Ctx) error {
 	return nil
 }
 
-// productName is what the product calls itself, as an actor too.
+// productName is what the server calls itself.
 const productName = "holdfast"
-
-// reserved reports whether a name is one under which the product itself acts, so that no person may have it: they stand in
-// events and in the audit trail.
-func reserved(name string) bool {
-	name = strings.ToLower(strings.TrimSpace(name))
-	kind, _, marked := strings.Cut(name, ":")
-	if marked && slices.Contains([]string{"step", "token", "temporal", "service", productName}, kind) {
-		return true
-	}
-	return slices.Contains([]string{productName, "retention", "temporal", "system", "step", "token", "service"}, name)
-}
 
 func (s *Server) recovered(c *fiber.Ctx) (err error) {
 	defer func() {

@@ -240,8 +240,9 @@ func TestSignal_ThatIsRefusedStandsInTheAuditTrail(t *testing.T) {
 	w := newWorld(t)
 	id := w.session(schema.Config{}, `{"steps":[{"id":"s","shell":"true","approval":true}]}`)
 	a := w.pending(id)
-	for _, r := range []schema.Resolution{schema.ResolutionSkip, schema.ResolutionApproved, schema.ResolutionRejected} {
-		if err := w.temporal.SignalWorkflow(t.Context(), schema.WorkflowID(id), "", schema.CommandResolveApproval, schema.ResolveApproval{ApprovalID: a.ID, Resolution: r}); err != nil {
+	for i, r := range []schema.Resolution{schema.ResolutionSkip, schema.ResolutionApproved, schema.ResolutionRejected} {
+		by := []string{"", schema.ActorRetention, schema.ActorHoldfast}[i] // names of the product's own are nobody's
+		if err := w.temporal.SignalWorkflow(t.Context(), schema.WorkflowID(id), "", schema.CommandResolveApproval, schema.ResolveApproval{ApprovalID: a.ID, Resolution: r, Actor: by}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -254,7 +255,7 @@ func TestSignal_ThatIsRefusedStandsInTheAuditTrail(t *testing.T) {
 	})
 	for i, want := range []schema.AuditOutcome{schema.AuditIgnored, schema.AuditTaken, schema.AuditIgnored} {
 		e := trail[i]
-		if e.Outcome != want || e.Actor != "temporal" || e.ApprovalID != a.ID || e.Action != schema.CommandResolveApproval {
+		if e.Outcome != want || e.Actor != schema.ActorTemporal || e.ApprovalID != a.ID || e.Action != schema.CommandResolveApproval {
 			t.Errorf("entry %d: %+v", i, e)
 		}
 	}

@@ -323,7 +323,7 @@ func (s *State) expire(now time.Time) {
 			continue
 		}
 		s.closeApproval(a, schema.ApprovalClose{Status: schema.ApprovalExpired, Reason: "timeout", OnTimeout: a.OnTimeout, At: now})
-		s.audit(now, schema.Command{Actor: selfActor}, schema.AuditEntry{
+		s.audit(now, schema.Command{Actor: schema.ActorHoldfast}, schema.AuditEntry{
 			Action: "expire", ApprovalID: a.ApprovalID, StepID: a.StepID, Digest: a.Digest, Detail: "on_timeout: " + string(a.OnTimeout),
 		})
 		const why = "because nobody answered in time"

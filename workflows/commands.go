@@ -10,9 +10,6 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// selfActor stands in the audit trail where no person decided, but a policy.
-const selfActor = "holdfast"
-
 // The commands to a session that are not about an approval. Each has a check, which
 // refuses and changes nothing, and a move, which is legal whenever the check passes.
 
@@ -188,9 +185,9 @@ func (s *State) expireSession(now time.Time) {
 	if at.IsZero() || at.After(now) {
 		return
 	}
-	s.audit(now, schema.Command{Actor: selfActor}, schema.AuditEntry{Action: "expire", Detail: "session_ttl"})
+	s.audit(now, schema.Command{Actor: schema.ActorHoldfast}, schema.AuditEntry{Action: "expire", Detail: "session_ttl"})
 	if s.Run.Ended == "" {
-		s.Cancel = &Cancelling{Actor: selfActor, Why: CancelExpired}
+		s.Cancel = &Cancelling{Actor: schema.ActorHoldfast, Why: CancelExpired}
 		return
 	}
 	s.dropQueue(now)

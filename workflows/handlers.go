@@ -11,10 +11,6 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// signalActor stands in for the name of who sent a signal or update without one: the
-// temporal CLI and Web UI do not say who uses them.
-const signalActor = "temporal"
-
 // command is a name under which updates and signals reach the session. Both call the same
 // functions; they change State and return, and the loop does what follows.
 type command[T request] struct {
@@ -125,7 +121,7 @@ func accept[T request](ctx workflow.Context, s *session, cmd command[T]) error {
 				entry = cmd.about(c)
 			}
 			entry.Action = cmd.name
-			s.state.Ignored(workflow.Now(ctx), sender(c), entry, err)
+			s.state.Ignored(workflow.Now(ctx), sender(cmd.name, c), entry, err)
 		}
 		return true, encoded(c)
 	})
@@ -145,7 +141,7 @@ func accept[T request](ctx workflow.Context, s *session, cmd command[T]) error {
 
 // take carries a command out, once for each request id.
 func take[T request](ctx workflow.Context, s *session, cmd command[T], c T) (schema.CommandResult, error) {
-	now, by := workflow.Now(ctx), sender(c)
+	now, by := workflow.Now(ctx), sender(cmd.name, c)
 	result, seen, err := s.state.Seen(cmd.name, c)
 	if err != nil && older(ctx) {
 		result, seen = s.state.SeenBefore(cmd.name, c)
@@ -180,10 +176,13 @@ func carryOut[T request](ctx workflow.Context, cmd command[T], now time.Time, by
 	return cmd.do(now, by, c)
 }
 
-func sender(c interface{ From() schema.Command }) schema.Command {
+// sender says who sent a command. Whoever gives no name, or one of the product's own, came with
+// Temporal's tools; but for what only the product sends.
+func sender(name string, c interface{ From() schema.Command }) schema.Command {
 	by := c.From()
-	if by.Actor == "" {
-		by.Actor = signalActor
+	ours := name == schema.CommandClose || name == schema.CommandAsk
+	if by.Actor == "" || (!ours && schema.ReservedActor(by.Actor)) {
+		by.Actor = schema.ActorTemporal
 	}
 	return by
 }

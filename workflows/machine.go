@@ -82,7 +82,7 @@ func (s *State) Advance(now time.Time) {
 // expireRun stops a run whose time is over.
 func (s *State) expireRun(now time.Time) {
 	if d := s.Run.Deadline; !d.IsZero() && !d.After(now) && s.Cancel == nil {
-		s.Cancel = &Cancelling{Actor: selfActor, Why: CancelTimeout}
+		s.Cancel = &Cancelling{Actor: schema.ActorHoldfast, Why: CancelTimeout}
 	}
 }
 

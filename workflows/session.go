@@ -96,7 +96,7 @@ func (s *session) takeCancellation(ctx, asked workflow.Context) {
 		again = s.state.Run.Ended != "" // it was taken in for every run
 	}
 	if !again {
-		_, _ = s.state.RequestCancel(workflow.Now(ctx), schema.Command{Actor: signalActor}) // refused only when there is nothing to cancel
+		_, _ = s.state.RequestCancel(workflow.Now(ctx), schema.Command{Actor: schema.ActorTemporal}) // refused only when there is nothing to cancel
 	}
 }
 

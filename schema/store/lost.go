@@ -65,14 +65,11 @@ func (s *Store) LoseRun(ctx context.Context, sessionID, runID, why string) error
 		c.writes.Queue(`UPDATE attempts SET status = $2, reason = $3, finished_at = $4::timestamptz,
 				duration_ms = greatest(extract(epoch FROM $4::timestamptz - started_at) * 1000, 0)
 			WHERE run_id = $1::uuid AND status = 'running'`, runID, string(schema.AttemptCancelled), string(schema.ReasonCancelled), c.now)
-		c.audit(&schema.AuditEntry{RunID: runID, Actor: actorHoldfast, Action: "fail", Detail: why})
+		c.audit(&schema.AuditEntry{RunID: runID, Actor: schema.ActorHoldfast, Action: "fail", Detail: why})
 		return a.decide(c)
 	})
 	return err
 }
-
-// actorHoldfast stands in the audit trail where nobody asked.
-const actorHoldfast = "holdfast"
 
 // readRun reads what the end of a run ends, into the transition.
 func (a *apply) readRun(c *change) {

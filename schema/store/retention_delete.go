@@ -13,8 +13,6 @@ import (
 const (
 	purgeEvents = 20_000 // rows that one step of a removal takes
 	purgeBlocks = 100    // and blocks
-
-	actorRetention = "retention"
 )
 
 // Outdated lists sessions whose latest run is over for longer than after, the oldest first.
@@ -35,7 +33,7 @@ func (s *Store) DeleteOutdated(ctx context.Context, sessionID string, after time
 			return errNothing
 		}
 		deleted = true
-		c.delete(actorRetention)
+		c.delete(schema.ActorRetention)
 		return nil
 	})
 	return deleted && err == nil, err

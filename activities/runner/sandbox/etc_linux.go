@@ -23,6 +23,10 @@ var etcNames = []string{
 	"texmf", "timezone", "vim", "vulkan", "wgetrc", "xattr.conf", "zsh",
 }
 
+// etcFolders are shown instead of copied: they have hundreds of entries, nothing in them is secret,
+// and nothing is mounted over a part of them that could fall off.
+var etcFolders = []string{etcDir + "/alternatives", etcDir + "/ssl/certs"}
+
 // etcPatterns are of those that carry a version in their names.
 var etcPatterns = []string{"ImageMagick-*", "java-*", "openmpi*", "python*"}
 
@@ -89,7 +93,7 @@ type copier struct {
 // take copies a file, a link or a folder. What cannot be copied is left out.
 func (c *copier) take(from, to string, depth int) {
 	var st unix.Stat_t
-	if unix.Lstat(from, &st) != nil || c.files <= 0 {
+	if slices.Contains(etcFolders, from) || unix.Lstat(from, &st) != nil || c.files <= 0 {
 		return
 	}
 	switch st.Mode & unix.S_IFMT {

@@ -310,7 +310,12 @@ func (b *builder) folder(source, target string, attrs uint64) {
 // system takes what programs are made of.
 func (b *builder) system() {
 	for _, path := range visible {
-		if path == etcDir { // it is copied
+		if path == etcDir { // most of it is copied
+			for _, folder := range etcFolders {
+				if info, err := os.Lstat(folder); err == nil && info.IsDir() {
+					b.add(folder, folder, readOnly|unix.MOUNT_ATTR_NOEXEC)
+				}
+			}
 			continue
 		}
 		info, err := os.Lstat(path)

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -208,7 +207,7 @@ func (c *sessionDeleteCmd) Run(inv *invocation) error {
 			return err
 		}
 		inv.notef("Delete session %s (%s, %s)? [y/N] ", short(id), terminal.Clean(s.Value.Name), s.Value.Status)
-		if answer, _ := inv.line(inv.ctx); !strings.HasPrefix(strings.ToLower(answer), "y") {
+		if answer, _ := terminal.ReadLine(inv.ctx, inv.stdin); !strings.HasPrefix(strings.ToLower(answer), "y") {
 			return withCode(exitError, errors.New("nothing was deleted"))
 		}
 	}
@@ -228,17 +227,6 @@ func (c *sessionDeleteCmd) Run(inv *invocation) error {
 
 // maxPage is how many things a server gives at a time.
 const maxPage = 200
-
-func (inv *invocation) line(ctx context.Context) (string, bool) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	select {
-	case l, ok := <-terminal.ReadLines(ctx, inv.stdin).C():
-		return l, ok
-	case <-ctx.Done():
-		return "", false
-	}
-}
 
 const (
 	columnStatus = "STATUS"

@@ -49,7 +49,7 @@ func (c *upCmd) Run(inv *invocation) error {
 	if terminal.IsTerminal(inv.stdin) && terminal.IsTerminal(inv.stderr) {
 		up.Ask = func(ctx context.Context, question string) (string, bool) {
 			inv.notef("\n%s", question)
-			return inv.line(ctx)
+			return terminal.ReadLine(ctx, inv.stdin)
 		}
 	}
 	if set.Named {

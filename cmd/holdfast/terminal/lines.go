@@ -22,6 +22,7 @@ type Lines struct {
 	pause   chan pause // holds at most one
 	stopped chan struct{}
 	wake    *os.File // nil unless the reader is a terminal
+	one     bool     // a terminal's next line is for whoever asks next
 }
 
 type pause struct{ parked, over chan struct{} }
@@ -29,8 +30,23 @@ type pause struct{ parked, over chan struct{} }
 const maxLine = 1 << 20
 
 // ReadLines reads lines from r until it ends or ctx does.
-func ReadLines(ctx context.Context, r io.Reader) *Lines {
-	l := &Lines{c: make(chan string), pause: make(chan pause, 1), stopped: make(chan struct{})}
+func ReadLines(ctx context.Context, r io.Reader) *Lines { return read(ctx, r, false) }
+
+// ReadLine reads one line; false says that there is none, or that ctx has ended. What was typed
+// ahead on a terminal is there for the next call.
+func ReadLine(ctx context.Context, r io.Reader) (string, bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	select {
+	case line, ok := <-read(ctx, r, true).C():
+		return line, ok
+	case <-ctx.Done():
+		return "", false
+	}
+}
+
+func read(ctx context.Context, r io.Reader, one bool) *Lines {
+	l := &Lines{c: make(chan string), pause: make(chan pause, 1), stopped: make(chan struct{}), one: one}
 	f, ok := r.(*os.File)
 	if !ok || !IsTerminal(f) {
 		go l.scan(ctx, r)
@@ -111,9 +127,10 @@ func (l *Lines) poll(ctx context.Context, f, wakened *os.File) {
 			}
 			continue // look again: somebody else may have read it
 		}
-		n, err := f.Read(buf)
+		n, err := f.Read(buf) // of a terminal no more than a line
+		line := bytes.IndexByte(buf[:n], '\n') >= 0
 		pending = l.send(ctx, append(pending, buf[:n]...))
-		if err != nil || n == 0 {
+		if err != nil || n == 0 || l.one && line {
 			return
 		}
 	}

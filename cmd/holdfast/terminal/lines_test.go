@@ -100,6 +100,22 @@ func TestLines_OfATerminalEndWithCtrlD(t *testing.T) {
 	}
 }
 
+func TestReadLine_LeavesWhatWasTypedAhead(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		person, program := terminaltest.Open(t)
+		typed(t, person, "one\n\nthree\n\x04")
+		for _, want := range []string{"one", "", "three"} {
+			if got, ok := terminal.ReadLine(t.Context(), program); got != want || !ok {
+				t.Fatalf("got %q, %t, want %q", got, ok, want)
+			}
+		}
+		if got, ok := terminal.ReadLine(t.Context(), program); ok {
+			t.Fatalf("got %q after Ctrl-D", got)
+		}
+	}
+}
+
 func TestEdit_PutsBackTheModesThatTheEditorLeaves(t *testing.T) {
 	t.Parallel()
 	_, program := terminaltest.Open(t)
