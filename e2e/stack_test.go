@@ -70,6 +70,9 @@ func newStack(t *testing.T, env ...string) *stack {
 	s.up()
 	t.Cleanup(func() {
 		s.down()
+		for _, pid := range supervisorsOf(t, s.dir) { // steps that were to go on go no further than the test
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
 		if t.Failed() {
 			t.Logf("holdfast up said:\n%s", tail(s.log.String(), 20_000))
 		}

@@ -73,7 +73,7 @@ func TestFiftySteps_LoseNoLine(t *testing.T) { //nolint:paralleltest // see abov
 	s := newStack(t)
 	var viewers []*viewer
 	for range sessions {
-		viewers = append(viewers, s.watch(s.start(`{"steps":[{"id":"count","shell":"i=0; while [ ! -e stop ]; do i=$((i+1)); echo line $i; sleep 0.2; done; echo end"}]}`, nil)))
+		viewers = append(viewers, s.watch(s.start(`{"steps":[{"id":"count","shell":"i=0; while [ ! -e stop ]; do i=$((i+1)); echo line $i; sleep 1; done; echo end"}]}`, nil)))
 	}
 	attempt := 1
 	goesOn := func(says string) {
