@@ -15,6 +15,7 @@ type ApprovalFilter struct {
 	SessionID string
 	Status    schema.ApprovalStatus
 	Open      bool   // pending, or reopenable
+	Prefix    string // of the id, schema.MinIDPrefix or more characters
 	Limit     int    // DefaultPage when 0; at most MaxPage
 	Cursor    string // next of the page before
 }
@@ -51,7 +52,10 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.
 			return nil, "", err
 		}
 	}
-	q = f.narrow(q)
+	q, err = f.narrow(q)
+	if err != nil {
+		return nil, "", err
+	}
 	if f.Cursor != "" {
 		after, err := parsePlace(f.Cursor)
 		if err != nil {
@@ -76,15 +80,18 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.
 
 // CountApprovals is how many approvals a filter chooses on all pages together.
 func (s *Store) CountApprovals(ctx context.Context, f ApprovalFilter) (n int, err error) {
-	q := s.db.NewSelect().TableExpr("approval_requests AS a").ColumnExpr("count(*)").Join("JOIN sessions AS s ON s.id = a.session_id").
-		Where("s.deleted_at IS NULL")
-	if err := f.narrow(q).Scan(ctx, &n); err != nil {
+	q, err := f.narrow(s.db.NewSelect().TableExpr("approval_requests AS a").ColumnExpr("count(*)").Join("JOIN sessions AS s ON s.id = a.session_id").
+		Where("s.deleted_at IS NULL"))
+	if err != nil {
+		return 0, err
+	}
+	if err := q.Scan(ctx, &n); err != nil {
 		return 0, failed("count approvals", err)
 	}
 	return n, nil
 }
 
-func (f *ApprovalFilter) narrow(q *bun.SelectQuery) *bun.SelectQuery {
+func (f *ApprovalFilter) narrow(q *bun.SelectQuery) (*bun.SelectQuery, error) {
 	if f.SessionID != "" {
 		q = q.Where("a.session_id = ?", f.SessionID)
 	}
@@ -94,7 +101,7 @@ func (f *ApprovalFilter) narrow(q *bun.SelectQuery) *bun.SelectQuery {
 	if f.Open {
 		q = q.Where("(a.status = 'pending' OR " + reopenableExpr + ")")
 	}
-	return q
+	return withIDPrefix(q, "a.id", f.Prefix)
 }
 
 // Approval reads one approval.

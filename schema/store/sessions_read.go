@@ -18,6 +18,7 @@ type SessionFilter struct {
 	Mode   schema.Mode
 	Owner  string
 	Query  string // a part of the name or the task, whatever its case
+	Prefix string // of the id, schema.MinIDPrefix or more characters
 	Limit  int    // DefaultPage when 0; at most MaxPage
 	Cursor string // next of the page before
 }
@@ -66,7 +67,7 @@ func (s *Store) Session(ctx context.Context, id string) (schema.Session, error) 
 // pending approvals carry {} as context.
 func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Session, total int, next string, err error) {
 	limit := page(f.Limit)
-	choose := func(q *bun.SelectQuery) *bun.SelectQuery {
+	choose := func(q *bun.SelectQuery) (*bun.SelectQuery, error) {
 		if len(f.Status) > 0 {
 			q = q.Where("t.status IN (?)", bun.List(f.Status))
 		}
@@ -80,9 +81,13 @@ func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Se
 			pattern := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(clean(f.Query)) + "%"
 			q = q.Where("(s.name ILIKE ? OR s.task ILIKE ?)", pattern, pattern)
 		}
-		return q
+		return withIDPrefix(q, "s.id", f.Prefix)
 	}
-	q := choose(s.selectSessions()).OrderExpr("s.created_at DESC, s.id DESC").Limit(int64(limit) + 1)
+	q, err := choose(s.selectSessions())
+	if err != nil {
+		return nil, 0, "", err
+	}
+	q = q.OrderExpr("s.created_at DESC, s.id DESC").Limit(int64(limit) + 1)
 	if f.Cursor != "" {
 		after, err := parsePlace(f.Cursor)
 		if err != nil {
@@ -94,9 +99,12 @@ func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Se
 	if err := q.Scan(ctx, &rows); err != nil {
 		return nil, 0, "", failed("list sessions", err)
 	}
-	count := s.db.NewSelect().TableExpr("sessions AS s").Join("JOIN session_states AS t ON t.session_id = s.id").
-		ColumnExpr("count(*)").Where("s.deleted_at IS NULL")
-	if err := choose(count).Scan(ctx, &total); err != nil {
+	count, err := choose(s.db.NewSelect().TableExpr("sessions AS s").Join("JOIN session_states AS t ON t.session_id = s.id").
+		ColumnExpr("count(*)").Where("s.deleted_at IS NULL"))
+	if err != nil {
+		return nil, 0, "", err
+	}
+	if err := count.Scan(ctx, &total); err != nil {
 		return nil, 0, "", failed("count sessions", err)
 	}
 	if len(rows) > limit {

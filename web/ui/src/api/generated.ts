@@ -1785,6 +1785,8 @@ export interface operations {
             query?: {
                 /** @description open: pending, or expired and reopenable */
                 status?: "pending" | "resolved" | "expired" | "cancelled" | "void" | "open";
+                /** @description The first 4 or more characters of an id; with limit 2 it says whether they name one approval */
+                id_prefix?: string;
                 /** @description 50 when absent */
                 limit?: number;
                 cursor?: string;
@@ -2256,6 +2258,8 @@ export interface operations {
                 owner?: string;
                 /** @description A part of the name or the task */
                 q?: string;
+                /** @description The first 4 or more characters of an id; with limit 2 it says whether they name one session */
+                id_prefix?: string;
                 /** @description 50 when absent */
                 limit?: number;
                 /** @description next_cursor of the page before */
@@ -2456,6 +2460,8 @@ export interface operations {
             query?: {
                 /** @description open: pending, or expired and reopenable */
                 status?: "pending" | "resolved" | "expired" | "cancelled" | "void" | "open";
+                /** @description The first 4 or more characters of an id; with limit 2 it says whether they name one approval */
+                id_prefix?: string;
                 /** @description 50 when absent */
                 limit?: number;
                 cursor?: string;
