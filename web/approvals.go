@@ -76,7 +76,7 @@ const statusOpen = "open"
 func (s *Server) registerApprovals() {
 	const tag = "approvals"
 	list := func(ctx context.Context, sessionID string, in ApprovalsInput) (*body[ApprovalList], error) {
-		f := store.ApprovalFilter{SessionID: sessionID, Status: schema.ApprovalStatus(in.Status), Prefix: in.Prefix, Limit: in.Limit, Cursor: in.Cursor}
+		f := store.ApprovalFilter{SessionID: sessionID, Status: schema.ApprovalStatus(in.Status), Prefix: in.Prefix, Brief: true, Limit: in.Limit, Cursor: in.Cursor}
 		if in.Status == statusOpen {
 			f.Status, f.Open = "", true
 		}

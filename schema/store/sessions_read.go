@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"strings"
 
@@ -35,7 +34,8 @@ func (s *Store) selectSessions() *bun.SelectQuery {
 		Where("s.deleted_at IS NULL")
 }
 
-// Session reads one session with its plan, its pending approvals and its forks.
+// Session reads one session with its plan, its pending approvals and its forks. Of the approvals'
+// contexts it carries the short ones.
 func (s *Store) Session(ctx context.Context, id string) (schema.Session, error) {
 	if !schema.ValidID(id) {
 		return schema.Session{}, noSession(id)
@@ -64,7 +64,7 @@ func (s *Store) Session(ctx context.Context, id string) (schema.Session, error) 
 
 // Sessions lists sessions, the newest first. total counts all that the filter chooses; next
 // is the cursor of the page after this one, "" on the last. They carry no plan, and their
-// pending approvals carry {} as context.
+// approvals no context.
 func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Session, total int, next string, err error) {
 	limit := page(f.Limit)
 	choose := func(q *bun.SelectQuery) (*bun.SelectQuery, error) {
@@ -151,5 +151,3 @@ func (s *Store) CountSessions(ctx context.Context) (n int, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM sessions WHERE deleted_at IS NULL`).Scan(&n)
 	return n, failed("count sessions", err)
 }
-
-var emptyObject = json.RawMessage(`{}`)

@@ -571,10 +571,12 @@ export interface components {
             actor?: string;
             /** @enum {string} */
             approval_type: "plan_approval" | "step_approval" | "tool_call" | "error_recovery" | "program_ask" | "budget";
-            /** @description What is asked about: the plan, or the step */
+            /** @description What is asked about: the plan, the step, or whatever a program gave with its question */
             context: {
                 [key: string]: unknown;
             };
+            /** @description The context is left out here, {} in its place: it is long, or this is a list of sessions. GET /api/approvals/{id} has it */
+            context_truncated?: boolean;
             /** Format: date-time */
             created_at: string;
             description: string;
