@@ -135,7 +135,9 @@ func TestFind_CompletesAUniquePrefixInOneRequest(t *testing.T) {
 	})
 	f.mux.HandleFunc("GET /api/approvals", func(w http.ResponseWriter, r *http.Request) {
 		var page ApprovalList
-		page.Total = pick(r, func(id, label string) { page.Approvals = append(page.Approvals, schema.Approval{ID: id, Description: label}) })
+		page.Total = pick(r, func(id, label string) {
+			page.Approvals = append(page.Approvals, schema.Approval{ID: id, Description: label})
+		})
 		_, _ = w.Write(schema.Marshal(page))
 	})
 	for i := range 12 {
