@@ -1,8 +1,8 @@
 package store_test
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +31,7 @@ func (b began) asks(t *testing.T, s *store.Store, contexts ...string) (ids []str
 	tr := schema.Transition{SessionID: b.session, RunID: b.run, Key: "ask", Status: schema.SessionActive, Phase: schema.PhaseExecuting}
 	now := time.Now()
 	for i, c := range contexts {
-		ids = append(ids, schema.AskID(b.run, "make", fmt.Sprint(i)))
+		ids = append(ids, schema.AskID(b.run, "make", strconv.Itoa(i)))
 		tr.Open = append(tr.Open, schema.ApprovalOpen{
 			ID: ids[i], StepID: "make", Type: schema.ApprovalProgramAsk, Context: []byte(c),
 			CreatedAt: now.Add(time.Duration(i) * time.Millisecond), ExpiresAt: now.Add(time.Hour),

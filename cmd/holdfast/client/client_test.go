@@ -146,7 +146,7 @@ func TestFind_CompletesAUniquePrefixInOneRequest(t *testing.T) {
 	c, _ := quick(t, f.URL)
 	for what, find := range map[string]func(context.Context, string) (string, error){"a session": c.FindSession, "an approval": c.FindApproval} {
 		thing := strings.Fields(what)[1]
-		for prefix, want := range map[string]string{"bbbb": ids[2], " AAAA2": ids[1], "bbbb1111-0": ids[2]} {
+		for prefix, want := range map[string]string{"bbbb": ids[2], "AAAA2": ids[1], "bbbb1111-0": ids[2]} {
 			before := asked.Load()
 			if got, err := find(t.Context(), prefix); err != nil || got != want || asked.Load() != before+1 {
 				t.Errorf("%s %q is %q, %v after %d requests", thing, prefix, got, err, asked.Load()-before)
