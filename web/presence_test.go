@@ -308,6 +308,11 @@ func TestReplaced_TheConnectionThatWasMadeLaterStaysWhicheverIsRecordedFirst(t *
 			eventually(t, "both instances are known", func() bool { return connected("first")+connected("second") == 2 })
 			release := p.stall()
 			old := e.dial("?client_id=tab")
+			eventually(t, "the old one has an age that no answer of Postgres takes", func() bool {
+				var list web.ConnectionList
+				e.do("GET", "/api/debug/connections", "").into(t, 200, &list)
+				return slices.ContainsFunc(list.Connections, func(c web.ConnectionInfo) bool { return c.ClientID == "tab" && c.AgeSeconds > 0.5 })
+			})
 			newer := other.dial("?client_id=tab")
 			eventually(t, "the newer one is recorded", func() bool { return connected("tab") == 1 })
 			if givenUp {

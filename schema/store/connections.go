@@ -134,8 +134,8 @@ func (s *Store) RecordConnections(ctx context.Context, instance string, c Connec
 // that comes late makes the moment no later.
 func (s *Store) clock(ctx context.Context) (func(time.Time) time.Time, error) {
 	const (
-		tries  = 3
-		enough = 20 * time.Millisecond // for an answer; one that took longer says less
+		tries  = 5
+		enough = 5 * time.Millisecond // for an answer; one that took longer says less
 	)
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
