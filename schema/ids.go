@@ -60,6 +60,20 @@ func ValidID(s string) bool {
 	return true
 }
 
+// MinIDPrefix is how much of an id names a thing at least.
+const MinIDPrefix = 4
+
+// IDRange returns the first and the last id that begin with prefix, [MinIDPrefix] or more
+// characters of an id in lower-case text form; ok is false when it is not that.
+func IDRange(prefix string) (first, last string, ok bool) {
+	const zero = "00000000-0000-0000-0000-000000000000"
+	if len(prefix) < MinIDPrefix || len(prefix) > len(zero) {
+		return "", "", false
+	}
+	first = prefix + zero[len(prefix):]
+	return first, prefix + strings.ReplaceAll(zero[len(prefix):], "0", "f"), ValidID(first)
+}
+
 func formatUUID(b [16]byte, version byte) string {
 	b[6] = b[6]&0x0f | version<<4
 	b[8] = b[8]&0x3f | 0x80

@@ -95,7 +95,8 @@ type (
 		Type             ApprovalType    `json:"approval_type"`
 		Description      string          `json:"description"`
 		Options          []Resolution    `json:"options"`
-		Context          json.RawMessage `json:"context" doc:"What is asked about: the plan, or the step"`
+		Context          json.RawMessage `json:"context" doc:"What is asked about: the plan, the step, or whatever a program gave with its question"`
+		ContextTruncated bool            `json:"context_truncated,omitempty" doc:"The context is left out here, {} in its place: it is long, or this is a list of sessions. GET /api/approvals/{id} has it"`
 		Digest           string          `json:"digest" doc:"Names exactly what is approved"`
 		Status           ApprovalStatus  `json:"status"`
 		Reopenable       bool            `json:"reopenable,omitempty" doc:"It expired and suspended its session, which asks again once it is reopened"`
@@ -175,6 +176,9 @@ const (
 	MaxDigestBytes            = 128
 	MaxOpenAsks               = 16 // of one step
 )
+
+// LeaveOutContext has an approval say that its context is to be read elsewhere.
+func (a *Approval) LeaveOutContext() { a.Context, a.ContextTruncated = json.RawMessage(`{}`), true }
 
 // Check lists what is wrong with a config; locations start with at.
 func (c *Config) Check(at string) []FieldError {

@@ -45,6 +45,24 @@ func TestValidID_RefusesOtherSpellings(t *testing.T) {
 	}
 }
 
+func TestIDRange_HoldsWhatBeginsWithThePrefixAndNothingElse(t *testing.T) {
+	t.Parallel()
+	for range 200 {
+		id := schema.NewID()
+		for n := schema.MinIDPrefix; n <= len(id); n++ {
+			first, last, ok := schema.IDRange(id[:n])
+			if !ok || !schema.ValidID(first) || !schema.ValidID(last) || first > id || last < id || !strings.HasPrefix(first, id[:n]) || !strings.HasPrefix(last, id[:n]) {
+				t.Fatalf("%q: %q to %q, %t", id[:n], first, last, ok)
+			}
+		}
+	}
+	for _, bad := range []string{"", "abc", "ABCD", "abcx", "aaaa11112", "aaaa111-", schema.NewID() + "0", "ÄÄ"} {
+		if _, _, ok := schema.IDRange(bad); ok {
+			t.Errorf("%q is taken for the beginning of an id", bad)
+		}
+	}
+}
+
 func TestTime_TravelsAsUTCWithMilliseconds(t *testing.T) {
 	t.Parallel()
 	at := schema.Time{Time: time.Date(2026, 7, 1, 12, 0, 0, 123_456_789, time.FixedZone("CEST", 7200))}

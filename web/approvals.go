@@ -31,6 +31,7 @@ type ExtendRequest struct {
 // ApprovalsInput chooses approvals.
 type ApprovalsInput struct {
 	Status string `query:"status" enum:"pending,resolved,expired,cancelled,void,open" doc:"open: pending, or expired and reopenable"`
+	Prefix string `query:"id_prefix" maxLength:"36" doc:"The first 4 or more characters of an id; with limit 2 it says whether they name one approval"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" doc:"50 when absent"`
 	Cursor string `query:"cursor" maxLength:"200"`
 }
@@ -75,7 +76,7 @@ const statusOpen = "open"
 func (s *Server) registerApprovals() {
 	const tag = "approvals"
 	list := func(ctx context.Context, sessionID string, in ApprovalsInput) (*body[ApprovalList], error) {
-		f := store.ApprovalFilter{SessionID: sessionID, Status: schema.ApprovalStatus(in.Status), Limit: in.Limit, Cursor: in.Cursor}
+		f := store.ApprovalFilter{SessionID: sessionID, Status: schema.ApprovalStatus(in.Status), Prefix: in.Prefix, Brief: true, Limit: in.Limit, Cursor: in.Cursor}
 		if in.Status == statusOpen {
 			f.Status, f.Open = "", true
 		}

@@ -43,6 +43,10 @@ func TestResolve_TheFirstDecisionWins(t *testing.T) {
 			t.Fatalf("%s: %+v", where, list)
 		}
 	}
+	e.do("GET", "/api/approvals?id_prefix="+a.ID[:6]+"&limit=2", "").into(t, 200, &list)
+	if len(list.Approvals) != 1 || list.Total != 1 || list.Approvals[0].ID != a.ID {
+		t.Fatalf("by the beginning of its id: %+v", list)
+	}
 	e.do("GET", "/api/approvals?status=pending", "").into(t, 200, &list)
 	if len(list.Approvals) != 0 {
 		t.Fatalf("still pending: %+v", list)

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"encoding/json"
 	"sync"
 
 	"github.com/holdfast/holdfast/logs"
@@ -172,7 +171,7 @@ func listed(s schema.Session) schema.Session {
 func withoutContext(approvals []schema.Approval) []schema.Approval {
 	out := make([]schema.Approval, len(approvals))
 	for i, a := range approvals {
-		a.Context = json.RawMessage(`{}`)
+		a.LeaveOutContext()
 		out[i] = a
 	}
 	return out

@@ -275,3 +275,57 @@ func TestReplaced_OfTwoThatConnectAtTheSameTimeOneStays(t *testing.T) {
 		return len(known) == clients
 	})
 }
+
+// An instance that could not reach Postgres for a while tells it late of who has come. That makes them no newer.
+func TestReplaced_TheConnectionThatWasMadeLaterStaysWhicheverIsRecordedFirst(t *testing.T) {
+	t.Parallel()
+	for name, givenUp := range map[string]bool{"a moment": false, "until it is given up": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var p *proxy
+			e := start(t, func(s *setup) {
+				s.store = func(dsn string) string {
+					_, rest, _ := strings.Cut(dsn, "@")
+					host, _, _ := strings.Cut(rest, "/")
+					p = newProxy(t, host)
+					return strings.Replace(dsn, host, p.addr, 1)
+				}
+			})
+			other := e.another()
+			connected := func(client string) int {
+				all, err := e.store.Connections(e.Context())
+				must(t, err)
+				n := 0
+				for _, c := range all {
+					if c.ClientID == client {
+						n++
+					}
+				}
+				return n
+			}
+			e.dial("?client_id=first")
+			other.dial("?client_id=second")
+			eventually(t, "both instances are known", func() bool { return connected("first")+connected("second") == 2 })
+			release := p.stall()
+			old := e.dial("?client_id=tab")
+			eventually(t, "the old one has an age that no answer of Postgres takes", func() bool {
+				var list web.ConnectionList
+				e.do("GET", "/api/debug/connections", "").into(t, 200, &list)
+				return slices.ContainsFunc(list.Connections, func(c web.ConnectionInfo) bool { return c.ClientID == "tab" && c.AgeSeconds > 0.5 })
+			})
+			newer := other.dial("?client_id=tab")
+			eventually(t, "the newer one is recorded", func() bool { return connected("tab") == 1 })
+			if givenUp {
+				eventually(t, "the instance is given up", func() bool {
+					all, err := e.store.Instances(e.Context())
+					return err == nil && len(all) == 1
+				})
+			}
+			release()
+			old.closed(4001)
+			eventually(t, "one of them is left", func() bool { return connected("tab") == 1 && connected("first") == 1 })
+			newer.send(`{"type":"ping"}`)
+			newer.until(schema.FramePong)
+		})
+	}
+}

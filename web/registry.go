@@ -49,7 +49,7 @@ func newRegistry(s *store.Store, log *slog.Logger, instance string, limits conne
 // membership is what the registry knows of a connection; guarded by registry.mu.
 type membership struct {
 	watched  string // session, the latest one
-	number   int64  // in the order of connecting, once Postgres has given it
+	place    store.Place
 	recorded bool
 	turn     int  // when it gets its heartbeats
 	counted  bool // against the limits
@@ -89,7 +89,7 @@ func (r *registry) add(c *conn) *refusal {
 		return &refusal{code: closeTryLater, reason: fmt.Sprintf("%s; retry after %d s", reason, connectRetry), retryIn: connectRetry}
 	}
 	if old != nil {
-		r.pending.unless(old) // what has no number yet must not get a later one than its successor
+		r.pending.unless(old)
 		old.shut(closeReplaced, reasonReplaced)
 	}
 	if c.clientID != "" {

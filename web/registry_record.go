@@ -175,17 +175,17 @@ func (r *registry) recordSome(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	conns, seats, changes := r.take()
-	numbers, err := r.store.RecordConnections(ctx, r.instance, changes)
+	places, err := r.store.RecordConnections(ctx, r.instance, changes)
 	if err != nil {
 		r.putBack(conns, seats)
 		return false, err //nolint:wrapcheck // record looks at it
 	}
 	r.mu.Lock()
 	for _, c := range conns {
-		if c.clientID != "" && c.member.number == 0 {
+		if c.clientID != "" && c.member.place.At.IsZero() {
 			r.pending.unchecked = append(r.pending.unchecked, c.id)
 		}
-		c.member.number = numbers[c.id]
+		c.member.place = places[c.id]
 	}
 	r.pending.disconnected = r.pending.disconnected[len(changes.Disconnected):]
 	r.pending.left = r.pending.left[len(changes.Left):]
@@ -224,7 +224,7 @@ func (r *registry) take() (conns []*conn, seats []*seat, changes store.Connectio
 		delete(r.pending.connected, c)
 		c.member.recorded = true
 		conns = append(conns, c)
-		changes.Connected = append(changes.Connected, store.Connection{ID: c.id, Number: c.member.number, SessionID: c.member.watched})
+		changes.Connected = append(changes.Connected, store.Connection{ID: c.id, Place: c.member.place, SessionID: c.member.watched})
 	}
 	changes.Disconnected = r.pending.disconnected[:min(len(r.pending.disconnected), recordBatch)]
 	changes.Left = r.pending.left[:min(len(r.pending.left), recordBatch)]

@@ -58,6 +58,7 @@ type (
 		Mode   schema.Mode            `query:"mode"`
 		Owner  string                 `query:"owner" maxLength:"200"`
 		Query  string                 `query:"q" maxLength:"200" doc:"A part of the name or the task"`
+		Prefix string                 `query:"id_prefix" maxLength:"36" doc:"The first 4 or more characters of an id; with limit 2 it says whether they name one session"`
 		Limit  int                    `query:"limit" minimum:"1" maximum:"200" doc:"50 when absent"`
 		Cursor string                 `query:"cursor" maxLength:"200" doc:"next_cursor of the page before"`
 	}
@@ -76,7 +77,7 @@ func (s *Server) registerSessions() {
 	handle(s, operation{method: http.MethodGet, path: "/api/sessions", id: "listSessions", summary: "List sessions", tag: tag},
 		func(ctx context.Context, in *sessionsInput) (*body[SessionList], error) {
 			list, total, next, err := s.store.Sessions(ctx, store.SessionFilter{
-				Status: in.Status, Mode: in.Mode, Owner: in.Owner, Query: in.Query, Limit: in.Limit, Cursor: in.Cursor,
+				Status: in.Status, Mode: in.Mode, Owner: in.Owner, Query: in.Query, Prefix: in.Prefix, Limit: in.Limit, Cursor: in.Cursor,
 			})
 			return answer(SessionList{Sessions: list, Total: total, NextCursor: next}, err)
 		})

@@ -207,6 +207,31 @@ func TestRename_NeedsTheCurrentVersion(t *testing.T) {
 	}
 }
 
+func TestLists_ArePickedByTheBeginningOfAnID(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	one, two := e.bare(), e.bare()
+	var list web.SessionList
+	e.do("GET", "/api/sessions?limit=2&id_prefix="+one.ID[:10], "").into(t, 200, &list)
+	if len(list.Sessions) != 1 || list.Total != 1 || list.Sessions[0].ID != one.ID {
+		t.Fatalf("the list is %+v", list)
+	}
+	e.do("GET", "/api/sessions?id_prefix="+two.ID, "").into(t, 200, &list)
+	if len(list.Sessions) != 1 || list.Sessions[0].ID != two.ID {
+		t.Fatalf("the list is %+v", list)
+	}
+	for _, path := range []string{"/api/sessions", "/api/approvals", "/api/sessions/" + one.ID + "/approvals"} {
+		e.do("GET", path+"?id_prefix=0000", "").into(t, 200, nil)
+		for _, bad := range []string{"123", "ABCD", "wxyz", "%25%25%25%25", "1234_678", "123456789", strings.Repeat("a", 36), strings.Repeat("a", 37)} {
+			p := e.do("GET", path+"?id_prefix="+bad, "").problem(t, 422, schema.CodeInvalid)
+			if len(p.Errors) != 1 || p.Errors[0].Location != "query.id_prefix" || len(bad) <= 36 && !strings.Contains(p.Errors[0].Message, "the first 4 or more characters of an id") {
+				t.Errorf("%s is refused with %+v", bad, p)
+			}
+		}
+	}
+	e.noErrors()
+}
+
 func TestEvents_ArePagedWithoutAGap(t *testing.T) {
 	t.Parallel()
 	e := start(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 
 	"github.com/uptrace/bun"
 
@@ -15,8 +16,33 @@ type ApprovalFilter struct {
 	SessionID string
 	Status    schema.ApprovalStatus
 	Open      bool   // pending, or reopenable
+	Prefix    string // of the id, schema.MinIDPrefix or more characters
+	Brief     bool   // leave out long contexts
 	Limit     int    // DefaultPage when 0; at most MaxPage
 	Cursor    string // next of the page before
+}
+
+// Bounds of the contexts in a session, or in a brief list. A longer one is in the approval alone: a session with some steps
+// that ask as much as they may would be many megabytes, which every viewer reads again and again.
+const (
+	briefContext  = 4 << 10  // of one approval
+	briefContexts = 64 << 10 // of all of them together
+)
+
+// briefContextExpr is NULL where the context is too long. What is stored is smaller than the text, if anything, so most of
+// them need not be unpacked to find out.
+var briefContextExpr = fmt.Sprintf(`CASE WHEN pg_column_size(a.context) > %[1]d THEN NULL WHEN octet_length(a.context::text) > %[1]d THEN NULL
+	ELSE a.context END AS context`, briefContext)
+
+// briefly makes objects of rows, whose contexts fit together into what an answer may hold. left is what is left of that.
+func (r *approvalRow) briefly(left *int) schema.Approval {
+	a := r.object()
+	if len(a.Context) == 0 || len(a.Context) > *left {
+		a.LeaveOutContext()
+		return a
+	}
+	*left -= len(a.Context)
+	return a
 }
 
 // The remaining time is by the clock that all servers share, and 0 once the approval is closed.
@@ -44,14 +70,21 @@ func (s *Store) selectApprovals() *bun.SelectQuery {
 // one, "" on the last. An unknown session is [schema.CodeNotFound].
 func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.Approval, next string, err error) {
 	limit := page(f.Limit)
-	q := s.selectApprovals().ColumnExpr("a.context").Join("JOIN sessions AS s ON s.id = a.session_id").
+	context := "a.context"
+	if f.Brief {
+		context = briefContextExpr
+	}
+	q := s.selectApprovals().ColumnExpr(context).Join("JOIN sessions AS s ON s.id = a.session_id").
 		Where("s.deleted_at IS NULL").OrderExpr("a.created_at DESC, a.id DESC").Limit(int64(limit) + 1)
 	if f.SessionID != "" {
 		if _, err := s.HeadSeq(ctx, f.SessionID); err != nil {
 			return nil, "", err
 		}
 	}
-	q = f.narrow(q)
+	q, err = f.narrow(q)
+	if err != nil {
+		return nil, "", err
+	}
 	if f.Cursor != "" {
 		after, err := parsePlace(f.Cursor)
 		if err != nil {
@@ -68,23 +101,31 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.
 		next = place{at: rows[limit-1].CreatedAt, id: rows[limit-1].ID}.cursor()
 	}
 	list = make([]schema.Approval, 0, len(rows))
+	left := briefContexts
 	for i := range rows {
-		list = append(list, rows[i].object())
+		if f.Brief {
+			list = append(list, rows[i].briefly(&left))
+		} else {
+			list = append(list, rows[i].object())
+		}
 	}
 	return list, next, nil
 }
 
 // CountApprovals is how many approvals a filter chooses on all pages together.
 func (s *Store) CountApprovals(ctx context.Context, f ApprovalFilter) (n int, err error) {
-	q := s.db.NewSelect().TableExpr("approval_requests AS a").ColumnExpr("count(*)").Join("JOIN sessions AS s ON s.id = a.session_id").
-		Where("s.deleted_at IS NULL")
-	if err := f.narrow(q).Scan(ctx, &n); err != nil {
+	q, err := f.narrow(s.db.NewSelect().TableExpr("approval_requests AS a").ColumnExpr("count(*)").Join("JOIN sessions AS s ON s.id = a.session_id").
+		Where("s.deleted_at IS NULL"))
+	if err != nil {
+		return 0, err
+	}
+	if err := q.Scan(ctx, &n); err != nil {
 		return 0, failed("count approvals", err)
 	}
 	return n, nil
 }
 
-func (f *ApprovalFilter) narrow(q *bun.SelectQuery) *bun.SelectQuery {
+func (f *ApprovalFilter) narrow(q *bun.SelectQuery) (*bun.SelectQuery, error) {
 	if f.SessionID != "" {
 		q = q.Where("a.session_id = ?", f.SessionID)
 	}
@@ -94,7 +135,7 @@ func (f *ApprovalFilter) narrow(q *bun.SelectQuery) *bun.SelectQuery {
 	if f.Open {
 		q = q.Where("(a.status = 'pending' OR " + reopenableExpr + ")")
 	}
-	return q
+	return withIDPrefix(q, "a.id", f.Prefix)
 }
 
 // Approval reads one approval.
@@ -117,7 +158,8 @@ func (s *Store) Approval(ctx context.Context, id string) (schema.Approval, error
 // openApprovals are the approvals of a session that somebody may do something about, the oldest first.
 type openApprovals struct{ pending, expired []schema.Approval }
 
-// openApprovals reads the pending and the reopenable approvals of some sessions.
+// openApprovals reads the pending and the reopenable approvals of some sessions, with their contexts only as far as an
+// answer holds them.
 func (s *Store) openApprovals(ctx context.Context, sessions []string, contexts bool) (map[string]*openApprovals, error) {
 	open := make(map[string]*openApprovals)
 	if len(sessions) == 0 {
@@ -126,17 +168,15 @@ func (s *Store) openApprovals(ctx context.Context, sessions []string, contexts b
 	q := s.selectApprovals().Where("a.session_id IN (?)", bun.List(sessions)).Where("(a.status = 'pending' OR " + reopenableExpr + ")").
 		OrderExpr("a.created_at, a.id")
 	if contexts {
-		q = q.ColumnExpr("a.context")
+		q = q.ColumnExpr(briefContextExpr)
 	}
 	var rows []approvalRow
 	if err := q.Scan(ctx, &rows); err != nil {
 		return nil, failed("read approvals", err)
 	}
+	left := briefContexts
 	for i := range rows {
-		approval := rows[i].object()
-		if !contexts {
-			approval.Context = emptyObject
-		}
+		approval := rows[i].briefly(&left)
 		of := open[approval.SessionID]
 		if of == nil {
 			of = &openApprovals{}

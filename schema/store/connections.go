@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,7 +24,7 @@ type Instance struct {
 // holds it: by the caller's when it is recorded, by the database's when it is read.
 type Connection struct {
 	ID             string
-	Number         int64 // its place in the order of connecting, over all instances; 0 until it was recorded
+	Place          Place // zero until it was recorded
 	ClientID       string
 	SessionID      string   // what it watches, the latest one; "" for none
 	Sessions       []string // what it views; only read
@@ -33,6 +35,13 @@ type Connection struct {
 	LastActivity   schema.Time
 	LastHeartbeat  schema.Time // when it was recorded last; given by the database
 	Lag            int64       // events that it had not been sent then
+}
+
+// Place is a connection's place in the order of connecting, over all instances: when it was made, by the database's clock,
+// and a number among those of the same moment.
+type Place struct {
+	At     time.Time
+	Number int64
 }
 
 // ConnectionChanges is what an instance has to say of its connections. Saying it again changes nothing.
@@ -84,14 +93,26 @@ func (s *Store) Instances(ctx context.Context) ([]Instance, error) {
 	return list, failed("list the web instances", err)
 }
 
-// RecordConnections records what an instance has to say, whole or not at all, in one round
-// trip, and returns the numbers of those that were connected, by id. It fails with
-// [ErrInstanceGone] when there was no [Store.Heartbeat] of the instance, or it was given up since.
-func (s *Store) RecordConnections(ctx context.Context, instance string, c ConnectionChanges) (map[string]int64, error) {
-	numbers := make(map[string]int64, len(c.Connected))
+// RecordConnections records what an instance has to say, whole or not at all, and returns the
+// places of those that were connected, by id. It fails with [ErrInstanceGone] when there was no
+// [Store.Heartbeat] of the instance, or it was given up since.
+func (s *Store) RecordConnections(ctx context.Context, instance string, c ConnectionChanges) (map[string]Place, error) {
+	if slices.ContainsFunc(c.Connected, func(c Connection) bool { return c.Place.At.IsZero() }) {
+		clock, err := s.clock(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c.Connected = slices.Clone(c.Connected)
+		for i := range c.Connected {
+			if place := &c.Connected[i].Place; place.At.IsZero() {
+				place.At = clock(c.Connected[i].ConnectedAt.Time)
+			}
+		}
+	}
+	places := make(map[string]Place, len(c.Connected))
 	b := &pgx.Batch{} // without a BEGIN it is one transaction
 	if len(c.Connected) > 0 {
-		if err := queueConnections(b, clean(instance), c.Connected, numbers); err != nil {
+		if err := queueConnections(b, clean(instance), c.Connected, places); err != nil {
 			return nil, err
 		}
 	}
@@ -100,20 +121,52 @@ func (s *Store) RecordConnections(ctx context.Context, instance string, c Connec
 	}
 	queueViewers(b, clean(instance), c)
 	if b.Len() == 0 {
-		return numbers, nil
+		return places, nil
 	}
 	err := s.pool.SendBatch(ctx, b).Close()
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == sqlForeignKeyViolation {
 		return nil, ErrInstanceGone
 	}
-	return numbers, failed("record connections", err)
+	return places, failed("record connections", err)
 }
 
-func queueConnections(b *pgx.Batch, instance string, list []Connection, numbers map[string]int64) error {
+// clock reads the database's clock. It returns what that shows at a moment of this process, the zero one being now: an answer
+// that comes late makes the moment no later.
+func (s *Store) clock(ctx context.Context) (func(time.Time) time.Time, error) {
+	const (
+		tries  = 5
+		enough = 5 * time.Millisecond // for an answer; one that took longer says less
+	)
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, failed("read the time", err)
+	}
+	defer conn.Release()
+	var here, there time.Time // the same moment, within half of took
+	for took, n := time.Duration(math.MaxInt64), 0; n < tries && took > enough; n++ {
+		var said time.Time
+		asked := time.Now()
+		if err := conn.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&said); err != nil {
+			return nil, failed("read the time", err)
+		}
+		if d := time.Since(asked); d < took {
+			took, here, there = d, asked.Add(d/2), said
+		}
+	}
+	return func(t time.Time) time.Time {
+		if t.IsZero() {
+			t = time.Now()
+		}
+		return there.Add(t.Sub(here))
+	}, nil
+}
+
+func queueConnections(b *pgx.Batch, instance string, list []Connection, places map[string]Place) error {
 	var (
 		ids, clients, sessions, users, addresses []string
+		made                                     []time.Time
 		order, lags                              []int64
-		ages, silences                           []float64
+		silences                                 []float64
 	)
 	for i := range list {
 		c := &list[i]
@@ -121,30 +174,30 @@ func queueConnections(b *pgx.Batch, instance string, list []Connection, numbers 
 			return noSession(c.SessionID)
 		}
 		ids = append(ids, clean(c.ID))
-		order = append(order, c.Number)
+		made = append(made, c.Place.At)
+		order = append(order, c.Place.Number)
 		clients = append(clients, clean(c.ClientID))
 		sessions = append(sessions, c.SessionID)
 		users = append(users, clean(c.User))
 		addresses = append(addresses, clean(c.Address))
-		ages = append(ages, age(c.ConnectedAt))
 		silences = append(silences, age(c.LastActivity))
 		lags = append(lags, c.Lag)
 	}
 	b.Queue(`INSERT INTO active_connections (id, number, client_id, session_id, user_name, address, server_instance, connected_at, last_activity, lag)
 		SELECT c.id, COALESCE(NULLIF(c.number, 0), nextval('connection_numbers')), c.client, NULLIF(c.session, '')::uuid, c.user_name, c.address, $1,
-		       clock_timestamp() - make_interval(secs => c.age), clock_timestamp() - make_interval(secs => c.silence), c.lag
-		  FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[], $9::float8[], $10::bigint[])
-		       AS c (id, number, client, session, user_name, address, age, silence, lag)
+		       c.made, clock_timestamp() - make_interval(secs => c.silence), c.lag
+		  FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[], $9::float8[], $10::bigint[])
+		       AS c (id, number, client, session, user_name, address, made, silence, lag)
 		ON CONFLICT (id) DO UPDATE SET session_id = EXCLUDED.session_id, last_activity = EXCLUDED.last_activity,
 		       lag = EXCLUDED.lag, last_heartbeat = clock_timestamp()
-		RETURNING id, number`, instance, ids, order, clients, sessions, users, addresses, ages, silences, lags).
+		RETURNING id, connected_at, number`, instance, ids, order, clients, sessions, users, addresses, made, silences, lags).
 		Query(func(rows pgx.Rows) error {
 			var (
-				id     string
-				number int64
+				id    string
+				place Place
 			)
-			_, err := pgx.ForEachRow(rows, []any{&id, &number}, func() error {
-				numbers[id] = number
+			_, err := pgx.ForEachRow(rows, []any{&id, &place.At, &place.Number}, func() error {
+				places[id] = place
 				return nil
 			})
 			return err
@@ -172,16 +225,19 @@ func (s *Store) Connections(ctx context.Context) ([]Connection, error) {
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Connection, error) {
 		var c Connection
-		err := row.Scan(&c.ID, &c.Number, &c.ClientID, &c.SessionID, &c.User, &c.Address, &c.ServerInstance,
+		err := row.Scan(&c.ID, &c.Place.Number, &c.ClientID, &c.SessionID, &c.User, &c.Address, &c.ServerInstance,
 			&c.ConnectedAt.Time, &c.LastActivity.Time, &c.LastHeartbeat.Time, &c.Lag, &c.Sessions)
+		c.Place.At = c.ConnectedAt.Time
 		return c, err
 	})
 	return list, failed("list connections", err)
 }
 
-// newer is the condition under which the client of the connection o has connected again since, wherever.
+// newer is the condition under which the client of the connection o has connected again since, to another instance: when
+// each was recorded does not matter, which may be much later. An instance knows the order of its own by itself.
 const newer = `o.client_id <> '' AND EXISTS (SELECT FROM active_connections n
-	WHERE n.user_name = o.user_name AND n.client_id = o.client_id AND n.client_id <> '' AND n.number > o.number)`
+	WHERE n.user_name = o.user_name AND n.client_id = o.client_id AND n.client_id <> '' AND n.server_instance <> o.server_instance
+	  AND (n.connected_at, n.number) > (o.connected_at, o.number))`
 
 // TellReplaced tells every instance of the connections that newer ones of the same client have
 // replaced, of the clients that these connections are of. It is called once they were recorded:

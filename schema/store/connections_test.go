@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
@@ -21,11 +23,11 @@ func alive(t testing.TB, s *store.Store, instances ...string) {
 	}
 }
 
-func record(t testing.TB, s *store.Store, instance string, c store.ConnectionChanges) map[string]int64 {
+func record(t testing.TB, s *store.Store, instance string, c store.ConnectionChanges) map[string]store.Place {
 	t.Helper()
-	numbers, err := s.RecordConnections(context1(t), instance, c)
+	places, err := s.RecordConnections(context1(t), instance, c)
 	must(t, err)
-	return numbers
+	return places
 }
 
 func connections(t testing.TB, s *store.Store) []store.Connection {
@@ -56,14 +58,14 @@ func TestConnections_LiveAsLongAsTheirInstance(t *testing.T) {
 		}
 	}
 	alive(t, s, "b")
-	number := record(t, s, "a", first)["1"]
+	place := record(t, s, "a", first)["1"]
 	others := record(t, s, "b", store.ConnectionChanges{Connected: []store.Connection{{ID: "2"}, {ID: "3"}}})
-	if number == 0 || others["2"] <= number || others["3"] <= number {
-		t.Fatalf("the numbers are %d, then %v", number, others)
+	if before := others["2"].At.Sub(place.At); before < 59*time.Minute || before > 61*time.Minute || others["2"].Number == others["3"].Number {
+		t.Fatalf("the places are %v, then %v", place, others)
 	}
 	first.Connected[0].Lag = 0
-	if again := record(t, s, "a", first)["1"]; again != number { // said twice, the number not known
-		t.Fatalf("the number was %d and is %d", number, again)
+	if again := record(t, s, "a", first)["1"]; again != place { // said twice, the place not known
+		t.Fatalf("the place was %v and is %v", place, again)
 	}
 	record(t, s, "b", store.ConnectionChanges{Disconnected: []string{"3", "unknown"}})
 	record(t, s, "b", store.ConnectionChanges{})
@@ -94,9 +96,9 @@ func TestConnections_LiveAsLongAsTheirInstance(t *testing.T) {
 		t.Fatalf("recorded for an instance that was given up: %v", err)
 	}
 	alive(t, s, "a")
-	first.Connected[0].Number = number
-	if again := record(t, s, "a", first)["1"]; again != number {
-		t.Fatalf("the number was %d and is %d", number, again)
+	first.Connected[0].Place = place
+	if again := record(t, s, "a", first)["1"]; again != place {
+		t.Fatalf("the place was %v and is %v", place, again)
 	}
 	if instances, err := s.Instances(ctx); err != nil || len(instances) != 1 || instances[0].ID != "a" || instances[0].StartedAt.IsZero() {
 		t.Fatalf("the instances are %+v, %v", instances, err)
@@ -254,5 +256,70 @@ func TestReplaced_TheNewestConnectionOfAClientStays(t *testing.T) {
 	}
 	if list := connections(t, s); len(list) != 6 { // nothing was unregistered by it
 		t.Errorf("the connections are %+v", list)
+	}
+}
+
+func TestReplaced_IsDecidedByWhoConnectedLastNotByWhoWasRecordedLast(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context1(t)
+	h := hear(t, s)
+	alive(t, s, "a", "b", "c")
+	connect := func(instance, id string, ago time.Duration) {
+		t.Helper()
+		record(t, s, instance, store.ConnectionChanges{Connected: []store.Connection{{
+			ID: id, User: "ann", ClientID: "tab", ConnectedAt: schema.Time{Time: time.Now().Add(-ago)},
+		}}})
+		must(t, s.TellReplaced(ctx, []string{id}))
+	}
+	connect("a", "newest", time.Second)
+	connect("b", "late", time.Minute) // its instance could not reach Postgres until now
+	want(t, h.replaced, "late")
+	connect("b", "later", time.Hour)
+	want(t, h.replaced, "late", "later")
+	// Of its own connections an instance knows the order, and has ended the older one by now.
+	connect("a", "same-instance", 0)
+	want(t, h.replaced, "late", "later")
+	connect("c", "in-between", 500*time.Millisecond)
+	want(t, h.replaced, "in-between", "late", "later", "newest")
+	for instance, wanted := range map[string][]string{"a": {"newest"}, "b": {"late", "later"}, "c": {"in-between"}} {
+		got, err := s.Replaced(ctx, instance)
+		must(t, err)
+		slices.Sort(got)
+		if !slices.Equal(got, wanted) {
+			t.Errorf("replaced of %s are %v", instance, got)
+		}
+	}
+}
+
+// A statement may wait for long once it is on its way: in a network, in a stopped server, or as here for a lock.
+func TestRecordConnections_TheTimeThatRecordingTakesMakesNobodyNewer(t *testing.T) {
+	t.Parallel()
+	s, dsn := storetest.NewDSN(t)
+	ctx := context1(t)
+	alive(t, s, "a")
+	admin, err := pgx.Connect(ctx, dsn)
+	must(t, err)
+	defer admin.Close(ctx)
+	tx, err := admin.Begin(ctx)
+	must(t, err)
+	_, err = tx.Exec(ctx, `LOCK TABLE active_connections`)
+	must(t, err)
+	recorded := make(chan map[string]store.Place, 1)
+	go func() {
+		places, err := s.RecordConnections(ctx, "a", store.ConnectionChanges{Connected: []store.Connection{{ID: "1", ConnectedAt: schema.Time{Time: time.Now()}}}})
+		if err != nil {
+			t.Error(err)
+		}
+		recorded <- places
+	}()
+	var waits bool
+	var seen time.Time
+	for !waits {
+		must(t, admin.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'active_connections'::regclass), clock_timestamp()`).Scan(&waits, &seen))
+	}
+	must(t, tx.Commit(ctx))
+	if got := (<-recorded)["1"].At; got.After(seen) {
+		t.Errorf("it was made %v after it waited to be recorded", got.Sub(seen))
 	}
 }

@@ -2,9 +2,12 @@ package store
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/uptrace/bun"
 
 	"github.com/holdfast/holdfast/schema"
 )
@@ -48,6 +51,24 @@ func parsePlace(cursor string) (place, error) {
 func plausible(micros int64) bool {
 	const year9999 = 253402300799 * 1_000_000
 	return micros >= 0 && micros <= year9999
+}
+
+// withIDPrefix narrows a query to the ids that begin with prefix, "" for any, by a range of the index over the column.
+func withIDPrefix(q *bun.SelectQuery, column bun.Ident, prefix string) (*bun.SelectQuery, error) {
+	if prefix == "" {
+		return q, nil
+	}
+	first, last, ok := schema.IDRange(prefix)
+	if !ok {
+		return nil, &schema.Error{
+			Code: schema.CodeInvalid, Message: fmt.Sprintf("%.40q is not the beginning of an id", prefix),
+			Fields: []schema.FieldError{{
+				Location: "query.id_prefix", Value: prefix,
+				Message: fmt.Sprintf("give the first %d or more characters of an id: 0 to 9, a to f, and - where an id has it", schema.MinIDPrefix),
+			}},
+		}
+	}
+	return q.Where("? BETWEEN ?::uuid AND ?::uuid", column, first, last), nil
 }
 
 func badCursor(cursor string) error {

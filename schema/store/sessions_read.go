@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"strings"
 
@@ -18,6 +17,7 @@ type SessionFilter struct {
 	Mode   schema.Mode
 	Owner  string
 	Query  string // a part of the name or the task, whatever its case
+	Prefix string // of the id, schema.MinIDPrefix or more characters
 	Limit  int    // DefaultPage when 0; at most MaxPage
 	Cursor string // next of the page before
 }
@@ -34,7 +34,8 @@ func (s *Store) selectSessions() *bun.SelectQuery {
 		Where("s.deleted_at IS NULL")
 }
 
-// Session reads one session with its plan, its pending approvals and its forks.
+// Session reads one session with its plan, its pending approvals and its forks. Of the approvals'
+// contexts it carries the short ones.
 func (s *Store) Session(ctx context.Context, id string) (schema.Session, error) {
 	if !schema.ValidID(id) {
 		return schema.Session{}, noSession(id)
@@ -63,10 +64,10 @@ func (s *Store) Session(ctx context.Context, id string) (schema.Session, error) 
 
 // Sessions lists sessions, the newest first. total counts all that the filter chooses; next
 // is the cursor of the page after this one, "" on the last. They carry no plan, and their
-// pending approvals carry {} as context.
+// approvals no context.
 func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Session, total int, next string, err error) {
 	limit := page(f.Limit)
-	choose := func(q *bun.SelectQuery) *bun.SelectQuery {
+	choose := func(q *bun.SelectQuery) (*bun.SelectQuery, error) {
 		if len(f.Status) > 0 {
 			q = q.Where("t.status IN (?)", bun.List(f.Status))
 		}
@@ -80,9 +81,13 @@ func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Se
 			pattern := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(clean(f.Query)) + "%"
 			q = q.Where("(s.name ILIKE ? OR s.task ILIKE ?)", pattern, pattern)
 		}
-		return q
+		return withIDPrefix(q, "s.id", f.Prefix)
 	}
-	q := choose(s.selectSessions()).OrderExpr("s.created_at DESC, s.id DESC").Limit(int64(limit) + 1)
+	q, err := choose(s.selectSessions())
+	if err != nil {
+		return nil, 0, "", err
+	}
+	q = q.OrderExpr("s.created_at DESC, s.id DESC").Limit(int64(limit) + 1)
 	if f.Cursor != "" {
 		after, err := parsePlace(f.Cursor)
 		if err != nil {
@@ -94,9 +99,12 @@ func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Se
 	if err := q.Scan(ctx, &rows); err != nil {
 		return nil, 0, "", failed("list sessions", err)
 	}
-	count := s.db.NewSelect().TableExpr("sessions AS s").Join("JOIN session_states AS t ON t.session_id = s.id").
-		ColumnExpr("count(*)").Where("s.deleted_at IS NULL")
-	if err := choose(count).Scan(ctx, &total); err != nil {
+	count, err := choose(s.db.NewSelect().TableExpr("sessions AS s").Join("JOIN session_states AS t ON t.session_id = s.id").
+		ColumnExpr("count(*)").Where("s.deleted_at IS NULL"))
+	if err != nil {
+		return nil, 0, "", err
+	}
+	if err := count.Scan(ctx, &total); err != nil {
 		return nil, 0, "", failed("count sessions", err)
 	}
 	if len(rows) > limit {
@@ -143,5 +151,3 @@ func (s *Store) CountSessions(ctx context.Context) (n int, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM sessions WHERE deleted_at IS NULL`).Scan(&n)
 	return n, failed("count sessions", err)
 }
-
-var emptyObject = json.RawMessage(`{}`)

@@ -328,7 +328,7 @@ func (a *apply) openApprovals(c *change) {
 		c.list = true
 		about := validText(ask.Context)
 		if len(about) == 0 {
-			about = emptyObject
+			about = json.RawMessage(`{}`)
 		}
 		created := ask.CreatedAt
 		if created.IsZero() {

@@ -81,9 +81,7 @@ func (w *workers) take(conn net.Conn, in *bufio.Reader) {
 		w.now.close()
 	}
 	w.now = l
-	if w.timer != nil {
-		w.timer.Stop()
-	}
+	w.found()
 	l.tell(Report{Is: IsHello, End: w.s.spool.End()})
 	if w.waiting != "" {
 		l.tell(Report{Is: IsWaiting, Why: w.waiting})
@@ -127,12 +125,31 @@ func (w *workers) gone(l *link) {
 		return
 	}
 	w.now = nil
-	w.timer = time.AfterFunc(w.patience, func() {
-		select {
-		case w.orphaned <- struct{}{}:
-		default: // it knows
-		}
-	})
+	w.timer = time.AfterFunc(w.patience, w.ring)
+}
+
+// ring says that no worker has come in time, unless one has in this very moment.
+func (w *workers) ring() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.now != nil {
+		return
+	}
+	select {
+	case w.orphaned <- struct{}{}:
+	default: // it knows
+	}
+}
+
+// found forgets that none came, if nobody has heard of it yet. The caller holds mu.
+func (w *workers) found() {
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+	select {
+	case <-w.orphaned:
+	default:
+	}
 }
 
 // tell sends a report to the worker, if there is one; the next one is told by hello.

@@ -161,7 +161,11 @@ func (a *asker) ask(ctx context.Context, d schema.ApprovalRequestedData) {
 func (a *asker) show(ctx context.Context, d schema.ApprovalRequestedData) {
 	a.unread, a.paged = false, nil
 	if d.Type.AskedByStep() || a.subject == nil {
-		a.view.say(describe(a.view.style, d)...)
+		if lines := describe(a.view.style, d); a.inPager(ctx, lines) {
+			a.view.say(askOptions(d.Type, d.Context).lines(a.view.style)...)
+		} else {
+			a.view.say(lines...)
+		}
 		return
 	}
 	whole, err := a.subject(ctx, d.ApprovalID)
@@ -172,16 +176,23 @@ func (a *asker) show(ctx context.Context, d schema.ApprovalRequestedData) {
 		return
 	}
 	lines := subjectLines(a.view.style, &whole, "")
-	if a.page != nil && a.page(ctx, lines) {
-		a.paged = lines
-		look := attentionWords(whole.Attention, "")
-		if len(look) > 0 {
-			a.view.say(a.view.style.Bold(a.view.style.Red("    deserves a look: " + strings.Join(look, " · "))))
-		}
-		a.view.say(a.view.style.Dim("    " + counted(len(lines), "line") + " were shown"))
+	if !a.inPager(ctx, lines) {
+		a.view.say(lines...)
 		return
 	}
-	a.view.say(lines...)
+	if look := attentionWords(whole.Attention, ""); len(look) > 0 {
+		a.view.say(a.view.style.Bold(a.view.style.Red("    deserves a look: " + strings.Join(look, " · "))))
+	}
+}
+
+// inPager shows what is too long for the terminal in the person's pager, and reports whether it did.
+func (a *asker) inPager(ctx context.Context, lines []string) bool {
+	if a.page == nil || !a.page(ctx, lines) {
+		return false
+	}
+	a.paged = lines
+	a.view.say(a.view.style.Dim("    " + counted(len(lines), "line") + " were shown"))
+	return true
 }
 
 // prompt asks what the active approval wants to know now.

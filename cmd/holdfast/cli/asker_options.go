@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -71,41 +72,49 @@ func (o options) question(extras ...string) string {
 	return "Answer? " + strings.Join(append(append([]string{"[" + choice + "]", "[a] and your own words", "[r]eject"}, extras...), "[q]uit watching"), " / ") + ": "
 }
 
-// askLines show what a program wants to be seen with its question.
+// askLines show what a program wants to be seen with its question: all of it, since a yes is to all of it, with the
+// characters that do not show named.
 func askLines(style terminal.Style, context json.RawMessage) []string {
 	if len(context) == 0 {
 		return nil
 	}
 	var c map[string]json.RawMessage
 	if json.Unmarshal(context, &c) != nil { // any JSON may be shown
-		return []string{"    " + fact(context)}
+		return factLines("    ", context)
 	}
 	delete(c, "options")
 	if inner, only := c["context"]; only && len(c) == 1 {
 		var object map[string]json.RawMessage
 		if json.Unmarshal(inner, &object) != nil {
-			return []string{"    " + fact(inner)}
+			return factLines("    ", inner)
 		}
 		c = object
 	}
-	const most = 20
 	var lines []string
-	for i, name := range slices.Sorted(maps.Keys(c)) {
-		if i == most {
-			lines = append(lines, style.Dim(fmt.Sprintf("    … and %d more", len(c)-most)))
-			break
-		}
-		lines = append(lines, "    "+style.Dim(terminal.Clean(name)+":")+" "+fact(c[name]))
+	for _, name := range slices.Sorted(maps.Keys(c)) {
+		lines = append(lines, factLines("    "+style.Dim(visible(name)+":")+" ", c[name])...)
 	}
 	return lines
 }
 
-// fact is a value on one line: a text without its quotes, all else as JSON.
-func fact(value json.RawMessage) string {
-	text := string(value)
-	var s string
-	if json.Unmarshal(value, &s) == nil {
-		text = s
+// factLines are a value with what stands before its first line: a text without its quotes, all else as JSON, over several
+// lines when it is long.
+func factLines(label string, value json.RawMessage) []string {
+	const long = 100
+	var text string
+	if json.Unmarshal(value, &text) != nil {
+		var wide bytes.Buffer
+		text = string(value)
+		if len(value) > long && json.Indent(&wide, value, "", "  ") == nil {
+			text = wide.String()
+		}
 	}
-	return terminal.Short(terminal.Clean(text), 300)
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = "      " + visible(line)
+		if i == 0 {
+			lines[i] = label + visible(line)
+		}
+	}
+	return lines
 }

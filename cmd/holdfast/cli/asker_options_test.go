@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -20,7 +22,7 @@ func TestAsker_OffersTheOptionsOfAProgramByNumber(t *testing.T) {
 	a := newAsking(t, true)
 	a.caughtUp()
 	a.asksProgram("1", `{"options": ["coarse", "very fine\u001b[2J"], "chi2": 1.5, "model": "a\nline"}`)
-	a.sees("    chi2: 1.5\n    model: a line\n  1  coarse\n  2  very fine\nAnswer? [1-2] / [a] and your own words / [r]eject / e[x]tend by 5m / [q]uit watching: ")
+	a.sees("    chi2: 1.5\n    model: a\n      line\n  1  coarse\n  2  very fine\nAnswer? [1-2] / [a] and your own words / [r]eject / e[x]tend by 5m / [q]uit watching: ")
 	a.says("3")
 	a.sees("Please choose one of the options, or answer with a and your own words.")
 	a.says("a") // which of them?
@@ -39,7 +41,7 @@ func TestAsker_OffersTheOptionsOfAProgramByNumber(t *testing.T) {
 	a.says("no")
 	a.wants(schema.ResolutionApproved, "no")
 	a.asksProgram("6", `"just\na text"`)
-	a.sees("    just a text\nApprove? ")
+	a.sees("    just\n      a text\nApprove? ")
 	a.says("a")
 	a.wants(schema.ResolutionApproved, "")
 	a.asksProgram("7", `{}`)
@@ -74,4 +76,48 @@ func TestApprovalShow_ListsWhatAProgramGivesToChooseFrom(t *testing.T) {
 	})
 	got := run(t, nil, "", "approval", "show", "--server", s.URL, otherID)
 	got.want(t, 0, "How fine?\n", "answers    approved, rejected\n", "    of the grid\n  1  coarse\n  2  fine\n", "answer with `holdfast approval resolve 9c0d58b4 approved --feedback ANSWER`")
+}
+
+// A yes is to all that the program shows.
+func TestAskLines_ShowTheWholeAndHideNoCharacter(t *testing.T) {
+	t.Parallel()
+	facts := map[string]any{"log": strings.Repeat("row\n", 3000) + "rm -rf /\x1b[2K\u202e", "wide": strings.Repeat("w", 5000) + "end", "list": make([]int, 200)}
+	for i := range 60 {
+		facts[fmt.Sprintf("name %02d", i)] = i
+	}
+	text := strings.Join(askLines(terminal.Style{}, schema.Marshal(facts)), "\n")
+	for _, part := range []string{"    log: row\n      row\n", "\n      rm -rf /<U+001B>[2K<U+202E>\n", "wend", "    name 59: 59", "    list: [\n        0,\n"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is missing", part)
+		}
+	}
+	if n := strings.Count(text, "row\n"); n != 3000 {
+		t.Errorf("%d rows of 3000 are shown", n)
+	}
+	if strings.ContainsFunc(text, schema.Hidden) {
+		t.Error("a character that does not show went to the terminal")
+	}
+	for given, want := range map[string]string{`"a text"`: "    a text", `null`: "", `[1,2]`: "    [1,2]", `{"context":{"a":"b"},"options":["x"]}`: "    a: b", `{}`: ""} {
+		if got := strings.Join(askLines(terminal.Style{}, []byte(given)), "\n"); got != want {
+			t.Errorf("%s is shown as %q", given, got)
+		}
+	}
+}
+
+func TestAsker_PagesAQuestionThatShowsMuch(t *testing.T) {
+	t.Parallel()
+	a := newAsking(t, true)
+	pages := make(chan int, 4)
+	a.page = func(_ context.Context, lines []string) bool {
+		pages <- len(lines)
+		return true
+	}
+	a.asksProgram("1", string(schema.Marshal(map[string]any{"log": strings.Repeat("row\n", 300), "options": []string{"coarse", "fine"}})))
+	a.caughtUp()
+	a.sees("    302 lines were shown\n  1  coarse\n  2  fine\nAnswer? [1-2]")
+	a.sees("[v]iew it again")
+	a.says("v")
+	if first, again := <-pages, <-pages; first != 302 || again != first {
+		t.Fatalf("%d and %d lines were shown", first, again)
+	}
 }

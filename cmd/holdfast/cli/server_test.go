@@ -259,6 +259,7 @@ func TestSession_IsSuspendedResumedCancelledAndDeleted(t *testing.T) {
 	in.run("", "session", "delete", id).want(t, exitUsage, "--yes")
 	in.run("", "session", "delete", id, "--yes").want(t, exitOK, "deleted")
 	in.run("", "session", "show", id).want(t, exitError, "there is no session")
+	in.run("", "session", "show", id[:8]).want(t, exitError, `there is no session whose id starts with "`+id[:8]+`"`)
 	in.run("", "session", "watch", id).want(t, exitUndecided, "there is no session")
 }
 

@@ -106,7 +106,7 @@ func pickRun(runs []schema.Run, which string) (*schema.Run, error) {
 		if strconv.Itoa(runs[i].Number) == which {
 			return &runs[i], nil
 		}
-		if len(which) >= client.MinPrefix && strings.HasPrefix(runs[i].ID, which) {
+		if len(which) >= schema.MinIDPrefix && strings.HasPrefix(runs[i].ID, which) {
 			if found != nil {
 				return nil, usage("several runs have ids that start with %q", which)
 			}

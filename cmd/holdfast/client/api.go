@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -48,11 +49,13 @@ type (
 	// SessionFilter narrows a list of sessions. Zero fields do not.
 	SessionFilter struct {
 		Status, Mode, Query, Cursor string
+		IDPrefix                    string
 		Limit                       int
 	}
 	// ApprovalFilter narrows a list of approvals. Zero fields do not.
 	ApprovalFilter struct {
 		SessionID, Status, Cursor string
+		IDPrefix                  string
 		Limit                     int
 	}
 )
@@ -72,7 +75,7 @@ func (c *Client) CreateSession(ctx context.Context, body NewSession, key string)
 // Sessions lists sessions, the latest first.
 func (c *Client) Sessions(ctx context.Context, f SessionFilter) (Answer[SessionList], error) {
 	q := url.Values{}
-	for name, value := range map[string]string{"status": f.Status, "mode": f.Mode, "q": f.Query, "cursor": f.Cursor} {
+	for name, value := range map[string]string{"status": f.Status, "mode": f.Mode, "q": f.Query, "cursor": f.Cursor, idPrefix: f.IDPrefix} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -113,7 +116,7 @@ func (c *Client) DeleteSession(ctx context.Context, id string) error {
 // Approvals lists approvals, the newest first.
 func (c *Client) Approvals(ctx context.Context, f ApprovalFilter) (Answer[ApprovalList], error) {
 	q := url.Values{}
-	for name, value := range map[string]string{"status": f.Status, "cursor": f.Cursor} {
+	for name, value := range map[string]string{"status": f.Status, "cursor": f.Cursor, idPrefix: f.IDPrefix} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -149,73 +152,65 @@ func (c *Client) ReopenApproval(ctx context.Context, id string) (Answer[schema.A
 	return call[schema.Approval](ctx, c, request{method: http.MethodPost, path: approvalPath(id, "/reopen"), insist: true})
 }
 
-// MinPrefix is how much of an id a person has to give at least.
-const MinPrefix = 4
+// idPrefix narrows a list to the ids that begin with it.
+const idPrefix = "id_prefix"
 
 // FindSession completes the unique prefix of a session's id.
 func (c *Client) FindSession(ctx context.Context, prefix string) (string, error) {
-	return find(prefix, "session", func(cursor string) ([]candidate, string, error) {
-		page, err := c.Sessions(ctx, SessionFilter{Limit: 100, Cursor: cursor})
+	return find(prefix, "session", func(prefix string) ([]candidate, int, error) {
+		page, err := c.Sessions(ctx, SessionFilter{IDPrefix: prefix, Limit: mostCandidates})
 		out := make([]candidate, 0, len(page.Value.Sessions))
 		for i := range page.Value.Sessions {
 			out = append(out, candidate{page.Value.Sessions[i].ID, page.Value.Sessions[i].Name})
 		}
-		return out, page.Value.NextCursor, err
+		return out, page.Value.Total, err
 	})
 }
 
 // FindApproval completes the unique prefix of an approval's id.
 func (c *Client) FindApproval(ctx context.Context, prefix string) (string, error) {
-	return find(prefix, "approval", func(cursor string) ([]candidate, string, error) {
-		page, err := c.Approvals(ctx, ApprovalFilter{Limit: 200, Cursor: cursor})
+	return find(prefix, "approval", func(prefix string) ([]candidate, int, error) {
+		page, err := c.Approvals(ctx, ApprovalFilter{IDPrefix: prefix, Limit: mostCandidates})
 		out := make([]candidate, 0, len(page.Value.Approvals))
 		for i := range page.Value.Approvals {
 			out = append(out, candidate{page.Value.Approvals[i].ID, page.Value.Approvals[i].Description})
 		}
-		return out, page.Value.NextCursor, err
+		return out, page.Value.Total, err
 	})
 }
 
+// mostCandidates is how many a person is shown when a prefix names several.
+const mostCandidates = 10
+
 type candidate struct{ id, label string }
 
-func find(prefix, what string, page func(cursor string) ([]candidate, string, error)) (string, error) {
+// find completes a prefix. list asks the server for those that begin with it, and how many they are in all.
+func find(prefix, what string, list func(prefix string) ([]candidate, int, error)) (string, error) {
 	prefix = strings.ToLower(strings.TrimSpace(prefix))
 	if schema.ValidID(prefix) {
 		return prefix, nil
 	}
-	if len(prefix) < MinPrefix || strings.Trim(prefix, "0123456789abcdef-") != "" {
-		return "", fmt.Errorf("%q is not the id of %s %s, nor the first %d or more characters of one", prefix, article(what), what, MinPrefix)
+	if _, _, ok := schema.IDRange(prefix); !ok {
+		return "", fmt.Errorf("%q is not the id of %s %s, nor the first %d or more characters of one", prefix, article(what), what, schema.MinIDPrefix)
 	}
-	found := map[string]string{}
-	order := []string{}
-	for cursor := ""; ; {
-		list, next, err := page(cursor)
-		if err != nil {
-			return "", err
-		}
-		for _, item := range list {
-			if _, seen := found[item.id]; !seen && strings.HasPrefix(item.id, prefix) {
-				found[item.id] = item.label
-				order = append(order, item.id)
-			}
-		}
-		if next == "" || next == cursor {
-			break
-		}
-		cursor = next
-	}
-	switch len(order) {
-	case 0:
+	found, total, err := list(prefix)
+	switch {
+	case err != nil:
+		return "", err
+	case len(found) == 0:
 		return "", fmt.Errorf("there is no %s whose id starts with %q", what, prefix)
-	case 1:
-		return order[0], nil
+	case len(found) == 1:
+		return found[0].id, nil
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d %ss have ids that start with %q:", len(order), what, prefix)
-	for _, id := range order[:min(len(order), 10)] {
-		b.WriteString("\n  " + id + "  " + found[id])
+	fmt.Fprintf(&b, "%d %ss have ids that start with %q:", total, what, prefix)
+	for _, one := range found {
+		b.WriteString("\n  " + one.id + "  " + one.label)
 	}
-	return "", fmt.Errorf("%s", b.String())
+	if more := total - len(found); more > 0 {
+		fmt.Fprintf(&b, "\n  … and %d more", more)
+	}
+	return "", errors.New(b.String())
 }
 
 func article(what string) string {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -110,31 +111,64 @@ func TestCall_SaysWhenTheServerIsSomethingElse(t *testing.T) {
 	contains(t, err, "404", "is "+f.URL+" a Holdfast server?")
 }
 
-func TestFindSession_CompletesAUniquePrefix(t *testing.T) {
+func TestFind_CompletesAUniquePrefixInOneRequest(t *testing.T) {
 	t.Parallel()
 	ids := []string{"aaaa1111-0000-4000-8000-000000000001", "aaaa2222-0000-4000-8000-000000000002", "bbbb1111-0000-4000-8000-000000000003"}
 	f := newFake(t)
-	f.mux.HandleFunc("GET /api/sessions", func(w http.ResponseWriter, r *http.Request) { // one to a page
-		var n int
-		_, _ = fmt.Sscan(r.URL.Query().Get("cursor"), &n)
-		page := SessionList{Sessions: []schema.Session{{ID: ids[n], Name: fmt.Sprintf("session %d", n)}}}
-		if n+1 < len(ids) {
-			page.NextCursor = strconv.Itoa(n + 1)
+	var asked atomic.Int64
+	pick := func(r *http.Request, each func(id, label string)) (total int) {
+		asked.Add(1)
+		most, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+		for i, id := range ids {
+			if strings.HasPrefix(id, r.URL.Query().Get("id_prefix")) {
+				if total++; total <= most {
+					each(id, fmt.Sprintf("number %d", i))
+				}
+			}
 		}
+		return total
+	}
+	f.mux.HandleFunc("GET /api/sessions", func(w http.ResponseWriter, r *http.Request) {
+		var page SessionList
+		page.Total = pick(r, func(id, label string) { page.Sessions = append(page.Sessions, schema.Session{ID: id, Name: label}) })
 		_, _ = w.Write(schema.Marshal(page))
 	})
-	c, _ := quick(t, f.URL)
-	for prefix, want := range map[string]string{"bbbb": ids[2], "AAAA2": ids[1], ids[0]: ids[0], "bbbb1111-0": ids[2]} {
-		if got, err := c.FindSession(t.Context(), prefix); err != nil || got != want {
-			t.Errorf("FindSession(%q) = %q, %v", prefix, got, err)
-		}
+	f.mux.HandleFunc("GET /api/approvals", func(w http.ResponseWriter, r *http.Request) {
+		var page ApprovalList
+		page.Total = pick(r, func(id, label string) {
+			page.Approvals = append(page.Approvals, schema.Approval{ID: id, Description: label})
+		})
+		_, _ = w.Write(schema.Marshal(page))
+	})
+	for i := range 12 {
+		ids = append(ids, fmt.Sprintf("cccc%04d-0000-4000-8000-000000000000", i))
 	}
-	for prefix, want := range map[string]string{
-		"aaaa": "2 sessions have ids that start with \"aaaa\":\n  " + ids[0] + "  session 0",
-		"bbb":  "the first 4 or more characters", "cccc": `there is no session whose id starts with "cccc"`, "../../etc": "is not the id of a session",
-	} {
-		_, err := c.FindSession(t.Context(), prefix)
-		contains(t, err, want)
+	c, _ := quick(t, f.URL)
+	for what, find := range map[string]func(context.Context, string) (string, error){"a session": c.FindSession, "an approval": c.FindApproval} {
+		thing := strings.Fields(what)[1]
+		for prefix, want := range map[string]string{"bbbb": ids[2], "AAAA2": ids[1], "bbbb1111-0": ids[2]} {
+			before := asked.Load()
+			if got, err := find(t.Context(), prefix); err != nil || got != want || asked.Load() != before+1 {
+				t.Errorf("%s %q is %q, %v after %d requests", thing, prefix, got, err, asked.Load()-before)
+			}
+		}
+		before := asked.Load()
+		for prefix, want := range map[string]string{"bbb": "the first 4 or more characters", "../../etc": "is not the id of " + what, "aaaa11110": "is not the id of " + what} {
+			_, err := find(t.Context(), prefix)
+			contains(t, err, want)
+		}
+		if got, err := find(t.Context(), ids[0]); err != nil || got != ids[0] || asked.Load() != before {
+			t.Errorf("a whole id is %q, %v after %d requests", got, err, asked.Load()-before)
+		}
+		_, err := find(t.Context(), "aaaa")
+		contains(t, err, "2 "+thing+"s have ids that start with \"aaaa\":\n  "+ids[0]+"  number 0\n  "+ids[1]+"  number 1")
+		_, err = find(t.Context(), "dddd")
+		contains(t, err, "there is no "+thing+` whose id starts with "dddd"`)
+		_, err = find(t.Context(), "cccc")
+		contains(t, err, "12 "+thing+"s have ids that start with", "number 12\n  … and 2 more")
+		if strings.Contains(err.Error(), "number 13") {
+			t.Errorf("more than ten are shown: %v", err)
+		}
 	}
 }
 

@@ -335,35 +335,87 @@ func TestSupervise_GivesUpAPortThatAnotherProgramHasTaken(t *testing.T) {
 	<-s.ended
 }
 
-func TestSupervise_HurryKillsWhatDoesNotWantToStop(t *testing.T) {
-	t.Parallel()
-	hurry := make(chan struct{})
-	stubborn := shell("stubborn", "trap '' TERM; echo ready; while :; do sleep 1000; done")
-	stubborn.grace = time.Hour
+// stubborn is a child that runs and does not stop by itself.
+func stubborn(t *testing.T, hurry chan struct{}) *supervisor {
+	t.Helper()
+	spec := shell("stubborn", "")
+	spec.grace = time.Hour
 	output, input := io.Pipe()
-	stubborn.command = func() (*exec.Cmd, func(), error) {
+	spec.command = func() (*exec.Cmd, func(), error) {
 		cmd := exec.Command("sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1000; done")
 		cmd.Stdout = input
 		cmd.WaitDelay = time.Second
 		return cmd, func() { _ = input.Close() }, nil
 	}
-	stubborn.ready = func(context.Context, *embedded.Process) error {
+	spec.ready = func(context.Context, *embedded.Process) error {
 		_, err := output.Read(make([]byte, 1))
 		go io.Copy(io.Discard, output)
 		return err //nolint:wrapcheck // a test's
 	}
-	s := supervise(stubborn, logs.Discard(), hurry, func(string, int) {}, notLost(t))
+	s := supervise(spec, logs.Discard(), hurry, func(string, int) {}, notLost(t))
 	if err := s.awaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() { defer close(ended); s.end() }()
-	close(hurry)
+	return s
+}
+
+// soon fails the test when what it is given takes long.
+func soon(t *testing.T, what string, do func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); do() }()
 	select {
-	case <-ended:
+	case <-done:
 	case <-time.After(20 * time.Second):
-		t.Fatal("did not hurry")
+		t.Fatalf("not in time: %s", what)
 	}
+}
+
+func TestSupervise_HurryKillsWhatDoesNotWantToStop(t *testing.T) {
+	t.Parallel()
+	hurry := make(chan struct{})
+	s := stubborn(t, hurry)
+	time.AfterFunc(10*time.Millisecond, func() { close(hurry) })
+	soon(t, "the end", s.end)
+}
+
+// A part whose port is lost has all of them stopped and started anew, so a stop may be followed by another.
+func TestStop_HurriesEachTimeThatItIsAskedTo(t *testing.T) {
+	t.Parallel()
+	u := &Up{Log: logs.Discard()}
+	u.mayHurry()
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	for range 3 {
+		u.running = []*supervisor{stubborn(t, u.hurry)}
+		again := make(chan os.Signal, 1)
+		again <- os.Interrupt
+		soon(t, "a stop in a hurry", func() { u.stopUnder(stopped, again) })
+		if len(again) > 0 { // it was over before the signal was looked at
+			u.hurryUp()
+		}
+	}
+}
+
+func TestStop_TheCtrlCThatEndsUpIsNoHurry(t *testing.T) {
+	t.Parallel()
+	u := &Up{Log: logs.Discard()}
+	u.mayHurry()
+	u.running = []*supervisor{stubborn(t, u.hurry)}
+	signals := make(chan os.Signal)
+	over := make(chan struct{})
+	go func() { // parts are stopped to be started anew, while nobody has asked for an end
+		defer close(over)
+		u.stopUnder(t.Context(), signals)
+	}()
+	soon(t, "the first is heard", func() { signals <- os.Interrupt })
+	select {
+	case <-u.hurry:
+		t.Error("the first Ctrl-C makes it hurry")
+	default:
+	}
+	soon(t, "the second is heard", func() { signals <- os.Interrupt })
+	soon(t, "the end", func() { <-over })
 }
 
 func TestPauseAfter_StartsAtOnceThenDoublesToALimit(t *testing.T) {

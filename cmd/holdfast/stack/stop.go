@@ -18,21 +18,34 @@ import (
 var ErrInterrupt = errors.New("interrupted by Ctrl-C")
 
 // stop ends everything, for why ctx ended: first it is settled what becomes of steps that run, then the parts end, the
-// last started first. A Ctrl-C while they do makes them hurry.
+// last started first. A Ctrl-C after the one that has ended ctx makes them hurry. It may be called again: parts that start
+// anew are stopped first.
 func (u *Up) stop(ctx context.Context) {
-	again := make(chan os.Signal, 1)
-	signal.Notify(again, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer signal.Stop(again)
-	if ctx.Err() != nil {
-		u.settleSteps(errors.Is(context.Cause(ctx), ErrInterrupt), again)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	u.stopUnder(ctx, signals)
+}
+
+func (u *Up) stopUnder(ctx context.Context, signals <-chan os.Signal) {
+	asked := ctx.Err() != nil
+	if asked {
+		u.settleSteps(errors.Is(context.Cause(ctx), ErrInterrupt), signals)
 	}
 	done := make(chan struct{})
 	defer close(done)
 	go func() {
+		if !asked {
+			select {
+			case <-signals: // this one ends ctx
+			case <-done:
+				return
+			}
+		}
 		select {
-		case <-again:
+		case <-signals:
 			u.Log.Warn("stopping at once")
-			close(u.hurry)
+			u.hurryUp()
 		case <-done:
 		}
 	}()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -64,6 +65,7 @@ type Up struct {
 	postgres    *embedded.Postgres // nil when DatabaseURL is given
 	temporal    *embedded.Temporal // nil when TemporalAddress is given
 	hurry       chan struct{}      // closed by the second Ctrl-C
+	hurryUp     func()             // closes it
 	lost        chan error         // gets why a part cannot go on where it was
 	running     []*supervisor      // in the order of their start
 	worker      *supervisor        // of them
@@ -83,7 +85,7 @@ func (u *Up) Run(ctx context.Context) error {
 	u.holder = holder
 	defer holder.release() //nolint:errcheck // the kernel lets go of the lock in any case
 
-	u.hurry = make(chan struct{})
+	u.mayHurry()
 	u.lost = make(chan error, 1)
 	err = u.clear(ctx, left)
 	if err == nil {
@@ -98,6 +100,12 @@ func (u *Up) Run(ctx context.Context) error {
 		err = cleared
 	}
 	return err
+}
+
+// mayHurry prepares for a person who does not want to wait for a clean stop.
+func (u *Up) mayHurry() {
+	u.hurry = make(chan struct{})
+	u.hurryUp = sync.OnceFunc(func() { close(u.hurry) })
 }
 
 // runParts starts everything and waits until ctx ends. When a part has lost its port to

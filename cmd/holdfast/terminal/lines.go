@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -66,7 +67,7 @@ func read(ctx context.Context, r io.Reader, one bool) *Lines {
 func (l *Lines) C() <-chan string { return l.c }
 
 // Pause stops the reading of a terminal until resume is called; a line that nobody has taken
-// yet is thrown away. Of anything else than a terminal it does nothing.
+// yet is thrown away. Of anything else than a terminal it does nothing. Resuming twice is no error.
 func (l *Lines) Pause() (resume func()) {
 	if l.wake == nil {
 		return func() {}
@@ -82,7 +83,7 @@ func (l *Lines) Pause() (resume func()) {
 	case <-p.parked:
 	case <-l.stopped:
 	}
-	return func() { close(p.over) }
+	return sync.OnceFunc(func() { close(p.over) })
 }
 
 func (l *Lines) scan(ctx context.Context, r io.Reader) {

@@ -74,6 +74,7 @@ func TestLines_OfATerminalLeaveItToAnotherWhilePaused(t *testing.T) {
 	typed(t, person, "stale\n")
 	resume := l.Pause()
 	resume()
+	resume()
 	typed(t, person, "fresh\n")
 	for got := ""; got != "fresh"; { // the pause may have come before the line was read
 		if got, _ = next(t, l); got != "fresh" && got != "stale" {

@@ -106,6 +106,26 @@ test('nothing can be approved while a part of it is folded, and a long file is w
   await context.close();
 });
 
+test('what a program shows is there in full, also when it is too long for the session', async () => {
+  const id = await start('Shows', { steps: [{ id: 'show', title: 'Show', shell: 'holdfast ask "Is this right?" --context @rows.json' }], files: { 'rows.json': JSON.stringify(LONG) } });
+  const session = () => fetch(`${stack.url}/api/sessions/${id}`).then((answer) => answer.json());
+  await until('it asks', async () => (await session()).pending_approvals.length === 1);
+  const [asked] = (await session()).pending_approvals;
+  assert.deepEqual([asked.context, asked.context_truncated], [{}, true]);
+  const { page, context, errors } = await visit(id);
+  const gate = approval(page, /“Show” asks/);
+  const approve = gate.getByRole('button', { name: 'Approve' });
+  await gate.getByText(/Not shown yet: what it shows/).waitFor();
+  assert.equal(await approve.isDisabled(), true);
+  await gate.getByRole('button', { name: 'Show everything' }).click();
+  await gate.getByText('row 2310', { exact: true }).waitFor({ state: 'attached' });
+  await until('it can be approved', () => approve.isEnabled());
+  await approve.click();
+  await page.locator('.session-head [data-status=completed]').waitFor();
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
 test('of two who decide at once, the later one is told, and keeps the words', async () => {
   const plan = { steps: [{ id: 'one', title: 'The step', shell: 'echo ran', approval: true }] };
   const id = await start('Two deciders', plan);

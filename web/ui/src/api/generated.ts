@@ -571,10 +571,12 @@ export interface components {
             actor?: string;
             /** @enum {string} */
             approval_type: "plan_approval" | "step_approval" | "tool_call" | "error_recovery" | "program_ask" | "budget";
-            /** @description What is asked about: the plan, or the step */
+            /** @description What is asked about: the plan, the step, or whatever a program gave with its question */
             context: {
                 [key: string]: unknown;
             };
+            /** @description The context is left out here, {} in its place: it is long, or this is a list of sessions. GET /api/approvals/{id} has it */
+            context_truncated?: boolean;
             /** Format: date-time */
             created_at: string;
             description: string;
@@ -1785,6 +1787,8 @@ export interface operations {
             query?: {
                 /** @description open: pending, or expired and reopenable */
                 status?: "pending" | "resolved" | "expired" | "cancelled" | "void" | "open";
+                /** @description The first 4 or more characters of an id; with limit 2 it says whether they name one approval */
+                id_prefix?: string;
                 /** @description 50 when absent */
                 limit?: number;
                 cursor?: string;
@@ -2256,6 +2260,8 @@ export interface operations {
                 owner?: string;
                 /** @description A part of the name or the task */
                 q?: string;
+                /** @description The first 4 or more characters of an id; with limit 2 it says whether they name one session */
+                id_prefix?: string;
                 /** @description 50 when absent */
                 limit?: number;
                 /** @description next_cursor of the page before */
@@ -2456,6 +2462,8 @@ export interface operations {
             query?: {
                 /** @description open: pending, or expired and reopenable */
                 status?: "pending" | "resolved" | "expired" | "cancelled" | "void" | "open";
+                /** @description The first 4 or more characters of an id; with limit 2 it says whether they name one approval */
+                id_prefix?: string;
                 /** @description 50 when absent */
                 limit?: number;
                 cursor?: string;

@@ -4,10 +4,7 @@ import type { components } from './generated';
 
 type Schemas = components['schemas'];
 
-export type Approval = Schemas['Approval'] & {
-  context_truncated?: boolean; // the rest is in the approval when it is read by itself
-  reopenable?: boolean; // it expired, and can be asked again
-};
+export type Approval = Schemas['Approval'];
 export type Attempt = Schemas['Attempt'];
 export type Attention = Schemas['Attention'];
 export type AuditEntry = Schemas['AuditEntry'];
@@ -19,18 +16,15 @@ export type Message = Schemas['Message'];
 export type MessageAnswer = Schemas['MessageAnswer'];
 export type MessageList = Schemas['MessageList'];
 export type NewFork = Schemas['NewFork'];
-export type NewSession = Schemas['NewSession'] & { attended?: boolean }; // a person waits for its questions
+export type NewSession = Schemas['NewSession'];
 export type Plan = Schemas['Plan'];
 export type PlanProblem = Schemas['PlanProblem'];
 export type PlanStep = Schemas['PlanStep'];
 export type PlanValidation = Schemas['PlanValidation'];
 export type Problem = Partial<Schemas['Problem']>;
-export type Run = Schemas['Run'] & { failed_steps?: number };
-export type Session = Schemas['Session'] & {
-  expired_approvals?: Approval[]; // that nobody answered in time: each can be asked again
-  failed_steps?: number; // of its latest run
-};
-export type SessionList = Omit<Schemas['SessionList'], 'sessions'> & { sessions: Session[] };
+export type Run = Schemas['Run'];
+export type Session = Schemas['Session'];
+export type SessionList = Schemas['SessionList'];
 export type Step = Schemas['Step'];
 export type Subject = Schemas['Subject'];
 export type StepEdit = Schemas['StepEdit'];

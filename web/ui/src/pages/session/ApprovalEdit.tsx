@@ -63,7 +63,8 @@ export function ApprovalEdit({ timed, extension, config, plan, stepTitle, feedba
       return <StepDialog {...common} title={retry ? `Edit “${about}” and retry` : `Edit “${about}”`} step={step} plan={plan} feedback={feedback} onSend={(edit, said) => send.mutate({ resolution, feedback: said, modifications: edit })} />;
     }
     case 'arguments':
-      return <ArgumentsDialog {...common} title="Edit the arguments" original={(whole ?? approval).context['arguments'] ?? {}} feedback={feedback} onSend={(args, said) => send.mutate({ resolution, feedback: said, modifications: { arguments: args } })} />;
+      if (whole === null) return null;
+      return <ArgumentsDialog {...common} title="Edit the arguments" original={whole.context['arguments'] ?? {}} feedback={feedback} onSend={(args, said) => send.mutate({ resolution, feedback: said, modifications: { arguments: args } })} />;
     default:
       return null;
   }

@@ -136,7 +136,7 @@ export function ApprovalPanel({ approval, deadline, extension, stepTitle, presen
               </Button>
             ))}
             {edit !== null && (
-              <Button variant="default" disabled={closed || chosen !== null} onClick={() => onEdit(feedback)}>
+              <Button variant="default" disabled={closed || chosen !== null || reading.whole === null} onClick={() => onEdit(feedback)}>
                 {approval.approval_type === 'error_recovery' ? 'Edit and retry…' : EDIT[edit]}
               </Button>
             )}

@@ -1,0 +1,38 @@
+package supervisor
+
+import (
+	"net"
+	"testing"
+	"time"
+)
+
+// A worker that comes while the time to wait for one ends is not too late: its step goes on.
+func TestWorkers_OneThatComesAsTheTimeEndsKeepsTheStep(t *testing.T) {
+	t.Parallel()
+	rung := func(w *workers) bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.orphaned) > 0
+	}
+	w := &workers{patience: time.Millisecond, orphaned: make(chan struct{}, 1)}
+	here, there := net.Pipe()
+	defer there.Close()
+	w.now = newLink(here)
+	w.gone(w.now)
+	for deadline := time.Now().Add(10 * time.Second); !rung(w); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the time does not end")
+		}
+	}
+	w.mu.Lock()
+	w.now = newLink(nil)
+	w.found()
+	w.mu.Unlock()
+	if rung(w) {
+		t.Error("it is given up though a worker has come")
+	}
+	w.ring() // the timer had run off, and came second
+	if rung(w) {
+		t.Error("it is given up though a worker is there")
+	}
+}
