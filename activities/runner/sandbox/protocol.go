@@ -20,3 +20,10 @@ type report struct {
 	Fault      string   `json:"fault,omitempty"`       // of init: the world could not be built
 	Outcome    *Outcome `json:"outcome,omitempty"`
 }
+
+// A tree is what the worker gives a step of its own files, opened for it: as nobody it could not
+// get to them.
+type tree struct {
+	Source string `json:"source"`
+	FD     int    `json:"fd"` // in init
+}
