@@ -333,6 +333,11 @@ func (s *supervisor) hasInit() bool {
 	return runtime.GOOS == "linux" && s.spec.Sandbox.Mode != sandbox.Off
 }
 
+// hasMemoryGroup tells whether the kernel holds the step to its memory.
+func (s *supervisor) hasMemoryGroup() bool {
+	return s.child.Group != nil && !slices.ContainsFunc(s.child.Missing, func(m sandbox.Status) bool { return m.Layer == sandbox.LayerCgroupMemory })
+}
+
 // own is how many processes of the tree are ours: the namespace's first one.
 func (s *supervisor) own() int {
 	if s.child != nil && s.hasInit() && !s.over {

@@ -1,0 +1,131 @@
+package runner_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/activities/runner"
+	"github.com/holdfast/holdfast/activities/runner/sandbox"
+	"github.com/holdfast/holdfast/internal/testkit"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/snapshot"
+)
+
+const mib = 1 << 20
+
+// flood is a step that takes more than it may, in a place where that might not be seen.
+type flood struct {
+	name   string
+	python string
+	says   string // in the message
+}
+
+// run runs floods one by one and wants each to be ended for the reason.
+func runFloods(t *testing.T, floods []flood, limits string, reason schema.Reason, change func(*runner.Options)) {
+	t.Helper()
+	for _, f := range floods {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			script := schema.Marshal([]string{"/usr/bin/python3", "-c", "import ctypes, mmap, os, signal, socket, sys, threading, time\nMiB = b'x' * (1 << 20)\n" + f.python + "\ntime.sleep(60)"})
+			b := newBench(t, limits+`"timeout":"40s","run":`+string(script))
+			b.r = b.newRunner(func(o *runner.Options) { o.Sandbox = sandbox.Isolated; change(o) })
+			t.Cleanup(func() { _ = snapshot.RemoveTree(b.dir) }) // what is shut, too
+			result := b.run()
+			if result.Status != schema.AttemptFailed || result.Reason != reason || !strings.Contains(result.Message, f.says) {
+				t.Errorf("%+v, printed %s%s", result, b.output(schema.Stdout), b.output(schema.Stderr))
+			}
+			if _, err := os.Stat(filepath.Join(b.dir, "steps", b.ask.RunID)); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("its folder stays: %v", err)
+			}
+		})
+	}
+}
+
+// hide makes the program's descriptors unreadable to other processes of its user.
+const hide = "ctypes.CDLL(None).prctl(4, 0)\n" // PR_SET_DUMPABLE
+
+// TestAttack_DiskBesideTheWorkspace: what a step keeps on the disk counts wherever it is.
+func TestAttack_DiskBesideTheWorkspace(t *testing.T) {
+	t.Parallel()
+	const nameless = "def fill(path, n=40):\n f = os.open(path, os.O_RDWR | os.O_CREAT)\n os.unlink(path)\n for i in range(n): os.write(f, MiB)\n return f\n"
+	const open = "what is deleted and still open takes "
+	runFloods(t, []flood{
+		{"tmp", "for i in range(4): open(f'/tmp/{i}', 'wb').write(MiB * 10)", "/tmp takes 40 MiB"},
+		{"both", "open('a', 'wb').write(MiB * 12)\nopen('/tmp/b', 'wb').write(MiB * 12)", "the workspace takes 12 MiB, /tmp takes 12 MiB; together that is 24 MiB, and they may take 20 MiB"},
+		{"deleted in the workspace", nameless + "a, b = fill('a', 15), fill('b', 15)", open},
+		{"deleted in tmp", nameless + "a, b = fill('/tmp/a', 15), fill('/tmp/b', 15)", open},
+		{"never named", "fs = [os.open('.', os.O_TMPFILE | os.O_RDWR) for i in range(3)]\nfor f in fs: os.write(f, MiB * 10)", open},
+		{"deleted by a process that hides", hide + nameless + "a, b = fill('a', 15), fill('b', 15)", open},
+		{"deleted by a child of a daemon", nameless + "if os.fork() == 0:\n os.setsid()\n if os.fork() == 0:\n  a, b = fill('a', 15), fill('b', 15)\n  time.sleep(60)\n os._exit(0)", open},
+		{"deleted and mapped", nameless + "kept = []\nfor n in 'abc':\n f = fill(n, 10)\n kept.append(mmap.mmap(f, 10 << 20))\n os.close(f)", open},
+		{"a folder of mode 0", "os.mkdir('shut')\nfor i in range(3): open(f'shut/{i}', 'wb').write(MiB * 10)\nos.chmod('shut', 0)", "the workspace takes 30 MiB"},
+		{"a folder that is not to be searched", "os.makedirs('shut/in')\nfor i in range(3): open(f'shut/in/{i}', 'wb').write(MiB * 10)\nos.chmod('shut/in', 0o400)\nos.chmod('shut', 0o400)", "the workspace takes 30 MiB"},
+		{"a tmp of mode 0", "for i in range(3): open(f'/tmp/{i}', 'wb').write(MiB * 10)\nos.chmod('/tmp', 0)", "/tmp takes 30 MiB"},
+		{"a long path", "for i in range(40):\n os.mkdir('d' * 200)\n os.chdir('d' * 200)\nfor i in range(3): open(str(i), 'wb').write(MiB * 10)", "the workspace takes 30 MiB"},
+		{"a deep path", "for i in range(400):\n os.mkdir('d')\n os.chdir('d')\nfor i in range(3): open(str(i), 'wb').write(MiB * 10)", "it made more than 256 folders in one another"},
+		{"a long path in tmp, shut", "os.chdir('/tmp')\nfor i in range(40):\n os.mkdir('d' * 200)\n os.chdir('d' * 200)\nfor i in range(3): open(str(i), 'wb').write(MiB * 10)\nos.chmod('.', 0)", "/tmp takes 3"},
+	}, "", schema.ReasonDiskQuota, func(o *runner.Options) { o.QuotaBytes = 20 * mib })
+	runFloods(t, []flood{
+		{"files in tmp", "for i in range(600): open(f'/tmp/{i}', 'w')", "/tmp has 60"},
+		{"files without a name", "fs = [os.open('.', os.O_TMPFILE | os.O_RDWR) for i in range(600)]", "what is deleted and still open has 600 files"},
+	}, "", schema.ReasonDiskQuota, func(o *runner.Options) { o.QuotaFiles = 500 })
+}
+
+// TestAttack_MemoryInFiles: memory is memory, whether it is a process's own or a file's. Where the
+// kernel does not count it, the supervisor does.
+func TestAttack_MemoryInFiles(t *testing.T) {
+	t.Parallel()
+	const memfd = "def fill(n):\n f = os.memfd_create('m')\n for i in range(n): os.write(f, MiB)\n return f\n"
+	runFloods(t, []flood{
+		{"memfd", memfd + "fs = [fill(40) for i in range(4)]", "of memory"},
+		{"memfd of a process that hides", hide + memfd + "fs = [fill(40) for i in range(4)]", "of memory"},
+		{"memfd that is mapped", memfd + "kept = []\nfor i in range(4):\n f = fill(40)\n m = mmap.mmap(f, 40 << 20)\n m[:] = bytes(40 << 20)\n kept.append(m)\n os.close(f)", "of memory"},
+		{"shm and own", "open('/dev/shm/a', 'wb').write(MiB * 45)\nx = bytearray(70 << 20)", "of memory"},
+		{"shm, deleted", "f = open('/dev/shm/a', 'wb')\nos.unlink('/dev/shm/a')\nf.write(MiB * 45)\nf.flush()\nx = bytearray(70 << 20)", "of memory"},
+		{"shared mappings", "ms = [mmap.mmap(-1, 40 << 20) for i in range(4)]\nfor m in ms: m[:] = bytes(40 << 20)", "of memory"},
+		{"a process whose first thread has ended", "def run():\n x = bytearray(150 << 20)\n time.sleep(60)\nthreading.Thread(target=run).start()\nctypes.CDLL(None).pthread_exit(None)", "of memory"},
+	}, `"memory":"100MiB",`, schema.ReasonOutOfMemory, func(*runner.Options) {})
+}
+
+// TestRun_SharedMemoryCountsOnce: however many processes have it.
+func TestRun_SharedMemoryCountsOnce(t *testing.T) {
+	t.Parallel()
+	script := schema.Marshal([]string{"/usr/bin/python3", "-c", `
+import mmap, os, time
+f = os.memfd_create('m'); os.ftruncate(f, 60 << 20)
+shm = os.open('/dev/shm/a', os.O_RDWR | os.O_CREAT); os.ftruncate(shm, 40 << 20)
+for m in (mmap.mmap(f, 60 << 20), mmap.mmap(shm, 40 << 20)): m[:] = b'x' * len(m); m.close()
+for i in range(4):
+    if os.fork() == 0:
+        a, b = mmap.mmap(f, 60 << 20), mmap.mmap(shm, 40 << 20)
+        a[0] + sum(a[::4096]) + sum(b[::4096])
+        time.sleep(2.5); os._exit(0)
+for i in range(4): os.wait()
+`})
+	b := newBench(t, `"memory":"250MiB","run":`+string(script))
+	began := time.Now()
+	if result := b.run(); result.Status != schema.AttemptSucceeded {
+		t.Errorf("%+v after %v: %s", result, time.Since(began), b.output(schema.Stderr))
+	}
+}
+
+// TestAttack_FloodsOfANormalUser plays the floods again with a worker that is nobody: it may look
+// into less.
+func TestAttack_FloodsOfANormalUser(t *testing.T) {
+	const nested = "HOLDFAST_TEST_FLOODS_OF_NOBODY"
+	if os.Getenv(nested) != "" {
+		return // this is the inner one
+	}
+	if os.Geteuid() != 0 {
+		testkit.Skip(t, "the tests run as a normal user, and not as root")
+	}
+	cmd := testkit.AsNobody(t, "-test.v", "-test.timeout=8m", "-test.run=^(TestAttack_(Disk|Memory|Output)|TestRun_SharedMemory)")
+	cmd.Env = append(cmd.Env, nested+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
