@@ -91,6 +91,49 @@ func TestAttack_MemoryInFiles(t *testing.T) {
 	}, `"memory":"100MiB",`, schema.ReasonOutOfMemory, func(*runner.Options) {})
 }
 
+// TestAttack_OutputWithoutEnd: a step that prints more than is kept is ended, and what it printed
+// until then is there. So is one that has ended by itself when that is seen.
+func TestAttack_OutputWithoutEnd(t *testing.T) {
+	t.Parallel()
+	const most = 3 * mib
+	for name, step := range map[string]string{
+		"a flood":                  `"shell":"while :; do echo 0123456789012345678901234567890; done"`,
+		"a flood by another":       `"shell":"yes 0123456789012345678901234567890 & sleep 50"`,
+		"one that ends":            `"shell":"yes 0123456789012345678901234567890 | head -c 3145729"`,
+		"one that ignores signals": `"shell":"trap '' TERM PIPE; yes 0123456789012345678901234567890"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, `"timeout":"60s",`+step)
+			b.r = b.newRunner(func(o *runner.Options) { o.OutputBytes = most })
+			result := b.run()
+			out := b.output(schema.Stdout)
+			if result.Status != schema.AttemptFailed || result.Reason != schema.ReasonOutputLimit || result.Message != "it printed more than 3 MiB" {
+				t.Errorf("%+v", result)
+			}
+			if want := strings.Repeat("0123456789012345678901234567890\n", most/32); out != want {
+				t.Errorf("%d bytes of output are kept, of %d", len(out), most)
+			}
+		})
+	}
+	t.Run("in turns", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, `"timeout":"60s","run":["/usr/bin/python3","-c","import os\nwhile True: os.write(1, b'o'); os.write(2, b'e')"]`)
+		b.r = b.newRunner(func(o *runner.Options) { o.OutputBytes = 64 << 10 })
+		if result := b.run(); result.Reason != schema.ReasonOutputLimit || b.count(schema.EventOutput) > 300 {
+			t.Errorf("%+v, with %d events", result, b.count(schema.EventOutput))
+		}
+	})
+	t.Run("exactly what it may", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, `"shell":"yes 0123456789012345678901234567890 | head -c 3145728"`)
+		b.r = b.newRunner(func(o *runner.Options) { o.OutputBytes = most })
+		if result := b.run(); result.Status != schema.AttemptSucceeded || len(b.output(schema.Stdout)) != most {
+			t.Errorf("%+v", result)
+		}
+	})
+}
+
 // TestRun_SharedMemoryCountsOnce: however many processes have it.
 func TestRun_SharedMemoryCountsOnce(t *testing.T) {
 	t.Parallel()
