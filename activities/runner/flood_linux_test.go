@@ -80,10 +80,14 @@ func TestAttack_DiskBesideTheWorkspace(t *testing.T) {
 func TestAttack_MemoryInFiles(t *testing.T) {
 	t.Parallel()
 	const memfd = "def fill(n):\n f = os.memfd_create('m')\n for i in range(n): os.write(f, MiB)\n return f\n"
+	const segments = "libc = ctypes.CDLL(None)\nlibc.shmat.restype = ctypes.c_void_p\nlibc.shmat.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]\n" +
+		"def seg(n): return libc.shmget(0, ctypes.c_size_t(n), 0o1600)\n"
 	runFloods(t, []flood{
 		{"memfd", memfd + "fs = [fill(40) for i in range(4)]", "of memory"},
 		{"memfd of a process that hides", hide + memfd + "fs = [fill(40) for i in range(4)]", "of memory"},
 		{"memfd that is mapped", memfd + "kept = []\nfor i in range(4):\n f = fill(40)\n m = mmap.mmap(f, 40 << 20)\n m[:] = bytes(40 << 20)\n kept.append(m)\n os.close(f)", "of memory"},
+		{"segments that nobody has attached", segments + "for i in range(4):\n at = libc.shmat(seg(40 << 20), None, 0)\n ctypes.memset(at, 1, 40 << 20)\n libc.shmdt(ctypes.c_void_p(at))", "of memory"},
+		{"segments", segments + "for i in range(4): ctypes.memset(libc.shmat(seg(40 << 20), None, 0), 1, 40 << 20)", "of memory"},
 		{"shm and own", "open('/dev/shm/a', 'wb').write(MiB * 45)\nx = bytearray(70 << 20)", "of memory"},
 		{"shm, deleted", "f = open('/dev/shm/a', 'wb')\nos.unlink('/dev/shm/a')\nf.write(MiB * 45)\nf.flush()\nx = bytearray(70 << 20)", "of memory"},
 		{"shared mappings", "ms = [mmap.mmap(-1, 40 << 20) for i in range(4)]\nfor m in ms: m[:] = bytes(40 << 20)", "of memory"},

@@ -56,7 +56,7 @@ func heldBy(pids []int, folders ...string) held {
 			h.held.nameless.bytes += l.end
 			h.held.nameless.files++
 		default:
-			h.held.memory += min(l.end, l.resident)
+			h.remember(id, min(l.end, l.resident))
 		}
 	}
 	return h.held
@@ -166,7 +166,7 @@ func (h *holder) add(id inode, st *unix.Stat_t, path string) {
 	size := st.Blocks * blockBytes
 	if h.memory[st.Dev] {
 		h.seen[id] = true
-		h.held.memory += size
+		h.remember(id, size)
 		return
 	}
 	if st.Nlink > 0 {
@@ -177,6 +177,13 @@ func (h *holder) add(id inode, st *unix.Stat_t, path string) {
 	if unix.Statfs(path, &fs) == nil && fs.Flags&unix.ST_RDONLY == 0 { // else it is of the host, and was removed there
 		h.held.nameless.bytes += size
 		h.held.nameless.files++
+	}
+}
+
+func (h *holder) remember(id inode, bytes int64) {
+	h.held.memory += bytes
+	if id.ino&segment != 0 {
+		h.held.segments += bytes
 	}
 }
 
@@ -232,6 +239,9 @@ func (h *holder) resident(pid int) {
 	}
 }
 
+// segment marks the numbers of System V segments, which are others than those of files.
+const segment = 1 << 63
+
 // mapping is a line of proc(5)'s maps.
 type mapping struct {
 	start, end, offset uint64
@@ -261,8 +271,7 @@ func parseMapping(line string) (m mapping, ok bool) {
 	m.id.dev = unix.Mkdev(uint32(number(major, 16)), uint32(number(minor, 16)))
 	m.id.ino = number(f[3], 10)
 	m.path = strings.Join(f[4:], " ")
-	if strings.HasPrefix(m.path, "/SYSV") { // its number is the segment's
-		const segment = 1 << 63
+	if strings.HasPrefix(m.path, "/SYSV") {
 		m.id.ino |= segment
 	}
 	return m, failed == nil && m.id.ino != 0

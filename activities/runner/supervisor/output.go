@@ -39,7 +39,7 @@ type output struct {
 	spool          *spool.Writer
 	waits          func(why string) // says what the spool waits for; "" when it goes on
 	limit          outputLimit
-	stdout, stderr *os.File         // the program's ends
+	stdout, stderr *os.File // the program's ends
 	pipes          []*os.File
 	readers        sync.WaitGroup
 	finishing      atomic.Bool // everything that prints has been ended

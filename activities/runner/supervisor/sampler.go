@@ -45,7 +45,7 @@ type sampler struct {
 func newSampler(s *supervisor) *sampler {
 	m := &sampler{s: s, stop: make(chan struct{}), stopped: make(chan struct{}), oom: hostOOMKills()}
 	if limit := s.spec.Sandbox.MemoryBytes; limit > 0 && !s.hasMemoryGroup() {
-		m.memory = &memoryWatch{limit: limit}
+		m.memory = &memoryWatch{limit: limit, segments: s.child.Segments}
 	}
 	return m
 }

@@ -20,7 +20,8 @@ type usage struct{ bytes, files int64 }
 type held struct {
 	nameless usage // deleted files that are open or mapped, on the disk
 	memory   int64 // in files that are memory: memfd, shared mappings, System V segments, /dev/shm
-	resident int64 // what of these counts as resident in a process, as often as it does
+	segments int64 // what of memory is in System V segments
+	resident int64 // what of memory counts as resident in a process, as often as it does
 }
 
 // inode names a file, whatever its names are.
