@@ -91,7 +91,7 @@ func TestAttack_MemoryInFiles(t *testing.T) {
 		{"shm and own", "open('/dev/shm/a', 'wb').write(MiB * 45)\nx = bytearray(70 << 20)", "of memory"},
 		{"shm, deleted", "f = open('/dev/shm/a', 'wb')\nos.unlink('/dev/shm/a')\nf.write(MiB * 45)\nf.flush()\nx = bytearray(70 << 20)", "of memory"},
 		{"shared mappings", "ms = [mmap.mmap(-1, 40 << 20) for i in range(4)]\nfor m in ms: m[:] = bytes(40 << 20)", "of memory"},
-		{"a process whose first thread has ended", "def run():\n x = bytearray(150 << 20)\n time.sleep(60)\nthreading.Thread(target=run).start()\nctypes.CDLL(None).pthread_exit(None)", "of memory"},
+		{"a process whose first thread has ended", "def run():\n time.sleep(1)\n x = bytearray(150 << 20)\n time.sleep(60)\nthreading.Thread(target=run).start()\nctypes.CDLL(None).pthread_exit(None)", "of memory"},
 	}, `"memory":"100MiB",`, schema.ReasonOutOfMemory, func(*runner.Options) {})
 }
 

@@ -174,7 +174,11 @@ func (h *holder) add(id inode, st *unix.Stat_t, path string) {
 	}
 	h.seen[id] = true
 	var fs unix.Statfs_t
-	if unix.Statfs(path, &fs) == nil && fs.Flags&unix.ST_RDONLY == 0 { // else it is of the host, and was removed there
+	switch err := unix.Statfs(path, &fs); {
+	case err != nil || fs.Flags&unix.ST_RDONLY != 0: // it is of the host, and was removed there
+	case fs.Type == unix.HUGETLBFS_MAGIC, fs.Type == unix.TMPFS_MAGIC && !h.disks[st.Dev]:
+		h.remember(id, size)
+	default:
 		h.held.nameless.bytes += size
 		h.held.nameless.files++
 	}

@@ -69,7 +69,7 @@ func (m *sampler) run() {
 	}()
 	every := sampleEvery
 	limit := m.s.spec.Sandbox.MemoryBytes
-	if limit > 0 {
+	if m.memory != nil {
 		every = watchEvery
 	}
 	tick := time.NewTicker(every)
@@ -84,7 +84,7 @@ func (m *sampler) run() {
 		case <-tick.C:
 		}
 		now := m.look()
-		if limit > 0 && now.rss > limit {
+		if m.memory != nil && now.rss > limit {
 			used, may := schema.Sizes(now.rss, limit)
 			m.end(schema.ReasonOutOfMemory, fmt.Sprintf("it used %s of memory, and may use %s", used, may))
 		}
