@@ -200,7 +200,7 @@ func newRunner(o Options) (*runner.Runner, error) {
 	return runner.New(runner.Options{
 		Recorder: o.Store, Asker: &activities.Asker{Temporal: o.Temporal, Store: o.Store}, DataDir: o.DataDir, Host: o.Host,
 		Supervisor: o.Supervisor, Sandbox: o.Sandbox, SandboxPaths: o.SandboxPaths, NetworkRefused: o.NetworkRefused, Cgroup: group,
-		Workspaces: workspace.NewKeeper(workspace.Options{Store: o.Snapshots, DataDir: o.DataDir, Quota: o.Quota, Latest: o.Store.Snapshot, Logger: o.Logger}),
+		Workspaces:  workspace.NewKeeper(workspace.Options{Store: o.Snapshots, DataDir: o.DataDir, Quota: o.Quota, Latest: o.Store.Snapshot, Logger: o.Logger}),
 		OutputBytes: o.MaxOutput, QuotaBytes: o.Quota.Bytes, QuotaFiles: o.Quota.Files, OrphanTimeout: o.OrphanTimeout, EndSteps: o.EndSteps, Logger: o.Logger,
 	})
 }

@@ -23,7 +23,7 @@ func AsNobody(tb testing.TB, args ...string) *exec.Cmd {
 		}
 	}
 	exe, home, tmp := filepath.Join(dir, "again.test"), filepath.Join(dir, "home"), filepath.Join(dir, "tmp")
-	program, err := os.ReadFile(os.Args[0])
+	program, err := os.ReadFile(os.Args[0]) //nolint:gosec // this binary
 	check(err)
 	check(os.WriteFile(exe, program, 0o755)) //nolint:gosec // it is run
 	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {

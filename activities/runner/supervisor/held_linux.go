@@ -205,7 +205,7 @@ func (h *holder) mapped(pid int) {
 			continue
 		}
 		memory := h.memory[m.id.dev]
-		if !memory && !(h.disks[m.id.dev] && strings.HasSuffix(m.path, " (deleted)")) {
+		if deleted := strings.HasSuffix(m.path, " (deleted)"); !memory && (!deleted || !h.disks[m.id.dev]) {
 			continue
 		}
 		path := procDir(pid) + "/map_files/" + strconv.FormatUint(m.start, 16) + "-" + strconv.FormatUint(m.end, 16)

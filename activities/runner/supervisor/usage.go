@@ -100,7 +100,7 @@ func (c *counter) entry(dir int, name string, depth int) {
 		}
 		c.seen[id] = true
 	}
-	c.bytes += int64(st.Blocks) * blockBytes
+	c.bytes += int64(st.Blocks) * blockBytes //nolint:unconvert // the types differ from one system to the next
 	if !isFolder {
 		return
 	}
@@ -136,19 +136,22 @@ func unlock(fd int) (unlocked bool, mode uint32) {
 	if unix.Fstatat(fd, ".", &st, 0) == nil || unix.Fstat(fd, &st) != nil { // that takes the right to search
 		return false, 0
 	}
-	mode = uint32(st.Mode) & 0o7777
+	mode = modeOf(&st)
 	return unix.Fchmod(fd, mode|0o700) == nil, mode
 }
 
 // lock undoes it, unless somebody else has changed the permissions since.
 func lock(fd int, mode uint32) {
 	var now unix.Stat_t
-	if unix.Fstat(fd, &now) == nil && uint32(now.Mode)&0o7777 == mode|0o700 {
+	if unix.Fstat(fd, &now) == nil && modeOf(&now) == mode|0o700 {
 		_ = unix.Fchmod(fd, mode)
 	}
 }
 
-//nolint:unconvert // the types differ from one system to the next
+//nolint:unconvert // the same
+func modeOf(st *unix.Stat_t) uint32 { return uint32(st.Mode) & 0o7777 }
+
+//nolint:unconvert // the same
 func idOf(st *unix.Stat_t) inode { return inode{uint64(st.Dev), uint64(st.Ino)} }
 
 // again repeats a system call that a signal has cut short.

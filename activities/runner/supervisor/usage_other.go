@@ -6,7 +6,7 @@ import "golang.org/x/sys/unix"
 
 // openShut opens a folder that its owner may not read, and leaves its permissions as they were.
 func openShut(dir int, name string, st *unix.Stat_t) (int, error) {
-	mode := uint32(st.Mode) & 0o7777
+	mode := modeOf(st)
 	if err := unix.Fchmodat(dir, name, mode|0o700, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return -1, err
 	}
