@@ -83,8 +83,9 @@ const (
 	ReasonStart       Reason = "start_failed" // the program could not be started
 	ReasonWorkerLost  Reason = "worker_lost"  // the worker died under it
 	ReasonOutOfMemory Reason = "out_of_memory"
-	ReasonDiskQuota   Reason = "disk_quota" // the workspace grew over the quota of bytes or files
+	ReasonDiskQuota   Reason = "disk_quota" // what it kept on the disk grew over the quota of bytes or files
 	ReasonProcesses   Reason = "too_many_processes"
+	ReasonOutputLimit Reason = "output_limit"    // it printed more than is kept
 	ReasonSandbox     Reason = "sandbox"         // a layer of the sandbox is missing, and the worker requires it
 	ReasonSupervisor  Reason = "supervisor_lost" // the supervisor died under it, and the step with it
 	ReasonHostLost    Reason = "host_lost"       // its host does not answer, and another has taken over

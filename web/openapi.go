@@ -211,8 +211,8 @@ func registerEnums(registry huma.Registry) {
 		schema.StepSucceeded, schema.StepFailed, schema.StepSkipped, schema.StepCancelled)
 	alias(registry, schema.AttemptRunning, schema.AttemptSucceeded, schema.AttemptFailed, schema.AttemptCancelled, schema.AttemptLost)
 	alias(registry, schema.ReasonExit, schema.ReasonSignal, schema.ReasonTimeout, schema.ReasonCancelled, schema.ReasonStart,
-		schema.ReasonWorkerLost, schema.ReasonOutOfMemory, schema.ReasonDiskQuota, schema.ReasonProcesses, schema.ReasonSandbox,
-		schema.ReasonSupervisor, schema.ReasonHostLost, schema.ReasonOrphaned, schema.ReasonRetry, schema.ReasonChanged)
+		schema.ReasonWorkerLost, schema.ReasonOutOfMemory, schema.ReasonDiskQuota, schema.ReasonProcesses, schema.ReasonOutputLimit, schema.ReasonSandbox,
+		schema.ReasonSupervisor, schema.ReasonHostLost, schema.ReasonOutput, schema.ReasonOrphaned, schema.ReasonRetry, schema.ReasonChanged)
 	alias(registry, schema.ApprovalPending, schema.ApprovalResolved, schema.ApprovalExpired, schema.ApprovalCancelled, schema.ApprovalVoid)
 	alias(registry, schema.ApprovalPlan, schema.ApprovalStep, schema.ApprovalToolCall, schema.ApprovalErrorRecovery,
 		schema.ApprovalProgramAsk, schema.ApprovalBudget)

@@ -47,6 +47,8 @@ type Options struct {
 	// Snapshots keeps the workspaces; hosts that share sessions share it.
 	Snapshots *snapshot.Store
 	Quota     snapshot.Quota // of each session's workspace
+	// MaxOutput is how much of an attempt's output is kept before it is ended; 0 for all.
+	MaxOutput int64
 	// Sandbox is the world that steps run in, SandboxPaths what they see of this host besides.
 	Sandbox      sandbox.Mode
 	SandboxPaths []string
@@ -198,8 +200,8 @@ func newRunner(o Options) (*runner.Runner, error) {
 	return runner.New(runner.Options{
 		Recorder: o.Store, Asker: &activities.Asker{Temporal: o.Temporal, Store: o.Store}, DataDir: o.DataDir, Host: o.Host,
 		Supervisor: o.Supervisor, Sandbox: o.Sandbox, SandboxPaths: o.SandboxPaths, NetworkRefused: o.NetworkRefused, Cgroup: group,
-		Workspaces: workspace.NewKeeper(workspace.Options{Store: o.Snapshots, DataDir: o.DataDir, Quota: o.Quota, Latest: o.Store.Snapshot, Logger: o.Logger}),
-		QuotaBytes: o.Quota.Bytes, QuotaFiles: o.Quota.Files, OrphanTimeout: o.OrphanTimeout, EndSteps: o.EndSteps, Logger: o.Logger,
+		Workspaces:  workspace.NewKeeper(workspace.Options{Store: o.Snapshots, DataDir: o.DataDir, Quota: o.Quota, Latest: o.Store.Snapshot, Logger: o.Logger}),
+		OutputBytes: o.MaxOutput, QuotaBytes: o.Quota.Bytes, QuotaFiles: o.Quota.Files, OrphanTimeout: o.OrphanTimeout, EndSteps: o.EndSteps, Logger: o.Logger,
 	})
 }
 

@@ -3,10 +3,7 @@
 package runner
 
 import (
-	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/holdfast/holdfast/activities/workspace"
 	"github.com/holdfast/holdfast/schema"
@@ -17,7 +14,7 @@ import (
 // keep keeps the workspace as an attempt has left it, and records the attempt's end with it.
 func (r *Runner) keep(run *running, stay *workspace.Stay, attempt int, end store.AttemptEnd) (result schema.StepResult, err error) {
 	err = stay.Save(r.ctx, func(saved *workspace.Saved) error {
-		if snapshot.Exceeds(saved.Err) && end.Status != schema.AttemptCancelled {
+		if snapshot.Exceeds(saved.Err) && end.Status != schema.AttemptCancelled && end.Reason != schema.ReasonDiskQuota { // then it says more
 			end.Status, end.Reason, end.Message = schema.AttemptFailed, schema.ReasonDiskQuota, saved.Err.Error()
 		}
 		changes := make([]store.FileChange, len(saved.Changes))
@@ -30,17 +27,11 @@ func (r *Runner) keep(run *running, stay *workspace.Stay, attempt int, end store
 	return result, err
 }
 
-// removeAll removes a folder also when what is in it does not want to be removed.
+// removeAll removes a folder also when what is in it does not want to be removed: it may be shut,
+// and its paths too long to be named.
 func removeAll(dir string) error {
-	err := os.RemoveAll(dir)
-	if err == nil || !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	_ = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			_ = os.Chmod(name, 0o700) //nolint:gosec // a folder, to be removed; RemoveAll says what could not be
-		}
+	if os.RemoveAll(dir) == nil {
 		return nil
-	})
-	return os.RemoveAll(dir)
+	}
+	return snapshot.RemoveTree(dir)
 }

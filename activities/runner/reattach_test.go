@@ -174,3 +174,26 @@ func TestRun_AKilledSupervisorAndWorkerAreARetryToo(t *testing.T) {
 		t.Fatalf("printed %q", got)
 	}
 }
+
+// TestRecover_RemovesWhatADeletedSessionHasLeft: it was deleted while no worker was here. What
+// runs yet is ended by the session's workflow.
+func TestRecover_RemovesWhatADeletedSessionHasLeft(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"echo x > /tmp/much; echo ready; while [ ! -e stop ]; do sleep 0.05; done"`)
+	done := b.runAside()
+	b.await("the program", func() bool { return b.output(schema.Stdout) == "ready\n" })
+	b.r.Close()
+	<-done
+	if err := os.WriteFile(filepath.Join(schema.WorkspaceDir(b.dir, b.ask.SessionID), "stop"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.await("its end", func() bool { return b.supervisor() == 0 })
+	if err := b.db.DeleteSession(t.Context(), b.ask.SessionID, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	b.newRunner().Recover()
+	b.await("the removal of what it left", func() bool {
+		left, err := os.ReadDir(filepath.Join(b.dir, "steps"))
+		return err == nil && len(left) == 0
+	})
+}

@@ -61,7 +61,8 @@ type Options struct {
 
 	SpoolBytes    int64         // of a step's output that waits on the disk; 0 for 64 MiB
 	OrphanTimeout time.Duration // for which a step goes on without a worker; 0 for an hour
-	QuotaBytes    int64         // of a workspace; 0 for none
+	OutputBytes   int64         // that are kept of an attempt's output, at whose end it is ended; 0 for all
+	QuotaBytes    int64         // of what a step keeps on the disk; 0 for none
 	QuotaFiles    int64         // the same
 	CheckEvery    time.Duration // between looks whether a silent attempt is still the step's; 0 for half a minute
 	// EndSteps has Close end the steps that run. Otherwise they go on, for the next worker.

@@ -233,7 +233,7 @@ func (r *Runner) prepare(run *running, work string, of *store.RunPlan, step *sch
 	l := leftover{dir: dir, spec: supervisor.Spec{
 		Step: ask, Attempt: attempt, TimeoutMS: step.TimeoutDuration().Milliseconds(), OrphanMS: r.o.OrphanTimeout.Milliseconds(),
 		NetworkAllow: step.NetworkAllow(), NetworkRefused: r.o.NetworkRefused,
-		SpoolBytes: r.o.SpoolBytes, QuotaBytes: r.o.QuotaBytes, QuotaFiles: r.o.QuotaFiles,
+		SpoolBytes: r.o.SpoolBytes, OutputBytes: r.o.OutputBytes, QuotaBytes: r.o.QuotaBytes, QuotaFiles: r.o.QuotaFiles,
 		Sandbox: sandbox.Spec{
 			Mode: r.o.Sandbox, Argv: step.Command(), Env: environment(work, step, ask, of.Message, attempt), Dir: work, Tmp: tmp,
 			ReadOnly: append(ownProgram(), r.o.SandboxPaths...), Hidden: []string{r.dataDir}, Network: step.Networked(), MemoryBytes: step.MemoryBytes(), CPUs: step.CPU,

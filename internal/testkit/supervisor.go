@@ -7,10 +7,17 @@ import (
 	"path/filepath"
 )
 
+// Supervisor is the variable that names a supervisor's program that is built already.
+const Supervisor = "HOLDFAST_TEST_SUPERVISOR"
+
 // BuildSupervisor builds the program that a worker starts for each step, as it is shipped: under
 // the race detector, which a test's own binary may have, every start of it takes a second. It
-// returns its path, and what removes it. It is for TestMain, and ends the process when it fails.
+// returns its path, and what removes it. It is for TestMain, and ends the process when it fails. A
+// test binary that another one starts is given the program by [Supervisor].
 func BuildSupervisor() (program string, remove func()) {
+	if program = os.Getenv(Supervisor); program != "" {
+		return program, func() {}
+	}
 	dir, err := os.MkdirTemp("", "supervisor")
 	if err == nil {
 		err = os.Chmod(dir, 0o755) //nolint:gosec // steps are other users

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -36,7 +37,10 @@ func Init() int {
 		return 2
 	}
 	w := &world{Spec: o.Spec, made: o.Made, missing: o.Missing, root0: o.Root, secret: o.Masked, trees: o.Trees}
+	var telling sync.Mutex
 	tell := func(r report) {
+		telling.Lock()
+		defer telling.Unlock()
 		_ = json.NewEncoder(supervisor).Encode(r) //nolint:errchkjson // when the supervisor is gone, so is init
 	}
 	if err := w.build(); err != nil {
@@ -53,6 +57,9 @@ func Init() int {
 		return 0
 	}
 	tell(report{Missing: w.missing, Started: true})
+	if w.watchesSegments() {
+		go watchSegments(func(bytes int64) { tell(report{Segments: &bytes}) })
+	}
 	tell(report{Outcome: reap(pid)})
 	return 0
 }

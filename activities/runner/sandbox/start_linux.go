@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,6 +25,10 @@ type Child struct {
 
 	reports *os.File // init's end is closed when it ends
 	decoder *json.Decoder
+
+	segments atomic.Int64
+	outcome  *Outcome      // once told is closed
+	told     chan struct{} // closed when init says no more
 }
 
 // namespaces are the flags of clone, in the order in which they are given up.
@@ -130,9 +135,33 @@ func (s *Spec) launch(exe string, probe bool, group *Group, missing []Status, st
 		return nil, c.abandon(&StartError{Name: s.Argv[0], Err: errors.New(r.StartError)})
 	case refused != nil:
 		return nil, c.abandon(refused)
+	case probe:
+		return c, nil
 	}
+	_ = unix.SetsockoptTimeval(int(ours.Fd()), unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{}) // it always can
+	c.told = make(chan struct{})
+	go c.listen()
 	return c, nil
 }
+
+// listen takes in what init tells until it has told how the program ended.
+func (c *Child) listen() {
+	defer close(c.told)
+	for c.outcome == nil {
+		var r report
+		if c.decoder.Decode(&r) != nil {
+			return
+		}
+		c.outcome = r.Outcome
+		if r.Segments != nil {
+			c.segments.Store(*r.Segments)
+		}
+	}
+}
+
+// Segments is how much memory the step's System V segments have, attached or not. It is known
+// where the step has an IPC namespace of its own, and a bound on memory that no cgroup holds.
+func (c *Child) Segments() int64 { return c.segments.Load() }
 
 // abandon ends and reaps init when nothing is to come of it.
 func (c *Child) abandon(err error) error {
@@ -245,13 +274,15 @@ func (c *Child) Outcome() (Outcome, bool) {
 		return Outcome{}, false
 	}
 	defer c.reports.Close()
-	second := unix.NsecToTimeval(time.Second.Nanoseconds())
-	_ = unix.SetsockoptTimeval(int(c.reports.Fd()), unix.SOL_SOCKET, unix.SO_RCVTIMEO, &second)
-	var r report
-	if err := c.decoder.Decode(&r); err != nil || r.Outcome == nil {
+	select {
+	case <-c.told:
+	case <-time.After(time.Second):
 		return Outcome{}, false
 	}
-	return *r.Outcome, true
+	if c.outcome == nil {
+		return Outcome{}, false
+	}
+	return *c.outcome, true
 }
 
 // Close kills what may be left in the step's group and removes it, once

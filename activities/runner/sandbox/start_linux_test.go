@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -230,36 +229,13 @@ func TestAll_AsANormalUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		testkit.Skip(t, "the tests run as a normal user, and not as root")
 	}
-	const nobody = 65534
-	dir := t.TempDir()
-	exe := filepath.Join(dir, "sandbox.test")
-	program, err := os.ReadFile(os.Args[0])
-	if err != nil {
+	cmd := testkit.AsNobody(t, "-test.v", "-test.timeout=5m")
+	dir := filepath.Dir(cmd.Path)
+	if err := os.MkdirAll(filepath.Join(dir, "home", ".ssh", "id_ed25519"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(exe, program, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	home := filepath.Join(dir, "home")
-	if err := os.MkdirAll(filepath.Join(home, ".ssh", "id_ed25519"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	tmp := filepath.Join(dir, "tmp")
-	if err := os.Mkdir(tmp, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(tmp, nobody, nobody); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), exe, "-test.v", "-test.timeout=5m")
-	cmd.Dir = tmp
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + tmp, nested + "=1", testkit.NoSkip + "=" + os.Getenv(testkit.NoSkip)}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	cmd.Dir = filepath.Join(dir, "tmp")
+	cmd.Env = append(cmd.Env, nested+"=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)

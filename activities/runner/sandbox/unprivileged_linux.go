@@ -18,13 +18,6 @@ import (
 // of such a step has no rights.
 const stepID = 65534
 
-// A tree is what the worker gives a step of its own files, opened for it: as nobody it could not
-// get to them.
-type tree struct {
-	Source string `json:"source"`
-	FD     int    `json:"fd"` // in init
-}
-
 // firstTreeFD is behind init's streams, its socket and its program.
 const (
 	programFD   = reportFD + 1

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/holdfast/holdfast/activities/runner/spool"
+	"github.com/holdfast/holdfast/schema"
 )
 
 const (
@@ -37,7 +38,8 @@ const hurriedPatience = 5 * time.Second
 type output struct {
 	spool          *spool.Writer
 	waits          func(why string) // says what the spool waits for; "" when it goes on
-	stdout, stderr *os.File         // the program's ends
+	limit          outputLimit
+	stdout, stderr *os.File // the program's ends
 	pipes          []*os.File
 	readers        sync.WaitGroup
 	finishing      atomic.Bool // everything that prints has been ended
@@ -53,8 +55,9 @@ type output struct {
 	next *Progress // to be passed on with tellEvery in between
 }
 
-func newOutput(to *spool.Writer, waits func(why string)) (*output, error) {
-	o := &output{spool: to, waits: waits, stuck: map[spool.Kind]string{}}
+// newOutput keeps up to a number of bytes, 0 for all; more is told once.
+func newOutput(to *spool.Writer, limit int64, waits func(why string), more func()) (*output, error) {
+	o := &output{spool: to, waits: waits, limit: outputLimit{bytes: limit, reached: more}, stuck: map[spool.Kind]string{}}
 	for _, end := range []struct {
 		kind spool.Kind
 		w    **os.File
@@ -135,8 +138,11 @@ func (o *output) read(kind spool.Kind, r *os.File) {
 	f.release()
 }
 
-// write puts text into the spool, in frames.
+// write puts text into the spool, in frames, as long as the program may print.
 func (o *output) write(kind spool.Kind, b []byte) {
+	if kept := o.limit.take(byte(kind), len(b)); kept < len(b) {
+		b = b[:wholeRunes(b[:kept])]
+	}
 	for len(b) > 0 {
 		n := min(len(b), spool.MaxData)
 		if n < len(b) {
@@ -213,6 +219,9 @@ func cause(err error) string {
 // hurry says that a person waits for the end.
 func (o *output) hurry() { o.hurried.Store(true) }
 
+// exceeded says whether the program printed more than it may.
+func (o *output) exceeded() bool { return o != nil && o.limit.exceeded() }
+
 // missing says what is not in the spool; "" is nothing.
 func (o *output) missing() string {
 	if o == nil { // it never began
@@ -220,6 +229,9 @@ func (o *output) missing() string {
 	}
 	o.roomMu.Lock()
 	defer o.roomMu.Unlock()
+	if o.dropped == "" && o.exceeded() {
+		return "its output was more than " + schema.Size(o.limit.bytes) + ": the rest is missing"
+	}
 	return o.dropped
 }
 

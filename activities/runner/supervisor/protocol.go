@@ -40,7 +40,10 @@ type Spec struct {
 	OrphanMS int64 `json:"orphan_ms"`
 	// SpoolBytes is how much output waits on the disk before the program has to.
 	SpoolBytes int64 `json:"spool_bytes"`
-	// QuotaBytes and QuotaFiles bound the workspace; 0 is no bound.
+	// OutputBytes is how much output is kept before a program that prints more is ended; 0 is no
+	// bound.
+	OutputBytes int64 `json:"output_bytes,omitempty"`
+	// QuotaBytes and QuotaFiles bound what it keeps on the disk; 0 is no bound.
 	QuotaBytes int64 `json:"quota_bytes,omitempty"`
 	QuotaFiles int64 `json:"quota_files,omitempty"`
 }

@@ -4,56 +4,96 @@ package supervisor
 
 import (
 	"fmt"
-	"io/fs"
-	"path/filepath"
-	"syscall"
+	"strings"
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
 )
 
-// quotaWatch looks whether a workspace is over its quota, as often as that costs little.
+// share is the part of the time, one in so many, that is spent at most on looking at what a step
+// has.
+const share = 20
+
+// quotaWatch looks whether what a step keeps on the disk is over its quota, as often as that
+// costs little: the workspace, its own /tmp, and files that have lost their names and are still
+// open.
 type quotaWatch struct {
-	dir          string
+	work, tmp    string
+	nameless     func() usage
 	bytes, files int64
-	next         time.Time
+	stop         <-chan struct{}
 }
 
-// look says what is too much; "" when nothing is, or when it is too early to look again.
-func (q *quotaWatch) look() string {
-	began := time.Now()
-	if (q.bytes <= 0 && q.files <= 0) || began.Before(q.next) {
-		return ""
+// run looks until stop is closed, and says what is too much.
+func (q *quotaWatch) run(tooMuch func(why string)) {
+	if q.bytes <= 0 && q.files <= 0 {
+		return
 	}
-	bytes, files := usage(q.dir)
-	const share = 20 // of the time, at most
-	q.next = began.Add(max(sampleEvery, share*time.Since(began)))
+	for wait := watchEvery; ; {
+		select {
+		case <-q.stop:
+			return
+		case <-time.After(wait):
+		}
+		began := time.Now()
+		if why := q.look(); why != "" {
+			tooMuch(why)
+		}
+		wait = max(sampleEvery, share*time.Since(began))
+	}
+}
+
+// look says what is too much; "" when nothing is.
+func (q *quotaWatch) look() string {
+	n := newCounter(q.files, q.stop)
+	parts := []part{{"the workspace", n.folder(q.work)}, {"/tmp", n.folder(q.tmp)}, {"what is deleted and still open", q.nameless()}}
+	var all usage
+	for _, p := range parts {
+		all.bytes, all.files = all.bytes+p.bytes, all.files+p.files
+	}
 	switch {
-	case q.bytes > 0 && bytes > q.bytes:
-		has, may := schema.Sizes(bytes, q.bytes)
-		return fmt.Sprintf("the workspace takes %s, and may take %s", has, may)
-	case q.files > 0 && files > q.files:
-		return fmt.Sprintf("the workspace has %d files, and may have %d", files, q.files)
+	case n.stopped:
+		return ""
+	case n.tooDeep:
+		return fmt.Sprintf("it made more than %d folders in one another", maxFolders)
+	case q.bytes > 0 && all.bytes > q.bytes:
+		has, may := schema.Sizes(all.bytes, q.bytes)
+		return overText(parts, "takes", has, "may take "+may, func(u usage) string {
+			if u.bytes == 0 {
+				return ""
+			}
+			return schema.Size(u.bytes)
+		})
+	case q.files > 0 && all.files > q.files:
+		return overText(parts, "has", fmt.Sprintf("%d files", all.files), fmt.Sprintf("may have %d", q.files), func(u usage) string {
+			if u.files == 0 {
+				return ""
+			}
+			return fmt.Sprintf("%d files", u.files)
+		})
 	default:
 		return ""
 	}
 }
 
-// usage is what a folder takes on the disk, and how many files it has. Links are not followed.
-func usage(dir string) (bytes, files int64) {
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil //nolint:nilerr // it went meanwhile, or cannot be read: it counts nothing
+// part is one of the things that count.
+type part struct {
+	name string
+	usage
+}
+
+// overText says what there is, what of it where, and what there may be.
+func overText(parts []part, verb, all, may string, text func(usage) string) string {
+	var of []string
+	where := ""
+	for _, p := range parts {
+		if has := text(p.usage); has != "" {
+			where = p.name + " " + verb + " "
+			of = append(of, where+has)
 		}
-		info, err := d.Info()
-		if err != nil {
-			return nil //nolint:nilerr // the same
-		}
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			bytes += st.Blocks * blockBytes
-		}
-		files++ // folders, too, as when the workspace is kept
-		return nil
-	})
-	return bytes, files
+	}
+	if len(of) == 1 {
+		return where + all + ", and " + may
+	}
+	return strings.Join(of, ", ") + "; together that is " + all + ", and they " + may
 }

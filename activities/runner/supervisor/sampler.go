@@ -4,6 +4,7 @@ package supervisor
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
@@ -25,6 +26,7 @@ type use struct {
 	read      int64
 	write     int64
 	processes int
+	pids      []int // of those that are the program's
 }
 
 // sampler looks at what the step uses, tells it, and ends the step when it is too much.
@@ -34,24 +36,40 @@ type sampler struct {
 	stopped chan struct{}
 
 	// Of run alone, until it has stopped.
-	last  use
-	peak  int64
-	oom   uint64 // of the whole host, when the step began
-	quota quotaWatch
+	last   use
+	peak   int64
+	oom    uint64       // of the whole host, when the step began
+	memory *memoryWatch // nil where nothing bounds it, or a cgroup does
 }
 
 func newSampler(s *supervisor) *sampler {
-	return &sampler{
-		s: s, stop: make(chan struct{}), stopped: make(chan struct{}), oom: hostOOMKills(),
-		quota: quotaWatch{dir: s.spec.Sandbox.Dir, bytes: s.spec.QuotaBytes, files: s.spec.QuotaFiles},
+	m := &sampler{s: s, stop: make(chan struct{}), stopped: make(chan struct{}), oom: hostOOMKills()}
+	if limit := s.spec.Sandbox.MemoryBytes; limit > 0 && !s.hasMemoryGroup() {
+		m.memory = &memoryWatch{limit: limit, segments: s.child.Segments}
 	}
+	return m
+}
+
+// watchQuota looks at what the step keeps on the disk, beside run: it may take longer.
+func (m *sampler) watchQuota() {
+	box := &m.s.spec.Sandbox
+	q := quotaWatch{
+		work: box.Dir, tmp: box.Tmp, bytes: m.s.spec.QuotaBytes, files: m.s.spec.QuotaFiles,
+		stop: m.stop, nameless: func() usage { return heldBy(treeUse(m.initPid()).pids, box.Dir, box.Tmp).nameless },
+	}
+	q.run(func(why string) { m.end(schema.ReasonDiskQuota, why) })
 }
 
 func (m *sampler) run() {
-	defer close(m.stopped)
+	var quota sync.WaitGroup
+	quota.Go(m.watchQuota)
+	defer func() {
+		quota.Wait()
+		close(m.stopped)
+	}()
 	every := sampleEvery
 	limit := m.s.spec.Sandbox.MemoryBytes
-	if limit > 0 {
+	if m.memory != nil {
 		every = watchEvery
 	}
 	tick := time.NewTicker(every)
@@ -66,15 +84,12 @@ func (m *sampler) run() {
 		case <-tick.C:
 		}
 		now := m.look()
-		if limit > 0 && now.rss > limit {
+		if m.memory != nil && now.rss > limit {
 			used, may := schema.Sizes(now.rss, limit)
 			m.end(schema.ReasonOutOfMemory, fmt.Sprintf("it used %s of memory, and may use %s", used, may))
 		}
 		if most := m.s.spec.Sandbox.Processes; most > 0 && now.processes > most {
 			m.end(schema.ReasonProcesses, fmt.Sprintf("it had %d processes, and may have %d", now.processes, most))
-		}
-		if why := m.quota.look(); why != "" {
-			m.end(schema.ReasonDiskQuota, why)
 		}
 		wait := sampleEvery
 		if time.Since(began) > tellLess {
@@ -111,12 +126,19 @@ func (m *sampler) early() {
 // hundredths is what can be told apart: the kernel counts in ticks.
 func hundredths(d time.Duration) float64 { return d.Round(10 * time.Millisecond).Seconds() }
 
-func (m *sampler) look() use {
-	init := 0
+// initPid is the process above the program, 0 for none.
+func (m *sampler) initPid() int {
 	if m.s.hasInit() {
-		init = m.s.child.Pid
+		return m.s.child.Pid
 	}
-	now := treeUse(init)
+	return 0
+}
+
+func (m *sampler) look() use {
+	now := treeUse(m.initPid())
+	if m.memory != nil {
+		m.memory.correct(&now)
+	}
 	// What ends takes its figures along: they never become less.
 	now.cpu, now.read, now.write = max(now.cpu, m.last.cpu), max(now.read, m.last.read), max(now.write, m.last.write)
 	m.last, m.peak = now, max(m.peak, now.rss)

@@ -157,7 +157,7 @@ func (s *supervisor) start() error {
 	if err := s.asks.serve(&s.spec.Sandbox); err != nil {
 		return err
 	}
-	if s.out, err = newOutput(s.spool, s.workers.waits); err != nil {
+	if s.out, err = newOutput(s.spool, s.spec.OutputBytes, s.workers.waits, s.printsTooMuch); err != nil {
 		return err
 	}
 	if s.record, err = reserveExit(); err != nil {
@@ -295,6 +295,18 @@ func (s *supervisor) endBy(v verdict, grace time.Duration) {
 	s.stop(grace)
 }
 
+// printsTooMuch ends a program that has printed what it may, and goes on.
+func (s *supervisor) printsTooMuch() {
+	select {
+	case s.verdict <- s.tooMuchOutput():
+	default: // it ends already
+	}
+}
+
+func (s *supervisor) tooMuchOutput() verdict {
+	return verdict{schema.ReasonOutputLimit, "it printed more than " + schema.Size(s.spec.OutputBytes)}
+}
+
 // stop ends the tree: SIGTERM first, SIGKILL when the grace period is over. A further stop
 // may only shorten it.
 func (s *supervisor) stop(grace time.Duration) {
@@ -333,6 +345,11 @@ func (s *supervisor) hasInit() bool {
 	return runtime.GOOS == "linux" && s.spec.Sandbox.Mode != sandbox.Off
 }
 
+// hasMemoryGroup tells whether the kernel holds the step to its memory.
+func (s *supervisor) hasMemoryGroup() bool {
+	return s.child.Group != nil && !slices.ContainsFunc(s.child.Missing, func(m sandbox.Status) bool { return m.Layer == sandbox.LayerCgroupMemory })
+}
+
 // own is how many processes of the tree are ours: the namespace's first one.
 func (s *supervisor) own() int {
 	if s.child != nil && s.hasInit() && !s.over {
@@ -366,6 +383,10 @@ func (s *supervisor) leave() int {
 	}
 	_ = s.spool.Close()
 	s.exit.SpoolEnd = s.spool.End()
+	if s.out.exceeded() && !s.exit.Stopped && s.exit.Reason == "" { // it ended by itself meanwhile
+		v := s.tooMuchOutput()
+		s.exit.Reason, s.exit.Message = v.reason, v.message
+	}
 	s.exit.Message = cmp.Or(s.exit.Message, s.out.missing())
 	s.asks.close()
 	if s.record == nil { // nothing has begun: that there is no record says so

@@ -31,11 +31,22 @@ func tree() []int {
 		if err != nil {
 			continue
 		}
-		if state, ppid, ok := procStat(pid); ok && state != 'Z' && state != 'X' {
+		if state, ppid, ok := procStat(pid); ok && (state != 'Z' && state != 'X' || living(pid) != 0) {
 			parents[pid] = ppid
 		}
 	}
 	return below(parents)
+}
+
+// living is a thread of a process that goes on: its first one may have ended before the others.
+// 0 is none.
+func living(pid int) int {
+	for _, tid := range numbers(procDir(pid) + "/task") {
+		if state, _, ok := procStat(tid); ok && state != 'Z' && state != 'X' {
+			return tid
+		}
+	}
+	return 0
 }
 
 // procStat reads the state and parent of a process: proc(5), fields 3 and 4, behind the
@@ -121,7 +132,7 @@ func treeUse(init int) use {
 				seen[n] = true
 				sum.add(n)
 				if n == init {
-					sum.rss, sum.processes = 0, 0 // it is the first
+					sum.rss, sum.processes, sum.pids = 0, 0, nil // it is the first
 				}
 				add(n)
 			}
@@ -144,9 +155,16 @@ func (u *use) add(pid int) {
 	// (20) and rss (24) are at 11 to 14, 17 and 21.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	const rss = 21
-	if len(fields) <= rss || fields[0][0] == 'Z' {
+	if len(fields) <= rss {
 		return
 	}
+	if fields[0][0] == 'Z' {
+		if tid := living(pid); tid != 0 && tid != pid {
+			u.add(tid)
+		}
+		return
+	}
+	u.pids = append(u.pids, pid)
 	number := func(i int) int64 {
 		n, _ := strconv.ParseInt(string(fields[i]), 10, 64) // the kernel writes numbers
 		return n
@@ -174,6 +192,17 @@ func hostOOMKills() uint64 {
 		if value, ok := strings.CutPrefix(line, "oom_kill "); ok {
 			n, _ := strconv.ParseUint(strings.TrimSpace(value), 10, 64)
 			return n
+		}
+	}
+	return 0
+}
+
+// hostShmem is how much memory is in files on this host, of whomever.
+func hostShmem() int64 {
+	text, _ := os.ReadFile("/proc/meminfo")
+	for line := range strings.Lines(string(text)) {
+		if kib, ok := strings.CutPrefix(line, "Shmem:"); ok {
+			return kibibytes(kib)
 		}
 	}
 	return 0

@@ -67,8 +67,16 @@ func sayLayers(log *slog.Logger, mode sandbox.Mode) {
 	case runtime.GOOS != "linux":
 		log.Warn("steps are processes of their own and no more: isolation takes Linux")
 	case lost && mode == sandbox.Weakened:
-		log.Warn("steps are isolated in part: this host lacks layers of the sandbox", "missing", missing)
+		log.Warn("steps are isolated in part: this host lacks layers of the sandbox", "missing", missing, "memory", memoryHeldBy(missing))
 	default:
-		log.Info("steps are isolated", "mode", mode, "missing", missing)
+		log.Info("steps are isolated", "mode", mode, "missing", missing, "memory", memoryHeldBy(missing))
 	}
+}
+
+// memoryHeldBy says what holds a step to its memory, and whether that sees all of it.
+func memoryHeldBy(missing map[string]string) string {
+	if _, lacks := missing[string(sandbox.LayerCgroupMemory)]; lacks {
+		return "a watchdog, which does not see memory in files that are on their way through a socket (docs/sandbox.md, Limits)"
+	}
+	return "the kernel"
 }

@@ -141,7 +141,7 @@ func (c *workerCmd) Run(inv *invocation) error {
 	defer stop()
 	return inv.stopped(worker.Run(inv.ctx, worker.Options{
 		Store: p.store, Temporal: p.temporal, DataDir: set.DataDir, Host: set.Host, BuildID: buildID(set.BuildID), Logger: p.log,
-		Snapshots: p.snapshots, Quota: snapshot.Quota{Bytes: set.Bytes, Files: set.Files},
+		Snapshots: p.snapshots, Quota: snapshot.Quota{Bytes: set.Bytes, Files: set.Files}, MaxOutput: set.MaxOutput,
 		Sandbox: set.Sandbox, SandboxPaths: set.SandboxPaths, NetworkRefused: set.Places(), MaxSteps: set.MaxSteps, OrphanTimeout: set.OrphanTimeout, EndSteps: set.EndSteps,
 		Retention: worker.Retention{CompactAfter: set.CompactAfter, ArchiveAfter: set.ArchiveAfter, DeleteAfter: set.DeleteAfter},
 	}))

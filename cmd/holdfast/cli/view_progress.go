@@ -179,6 +179,8 @@ var reasons = map[schema.Reason]string{ //nolint:gochecknoglobals // a constant 
 	schema.ReasonOutOfMemory: "it ran out of memory",
 	schema.ReasonDiskQuota:   "it went over the disk quota",
 	schema.ReasonProcesses:   "it started too many processes",
+	schema.ReasonOutputLimit: "it printed more than is kept",
+	schema.ReasonOutput:      "what it printed cannot be recorded",
 	schema.ReasonSandbox:     "a layer of the sandbox is missing",
 	schema.ReasonChanged:     "the plan has changed",
 }

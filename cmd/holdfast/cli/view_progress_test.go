@@ -82,7 +82,7 @@ func TestView_SaysInWordsWhyAnAttemptEnded(t *testing.T) {
 	v.event(event(schema.EventStepFailed, "a", schema.StepFailedData{Reason: "new_reason"}))
 	v.event(event(schema.EventStepRetryStarted, "a", schema.StepRetryStartedData{Attempt: 2, Reason: schema.ReasonHostLost}))
 	for _, part := range []string{
-		"it ran out of memory", "over the disk quota", "too many processes", "its time was over", "its supervisor was lost", "a layer of the sandbox is missing", "new reason",
+		"it ran out of memory", "over the disk quota", "too many processes", "it printed more than is kept", "its time was over", "its supervisor was lost", "a layer of the sandbox is missing", "new reason",
 		"↻ a: its host was lost; attempt 2",
 	} {
 		if !strings.Contains(b.String(), part) {

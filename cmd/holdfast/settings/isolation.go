@@ -23,6 +23,8 @@ type Isolation struct {
 	SandboxPaths []string // absolute
 	// NetworkRefused are places that no step reaches, as [schema.ParseNetworkRule] takes them.
 	NetworkRefused []string
+	// MaxOutput is how much of an attempt's output is kept before it is ended; 0 is all of it.
+	MaxOutput int64
 	// OrphanTimeout is how long a step goes on without a worker.
 	OrphanTimeout time.Duration
 	// EndSteps has them end with their worker when that is asked to stop.
@@ -38,6 +40,7 @@ func (i *Isolation) specs() []spec {
 		{name: EnvSandbox, def: string(sandbox.Isolated), allowed: "required, isolated, weakened or off", help: "whether a step is refused when this host lacks any layer of isolation, or one that keeps it from other sessions and the worker; weakened runs it with the layers that there are, though it may reach their files and sockets, and off with the worker's rights", parse: sandboxMode(&i.Sandbox)},
 		{name: "HOLDFAST_SANDBOX_PATHS", shown: none, allowed: "a comma-separated list of absolute paths, other than /", help: "files and folders of this host that steps see besides the system, read-only", parse: paths(&i.SandboxPaths)},
 		{name: "HOLDFAST_NETWORK_REFUSED", shown: none, allowed: "a comma-separated list of places: a name, an address or a range of them, then a colon and a port or *", help: "places that no step with a network reaches, such as other servers of this installation; this host, Postgres and Temporal always are", parse: places(&i.NetworkRefused)},
+		{name: "HOLDFAST_MAX_OUTPUT", def: "1GiB", allowed: "a size such as 500MB or 10GiB, or 0 for no bound", help: "how much an attempt of a step may print; one that prints more ends by output_limit, with what it has printed until then", parse: byteSize(&i.MaxOutput)},
 		{name: "HOLDFAST_ORPHAN_TIMEOUT", def: "1h", allowed: "a duration from 1s to 720h", help: "how long a step goes on when no worker comes back to it", parse: duration(&i.OrphanTimeout, time.Second, 720*time.Hour)},
 		{name: EnvStepsOnStop, def: "keep", allowed: "keep or end", help: "whether steps go on for the next worker when theirs is asked to stop, or end with it", parse: func(s string) bool {
 			i.EndSteps = s == "end"

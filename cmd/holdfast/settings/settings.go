@@ -95,8 +95,8 @@ type Workspaces struct {
 
 func (w *Workspaces) specs() []spec {
 	return []spec{
-		{name: "HOLDFAST_WORKSPACE_BYTES", def: "10GiB", allowed: "a size such as 500MB or 10GiB, or 0 for no bound", help: "what a session's workspace may take on the disk; a step that goes over it fails by disk_quota", parse: byteSize(&w.Bytes)},
-		{name: "HOLDFAST_WORKSPACE_FILES", def: "100000", allowed: "a whole number from 0, which is no bound, to 10000000", help: "how many files and folders a session's workspace may hold; a step that goes over it fails by disk_quota", parse: count(&w.Files, maxWorkspaceFiles)},
+		{name: "HOLDFAST_WORKSPACE_BYTES", def: "10GiB", allowed: "a size such as 500MB or 10GiB, or 0 for no bound", help: "what a session's workspace may take on the disk, together with a step's /tmp and its deleted files that are open; a step that goes over it fails by disk_quota", parse: byteSize(&w.Bytes)},
+		{name: "HOLDFAST_WORKSPACE_FILES", def: "100000", allowed: "a whole number from 0, which is no bound, to 10000000", help: "how many files and folders a session's workspace may hold, together with a step's /tmp and its deleted files that are open; a step that goes over it fails by disk_quota", parse: count(&w.Files, maxWorkspaceFiles)},
 	}
 }
 

@@ -125,6 +125,16 @@ func TestLoadWorker_WorkspaceQuotas(t *testing.T) {
 	}
 }
 
+func TestLoadWorker_MaxOutput(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]int64{"": 1 << 30, "0": 0, "64MiB": 64 << 20, "much": -1} {
+		w, err := settings.LoadWorker(env(t, database, "HOLDFAST_MAX_OUTPUT="+value))
+		if (err == nil) != (want >= 0) || err == nil && w.MaxOutput != want {
+			t.Errorf("%q: %+v, %v", value, w, err)
+		}
+	}
+}
+
 func TestLoadStack_NeedsNoDatabaseButChecksWhatItsChildrenRead(t *testing.T) {
 	t.Parallel()
 	if s, err := settings.LoadStack(env(t)); err != nil || s.DatabaseURL != "" || s.Named {

@@ -705,7 +705,7 @@ export interface components {
              */
             read_bytes: number;
             /** @enum {string} */
-            reason?: "exit" | "signal" | "timeout" | "cancelled" | "start_failed" | "worker_lost" | "out_of_memory" | "disk_quota" | "too_many_processes" | "sandbox" | "supervisor_lost" | "host_lost" | "orphaned" | "retry" | "plan_changed";
+            reason?: "exit" | "signal" | "timeout" | "cancelled" | "start_failed" | "worker_lost" | "out_of_memory" | "disk_quota" | "too_many_processes" | "output_limit" | "sandbox" | "supervisor_lost" | "host_lost" | "output_lost" | "orphaned" | "retry" | "plan_changed";
             signal?: string;
             /** Format: date-time */
             started_at: string;
@@ -1579,7 +1579,7 @@ export interface components {
             /** Format: int64 */
             read_bytes: number;
             /** @enum {string} */
-            reason: "exit" | "signal" | "timeout" | "cancelled" | "start_failed" | "worker_lost" | "out_of_memory" | "disk_quota" | "too_many_processes" | "sandbox" | "supervisor_lost" | "host_lost" | "orphaned" | "retry" | "plan_changed";
+            reason: "exit" | "signal" | "timeout" | "cancelled" | "start_failed" | "worker_lost" | "out_of_memory" | "disk_quota" | "too_many_processes" | "output_limit" | "sandbox" | "supervisor_lost" | "host_lost" | "output_lost" | "orphaned" | "retry" | "plan_changed";
             signal?: string;
             /** Format: int64 */
             write_bytes: number;
@@ -1623,7 +1623,7 @@ export interface components {
             /** Format: int64 */
             attempt: number;
             /** @enum {string} */
-            reason: "exit" | "signal" | "timeout" | "cancelled" | "start_failed" | "worker_lost" | "out_of_memory" | "disk_quota" | "too_many_processes" | "sandbox" | "supervisor_lost" | "host_lost" | "orphaned" | "retry" | "plan_changed";
+            reason: "exit" | "signal" | "timeout" | "cancelled" | "start_failed" | "worker_lost" | "out_of_memory" | "disk_quota" | "too_many_processes" | "output_limit" | "sandbox" | "supervisor_lost" | "host_lost" | "output_lost" | "orphaned" | "retry" | "plan_changed";
         };
         StepRetrySucceededData: {
             /** Format: int64 */

@@ -13,6 +13,8 @@ const WORDS: Record<string, string> = {
   out_of_memory: 'out of memory',
   disk_quota: 'over the disk quota',
   too_many_processes: 'too many processes',
+  output_limit: 'printed more than is kept',
+  output_lost: 'what it printed cannot be recorded',
   sandbox: 'a layer of the sandbox is missing',
   plan_changed: 'the plan has changed',
 };
@@ -30,6 +32,6 @@ const LOSSES = new Set(['worker_lost', 'supervisor_lost', 'host_lost', 'orphaned
 export const isLoss = (reason: string | null): boolean => reason !== null && LOSSES.has(reason);
 
 // Reasons that a limit has, and that say more than the exit code or signal which they caused.
-const LIMITS = new Set(['timeout', 'out_of_memory', 'disk_quota', 'too_many_processes', 'sandbox', 'start_failed']);
+const LIMITS = new Set(['timeout', 'out_of_memory', 'disk_quota', 'too_many_processes', 'output_limit', 'output_lost', 'sandbox', 'start_failed']);
 
 export const isLimit = (reason: string | null): boolean => reason !== null && LIMITS.has(reason);

@@ -120,8 +120,8 @@ describe('the timeline', () => {
 
 describe('a reason', () => {
   it('is words a person reads, whatever the server says', () => {
-    expect(['disk_quota', 'too_many_processes', 'timeout', 'host_lost', 'sandbox'].map(reasonWords))
-      .toEqual(['over the disk quota', 'too many processes', 'timed out', 'its host was lost', 'a layer of the sandbox is missing']);
+    expect(['disk_quota', 'too_many_processes', 'timeout', 'host_lost', 'output_limit', 'sandbox'].map(reasonWords))
+      .toEqual(['over the disk quota', 'too many processes', 'timed out', 'its host was lost', 'printed more than is kept', 'a layer of the sandbox is missing']);
     expect(reasonWords('something_new')).toBe('something new');
     expect(reasonWords('the step "a" failed')).toBe('the step “a” failed');
   });

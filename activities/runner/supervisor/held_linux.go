@@ -1,0 +1,318 @@
+package supervisor
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// holder looks for it. However many processes have a file, it counts once.
+type holder struct {
+	disks  map[uint64]bool // the devices of what the step may write to
+	memory map[uint64]bool // those of files that are memory
+	shm    uint64          // that of the step's own /dev/shm, which is counted as a whole
+	seen   map[inode]bool
+	loose  map[inode]*loose
+	held   held
+}
+
+// loose is a file that is mapped and not open, and of which only root is told how large it is.
+type loose struct {
+	end      int64 // of what is mapped
+	resident int64
+	onDisk   bool
+}
+
+// heldBy looks through processes whose files are in these folders.
+func heldBy(pids []int, folders ...string) held {
+	h := holder{disks: map[uint64]bool{}, memory: map[uint64]bool{}, seen: map[inode]bool{}, loose: map[inode]*loose{}}
+	for _, dir := range folders {
+		var st unix.Stat_t
+		if dir != "" && unix.Stat(dir, &st) == nil {
+			h.disks[st.Dev] = true
+		}
+	}
+	for _, device := range []uint64{memoryDevice(), shmDevice("/dev/shm")} {
+		if device != 0 && !h.disks[device] {
+			h.memory[device] = true
+		}
+	}
+	for _, pid := range pids {
+		if h.ownShm(pid) {
+			break
+		}
+	}
+	for _, pid := range pids {
+		h.opened(pid)
+		h.mapped(pid)
+	}
+	for id, l := range h.loose {
+		switch {
+		case h.seen[id]:
+		case l.onDisk:
+			h.held.nameless.bytes += l.end
+			h.held.nameless.files++
+		default:
+			h.remember(id, min(l.end, l.resident))
+		}
+	}
+	return h.held
+}
+
+// memoryDevice is the device of what the kernel keeps in memory as files without a place.
+func memoryDevice() uint64 {
+	fd, err := unix.MemfdCreate("holdfast", unix.MFD_CLOEXEC)
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return 0
+	}
+	return st.Dev
+}
+
+// shmDevice is the device of a folder that is in memory, else 0.
+func shmDevice(dir string) uint64 {
+	var fs unix.Statfs_t
+	var st unix.Stat_t
+	if unix.Statfs(dir, &fs) != nil || fs.Type != unix.TMPFS_MAGIC || unix.Stat(dir, &st) != nil {
+		return 0
+	}
+	return st.Dev
+}
+
+// ownShm counts the /dev/shm of a process that has one of its own.
+func (h *holder) ownShm(pid int) bool {
+	proc := procDir(pid)
+	theirs, err := os.Readlink(proc + "/ns/mnt")
+	own, ownErr := os.Readlink("/proc/self/ns/mnt")
+	if err != nil || ownErr != nil || theirs == own {
+		return false
+	}
+	dir := proc + "/root/dev/shm"
+	var fs unix.Statfs_t
+	if h.shm = shmDevice(dir); h.shm == 0 || unix.Statfs(dir, &fs) != nil {
+		return false
+	}
+	h.held.memory += int64(fs.Blocks-fs.Bfree) * fs.Bsize
+	return true
+}
+
+// opened looks at what a process has open. Its threads may have descriptors of their own.
+func (h *holder) opened(pid int) {
+	h.descriptors(pid)
+	for _, tid := range numbers(procDir(pid) + "/task") {
+		const kcmpFiles = 2 // linux/kcmp.h
+		if tid == pid {
+			continue
+		}
+		if differ, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(pid), uintptr(tid), kcmpFiles, 0, 0, 0); errno != 0 || differ != 0 {
+			h.descriptors(tid)
+		}
+	}
+}
+
+func (h *holder) descriptors(pid int) {
+	dir := procDir(pid) + "/fd"
+	if f, err := os.Open(dir); errors.Is(err, unix.EACCES) {
+		h.hidden(pid)
+		return
+	} else if err == nil {
+		_ = f.Close()
+	}
+	for _, n := range numbers(dir) {
+		path := dir + "/" + strconv.Itoa(n)
+		var st unix.Stat_t
+		if unix.Stat(path, &st) == nil {
+			h.add(idOf(&st), &st, path)
+		}
+	}
+}
+
+// hidden looks at a process that has closed its /proc to its own user, which any can: its
+// descriptors are copied to see what they are of.
+func (h *holder) hidden(pid int) {
+	process, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		process, err = unix.PidfdOpen(pid, unix.O_EXCL) // PIDFD_THREAD of Linux 6.9
+	}
+	if err != nil {
+		return // it has ended
+	}
+	defer unix.Close(process)
+	for _, n := range numbers(procDir(pid) + "/fdinfo") {
+		fd, err := unix.PidfdGetfd(process, n, 0)
+		if err != nil {
+			continue
+		}
+		var st unix.Stat_t
+		if unix.Fstat(fd, &st) == nil {
+			h.add(idOf(&st), &st, "/proc/self/fd/"+strconv.Itoa(fd))
+		}
+		_ = unix.Close(fd)
+	}
+}
+
+// add counts a file, unless it has been, or is counted by its name.
+func (h *holder) add(id inode, st *unix.Stat_t, path string) {
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || h.seen[id] || st.Dev == h.shm {
+		return
+	}
+	size := st.Blocks * blockBytes
+	if h.memory[st.Dev] {
+		h.seen[id] = true
+		h.remember(id, size)
+		return
+	}
+	if st.Nlink > 0 {
+		return
+	}
+	h.seen[id] = true
+	var fs unix.Statfs_t
+	switch err := unix.Statfs(path, &fs); {
+	case err != nil || fs.Flags&unix.ST_RDONLY != 0: // it is of the host, and was removed there
+	case fs.Type == unix.HUGETLBFS_MAGIC, fs.Type == unix.TMPFS_MAGIC && !h.disks[st.Dev]:
+		h.remember(id, size)
+	default:
+		h.held.nameless.bytes += size
+		h.held.nameless.files++
+	}
+}
+
+func (h *holder) remember(id inode, bytes int64) {
+	h.held.memory += bytes
+	if id.ino&segment != 0 {
+		h.held.segments += bytes
+	}
+}
+
+// mapped looks at what a process has mapped: that needs no descriptor.
+func (h *holder) mapped(pid int) {
+	maps, err := os.ReadFile(procDir(pid) + "/maps")
+	if err != nil {
+		return
+	}
+	h.held.resident += shmemOf(pid)
+	unsized := false
+	for line := range strings.Lines(string(maps)) {
+		m, ok := parseMapping(line)
+		if !ok || h.seen[m.id] || m.id.dev == h.shm {
+			continue
+		}
+		memory := h.memory[m.id.dev]
+		if deleted := strings.HasSuffix(m.path, " (deleted)"); !memory && (!deleted || !h.disks[m.id.dev]) {
+			continue
+		}
+		path := procDir(pid) + "/map_files/" + strconv.FormatUint(m.start, 16) + "-" + strconv.FormatUint(m.end, 16)
+		var st unix.Stat_t
+		if unix.Stat(path, &st) == nil {
+			h.add(m.id, &st, path)
+			continue
+		}
+		l := h.loose[m.id]
+		if l == nil {
+			l = &loose{onDisk: !memory}
+			h.loose[m.id] = l
+		}
+		l.end = max(l.end, int64(m.offset+m.end-m.start))
+		unsized = unsized || memory
+	}
+	if unsized {
+		h.resident(pid)
+	}
+}
+
+// resident adds up what of mapped files is in a process.
+func (h *holder) resident(pid int) {
+	smaps, err := os.ReadFile(procDir(pid) + "/smaps")
+	if err != nil {
+		return
+	}
+	var at *loose
+	for line := range strings.Lines(string(smaps)) {
+		if m, ok := parseMapping(line); ok {
+			at = h.loose[m.id]
+		} else if kib, ok := strings.CutPrefix(line, "Rss:"); ok && at != nil {
+			at.resident += kibibytes(kib)
+		}
+	}
+}
+
+// segment marks the numbers of System V segments, which are others than those of files.
+const segment = 1 << 63
+
+// mapping is a line of proc(5)'s maps.
+type mapping struct {
+	start, end, offset uint64
+	id                 inode
+	path               string
+}
+
+// parseMapping reads a line; ok is false for other lines, and for memory that is of no file.
+func parseMapping(line string) (m mapping, ok bool) {
+	at, rest, _ := strings.Cut(line, " ")
+	start, end, ok := strings.Cut(at, "-")
+	f := strings.Fields(rest)
+	if !ok || len(f) < 5 { // rights, offset, device, inode, path
+		return m, false
+	}
+	major, minor, ok := strings.Cut(f[2], ":")
+	if !ok {
+		return m, false
+	}
+	var failed error
+	number := func(text string, base int) uint64 {
+		n, err := strconv.ParseUint(text, base, 64)
+		failed = errors.Join(failed, err)
+		return n
+	}
+	m.start, m.end, m.offset = number(start, 16), number(end, 16), number(f[1], 16)
+	m.id.dev = unix.Mkdev(uint32(number(major, 16)), uint32(number(minor, 16)))
+	m.id.ino = number(f[3], 10)
+	m.path = strings.Join(f[4:], " ")
+	if strings.HasPrefix(m.path, "/SYSV") {
+		m.id.ino |= segment
+	}
+	return m, failed == nil && m.id.ino != 0
+}
+
+// shmemOf is how much memory in files counts as resident in a process.
+func shmemOf(pid int) int64 {
+	status, _ := os.ReadFile(procDir(pid) + "/status") // it has ended: none
+	for line := range strings.Lines(string(status)) {
+		if kib, ok := strings.CutPrefix(line, "RssShmem:"); ok {
+			return kibibytes(kib)
+		}
+	}
+	return 0
+}
+
+// kibibytes reads a figure such as " 12 kB".
+func kibibytes(text string) int64 {
+	n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(text), " kB"), 10, 64) // the kernel writes numbers
+	return n << 10
+}
+
+func procDir(pid int) string { return "/proc/" + strconv.Itoa(pid) }
+
+// numbers lists the entries of a folder of /proc that are numbers.
+func numbers(dir string) []int {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil // it has ended
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(-1)
+	list := make([]int, 0, len(names))
+	for _, name := range names {
+		if n, err := strconv.Atoi(name); err == nil {
+			list = append(list, n)
+		}
+	}
+	return list
+}
