@@ -46,9 +46,17 @@ func TestLostWorkflow_FailsTheRunAndTheSessionGoesOn(t *testing.T) {
 	again := s.awaitApproval(id)
 	s.mustCall("POST", "/api/approvals/"+again.ID+"/resolve", obj{"resolution": "approved"}, nil)
 	s.awaitStatus(id, "completed")
-	if _, errs, code := s.run("", "temporal", "workflow", "terminate", "--address", s.temporal, "-w", "session-"+id); code != 0 {
-		t.Fatal(errs)
+	forget := func() { // as Temporal's retention does
+		t.Helper()
+		if _, errs, code := s.run("", "temporal", "workflow", "delete", "--address", s.temporal, "-w", "session-"+id); code != 0 {
+			t.Fatal(errs)
+		}
+		s.until("the end of the workflow", func() bool {
+			_, _, code := s.run("", "temporal", "workflow", "describe", "--address", s.temporal, "-w", "session-"+id)
+			return code != 0
+		})
 	}
+	forget()
 	var said struct {
 		Number int `json:"number"`
 	}
@@ -59,6 +67,10 @@ func TestLostWorkflow_FailsTheRunAndTheSessionGoesOn(t *testing.T) {
 	}
 	s.mustCall("POST", "/api/approvals/"+third.ID+"/resolve", obj{"resolution": "approved"}, nil)
 	s.awaitStatus(id, "completed")
+	s.mustCall("POST", "/api/sessions/"+id+"/runs", obj{"plan": obj{"steps": []obj{{"id": "lost", "shell": "true", "approval": true}}}}, nil)
+	s.awaitApproval(id)
+	forget()
+	s.awaitStatus(id, "failed")
 	var runs struct {
 		Runs []struct {
 			Number int    `json:"number"`
@@ -67,8 +79,8 @@ func TestLostWorkflow_FailsTheRunAndTheSessionGoesOn(t *testing.T) {
 		} `json:"runs"`
 	}
 	s.mustCall("GET", "/api/sessions/"+id+"/runs", nil, &runs)
-	if len(runs.Runs) != 3 || runs.Runs[0].Status != "failed" || !strings.Contains(runs.Runs[0].Error, "out of patience") ||
-		runs.Runs[1].Status != "completed" || runs.Runs[2].Status != "completed" {
+	if len(runs.Runs) != 4 || runs.Runs[0].Status != "failed" || !strings.Contains(runs.Runs[0].Error, "out of patience") ||
+		runs.Runs[1].Status != "completed" || runs.Runs[2].Status != "completed" || !strings.Contains(runs.Runs[3].Error, "Temporal has none") {
 		t.Fatalf("%+v", runs.Runs)
 	}
 	seen := s.watch(id).awaitType("workflow_completed")

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/serviceerror"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
@@ -25,6 +26,8 @@ const (
 	reconcileInterval = 5 * time.Second
 	reconcileLasts    = 3 * reconcileInterval
 	reconcileBatch    = 100 // sessions of one look
+	reconcileAtOnce   = 8   // of them
+	lookAgain         = time.Second
 	textsInterval     = 10 * time.Minute
 	// A command is recorded long before that, unless Postgres is away.
 	textsAge = 7 * 24 * time.Hour
@@ -36,10 +39,9 @@ type reconciler struct {
 	instance string
 	named    chan string // sessions that a command has found without a workflow
 
-	after    string          // the session that was looked at last
-	missing  map[string]bool // sessions whose workflow Temporal did not know at the look before
-	collects time.Time       // when texts are collected next
-	failing  bool            // the last look could not reach Temporal
+	after    string    // the session that was looked at last
+	collects time.Time // when texts are collected next
+	failing  bool      // the last look could not reach Temporal
 }
 
 func newReconciler(s *Server) *reconciler {
@@ -94,26 +96,21 @@ func (r *reconciler) look(ctx context.Context) error {
 	if len(ids) == reconcileBatch {
 		r.after = ids[len(ids)-1]
 	}
-	missing := map[string]bool{}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(reconcileAtOnce)
 	for _, id := range ids {
-		is, err := r.server.control.whereabouts(ctx, id)
-		switch {
-		case err != nil:
+		g.Go(func() error {
+			is, err := r.server.control.look(ctx, id)
+			if err == nil && !is.there {
+				err = r.server.revive(ctx, id)
+			}
+			if schema.CodeOf(err) == schema.CodeNotFound {
+				return nil // deleted meanwhile
+			}
 			return err
-		case is.there:
-			continue
-		case is.unknown && !r.missing[id]: // only what is so twice is believed: Temporal may just be coming back
-			missing[id] = true
-			continue
-		}
-		if err := r.server.revive(ctx, id); err != nil && schema.CodeOf(err) != schema.CodeNotFound {
-			return err
-		}
+		})
 	}
-	if r.after == "" || len(missing) > 0 {
-		r.missing = missing
-	}
-	return nil
+	return g.Wait() //nolint:wrapcheck // a schema.Error
 }
 
 // revive begins the workflow of a session anew, if it is gone: the run that was under way has
@@ -163,7 +160,22 @@ type whereabouts struct {
 	why     string // it is not there
 }
 
+// whereabouts looks twice before it believes that Temporal does not know a workflow: it may just
+// be coming back.
 func (c *control) whereabouts(ctx context.Context, sessionID string) (whereabouts, error) {
+	is, err := c.look(ctx, sessionID)
+	if err != nil || !is.unknown {
+		return is, err
+	}
+	select {
+	case <-time.After(lookAgain):
+		return c.look(ctx, sessionID)
+	case <-ctx.Done():
+		return whereabouts{}, temporalError(ctx.Err())
+	}
+}
+
+func (c *control) look(ctx context.Context, sessionID string) (whereabouts, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	is, err := c.temporal.DescribeWorkflowExecution(ctx, schema.WorkflowID(sessionID), "")
