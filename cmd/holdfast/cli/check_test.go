@@ -33,7 +33,7 @@ func TestCheck_SaysWhetherTheWorkerOfADataFolderIsHeardOf(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
-			done <- worker.Run(ctx, worker.Options{Store: db, Temporal: temporal, DataDir: dir, Host: "one", Supervisor: supervise, Logger: slog.New(slog.DiscardHandler)})
+			done <- worker.Run(ctx, worker.Options{Store: db, Temporal: temporal, DataDir: dir, Host: "one", Supervisor: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
 		}()
 		var r result
 		for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
@@ -54,7 +54,7 @@ func TestCheck_SaysWhetherTheWorkerOfADataFolderIsHeardOf(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- worker.Run(ctx, worker.Options{Store: lacking, Temporal: temporal, DataDir: dir, Host: "one", Supervisor: supervise, Logger: slog.New(slog.DiscardHandler)})
+		done <- worker.Run(ctx, worker.Options{Store: lacking, Temporal: temporal, DataDir: dir, Host: "one", Supervisor: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
 	}()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if _, err := os.Stat(filepath.Join(dir, "worker.json")); err == nil {

@@ -32,7 +32,7 @@ func TestDrain_EndsTheWorkerOfADataFolder(t *testing.T) {
 		done := make(chan error, 1)
 		db := storetest.New(t)
 		go func() {
-			done <- worker.Run(t.Context(), worker.Options{Store: db, Temporal: temporal, DataDir: dir, Host: "one", Supervisor: supervise, Logger: slog.New(slog.DiscardHandler)})
+			done <- worker.Run(t.Context(), worker.Options{Store: db, Temporal: temporal, DataDir: dir, Host: "one", Supervisor: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
 		}()
 		// It holds the folder before it listens.
 		var r result

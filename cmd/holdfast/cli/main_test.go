@@ -4,17 +4,14 @@ import (
 	"os"
 	"testing"
 
-	"github.com/holdfast/holdfast/internal/testkit"
+	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-// supervise is the supervisor's program.
-var supervise string
-
+// The test binary is its own supervisor, as `holdfast supervise` is in the product.
 func TestMain(m *testing.M) {
-	var remove func()
-	supervise, remove = testkit.BuildSupervisor()
-	code := storetest.Main(m)
-	remove()
-	os.Exit(code)
+	if code, ok := supervisor.Main(os.Args[1:]); ok {
+		os.Exit(code)
+	}
+	os.Exit(storetest.Main(m))
 }

@@ -41,7 +41,7 @@ func TestRollout_ShowsBuildsAndMovesSessionsBetweenThem(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- worker.Run(ctx, worker.Options{Store: storetest.New(t), Temporal: temporal, DataDir: t.TempDir(), Host: "one", Supervisor: supervise, BuildID: "v1", Logger: slog.New(slog.DiscardHandler)})
+		done <- worker.Run(ctx, worker.Options{Store: storetest.New(t), Temporal: temporal, DataDir: t.TempDir(), Host: "one", Supervisor: os.Args[0], BuildID: "v1", Logger: slog.New(slog.DiscardHandler)})
 	}()
 	t.Cleanup(func() {
 		cancel()
