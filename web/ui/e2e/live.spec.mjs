@@ -72,6 +72,7 @@ test('the scrollbar can be dragged up, and output does not pull back', async () 
   const slider = page.locator('.terminal-frame .scrollbar.vertical .slider');
   const box = await slider.boundingBox();
   assert.ok(box !== null && box.height > 0, 'there is a scrollbar');
+  assert.ok(box.x + box.width <= frame.x + frame.width + 1, 'it is in the frame');
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
   await page.mouse.down();
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2 - 100, { steps: 5 });
