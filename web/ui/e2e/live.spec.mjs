@@ -98,6 +98,11 @@ test('a finger scrolls the output', async () => {
   for (let step = 1; step <= 10; step++) await touch('touchMove', from + step * 18);
   await touch('touchEnd', 0);
   await until('the text has moved with it', async () => (await topLine(page)) < before + 5 && !(await following(page).isChecked()));
+  await until('it has come to rest', async () => {
+    const there = await topLine(page);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    return (await topLine(page)) === there;
+  });
   await staysAndComesBack(page);
   assert.deepEqual(errors, []);
   await context.close();
