@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -27,7 +28,7 @@ func (t *Temporal) GuardUI() (stop func() error, err error) {
 	if t.ui == "" {
 		return func() error { return nil }, nil
 	}
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address(t.UIPort))
+	listener, err := listenAgain(address(t.UIPort))
 	if err != nil {
 		return nil, fmt.Errorf("guard temporal's web ui: %w", err)
 	}
@@ -45,6 +46,18 @@ func (t *Temporal) GuardUI() (stop func() error, err error) {
 		<-ended
 		return err //nolint:wrapcheck // of closing a socket
 	}, nil
+}
+
+// listenAgain listens where this process may have listened a moment ago: a child that is being started meanwhile
+// has the socket, too, until it becomes its own program.
+func listenAgain(addr string) (listener net.Listener, err error) {
+	const patience, pause = time.Second, 10 * time.Millisecond
+	for began := time.Now(); ; time.Sleep(pause) {
+		listener, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Since(began) > patience {
+			return listener, err //nolint:wrapcheck // the caller says what for
+		}
+	}
 }
 
 func newGuard(ui string) *guard {

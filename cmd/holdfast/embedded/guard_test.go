@@ -4,8 +4,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.temporal.io/sdk/client"
 
@@ -98,6 +100,27 @@ func TestAttack_TemporalIsNoSecondDoor(t *testing.T) {
 		if ip := net.ParseIP(host); err != nil || ip == nil || ip.Equal(net.IPv4(127, 0, 0, 1)) || !ip.IsLoopback() {
 			t.Errorf("the Web UI listens on %s", inner)
 		}
+	}
+}
+
+// A socket that was closed a moment ago may live on in a child that is just being started.
+func TestGuardUI_WaitsForItsPort(t *testing.T) {
+	t.Parallel()
+	server := &embedded.Temporal{Dir: t.TempDir()}
+	if err := server.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	held, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(embedded.Loopback, strconv.Itoa(server.UIPort)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(100*time.Millisecond, func() { _ = held.Close() })
+	unguard, err := server.GuardUI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unguard(); err != nil {
+		t.Fatal(err)
 	}
 }
 
