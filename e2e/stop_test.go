@@ -132,7 +132,7 @@ func TestUp_AsksAtATerminalWhatBecomesOfRunningSteps(t *testing.T) {
 		if err := s.cmd.Process.Signal(syscall.SIGINT); err != nil {
 			t.Fatal(err)
 		}
-		s.eventually("the question", func() bool {
+		s.until("the question", func() bool {
 			return strings.Contains(seen.String(), "1 step is running: keep it running, wait, or stop it? [k]eep / [w]ait / [s]top:")
 		})
 		if c.answers == "^C" {
@@ -141,7 +141,7 @@ func TestUp_AsksAtATerminalWhatBecomesOfRunningSteps(t *testing.T) {
 			t.Fatal(err)
 		}
 		if c.answers == "w\n" {
-			s.eventually("it to wait", func() bool { return strings.Contains(seen.String(), "waiting for steps") })
+			s.until("it to wait", func() bool { return strings.Contains(seen.String(), "waiting for steps") })
 			s.tellEnough(id)
 		}
 		s.awaitEnd()
@@ -153,15 +153,6 @@ func TestUp_AsksAtATerminalWhatBecomesOfRunningSteps(t *testing.T) {
 	all := v.awaitType("workflow_completed")
 	if n := count(all, "step_started"); n != startsAgain {
 		t.Errorf("%d attempts, want %d:\n%s", n, startsAgain, text(all))
-	}
-}
-
-func (s *stack) eventually(what string, done func() bool) {
-	s.t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			s.t.Fatalf("waited %s for %s", patience, what)
-		}
 	}
 }
 

@@ -67,12 +67,7 @@ func TestHeartbeat_TellsWhatIsAwayAndThatItIsBack(t *testing.T) {
 	var postgres *proxy
 	e := start(t, func(s *setup) {
 		s.temporal = temporal.addr
-		s.store = func(dsn string) string {
-			_, rest, _ := strings.Cut(dsn, "@")
-			host, _, _ := strings.Cut(rest, "/")
-			postgres = newProxy(t, host)
-			return strings.Replace(dsn, host, postgres.addr, 1)
-		}
+		s.store = throughProxy(t, &postgres)
 	})
 	s := e.bare()
 	ws := e.dial("")

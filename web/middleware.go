@@ -86,9 +86,6 @@ func (s *Server) begin(c *fiber.Ctx) error {
 	return nil
 }
 
-// productName is what the server calls itself.
-const productName = "holdfast"
-
 func (s *Server) recovered(c *fiber.Ctx) (err error) {
 	defer func() {
 		if v := recover(); v != nil {

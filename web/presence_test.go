@@ -110,14 +110,7 @@ func TestPresence_AnInstanceThatIsNotHeardOfHasNoViewersUntilItIsAgain(t *testin
 	t.Parallel()
 	var p *proxy
 	e := start(t)
-	stalled := e.another(func(s *setup) {
-		s.store = func(dsn string) string {
-			_, rest, _ := strings.Cut(dsn, "@")
-			host, _, _ := strings.Cut(rest, "/")
-			p = newProxy(t, host)
-			return strings.Replace(dsn, host, p.addr, 1)
-		}
-	})
+	stalled := e.another(func(s *setup) { s.store = throughProxy(t, &p) })
 	s := e.bare()
 	ann, ben := e.as("ann"), stalled.as("ben")
 	ann.subscribe(s.ID, 0)
@@ -283,14 +276,7 @@ func TestReplaced_TheConnectionThatWasMadeLaterStaysWhicheverIsRecordedFirst(t *
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var p *proxy
-			e := start(t, func(s *setup) {
-				s.store = func(dsn string) string {
-					_, rest, _ := strings.Cut(dsn, "@")
-					host, _, _ := strings.Cut(rest, "/")
-					p = newProxy(t, host)
-					return strings.Replace(dsn, host, p.addr, 1)
-				}
-			})
+			e := start(t, func(s *setup) { s.store = throughProxy(t, &p) })
 			other := e.another()
 			connected := func(client string) int {
 				all, err := e.store.Connections(e.Context())

@@ -94,14 +94,7 @@ func TestCommands_ACrowdIsLetInAsTemporalTakesIt(t *testing.T) {
 func TestCommands_AnswerInTimeWhilePostgresHangs(t *testing.T) {
 	t.Parallel()
 	var p *proxy
-	e := start(t, func(s *setup) {
-		s.store = func(dsn string) string {
-			_, rest, _ := strings.Cut(dsn, "@")
-			host, _, _ := strings.Cut(rest, "/")
-			p = newProxy(t, host)
-			return strings.Replace(dsn, host, p.addr, 1)
-		}
-	})
+	e := start(t, func(s *setup) { s.store = throughProxy(t, &p) })
 	s := e.create(askPlan)
 	a := e.asked(s.ID)
 	release := p.stall()

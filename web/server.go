@@ -153,7 +153,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 func (s *Server) newApp() *fiber.App {
 	app := fiber.New(fiber.Config{
-		AppName:                      productName,
+		AppName:                      "holdfast",
 		BodyLimit:                    maxBodyBytes,
 		StreamRequestBody:            true, // limitBody reads it, and answers what is too large
 		DisablePreParseMultipartForm: true,

@@ -175,6 +175,16 @@ func newProxy(t testing.TB, target string) *proxy {
 	return p
 }
 
+// throughProxy has a server reach its Postgres by way of a proxy, which is at p from then on.
+func throughProxy(t testing.TB, p **proxy) func(dsn string) string {
+	return func(dsn string) string {
+		_, rest, _ := strings.Cut(dsn, "@")
+		host, _, _ := strings.Cut(rest, "/")
+		*p = newProxy(t, host)
+		return strings.Replace(dsn, host, (*p).addr, 1)
+	}
+}
+
 func (p *proxy) up() {
 	p.t.Helper()
 	addr := p.addr

@@ -58,43 +58,32 @@ func sandboxMode(to *sandbox.Mode) func(string) bool {
 }
 
 func paths(to *[]string) func(string) bool {
-	return func(s string) bool {
-		var list []string
-		for item := range strings.SplitSeq(s, ",") {
-			item = strings.TrimSpace(item)
-			if item == "" {
-				continue
-			}
-			clean := filepath.Clean(item)
-			if !filepath.IsAbs(item) || clean == "/" || strings.ContainsRune(item, 0) {
-				return false
-			}
-			if !slices.Contains(list, clean) {
-				list = append(list, clean)
-			}
+	return commaList(to, func(list []string, item string) ([]string, bool) {
+		if item == "" {
+			return list, true
 		}
-		*to = list
-		return true
-	}
+		clean := filepath.Clean(item)
+		if !filepath.IsAbs(item) || clean == "/" || strings.ContainsRune(item, 0) {
+			return nil, false
+		}
+		if slices.Contains(list, clean) {
+			return list, true
+		}
+		return append(list, clean), true
+	})
 }
 
 func places(to *[]string) func(string) bool {
-	return func(s string) bool {
-		var list []string
-		for item := range strings.SplitSeq(s, ",") {
-			item = strings.TrimSpace(item)
-			if item == "" {
-				continue
-			}
-			rule, err := schema.ParseNetworkRule(item)
-			if err != nil || rule.Below { // the addresses of all names below one cannot be looked up
-				return false
-			}
-			list = append(list, item)
+	return commaList(to, func(list []string, item string) ([]string, bool) {
+		if item == "" {
+			return list, true
 		}
-		*to = list
-		return true
-	}
+		rule, err := schema.ParseNetworkRule(item)
+		if err != nil || rule.Below { // the addresses of all names below one cannot be looked up
+			return nil, false
+		}
+		return append(list, item), true
+	})
 }
 
 // Places are what steps must not reach of the product: what the operator names, and where

@@ -97,45 +97,50 @@ func blobURL(to *string) func(string) bool {
 	}
 }
 
-func origins(to *[]string) func(string) bool {
+// commaList reads a comma-separated list: add takes in one item, without the spaces around it, or
+// says that it is none.
+func commaList(to *[]string, add func(list []string, item string) ([]string, bool)) func(string) bool {
 	return func(s string) bool {
 		var list []string
 		for item := range strings.SplitSeq(s, ",") {
-			item = strings.TrimSpace(item)
-			u, err := url.Parse(item)
-			if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.TrimRight(u.Path, "/") != "" {
+			var ok bool
+			if list, ok = add(list, strings.TrimSpace(item)); !ok {
 				return false
 			}
-			list = append(list, u.Scheme+"://"+u.Host)
 		}
 		*to = list
 		return true
 	}
 }
 
+func origins(to *[]string) func(string) bool {
+	return commaList(to, func(list []string, item string) ([]string, bool) {
+		u, err := url.Parse(item)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.TrimRight(u.Path, "/") != "" {
+			return nil, false
+		}
+		return append(list, u.Scheme+"://"+u.Host), true
+	})
+}
+
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?$`)
 
 // hostNames takes what may stand in the Host of a request.
 func hostNames(to *[]string) func(string) bool {
-	return func(s string) bool {
-		var list []string
-		for item := range strings.SplitSeq(s, ",") {
-			item = strings.ToLower(strings.TrimSpace(item))
-			name := item
-			if host, port, err := net.SplitHostPort(item); err == nil {
-				if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-					return false
-				}
-				name = host
+	return commaList(to, func(list []string, item string) ([]string, bool) {
+		item = strings.ToLower(item)
+		name := item
+		if host, port, err := net.SplitHostPort(item); err == nil {
+			if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+				return nil, false
 			}
-			if net.ParseIP(strings.Trim(name, "[]")) == nil && !namePattern.MatchString(name) {
-				return false
-			}
-			list = append(list, item)
+			name = host
 		}
-		*to = list
-		return true
-	}
+		if net.ParseIP(strings.Trim(name, "[]")) == nil && !namePattern.MatchString(name) {
+			return nil, false
+		}
+		return append(list, item), true
+	})
 }
 
 func duration(to *time.Duration, low, high time.Duration) func(string) bool {
