@@ -254,8 +254,13 @@ func (m *model) schedule(now time.Time) {
 		return
 	}
 	a := m.c.actions[m.next]
-	m.env.RegisterDelayedCallback(func() {
+	var act func()
+	act = func() {
 		if m.next >= len(m.c.actions) || m.env.IsWorkflowCompleted() {
+			return
+		}
+		if m.timeIsUp() {
+			m.env.RegisterDelayedCallback(act, time.Millisecond)
 			return
 		}
 		m.next++
@@ -268,19 +273,38 @@ func (m *model) schedule(now time.Time) {
 		m.do(a)
 		m.mu.Unlock()
 		m.schedule(m.at)
-	}, max(m.at.Add(a.after).Sub(now), 10*time.Second))
+	}
+	m.env.RegisterDelayedCallback(act, max(m.at.Add(a.after).Sub(now), 10*time.Second))
+}
+
+// timeIsUp reports whether the time of an approval ends in this very moment: its timer and a command may then come in
+// either order, and both are right.
+func (m *model) timeIsUp() bool {
+	state, ok := m.query()
+	return ok && slices.ContainsFunc(state.Approvals, func(a schema.Asked) bool {
+		over := m.env.Now().Sub(a.ExpiresAt.Time)
+		return over >= 0 && over < time.Millisecond
+	})
+}
+
+// query asks the workflow; it cannot answer when it has just ended, or continued as new.
+func (m *model) query() (state schema.WorkflowState, ok bool) {
+	value, err := m.env.QueryWorkflow(schema.QueryState)
+	if err != nil {
+		return state, false
+	}
+	if err := value.Get(&state); err != nil {
+		m.objectf("query: %v", err)
+		return state, false
+	}
+	return state, true
 }
 
 // check compares what Postgres shows with what the workflow answers; steps that run are
 // recorded by their host, not by the workflow.
 func (m *model) check() {
-	value, err := m.env.QueryWorkflow(schema.QueryState)
-	if err != nil {
-		return // the workflow has just ended, or continued as new
-	}
-	var state schema.WorkflowState
-	if err := value.Get(&state); err != nil {
-		m.objectf("query: %v", err)
+	state, ok := m.query()
+	if !ok {
 		return
 	}
 	m.mu.Lock()
