@@ -254,13 +254,8 @@ func (m *model) schedule(now time.Time) {
 		return
 	}
 	a := m.c.actions[m.next]
-	var act func()
-	act = func() {
+	m.env.RegisterDelayedCallback(func() {
 		if m.next >= len(m.c.actions) || m.env.IsWorkflowCompleted() {
-			return
-		}
-		if m.timeIsUp() {
-			m.env.RegisterDelayedCallback(act, time.Millisecond)
 			return
 		}
 		m.next++
@@ -273,38 +268,30 @@ func (m *model) schedule(now time.Time) {
 		m.do(a)
 		m.mu.Unlock()
 		m.schedule(m.at)
-	}
-	m.env.RegisterDelayedCallback(act, max(m.at.Add(a.after).Sub(now), 10*time.Second))
+	}, m.later(now, a.after).Sub(now))
 }
 
-// timeIsUp reports whether the time of an approval ends in this very moment: its timer and a command may then come in
-// either order, and both are right.
-func (m *model) timeIsUp() bool {
-	state, ok := m.query()
-	return ok && slices.ContainsFunc(state.Approvals, func(a schema.Asked) bool {
-		over := m.env.Now().Sub(a.ExpiresAt.Time)
-		return over >= 0 && over < time.Millisecond
-	})
-}
-
-// query asks the workflow; it cannot answer when it has just ended, or continued as new.
-func (m *model) query() (state schema.WorkflowState, ok bool) {
-	value, err := m.env.QueryWorkflow(schema.QueryState)
-	if err != nil {
-		return state, false
+// later is when the next action happens, ten seconds from now at the least: at a second of the clock and a fraction of a
+// millisecond that is this action's alone. Deadlines are whole milliseconds after an action. In the instant in which the
+// time of an approval is over, its timer and a command may come in either order.
+func (m *model) later(now time.Time, after time.Duration) time.Time {
+	at := m.at.Add(after)
+	if soon := now.Add(10 * time.Second); at.Before(soon) {
+		at = soon
 	}
-	if err := value.Get(&state); err != nil {
-		m.objectf("query: %v", err)
-		return state, false
-	}
-	return state, true
+	return at.Add(time.Second - time.Nanosecond).Truncate(time.Second).Add(time.Duration(m.next+1) * 37 * time.Microsecond)
 }
 
 // check compares what Postgres shows with what the workflow answers; steps that run are
 // recorded by their host, not by the workflow.
 func (m *model) check() {
-	state, ok := m.query()
-	if !ok {
+	value, err := m.env.QueryWorkflow(schema.QueryState)
+	if err != nil {
+		return // the workflow has just ended, or continued as new
+	}
+	var state schema.WorkflowState
+	if err := value.Get(&state); err != nil {
+		m.objectf("query: %v", err)
 		return
 	}
 	m.mu.Lock()
