@@ -151,7 +151,7 @@ model: ## Play many random sessions against the workflow's model; make model CHE
 	$(GO_TEST) -c -o bin/model.test ./workflows
 	cd workflows && for ((played = 0; played < $(CHECKS); played += 20000)); do \
 		left=$$(( $(CHECKS) - played )); each=$$(( ((left < 20000 ? left : 20000) + 3) / 4 )); \
-		$(BIN)/model.test -test.timeout 0 -test.run '^TestModel_' -rapid.checks=$$each || exit 1; \
+		GOGC=400 $(BIN)/model.test -test.timeout 0 -test.run '^TestModel_' -rapid.checks=$$each || exit 1; \
 		echo "$$((played + 4 * each)) sessions of $(CHECKS)"; \
 	done
 

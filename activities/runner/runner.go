@@ -86,6 +86,7 @@ type Runner struct {
 	dataDir string          // absolute
 	ctx     context.Context //nolint:containedctx // of everything that runs; it ends with Close, not with a caller
 	cancel  context.CancelFunc
+	owners  *os.File   // of the files of steps that are nobody, nil where they are not
 	folders sync.Mutex // of attempts: none is made below one that is being removed
 	runs    sync.WaitGroup
 	mu      sync.Mutex
@@ -124,6 +125,11 @@ func New(o Options) (*Runner, error) {
 	r := &Runner{
 		o: o, name: schema.NewID(), dataDir: dir, live: map[string]*running{}, frozen: map[string]bool{}, stopped: map[string]time.Time{},
 		short: map[string]string{}, faultPatience: faultPatience,
+	}
+	if o.Sandbox != sandbox.Off {
+		if r.owners, err = sandbox.Owners(o.Supervisor); err != nil {
+			o.Logger.Debug("each step makes a user namespace for its files by itself", "error", err)
+		}
 	}
 	r.changed = sync.NewCond(&r.mu)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -213,6 +219,9 @@ func (r *Runner) Close() {
 	r.cancel()
 	r.changed.Broadcast()
 	r.runs.Wait()
+	if r.owners != nil {
+		_ = r.owners.Close()
+	}
 }
 
 // ErrDetached says that the caller's context ended while the step went on.

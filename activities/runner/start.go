@@ -190,7 +190,7 @@ func (r *Runner) tryLaunch(run *running, p *planned) (schema.StepResult, error) 
 		return schema.StepResult{}, newFault(context.Cause(run.waiting))
 	}
 	defer r.launched(run)
-	s, err := startSupervisor(r.o.Supervisor, l.dir, p.lock)
+	s, err := startSupervisor(r.o.Supervisor, l.dir, p.lock, r.owners)
 	if err != nil {
 		r.remove(l.dir)
 		return schema.StepResult{}, newFault(err)

@@ -39,7 +39,7 @@ type supervised struct {
 
 // startSupervisor starts the supervisor of an attempt's folder, which holds the lock from
 // here on.
-func startSupervisor(exe, dir string, lock *os.File) (*supervised, error) {
+func startSupervisor(exe, dir string, lock, owners *os.File) (*supervised, error) {
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		return nil, fmt.Errorf("make a pair of sockets: %w", err)
@@ -57,7 +57,7 @@ func startSupervisor(exe, dir string, lock *os.File) (*supervised, error) {
 	cmd.Env = []string{"GOMAXPROCS=2", "TMPDIR=" + os.TempDir()} // of the supervisor: it idles
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.ExtraFiles = []*os.File{theirs, lock} // descriptors 3 and 4
+	cmd.ExtraFiles = []*os.File{theirs, lock, owners} // descriptors 3 to 5; 5 is closed without owners
 	if err := cmd.Start(); err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("start the supervisor: %w", err)

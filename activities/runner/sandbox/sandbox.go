@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -90,6 +91,9 @@ type Spec struct {
 	// Network gives the program a network: frames of its own namespace, which come to
 	// [Child.Link]. Where there is no such namespace it has the worker's, unless Mode refuses that.
 	Network bool `json:"network,omitempty"`
+
+	// Owners are what the worker has made by [Owners]; without it a step that is nobody makes one of its own.
+	Owners *os.File `json:"-"`
 
 	// Without are layers that are left out as if the host did not give them.
 	Without []Layer `json:"without,omitempty"`

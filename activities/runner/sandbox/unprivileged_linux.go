@@ -61,9 +61,11 @@ func (s *Spec) openTrees(exe string) (trees []tree, files []*os.File, err error)
 			trees, files = nil, nil
 		}
 	}()
-	owners, ownersErr := mapRoot(exe)
-	if owners != nil {
-		defer owners.Close()
+	owners, ownersErr := s.Owners, error(nil)
+	if owners == nil {
+		if owners, ownersErr = mapRoot(exe); owners != nil {
+			defer owners.Close()
+		}
 	}
 	written := []string{s.Dir, s.Tmp, s.Socket}
 	for _, source := range append(slices.Clone(written), s.ReadOnly...) {
@@ -137,7 +139,23 @@ func giveAway(dir string, owner int) error {
 	})
 }
 
-// mapRoot is a user namespace in which nobody is root: for mounts, to say whose files are whose.
+// Owners is a user namespace in which nobody is root, by which mounts say whose files are whose; nil when the steps of this
+// process are not nobody. It is the same for all steps, and takes as long to make as all else of a step's start.
+func Owners(exe string) (*os.File, error) {
+	if !(&Spec{}).isDemoted() {
+		return nil, nil //nolint:nilnil // there is nothing to make
+	}
+	return mapRoot(exe)
+}
+
+// InheritOwners is the [Owners] that this process was started with as descriptor fd; nil when that is something else.
+func InheritOwners(fd int) *os.File {
+	if kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE); err != nil || kind != unix.CLONE_NEWUSER {
+		return nil
+	}
+	return os.NewFile(uintptr(fd), "owners")
+}
+
 func mapRoot(exe string) (*os.File, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {

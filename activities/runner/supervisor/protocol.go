@@ -10,8 +10,11 @@ import (
 )
 
 // workerFD is the connection to the worker that started the supervisor. The step's lock is
-// behind it, and only held.
-const workerFD = 3
+// behind it, and only held; then come, where steps are nobody, the worker's [sandbox.Owners].
+const (
+	workerFD = 3
+	ownersFD = workerFD + 2
+)
 
 // The files in an attempt's folder, next to the segments of its spool.
 const (

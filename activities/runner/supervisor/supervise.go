@@ -130,6 +130,7 @@ func newSupervisor() (*supervisor, error) {
 		spec: spec, began: time.Now(), orders: make(chan Order), ended: make(chan Exit, 1), drained: make(chan struct{}),
 		verdict: make(chan verdict, 1), clock: newStopwatch(time.Duration(spec.TimeoutMS) * time.Millisecond),
 	}
+	s.spec.Sandbox.Owners = sandbox.InheritOwners(ownersFD)
 	if s.spool, err = spool.Create(".", spec.SpoolBytes); err != nil {
 		return nil, err
 	}
