@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -139,40 +137,6 @@ func TestDigest_NamesExactlyWhatIsApproved(t *testing.T) {
 	if a.StepDigest(&a.Steps[0]) == file.StepDigest(&file.Steps[0]) {
 		t.Error("a step that may read another file has the same digest")
 	}
-}
-
-// What the parser takes must be stable: the plan as it is stored is the plan that was read.
-func FuzzParsePlan(f *testing.F) {
-	examples, err := filepath.Glob("../examples/*.json")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, name := range examples {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(text)
-	}
-	f.Add([]byte(`{"steps":[{"id":"a","run":["x"],"needs":["a"]}],"files":{"a/b":"c"}}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		plan, problems := schema.ParsePlan(text)
-		if (plan == nil) == (len(problems) == 0) {
-			t.Fatalf("plan %v with problems %+v", plan, problems)
-		}
-		for _, p := range problems {
-			if p.Line < 1 || p.Column < 1 || p.Message == "" {
-				t.Fatalf("problem %+v", p)
-			}
-		}
-		if plan == nil {
-			return
-		}
-		again, problems := schema.ParsePlan(schema.Marshal(plan))
-		if len(schema.Marshal(plan)) <= schema.MaxPlanBytes && (problems != nil || again.Digest() != plan.Digest()) {
-			t.Fatalf("read back: %+v", problems)
-		}
-	})
 }
 
 func TestMemoryBytes_UnderstandsEveryUnit(t *testing.T) {

@@ -275,11 +275,11 @@ func (m *model) schedule(now time.Time) {
 // millisecond that is this action's alone. Deadlines are whole milliseconds after an action. In the instant in which the
 // time of an approval is over, its timer and a command may come in either order.
 func (m *model) later(now time.Time, after time.Duration) time.Time {
-	at := m.at.Add(after)
-	if soon := now.Add(10 * time.Second); at.Before(soon) {
+	at, soon := m.at.Add(after).Truncate(time.Second), now.Add(11*time.Second-time.Millisecond).Truncate(time.Second)
+	if at.Before(soon) {
 		at = soon
 	}
-	return at.Add(time.Second - time.Nanosecond).Truncate(time.Second).Add(time.Duration(m.next+1) * 37 * time.Microsecond)
+	return at.Add(time.Duration(m.next+1) * 37 * time.Microsecond)
 }
 
 // check compares what Postgres shows with what the workflow answers; steps that run are
