@@ -17,9 +17,12 @@ CLIENT := clients/typescript
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/holdfast/holdfast/cmd/holdfast/cli.buildVersion=$(VERSION)
 
-# -trimpath and no cgo for both, so that the Temporal CLI and holdfast share what they compile of the standard library.
-# The compiler collects garbage less often than it does by default: a first build has much to compile, and memory for it.
-GO_BUILD := CGO_ENABLED=0 GOGC=400 go
+# -trimpath and no cgo for all but the race detector, which needs cgo: so the Temporal CLI, holdfast, its tests and its
+# linters share what they compile. The compiler collects garbage less often than it does by default: a first build has much
+# to compile, and memory for it.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath
+GO_BUILD := GOGC=400 go
 GO_TEST := go test
 SANDBOX := /activities/runner/sandbox
 ATTACKS := ^TestAttack
@@ -51,8 +54,8 @@ build: ## Build bin/holdfast with the UI inside, and put everything `holdfast up
 
 .PHONY: bin/holdfast
 bin/holdfast: # go build knows by itself what has changed
-	$(GO_BUILD) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/holdfast
-	$(GO_BUILD) build -trimpath -ldflags '-s -w' -o $@-supervisor ./cmd/holdfast-supervisor
+	$(GO_BUILD) build -ldflags '$(LDFLAGS)' -o $@ ./cmd/holdfast
+	$(GO_BUILD) build -ldflags '-s -w' -o $@-supervisor ./cmd/holdfast-supervisor
 
 .PHONY: run
 run: build ## From a fresh machine to a running product: build, then bin/holdfast up
@@ -67,7 +70,7 @@ ui: $(UI_BUILT) ## Build the web UI into web/ui/dist
 $(TEMPORAL_STAMP):
 	@echo "building the Temporal CLI $(TEMPORAL_VERSION): some minutes, once"
 	mkdir -p bin
-	cd bin && GOBIN=$(BIN) $(GO_BUILD) install -trimpath -ldflags '-s -w' github.com/temporalio/cli/cmd/temporal@$(TEMPORAL_VERSION)
+	cd bin && GOBIN=$(BIN) $(GO_BUILD) install -ldflags '-s -w' github.com/temporalio/cli/cmd/temporal@$(TEMPORAL_VERSION)
 	rm -f bin/.temporal-*
 	touch $@
 
@@ -91,7 +94,7 @@ $(UI_BUILT): $(UI_MODULES) $(UI_SOURCES)
 .PHONY: test
 test: build ## Every test: Go with the race detector, UI, end to end, browser
 	@$(MAKE) test-go
-	@$(MAKE) attack NO_SKIP=$${HOLDFAST_TEST_NO_SKIP:-}
+	@$(MAKE) attack-go NO_SKIP=$${HOLDFAST_TEST_NO_SKIP:-}
 	@$(MAKE) test-ui
 	@$(MAKE) test-e2e
 	@$(MAKE) test-browser
@@ -100,7 +103,7 @@ test: build ## Every test: Go with the race detector, UI, end to end, browser
 test-go: tools ## Go tests with the race detector, against real Postgres and Temporal
 	@# Everything but e2e, which needs bin/holdfast, and the attacks.
 	@# TEMPORAL_DEBUG: the second that Temporal gives a workflow is one without the race detector. e2e holds to it.
-	packages=$$(go list ./... | grep -v -e /e2e -e '$(SANDBOX)$$'); TEMPORAL_DEBUG=1 $(GO_TEST) -race -timeout $(TEST_TIMEOUT) -skip '$(ATTACKS)' $$packages
+	packages=$$(go list ./... | grep -v -e /e2e -e '$(SANDBOX)$$'); CGO_ENABLED=1 TEMPORAL_DEBUG=1 $(GO_TEST) -race -timeout $(TEST_TIMEOUT) -skip '$(ATTACKS)' $$packages
 
 .PHONY: test-ui
 test-ui: $(UI_MODULES) $(CLIENT_MODULES) ## Unit tests of the web UI and of the TypeScript client
@@ -112,7 +115,8 @@ e2e: build test-e2e ## End-to-end tests against real processes, on a fresh build
 
 .PHONY: test-e2e
 test-e2e:
-	$(GO_TEST) -count=1 -timeout $(E2E_TIMEOUT) ./e2e/...
+	@# Four at once: they wait more than they compute.
+	$(GO_TEST) -count=1 -timeout $(E2E_TIMEOUT) -parallel 4 ./e2e/...
 
 .PHONY: test-browser
 test-browser: chromium $(UI_MODULES) $(CLIENT_MODULES) ## Browser tests, on the system's Chromium, and the TypeScript client in Node
@@ -122,14 +126,17 @@ test-browser: chromium $(UI_MODULES) $(CLIENT_MODULES) ## Browser tests, on the 
 NO_SKIP := 1
 
 .PHONY: attack
-attack: build chromium $(UI_MODULES) $(CLIENT_MODULES) ## The attack suite: escapes, doors and floods, as this user, as nobody, and without user namespaces
+attack: build chromium $(UI_MODULES) $(CLIENT_MODULES) attack-go ## The attack suite: escapes, doors and floods, as this user, as nobody, and without user namespaces
+	$(GO_TEST) -count=1 -timeout $(TEST_TIMEOUT) -run '$(ATTACKS)' ./e2e
+	cd $(UI) && node --test e2e/attack.spec.mjs
+
+.PHONY: attack-go
+attack-go:
 	@# Without the race detector, under which each of the many hundred steps that they start takes a second. All of the
 	@# sandbox's tests belong to it; they run once more as nobody, and once more without user namespaces.
 	packages=$$(grep -rl --include='*_test.go' '^func TestAttack' . | xargs -n 1 dirname | sort -u | grep -v -e /e2e -e '$(SANDBOX)$$'); \
 	HOLDFAST_TEST_NO_SKIP=$(NO_SKIP) $(GO_TEST) -timeout $(TEST_TIMEOUT) -run '$(ATTACKS)' $$packages
 	HOLDFAST_TEST_NO_SKIP=$(NO_SKIP) $(GO_TEST) -timeout $(TEST_TIMEOUT) .$(SANDBOX)
-	$(GO_TEST) -count=1 -timeout $(TEST_TIMEOUT) -run '$(ATTACKS)' ./e2e
-	cd $(UI) && node --test e2e/attack.spec.mjs
 
 FUZZ_TIME := 1m
 
@@ -202,14 +209,14 @@ lint-workflows: $(WORKFLOWCHECK_STAMP) ## Check that workflow code does the same
 $(GOLANGCI_STAMP):
 	@echo "building golangci-lint $(GOLANGCI_VERSION): some minutes, once"
 	mkdir -p bin/tools
-	cd bin && GOBIN=$(BIN)/tools $(GO_BUILD) install -trimpath -ldflags '-s -w' \
+	cd bin && GOBIN=$(BIN)/tools $(GO_BUILD) install -ldflags '-s -w' \
 		github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	rm -f bin/tools/.golangci-lint-*
 	touch $@
 
 $(WORKFLOWCHECK_STAMP):
 	mkdir -p bin/tools
-	cd bin && GOBIN=$(BIN)/tools $(GO_BUILD) install -trimpath -ldflags '-s -w' \
+	cd bin && GOBIN=$(BIN)/tools $(GO_BUILD) install -ldflags '-s -w' \
 		go.temporal.io/sdk/contrib/tools/workflowcheck@$(WORKFLOWCHECK_VERSION)
 	rm -f bin/tools/.workflowcheck-*
 	touch $@

@@ -163,6 +163,7 @@ func loadPackage(t *testing.T, pattern string) (*token.FileSet, []*ast.File, *ty
 	t.Helper()
 	list := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps", "-json=ImportPath,Dir,GoFiles,Export,DepOnly", pattern)
 	list.Dir = root
+	list.Env = append(os.Environ(), "CGO_ENABLED=0") // what the build has compiled is there
 	var stderr bytes.Buffer
 	list.Stderr = &stderr
 	out, err := list.Output()

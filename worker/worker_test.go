@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -348,7 +349,13 @@ func TestStep_FailuresAreNamed(t *testing.T) {
 // hastyTemporal suggests continue-as-new early.
 func hastyTemporal(t *testing.T) (addr string) {
 	t.Helper()
-	server := &embedded.Temporal{Dir: t.TempDir(), Headless: true, DynamicConfig: map[string]string{"limit.historyCount.suggestContinueAsNew": "30"}}
+	return suggestingTemporal(t, 30)
+}
+
+// suggestingTemporal is a server that suggests continue-as-new after so many events.
+func suggestingTemporal(t *testing.T, events int) (addr string) {
+	t.Helper()
+	server := &embedded.Temporal{Dir: t.TempDir(), Headless: true, DynamicConfig: map[string]string{"limit.historyCount.suggestContinueAsNew": strconv.Itoa(events)}}
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
