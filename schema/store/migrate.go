@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -25,6 +26,9 @@ var migrationFiles embed.FS
 // nobody.
 const migrationLock = 0x686f6c64666173 // "holdfas"
 
+// migrationRest is how long whoever does not get it waits before it tries again.
+const migrationRest = 100 * time.Millisecond
+
 // Migrate applies what is missing, in order, and returns the names of what it applied. Any
 // number of processes may call it at once: one works, the others wait and find nothing to do.
 // On a database that a newer release has migrated, and with which this one cannot work, it is
@@ -42,12 +46,23 @@ func (s *Store) Migrate(ctx context.Context) ([]string, error) {
 		if err := buildIndexes(ctx, m.DB(), state); err != nil {
 			return err
 		}
-		group, err := m.Migrate(ctx)
-		names = groupNames(group)
-		if err != nil {
+		// Before them where that is possible: an older release that works meanwhile takes what has no mark for one with
+		// which it cannot.
+		var marked bool
+		if err := m.DB().QueryRowContext(ctx, `SELECT to_regclass('migration_marks') IS NOT NULL`).Scan(&marked); err != nil {
 			return err
 		}
-		return s.markMigrations(ctx, m.DB(), group)
+		if marked {
+			if err := s.markMigrations(ctx, m.DB(), state); err != nil {
+				return err
+			}
+		}
+		group, err := m.Migrate(ctx)
+		names = groupNames(group)
+		if err != nil || marked {
+			return err
+		}
+		return s.markMigrations(ctx, m.DB(), state)
 	})
 	return names, failed("migrate", err)
 }
@@ -93,9 +108,20 @@ func (s *Store) migrating(ctx context.Context, do func(*migrate.Migrator) error)
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer hangUp(ctx, conn)
-	lock, err := lockIn(ctx, conn, `SELECT true FROM pg_advisory_xact_lock($1::bigint)`, migrationLock)
-	if err != nil {
-		return fmt.Errorf("lock: %w", err)
+	// Tried for, not waited for: a statement that waits has a snapshot, and whoever holds the lock and builds an index
+	// beside those who write waits for all of them.
+	var lock *txLock
+	for lock == nil {
+		if lock, err = lockIn(ctx, conn, `SELECT pg_try_advisory_xact_lock($1::bigint)`, migrationLock); err != nil {
+			return fmt.Errorf("lock: %w", err)
+		}
+		if lock == nil {
+			select {
+			case <-time.After(migrationRest):
+			case <-ctx.Done():
+				return fmt.Errorf("lock: %w", ctx.Err())
+			}
+		}
 	}
 	defer lock.release(ctx)
 	config := s.direct.Copy()
@@ -176,15 +202,12 @@ func buildIndexes(ctx context.Context, db *bun.DB, state Schema) error {
 }
 
 // markMigrations says of this release's migrations what other releases cannot know: their titles, who applied them, and
-// whether releases that do not know them can work with them.
-func (s *Store) markMigrations(ctx context.Context, db *bun.DB, applied *migrate.MigrationGroup) error {
+// whether releases that do not know them can work with them. Those that the database missed before are applied by this
+// release.
+func (s *Store) markMigrations(ctx context.Context, db *bun.DB, before Schema) error {
 	known, err := knownMigrations()
 	if err != nil {
 		return err
-	}
-	ours := map[string]bool{}
-	for i := range applied.Migrations {
-		ours[applied.Migrations[i].Name] = true
 	}
 	sorted := known.Sorted()
 	for i := range sorted {
@@ -195,7 +218,7 @@ func (s *Store) markMigrations(ctx context.Context, db *bun.DB, applied *migrate
 		_, err = db.ExecContext(ctx, `INSERT INTO migration_marks (name, title, release, older_releases) VALUES (?, ?, ?, ?)
 			ON CONFLICT (name) DO UPDATE SET title = EXCLUDED.title, older_releases = EXCLUDED.older_releases,
 				release = CASE WHEN ? THEN EXCLUDED.release ELSE migration_marks.release END`,
-			sorted[i].Name, sorted[i].Comment, s.release, older, ours[sorted[i].Name])
+			sorted[i].Name, sorted[i].Comment, s.release, older, before.misses(sorted[i].Name))
 		if err != nil {
 			return fmt.Errorf("mark %s: %w", sorted[i].Name, err)
 		}

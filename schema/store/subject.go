@@ -60,7 +60,7 @@ func scanAsked(row pgx.Row) (a askedAbout, err error) {
 }
 
 func (s *Store) asked(ctx context.Context, approvalID string) (askedAbout, error) {
-	a, err := scanAsked(s.pool.QueryRow(ctx, selectAsked+`a.id = $1::uuid`, pgx.QueryExecModeCacheStatement, approvalID))
+	a, err := scanAsked(s.pool.QueryRow(ctx, selectAsked+`a.id = $1::uuid`, approvalID))
 	return a, failed("read an approval", missing(err, noApproval(approvalID)))
 }
 
@@ -70,8 +70,7 @@ func (s *Store) askedBefore(ctx context.Context, is askedAbout) (askedAbout, err
 	return scanAsked(s.pool.QueryRow(ctx, selectAsked+`a.session_id = $1::uuid AND a.run_id = $2::uuid AND a.step_id = $3
 		AND a.digest <> $4 AND a.approval_type = ANY ($5::text[]) AND a.created_at < (SELECT created_at FROM approval_requests WHERE id = $6::uuid)
 		ORDER BY a.created_at DESC, a.id DESC LIMIT 1`,
-		pgx.QueryExecModeCacheStatement, is.session, is.run, is.step, is.digest,
-		[]string{string(schema.ApprovalPlan), string(schema.ApprovalStep), string(schema.ApprovalErrorRecovery)}, is.id))
+		is.session, is.run, is.step, is.digest, []string{string(schema.ApprovalPlan), string(schema.ApprovalStep), string(schema.ApprovalErrorRecovery)}, is.id))
 }
 
 // maxPlansSearched bounds how many plans of a session are looked through for a step that was
