@@ -96,7 +96,7 @@ func (r *reconciler) look(ctx context.Context) error {
 	if len(ids) == reconcileBatch {
 		r.after = ids[len(ids)-1]
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	var g errgroup.Group // one that fails does not keep the others from it
 	g.SetLimit(reconcileAtOnce)
 	for _, id := range ids {
 		g.Go(func() error {

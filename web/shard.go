@@ -85,6 +85,7 @@ func (s *shard) connected() {
 
 // recheck reads the heads of logs, for notices that may have been lost and for sessions that may have been deleted.
 func (s *shard) recheck(ctx context.Context, topics []*topic) {
+	var again []*topic
 	for part := range slices.Chunk(topics, recheckTopics) {
 		ids, before := make([]string, len(part)), make([]int64, len(part))
 		for i, t := range part {
@@ -102,8 +103,13 @@ func (s *shard) recheck(ctx context.Context, topics []*topic) {
 			} else {
 				t.deleted()
 			}
-			t.answered()
+			if t.answered() {
+				again = append(again, t)
+			}
 		}
+	}
+	if len(again) > 0 {
+		s.hub.start(func(ctx context.Context) { s.recheck(ctx, again) })
 	}
 }
 

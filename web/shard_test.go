@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,4 +95,55 @@ func TestShard_WhatCannotBeReadHarmsNobodyElseAndIsReadLater(t *testing.T) {
 		}
 		h.run(t.Context())
 	}
+}
+
+// heldHeads says where logs end as it was before the first question was held up.
+type heldHeads struct {
+	memoryLog
+
+	asked, goOn chan struct{}
+	deleted     atomic.Bool
+}
+
+func (l *heldHeads) Heads(_ context.Context, ids []string) (map[string]int64, error) {
+	heads := map[string]int64{}
+	for _, id := range ids {
+		if !l.deleted.Load() {
+			heads[id] = 0
+		}
+	}
+	select {
+	case l.asked <- struct{}{}:
+		<-l.goOn
+	default:
+	}
+	return heads, nil
+}
+
+// A session is deleted after it was looked for on account of another notice, and before the answer.
+func TestShard_ADeletionIsSeenWhileTheSessionIsLookedFor(t *testing.T) {
+	t.Parallel()
+	l := &heldHeads{asked: make(chan struct{}, 1), goOn: make(chan struct{})}
+	h := newHub(l, logs.Discard(), newMetrics())
+	one := &h.shards[0]
+	topic := one.pin("s")
+	topic.mu.Lock()
+	topic.ready = true
+	topic.mu.Unlock()
+	woken := make(chan struct{}, 10)
+	c := topic.attach(0, func() { woken <- struct{}{} })
+	one.unpin(topic)
+	one.notice(store.Notice{SessionID: "s", List: true})
+	<-l.asked
+	l.asked <- struct{}{} // the next question is not held up
+	l.deleted.Store(true)
+	one.notice(store.Notice{SessionID: "s", List: true})
+	close(l.goOn)
+	select {
+	case <-woken:
+	case <-time.After(30 * time.Second):
+		t.Error("nobody hears of the deletion")
+	}
+	c.detach()
+	h.run(t.Context())
 }

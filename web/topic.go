@@ -19,19 +19,20 @@ type topic struct {
 	id     string
 	pinned int // guarded by shard.mu
 
-	mu      sync.Mutex
-	ready   bool          // tail is known
-	opening chan struct{} // closed when the read of the head under way is over
-	tail    int64         // the latest seq that the ring holds, or held
-	head    int64         // the latest seq that a notice has named
-	due     bool          // the shard is to read the log's end, or does
-	dropped bool
-	gone    bool // the session was deleted
-	asking  bool // the shard looks whether it was
-	beat    heartbeatFrame
-	ring    ring
-	pages   pages
-	cursors map[*cursor]struct{}
+	mu       sync.Mutex
+	ready    bool          // tail is known
+	opening  chan struct{} // closed when the read of the head under way is over
+	tail     int64         // the latest seq that the ring holds, or held
+	head     int64         // the latest seq that a notice has named
+	due      bool          // the shard is to read the log's end, or does
+	dropped  bool
+	gone     bool // the session was deleted
+	asking   bool // the shard looks whether it was
+	askAgain bool // and has to look once more
+	beat     heartbeatFrame
+	ring     ring
+	pages    pages
+	cursors  map[*cursor]struct{}
 }
 
 func newTopic(s *shard, id string) *topic {
@@ -118,19 +119,26 @@ func (t *topic) noticed(head int64) (news bool) {
 	return news
 }
 
-// ask reports whether somebody has to look if the session is still there: nobody does yet.
+// ask reports whether somebody has to look if the session is still there: nobody does yet. Whoever does looks once more
+// then, as it may have looked before.
 func (t *topic) ask() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	again := t.asking
+	if t.asking {
+		t.askAgain = true
+		return false
+	}
 	t.asking = true
-	return !again
+	return true
 }
 
-func (t *topic) answered() {
+// answered reports whether somebody has asked while the answer was looked for.
+func (t *topic) answered() (again bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.asking = false
+	again, t.askAgain = t.askAgain, false
+	t.asking = again
+	return again
 }
 
 func (t *topic) deleted() {
