@@ -233,7 +233,7 @@ func TestContinuedAsNew_EveryStepThatEndsMeanwhileHasRunOnce(t *testing.T) {
 func TestCancel_ThroughTemporalIsOfOneRun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	id := w.session(schema.Config{}, `{"steps":[{"id":"s","shell":"echo up $HOLDFAST_MESSAGE; [ -n \"$HOLDFAST_MESSAGE\" ] || exec sleep 1000"}]}`)
+	id := w.session(schema.Config{}, `{"steps":[{"id":"s","shell":"echo up $HOLDFAST_MESSAGE; case $HOLDFAST_MESSAGE in one|two) ;; *) exec sleep 1000;; esac"}]}`)
 	w.await(id, "output", func(events []schema.Event) bool { return output(t, events, "s") != "" })
 	if err := w.temporal.CancelWorkflow(t.Context(), schema.WorkflowID(id), ""); err != nil {
 		t.Fatal(err)
@@ -251,4 +251,12 @@ func TestCancel_ThroughTemporalIsOfOneRun(t *testing.T) {
 	if n := w.countTypes(id, schema.EventWorkflowCompleted); n != 2 {
 		t.Fatalf("%d runs completed, want 2:\n%s", n, logText(events))
 	}
+	if _, err := w.update(id, schema.CommandMessage, schema.SendMessage{Content: "three", Actor: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	w.await(id, "output of another run", func(events []schema.Event) bool { return strings.HasSuffix(output(t, events, "s"), "up three\n") })
+	if err := w.temporal.CancelWorkflow(t.Context(), schema.WorkflowID(id), ""); err != nil {
+		t.Fatal(err)
+	}
+	w.await(id, "another cancel", func([]schema.Event) bool { return w.countTypes(id, schema.EventWorkflowCancelled) == 2 })
 }

@@ -40,6 +40,7 @@ type session struct {
 	woken    bool           // a command changed State
 	updates  int            // how many of them came as updates
 	asked    bool           // a cancellation through Temporal was taken in
+	deaf     bool           // another one would not be heard
 	alarm    alarm
 }
 
@@ -85,16 +86,18 @@ func (s *session) takeIn(ctx, asked workflow.Context) {
 
 // takeCancellation takes in a cancellation through Temporal. It is one cancel, of what is
 // under way at that moment, although its context stays cancelled for as long as the execution
-// lives.
+// lives: another one is heard by the next execution, which begins as soon as it may.
 func (s *session) takeCancellation(ctx, asked workflow.Context) {
 	if asked.Err() == nil {
 		return
 	}
 	again := s.asked
 	s.asked = true
-	if workflow.GetVersion(ctx, changeCancelOnce, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+	version := workflow.GetVersion(ctx, changeCancelOnce, workflow.DefaultVersion, 2)
+	if version == workflow.DefaultVersion {
 		again = s.state.Run.Ended != "" // it was taken in for every run
 	}
+	s.deaf = version > 1
 	if !again {
 		_, _ = s.state.RequestCancel(workflow.Now(ctx), schema.Command{Actor: schema.ActorTemporal}) // refused only when there is nothing to cancel
 	}
@@ -157,15 +160,15 @@ func (s *session) quiet(ctx workflow.Context) bool {
 }
 
 // mayContinueAsNew reports whether it is time for a new execution, and State the whole truth.
-// It is when the history is long, when Temporal would soon take no more updates, and after a
-// day: the code of a new release then never meets a history that is older than that. Steps
+// It is when the history is long, when Temporal would soon take no more updates, after a
+// cancellation through Temporal, and after a day: the code of a new release then never meets a history that is older than that. Steps
 // that run go on meanwhile, see [session.goOn].
 func (s *session) mayContinueAsNew(ctx workflow.Context) bool {
 	st := s.state
 	if st.Cancel != nil || st.Over() || len(st.Edits) > 0 || s.signalled(ctx) || !workflow.AllHandlersFinished(ctx) {
 		return false
 	}
-	due := !workflow.Now(ctx).Before(s.since.Add(refreshEvery)) || workflow.GetInfo(ctx).GetContinueAsNewSuggested()
+	due := s.deaf || !workflow.Now(ctx).Before(s.since.Add(refreshEvery)) || workflow.GetInfo(ctx).GetContinueAsNewSuggested()
 	switch {
 	case !due && s.updates < updatesPerExecution, !st.carriable():
 		return false
