@@ -304,11 +304,7 @@ export class HoldfastClient {
     if (isStored(frame)) this.advance(log, frame);
     else if (frame.event_type === 'error' && frame.data?.['code'] === CURSOR_AHEAD) this.rewound(log, Number(frame.data['head'] ?? 0));
     else if (frame.event_type === 'presence') log.handlers.onPresence?.(presenceOf(frame));
-    else if (frame.event_type === 'subscribed') {
-      const head = Number(frame.data?.['head'] ?? 0);
-      if (head < log.cursor.seq) this.rewound(log, head);
-      else log.handlers.onSubscribed?.(head);
-    }
+    else if (frame.event_type === 'subscribed') log.handlers.onSubscribed?.(Number(frame.data?.['head'] ?? 0));
     else log.handlers.onTransient?.(frame);
   }
 

@@ -118,24 +118,26 @@ describe('a log that is not what it was', () => {
   const subscribed = (head: number) => ({ event_type: 'subscribed', session_id: SESSION, data: { head, request_id: `subscribe ${SESSION}` } });
   const refused = (data: Record<string, unknown>) => ({ event_type: 'error', data: { request_id: `subscribe ${SESSION}`, message: 'no', ...data } });
 
-  it('is told of when it ends before what was seen, and is not followed as if it went on', () => {
+  it('is told of when the server refuses the cursor, and is not followed as if it went on', () => {
     const client = start();
     const told = follow(client, 40);
-    socket().deliver(subscribed(12));
+    socket().deliver(refused({ code: 'cursor_ahead', head: 12 }));
     socket().deliver(event(41));
     expect(told).toEqual(['rewound to 12']);
     expect(() => follow(client, 0)).not.toThrow();
   });
 
-  it('is told of when the server refuses the cursor', () => {
+  it('did not go back when the subscription before this one was a little ahead of its answer', () => {
     const told = follow(start(), 40);
-    socket().deliver(refused({ code: 'cursor_ahead', head: 12 }));
-    expect(told).toEqual(['rewound to 12']);
+    socket().deliver(event(41));
+    socket().deliver(subscribed(40));
+    socket().deliver(event(42));
+    expect(told).toEqual([41, 42]);
   });
 
   it('is a refusal for a client that does not listen', () => {
     const told = follow(start(), 40, false);
-    socket().deliver(subscribed(12));
+    socket().deliver(refused({ code: 'cursor_ahead', head: 12 }));
     expect(told).toEqual(['cursor_ahead']);
   });
 
