@@ -200,7 +200,7 @@ func (c *Config) Check(at string) []FieldError {
 			return
 		}
 		if d, err := ParseDuration(value); err != nil || d < time.Second || d > most {
-			bad(field, fmt.Sprintf("this must be a duration such as 90s, 30m or 2h, from 1s to %gh", most.Hours()), value)
+			bad(field, fmt.Sprintf("this must be a duration such as 90s, 30m, 2h or 3d, from 1s to %gh", most.Hours()), value)
 		}
 	}
 	lasting("escalation_timeout", c.EscalationTimeout, MaxApprovalTimeoutSeconds*time.Second)

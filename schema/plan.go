@@ -39,7 +39,7 @@ type PlanStep struct {
 	Task      string            `json:"task,omitempty" doc:"What the agent is asked"`
 	Needs     []string          `json:"needs,omitempty" doc:"Ids of the steps that come first"`
 	Approval  bool              `json:"approval,omitempty" doc:"Ask a human before it runs"`
-	Timeout   string            `json:"timeout,omitempty" doc:"A duration such as 90s, 30m or 2h"`
+	Timeout   string            `json:"timeout,omitempty" doc:"A duration such as 90s, 30m, 2h or 3d"`
 	Retries   int               `json:"retries,omitempty" doc:"Further attempts after a failure, 0 to 10"`
 	Env       map[string]string `json:"env,omitempty" doc:"Environment variables. Not for secrets: they stand in the log, in the plan that everybody sees who may see the session, and in its export"`
 	Network   *Network          `json:"network,omitempty" doc:"Whether it may use the network, or an object with what of it; it may not when absent"`

@@ -1301,7 +1301,7 @@ export interface components {
             shell?: string;
             /** @description What the agent is asked */
             task?: string;
-            /** @description A duration such as 90s, 30m or 2h */
+            /** @description A duration such as 90s, 30m, 2h or 3d */
             timeout?: string;
             /** @description For people; the id when absent */
             title?: string;

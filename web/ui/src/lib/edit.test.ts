@@ -83,7 +83,9 @@ describe('the form of a step', () => {
     expect(problemsOf({ ...form, files: twice }, second).files).toMatch(/a\.py.*twice/);
   });
   it('knows durations as the server does', () => {
-    expect([durationSeconds('90s'), durationSeconds('1h30m'), durationSeconds('1.5h'), durationSeconds('5 m'), durationSeconds('30')]).toEqual([90, 5400, 5400, null, null]);
+    expect([durationSeconds('90s'), durationSeconds('1h30m'), durationSeconds('1.5h'), durationSeconds('3d'), durationSeconds('1w2d'), durationSeconds('5 m'), durationSeconds('30')]).toEqual([
+      90, 5400, 5400, 259_200, 777_600, null, null,
+    ]);
   });
 });
 

@@ -54,7 +54,7 @@ export function durationProblem(field: DurationField, values: OptionValues): str
   const text = values[field].trim();
   if (text === '') return null;
   const seconds = durationSeconds(text);
-  if (seconds === null) return 'A duration such as 90s, 30m or 2h';
+  if (seconds === null) return 'A duration such as 90s, 30m, 2h or 3d';
   if (seconds < 1 || seconds > MOST_S[field]) return `From 1s to ${MOST_S[field] / 3600}h`;
   return null;
 }

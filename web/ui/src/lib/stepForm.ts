@@ -69,7 +69,7 @@ export function problemsOf(form: StepForm, step: PlanStep): FormProblems {
   if (form.kind === 'run' && (form.words[0] ?? '').trim() === '') problems.command = 'The first word is the program; it cannot be empty.';
   const timeout = form.timeout.trim();
   if (timeout === '' && step.timeout !== undefined) problems.timeout = 'A timeout can be changed here, not taken away.';
-  else if (timeout !== '' && durationSeconds(timeout) === null) problems.timeout = 'A duration such as 90s, 30m or 2h.';
+  else if (timeout !== '' && durationSeconds(timeout) === null) problems.timeout = 'A duration such as 90s, 30m, 2h or 3d.';
   const env = pairProblem(form.env, 'variable');
   if (env !== null) problems.env = env;
   const files = pairProblem(form.files, 'file');
@@ -84,12 +84,12 @@ function pairProblem(list: Pair[], what: string): string | null {
   return twice === undefined ? null : `“${twice}” is there twice.`;
 }
 
-const UNITS: Record<string, number> = { ns: 1e-9, us: 1e-6, µs: 1e-6, ms: 1e-3, s: 1, m: 60, h: 3600 };
+const UNITS: Record<string, number> = { ns: 1e-9, us: 1e-6, µs: 1e-6, ms: 1e-3, s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
 
-// Seconds of a duration such as 90s, 1h30m or 1.5h; null when it is not one.
+// Seconds of a duration such as 90s, 1h30m, 1.5h or 3d; null when it is not one.
 export function durationSeconds(text: string): number | null {
-  if (!/^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$/.test(text)) return null;
+  if (!/^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h|d|w))+$/.test(text)) return null;
   let seconds = 0;
-  for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)) seconds += Number(number) * (UNITS[unit ?? ''] ?? 0);
+  for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d|w)/g)) seconds += Number(number) * (UNITS[unit ?? ''] ?? 0);
   return seconds;
 }

@@ -40,7 +40,7 @@ export function StepFields({ form, problems, onChange }: Props) {
       <TextInput
         label="Timeout"
         placeholder="None"
-        description="A duration such as 90s, 30m or 2h"
+        description="A duration such as 90s, 30m, 2h or 3d"
         inputWrapperOrder={['label', 'input', 'description', 'error']}
         error={problems.timeout}
         value={form.timeout}
