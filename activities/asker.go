@@ -3,7 +3,6 @@ package activities
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -36,7 +35,7 @@ var _ runner.Asker = (*Asker)(nil)
 // Ask opens a question and waits for its answer. The question is known by its attempt and
 // ID: asked again, after any restart, it is the same approval.
 func (a *Asker) Ask(ctx context.Context, step *schema.RunStep, attempt int, ask supervisor.Ask) (supervisor.Answer, error) {
-	about, err := contextOf(&ask)
+	about, err := ask.About()
 	if err != nil {
 		return supervisor.Answer{Error: err.Error()}, nil //nolint:nilerr // whoever asks is told
 	}
@@ -52,20 +51,10 @@ func (a *Asker) Ask(ctx context.Context, step *schema.RunStep, attempt int, ask 
 	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok { // the session is over
 		return supervisor.Answer{Outcome: supervisor.OutcomeCancelled, Answer: supervisor.OutcomeCancelled}, nil
 	}
+	if _, ok := errors.AsType[*serviceerror.InvalidArgument](err); ok { // Temporal never takes it: no further try helps
+		return supervisor.Answer{Error: "the session cannot take this question in: it is too large, or has something in it that cannot be kept"}, nil
+	}
 	return a.await(ctx, id, err)
-}
-
-// contextOf is what people see besides the question: with options, an object that has them.
-func contextOf(ask *supervisor.Ask) (json.RawMessage, error) {
-	if len(ask.Options) == 0 {
-		return ask.Context, nil
-	}
-	about := map[string]any{}
-	if len(ask.Context) > 0 && json.Unmarshal(ask.Context, &about) != nil {
-		about = map[string]any{"context": ask.Context} // no object
-	}
-	about["options"] = ask.Options
-	return json.Marshal(about)
 }
 
 // open asks by a signal: of updates Temporal takes no more than 2,000 in an execution, and

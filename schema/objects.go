@@ -168,9 +168,10 @@ const (
 	MaxSessionTTL             = 10 * 365 * 24 * time.Hour
 	MaxMessageBytes           = 64 << 10
 	MaxQueuedMessages         = 100
-	MaxFeedback               = 10_000 // in characters
-	MaxQuestion               = 2_000  // in characters
-	MaxAskContext             = 64 << 10
+	MaxFeedback               = 10_000   // in characters
+	MaxQuestion               = 2_000    // in characters
+	MaxAskContext             = 64 << 10 // with the options, as JSON
+	MaxAskID                  = 512      // what the session calls it has the run, step and attempt too, and fits MaxRequestIDBytes
 	MaxActorBytes             = 512
 	MaxRequestIDBytes         = 1024
 	MaxDigestBytes            = 128

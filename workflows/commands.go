@@ -315,14 +315,13 @@ func (s *State) checkAsk(c schema.Ask) error {
 		return schema.Errorf(schema.CodeConflict, "cannot ask: step %q has %d open questions, and that is the most", c.StepID, schema.MaxOpenAsks)
 	case c.RequestID == "":
 		return invalid("a question needs a request_id", "request_id", "a name that is the same when it is asked again", "")
-	case strings.TrimSpace(c.Question) == "" || utf8.RuneCountInString(c.Question) > schema.MaxQuestion:
-		allowed := fmt.Sprintf("1 to %d characters", schema.MaxQuestion)
-		return invalid("a question has "+allowed, "question", allowed, nil)
 	case len(c.Context) > schema.MaxAskContext:
 		allowed := fmt.Sprintf("at most %d bytes", schema.MaxAskContext)
 		return invalid("the context of a question has "+allowed, "context", allowed, len(c.Context))
-	case c.TimeoutSeconds != 0 && !(c.TimeoutSeconds >= schema.MinApprovalTimeoutSeconds && c.TimeoutSeconds <= schema.MaxApprovalTimeoutSeconds):
-		return invalid("timeout_seconds must be from 1 to 2592000", "timeout_seconds", "from 1 to 2592000", c.TimeoutSeconds)
+	}
+	q := schema.Question{Question: c.Question, TimeoutSeconds: c.TimeoutSeconds}
+	if err := q.CheckWords(); err != nil {
+		return err
 	}
 	switch c.OnTimeout {
 	case "", schema.OnTimeoutReject, schema.OnTimeoutApprove, schema.OnTimeoutEscalate:

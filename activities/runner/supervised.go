@@ -68,7 +68,7 @@ func startSupervisor(exe, dir string, lock, owners *os.File) (*supervised, error
 
 func newSupervised(dir string, conn net.Conn) *supervised {
 	s := &supervised{
-		dir: dir, conn: conn, asks: make(chan supervisor.Ask, 8), changed: make(chan struct{}, 1), gone: make(chan struct{}), acks: map[string]int{},
+		dir: dir, conn: conn, asks: make(chan supervisor.Ask, 2*schema.MaxOpenAsks), changed: make(chan struct{}, 1), gone: make(chan struct{}), acks: map[string]int{},
 	}
 	s.acked = sync.NewCond(&s.mu)
 	go s.read()

@@ -5,14 +5,16 @@ package supervisor
 import (
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/net/netutil"
 
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
 	"github.com/holdfast/holdfast/schema"
@@ -43,9 +45,11 @@ type question struct {
 }
 
 const (
-	maxAskBytes = 1 << 20
-	maxAsks     = 1000 // of one step: the oldest that are answered are forgotten
-	askSocket   = "socket"
+	maxAskBytes    = 256 << 10 // the most that a question can have, with room for another way to write it
+	maxHeaderBytes = 16 << 10
+	maxAskers      = 64   // connections at a time; others wait until one is closed
+	maxAsks        = 1000 // of one step: the oldest that are answered are forgotten
+	askSocket      = "socket"
 )
 
 func newAsks(spec *Spec) *asks {
@@ -70,8 +74,8 @@ func (a *asks) serve(world *sandbox.Spec) error {
 		reply(w, http.StatusOK, map[string]any{"session_id": s.SessionID, "run_id": s.RunID, "step_id": s.StepID, "attempt": a.spec.Attempt})
 	})
 	const headerPatience = 10 * time.Second
-	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: headerPatience, MaxHeaderBytes: maxAskBytes}
-	go func() { _ = a.server.Serve(ownListener{listener}) }() // it ends with close
+	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: headerPatience, IdleTimeout: headerPatience, MaxHeaderBytes: maxHeaderBytes}
+	go func() { _ = a.server.Serve(netutil.LimitListener(ownListener{listener}, maxAskers)) }() // it ends with close
 	return nil
 }
 
@@ -118,20 +122,20 @@ func (a *asks) serveAsk(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "the question is no JSON object of question, options, context, timeout_seconds and id: "+err.Error())
 		return
 	}
-	if strings.TrimSpace(ask.Question) == "" {
-		refuse(w, http.StatusBadRequest, `"question" is empty`)
-		return
-	}
-	if why := schema.JSONProblem(ask.Context, schema.MaxAskContext); why != "" {
-		refuse(w, http.StatusBadRequest, `"context": `+why)
+	if err := ask.Check(); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	if ask.ID == "" {
 		ask.ID = rand.Text()
 	}
 	q, isNew := a.put(ask)
-	if isNew {
-		a.tell(Report{Is: IsAsk, Ask: &q.ask})
+	switch {
+	case q == nil:
+		refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("the step has %d open questions, and that is the most; one can be asked when another is answered", schema.MaxOpenAsks))
+		return
+	case isNew:
+		a.tell(Report{Is: IsAsk, Ask: &ask})
 	}
 	select {
 	case <-q.done:
@@ -146,12 +150,15 @@ func (a *asks) serveAsk(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// put opens a question, or finds it.
+// put opens a question, or finds it; q is nil when too many are open.
 func (a *asks) put(ask Ask) (q *question, isNew bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if i := slices.IndexFunc(a.asked, func(q *question) bool { return q.ask.ID == ask.ID }); i >= 0 {
 		return a.asked[i], false
+	}
+	if len(a.openNow()) >= schema.MaxOpenAsks {
+		return nil, false
 	}
 	if len(a.asked) >= maxAsks {
 		if i := slices.IndexFunc(a.asked, (*question).over); i >= 0 {
@@ -176,6 +183,10 @@ func (q *question) over() bool {
 func (a *asks) open() []Ask {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.openNow()
+}
+
+func (a *asks) openNow() []Ask {
 	var list []Ask
 	for _, q := range a.asked {
 		if !q.over() {
@@ -192,6 +203,7 @@ func (a *asks) answer(answer Answer) {
 	for _, q := range a.asked {
 		if q.ask.ID == answer.ID && !q.over() {
 			q.answer = answer
+			q.ask = Ask{ID: answer.ID} // nobody needs its words any more
 			close(q.done)
 		}
 	}

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"path/filepath"
 
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
@@ -93,14 +92,8 @@ const (
 	IsExited  = "exited"
 )
 
-// Ask is a question of the program to a human. The same ID is the same question.
-type Ask struct {
-	ID             string          `json:"id"`
-	Question       string          `json:"question"`
-	Options        []string        `json:"options,omitempty"`
-	Context        json.RawMessage `json:"context,omitempty"`
-	TimeoutSeconds float64         `json:"timeout_seconds,omitempty"`
-}
+// Ask is a question of the program to a human.
+type Ask = schema.Question
 
 // Answer is what became of an Ask: an outcome, or the error for which it could not be asked.
 type Answer struct {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
 	"github.com/holdfast/holdfast/schema"
@@ -47,15 +46,6 @@ func (*askCmd) Help() string {
 		example(`holdfast ask "Publish the figure?" && ./publish.sh`,
 			`grid=$(holdfast ask "How fine a grid?" --option coarse --option fine --timeout 1h) || exit`,
 			`holdfast ask "Is this fit good enough?" --context @fit.json --json`)
-}
-
-// askQuestion is the body of a request to the step's socket.
-type askQuestion struct {
-	Question       string          `json:"question"`
-	Options        []string        `json:"options,omitempty"`
-	Context        json.RawMessage `json:"context,omitempty"`
-	TimeoutSeconds float64         `json:"timeout_seconds,omitempty"`
-	ID             string          `json:"id"`
 }
 
 // askAnswer is what the socket says once a question is decided.
@@ -109,10 +99,10 @@ func (c *askCmd) run(inv *invocation) error {
 }
 
 // question checks what is asked, so that a mistake is said at once and in the words of the flags.
-func (c *askCmd) question(inv *invocation) (*askQuestion, error) {
-	q := &askQuestion{Question: c.Question, Options: c.Option, ID: c.ID}
-	if strings.TrimSpace(q.Question) == "" || utf8.RuneCountInString(q.Question) > schema.MaxQuestion {
-		return nil, fmt.Errorf("a question has 1 to %d characters", schema.MaxQuestion)
+func (c *askCmd) question(inv *invocation) (*schema.Question, error) {
+	q := &schema.Question{Question: c.Question, Options: c.Option, ID: c.ID}
+	if err := q.CheckWords(); err != nil {
+		return nil, err
 	}
 	seen := map[string]bool{}
 	for _, o := range c.Option {
@@ -131,8 +121,10 @@ func (c *askCmd) question(inv *invocation) (*askQuestion, error) {
 		q.ID = schema.NewID()
 	}
 	var err error
-	q.Context, err = c.context(inv)
-	return q, err
+	if q.Context, err = c.context(inv); err != nil {
+		return nil, err
+	}
+	return q, q.Check()
 }
 
 func (c *askCmd) context(inv *invocation) (json.RawMessage, error) {

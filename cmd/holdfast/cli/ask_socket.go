@@ -62,7 +62,7 @@ func (s *stepSocket) ask(ctx context.Context, question []byte) (answer []byte, e
 		if now := time.Now(); since.IsZero() || now.Sub(sent) > s.last {
 			since, wait = now, s.first
 		} else if now.Sub(since) > s.patience {
-			return nil, fmt.Errorf("the step's socket has been away for %s: %w", terminal.Span(now.Sub(since)), err)
+			return nil, fmt.Errorf("nobody could be asked for %s: %w", terminal.Span(now.Sub(since)), err)
 		}
 		select {
 		case <-ctx.Done():

@@ -24,17 +24,17 @@ type stepServer struct {
 	server *http.Server
 
 	mu    sync.Mutex
-	asked []askQuestion
+	asked []schema.Question
 }
 
 type stepAnswer = map[string]any
 
-func serveStep(t *testing.T, answer func(n int, q askQuestion, w http.ResponseWriter, r *http.Request)) *stepServer {
+func serveStep(t *testing.T, answer func(n int, q schema.Question, w http.ResponseWriter, r *http.Request)) *stepServer {
 	t.Helper()
 	s := &stepServer{path: filepath.Join(shortDir(t), "socket")}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /ask", func(w http.ResponseWriter, r *http.Request) {
-		var q askQuestion
+		var q schema.Question
 		body, _ := io.ReadAll(r.Body)
 		if err := json.Unmarshal(body, &q); err != nil || r.Header.Get("Content-Type") != "application/json" {
 			http.Error(w, `{"error": "no JSON"}`, http.StatusBadRequest)
@@ -61,10 +61,10 @@ func (s *stepServer) listen(t *testing.T) {
 	go func() { _ = s.server.Serve(l) }()
 }
 
-func (s *stepServer) questions() []askQuestion {
+func (s *stepServer) questions() []schema.Question {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]askQuestion{}, s.asked...)
+	return append([]schema.Question{}, s.asked...)
 }
 
 // shortDir is a folder whose path leaves room for a socket: that has 108 bytes.
@@ -104,7 +104,9 @@ func TestAsk_PrintsTheAnswerAloneAndEndsAsItWasDecided(t *testing.T) {
 		{stepAnswer{"outcome": "cancelled", "answer": "cancelled"}, 3, "", "holdfast: the question was withdrawn before anybody had answered\n"},
 		{stepAnswer{"outcome": "maybe"}, 3, "", "holdfast: the step's socket gave the outcome \"maybe\"; known are approved, rejected, timed_out and cancelled\n"},
 	} {
-		s := serveStep(t, func(_ int, _ askQuestion, w http.ResponseWriter, _ *http.Request) { tell(w, http.StatusOK, c.answer) })
+		s := serveStep(t, func(_ int, _ schema.Question, w http.ResponseWriter, _ *http.Request) {
+			tell(w, http.StatusOK, c.answer)
+		})
 		if got := s.ask(t, "Go on?"); got != (result{c.code, c.out, c.errOut}) {
 			t.Errorf("%v: %+v", c.answer, got)
 		}
@@ -113,7 +115,7 @@ func TestAsk_PrintsTheAnswerAloneAndEndsAsItWasDecided(t *testing.T) {
 
 func TestAsk_SendsWhatTheFlagsSayUnderOneName(t *testing.T) {
 	t.Parallel()
-	s := serveStep(t, func(_ int, _ askQuestion, w http.ResponseWriter, _ *http.Request) {
+	s := serveStep(t, func(_ int, _ schema.Question, w http.ResponseWriter, _ *http.Request) {
 		tell(w, http.StatusOK, stepAnswer{"outcome": "approved", "answer": "a, b", "approval_id": otherID, "actor": "ada", "feedback": "a, b"})
 	})
 	file := filepath.Join(t.TempDir(), "fit.json")
@@ -129,7 +131,7 @@ func TestAsk_SendsWhatTheFlagsSayUnderOneName(t *testing.T) {
 	s.ask(t, "Again?", "--context", `"a text"`).want(t, 0)
 	s.ask(t, "Again?").want(t, 0)
 	q := s.questions()
-	if want := `{"question":"Which?","options":["a, b","c"],"context":{"chi2":1.5},"timeout_seconds":90,"id":"which"}`; string(schema.Marshal(q[0])) != want {
+	if want := `{"id":"which","question":"Which?","options":["a, b","c"],"context":{"chi2":1.5},"timeout_seconds":90}`; string(schema.Marshal(q[0])) != want {
 		t.Errorf("sent %s, want %s", schema.Marshal(q[0]), want)
 	}
 	if string(q[1].Context) != `"a text"` || !schema.ValidID(q[1].ID) || q[1].ID == q[2].ID {
@@ -139,7 +141,7 @@ func TestAsk_SendsWhatTheFlagsSayUnderOneName(t *testing.T) {
 
 func TestAsk_SaysWhatIsWrongWithExitCode3(t *testing.T) {
 	t.Parallel()
-	s := serveStep(t, func(_ int, _ askQuestion, w http.ResponseWriter, _ *http.Request) {
+	s := serveStep(t, func(_ int, _ schema.Question, w http.ResponseWriter, _ *http.Request) {
 		tell(w, http.StatusBadRequest, stepAnswer{"error": "the step has 10 questions open already"})
 	})
 	run(t, nil, "", "ask", "Go on?").want(t, 3, "ask is for programs inside a step, where HOLDFAST_SOCKET names the step's socket; it is not set")
@@ -148,6 +150,8 @@ func TestAsk_SaysWhatIsWrongWithExitCode3(t *testing.T) {
 		{"", "a question has 1 to 2000 characters"}, {strings.Repeat("x", 2001), "a question has 1 to 2000 characters"},
 		{"Q", "--timeout", "0s", "from 1s to 720h"}, {"Q", "--timeout", "soon", `"soon" is no duration such as 90s`}, {"Q", "--context", "{", "not JSON"},
 		{"Q", "--context", "@/nonexistent", "no such file"}, {"Q", "--context", `"` + strings.Repeat("x", 64<<10) + `"`, "at most 65536 bytes"},
+		{"Q", "--context", `"` + strings.Repeat("<", 20<<10) + `"`, "at most 65536 are allowed"}, {"Q", "--option", strings.Repeat("x", 64<<10), "at most 65536 are allowed"},
+		{"Q", "--id", strings.Repeat("x", 513), "at most 512 bytes"},
 		{"Q", "--option", " ", "not empty"}, {"Q", "--option", "a", "--option", "a", "a text of its own"}, {"expected \"<question>\""}, {"Q", "--unknown", "unknown flag"},
 	} {
 		s.ask(t, c[:len(c)-1]...).want(t, 3, c[len(c)-1])
@@ -170,7 +174,7 @@ func TestAsk_AsksTheSameQuestionAgainWhenTheConnectionBreaks(t *testing.T) {
 		_ = buf.Flush()
 		_ = conn.Close()
 	}
-	s := serveStep(t, func(n int, _ askQuestion, w http.ResponseWriter, _ *http.Request) {
+	s := serveStep(t, func(n int, _ schema.Question, w http.ResponseWriter, _ *http.Request) {
 		switch n {
 		case 1:
 			hijack(t, w, "")
@@ -196,7 +200,7 @@ func TestAsk_AsksTheSameQuestionAgainWhenTheConnectionBreaks(t *testing.T) {
 
 func TestAsk_WaitsForASocketThatComesBack(t *testing.T) {
 	t.Parallel()
-	s := serveStep(t, func(_ int, _ askQuestion, w http.ResponseWriter, _ *http.Request) {
+	s := serveStep(t, func(_ int, _ schema.Question, w http.ResponseWriter, _ *http.Request) {
 		tell(w, http.StatusOK, stepAnswer{"outcome": "approved", "answer": "yes"})
 	})
 	_ = s.server.Close() // which removes the socket
@@ -243,7 +247,7 @@ func TestAsk_EndsAtOnceOnWhatIsNotTheProtocol(t *testing.T) {
 func TestAsk_IsEndedByCtrlCWithExitCode3(t *testing.T) {
 	t.Parallel()
 	ctx, interrupt := context.WithCancel(t.Context())
-	s := serveStep(t, func(_ int, _ askQuestion, _ http.ResponseWriter, r *http.Request) {
+	s := serveStep(t, func(_ int, _ schema.Question, _ http.ResponseWriter, r *http.Request) {
 		interrupt()
 		<-r.Context().Done()
 	})
@@ -269,7 +273,7 @@ func TestAsk_WaitsForDaysAndGivesUpHalfAMinuteAfterTheSocketHasGone(t *testing.T
 		})
 		_, err := s.ask(t.Context(), []byte(`{}`))
 		took := time.Since(start) - 3*48*time.Hour
-		if err == nil || !strings.Contains(err.Error(), "away for 3") || took < 30*time.Second || took > 35*time.Second {
+		if err == nil || !strings.Contains(err.Error(), "nobody could be asked for 3") || took < 30*time.Second || took > 35*time.Second {
 			t.Errorf("%v after %s", err, took)
 		}
 		if tries > 30 {
