@@ -215,6 +215,18 @@ func TestRun_AStartThatFailsThroughNoFaultOfTheProgramIsTriedAgain(t *testing.T)
 			t.Fatalf("result %+v", result)
 		}
 	})
+	t.Run("a network that cannot be made", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, `"shell":"touch ran","network":true`)
+		b.r = b.newRunner(func(o *runner.Options) { o.NetworkRefused = []string{"no place"} })
+		b.r.SetFaultPatience(300 * time.Millisecond)
+		if result := b.run(); result.Reason != schema.ReasonStart || !strings.Contains(result.Message, "prepare the step's network") {
+			t.Fatalf("result %+v", result)
+		}
+		if _, err := os.Stat(filepath.Join(schema.WorkspaceDir(b.dir, b.ask.SessionID), "ran")); err == nil {
+			t.Fatal("the program ran before it was refused")
+		}
+	})
 	t.Run("what does not pass has an end", func(t *testing.T) {
 		t.Parallel()
 		b := newBench(t, `"shell":"echo once"`)

@@ -14,6 +14,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/link/channel"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -46,7 +47,6 @@ const (
 
 // Options say what a step reaches.
 type Options struct {
-	Device *os.File // frames of the step's network namespace
 	// Allow are the rules of an allow-list; nil is none. Refused are those of the product's own places.
 	Allow, Refused []string
 	// Resolvers answer what the step looks up; those of /etc/resolv.conf when nil.
@@ -60,18 +60,19 @@ type Router struct {
 	known     map[string][]netip.Addr // of the names among them; keepRefusing's alone once it runs
 	resolvers []netip.AddrPort
 	stack     *stack.Stack
-	device    *os.File
-	ctx       context.Context //nolint:containedctx // of all connections; it ends with Close
+	link      *channel.Endpoint // the stack's end of the device
+	device    *os.File          // frames of the step's network namespace; nil until Serve
+	ctx       context.Context   //nolint:containedctx // of all connections; it ends with Close
 	cancel    context.CancelFunc
 	ready     chan struct{} // closed when the product's places are known
 	tcp, udp  chan struct{} // a token for each connection
 	all       sync.WaitGroup
 }
 
-// New starts a step's network.
+// New makes a step's network, which carries nothing before [Router.Serve].
 func New(o Options) (*Router, error) {
 	r := &Router{
-		policy: &policy{own: ownAddress}, known: map[string][]netip.Addr{}, resolvers: o.Resolvers, device: o.Device,
+		policy: &policy{own: ownAddress}, known: map[string][]netip.Addr{}, resolvers: o.Resolvers,
 		ready: make(chan struct{}), tcp: make(chan struct{}, maxFlows), udp: make(chan struct{}, maxFlows),
 	}
 	var err error
@@ -120,8 +121,8 @@ func (r *Router) build() error {
 			return errors.New(err.String())
 		}
 	}
-	link := newLink()
-	if err := r.stack.CreateNIC(nic, link); err != nil {
+	r.link = newLink()
+	if err := r.stack.CreateNIC(nic, r.link); err != nil {
 		return errors.New(err.String())
 	}
 	// It answers for every address, and speaks as each.
@@ -134,16 +135,21 @@ func (r *Router) build() error {
 	r.stack.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: nic}, {Destination: header.IPv6EmptySubnet, NIC: nic}})
 	r.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(r.stack, 0, maxFlows, r.serveTCP).HandlePacket)
 	r.stack.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(r.stack, r.serveUDP).HandlePacket)
-	r.all.Go(func() { receive(r.device, link) })
-	r.all.Go(func() { send(r.ctx, link, r.device) })
-	r.all.Go(r.keepRefusing)
 	return nil
+}
+
+// Serve carries the frames of the device, once, until Close, which closes it.
+func (r *Router) Serve(device *os.File) {
+	r.device = device
+	r.all.Go(func() { receive(device, r.link) })
+	r.all.Go(func() { send(r.ctx, r.link, device) })
+	r.all.Go(r.keepRefusing)
 }
 
 // Close ends the network, and every connection.
 func (r *Router) Close() {
 	r.cancel()
-	_ = r.device.Close()
+	_ = r.device.Close() // without one there is nothing to close
 	r.stack.Close()
 	r.all.Wait()
 	r.stack.Wait()

@@ -47,7 +47,7 @@ func Init() int {
 		tell(report{Missing: w.missing, Fault: "the step's sandbox cannot be built: " + err.Error()})
 		return 1
 	}
-	if o.Probe || refusal(w.Mode, w.missing) != nil {
+	if o.Probe || w.refusal(w.missing) != nil {
 		tell(report{Missing: w.missing})
 		return 0
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/activities/runner/network"
+	"github.com/holdfast/holdfast/schema"
 )
 
 // The network tests run in a host of their own, a network namespace that is joined to another
@@ -278,9 +280,11 @@ func visit(t *testing.T, allow, refused []string, places ...string) map[string]s
 	res, err := runWith(t, s, func(link *os.File) {
 		var err error
 		resolver := netip.AddrPortFrom(outsideAddress.Addr(), dnsPort)
-		if router, err = network.New(network.Options{Device: link, Allow: allow, Refused: refused, Resolvers: []netip.AddrPort{resolver}}); err != nil {
+		if router, err = network.New(network.Options{Allow: allow, Refused: refused, Resolvers: []netip.AddrPort{resolver}}); err != nil {
 			t.Error(err)
+			return
 		}
+		router.Serve(link)
 	})
 	if router != nil {
 		router.Close()
@@ -386,6 +390,22 @@ func TestAttack_NetworkOfTheWorker(t *testing.T) {
 		res, err := run(t, s)
 		if reached != (err == nil && strings.Contains(res.out, "reached")) || !reached && !strings.Contains(fmt.Sprint(err), "network (") {
 			t.Errorf("%s: %v", mode, err)
+		}
+	}
+}
+
+// TestStart_AListTakesANetworkOfTheStepsOwn: where there is none the step does not run, whatever
+// the operator gave up, rather than run first and be ended.
+func TestStart_AListTakesANetworkOfTheStepsOwn(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []Mode{Weakened, Isolated, Required} {
+		s := newSpec(t, "touch", "ran")
+		s.Mode, s.Network, s.Listed, s.Without = mode, true, true, []Layer{LayerNetwork}
+		if _, err := run(t, s); schema.CodeOf(err) != schema.CodeUnsupported {
+			t.Errorf("%s: %v", mode, err)
+		}
+		if _, err := os.Stat(filepath.Join(s.Dir, "ran")); err == nil {
+			t.Errorf("%s: the program ran", mode)
 		}
 	}
 }

@@ -91,6 +91,9 @@ type Spec struct {
 	// Network gives the program a network: frames of its own namespace, which come to
 	// [Child.Link]. Where there is no such namespace it has the worker's, unless Mode refuses that.
 	Network bool `json:"network,omitempty"`
+	// Listed says that the network is kept to a list of places, which takes a namespace: without
+	// one the step is refused in every mode but Off.
+	Listed bool `json:"listed,omitempty"`
 
 	// Owners are what the worker has made by [Owners]; without it a step that is nobody makes one of its own.
 	Owners *os.File `json:"-"`
@@ -174,20 +177,28 @@ func (m Mode) Refused(layers []Status) []Status {
 }
 
 // refusal is the error for a step that must not run with these layers missing, or nil.
-func refusal(mode Mode, missing []Status) error {
-	refused := mode.Refused(missing)
+func (s *Spec) refusal(missing []Status) error {
+	refused := s.Mode.Refused(missing)
 	if len(refused) == 0 {
-		return nil
+		return s.listRefusal(missing)
 	}
 	names := make([]string, 0, len(refused))
-	for _, s := range refused {
-		names = append(names, fmt.Sprintf("%s (%s)", s.Layer, s.Why))
+	for _, m := range refused {
+		names = append(names, fmt.Sprintf("%s (%s)", m.Layer, m.Why))
 	}
 	lacks := strings.Join(names, ", ")
-	if mode == Required {
+	if s.Mode == Required {
 		return schema.Errorf(schema.CodeUnsupported, "the step is refused: HOLDFAST_SANDBOX is required, and this host lacks %s; allowed is a host that gives every layer, or isolated", lacks)
 	}
 	return schema.Errorf(schema.CodeUnsupported,
 		"the step is refused: this host cannot keep it from other sessions and from the worker, for want of %s; give the host what docs/sandbox.md names, or give the walls up with HOLDFAST_SANDBOX=weakened",
 		lacks)
+}
+
+// listRefusal is the error for a step whose network cannot be kept to its list, or nil.
+func (s *Spec) listRefusal(missing []Status) error {
+	if !s.Listed || !slices.ContainsFunc(missing, func(m Status) bool { return m.Layer == LayerNetwork && !m.On }) {
+		return nil
+	}
+	return schema.Errorf(schema.CodeUnsupported, "the step is refused: its network is to be kept to a list of places, and this host gives it no network of its own")
 }

@@ -37,7 +37,7 @@ func EnterCgroup() (string, error) { return "", errors.ErrUnsupported }
 // Start starts the program as a process in a session of its own, unless Mode refuses that.
 func (s *Spec) Start(_ string, stdout, stderr *os.File) (*Child, error) {
 	missing := Probe("")
-	if err := refusal(s.Mode, missing); err != nil {
+	if err := s.refusal(missing); err != nil {
 		return nil, err
 	}
 	pid, err := s.startPlain(&syscall.SysProcAttr{Setsid: true}, stdout, stderr)

@@ -128,7 +128,7 @@ func (s *Spec) launch(exe string, probe bool, group *Group, missing []Status, st
 		return nil, c.abandon(fmt.Errorf("init ended before the program ran: %w", err))
 	}
 	c.Missing = r.Missing
-	switch refused := refusal(s.Mode, r.Missing); {
+	switch refused := s.refusal(r.Missing); {
 	case r.Fault != "":
 		return nil, c.abandon(errors.New(r.Fault))
 	case r.StartError != "":

@@ -3,37 +3,30 @@
 package supervisor
 
 import (
-	"errors"
 	"fmt"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/activities/runner/network"
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
-	"github.com/holdfast/holdfast/schema"
 )
 
-// serveNetwork gives a step with a network its router, which lives as long as this process. A
-// list of places can be held only there.
-func (s *supervisor) serveNetwork() error {
-	link := s.child.Link
-	if link == nil {
-		if s.spec.Sandbox.Network && s.spec.NetworkAllow != nil && s.spec.Sandbox.Mode != sandbox.Off {
-			s.endChild()
-			return schema.Errorf(schema.CodeUnsupported, "the step is refused: its network is to be kept to a list of places, and this host gives it no network of its own")
-		}
+// prepareNetwork makes the router of a step with a network, before there is a program: nothing of
+// it may fail once one runs.
+func (s *supervisor) prepareNetwork() error {
+	if !s.spec.Sandbox.Network || s.spec.Sandbox.Mode == sandbox.Off {
 		return nil
 	}
-	_, err := network.New(network.Options{Device: link, Allow: s.spec.NetworkAllow, Refused: s.spec.NetworkRefused})
-	if err != nil {
-		s.endChild()
-		return errors.Join(fmt.Errorf("start the step's network: %w", err), link.Close())
+	s.spec.Sandbox.Listed = s.spec.NetworkAllow != nil
+	var err error
+	if s.router, err = network.New(network.Options{Allow: s.spec.NetworkAllow, Refused: s.spec.NetworkRefused}); err != nil {
+		return fmt.Errorf("prepare the step's network: %w", err)
 	}
 	return nil
 }
 
-// endChild ends a program that must not go on.
-func (s *supervisor) endChild() {
-	_ = unix.Kill(s.child.Pid, unix.SIGKILL)
-	killTree()
+// serveNetwork has the router carry what the program sends, as long as this process lives. Where
+// the step has the worker's network there is nothing to carry.
+func (s *supervisor) serveNetwork() {
+	if link := s.child.Link; link != nil {
+		s.router.Serve(link)
+	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast/holdfast/activities/runner/network"
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
 	"github.com/holdfast/holdfast/activities/runner/spool"
 	"github.com/holdfast/holdfast/schema"
@@ -99,6 +100,7 @@ type supervisor struct {
 	out     *output
 	record  *exitRecord // nil before there is room for it
 	child   *sandbox.Child
+	router  *network.Router // nil without a network
 	began   time.Time
 
 	orders  chan Order
@@ -164,6 +166,9 @@ func (s *supervisor) start() error {
 	if s.record, err = reserveExit(); err != nil {
 		return fmt.Errorf("keep room for its end: %w", err)
 	}
+	if err := s.prepareNetwork(); err != nil {
+		return err
+	}
 	// Nothing of the server's environment is left to inherit.
 	os.Clearenv()
 	s.began = time.Now()
@@ -172,9 +177,7 @@ func (s *supervisor) start() error {
 	if err != nil {
 		return err
 	}
-	if err := s.serveNetwork(); err != nil {
-		return err
-	}
+	s.serveNetwork()
 	s.stats = newSampler(s)
 	go s.reap()
 	go s.stats.run()
