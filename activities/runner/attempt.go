@@ -171,9 +171,14 @@ func (r *Runner) resume(run *running, l leftover, mayBegin bool) (result schema.
 		}
 	}()
 	ask := run.ask
-	begun, err := r.o.Recorder.BeginAttempt(r.ctx, store.BeginAttempt{
-		SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Execution: ask.Execution, Host: r.o.Host,
-		Live: l.spec.Attempt, Worker: r.name,
+	// It runs, and stays this worker's while the recorder is away: nobody else follows it.
+	var begun store.BegunAttempt
+	err = r.persist(func(ctx context.Context) (err error) {
+		begun, err = r.o.Recorder.BeginAttempt(ctx, store.BeginAttempt{
+			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Execution: ask.Execution, Host: r.o.Host,
+			Live: l.spec.Attempt, Worker: r.name,
+		})
+		return err
 	})
 	code := schema.CodeOf(err)
 	switch {
@@ -194,10 +199,14 @@ func (r *Runner) resume(run *running, l leftover, mayBegin bool) (result schema.
 	}
 	run.told = "its worker" // and maybe more, which the worker before has said
 	r.o.Logger.Info("step re-attached", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "attempt", begun.Number)
-	if err := r.askWhetherFrozen(&ask); err != nil {
+	if err := r.persist(func(ctx context.Context) error { return r.askWhetherFrozen(ctx, &ask) }); err != nil {
 		return result, false, err
 	}
-	snapshot, err := r.o.Recorder.Snapshot(r.ctx, ask.SessionID)
+	var snapshot string
+	err = r.persist(func(ctx context.Context) (err error) {
+		snapshot, err = r.o.Recorder.Snapshot(ctx, ask.SessionID)
+		return err
+	})
 	if err != nil {
 		return result, false, err
 	}

@@ -25,6 +25,28 @@ type recorder struct {
 
 	append    func(a store.AppendOutput) (done bool, err error)
 	suspended func()
+	resume    func() error // of what a worker asks that comes back to a step
+}
+
+func (r *recorder) resuming() error {
+	if r.resume == nil {
+		return nil
+	}
+	return r.resume()
+}
+
+func (r *recorder) BeginAttempt(ctx context.Context, a store.BeginAttempt) (store.BegunAttempt, error) {
+	if err := r.resuming(); err != nil {
+		return store.BegunAttempt{}, err
+	}
+	return r.Store.BeginAttempt(ctx, a)
+}
+
+func (r *recorder) Snapshot(ctx context.Context, id string) (string, error) {
+	if err := r.resuming(); err != nil {
+		return "", err
+	}
+	return r.Store.Snapshot(ctx, id)
 }
 
 func (r *recorder) AppendOutput(ctx context.Context, a store.AppendOutput) error {
@@ -37,6 +59,9 @@ func (r *recorder) AppendOutput(ctx context.Context, a store.AppendOutput) error
 }
 
 func (r *recorder) Suspended(ctx context.Context, id string) (bool, error) {
+	if err := r.resuming(); err != nil {
+		return false, err
+	}
 	suspended, err := r.Store.Suspended(ctx, id)
 	if r.suspended != nil {
 		r.suspended()
@@ -277,6 +302,37 @@ func TestFreeze_DuringReattachmentHolds(t *testing.T) {
 	b.r.Thaw(b.ask.RunID)
 	before := len(b.output(schema.Stdout))
 	b.await("more output", func() bool { return len(b.output(schema.Stdout)) > before })
+}
+
+// A worker that starts while Postgres is away keeps what runs here: it holds its place, and is
+// gone on with before anybody asks for it.
+func TestRecover_KeepsWhatRunsWhileTheRecorderIsAway(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"echo up; while [ ! -e go ]; do sleep 0.02; done; echo done","cpu":1`)
+	b.r = b.newRunner(func(o *runner.Options) { o.EndSteps = false })
+	done := b.runAside()
+	b.await("start", func() bool { return b.output(schema.Stdout) == "up\n" })
+	b.r.Close()
+	<-done
+	var asked atomic.Int64
+	away := &recorder{Store: b.db, resume: func() error {
+		if asked.Add(1)%4 != 0 { // each call fails before it is answered
+			return schema.Errorf(schema.CodeUnavailable, "away")
+		}
+		return nil
+	}}
+	slots := runner.NewSlots(1, 0)
+	b.r = b.newRunner(func(o *runner.Options) { o.Recorder, o.Slots = away, slots })
+	b.r.Recover()
+	b.await("reattachment", func() bool { return b.count(schema.EventStepReattached) == 1 })
+	if len(b.r.Running()) != 1 {
+		t.Fatal("it was let go")
+	}
+	b.touch("go")
+	b.await("its end, which nobody asked for", func() bool { return b.count(schema.EventStepCompleted) == 1 })
+	if out := b.output(schema.Stdout); out != "up\ndone\n" {
+		t.Fatalf("printed %q", out)
+	}
 }
 
 // An order that never came is made up for by what Postgres says.

@@ -116,11 +116,11 @@ func (r *Runner) launched(run *running) {
 
 // askWhetherFrozen takes from the session's own record what its run is to do, unless an order
 // has come meanwhile: that is newer.
-func (r *Runner) askWhetherFrozen(ask *schema.RunStep) error {
+func (r *Runner) askWhetherFrozen(ctx context.Context, ask *schema.RunStep) error {
 	r.mu.Lock()
 	turns := r.turns
 	r.mu.Unlock()
-	suspended, err := r.o.Recorder.Suspended(r.ctx, ask.SessionID)
+	suspended, err := r.o.Recorder.Suspended(ctx, ask.SessionID)
 	if err != nil {
 		return err
 	}

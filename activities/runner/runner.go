@@ -308,9 +308,9 @@ func (r *Runner) execute(run *running, load Load) {
 	run.finish(result, err)
 }
 
-// persist repeats a write until it is done: only an answer that will not change ends it, or
+// persist repeats a call of the recorder until it is done: only an answer that will not change ends it, or
 // the end of the worker.
-func (r *Runner) persist(write func(ctx context.Context) error) error {
+func (r *Runner) persist(call func(ctx context.Context) error) error {
 	const (
 		firstWait = 20 * time.Millisecond
 		longest   = time.Second
@@ -318,7 +318,7 @@ func (r *Runner) persist(write func(ctx context.Context) error) error {
 	)
 	began := time.Now()
 	for wait := firstWait; ; wait = min(2*wait, longest) {
-		err := write(r.ctx)
+		err := call(r.ctx)
 		if err == nil {
 			if r.unrecorded.CompareAndSwap(true, false) {
 				r.o.Logger.Info("what steps do is recorded again", "host", r.o.Host)
