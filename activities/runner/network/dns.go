@@ -193,10 +193,22 @@ func (r *Router) allowedByNow(to netip.AddrPort) bool {
 	return r.policy.allowed(to.Addr(), to.Port())
 }
 
+// learnSoon looks the names up aside, one round at a time: a step can send any number of datagrams
+// to places that are not allowed.
+func (r *Router) learnSoon(to netip.AddrPort) {
+	if !take(r.learning) {
+		return
+	}
+	r.all.Go(func() {
+		defer func() { <-r.learning }()
+		r.allowedByNow(to)
+	})
+}
+
 func (r *Router) lookUp(name string) []netip.Addr {
 	ctx, cancel := context.WithTimeout(r.ctx, dnsPatience)
 	defer cancel()
-	list, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+	list, err := r.names.LookupNetIP(ctx, "ip", name)
 	if err != nil {
 		return nil
 	}

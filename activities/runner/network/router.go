@@ -66,6 +66,8 @@ type Router struct {
 	cancel    context.CancelFunc
 	ready     chan struct{} // closed when the product's places are known
 	tcp, udp  chan struct{} // a token for each connection
+	learning  chan struct{} // one for learnSoon
+	names     *net.Resolver // of the router's own questions
 	all       sync.WaitGroup
 }
 
@@ -74,6 +76,7 @@ func New(o Options) (*Router, error) {
 	r := &Router{
 		policy: &policy{own: ownAddress}, known: map[string][]netip.Addr{}, resolvers: o.Resolvers,
 		ready: make(chan struct{}), tcp: make(chan struct{}, maxFlows), udp: make(chan struct{}, maxFlows),
+		learning: make(chan struct{}, 1), names: net.DefaultResolver,
 	}
 	var err error
 	if r.policy.allow, err = rules(o.Allow); err != nil {
@@ -259,7 +262,7 @@ func (r *Router) serveUDP(request *udp.ForwarderRequest) bool {
 	if !isResolver(to) {
 		<-r.ready
 		if !r.policy.allowed(to.Addr(), to.Port()) { // a name that is not known yet is known by the next one
-			r.all.Go(func() { r.allowedByNow(to) })
+			r.learnSoon(to)
 			return false
 		}
 		var err error
