@@ -129,9 +129,13 @@ const (
 	markStep = "HOLDFAST_STEP_ID"
 )
 
+func marks(ask schema.RunStep) []string {
+	return []string{markRun + "=" + ask.RunID, markStep + "=" + ask.StepID}
+}
+
 // endMarked ends what an attempt left behind without a supervisor.
 func endMarked(ask schema.RunStep) error {
-	if _, alive := supervisor.KillMarked([]string{markRun + "=" + ask.RunID, markStep + "=" + ask.StepID}); alive > 0 {
+	if _, alive := supervisor.KillMarked(marks(ask)); alive > 0 {
 		return fmt.Errorf("%d processes of an attempt before cannot be ended", alive)
 	}
 	return nil

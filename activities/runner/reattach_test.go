@@ -3,6 +3,7 @@
 package runner_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/activities/runner"
+	"github.com/holdfast/holdfast/activities/runner/sandbox"
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -150,6 +152,34 @@ func TestRun_AKilledSupervisorIsARetryThatSaysSo(t *testing.T) {
 	}
 	if a := runs[0].Steps[0].Attempts; a[0].Status != schema.AttemptLost || a[0].Reason != schema.ReasonSupervisor {
 		t.Fatalf("%+v", a)
+	}
+}
+
+// The supervisor is killed while a stop is on its way to it: what outlives it, where the step has
+// no PID namespace, is ended and counted.
+func TestStop_EndsAndCountsWhatAKilledSupervisorLeft(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"setsid sh -c 'echo up; exec sleep 1000' & wait"`)
+	b.r = b.newRunner(func(o *runner.Options) { o.Sandbox = sandbox.Off })
+	done := b.runAside()
+	b.await("start", func() bool { return b.output(schema.Stdout) == "up\n" })
+	own := b.supervisor()
+	_ = syscall.Kill(own, syscall.SIGSTOP) // so that it does not read the order
+	stopped := make(chan schema.StoppedSteps, 1)
+	go func() { stopped <- b.r.Stop(context.WithoutCancel(t.Context()), b.ask.RunID, 0) }()
+	b.await("the stop", func() bool { return b.r.IsStopping(b.ask.Execution) })
+	_ = syscall.Kill(own, syscall.SIGKILL)
+	if result := <-done; result.Status != schema.AttemptCancelled {
+		t.Fatalf("result %+v", result)
+	}
+	if left := b.processes(); len(left) != 0 {
+		t.Fatalf("%v still run", left)
+	}
+	if got := <-stopped; got.ProcessesKilled == 0 || got.Survivors != 0 {
+		t.Fatalf("stopped %+v", got)
+	}
+	if left, err := os.ReadDir(filepath.Join(b.dir, "locks")); err != nil || len(left) != 0 {
+		t.Fatalf("%v is locked: %v", left, err)
 	}
 }
 

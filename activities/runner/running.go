@@ -143,6 +143,13 @@ func (r *running) ended(exit *supervisor.Exit) bool {
 	return !r.dropped
 }
 
+// left takes in what was ended of an attempt whose supervisor was killed, and what could not be.
+func (r *running) left(killed, survivors int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.exit = &supervisor.Exit{Killed: killed, Survivors: survivors}
+}
+
 func (r *running) isDropped() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

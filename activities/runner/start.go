@@ -72,7 +72,8 @@ func (r *Runner) begin(run *running, load Load) (schema.StepResult, error) {
 		return r.finish(run, p.attempt, failedStart(tooMuch, p.began), nil, nil)
 	}
 	result, err := r.launch(run, &p)
-	clean = err == nil
+	_, survivors := run.count()
+	clean = err == nil && survivors == 0 // what is left is ended when the lock's file is found
 	return result, err
 }
 
@@ -209,6 +210,7 @@ func (r *Runner) tryLaunch(run *running, p *planned) (schema.StepResult, error) 
 		return result, newFault(errNoSupervisor)
 	}
 	r.remove(l.dir)
+	run.left(supervisor.KillMarked(marks(*ask)))
 	switch {
 	case run.waiting.Err() != nil: // it is not to start again
 		return r.cancelled(run, p)
