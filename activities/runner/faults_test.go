@@ -394,18 +394,20 @@ func TestRun_OutputThatDoesNotFitIsNotTriedForEver(t *testing.T) {
 			t.Fatalf("%d bytes were recorded, of %d", len(got), len(want))
 		}
 	})
-	t.Run("nothing is taken", func(t *testing.T) {
-		t.Parallel()
-		b := newBench(t, `"shell":"echo up; sleep 1000"`)
-		never := &recorder{Store: b.db, append: func(store.AppendOutput) (bool, error) {
-			return true, schema.Errorf(schema.CodeConflict, "it comes before what is missing")
-		}}
-		b.r = b.newRunner(func(o *runner.Options) { o.Recorder = never })
-		if result := b.run(); result.Status != schema.AttemptFailed || result.Reason != schema.ReasonOutput {
-			t.Fatalf("result %+v", result)
-		}
-		if left := b.processes(); len(left) != 0 {
-			t.Fatalf("%v still run", left)
-		}
-	})
+	for _, code := range []schema.Code{schema.CodeConflict, schema.CodeInvalid, schema.CodeTooLarge} {
+		t.Run("nothing is taken: "+string(code), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, `"shell":"echo up; sleep 1000"`)
+			never := &recorder{Store: b.db, append: func(store.AppendOutput) (bool, error) {
+				return true, schema.Errorf(code, "it is not taken")
+			}}
+			b.r = b.newRunner(func(o *runner.Options) { o.Recorder = never })
+			if result := b.run(); result.Status != schema.AttemptFailed || result.Reason != schema.ReasonOutput {
+				t.Fatalf("result %+v", result)
+			}
+			if left := b.processes(); len(left) != 0 {
+				t.Fatalf("%v still run", left)
+			}
+		})
+	}
 }

@@ -226,11 +226,19 @@ func toUTF8(b []byte) string {
 	return s.String()
 }
 
+// record records a flush. One that is refused for good is [unrecordable], unless the attempt is
+// over, or the recorder has lost what came before: those have answers of their own.
 func (r *Runner) record(ask *schema.RunStep, attempt int, f *flush) error {
-	return r.persist(func(ctx context.Context) error {
+	err := r.persist(func(ctx context.Context) error {
 		return r.o.Recorder.AppendOutput(ctx, store.AppendOutput{
 			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: attempt,
 			From: f.from, To: f.to, Chunks: f.chunks, Progress: f.progress,
 		})
 	})
+	switch code := schema.CodeOf(err); {
+	case code == schema.CodeStale, code == schema.CodeNotFound, code == schema.CodeConflict, !schema.Lasting(err):
+		return err
+	default:
+		return unrecordable{err}
+	}
 }
