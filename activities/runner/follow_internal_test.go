@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"net"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -32,8 +33,10 @@ func TestFollow_AnExitInTheLastMomentIsAnExit(t *testing.T) {
 			t.Fatalf("%+v, %v", exit, err)
 		}
 	}
-	_, err := r.follow(run, abandoned(dir), 1, 0)
-	if !run.lose(err) || run.lost != schema.ReasonSupervisor {
-		t.Fatalf("one that says nothing: %v", err)
+	for _, left := range []string{dir, filepath.Join(dir, "gone")} { // with the folder, too
+		_, err := r.follow(run, abandoned(left), 1, 0)
+		if !run.lose(err) || run.lost != schema.ReasonSupervisor {
+			t.Fatalf("one that says nothing: %v", err)
+		}
 	}
 }

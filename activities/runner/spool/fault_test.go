@@ -155,6 +155,18 @@ func TestSpool_OfAKilledWriterTheWholeFramesAreRead(t *testing.T) {
 	}
 }
 
+// A folder that is gone has nothing to wait for: it is what a killed writer left, or damage.
+func TestSpool_AFolderThatIsGoneIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	r := Open(filepath.Join(t.TempDir(), "gone"), 0)
+	if _, ok, err := r.Next(Everything); ok || err != nil {
+		t.Fatalf("of a killed writer: %t, %v", ok, err)
+	}
+	if _, ok, err := r.Next(10); ok || !errors.Is(err, ErrDamaged) {
+		t.Fatalf("of one that has written something: %t, %v", ok, err)
+	}
+}
+
 // What is damaged is said to be, and not waited for.
 func TestSpool_DamageIsNotWaitedFor(t *testing.T) {
 	t.Parallel()

@@ -126,9 +126,12 @@ func (r *Reader) missing(end int64) error {
 	return fmt.Errorf("%w: it has %d bytes, and should have %d", ErrDamaged, r.offset, end)
 }
 
-// open finds the segment that has the offset.
+// open finds the segment that has the offset. In a folder that is gone there is none.
 func (r *Reader) open() (bool, error) {
 	entries, err := os.ReadDir(r.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -143,5 +146,9 @@ func (r *Reader) open() (bool, error) {
 	}
 	r.start = slices.Max(starts)
 	r.file, err = os.Open(segmentName(r.dir, r.start))
+	if errors.Is(err, fs.ErrNotExist) { // it was removed in this moment
+		r.file = nil
+		return false, nil
+	}
 	return err == nil, err
 }
