@@ -69,7 +69,9 @@ type Revival struct {
 	Status   SessionStatus `json:"status"`   // with which that ended
 	Messages int           `json:"messages"` // the number of the latest
 	Queue    []int         `json:"queue"`    // the numbers of those that wait for their run
-	Host     string        `json:"host"`     // which host has the workspace; "" when none ever had
+	// Suspended says that somebody had suspended the session: what waits goes on waiting.
+	Suspended bool   `json:"suspended,omitempty"`
+	Host      string `json:"host"` // which host has the workspace; "" when none ever had
 	// LeftBehind are hosts that may still have processes of the latest run.
 	LeftBehind []string  `json:"left_behind,omitempty"`
 	LastUsed   time.Time `json:"last_used"`

@@ -189,6 +189,29 @@ func TestRevived_GoesOnUnderNewNames(t *testing.T) {
 	}
 }
 
+// Somebody had stopped the session: that its workflow was lost does not start it again.
+func TestRevived_WhatWasHeldWaitsForResume(t *testing.T) {
+	t.Parallel()
+	in := newState(t, schema.Config{}, gated("a")).Input
+	revived := func(queue ...int) *State {
+		in.Revival = &schema.Revival{Run: 3, Status: schema.SessionFailed, Messages: 7, Queue: queue, Suspended: true, LastUsed: epoch}
+		return Revived(in, "another life")
+	}
+	s := revived(6, 7)
+	if s.Status() != schema.SessionSuspended || s.TakeNext() {
+		t.Fatalf("the session is %s, with run %d", s.Status(), s.Run.Number)
+	}
+	if repeated, err := s.Resume(epoch, ada); repeated || err != nil {
+		t.Fatal(repeated, err)
+	}
+	if !s.TakeNext() || s.Run.Message != 6 {
+		t.Fatalf("run %d answers %d", s.Run.Number, s.Run.Message)
+	}
+	if s := revived(); s.Status() != schema.SessionFailed {
+		t.Fatalf("with nothing to hold it is %s", s.Status())
+	}
+}
+
 func TestCite_IsShort(t *testing.T) {
 	t.Parallel()
 	if got := cite(strings.Repeat("é", 2*maxCited)); len([]rune(got)) != maxCited+1 {

@@ -161,7 +161,7 @@ func Revived(in schema.SessionInput, life string) *State {
 	return &State{
 		Input: in, Life: life, Searched: Searched{schema.SessionActive, schema.PhasePlanning}, // as web starts it
 		Run:      &Run{ID: schema.RunID(in.SessionID, r.Run), Number: r.Run, Begun: true, Ended: r.Status},
-		Messages: r.Messages, Queue: r.Queue, Host: r.Host, LeftBehind: r.LeftBehind, LastUsed: r.LastUsed,
+		Messages: r.Messages, Queue: r.Queue, Suspended: r.Suspended && len(r.Queue) > 0, Host: r.Host, LeftBehind: r.LeftBehind, LastUsed: r.LastUsed,
 	}
 }
 

@@ -45,7 +45,8 @@ func (s *Store) LatestRun(ctx context.Context, sessionID string) (id string, und
 
 // LoseRun ends a run whose workflow is gone, as failed for that reason: its attempts and steps
 // are cancelled, and so are its approvals. What its hosts still run ends once they look. A run
-// that is over stays as it ended.
+// that is over stays as it ended. A session that was suspended stays so while messages wait in
+// it: only a person lets the next run begin.
 func (s *Store) LoseRun(ctx context.Context, sessionID, runID, why string) error {
 	if !schema.ValidID(runID) {
 		return noRun(runID)
@@ -54,9 +55,18 @@ func (s *Store) LoseRun(ctx context.Context, sessionID, runID, why string) error
 		t:     schema.Transition{RunID: runID, Status: schema.SessionFailed, Phase: schema.PhaseIdle},
 		steps: map[string]schema.StepStatus{}, approvals: map[string]schema.ApprovalStatus{}, messages: map[int]bool{},
 	}
-	_, err := s.change(ctx, "end a run", sessionID, "lost:"+runID, func(c *change) { a.readRun(c) }, func(c *change) error {
+	var waits bool
+	_, err := s.change(ctx, "end a run", sessionID, "lost:"+runID, func(c *change) {
+		a.readRun(c)
+		c.reads.Queue(`SELECT EXISTS (SELECT FROM messages WHERE session_id = $1::uuid AND status = 'queued')
+			OR EXISTS (SELECT FROM texts WHERE session_id = $1::uuid AND accepted)`, c.session).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&waits) })
+	}, func(c *change) error {
 		if c.deleted || a.finished != nil {
 			return errNothing
+		}
+		if a.status == schema.SessionSuspended && waits {
+			a.t.Status = schema.SessionSuspended
 		}
 		a.t.End = &schema.RunEnd{Status: schema.SessionFailed, Error: why}
 		for i := range a.t.Close {
@@ -113,10 +123,11 @@ func (s *Store) Revival(ctx context.Context, sessionID string) (*schema.Revival,
 	err := s.pool.QueryRow(ctx, `SELECT r.number, r.status, COALESCE(r.finished_at, now()),
 			COALESCE((SELECT max(m.number) FROM messages m WHERE m.session_id = r.session_id), 0),
 			ARRAY(SELECT m.number FROM messages m WHERE m.session_id = r.session_id AND m.status = 'queued' AND m.number > 0 ORDER BY m.number),
+			COALESCE((SELECT st.status = 'suspended' FROM session_states st WHERE st.session_id = r.session_id), false),
 			COALESCE((SELECT a.host FROM attempts a JOIN runs o ON o.id = a.run_id WHERE o.session_id = r.session_id ORDER BY a.started_at DESC LIMIT 1), ''),
 			ARRAY(SELECT DISTINCT a.host FROM attempts a WHERE a.run_id = r.id AND a.status IN ('cancelled', 'lost') ORDER BY 1)
 		  FROM runs r WHERE r.session_id = $1::uuid ORDER BY r.number DESC LIMIT 1`, sessionID).
-		Scan(&r.Run, &r.Status, &used, &r.Messages, &r.Queue, &r.Host, &r.LeftBehind)
+		Scan(&r.Run, &r.Status, &used, &r.Messages, &r.Queue, &r.Suspended, &r.Host, &r.LeftBehind)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil //nolint:nilnil // a session without a run is an ordinary one
 	}

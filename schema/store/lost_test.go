@@ -71,6 +71,44 @@ func TestLoseRun_EndsEverythingOfItOnce(t *testing.T) {
 	}
 }
 
+// A person has stopped the session: what waits in it is still held when its run is lost.
+func TestLoseRun_LeavesASuspendedSessionSuspendedWhileMessagesWait(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context1(t)
+	for name, c := range map[string]struct {
+		queued, accepted bool
+		want             schema.SessionStatus
+	}{
+		"nothing waits":       {want: schema.SessionFailed},
+		"a message is queued": {queued: true, want: schema.SessionSuspended},
+		"a text is accepted":  {accepted: true, want: schema.SessionSuspended},
+	} {
+		b := newRun(t, s)
+		suspend := schema.Transition{SessionID: b.session, RunID: b.run, Key: "held", Status: schema.SessionSuspended, Phase: schema.PhaseExecuting}
+		if c.queued {
+			suspend.Messages = []schema.MessageChange{{Number: 1, Status: schema.MessageQueued, Content: "later", Actor: "ada"}}
+		}
+		_, err := s.Apply(ctx, suspend)
+		must(t, err)
+		if c.accepted {
+			id := schema.TextID(b.session, "request", "later")
+			must(t, s.SaveText(ctx, b.session, id, "ada", "later"))
+			must(t, s.AcceptText(ctx, b.session, id, 1))
+		}
+		must(t, s.LoseRun(ctx, b.session, b.run, "it is gone"))
+		must(t, s.AdoptTexts(ctx, b.session))
+		session, err := s.Session(ctx, b.session)
+		must(t, err)
+		revival, err := s.Revival(ctx, b.session)
+		must(t, err)
+		held := c.want == schema.SessionSuspended
+		if session.Status != c.want || session.Phase != schema.PhaseIdle || revival.Suspended != held || (len(revival.Queue) > 0) != held {
+			t.Errorf("%s: the session is %s, %s; it is revived with %+v", name, session.Status, session.Phase, revival)
+		}
+	}
+}
+
 func TestTexts_AreTakenOverByTheirMessage(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
