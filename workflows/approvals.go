@@ -155,6 +155,25 @@ func (s *State) approval(id string) *Approval {
 // CheckResolve says whether a decision can be taken at this instant: nil when it can, or
 // when it repeats the one that was taken (repeated). It changes nothing.
 func (s *State) CheckResolve(now time.Time, c schema.ResolveApproval) (a *Approval, repeated bool, err error) {
+	a, repeated, err = s.checkResolve(now, c)
+	if err == nil && !repeated {
+		err = s.checkFeedbackHeld(c)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return a, repeated, nil
+}
+
+// checkFeedbackHeld refuses what the release before took in: see [session.resolveOlder].
+func (s *State) checkFeedbackHeld(c schema.ResolveApproval) error {
+	if c.Feedback == "" || s.feedbackHeld()+encoded(c.Feedback) <= maxFeedbackHeld {
+		return nil
+	}
+	return invalid("there is more feedback for steps that have not run than the session can keep", "feedback", "no more than a few words for now", nil)
+}
+
+func (s *State) checkResolve(now time.Time, c schema.ResolveApproval) (a *Approval, repeated bool, err error) {
 	if a := s.approval(c.ApprovalID); a != nil && a.Status == schema.ApprovalResolved && a.Resolution == c.Resolution {
 		if a.Answer != "" && a.Answer != schema.AnswerDigest(a.Type, c.Feedback, c.Modifications) {
 			return nil, false, otherAnswer(a)
@@ -175,9 +194,6 @@ func (s *State) CheckResolve(now time.Time, c schema.ResolveApproval) (a *Approv
 	}
 	if strings.ContainsRune(c.Feedback, 0) { // the step gets it in its environment
 		return nil, false, invalid("feedback is text without NUL", "feedback", "text without NUL", nil)
-	}
-	if c.Feedback != "" && s.feedbackHeld()+encoded(c.Feedback) > maxFeedbackHeld {
-		return nil, false, invalid("there is more feedback for steps that have not run than the session can keep", "feedback", "no more than a few words for now", nil)
 	}
 	if errs := schema.CheckShape(a.Type, c.Resolution, c.Modifications); errs != nil { // the rest, where the edit is carried out
 		return nil, false, wrongModifications(errs)
@@ -212,7 +228,7 @@ func invalid(message, field, allowed string, value any) error {
 // Resolve takes a decision: the first one wins, the same again changes nothing, another
 // one or a late one is refused.
 func (s *State) Resolve(now time.Time, by schema.Command, c schema.ResolveApproval) (repeated bool, err error) {
-	a, repeated, err := s.CheckResolve(now, c)
+	a, repeated, err := s.checkResolve(now, c)
 	if err != nil || repeated {
 		return repeated, err
 	}

@@ -90,7 +90,11 @@ func TestAsk_AStepHasABoundedNumberOfQuestions(t *testing.T) {
 	s := newState(t, schema.Config{}, step("a"), step("b"))
 	startIDs(s, epoch)
 	ask := func(step, id string) error {
-		_, _, err := s.AskHuman(epoch, ada, schema.Ask{StepID: step, Question: "?", RequestID: id})
+		c := schema.Ask{StepID: step, Question: "?", RequestID: id}
+		if err := s.CheckAsk(c); err != nil {
+			return err
+		}
+		_, _, err := s.AskHuman(epoch, ada, c)
 		return err
 	}
 	for i := range schema.MaxOpenAsks {
@@ -120,8 +124,11 @@ func TestFeedback_ThatWaitsIsBounded(t *testing.T) {
 	taken := 0
 	for _, a := range s.PendingViews() {
 		c := schema.ResolveApproval{ApprovalID: a.ApprovalID, Resolution: schema.ResolutionApproved, Feedback: strings.Repeat("<", schema.MaxFeedback)}
-		_, err := s.Resolve(epoch, ada, c)
+		_, _, err := s.CheckResolve(epoch, c)
 		if err == nil {
+			if _, err := s.Resolve(epoch, ada, c); err != nil {
+				t.Fatal(err)
+			}
 			taken++
 			continue
 		}

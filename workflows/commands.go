@@ -289,9 +289,17 @@ func (s *State) TakeNext() bool {
 }
 
 // CheckAsk refuses a question that no running step can have.
-func (s *State) CheckAsk(c schema.Ask) error { return cmp.Or(s.checkAsk(c), checkAskContext(c)) }
+func (s *State) CheckAsk(c schema.Ask) error { return cmp.Or(s.checkAsk(c), s.checkNewAsk(c)) }
 
-func checkAskContext(c schema.Ask) error {
+// checkNewAsk refuses what the release before took in: see [session.askOlder]. A question that is
+// asked already is not refused.
+func (s *State) checkNewAsk(c schema.Ask) error {
+	if s.approval(schema.AskID(s.Run.ID, c.StepID, c.RequestID)) != nil {
+		return nil
+	}
+	if s.openAsks(c.StepID) >= schema.MaxOpenAsks {
+		return schema.Errorf(schema.CodeConflict, "cannot ask: step %q has %d open questions, and that is the most", c.StepID, schema.MaxOpenAsks)
+	}
 	if why := schema.JSONProblem(c.Context, schema.MaxAskContext); why != "" {
 		return invalid("the context of a question: "+why, "context", why, nil)
 	}
@@ -311,8 +319,6 @@ func (s *State) checkAsk(c schema.Ask) error {
 	case c.Type != "" && !c.Type.AskedByStep():
 		const allowed = "allowed are program_ask, tool_call, budget"
 		return invalid(fmt.Sprintf("a step does not ask for a %s; %s", c.Type, allowed), "approval_type", allowed, c.Type)
-	case s.approval(schema.AskID(s.Run.ID, c.StepID, c.RequestID)) == nil && s.openAsks(c.StepID) >= schema.MaxOpenAsks:
-		return schema.Errorf(schema.CodeConflict, "cannot ask: step %q has %d open questions, and that is the most", c.StepID, schema.MaxOpenAsks)
 	case c.RequestID == "":
 		return invalid("a question needs a request_id", "request_id", "a name that is the same when it is asked again", "")
 	case len(c.Context) > schema.MaxAskContext:

@@ -153,7 +153,7 @@ func take[T request](ctx workflow.Context, s *session, cmd command[T], c T) (sch
 	if seen {
 		result.Repeated = true
 	} else {
-		if err := checkSender(by); err != nil {
+		if err := checkSender(by); err != nil && !older(ctx) {
 			return schema.CommandResult{}, err
 		}
 		if result, err = carryOut(ctx, cmd, now, by, c); err != nil {

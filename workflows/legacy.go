@@ -22,18 +22,20 @@ func older(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, changeAnswers, workflow.DefaultVersion, 1) == workflow.DefaultVersion
 }
 
-// resolveOlder: another answer with the same resolution was the same again, and an edit was
-// checked in full.
+// resolveOlder: another answer with the same resolution was the same again, an edit was checked
+// in full, and any amount of feedback was kept.
 func (s *session) resolveOlder(ctx workflow.Context, c schema.ResolveApproval) (*schema.CommandResult, error) {
 	st, now := s.state, workflow.Now(ctx)
-	a, repeated, err := st.CheckResolve(now, c)
+	a, repeated, err := st.checkResolve(now, c)
 	switch {
 	case errors.Is(err, errOtherAnswer):
 		if older(ctx) {
 			return &schema.CommandResult{Repeated: true}, nil
 		}
-	case err != nil || repeated || len(c.Modifications) == 0:
-	case older(ctx):
+	case err != nil || repeated:
+	case st.checkFeedbackHeld(c) != nil && !older(ctx):
+		return nil, st.checkFeedbackHeld(c)
+	case len(c.Modifications) > 0 && older(ctx):
 		if errs := schema.CheckModifications(a.Type, c.Resolution, c.Modifications); errs != nil {
 			return nil, wrongModifications(errs)
 		}
@@ -41,8 +43,8 @@ func (s *session) resolveOlder(ctx workflow.Context, c schema.ResolveApproval) (
 	return nil, nil //nolint:nilnil,nilerr // nothing differs
 }
 
-// askOlder: another question under the same request id was the same one, and the context of a
-// question could be nested at will.
+// askOlder: another question under the same request id was the same one, the context of a
+// question could be nested at will, and a step could have any number of open questions.
 func (s *session) askOlder(ctx workflow.Context, c schema.Ask) (*schema.CommandResult, error) {
 	st := s.state
 	known := st.approval(schema.AskID(st.Run.ID, c.StepID, c.RequestID))
@@ -51,8 +53,8 @@ func (s *session) askOlder(ctx workflow.Context, c schema.Ask) (*schema.CommandR
 	case known != nil && known.Digest != c.Digest() && older(ctx):
 		result := approvalResult(known, true)
 		return &result, nil
-	case known == nil && checkAskContext(c) != nil && !older(ctx):
-		return nil, checkAskContext(c)
+	case st.checkNewAsk(c) != nil && !older(ctx):
+		return nil, st.checkNewAsk(c)
 	}
 	return nil, nil //nolint:nilnil,nilerr // nothing differs
 }
