@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -145,17 +146,21 @@ func lookAt(texts ...string) []Attention {
 	return list
 }
 
-// Hidden reports whether a character does not show, or changes how the text around it does.
+// fillers take room, or none, and show nothing, though Unicode counts them as letters and marks.
+const fillers = "\u034f\u115f\u1160\u3164\uffa0"
+
+// Hidden reports whether a character does not show, or changes how the text around it does. The
+// browser has the same list, in web/ui/src/lib/hidden.ts.
 func Hidden(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t' || r == '\r':
 		return false
-	case r < 0x20, r >= 0x7f && r < 0xa0: // control characters, ESC among them
-		return true
-	case r == 0xad, r >= 0x200b && r <= 0x200f, r >= 0x2028 && r <= 0x202e, r >= 0x2060 && r <= 0x206f, r == 0xfeff:
+	case r < 0xa0:
+		return r < 0x20 || r >= 0x7f // control characters, ESC among them
+	case r >= 0x2060 && r <= 0x206f, r >= 0xe0000 && r <= 0xe007f: // also those of them that Unicode has not given away
 		return true
 	default:
-		return r >= 0xe0000 && r <= 0xe007f // tags
+		return unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Bidi_Control) || strings.ContainsRune(fillers, r)
 	}
 }
 

@@ -1,6 +1,9 @@
 package terminal
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 // Cleaner makes a stream of text safe to print. It remembers a sequence that is cut in two
 // by the end of a chunk. The zero value drops every escape sequence.
@@ -97,7 +100,8 @@ func (c *Cleaner) ground(b *strings.Builder, r rune) {
 		if c.Keep {
 			b.WriteRune(r)
 		}
-	case r < 0x20 || (r >= 0x7f && r < 0xa0) || isBidi(r):
+	case r < 0x20 || (r >= 0x7f && r < 0xa0):
+	case unicode.Is(unicode.Bidi_Control, r): // it turns the text around it, which then reads as another
 	default:
 		b.WriteRune(r)
 	}
@@ -153,10 +157,6 @@ func (c *Cleaner) allowed(params string, final rune) bool {
 	}
 	return strings.ContainsRune(finals, final) && strings.Trim(params, "0123456789;:") == ""
 }
-
-// isBidi reports whether r changes the direction of the text around it, by which a text can
-// be made to read as another.
-func isBidi(r rune) bool { return (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069) }
 
 // Clean makes one line of a text: no escape sequences, no line ends.
 func Clean(s string) string {

@@ -27,7 +27,7 @@ func TestCleaner_KeepsColoursAndDropsWhatActsOnTheTerminal(t *testing.T) {
 		"reset":                {"\x1bcx\x1b(0y", "xy", "xy"},
 		"8-bit controls":       {"a\u009b31mb\u009d0;t\u009cc\u0085d", "a\x1b[31mbcd", "abcd"},
 		"bell and others":      {"a\x07\x00\x0e\x7fb", "ab", "ab"},
-		"bidirectional tricks": {"a\u202eb\u2066c", "abc", "abc"},
+		"bidirectional tricks": {"a\u202eb\u2066c\u061cd", "abcd", "abcd"},
 		"an open string":       {"\x1b]0;no end\nnext line", "\nnext line", "\nnext line"},
 		"broken off":           {"\x1b[31\nx", "\nx", "\nx"},
 		"text":                 {"tab\tüñ Ω 🙂\n", "tab\tüñ Ω 🙂\n", "tab\tüñ Ω 🙂\n"},

@@ -34,6 +34,10 @@ describe('what an approval binds', () => {
   });
   it('names the characters that do not show', () => {
     expect(piecesOf('rm \u202etxt.\u200bsh\u001b[8m\r\ta\r')).toEqual(['rm ', { code: 'U+202E' }, 'txt.', { code: 'U+200B' }, 'sh', { code: 'U+001B' }, '[8m', { code: 'U+000D' }, '\ta\r']);
+    for (const char of '\u061c\u3164\u115f\u1160\uffa0\u180e\u034f\u00ad\u200b\u2028\u2029\u2065\u206f\ufeff\u{e0001}\u{e0041}') {
+      expect(piecesOf(char)).toEqual([{ code: expect.stringMatching(/^U\+[0-9A-F]{4,5}$/) as unknown }]);
+    }
+    expect(piecesOf('é א ب 한 e\u0301 漢')).toEqual(['é א ب 한 e\u0301 漢']);
     expect(piecesOf('')).toEqual(['']);
     expect(piecesOf('plain é 😀')).toEqual(['plain é 😀']);
   });

@@ -1,9 +1,9 @@
 // Characters that do not show, or that change how the text around them does: control
-// characters, marks that turn the direction of text, spaces without a width. In what a person
+// characters, marks that turn the direction of text, spaces without a width, letters without a shape. In what a person
 // decides about they are shown as what they are. The server's schema.Attention looks for the same.
 
 // eslint-disable-next-line no-control-regex
-const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]|\r(?!\n|$)|[\u{e0000}-\u{e007f}]/gu;
+const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}\p{Bidi_Control}\u034f\u115f\u1160\u3164\uffa0\u2060-\u206f\u{e0000}-\u{e007f}]|\r(?!\n|$)/gu;
 
 export type Piece = string | { code: string }; // such as U+202E
 
