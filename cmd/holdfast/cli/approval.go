@@ -166,8 +166,9 @@ func describe(style terminal.Style, d schema.ApprovalRequestedData) []string {
 
 // subject shows what a question of this type is about.
 func subject(style terminal.Style, t schema.ApprovalType, context json.RawMessage) []string {
-	if t == schema.ApprovalProgramAsk {
-		return append(askLines(style, context), askOptions(t, context).lines(style)...)
+	if t.AskedByStep() {
+		options := askOptions(t, context)
+		return append(askLines(style, context, len(options) > 0), options.lines(style)...)
 	}
 	return contextLines(style, context)
 }

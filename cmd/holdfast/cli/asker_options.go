@@ -73,8 +73,8 @@ func (o options) question(extras ...string) string {
 }
 
 // askLines show what a program wants to be seen with its question: all of it, since a yes is to all of it, with the
-// characters that do not show named.
-func askLines(style terminal.Style, context json.RawMessage) []string {
+// characters that do not show named. Its options may be left out where they are shown as answers.
+func askLines(style terminal.Style, context json.RawMessage, withoutOptions bool) []string {
 	if len(context) == 0 {
 		return nil
 	}
@@ -82,7 +82,9 @@ func askLines(style terminal.Style, context json.RawMessage) []string {
 	if json.Unmarshal(context, &c) != nil { // any JSON may be shown
 		return factLines("    ", context)
 	}
-	delete(c, "options")
+	if withoutOptions {
+		delete(c, "options")
+	}
 	if inner, only := c["context"]; only && len(c) == 1 {
 		var object map[string]json.RawMessage
 		if json.Unmarshal(inner, &object) != nil {

@@ -85,7 +85,7 @@ func TestAskLines_ShowTheWholeAndHideNoCharacter(t *testing.T) {
 	for i := range 60 {
 		facts[fmt.Sprintf("name %02d", i)] = i
 	}
-	text := strings.Join(askLines(terminal.Style{}, schema.Marshal(facts)), "\n")
+	text := strings.Join(askLines(terminal.Style{}, schema.Marshal(facts), true), "\n")
 	for _, part := range []string{"    log: row\n      row\n", "\n      rm -rf /<U+001B>[2K<U+202E>\n", "wend", "    name 59: 59", "    list: [\n        0,\n"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("%q is missing", part)
@@ -98,7 +98,7 @@ func TestAskLines_ShowTheWholeAndHideNoCharacter(t *testing.T) {
 		t.Error("a character that does not show went to the terminal")
 	}
 	for given, want := range map[string]string{`"a text"`: "    a text", `null`: "", `[1,2]`: "    [1,2]", `{"context":{"a":"b"},"options":["x"]}`: "    a: b", `{}`: ""} {
-		if got := strings.Join(askLines(terminal.Style{}, []byte(given)), "\n"); got != want {
+		if got := strings.Join(askLines(terminal.Style{}, []byte(given), true), "\n"); got != want {
 			t.Errorf("%s is shown as %q", given, got)
 		}
 	}
@@ -119,5 +119,28 @@ func TestAsker_PagesAQuestionThatShowsMuch(t *testing.T) {
 	a.says("v")
 	if first, again := <-pages, <-pages; first != 302 || again != first {
 		t.Fatalf("%d and %d lines were shown", first, again)
+	}
+}
+
+// A yes to a tool's call or to a budget is to all of it, too: also to options, which are no answers there.
+func TestSubject_OfAnyQuestionOfAStepIsShownInFull(t *testing.T) {
+	t.Parallel()
+	about := []byte(`{"tool": "mail", "arguments": {"to": "everyone"}, "options": ["now", 1], "id": "x", "steps": []}`)
+	for _, kind := range []schema.ApprovalType{schema.ApprovalToolCall, schema.ApprovalBudget} {
+		text := strings.Join(subject(terminal.Style{}, kind, about), "\n")
+		for _, part := range []string{"tool: mail", "everyone", "now", "id: x"} {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s: %q is missing in:\n%s", kind, part, text)
+			}
+		}
+
+		s := newScripted(t)
+		s.on("GET "+asked, http.StatusOK, schema.Approval{ID: otherID, Type: kind, StepID: "send", Status: schema.ApprovalPending, Context: about})
+		s.run("", "approval", "show", otherID).want(t, exitOK, "tool: mail", "everyone")
+
+		a := newAsking(t, true)
+		a.event(event(schema.EventApprovalRequested, "send", schema.ApprovalRequestedData{ApprovalID: "1", Type: kind, Options: kind.Options(), Context: about}))
+		a.caughtUp()
+		a.sees("everyone")
 	}
 }

@@ -24,7 +24,8 @@ const FACT_CHARS = 200;
 
 export function shownContext(approval: Approval): ShownContext {
   const object = objectOf(approval.context);
-  const rest = object === null ? { context: approval.context } : Object.fromEntries(Object.entries(object).filter(([name]) => name !== 'options'));
+  const asked = askOptions(approval).length > 0; // else they are no answers, and stand with the rest
+  const rest = object === null ? { context: approval.context } : Object.fromEntries(Object.entries(object).filter(([name]) => name !== 'options' || !asked));
   const keys = Object.keys(rest);
   const shown: unknown = keys.length === 1 && keys[0] === 'context' ? rest['context'] : rest;
   if (shown === null || shown === undefined || shown === '') return null;

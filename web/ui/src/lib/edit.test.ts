@@ -132,6 +132,7 @@ describe('a question of a program', () => {
   it('shows what comes with it: a few facts as a list, all else as it is', () => {
     expect(shownContext(ask({ options: ['a'] }))).toBeNull();
     expect(shownContext(ask({ options: ['a'], chi2: 1.5, model: 'line', ok: true }))).toEqual({ facts: [['chi2', '1.5'], ['model', 'line'], ['ok', 'true']] });
+    expect(shownContext({ ...ask({ options: 'all', tool: 'mail' }), approval_type: 'tool_call' })).toEqual({ facts: [['options', 'all'], ['tool', 'mail']] });
     expect(shownContext(ask({ context: 'a text' }))).toEqual({ text: 'a text', whole: true });
     expect(shownContext(ask({ context: { chi2: 1.5 } }))).toEqual({ facts: [['chi2', '1.5']] });
     expect(['a text', 7, [1], null].map((any) => shownContext(ask(any as unknown as Record<string, unknown>)))).toEqual([{ text: 'a text', whole: true }, { text: '7', whole: true }, { text: '[\n  1\n]', whole: true }, null]);
