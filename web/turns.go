@@ -104,7 +104,10 @@ func (s *Server) message(ctx context.Context, sessionID, content, at, key string
 	if err != nil {
 		return 0, placed(err, at)
 	}
-	if err := s.store.AcceptText(save, sessionID, text.ID, result.Message); err != nil { // it counts only if the workflow is lost at this very moment
+	// The command may have used up the time to save the text in, and its sender may be gone: it was taken in all the same.
+	mark, cancelMark := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
+	defer cancelMark()
+	if err := s.store.AcceptText(mark, sessionID, text.ID, result.Message); err != nil { // it counts only if the workflow is lost at this very moment
 		s.log.DebugContext(ctx, "a text was not marked as accepted", logs.Err(err))
 	}
 	return result.Message, nil

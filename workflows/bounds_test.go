@@ -219,6 +219,27 @@ func TestRevived_WhatWasHeldWaitsForResume(t *testing.T) {
 	}
 }
 
+// More may come in at once than one transition holds: each part of it is recorded with a status.
+func TestRevived_TheFirstTransitionMayBeDivided(t *testing.T) {
+	t.Parallel()
+	in := newState(t, schema.Config{}, gated("a")).Input
+	in.Revival = &schema.Revival{Run: 3, Status: schema.SessionFailed, LastUsed: epoch}
+	s := Revived(in, "another life")
+	for range 3 {
+		if _, err := say(s, strings.Repeat("x", 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for parts := 0; s.Dirty(); parts++ {
+		if tr := s.takePending(1500); tr.Status != schema.SessionFailed || tr.Phase == "" {
+			t.Fatalf("part %d is recorded as %q, %q", parts, tr.Status, tr.Phase)
+		}
+	}
+	if s.Recorded < 2 {
+		t.Fatal("it was not divided")
+	}
+}
+
 func TestCite_IsShort(t *testing.T) {
 	t.Parallel()
 	if got := cite(strings.Repeat("é", 2*maxCited)); len([]rune(got)) != maxCited+1 {

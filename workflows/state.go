@@ -158,11 +158,15 @@ func NewState(in schema.SessionInput) *State {
 func Revived(in schema.SessionInput, life string) *State {
 	r := in.Revival
 	in.Revival = nil
-	return &State{
+	s := &State{
 		Input: in, Life: life, Searched: Searched{schema.SessionActive, schema.PhasePlanning}, // as web starts it
 		Run:      &Run{ID: schema.RunID(in.SessionID, r.Run), Number: r.Run, Begun: true, Ended: r.Status},
 		Messages: r.Messages, Queue: r.Queue, Suspended: r.Suspended && len(r.Queue) > 0, Host: r.Host, LeftBehind: r.LeftBehind, LastUsed: r.LastUsed,
 	}
+	// A first transition that is divided is recorded with this. The phase is not what Postgres shows, so that there is a
+	// first transition in any case.
+	s.Shown.Status, s.Shown.Phase = s.Status(), schema.PhasePlanning
+	return s
 }
 
 // startRun makes r the latest run. Postgres learns of it when it begins.
