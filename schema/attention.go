@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -68,11 +69,13 @@ var loading = lazy(`^(?:(?:LD|DYLD)_.*|PATH|IFS|ENV|BASH_ENV|PROMPT_COMMAND|GCON
 var secretName = lazy(`(?i)(?:^|_)(?:token|secret|passwd|password|api_?key|private_?key|access_?key|credentials?)(?:_|$)`)
 
 // Attention lists what of a plan deserves a look before it is approved: steps in their order,
-// then files by name. Each kind is listed once for each place.
-func (p *Plan) Attention() []Attention {
+// then files by name. Each kind is listed once for each place. asks are the steps that ask, by id;
+// see [Plan.Asks].
+func (p *Plan) Attention(asks map[string]StepAsks) []Attention {
 	list := []Attention{}
 	for i := range p.Steps {
-		list = append(list, p.Steps[i].attention()...)
+		s := &p.Steps[i]
+		list = append(list, s.attention(cmp.Or(asks[s.ID].OnTimeout, s.OnTimeout))...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Files)) {
 		for _, a := range lookAt(name, p.Files[name]) {
@@ -86,7 +89,7 @@ func (p *Plan) Attention() []Attention {
 	return list[:min(len(list), maxAttention)]
 }
 
-func (s *PlanStep) attention() []Attention {
+func (s *PlanStep) attention(onTimeout OnTimeout) []Attention {
 	var list []Attention
 	add := func(kind AttentionKind, found string) {
 		if !slices.ContainsFunc(list, func(a Attention) bool { return a.Kind == kind && a.Found == found }) {
@@ -109,7 +112,7 @@ func (s *PlanStep) attention() []Attention {
 			add(a.Kind, a.Found)
 		}
 	}
-	if s.OnTimeout == OnTimeoutApprove {
+	if onTimeout == OnTimeoutApprove {
 		add(AttentionApprovesItself, "")
 	}
 	if s.OnError == OnErrorContinue {

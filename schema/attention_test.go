@@ -34,7 +34,7 @@ func TestAttention_FindsWhatDeservesALook(t *testing.T) {
 		c.step.ID = "s"
 		plan := schema.Plan{Steps: []schema.PlanStep{c.step}, Files: c.files}
 		var got []string
-		for _, a := range plan.Attention() {
+		for _, a := range plan.Attention(nil) {
 			got = append(got, strings.TrimSpace(string(a.Kind)+"@"+a.StepID+a.File+" "+a.Found))
 		}
 		if !slices.Equal(got, c.want) {
@@ -49,7 +49,7 @@ func TestAttention_IsBounded(t *testing.T) {
 	for i := range 300 {
 		plan.Files[strings.Repeat("x", i+1)] = "rm -rf " + strings.Repeat("y", 500)
 	}
-	list := plan.Attention()
+	list := plan.Attention(nil)
 	if len(list) != 200 || len([]rune(list[0].Found)) > 80 {
 		t.Fatalf("%d entries, the first is %q", len(list), list[0].Found)
 	}

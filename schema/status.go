@@ -222,6 +222,10 @@ func (m ApprovalMode) AsksPlan() bool { return m == ApproveAfterPlanning || m ==
 // AsksEachStep reports whether every step wants approval under this mode.
 func (m ApprovalMode) AsksEachStep() bool { return m == ApproveBeforeEachStep || m == ApproveAll }
 
+// AsksOnError reports whether every failed step wants an answer under this mode, unless the step
+// says otherwise.
+func (m ApprovalMode) AsksOnError() bool { return m == ApproveOnError || m == ApproveAll }
+
 // Mode is the kind of workflow that a session runs.
 type Mode string
 

@@ -70,14 +70,10 @@ func (s *State) whyAgain(st *Step) string {
 }
 
 func (s *State) onTimeout(st *Step) schema.OnTimeout {
-	switch {
-	case st != nil && st.OnTimeout != "":
-		return st.OnTimeout
-	case s.Input.Config.OnTimeout != "":
-		return s.Input.Config.OnTimeout
-	default:
-		return schema.OnTimeoutSuspend
+	if st == nil {
+		return s.Input.Config.OnTimeoutOf("")
 	}
+	return s.Input.Config.OnTimeoutOf(st.OnTimeout)
 }
 
 func (s *State) forgetOldApprovals() {

@@ -141,9 +141,7 @@ func (s *State) running() int {
 	return n
 }
 
-func (s *State) asksAbout(st *Step) bool {
-	return st.Approval || s.Input.Config.ApprovalMode.AsksEachStep()
-}
+func (s *State) asksAbout(st *Step) bool { return s.Input.Config.AsksFirst(st.Approval) }
 
 func (s *State) needsMet(st *Step) bool {
 	return !slices.ContainsFunc(st.Needs, func(id string) bool {
@@ -305,11 +303,7 @@ func (s *State) lastExecution(st *Step) bool { return !retriesLeft(st) && !s.ask
 
 func retriesLeft(st *Step) bool { return st.Executions-st.Spent <= st.Retries }
 
-func (s *State) asksOnError(st *Step) bool {
-	mode := s.Input.Config.ApprovalMode
-	return st.OnError == schema.OnErrorAsk ||
-		(st.OnError == "" && (mode == schema.ApproveOnError || mode == schema.ApproveAll))
-}
+func (s *State) asksOnError(st *Step) bool { return s.Input.Config.AsksOnError(st.OnError) }
 
 // Finished takes in what became of a step's execution. What it still asked is not asked any
 // more.

@@ -20,14 +20,15 @@ func (s *Store) Subject(ctx context.Context, approvalID string) (schema.Subject,
 	if err != nil {
 		return schema.Subject{}, err
 	}
-	subject := schema.Subject{ApprovalID: approvalID, Digest: is.digest, Attention: []schema.Attention{}}
+	subject := schema.Subject{ApprovalID: approvalID, Digest: is.digest, OnTimeout: is.onTimeout, Attention: []schema.Attention{}}
 	if is.kind.AskedByStep() {
 		return subject, nil
 	}
 	if subject.Plan, err = s.bound(ctx, is); err != nil {
 		return schema.Subject{}, err
 	}
-	subject.Attention = subject.Plan.Attention()
+	subject.Asks = subject.Plan.Asks(is.config)
+	subject.Attention = subject.Plan.Attention(subject.Asks)
 	was, err := s.askedBefore(ctx, is)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return subject, nil
@@ -49,13 +50,17 @@ func (s *Store) Subject(ctx context.Context, approvalID string) (schema.Subject,
 type askedAbout struct {
 	id, session, run, step, digest string
 	kind                           schema.ApprovalType
+	onTimeout                      schema.OnTimeout
+	config                         schema.Config // of the session
 }
 
-const selectAsked = `SELECT a.id::text, a.session_id::text, a.run_id::text, a.step_id, a.digest, a.approval_type
+// An approval that has escalated suspends the session when nobody answers then either.
+const selectAsked = `SELECT a.id::text, a.session_id::text, a.run_id::text, a.step_id, a.digest, a.approval_type,
+		CASE WHEN a.on_timeout = 'escalate' AND a.escalated_at IS NOT NULL THEN 'suspend' ELSE a.on_timeout END, s.config
 	FROM approval_requests a JOIN sessions s ON s.id = a.session_id WHERE s.deleted_at IS NULL AND `
 
 func scanAsked(row pgx.Row) (a askedAbout, err error) {
-	err = row.Scan(&a.id, &a.session, &a.run, &a.step, &a.digest, &a.kind)
+	err = row.Scan(&a.id, &a.session, &a.run, &a.step, &a.digest, &a.kind, &a.onTimeout, &a.config)
 	return a, err
 }
 

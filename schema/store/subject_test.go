@@ -1,12 +1,64 @@
 package store_test
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
+
+// What follows when nobody answers is the step's own, else the session's, else suspend.
+func TestSubject_SaysWhatFollowsWhenNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context1(t)
+	p := plan()
+	p.Steps = append(p.Steps,
+		schema.PlanStep{ID: "gate", Shell: "true", Approval: true},
+		schema.PlanStep{ID: "own", Shell: "true", Approval: true, OnTimeout: schema.OnTimeoutReject},
+		schema.PlanStep{ID: "mends", Shell: "true", OnError: schema.OnErrorAsk},
+	)
+	session := newSession(t, s, func(n *store.NewSession) { n.Plan, n.Config.OnTimeout = p, schema.OnTimeoutApprove })
+	b := began{session: session.ID, run: schema.RunID(session.ID, 1)}
+	_, err := s.BeginRun(ctx, b.begin())
+	must(t, err)
+	id, now := schema.ApprovalID(session.ID, 1), time.Now()
+	about := schema.Transition{SessionID: session.ID, RunID: b.run, Status: schema.SessionActive, Phase: schema.PhaseAwaitingApproval}
+	asked, escalated := about, about
+	asked.Key, escalated.Key = "asked", "escalated"
+	asked.Open = []schema.ApprovalOpen{{
+		ID: id, Type: schema.ApprovalPlan, Digest: p.Digest(), Description: "?", OnTimeout: schema.OnTimeoutEscalate, CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+	}}
+	escalated.Extend = []schema.ApprovalExtend{{ID: id, ExpiresAt: now.Add(2 * time.Hour), Escalates: true, At: now}}
+	for _, c := range []struct {
+		change schema.Transition
+		then   schema.OnTimeout
+	}{{asked, schema.OnTimeoutEscalate}, {escalated, schema.OnTimeoutSuspend}} {
+		_, err := s.Apply(ctx, c.change)
+		must(t, err)
+		subject, err := s.Subject(ctx, id)
+		must(t, err)
+		want := map[string]schema.StepAsks{
+			"gate": {First: true, OnTimeout: schema.OnTimeoutApprove}, "own": {First: true, OnTimeout: schema.OnTimeoutReject}, "mends": {Failed: true, OnTimeout: schema.OnTimeoutApprove},
+		}
+		if subject.OnTimeout != c.then || !maps.Equal(subject.Asks, want) {
+			t.Errorf("%s: it is %s, and the steps %+v", c.change.Key, subject.OnTimeout, subject.Asks)
+		}
+		var itself []string
+		for _, a := range subject.Attention {
+			if a.Kind == schema.AttentionApprovesItself {
+				itself = append(itself, a.StepID)
+			}
+		}
+		if !slices.Equal(itself, []string{"gate", "mends"}) {
+			t.Errorf("approving themselves are %v", itself)
+		}
+	}
+}
 
 func TestSubject_IsAllThatTheDigestBindsAndWhatItWasBefore(t *testing.T) {
 	t.Parallel()

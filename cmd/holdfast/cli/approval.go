@@ -65,7 +65,11 @@ func (c *approvalShowCmd) Run(inv *invocation) error {
 	row("asked", terminal.Ago(a.CreatedAt.Time, time.Now()))
 	if a.Status == schema.ApprovalPending {
 		row("expires", expires(a))
-		row("then", onTimeout(a))
+		then := a.OnTimeout
+		if then == schema.OnTimeoutEscalate && a.EscalatedAt != nil {
+			then = schema.OnTimeoutSuspend
+		}
+		row("then", onTimeout(then))
 		row("answers", schema.JoinResolutions(a.Options))
 	}
 	if a.EscalatedAt != nil {
@@ -90,7 +94,7 @@ func (inv *invocation) wholeSubject(api *client.Client, a *schema.Approval) []st
 		note := inv.style.Red("    this is not all that it is about: " + terminal.CleanLines(err.Error()))
 		return append([]string{note}, subject(inv.style, a.Type, a.Context)...)
 	}
-	return subjectLines(inv.style, &whole.Value, a.OnTimeout)
+	return subjectLines(inv.style, &whole.Value)
 }
 
 // show prints lines that are made safe, through the person's pager when they are more than the terminal has.
@@ -124,21 +128,18 @@ func rowsOf(lines []string, columns int) int {
 }
 
 // onTimeout says what follows when nobody answers in time.
-func onTimeout(a *schema.Approval) string {
-	switch a.OnTimeout {
+func onTimeout(t schema.OnTimeout) string {
+	switch t {
 	case schema.OnTimeoutReject:
 		return "reject: it counts as rejected"
 	case schema.OnTimeoutApprove:
 		return "approve: it counts as approved"
 	case schema.OnTimeoutEscalate:
-		if a.EscalatedAt != nil {
-			return "suspend: the session stops until somebody resumes it"
-		}
 		return "escalate: it is asked louder, with a longer deadline"
 	case schema.OnTimeoutSuspend:
 		return "suspend: the session stops until somebody resumes it"
 	default:
-		return string(a.OnTimeout)
+		return terminal.Clean(string(t))
 	}
 }
 

@@ -175,13 +175,14 @@ func (a *asker) show(ctx context.Context, d schema.ApprovalRequestedData) {
 		a.view.say(a.view.style.Red("    this is not all that it is about: " + terminal.CleanLines(err.Error())))
 		return
 	}
-	lines := subjectLines(a.view.style, &whole, "")
+	lines := subjectLines(a.view.style, &whole)
 	if !a.inPager(ctx, lines) {
 		a.view.say(lines...)
-		return
-	}
-	if look := attentionWords(whole.Attention, ""); len(look) > 0 {
+	} else if look := attentionWords(&whole); len(look) > 0 {
 		a.view.say(a.view.style.Bold(a.view.style.Red("    deserves a look: " + strings.Join(look, " · "))))
+	}
+	if whole.OnTimeout != "" {
+		a.view.say("    " + a.view.style.Dim("with no answer ") + onTimeout(whole.OnTimeout))
 	}
 }
 

@@ -14,12 +14,12 @@ import (
 // subjectLines show all that an approval's digest binds: what deserves a look, what is
 // different from the version that was asked about before, each step with all its fields, each
 // file with its text. Nothing is left out, and characters that do not show are named.
-func subjectLines(style terminal.Style, s *schema.Subject, onTimeout schema.OnTimeout) []string {
+func subjectLines(style terminal.Style, s *schema.Subject) []string {
 	if s.Plan == nil {
 		return nil
 	}
 	var lines []string
-	if look := attentionWords(s.Attention, onTimeout); len(look) > 0 {
+	if look := attentionWords(s); len(look) > 0 {
 		lines = append(lines, style.Bold(style.Red("    deserves a look: "+strings.Join(look, " · "))))
 	}
 	if s.Before != nil && s.Before.Plan != nil {
@@ -31,7 +31,7 @@ func subjectLines(style terminal.Style, s *schema.Subject, onTimeout schema.OnTi
 	for i := range s.Plan.Steps {
 		step := &s.Plan.Steps[i]
 		lines = append(lines, "    "+style.Bold(visible(step.ID))+titleBeside(step))
-		for _, field := range stepFields(step) {
+		for _, field := range append(stepFields(step, s.Asks[step.ID].Failed), asksField(step, s.Asks)...) {
 			for j, text := range strings.Split(strings.TrimSuffix(field.text, "\n"), "\n") {
 				label := ""
 				if j == 0 {
@@ -60,8 +60,9 @@ func titleBeside(s *schema.PlanStep) string {
 
 type stepField struct{ name, text string }
 
-// stepFields are all the fields of a step, those that are not set with what then holds.
-func stepFields(s *schema.PlanStep) []stepField {
+// stepFields are the fields of a step, those that are not set with what then holds. asksFailed says
+// that the session asks when the step has failed, whatever its plan says.
+func stepFields(s *schema.PlanStep, asksFailed bool) []stepField {
 	var fields []stepField
 	add := func(name, text string) { fields = append(fields, stepField{name, text}) }
 	switch s.Kind() {
@@ -101,20 +102,42 @@ func stepFields(s *schema.PlanStep) []stepField {
 		cores = fmt.Sprintf("%g cores", s.CPU)
 	}
 	add("limits", strings.Join([]string{limit(s.Timeout, "no limit of time"), limit(s.Memory, "of memory"), limit(cores, "of cores")}, ", "))
+	onError := s.OnError
+	if asksFailed {
+		onError = schema.OnErrorAsk
+	}
 	add("failing", map[schema.OnError]string{
 		schema.OnErrorAsk: "somebody is asked", schema.OnErrorContinue: "the run goes on without it", schema.OnErrorFail: "the run fails", "": "the run fails",
-	}[s.OnError]+", tried again "+counted(s.Retries, "time")+" before")
-	if s.Approval || s.OnTimeout != "" {
-		add("asks", "first; with no answer: "+string(onTimeoutOr(s.OnTimeout)))
-	}
+	}[onError]+", tried again "+counted(s.Retries, "time")+" before")
 	return fields
 }
 
-func onTimeoutOr(t schema.OnTimeout) schema.OnTimeout {
-	if t == "" {
-		return schema.OnTimeoutSuspend
+// asksField is when a step asks, and what follows when nobody answers.
+func asksField(s *schema.PlanStep, asks map[string]schema.StepAsks) []stepField {
+	is, ok := asks[s.ID]
+	switch {
+	case !ok:
+		return saidAsks(s)
+	case is.First:
+		return []stepField{{"asks", "first; with no answer: " + string(is.OnTimeout)}}
+	default:
+		return []stepField{{"asks", "when it has failed; with no answer: " + string(is.OnTimeout)}}
 	}
-	return t
+}
+
+// saidAsks is what the plan alone says of it.
+func saidAsks(s *schema.PlanStep) []stepField {
+	if !s.Approval && s.OnTimeout == "" {
+		return nil
+	}
+	text := "as the session says"
+	if s.Approval {
+		text = "first"
+	}
+	if s.OnTimeout != "" {
+		text += "; with no answer: " + string(s.OnTimeout)
+	}
+	return []stepField{{"asks", text}}
 }
 
 var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
@@ -165,12 +188,12 @@ var attentionNames = map[schema.AttentionKind]string{ //nolint:gochecknoglobals 
 	schema.AttentionHidden: "hidden characters", schema.AttentionApprovesItself: "approves itself", schema.AttentionGoesOn: "goes on if it fails",
 }
 
-func attentionWords(list []schema.Attention, onTimeout schema.OnTimeout) []string {
+func attentionWords(s *schema.Subject) []string {
 	var words []string
-	if onTimeout == schema.OnTimeoutApprove {
+	if s.OnTimeout == schema.OnTimeoutApprove {
 		words = append(words, "approves itself if nobody answers")
 	}
-	for _, a := range list {
+	for _, a := range s.Attention {
 		text := attentionNames[a.Kind]
 		if text == "" {
 			text = terminal.Clean(string(a.Kind))

@@ -34,7 +34,7 @@ func changedLines(style terminal.Style, before, after *schema.Plan) []string {
 			return nil
 		}
 		lines := []string{"title: " + step.Name()}
-		for _, f := range stepFields(step) {
+		for _, f := range append(stepFields(step, false), saidAsks(step)...) {
 			lines = append(lines, strings.Split(f.name+": "+f.text, "\n")...)
 		}
 		return lines

@@ -22,14 +22,15 @@ func tidy(script string) *schema.Plan {
 
 func subjectOf(script string) schema.Subject {
 	plan := tidy(script)
-	return schema.Subject{ApprovalID: otherID, Plan: plan, Attention: plan.Attention()}
+	asks := plan.Asks(schema.Config{ApprovalMode: schema.ApproveBeforeEachStep})
+	return schema.Subject{ApprovalID: otherID, Plan: plan, OnTimeout: schema.OnTimeoutApprove, Asks: asks, Attention: plan.Attention(asks)}
 }
 
 func TestSubject_ShowsAllThatIsBoundAndHidesNoCharacter(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x\n", 500) + "curl https://example.com/x | sh\x1b[2K\x1b]0;t\x07\rsafe \u202e\n"
 	s := subjectOf(long)
-	text := strings.Join(subjectLines(terminal.Style{}, &s, schema.OnTimeoutApprove), "\n")
+	text := strings.Join(subjectLines(terminal.Style{}, &s), "\n")
 	for _, part := range []string{
 		"deserves a look: approves itself if nobody answers · network in tidy · changes what is loaded (LD_PRELOAD) in tidy",
 		"runs fetched code (curl https://example.com/x | sh", "hidden characters in tidy.sh",
@@ -51,7 +52,7 @@ func TestSubject_ShowsWhatChangedSinceItWasAskedBefore(t *testing.T) {
 	s := subjectOf("a\nb\nrm -rf out\n")
 	s.Before = &schema.SubjectBefore{ApprovalID: otherID, Plan: tidy("a\nls\nb\n")}
 	s.Before.Plan.Steps[0].Timeout = "1m"
-	text := strings.Join(subjectLines(terminal.Style{}, &s, ""), "\n")
+	text := strings.Join(subjectLines(terminal.Style{}, &s), "\n")
 	for _, part := range []string{
 		"changed since it was asked before:\n      step tidy\n        - limits: at most 1m", "        + limits: at most 5m",
 		"      tidy.sh\n        - ls\n          b\n        + rm -rf out",
@@ -59,6 +60,23 @@ func TestSubject_ShowsWhatChangedSinceItWasAskedBefore(t *testing.T) {
 		if !strings.Contains(text, part) {
 			t.Errorf("%q is missing in:\n%s", part, text)
 		}
+	}
+}
+
+// What follows when nobody answers is the server's to say: the plan alone does not know the session's default.
+func TestSubject_SaysWhatFollowsByTheSessionsDefault(t *testing.T) {
+	t.Parallel()
+	s := subjectOf("ls\n")
+	s.Plan.Steps = []schema.PlanStep{{ID: "gate", Shell: "true", Approval: true}, {ID: "mends", Shell: "true", OnError: schema.OnErrorAsk}, {ID: "runs", Shell: "true"}}
+	s.Asks = s.Plan.Asks(schema.Config{OnTimeout: schema.OnTimeoutApprove})
+	text := strings.Join(subjectLines(terminal.Style{}, &s), "\n")
+	for _, part := range []string{"asks      first; with no answer: approve", "asks      when it has failed; with no answer: approve", "failing   somebody is asked"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is missing in:\n%s", part, text)
+		}
+	}
+	if strings.Contains(text, "suspend") || strings.Count(text, "asks  ") != 2 {
+		t.Errorf("it says more than is true:\n%s", text)
 	}
 }
 
@@ -92,6 +110,8 @@ func TestAsker_ShowsTheWholeAndTakesNoYesBefore(t *testing.T) {
 	a.says("a")
 	a.sees("It has to be shown in full before somebody can say yes to it")
 	a.sees("    1 │ curl x | sh")
+	a.sees("approves itself if nobody answers")
+	a.sees("with no answer approve: it counts as approved")
 	a.says("a")
 	if got := <-a.decided; got.Resolution != schema.ResolutionApproved {
 		t.Fatalf("%+v", got)
@@ -112,7 +132,8 @@ func TestAsker_PagesWhatIsLongAndShowsItAgain(t *testing.T) {
 	a.asks("1")
 	a.caughtUp()
 	a.sees("[v]iew it again")
-	a.sees("deserves a look: network in tidy")
+	a.sees("deserves a look: approves itself if nobody answers · network in tidy")
+	a.sees("with no answer approve: it counts as approved")
 	a.says("v")
 	if first, again := <-pages, <-pages; first < 501 || again != first {
 		t.Fatalf("%d and %d lines were shown", first, again)

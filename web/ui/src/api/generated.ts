@@ -1537,6 +1537,17 @@ export interface components {
             status: "pending" | "ready" | "awaiting_approval" | "running" | "frozen" | "succeeded" | "failed" | "skipped" | "cancelled";
             title: string;
         };
+        StepAsks: {
+            /** @description It asks when it has failed */
+            failed: boolean;
+            /** @description It asks before it runs */
+            first: boolean;
+            /**
+             * @description Its own, else that of the session's config, else suspend
+             * @enum {string}
+             */
+            on_timeout: "suspend" | "reject" | "approve" | "escalate";
+        };
         StepCompletedData: {
             /** Format: int64 */
             attempt: number;
@@ -1644,12 +1655,21 @@ export interface components {
         };
         Subject: {
             approval_id: string;
+            /** @description For each step of the plan that asks somebody, when it does and what follows when nobody answers */
+            asks?: {
+                [key: string]: components["schemas"]["StepAsks"];
+            };
             /** @description What of it deserves a look. It is no verdict: nothing here does not mean that it is harmless */
             attention: components["schemas"]["Attention"][];
             /** @description What was asked about before, when this is asked because that changed */
             before?: components["schemas"]["SubjectBefore"];
             /** @description That of the approval, computed anew from what is here */
             digest: string;
+            /**
+             * @description What follows when nobody answers this approval in time; suspend once it has escalated
+             * @enum {string}
+             */
+            on_timeout?: "suspend" | "reject" | "approve" | "escalate";
             /** @description What a yes allows: a plan, or of a step that step and every file that it may read. Absent when the approval is about neither */
             plan?: components["schemas"]["Plan"];
         };

@@ -27,6 +27,7 @@ export type Session = Schemas['Session'];
 export type SessionList = Schemas['SessionList'];
 export type Step = Schemas['Step'];
 export type Subject = Schemas['Subject'];
+export type StepAsks = Schemas['StepAsks'];
 export type StepEdit = Schemas['StepEdit'];
 export type WorkspaceFile = Schemas['File'];
 

@@ -17,6 +17,14 @@ describe('what an approval binds', () => {
       'If it fails': 'tried again 2 times at most, then the run goes on without it',
     });
   });
+  it('says what follows when nobody answers as the server does, not as the plan alone does', () => {
+    const step = { id: 'a', shell: 'true', approval: true };
+    const asked = (asks?: Parameters<typeof fieldsOf>[1]) => fieldsOf(step, asks).filter(({ name }) => name.startsWith('Asks')).map(({ name, text }) => [name, text]);
+    expect(asked({ first: true, failed: false, on_timeout: 'approve' })).toEqual([['Asks first', 'nobody answers: it runs']]);
+    expect(asked({ first: false, failed: true, on_timeout: 'approve' })).toEqual([['Asks when it has failed', 'nobody answers: the step is skipped']]);
+    expect(asked()).toEqual([]);
+    expect(fieldsOf(step).map(({ name }) => name)).not.toContain('approval');
+  });
   it('names the places that a step may reach', () => {
     expect(fieldsOf({ id: 'a', shell: 'true', network: { allow: ['a.example:443', 'b.example:80'] } })).toContainEqual({ name: 'Network', text: 'allowed: a.example:443, b.example:80', mono: false });
   });

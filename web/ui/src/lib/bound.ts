@@ -1,4 +1,4 @@
-import type { Plan, PlanStep } from '../api/types';
+import type { Plan, PlanStep, StepAsks } from '../api/types';
 import { prettyJSON } from './planText';
 
 // What an approval binds, laid out for reading: each step with all its fields, each file with
@@ -37,9 +37,10 @@ export interface Field {
 }
 
 // A step field by field, those that are not set with what then holds. A field that this page
-// does not know is shown as it is: it is bound, too.
-export function fieldsOf(step: PlanStep): Field[] {
-  const { run, shell, agent, task, needs, approval, timeout, retries, env, network, memory, cpu, on_timeout, on_error, ...rest } = step;
+// does not know is shown as it is: it is bound, too. When the step asks, and what follows when nobody
+// answers, is the server's to say: the session has a part in it.
+export function fieldsOf(step: PlanStep, asks?: StepAsks): Field[] {
+  const { run, shell, agent, task, needs, timeout, retries, env, network, memory, cpu, on_timeout, on_error, ...rest } = step;
   const fields: Field[] = [];
   const add = (name: string, text: string, mono = false) => fields.push({ name, text, mono });
   if (run) add('Program and arguments', run.map(quoted).join(' '), true);
@@ -51,10 +52,11 @@ export function fieldsOf(step: PlanStep): Field[] {
   add('Network', networkWords(network));
   add('Time', timeout ? `at most ${timeout}` : 'no limit');
   add('Memory, CPU', [memory ? `at most ${memory}` : 'no limit of memory', cpu ? `at most ${cpu} cores` : 'no limit of cores'].join(', '));
-  add('If it fails', [retries ? `tried again ${retries} times at most` : 'not tried again', ERRORS[on_error ?? 'fail'] ?? on_error ?? ''].join(', then '));
-  if (approval) add('Asks first', ON_TIMEOUT[on_timeout ?? 'suspend'] ?? on_timeout ?? '');
-  else if (on_timeout !== undefined) add('Asked, and no answer', ON_TIMEOUT[on_timeout] ?? on_timeout);
-  for (const [name, value] of without(rest, ['id', 'title'])) add(name, typeof value === 'string' ? value : prettyJSON(value), true);
+  add('If it fails', [retries ? `tried again ${retries} times at most` : 'not tried again', ERRORS[asks?.failed ? 'ask' : (on_error ?? 'fail')] ?? on_error ?? ''].join(', then '));
+  if (asks?.first) add('Asks first', ON_TIMEOUT[asks.on_timeout] ?? asks.on_timeout);
+  else if (asks?.failed) add('Asks when it has failed', FAILED_ON_TIMEOUT[asks.on_timeout] ?? ON_TIMEOUT[asks.on_timeout] ?? asks.on_timeout);
+  else if (on_timeout !== undefined) add('If asked, and no answer', ON_TIMEOUT[on_timeout] ?? on_timeout);
+  for (const [name, value] of without(rest, ['id', 'title', 'approval'])) add(name, typeof value === 'string' ? value : prettyJSON(value), true);
   return fields;
 }
 
@@ -71,6 +73,7 @@ const ON_TIMEOUT: Record<string, string> = {
   approve: 'nobody answers: it runs',
   escalate: 'nobody answers: it is escalated',
 };
+const FAILED_ON_TIMEOUT: Record<string, string> = { reject: 'nobody answers: the run is given up', approve: 'nobody answers: the step is skipped' };
 
 export function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;

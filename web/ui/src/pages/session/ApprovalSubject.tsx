@@ -79,7 +79,7 @@ export function ApprovalSubject({ approval, deadline, reading }: { approval: App
           <DiffView sections={changes} />
         </section>
       )}
-      <BoundPlan plan={subject.plan} open={folds.open} onToggle={folds.toggle} />
+      <BoundPlan plan={subject.plan} asks={subject.asks} open={folds.open} onToggle={folds.toggle} />
     </div>
   );
 }

@@ -1,16 +1,17 @@
-import type { Plan, PlanStep } from '../../api/types';
+import type { Plan, PlanStep, Subject } from '../../api/types';
 import { BoundText, Pieces } from '../../components/BoundText';
 import { fieldId, fieldsOf, fileId, filesOf, FOLD_STEPS, isLong, othersOf, STEPS_ID } from '../../lib/bound';
 import type { Field } from '../../lib/bound';
 
 interface Props {
   plan: Plan;
+  asks: Subject['asks'];
   open: ReadonlySet<string>; // of the parts that are folded
   onToggle: (id: string) => void;
 }
 
 // All that a yes would allow: the steps in full, and every file that they may read.
-export function BoundPlan({ plan, open, onToggle }: Props) {
+export function BoundPlan({ plan, asks, open, onToggle }: Props) {
   const many = plan.steps.length > FOLD_STEPS;
   const shown = many && !open.has(STEPS_ID) ? plan.steps.slice(0, FOLD_STEPS) : plan.steps;
   const files = filesOf(plan);
@@ -28,7 +29,7 @@ export function BoundPlan({ plan, open, onToggle }: Props) {
         {shown.map((step) => (
           <li key={step.id}>
             {(plan.steps.length > 1 || step.title) && <StepName step={step} />}
-            <dl className="bound-fields">{fieldsOf(step).map((entry) => field(step.id, entry))}</dl>
+            <dl className="bound-fields">{fieldsOf(step, asks?.[step.id]).map((entry) => field(step.id, entry))}</dl>
           </li>
         ))}
       </ol>
