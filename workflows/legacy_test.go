@@ -75,7 +75,6 @@ func TestOlder_TakesInWhatANewHistoryRefuses(t *testing.T) {
 				var suite testsuite.WorkflowTestSuite
 				suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 				env := suite.NewTestWorkflowEnvironment()
-				env.OnGetVersion(changeAnswers, workflow.DefaultVersion, workflow.Version(1)).Return(version)
 				env.RegisterDelayedCallback(func() { env.SignalWorkflow(c.signal, c.sent(st)) }, time.Second)
 				drain := func(ctx workflow.Context) error {
 					s := &session{state: st, inFlight: map[int]flight{}, since: workflow.Now(ctx)}
@@ -89,6 +88,7 @@ func TestOlder_TakesInWhatANewHistoryRefuses(t *testing.T) {
 					return nil
 				}
 				env.RegisterWorkflowWithOptions(drain, workflow.RegisterOptions{Name: "drain"})
+				env.OnGetVersion(changeAnswers, workflow.DefaultVersion, workflow.Version(1)).Return(version)
 				env.ExecuteWorkflow("drain")
 				if err := env.GetWorkflowError(); err != nil {
 					t.Fatal(err)
