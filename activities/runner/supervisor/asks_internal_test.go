@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -83,7 +84,7 @@ func TestAsk_WhatIsOpenIsBounded(t *testing.T) {
 		return a.post(ctx, fmt.Sprintf(`{"question":"Really?","id":%q}`, id)).Code
 	}
 	for i := range 3 * schema.MaxOpenAsks {
-		ask(gone, fmt.Sprint(i))
+		ask(gone, strconv.Itoa(i))
 	}
 	if len(a.open()) != schema.MaxOpenAsks || len(a.asked) != schema.MaxOpenAsks || len(told) != schema.MaxOpenAsks {
 		t.Fatalf("%d are open, %d kept, %d told", len(a.open()), len(a.asked), len(told))

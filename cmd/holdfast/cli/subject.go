@@ -112,6 +112,8 @@ func stepFields(s *schema.PlanStep, asksFailed bool) []stepField {
 	return fields
 }
 
+const asksName = "asks"
+
 // asksField is when a step asks, and what follows when nobody answers.
 func asksField(s *schema.PlanStep, asks map[string]schema.StepAsks) []stepField {
 	is, ok := asks[s.ID]
@@ -119,9 +121,9 @@ func asksField(s *schema.PlanStep, asks map[string]schema.StepAsks) []stepField 
 	case !ok:
 		return saidAsks(s)
 	case is.First:
-		return []stepField{{"asks", "first; with no answer: " + string(is.OnTimeout)}}
+		return []stepField{{asksName, "first; with no answer: " + string(is.OnTimeout)}}
 	default:
-		return []stepField{{"asks", "when it has failed; with no answer: " + string(is.OnTimeout)}}
+		return []stepField{{asksName, "when it has failed; with no answer: " + string(is.OnTimeout)}}
 	}
 }
 
@@ -137,7 +139,7 @@ func saidAsks(s *schema.PlanStep) []stepField {
 	if s.OnTimeout != "" {
 		text += "; with no answer: " + string(s.OnTimeout)
 	}
-	return []stepField{{"asks", text}}
+	return []stepField{{asksName, text}}
 }
 
 var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
