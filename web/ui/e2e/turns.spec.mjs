@@ -149,7 +149,7 @@ test('an escalated question looks urgent and says what silence does', async () =
   await page.getByText('Advanced').click();
   await page.getByRole('combobox', { name: 'When nobody answers in time' }).selectOption('escalate');
   await page.getByRole('textbox', { name: 'Time after the escalation' }).fill('10 minutes');
-  await page.getByText('A duration such as 90s, 30m or 2h').waitFor();
+  await page.getByText('A duration such as 90s, 30m, 2h or 3d').waitFor();
   assert.equal(await page.getByRole('button', { name: 'Start session' }).isDisabled(), true);
   await page.getByRole('textbox', { name: 'Time after the escalation' }).fill('10m');
   await page.getByRole('button', { name: 'Start session' }).click();
