@@ -87,6 +87,14 @@ const (
 	OnTimeoutEscalate OnTimeout = "escalate"
 )
 
+// Next is what follows the next time that nobody answers: once escalated, the session is suspended.
+func (t OnTimeout) Next(escalated bool) OnTimeout {
+	if t == OnTimeoutEscalate && escalated {
+		return OnTimeoutSuspend
+	}
+	return t
+}
+
 // OnError says what a failed step does to its run.
 type OnError string
 

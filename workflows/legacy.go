@@ -27,14 +27,15 @@ func older(ctx workflow.Context) bool {
 func (s *session) resolveOlder(ctx workflow.Context, c schema.ResolveApproval) (*schema.CommandResult, error) {
 	st, now := s.state, workflow.Now(ctx)
 	a, repeated, err := st.checkResolve(now, c)
+	held := st.checkFeedbackHeld(c)
 	switch {
 	case errors.Is(err, errOtherAnswer):
 		if older(ctx) {
 			return &schema.CommandResult{Repeated: true}, nil
 		}
 	case err != nil || repeated:
-	case st.checkFeedbackHeld(c) != nil && !older(ctx):
-		return nil, st.checkFeedbackHeld(c)
+	case held != nil && !older(ctx):
+		return nil, held
 	case len(c.Modifications) > 0 && older(ctx):
 		if errs := schema.CheckModifications(a.Type, c.Resolution, c.Modifications); errs != nil {
 			return nil, wrongModifications(errs)
@@ -48,13 +49,14 @@ func (s *session) resolveOlder(ctx workflow.Context, c schema.ResolveApproval) (
 func (s *session) askOlder(ctx workflow.Context, c schema.Ask) (*schema.CommandResult, error) {
 	st := s.state
 	known := st.approval(schema.AskID(st.Run.ID, c.StepID, c.RequestID))
+	refused := st.checkNewAsk(c)
 	switch {
 	case st.checkAsk(c) != nil:
 	case known != nil && known.Digest != c.Digest() && older(ctx):
 		result := approvalResult(known, true)
 		return &result, nil
-	case st.checkNewAsk(c) != nil && !older(ctx):
-		return nil, st.checkNewAsk(c)
+	case refused != nil && !older(ctx):
+		return nil, refused
 	}
 	return nil, nil //nolint:nilnil,nilerr // nothing differs
 }

@@ -161,8 +161,8 @@ func (s *session) quiet(ctx workflow.Context) bool {
 
 // mayContinueAsNew reports whether it is time for a new execution, and State the whole truth.
 // It is when the history is long, when Temporal would soon take no more updates, after a
-// cancellation through Temporal, and after a day: the code of a new release then never meets a history that is older than that. Steps
-// that run go on meanwhile, see [session.goOn].
+// cancellation through Temporal, and after a day: the code of a new release then never meets a
+// history that is older than that. Steps that run go on meanwhile, see [session.goOn].
 func (s *session) mayContinueAsNew(ctx workflow.Context) bool {
 	st := s.state
 	if st.Cancel != nil || st.Over() || len(st.Edits) > 0 || s.signalled(ctx) || !workflow.AllHandlersFinished(ctx) {

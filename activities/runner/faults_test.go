@@ -309,11 +309,7 @@ func TestFreeze_DuringReattachmentHolds(t *testing.T) {
 func TestRecover_KeepsWhatRunsWhileTheRecorderIsAway(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"echo up; while [ ! -e go ]; do sleep 0.02; done; echo done","cpu":1`)
-	b.r = b.newRunner(func(o *runner.Options) { o.EndSteps = false })
-	done := b.runAside()
-	b.await("start", func() bool { return b.output(schema.Stdout) == "up\n" })
-	b.r.Close()
-	<-done
+	b.leave()
 	var asked atomic.Int64
 	away := &recorder{Store: b.db, resume: func() error {
 		if asked.Add(1)%4 != 0 { // each call fails before it is answered
@@ -351,11 +347,7 @@ func TestRunner_BringsAFrozenRunInLineWithItsSession(t *testing.T) {
 func TestRecover_StepsThatRunTakeTheirSlots(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"echo up; while [ ! -e go ]; do sleep 0.02; done","cpu":1`)
-	b.r = b.newRunner(func(o *runner.Options) { o.EndSteps = false })
-	done := b.runAside()
-	b.await("start", func() bool { return b.output(schema.Stdout) == "up\n" })
-	b.r.Close()
-	<-done
+	b.leave()
 	slots := runner.NewSlots(1, 0)
 	b.r = b.newRunner(func(o *runner.Options) { o.Slots = slots })
 	b.r.Recover()

@@ -187,6 +187,16 @@ func (b *bench) runAside() <-chan schema.StepResult {
 	return done
 }
 
+// leave starts a step that prints "up" first, and ends its worker: the step is left to the next one.
+func (b *bench) leave() {
+	b.t.Helper()
+	b.r = b.newRunner(func(o *runner.Options) { o.EndSteps = false })
+	done := b.runAside()
+	b.await("start", func() bool { return b.output(schema.Stdout) == "up\n" })
+	b.r.Close()
+	<-done
+}
+
 func (b *bench) events() []schema.Event {
 	b.t.Helper()
 	var all []schema.Event

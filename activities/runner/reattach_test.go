@@ -92,11 +92,7 @@ func TestRecover_BringsAStepInLineWithItsSession(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, `"shell":"echo up; sleep 1000"`)
-			b.r = b.newRunner(func(o *runner.Options) { o.EndSteps = false })
-			done := b.runAside()
-			b.await("start", func() bool { return b.output(schema.Stdout) == "up\n" })
-			b.r.Close()
-			<-done
+			b.leave()
 			c.meanwhile.SessionID, c.meanwhile.RunID, c.meanwhile.Key = b.ask.SessionID, b.ask.RunID, "meanwhile"
 			if _, err := b.db.Apply(t.Context(), c.meanwhile); err != nil {
 				t.Fatal(err)

@@ -35,6 +35,14 @@ func connect(t *testing.T, dsn string) *pgx.Conn {
 	return conn
 }
 
+func execute(t *testing.T, conn *pgx.Conn, statements ...string) {
+	t.Helper()
+	for _, statement := range statements {
+		_, err := conn.Exec(context1(t), statement)
+		must(t, err)
+	}
+}
+
 func TestMigrateDown_LeavesANewerSchemaAlone(t *testing.T) {
 	t.Parallel()
 	for _, mark := range []string{"work", "stop", ""} {
@@ -127,16 +135,13 @@ func TestMigrate_BuildsAnIndexBesideThoseWhoWrite(t *testing.T) {
 	s, dsn := storetest.NewDSN(t)
 	ctx := context1(t)
 	back := connect(t, dsn)
-	for _, statement := range []string{
+	execute(t, back,
 		`DROP INDEX events_story`,
 		// What a build that was cut short leaves has the name, and is of no use.
 		`CREATE INDEX events_story ON events (seq)`,
 		`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'events_story'::regclass`,
 		`DELETE FROM bun_migrations WHERE name = '0005'`,
-	} {
-		_, err := back.Exec(ctx, statement)
-		must(t, err)
-	}
+	)
 	const add = `INSERT INTO events (session_id, seq, type, size, data) VALUES (gen_random_uuid(), 1, 'output', 2, '{}')`
 	early, err := back.Begin(ctx) // somebody who was in the middle of writing when the build began
 	must(t, err)
@@ -182,7 +187,7 @@ func TestMigrate_MarksBeforeItApplies(t *testing.T) {
 	s, dsn := storetest.NewDSN(t)
 	ctx := context1(t)
 	conn := connect(t, dsn)
-	for _, statement := range []string{
+	execute(t, conn,
 		`DROP INDEX events_story`,
 		`DELETE FROM bun_migrations WHERE name = '0005'`,
 		`DELETE FROM migration_marks WHERE name = '0005'`,
@@ -190,10 +195,7 @@ func TestMigrate_MarksBeforeItApplies(t *testing.T) {
 			IF NOT EXISTS (SELECT FROM migration_marks WHERE name = NEW.name) THEN RAISE 'migration % has no mark', NEW.name; END IF;
 			RETURN NEW; END $$`,
 		`CREATE TRIGGER marked BEFORE INSERT ON bun_migrations FOR EACH ROW EXECUTE FUNCTION marked()`,
-	} {
-		_, err := conn.Exec(ctx, statement)
-		must(t, err)
-	}
+	)
 	names, err := s.Migrate(ctx)
 	must(t, err)
 	if len(names) != 1 {

@@ -54,13 +54,14 @@ type askedAbout struct {
 	config                         schema.Config // of the session
 }
 
-// An approval that has escalated suspends the session when nobody answers then either.
 const selectAsked = `SELECT a.id::text, a.session_id::text, a.run_id::text, a.step_id, a.digest, a.approval_type,
-		CASE WHEN a.on_timeout = 'escalate' AND a.escalated_at IS NOT NULL THEN 'suspend' ELSE a.on_timeout END, s.config
+		a.on_timeout, a.escalated_at IS NOT NULL, s.config
 	FROM approval_requests a JOIN sessions s ON s.id = a.session_id WHERE s.deleted_at IS NULL AND `
 
 func scanAsked(row pgx.Row) (a askedAbout, err error) {
-	err = row.Scan(&a.id, &a.session, &a.run, &a.step, &a.digest, &a.kind, &a.onTimeout, &a.config)
+	var escalated bool
+	err = row.Scan(&a.id, &a.session, &a.run, &a.step, &a.digest, &a.kind, &a.onTimeout, &escalated, &a.config)
+	a.onTimeout = a.onTimeout.Next(escalated)
 	return a, err
 }
 

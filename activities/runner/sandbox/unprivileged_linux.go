@@ -156,6 +156,7 @@ func InheritOwners(fd int) *os.File {
 	return os.NewFile(uintptr(fd), "owners")
 }
 
+// mapRoot has a child that does nothing make the namespace of [Owners].
 func mapRoot(exe string) (*os.File, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {

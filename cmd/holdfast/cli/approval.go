@@ -65,11 +65,7 @@ func (c *approvalShowCmd) Run(inv *invocation) error {
 	row("asked", terminal.Ago(a.CreatedAt.Time, time.Now()))
 	if a.Status == schema.ApprovalPending {
 		row("expires", expires(a))
-		then := a.OnTimeout
-		if then == schema.OnTimeoutEscalate && a.EscalatedAt != nil {
-			then = schema.OnTimeoutSuspend
-		}
-		row("then", onTimeout(then))
+		row("then", onTimeout(a.OnTimeout.Next(a.EscalatedAt != nil)))
 		row("answers", schema.JoinResolutions(a.Options))
 	}
 	if a.EscalatedAt != nil {
