@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
@@ -251,8 +253,12 @@ func TestSignal_ThatIsRefusedStandsInTheAuditTrail(t *testing.T) {
 	w.await(id, "audit trail", func([]schema.Event) bool {
 		var err error
 		trail, _, err = w.store.Audit(t.Context(), id, 0, 100)
-		return err == nil && len(trail) == 3
+		return err == nil && len(trail) == 4
 	})
+	if trail[0].Action != "start" {
+		t.Errorf("it begins with %+v", trail[0])
+	}
+	trail = trail[1:]
 	for i, want := range []schema.AuditOutcome{schema.AuditIgnored, schema.AuditTaken, schema.AuditIgnored} {
 		e := trail[i]
 		if e.Outcome != want || e.Actor != schema.ActorTemporal || e.ApprovalID != a.ID || e.Action != schema.CommandResolveApproval {
@@ -261,6 +267,31 @@ func TestSignal_ThatIsRefusedStandsInTheAuditTrail(t *testing.T) {
 	}
 	if trail[1].Digest != a.Digest {
 		t.Errorf("what was decided on is %q in the audit trail, %q in the approval", trail[1].Digest, a.Digest)
+	}
+}
+
+// The first decision wins, whichever way it came: a worker that starts hears both in one workflow task.
+func TestSignal_ComesBeforeALaterUpdate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.session(schema.Config{}, `{"steps":[{"id":"s","shell":"true","approval":true}]}`)
+	a := w.pending(id)
+	w.stop()
+	decision := func(r schema.Resolution) schema.ResolveApproval {
+		return schema.ResolveApproval{ApprovalID: a.ID, Resolution: r, Actor: "ada"}
+	}
+	if err := w.temporal.SignalWorkflow(t.Context(), schema.WorkflowID(id), "", schema.CommandResolveApproval, decision(schema.ResolutionApproved)); err != nil {
+		t.Fatal(err)
+	}
+	refused := make(chan error, 1)
+	go func() {
+		_, err := w.update(id, schema.CommandResolveApproval, decision(schema.ResolutionRejected))
+		refused <- err
+	}()
+	w.start() // which takes longer than the update needs to be there
+	w.awaitType(id, schema.EventWorkflowCompleted)
+	if app, ok := errors.AsType[*temporal.ApplicationError](<-refused); !ok || schema.Code(app.Type()) != schema.CodeConflict {
+		t.Errorf("the later one was answered with %v", app)
 	}
 }
 

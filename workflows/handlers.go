@@ -128,6 +128,7 @@ func accept[T request](ctx workflow.Context, s *session, cmd command[T]) error {
 	return workflow.SetUpdateHandlerWithOptions(ctx, cmd.name,
 		func(ctx workflow.Context, c T) (schema.CommandResult, error) {
 			s.updates++
+			s.hearFirst(ctx)
 			result, err := take(ctx, s, cmd, c)
 			return result, refusal(err)
 		},
@@ -196,44 +197,4 @@ func refusal(err error) error {
 		return temporal.NewNonRetryableApplicationError(e.Message, string(e.Code), nil, e.Fields)
 	}
 	return err
-}
-
-// takeSignal takes one signal from its channel, if there is one, and says how large it was.
-type takeSignal func(ctx workflow.Context, ch workflow.ReceiveChannel) (ok bool, bytes int)
-
-type reader struct {
-	name string
-	take takeSignal
-}
-
-func (s *session) listen(name string, take takeSignal) {
-	s.readers = append(s.readers, reader{name, take})
-}
-
-// drain takes in the signals that have arrived, or as many of them as may be recorded at once:
-// the others stay in their channels.
-func (s *session) drain(ctx workflow.Context) {
-	signals, bytes := 0, 0
-	for _, r := range s.readers {
-		for {
-			if (signals >= maxSignals || bytes >= maxTransition) && s.signalled(ctx) && s.bounded(ctx) {
-				return
-			}
-			ok, n := r.take(ctx, workflow.GetSignalChannel(ctx, r.name))
-			if !ok {
-				break
-			}
-			signals++
-			bytes += n
-		}
-	}
-}
-
-func (s *session) signalled(ctx workflow.Context) bool {
-	for _, r := range s.readers {
-		if workflow.GetSignalChannel(ctx, r.name).Len() > 0 {
-			return true
-		}
-	}
-	return false
 }

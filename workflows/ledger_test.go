@@ -47,6 +47,7 @@ type ledger struct {
 	places     map[string]string            // the hosts of what runs, by execution
 	lostBefore map[string]int               // how often an execution was not taken by its host
 	deaf       bool                         // the session's host does not answer
+	away       [2]time.Time                 // from when until when nothing is recorded
 	placed     int
 	seen       map[string]int // what has happened, for the test of the test
 	broken     []string
@@ -108,7 +109,7 @@ func (l *ledger) register(env *testsuite.TestWorkflowEnvironment) {
 		return l.runStep(ctx, env, ask)
 	}
 	for name, fn := range map[string]any{
-		schema.ActivityBeginRun: l.beginRun, schema.ActivityRecord: l.record, schema.ActivityRevise: l.revise,
+		schema.ActivityBeginRun: l.beginRun, schema.ActivityRecord: l.recordWhenThere, schema.ActivityRevise: l.revise,
 		schema.ActivityRunStep: runStep, schema.ActivityFreezeSteps: l.control, schema.ActivityThawSteps: l.control,
 		schema.ActivityStopSteps: l.stop, schema.ActivityPlace: l.place,
 	} {
@@ -200,6 +201,17 @@ func (l *ledger) beginRun(_ context.Context, in schema.BeginRun) (schema.Outline
 	o := l.plan.Outline()
 	o.Host = "host"
 	return o, nil
+}
+
+// recordWhenThere records, or does so once Postgres is back.
+func (l *ledger) recordWhenThere(ctx context.Context, t schema.Transition) error {
+	now := l.now()
+	if now.Before(l.away[0]) || !now.Before(l.away[1]) {
+		return l.record(ctx, t)
+	}
+	env, token := l.env, activity.GetInfo(ctx).TaskToken
+	env.RegisterDelayedCallback(func() { _ = env.CompleteActivity(token, nil, l.record(ctx, t)) }, l.away[1].Sub(now))
+	return activity.ErrResultPending
 }
 
 func (l *ledger) record(_ context.Context, t schema.Transition) error {

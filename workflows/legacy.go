@@ -22,6 +22,12 @@ func older(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, changeAnswers, workflow.DefaultVersion, 1) == workflow.DefaultVersion
 }
 
+// inOrder reports whether signals are taken in when they come, and before the updates that come
+// after them. Under the release before, they waited until the loop looked for them.
+func (s *session) inOrder(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, changeInOrder, workflow.DefaultVersion, 1) != workflow.DefaultVersion
+}
+
 // resolveOlder: another answer with the same resolution was the same again, an edit was checked
 // in full, and any amount of feedback was kept.
 func (s *session) resolveOlder(ctx workflow.Context, c schema.ResolveApproval) (*schema.CommandResult, error) {

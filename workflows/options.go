@@ -93,4 +93,5 @@ const (
 	changeCancelOnce       = "a cancellation is taken in once"
 	changeContinueInFlight = "continue as new with steps under way"
 	changeBounded          = "transitions are bounded"
+	changeInOrder          = "signals are taken in when they come"
 )

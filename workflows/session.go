@@ -27,6 +27,7 @@ func Session(ctx workflow.Context, in schema.SessionInput, carried *State) error
 		return err
 	}
 	s.goOn(work)
+	s.hear(work)
 	return s.loop(work, ctx)
 }
 
@@ -37,6 +38,8 @@ type session struct {
 	readers  []reader
 	inFlight map[int]flight // by the index of the step
 	placing  *placing       // a host is being looked for
+	heard    heard          // from signals, since takeIn
+	resting  bool           // the loop waits for something to happen, not for an activity
 	woken    bool           // a command changed State
 	updates  int            // how many of them came as updates
 	asked    bool           // a cancellation through Temporal was taken in
@@ -73,7 +76,7 @@ func (s *session) loop(ctx, asked workflow.Context) error {
 
 // takeIn moves everything that has happened into State.
 func (s *session) takeIn(ctx, asked workflow.Context) {
-	s.woken = false
+	s.woken, s.heard = false, heard{}
 	s.drain(ctx)
 	s.takeCancellation(ctx, asked)
 	for i := range s.state.Run.Steps { // by index: the order of a map is not the same in a replay
@@ -113,6 +116,8 @@ func (s *session) wait(ctx, asked workflow.Context) error {
 		deadline, what = refresh, "daily refresh"
 	}
 	s.alarm.set(ctx, deadline, what)
+	s.resting = true
+	defer func() { s.resting = false }()
 	return workflow.Await(ctx, func() bool { return happened() || s.alarm.rang() })
 }
 
