@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode"
@@ -25,6 +26,7 @@ const (
 	AttentionHidden         AttentionKind = "hidden_text"      // characters that do not show, or turn the text around
 	AttentionApprovesItself AttentionKind = "approves_itself"  // its own approval says yes when nobody answers
 	AttentionGoesOn         AttentionKind = "goes_on_if_fails" // the run goes on when it fails
+	AttentionMore           AttentionKind = "more"             // how many more there are than are listed, in Found
 )
 
 // Attention is one thing that deserves a look, and where it is.
@@ -36,7 +38,7 @@ type Attention struct {
 }
 
 // maxAttention bounds what is listed; a plan with more of it needs no longer list to be looked at.
-const maxAttention = 200
+const maxAttention = 200 // the last of them says how many more there are
 
 const maxFound = 80 // characters
 
@@ -69,7 +71,8 @@ var loading = lazy(`^(?:(?:LD|DYLD)_.*|PATH|IFS|ENV|BASH_ENV|PROMPT_COMMAND|GCON
 var secretName = lazy(`(?i)(?:^|_)(?:token|secret|passwd|password|api_?key|private_?key|access_?key|credentials?)(?:_|$)`)
 
 // Attention lists what of a plan deserves a look before it is approved: steps in their order,
-// then files by name. Each kind is listed once for each place. asks are the steps that ask, by id;
+// then files by name. Each kind is listed once for each place; of a list of more than 200 the
+// kinds come first, and how many more there are comes last. asks are the steps that ask, by id;
 // see [Plan.Asks].
 func (p *Plan) Attention(asks map[string]StepAsks) []Attention {
 	list := []Attention{}
@@ -82,11 +85,28 @@ func (p *Plan) Attention(asks map[string]StepAsks) []Attention {
 			a.File = name
 			list = append(list, a)
 		}
-		if len(list) >= maxAttention {
-			break
-		}
 	}
-	return list[:min(len(list), maxAttention)]
+	return bounded(list)
+}
+
+// bounded is the list, or the first of it: no kind goes missing by that, whatever stands before it, and what is left out is
+// counted.
+func bounded(list []Attention) []Attention {
+	if len(list) <= maxAttention {
+		return list
+	}
+	seen := map[AttentionKind]bool{}
+	var firsts, rest []Attention
+	for _, a := range list {
+		if seen[a.Kind] {
+			rest = append(rest, a)
+			continue
+		}
+		seen[a.Kind] = true
+		firsts = append(firsts, a)
+	}
+	shown := append(firsts, rest...)[:maxAttention-1]
+	return append(shown, Attention{Kind: AttentionMore, Found: strconv.Itoa(len(list) - len(shown))})
 }
 
 func (s *PlanStep) attention(onTimeout OnTimeout) []Attention {

@@ -49,9 +49,16 @@ func TestAttention_IsBounded(t *testing.T) {
 	for i := range 300 {
 		plan.Files[strings.Repeat("x", i+1)] = "rm -rf " + strings.Repeat("y", 500)
 	}
+	plan.Files["z"] = "cat ~/.ssh/id_ed25519" // behind all of them
 	list := plan.Attention(nil)
 	if len(list) != 200 || len([]rune(list[0].Found)) > 80 {
 		t.Fatalf("%d entries, the first is %q", len(list), list[0].Found)
+	}
+	if list[1].Kind != schema.AttentionSecret || list[1].File != "z" {
+		t.Errorf("a kind is left out: the second is %+v", list[1])
+	}
+	if last := list[199]; last.Kind != schema.AttentionMore || last.Found != "102" {
+		t.Errorf("what is left out is not counted: %+v", last)
 	}
 }
 

@@ -196,6 +196,10 @@ func attentionWords(s *schema.Subject) []string {
 		words = append(words, "approves itself if nobody answers")
 	}
 	for _, a := range s.Attention {
+		if a.Kind == schema.AttentionMore {
+			words = append(words, visible(a.Found)+" more are not listed")
+			continue
+		}
 		text := attentionNames[a.Kind]
 		if text == "" {
 			text = terminal.Clean(string(a.Kind))

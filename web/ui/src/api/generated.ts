@@ -1109,7 +1109,7 @@ export interface components {
              */
             temporal: "up" | "down";
             /**
-             * @description Carries them out: down when no worker has asked for work lately
+             * @description Carries them out: down when no worker was heard of lately
              * @enum {string}
              */
             worker: "up" | "down";

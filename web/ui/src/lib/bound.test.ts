@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Approval, Plan } from '../api/types';
-import { chipsOf } from './attentionWords';
+import { chipsOf, foremost } from './attentionWords';
 import { beginning, fieldsOf, foldsOf, isLong, STEPS_ID } from './bound';
 import { boundedJSON } from './boundedJSON';
 import { piecesOf } from './hidden';
@@ -59,6 +59,15 @@ describe('what an approval binds', () => {
       { kind: 'one of tomorrow', file: 'x' },
     ];
     expect(chipsOf(attention, approval, 600).map((chip) => chip.words)).toEqual(['approves itself in 10 min', 'network', 'sets LD_PRELOAD', 'runs fetched code · tidy.sh', 'one of tomorrow · x']);
+  });
+
+  it('leaves no kind out of too many, and says how many are not listed', () => {
+    const approval = { status: 'resolved' } as Approval;
+    const attention = [...Array.from({ length: 40 }, (_, n) => ({ kind: 'env', step_id: `s${n}`, found: 'PATH' })), { kind: 'network', step_id: 'last' }, { kind: 'more', found: '113' }];
+    const chips = foremost(chipsOf(attention, approval, 0), 24);
+    expect(chips).toHaveLength(24);
+    expect(chips.slice(0, 4).map((chip) => chip.words)).toEqual(['sets PATH · s0', 'network · last', '113 more are not listed', 'sets PATH · s1']);
+    expect(foremost(chips, 24)).toBe(chips);
   });
 });
 
