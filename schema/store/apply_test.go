@@ -103,6 +103,11 @@ func TestApply_MakesEveryEventInOrderOnce(t *testing.T) {
 	}
 	trail, next, err := s.Audit(ctx, b.session, 0, 1)
 	must(t, err)
+	if len(trail) != 1 || trail[0].Action != "start" || trail[0].Actor != session.Owner || trail[0].Outcome != schema.AuditTaken || !trail[0].At.Equal(session.CreatedAt.Time) {
+		t.Errorf("%+v", trail)
+	}
+	trail, next, err = s.Audit(ctx, b.session, next, 1)
+	must(t, err)
 	if len(trail) != 1 || next != trail[0].ID || trail[0].Detail != "no\uFFFD" || trail[0].RunID != b.run || trail[0].RequestID != "r1" ||
 		trail[0].Resolution != schema.ResolutionModified || !trail[0].At.Equal(at) || trail[0].SessionID != b.session || trail[0].Digest != "d" {
 		t.Errorf("%+v", trail)
@@ -133,7 +138,7 @@ func TestApply_MakesEveryEventInOrderOnce(t *testing.T) {
 	}
 }
 
-func TestAudit_SaysWhoRenamedAndDeleted(t *testing.T) {
+func TestAudit_SaysWhoStartedRenamedAndDeleted(t *testing.T) {
 	t.Parallel()
 	s, dsn := storetest.NewDSN(t)
 	ctx := context1(t)
@@ -144,7 +149,7 @@ func TestAudit_SaysWhoRenamedAndDeleted(t *testing.T) {
 	must(t, err)
 	trail, next, err := s.Audit(ctx, session.ID, 0, 0)
 	must(t, err)
-	if len(trail) != 1 || next != 0 || trail[0].Actor != "bob" || trail[0].Action != "rename" || trail[0].Detail != "better" || trail[0].Outcome != schema.AuditTaken {
+	if len(trail) != 2 || next != 0 || trail[0].Action != "start" || trail[1].Actor != "bob" || trail[1].Action != "rename" || trail[1].Detail != "better" || trail[1].Outcome != schema.AuditTaken {
 		t.Fatalf("%+v", trail)
 	}
 	must(t, s.DeleteSession(ctx, session.ID, "dora"))

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -41,10 +42,15 @@ func (s *Store) Audit(ctx context.Context, sessionID string, after int64, limit 
 
 // audit adds an entry to the audit trail of the session; its time is that of the change when it has none.
 func (c *change) audit(e *schema.AuditEntry) {
-	at := e.At.Time
-	if at.IsZero() {
-		at = c.now
+	dated := *e
+	if dated.At.IsZero() {
+		dated.At.Time = c.now
 	}
+	queueAudit(c.writes, c.session, &dated)
+}
+
+// queueAudit adds an entry to the audit trail of a session; its time is the database's when it has none.
+func queueAudit(b *pgx.Batch, session string, e *schema.AuditEntry) {
 	run := e.RunID
 	if !schema.ValidID(run) {
 		run = ""
@@ -53,8 +59,12 @@ func (c *change) audit(e *schema.AuditEntry) {
 	if outcome == "" {
 		outcome = schema.AuditTaken
 	}
-	c.writes.Queue(`INSERT INTO audit_log (session_id, run_id, step_id, approval_id, at, actor, action, outcome, resolution, digest, detail, request_id)
-		VALUES ($1::uuid, NULLIF($2::text, '')::uuid, $3, $4, $5::timestamptz, $6, $7, $8, $9, $10, $11, $12)`,
-		c.session, run, clean(e.StepID), clean(e.ApprovalID), at, clean(e.Actor), clean(e.Action), clean(string(outcome)),
+	var at *time.Time
+	if !e.At.IsZero() {
+		at = &e.At.Time
+	}
+	b.Queue(`INSERT INTO audit_log (session_id, run_id, step_id, approval_id, at, actor, action, outcome, resolution, digest, detail, request_id)
+		VALUES ($1::uuid, NULLIF($2::text, '')::uuid, $3, $4, COALESCE($5::timestamptz, now()), $6, $7, $8, $9, $10, $11, $12)`,
+		session, run, clean(e.StepID), clean(e.ApprovalID), at, clean(e.Actor), clean(e.Action), clean(string(outcome)),
 		clean(string(e.Resolution)), clean(e.Digest), clean(e.Detail), clean(e.RequestID))
 }

@@ -233,7 +233,7 @@ func TestFork_TakesOverWhatWasThereWhenTheStepFinished(t *testing.T) {
 	for session, detail := range map[string]string{b.session: "to " + got.ID, got.ID: "from " + b.session} {
 		trail, _, err := s.Audit(ctx, session, 0, 0)
 		must(t, err)
-		if len(trail) != 1 || trail[0].Action != "fork" || trail[0].Actor != "carl" || trail[0].Detail != detail || trail[0].StepID != "b" {
+		if fork := trail[len(trail)-1]; fork.Action != "fork" || fork.Actor != "carl" || fork.Detail != detail || fork.StepID != "b" {
 			t.Fatalf("%+v", trail)
 		}
 	}

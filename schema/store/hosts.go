@@ -70,6 +70,15 @@ func (s *Store) LeaveHost(ctx context.Context, h HostHolder) error {
 	return failed("give a host's name back", err)
 }
 
+// WorkersSilent reports whether workers are known of which none was heard of for [HostLease]
+// while Postgres was there to hear it. One that ended by itself is not known any more.
+func (s *Store) WorkersSilent(ctx context.Context) (bool, error) {
+	var silent bool
+	err := s.pool.QueryRow(ctx, `SELECT COALESCE(bool_and(greatest(seen_at, pg_postmaster_start_time()) < now() - make_interval(secs => $1)), false)
+		FROM worker_hosts`, HostLease.Seconds()).Scan(&silent)
+	return silent, failed("look for workers", err)
+}
+
 func hostTaken(host, place string) error {
 	return schema.Errorf(schema.CodeConflict, "another worker has the host name %q by now: %s", host, place)
 }

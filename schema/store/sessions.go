@@ -71,6 +71,7 @@ func insertSession(ctx context.Context, tx pgx.Tx, n *NewSession) (bool, error) 
 	if n.Task != "" {
 		queueMessage(rest, &messageRow{SessionID: n.ID, Role: roleUser, Actor: n.Owner, Content: n.Task})
 	}
+	queueAudit(rest, n.ID, &schema.AuditEntry{Actor: n.Owner, Action: "start"})
 	rest.Queue(`SELECT pg_notify($1, $2)`, channel, notice(n.ID, 0, true))
 	return true, tx.SendBatch(ctx, rest).Close()
 }

@@ -17,7 +17,7 @@ type sessionAuditCmd struct {
 
 // Help is shown by --help.
 func (*sessionAuditCmd) Help() string {
-	return "The oldest first: who started it, then commands and decisions with who gave them, whether they were taken or ignored, and why.\n\n" +
+	return "The oldest first: who started or forked it, then commands and decisions with who gave them, whether they were taken or ignored, and why.\n\n" +
 		example("holdfast session audit 1f3a", "holdfast session audit 1f3a --json")
 }
 
@@ -28,18 +28,6 @@ func (c *sessionAuditCmd) Run(inv *invocation) error {
 	}
 	defer api.Close()
 	t := terminal.Table{Header: []string{columnTime, "ACTOR", "ACTION", "WHAT", "OUTCOME"}}
-	if !c.JSON && c.Cursor == "" {
-		session, err := api.Session(inv.ctx, id)
-		if err != nil {
-			return err
-		}
-		s := &session.Value
-		what := ""
-		if s.ForkedFrom != "" {
-			what = "fork of session " + short(s.ForkedFrom)
-		}
-		t.Add(stamp(s.CreatedAt.Time), dash(terminal.Clean(s.Owner)), "start", dash(what), inv.auditOutcome(schema.AuditTaken))
-	}
 	for cursor := c.Cursor; ; {
 		page, err := api.Audit(inv.ctx, id, cursor)
 		if err != nil {

@@ -151,10 +151,10 @@ func TestAudit_IsATableOfWhoAskedForWhat(t *testing.T) {
 	t.Parallel()
 	s := newScripted(t)
 	first := []schema.AuditEntry{
+		{At: at("2026-11-22T01:59:00Z"), Actor: "grace", Action: "start", Outcome: schema.AuditTaken},
 		{At: at("2026-11-22T02:00:00Z"), Actor: "ada", Action: schema.CommandResolveApproval, Outcome: schema.AuditTaken, ApprovalID: otherID, StepID: "plot", Resolution: schema.ResolutionRejected, Detail: "too\nred"},
 	}
 	second := []schema.AuditEntry{{At: at("2026-11-22T02:01:00Z"), Action: schema.CommandSuspend, Outcome: schema.AuditIgnored, Detail: "the run is over"}}
-	s.on("GET "+aSession, http.StatusOK, schema.Session{ID: scriptedID, Owner: "grace", CreatedAt: at("2026-11-22T01:59:00Z"), ForkedFrom: otherID})
 	s.onEach("GET "+aSession+"/audit", func(n int) (int, any) {
 		if n%2 == 1 {
 			return http.StatusOK, map[string]any{"audit": first, "next_cursor": "more"}
@@ -162,7 +162,7 @@ func TestAudit_IsATableOfWhoAskedForWhat(t *testing.T) {
 		return http.StatusOK, map[string]any{"audit": second}
 	})
 	r := s.run("", "session", "audit", scriptedID)
-	r.want(t, exitOK, "TIME", "ACTOR", "ACTION", "WHAT", "OUTCOME", "grace  start             fork of session 9c0d58b4                  taken\n", "ada    resolve approval  rejected plot approval 9c0d58b4: too red  taken\n", "-      suspend           the run is over ", "ignored\n")
+	r.want(t, exitOK, "TIME", "ACTOR", "ACTION", "WHAT", "OUTCOME", "grace  start             -                                         taken\n", "ada    resolve approval  rejected plot approval 9c0d58b4: too red  taken\n", "-      suspend           the run is over ", "ignored\n")
 	s.wants("GET " + aSession + "/audit?cursor=more&limit=200 ")
 	if r := s.run("", "session", "audit", scriptedID, "--json"); !strings.Contains(r.out, `"next_cursor":"more"`) || strings.Count(r.out, "\n") != 1 {
 		t.Errorf("--json is %q", r.out)
