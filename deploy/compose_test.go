@@ -107,6 +107,15 @@ func TestCompose_HasEveryPartWithItsSettings(t *testing.T) {
 	}
 }
 
+// Temporal's UI has no guard before it here, as it has in `holdfast up`: it only shows.
+func TestCompose_TemporalUITakesNoDecisions(t *testing.T) {
+	t.Parallel()
+	ui := load(t).Services["temporal-ui"]
+	if ui.Environment["TEMPORAL_DISABLE_WRITE_ACTIONS"] != "true" || !slices.Equal(ui.Ports, []string{"127.0.0.1:8233:8080"}) {
+		t.Errorf("%+v", ui)
+	}
+}
+
 func TestCompose_RefersOnlyToWhatItHas(t *testing.T) {
 	t.Parallel()
 	file := load(t)
