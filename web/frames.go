@@ -91,7 +91,7 @@ type (
 		Head     *int64 `json:"head,omitempty" doc:"The seq of the session's latest event"`
 		Postgres string `json:"postgres" enum:"up,down" doc:"Has the records: without it nothing can be read that was not read before"`
 		Temporal string `json:"temporal" enum:"up,down" doc:"Takes commands"`
-		Worker   string `json:"worker" enum:"up,down" doc:"Carries them out: down when no worker has asked for work lately"`
+		Worker   string `json:"worker" enum:"up,down" doc:"Carries them out: down when no worker was heard of lately"`
 	}
 )
 

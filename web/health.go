@@ -105,7 +105,7 @@ func (s *Server) ready(ctx context.Context, _ *struct{}) (*readyOutput, error) {
 	postgres, temporal := failures[partPostgres], failures[partTemporal]
 	out := &readyOutput{Status: http.StatusOK, Body: Readiness{
 		Ready: postgres == nil && temporal == nil, Postgres: dependency(postgresWrong(postgres), postgres), Temporal: dependency("Temporal cannot be reached", temporal),
-		Worker: dependency("no worker has asked for work lately", failures[partWorker]),
+		Worker: dependency("no worker was heard of lately", failures[partWorker]),
 	}}
 	if temporal != nil {
 		out.Body.Worker = dependency("nobody can tell without Temporal", temporal)

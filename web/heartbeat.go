@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/api/enums/v1"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
 )
 
 // Heartbeats tell a client that the server lives, how long the logs are that it follows, and what of the server is away.
@@ -107,7 +108,7 @@ func (s *Server) look(ctx context.Context) (failures [partCount]error) {
 	ctx, cancel := context.WithTimeout(ctx, vitalsTimeout)
 	defer cancel()
 	var all sync.WaitGroup
-	for part, ask := range [partCount]func(context.Context) error{s.database, s.control.ready, s.control.attended} {
+	for part, ask := range [partCount]func(context.Context) error{s.database, s.control.ready, s.attended} {
 		all.Go(func() { failures[part] = ask(ctx) })
 	}
 	all.Wait()
@@ -191,8 +192,21 @@ func (t *topic) heartbeat(v *vitals) []byte {
 	return t.beat.frame
 }
 
-// attended reports whether a worker has asked for the work of sessions lately.
-func (c *control) attended(ctx context.Context) error {
+// attended reports whether a worker is there for sessions. One that was killed is missed by Postgres, which it tells every
+// few seconds that it lives, long before Temporal misses its polls.
+func (s *Server) attended(ctx context.Context) error {
+	if err := s.control.polled(ctx); err != nil {
+		return err
+	}
+	silent, err := s.store.WorkersSilent(ctx)
+	if err == nil && silent { // without Postgres, what Temporal says stands
+		return schema.Errorf(schema.CodeUnavailable, "no worker was heard of for %s", store.HostLease)
+	}
+	return nil
+}
+
+// polled reports whether a worker has asked for the work of sessions lately.
+func (c *control) polled(ctx context.Context) error {
 	queue, err := c.temporal.DescribeTaskQueue(ctx, schema.TaskQueueSessions, enums.TASK_QUEUE_TYPE_WORKFLOW)
 	if err != nil {
 		return temporalError(err)

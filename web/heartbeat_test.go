@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 	"github.com/holdfast/holdfast/web"
 )
@@ -92,6 +93,40 @@ func TestHeartbeat_TellsWhatIsAwayAndThatItIsBack(t *testing.T) {
 	}
 	postgres.up()
 	ws.beats(is("up", "up"))
+	e.noErrors()
+}
+
+// A worker that was killed has said nothing to anybody, and Temporal holds its last poll for a minute.
+func TestHeartbeat_MissesAWorkerThatWasKilled(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	killed, next := store.HostHolder{Host: "a", Folder: "f", Holder: "killed"}, store.HostHolder{Host: "b", Folder: "g", Holder: "next"}
+	ws := e.dial("")
+	worker := func(word string) {
+		t.Helper()
+		ws.beats(func(_ schema.Event, d web.HeartbeatData) bool {
+			return d.Worker == word && d.Postgres == "up" && d.Temporal == "up"
+		})
+	}
+	began := time.Now()
+	claim, err := e.store.ClaimHost(t.Context(), killed)
+	must(t, err)
+	if !claim.Taken {
+		t.Fatalf("%+v", claim)
+	}
+	worker("up")
+	worker("down")
+	if took := time.Since(began); took > store.HostLease+10*time.Second {
+		t.Errorf("it was missed after %s", took)
+	}
+	var r web.Readiness
+	e.do("GET", "/api/ready", "").into(t, 200, &r)
+	if r.Worker.Ready || !strings.Contains(r.Worker.Error, "no worker") {
+		t.Errorf("%+v", r)
+	}
+	_, err = e.store.ClaimHost(t.Context(), next)
+	must(t, err)
+	worker("up")
 	e.noErrors()
 }
 
