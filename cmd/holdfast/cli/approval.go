@@ -65,7 +65,7 @@ func (c *approvalShowCmd) Run(inv *invocation) error {
 	row("asked", terminal.Ago(a.CreatedAt.Time, time.Now()))
 	if a.Status == schema.ApprovalPending {
 		row("expires", expires(a))
-		row("then", onTimeout(a.OnTimeout.Next(a.EscalatedAt != nil)))
+		row("then", onTimeout(a.Type, a.OnTimeout.Next(a.EscalatedAt != nil)))
 		row("answers", schema.JoinResolutions(a.Options))
 	}
 	if a.EscalatedAt != nil {
@@ -123,8 +123,11 @@ func rowsOf(lines []string, columns int) int {
 	return rows
 }
 
-// onTimeout says what follows when nobody answers in time.
-func onTimeout(t schema.OnTimeout) string {
+// onTimeout says what follows when nobody answers in time. A program that asks waits on, and is told.
+func onTimeout(of schema.ApprovalType, t schema.OnTimeout) string {
+	if of.AskedByStep() && (t == schema.OnTimeoutReject || t == schema.OnTimeoutSuspend) {
+		return "the program goes on without an answer"
+	}
 	switch t {
 	case schema.OnTimeoutReject:
 		return "reject: it counts as rejected"

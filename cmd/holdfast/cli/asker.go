@@ -182,7 +182,7 @@ func (a *asker) show(ctx context.Context, d schema.ApprovalRequestedData) {
 		a.view.say(a.view.style.Bold(a.view.style.Red("    deserves a look: " + strings.Join(look, " · "))))
 	}
 	if whole.OnTimeout != "" {
-		a.view.say("    " + a.view.style.Dim("with no answer ") + onTimeout(whole.OnTimeout))
+		a.view.say("    " + a.view.style.Dim("with no answer ") + onTimeout(d.Type, whole.OnTimeout))
 	}
 }
 
