@@ -12,7 +12,8 @@
 //   - approvals.go  the pure moves of State around approvals
 //   - edits.go  the pure moves of State around modifications
 //   - commands.go  the pure moves of State that other commands make
-//   - handlers.go updates, signals and queries; they change State and return at once
+//   - handlers.go commands, as updates and signals, and queries; they change State and return at once
+//   - signals.go  when signals are taken in
 //   - act.go      what the loop asks activities to do
 //   - options.go  every timeout and retry policy
 //
