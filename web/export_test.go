@@ -92,7 +92,7 @@ func TestExport_IsTheWholeSession(t *testing.T) {
 	must(t, err)
 	files, size := m.Counts.Files, m.Counts.FileBytes
 	m.Counts.Files, m.Counts.FileBytes = 0, 0
-	if m.HeadSeq != head || files != 7 || size < 30 || m.Counts != (schema.ExportCounts{Runs: 1, Plans: 1, Messages: 250, Audit: 1, Events: head}) {
+	if m.HeadSeq != head || files != 7 || size < 30 || m.Counts != (schema.ExportCounts{Runs: 1, Plans: 1, Messages: 250, Audit: 2, Events: head}) {
 		t.Errorf("%+v, %d files, %d bytes", m, files, size)
 	}
 	var session schema.Session
@@ -149,7 +149,7 @@ func TestExport_OfAnEmptySession(t *testing.T) {
 	e := start(t)
 	id := e.bare().ID
 	z, m := e.exported(id)
-	if m.HeadSeq != 0 || m.Counts != (schema.ExportCounts{Plans: 1}) || len(entry(t, z, "events.ndjson")) != 0 ||
+	if m.HeadSeq != 0 || m.Counts != (schema.ExportCounts{Plans: 1, Audit: 1}) || len(entry(t, z, "events.ndjson")) != 0 ||
 		string(entry(t, z, "runs.json")) != "{\"runs\":[\n]}\n" {
 		t.Errorf("%+v", m)
 	}

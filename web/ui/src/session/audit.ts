@@ -11,7 +11,7 @@ const RESOLVED: Record<NonNullable<AuditEntry['resolution']>, string> = {
 };
 
 const ACTIONS: Record<string, string> = {
-  create: 'Created the session',
+  start: 'Started the session',
   message: 'Sent a message',
   run: 'Started a run',
   fork: 'Forked the session',
