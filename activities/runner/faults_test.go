@@ -286,14 +286,18 @@ func TestFreeze_DuringReattachmentHolds(t *testing.T) {
 	b.await("its order", func() bool { return b.r.IsFrozen(b.ask.RunID) })
 	close(goOn)
 	<-frozen
+	// On a busy machine a process that was stopped is runnable until it is its turn to find out, and a shell whose child was
+	// stopped before it became a program waits for it, in D.
 	stands := func() bool {
 		for _, pid := range b.processes() {
-			if stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); !strings.Contains(string(stat), ") T ") {
+			stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			if !strings.Contains(string(stat), ") T ") && !strings.Contains(string(stat), ") D ") {
 				return false
 			}
 		}
 		return true
 	}
+	b.await("everything to stand still", stands)
 	for until := time.Now().Add(time.Second); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
 		if !stands() {
 			t.Fatal("it goes on after Freeze has returned")

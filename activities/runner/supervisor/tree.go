@@ -37,16 +37,21 @@ func killAll(list func() []int) (killed, survivors int) {
 }
 
 // freezeTree stops everything below this process: again and again, as what was listed can
-// have forked before the signal reached it.
+// have forked before the signal reached it, but not after that.
 func freezeTree() {
 	const most = 50
-	for before, n := -1, 0; n < most; n++ {
+	stopped := map[int]bool{}
+	for range most {
 		pids := tree()
 		signalAll(pids, syscall.SIGSTOP)
-		if len(pids) == before {
+		all := true
+		for _, pid := range pids {
+			all = all && stopped[pid]
+			stopped[pid] = true
+		}
+		if all {
 			return
 		}
-		before = len(pids)
 	}
 }
 
