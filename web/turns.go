@@ -94,23 +94,37 @@ func (s *Server) message(ctx context.Context, sessionID, content, at, key string
 	if strings.TrimSpace(content) == "" {
 		return 0, invalidField(at+"content", "a message is not empty", nil)
 	}
-	text := &schema.Text{ID: schema.TextID(sessionID, cmp.Or(key, schema.NewID()), content), Bytes: len(content)}
-	save, cancel := context.WithTimeout(ctx, commandTimeout)
+	request := cmp.Or(key, schema.NewID())
+	text := &schema.Text{ID: schema.TextID(sessionID, request, content), Bytes: len(content)}
+	message := schema.SendMessage{Text: text, Actor: userOf(ctx), RequestID: request}
+	for {
+		save, cancel := context.WithTimeout(ctx, commandTimeout)
+		number, err := s.store.SaveText(save, sessionID, text.ID, userOf(ctx), content)
+		cancel()
+		if err != nil || number > 0 {
+			return number, err //nolint:wrapcheck // a schema.Error
+		}
+		result, err := s.tell(ctx, sessionID, schema.CommandMessage, key, message)
+		if err != nil {
+			return 0, placed(err, at)
+		}
+		if !s.accept(ctx, sessionID, text.ID, result.Message) {
+			return result.Message, nil
+		}
+		// It may have been a workflow that is lost which has taken it in. One that has knows the request again.
+	}
+}
+
+// accept marks a text that a workflow has taken in, and reports whether the workflow was begun anew meanwhile.
+func (s *Server) accept(ctx context.Context, sessionID, textID string, number int) (revived bool) {
+	// Its sender may be gone: it was taken in all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
 	defer cancel()
-	if err := s.store.SaveText(save, sessionID, text.ID, userOf(ctx), content); err != nil {
-		return 0, err //nolint:wrapcheck // a schema.Error
-	}
-	result, err := s.tell(ctx, sessionID, schema.CommandMessage, key, schema.SendMessage{Text: text, Actor: userOf(ctx), RequestID: key})
-	if err != nil {
-		return 0, placed(err, at)
-	}
-	// The command may have used up the time to save the text in, and its sender may be gone: it was taken in all the same.
-	mark, cancelMark := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
-	defer cancelMark()
-	if err := s.store.AcceptText(mark, sessionID, text.ID, result.Message); err != nil { // it counts only if the workflow is lost at this very moment
+	revived, err := s.store.AcceptText(ctx, sessionID, textID, number)
+	if err != nil { // it counts only if the workflow is lost at this very moment
 		s.log.DebugContext(ctx, "a text was not marked as accepted", logs.Err(err))
 	}
-	return result.Message, nil
+	return revived
 }
 
 // startRun answers with the run once Postgres shows it, and with 202 and what is known of it

@@ -7,6 +7,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+	"go.temporal.io/sdk/client"
+
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/web"
 )
@@ -210,6 +213,56 @@ func TestCommands_BeginAWorkflowAnewThatIsGone(t *testing.T) {
 	e.do("GET", "/api/sessions/"+s.ID+"/runs", "").into(t, 200, &runs)
 	if first := runs.Runs[0]; first.Status != schema.SessionFailed || !strings.Contains(first.Error, "out of patience") {
 		t.Errorf("the run whose workflow went is %s: %s", first.Status, first.Error)
+	}
+}
+
+// The workflow that has taken a message in is lost before it has recorded it, and another instance begins the next one
+// before this instance has said that the message counts: the next one is told of it.
+func TestMessages_ReachTheWorkflowThatWasBegunAnewMeanwhile(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	s := e.create(plainPlan)
+	e.running(s.ID)
+	records.Delete(s.ID) // from here on the workflow records nothing
+	ctx := e.Context()
+	conn, err := pgx.Connect(ctx, e.dsn)
+	must(t, err)
+	defer conn.Close(ctx)
+	tx, err := conn.Begin(ctx)
+	must(t, err)
+	_, err = tx.Exec(ctx, `SELECT FROM sessions WHERE id = $1 FOR NO KEY UPDATE`, s.ID)
+	must(t, err)
+	answered := make(chan reply, 1)
+	go func() {
+		answered <- e.do("POST", "/api/sessions/"+s.ID+"/messages", `{"content":"hello"}`, "Idempotency-Key", "m")
+	}()
+	eventually(t, "the answer of the workflow", func() bool {
+		var waits bool
+		must(t, tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())`).Scan(&waits))
+		return waits
+	})
+	must(t, e.temporal.TerminateWorkflow(ctx, schema.WorkflowID(s.ID), "", "it is gone"))
+	_, err = tx.Exec(ctx, `UPDATE sessions SET revived_at = clock_timestamp() WHERE id = $1`, s.ID)
+	must(t, err)
+	records.Store(s.ID, e.store)
+	_, err = e.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: schema.WorkflowID(s.ID), TaskQueue: schema.TaskQueueSessions}, schema.WorkflowType,
+		schema.SessionInput{SessionID: s.ID, Mode: schema.ModeRunbook})
+	must(t, err)
+	must(t, tx.Commit(ctx))
+	var got web.MessageAnswer
+	if (<-answered).into(t, 202, &got); got.Number != 1 {
+		t.Errorf("the answer is %+v", got)
+	}
+	var history web.MessageList
+	eventually(t, "the message in the conversation", func() bool {
+		e.do("GET", "/api/sessions/"+s.ID+"/history", "").into(t, 200, &history)
+		return len(history.Messages) > 0
+	})
+	var again web.MessageAnswer
+	e.do("POST", "/api/sessions/"+s.ID+"/messages", `{"content":"hello"}`, "Idempotency-Key", "m").into(t, 202, &again)
+	e.do("GET", "/api/sessions/"+s.ID+"/history", "").into(t, 200, &history)
+	if again.Number != 1 || len(history.Messages) != 1 || history.Messages[0].Content != "hello" || history.Messages[0].Status != schema.MessageQueued {
+		t.Errorf("the same again is %+v; the conversation is %+v", again, history.Messages)
 	}
 }
 

@@ -105,7 +105,7 @@ func TestPressure_EverythingSaidDuringACancelIsKept(t *testing.T) {
 					return schema.SendMessage{Text: stored, Actor: "ada", RequestID: fmt.Sprint("m", i)}
 				}
 				for i := range schema.MaxQueuedMessages {
-					if err := w.store.SaveText(t.Context(), id, schema.TextID(id, fmt.Sprint("m", i), text(i)), "ada", text(i)); err != nil {
+					if _, err := w.store.SaveText(t.Context(), id, schema.TextID(id, fmt.Sprint("m", i), text(i)), "ada", text(i)); err != nil {
 						t.Fatal(err)
 					}
 				}

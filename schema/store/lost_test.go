@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
@@ -93,8 +94,8 @@ func TestLoseRun_LeavesASuspendedSessionSuspendedWhileMessagesWait(t *testing.T)
 		must(t, err)
 		if c.accepted {
 			id := schema.TextID(b.session, "request", "later")
-			must(t, s.SaveText(ctx, b.session, id, "ada", "later"))
-			must(t, s.AcceptText(ctx, b.session, id, 1))
+			save(t, s, b.session, id, "later")
+			accept(t, s, b.session, id, 1)
 		}
 		must(t, s.LoseRun(ctx, b.session, b.run, "it is gone"))
 		must(t, s.AdoptTexts(ctx, b.session))
@@ -116,11 +117,12 @@ func TestTexts_AreTakenOverByTheirMessage(t *testing.T) {
 	b := newRun(t, s)
 	id := schema.TextID(b.session, "request", "hello")
 	for range 2 {
-		must(t, s.SaveText(ctx, b.session, id, "ada", "hello"))
+		save(t, s, b.session, id, "hello")
 	}
 	orphan := schema.TextID(b.session, "refused", "nobody")
-	must(t, s.SaveText(ctx, b.session, orphan, "ada", "nobody"))
-	mustFail(t, s.SaveText(ctx, schema.NewID(), id, "ada", "hello"), schema.CodeNotFound)
+	save(t, s, b.session, orphan, "nobody")
+	_, err := s.SaveText(ctx, schema.NewID(), id, "ada", "hello")
+	mustFail(t, err, schema.CodeNotFound)
 	t1 := schema.Transition{
 		SessionID: b.session, RunID: b.run, Key: "said", Status: schema.SessionActive, Phase: schema.PhaseExecuting,
 		Messages: []schema.MessageChange{
@@ -142,10 +144,12 @@ func TestTexts_AreTakenOverByTheirMessage(t *testing.T) {
 	}
 	// One that was accepted is a message, though its workflow has not come to record it.
 	accepted := schema.TextID(b.session, "accepted", "I was heard")
-	must(t, s.SaveText(ctx, b.session, accepted, "ada", "I was heard"))
-	must(t, s.AcceptText(ctx, b.session, accepted, 3))
-	must(t, s.SaveText(ctx, b.session, id, "ada", "hello")) // the first request again: its message is recorded
-	must(t, s.AcceptText(ctx, b.session, id, 1))
+	save(t, s, b.session, accepted, "I was heard")
+	accept(t, s, b.session, accepted, 3)
+	if number, err := s.SaveText(ctx, b.session, id, "ada", "hello"); err != nil || number != 1 { // the first request again
+		t.Fatalf("its message is recorded, and it is number %d: %v", number, err)
+	}
+	accept(t, s, b.session, id, 1)
 	for range 2 {
 		must(t, s.AdoptTexts(ctx, b.session))
 	}
@@ -154,8 +158,45 @@ func TestTexts_AreTakenOverByTheirMessage(t *testing.T) {
 	if len(list) != 3 || list[2].Content != "I was heard" || list[2].Number != 3 || list[2].Actor != "ada" || list[2].Status != schema.MessageQueued {
 		t.Fatalf("adopted was %+v", list)
 	}
-	if n, err := s.CollectTexts(ctx, 0, 10); err != nil || n != 2 {
+	if n, err := s.CollectTexts(ctx, 0, 10); err != nil || n != 1 {
 		t.Fatalf("%d texts were collected: %v", n, err)
+	}
+}
+
+// A text that a lost workflow has taken in is accepted too late for the next one, which is told of it.
+func TestTexts_AreNotAcceptedWhenTheWorkflowWasBegunAnew(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	b := newRun(t, s)
+	id := schema.TextID(b.session, "request", "hello")
+	save(t, s, b.session, id, "hello")
+	must(t, s.AdoptTexts(context1(t), b.session))
+	if revived, err := s.AcceptText(context1(t), b.session, id, 1); err != nil || !revived {
+		t.Fatalf("the workflow was begun anew: %t, %v", revived, err)
+	}
+	must(t, s.AdoptTexts(context1(t), b.session))
+	if list, _, err := s.Messages(context1(t), b.session, 10, ""); err != nil || len(list) != 0 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	save(t, s, b.session, id, "hello")
+	accept(t, s, b.session, id, 1)
+	must(t, s.AdoptTexts(context1(t), b.session))
+	if list, _, err := s.Messages(context1(t), b.session, 10, ""); err != nil || len(list) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+}
+
+func save(t *testing.T, s *store.Store, session, id, content string) {
+	t.Helper()
+	if number, err := s.SaveText(context1(t), session, id, "ada", content); err != nil || number != 0 {
+		t.Fatalf("it is message %d already: %v", number, err)
+	}
+}
+
+func accept(t *testing.T, s *store.Store, session, id string, number int) {
+	t.Helper()
+	if revived, err := s.AcceptText(context1(t), session, id, number); err != nil || revived {
+		t.Fatalf("the workflow was begun anew: %t, %v", revived, err)
 	}
 }
 

@@ -56,9 +56,9 @@ func queueMessage(b *pgx.Batch, m *messageRow) {
 		at = &m.CreatedAt
 	}
 	b.Queue(`WITH said AS (
-			INSERT INTO messages (session_id, run_id, role, agent, actor, content, number, status, created_at)
-			VALUES ($1::uuid, NULLIF($2::text, '')::uuid, $3, $4, $5, $6, NULLIF($7::integer, 0), $8, COALESCE($9::timestamptz, now()))
+			INSERT INTO messages (session_id, run_id, role, agent, actor, content, number, status, created_at, text_id)
+			VALUES ($1::uuid, NULLIF($2::text, '')::uuid, $3, $4, $5, $6, NULLIF($7::integer, 0), $8, COALESCE($9::timestamptz, now()), NULLIF($10::text, '')::uuid)
 			RETURNING id)
 		UPDATE session_states SET conversation_position = said.id FROM said WHERE session_id = $1::uuid`,
-		m.SessionID, m.RunID, clean(m.Role), clean(m.Agent), clean(m.Actor), clean(m.Content), m.Number, string(m.Status), at)
+		m.SessionID, m.RunID, clean(m.Role), clean(m.Agent), clean(m.Actor), clean(m.Content), m.Number, string(m.Status), at, m.TextID)
 }

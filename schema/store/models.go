@@ -127,6 +127,7 @@ type (
 		Number    int                  `bun:"number,nullzero"`
 		Status    schema.MessageStatus `bun:"status"`
 		CreatedAt time.Time            `bun:"created_at,nullzero,default:now()"`
+		TextID    string               `bun:"text_id,nullzero"`
 	}
 )
 

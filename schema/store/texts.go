@@ -15,31 +15,42 @@ import (
 const textLost = "(the text of this message was never stored)"
 
 // SaveText stores a text of a session until the record of the message that names it takes it
-// over, see [schema.Text]. The same again changes nothing.
-func (s *Store) SaveText(ctx context.Context, sessionID, id, actor, content string) error {
+// over, see [schema.Text]. The same again changes nothing. When it was taken over before, number
+// is that of its message, and nothing is stored.
+func (s *Store) SaveText(ctx context.Context, sessionID, id, actor, content string) (number int, err error) {
 	if !schema.ValidID(sessionID) {
-		return noSession(sessionID)
+		return 0, noSession(sessionID)
 	}
-	tag, err := s.pool.Exec(ctx, `INSERT INTO texts (session_id, id, actor, content)
-		SELECT s.id, $2::uuid, $3, $4 FROM sessions s WHERE s.id = $1::uuid AND s.deleted_at IS NULL
-		ON CONFLICT (session_id, id) DO UPDATE SET created_at = clock_timestamp()`, sessionID, id, clean(actor), clean(content))
-	if err == nil && tag.RowsAffected() == 0 {
-		return noSession(sessionID)
-	}
-	return failed("store a text", err)
+	err = s.pool.QueryRow(ctx, `WITH known AS (
+			SELECT number FROM messages WHERE session_id = $1::uuid AND text_id = $2::uuid LIMIT 1),
+		saved AS (
+			INSERT INTO texts (session_id, id, actor, content)
+			SELECT s.id, $2::uuid, $3, $4 FROM sessions s WHERE s.id = $1::uuid AND NOT EXISTS (SELECT FROM known)
+			ON CONFLICT (session_id, id) DO UPDATE SET created_at = clock_timestamp())
+		SELECT COALESCE((SELECT number FROM known), 0) FROM sessions WHERE id = $1::uuid AND deleted_at IS NULL`,
+		sessionID, id, clean(actor), clean(content)).Scan(&number)
+	return number, failed("store a text", missing(err, noSession(sessionID)))
 }
 
 // AcceptText says that the workflow has taken the command with a text in, as the message with
 // that number. From then on the text is a message, whatever becomes of the workflow; that of a
-// request that was repeated after its message was recorded is not another one.
-func (s *Store) AcceptText(ctx context.Context, sessionID, id string, number int) error {
-	_, err := s.pool.Exec(ctx, `UPDATE texts SET accepted = true WHERE session_id = $1::uuid AND id = $2::uuid
-		AND NOT EXISTS (SELECT FROM messages WHERE session_id = $1::uuid AND number = $3)`, sessionID, id, number)
-	return failed("accept a text", err)
+// request that was repeated after its message was recorded is not another one. revived reports
+// that the workflow was begun anew since the text was saved. Then nothing is accepted: it may
+// have been the lost one that took the command in, and nobody else has heard of it.
+func (s *Store) AcceptText(ctx context.Context, sessionID, id string, number int) (revived bool, err error) {
+	// The session's row comes first: who is about to begin the workflow anew knows of this, or this of that.
+	err = s.pool.QueryRow(ctx, `WITH known AS (
+			SELECT COALESCE(s.revived_at > t.created_at, false) AS revived
+			  FROM sessions s JOIN texts t ON t.session_id = s.id AND t.id = $2::uuid WHERE s.id = $1::uuid FOR SHARE OF s),
+		accepted AS (
+			UPDATE texts SET accepted = true FROM known WHERE NOT known.revived AND session_id = $1::uuid AND id = $2::uuid
+			   AND NOT EXISTS (SELECT FROM messages WHERE session_id = $1::uuid AND number = $3))
+		SELECT COALESCE((SELECT revived FROM known), false)`, sessionID, id, number).Scan(&revived)
+	return revived, failed("accept a text", err)
 }
 
 // AdoptTexts queues the messages that a workflow had accepted and not recorded when it was
-// lost, in the order in which they came.
+// lost, in the order in which they came. It is called before the workflow begins anew.
 func (s *Store) AdoptTexts(ctx context.Context, sessionID string) error {
 	var last int
 	a := &apply{texts: map[string]string{}, messages: map[int]bool{}}
@@ -57,9 +68,10 @@ func (s *Store) AdoptTexts(ctx context.Context, sessionID string) error {
 				return err
 			})
 	}, func(c *change) error {
-		if len(a.t.Messages) == 0 || c.deleted {
+		if c.deleted {
 			return errNothing
 		}
+		c.writes.Queue(`UPDATE sessions SET revived_at = clock_timestamp() WHERE id = $1::uuid`, c.session)
 		for i := range a.t.Messages {
 			a.t.Messages[i].Number = last + i + 1
 		}
@@ -95,17 +107,18 @@ func (a *apply) readTexts(c *change) {
 		Query(func(rows pgx.Rows) error { return scanPairs(rows, a.texts) })
 }
 
-// takeText is what a new message says. A text that it names is its own from here on.
-func (a *apply) takeText(c *change, m *schema.MessageChange) string {
+// takeText is what a new message says, and the id of the text that it is. That text is its own
+// from here on.
+func (a *apply) takeText(c *change, m *schema.MessageChange) (content, id string) {
 	if m.Text == nil {
-		return m.Content
+		return m.Content, ""
 	}
 	content, ok := a.texts[m.Text.ID]
 	if !ok {
-		return textLost
+		return textLost, ""
 	}
 	c.writes.Queue(`DELETE FROM texts WHERE session_id = $1::uuid AND id = $2::uuid`, c.session, m.Text.ID)
-	return content
+	return content, m.Text.ID
 }
 
 // refuseAsk keeps why a step's question was refused, for the step.

@@ -199,9 +199,9 @@ func (a *apply) changeMessages(c *change) {
 		if at.IsZero() {
 			at = c.now
 		}
-		content := a.takeText(c, m)
+		content, text := a.takeText(c, m)
 		queueMessage(c.writes, &messageRow{
-			SessionID: c.session, Role: roleUser, Actor: m.Actor, Content: content, Number: m.Number, Status: m.Status, CreatedAt: at,
+			SessionID: c.session, Role: roleUser, Actor: m.Actor, Content: content, Number: m.Number, Status: m.Status, CreatedAt: at, TextID: text,
 		})
 		c.event(schema.EventAgentMessage, "", "", schema.AgentMessageData{Role: roleUser, Message: content, Actor: m.Actor, Number: m.Number})
 	}
