@@ -286,20 +286,9 @@ func TestFreeze_DuringReattachmentHolds(t *testing.T) {
 	b.await("its order", func() bool { return b.r.IsFrozen(b.ask.RunID) })
 	close(goOn)
 	<-frozen
-	// On a busy machine a process that was stopped is runnable until it is its turn to find out, and a shell whose child was
-	// stopped before it became a program waits for it, in D.
-	stands := func() bool {
-		for _, pid := range b.processes() {
-			stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-			if !strings.Contains(string(stat), ") T ") && !strings.Contains(string(stat), ") D ") {
-				return false
-			}
-		}
-		return true
-	}
-	b.await("everything to stand still", stands)
+	b.await("everything to stand still", b.stands) // on a busy machine a process has to have its turn to stop
 	for until := time.Now().Add(time.Second); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
-		if !stands() {
+		if !b.stands() {
 			t.Fatal("it goes on after Freeze has returned")
 		}
 	}

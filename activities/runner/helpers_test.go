@@ -152,6 +152,18 @@ func (b *bench) processes() []int {
 	return pids
 }
 
+// stands reports whether all of them are stopped. A shell whose child was stopped before it became a program waits for it, in D.
+func (b *bench) stands() bool {
+	b.t.Helper()
+	for _, pid := range b.processes() {
+		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if !strings.Contains(string(stat), ") T ") && !strings.Contains(string(stat), ") D ") {
+			return false
+		}
+	}
+	return true
+}
+
 // supervisor is the process that owns the step: its folder is in its arguments.
 func (b *bench) supervisor() int {
 	b.t.Helper()

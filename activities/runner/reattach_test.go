@@ -74,16 +74,7 @@ func TestRecover_BringsAStepInLineWithItsSession(t *testing.T) {
 		meanwhile schema.Transition
 		then      func(b *bench) bool
 	}{
-		{"suspended", schema.Transition{Status: schema.SessionSuspended, Phase: schema.PhaseExecuting}, func(b *bench) bool {
-			list := b.processes()
-			for _, pid := range list {
-				stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-				if !strings.Contains(string(stat), ") T ") {
-					return false
-				}
-			}
-			return len(list) > 0
-		}},
+		{"suspended", schema.Transition{Status: schema.SessionSuspended, Phase: schema.PhaseExecuting}, func(b *bench) bool { return len(b.processes()) > 0 && b.stands() }},
 		{"cancelled", schema.Transition{Status: schema.SessionCancelled, Phase: schema.PhaseIdle, End: &schema.RunEnd{Status: schema.SessionCancelled}}, func(b *bench) bool {
 			left, err := os.ReadDir(filepath.Join(b.dir, "steps"))
 			return len(b.processes()) == 0 && b.supervisor() == 0 && err == nil && len(left) == 0
