@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -42,6 +43,9 @@ func reattached(n int) func([]event) bool {
 
 func TestUp_KeepsRunningStepsHoweverItIsAskedToStop(t *testing.T) {
 	t.Parallel()
+	hangups := make(chan os.Signal, 1) // what these tests are started with, under nohup, would ignore them, and so would `up`
+	signal.Notify(hangups, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(hangups) })
 	s := newStack(t, "HOLDFAST_STEPS_ON_STOP=") // the last one wins, and it is as if it were not set
 	id := s.start(untilTold, nil)
 	v := s.watch(id)
