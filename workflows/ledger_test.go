@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -11,10 +12,14 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/activity"
+	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/workflows"
 )
 
 // ledger stands for Postgres and the hosts under Temporal's time-skipping environment. It
@@ -97,6 +102,19 @@ func newLedger(config schema.Config, plan *schema.Plan, script []outcome) *ledge
 
 func (l *ledger) objectf(format string, args ...any) {
 	l.broken = append(l.broken, l.now().UTC().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
+}
+
+// environment is a time-skipping Temporal with the workflow, and the ledger behind it.
+func (l *ledger) environment(start time.Time) *testsuite.TestWorkflowEnvironment {
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	env := suite.NewTestWorkflowEnvironment()
+	env.SetStartTime(start)
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // on a busy machine; TestLargestPlan measures
+	env.SetTestTimeout(2 * time.Minute)                                         // by the wall's clock
+	env.RegisterWorkflowWithOptions(workflows.Session, workflow.RegisterOptions{Name: schema.WorkflowType})
+	l.register(env)
+	return env
 }
 
 // register puts the ledger behind the names that the workflow calls.

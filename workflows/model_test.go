@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -13,10 +12,8 @@ import (
 	"testing"
 	"time"
 
-	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 	"pgregory.net/rapid"
 
@@ -184,14 +181,7 @@ func (m *model) play() {
 	var carried *workflows.State
 	start := someStart
 	for range 2 * len(m.c.actions) * 20 {
-		var suite testsuite.WorkflowTestSuite
-		suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-		m.env = suite.NewTestWorkflowEnvironment()
-		m.env.SetStartTime(start)
-		m.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // the same: TestLargestPlan measures
-		m.env.SetTestTimeout(2 * time.Minute)                                         // by the wall's clock, on a busy machine
-		m.env.RegisterWorkflowWithOptions(workflows.Session, workflow.RegisterOptions{Name: schema.WorkflowType})
-		m.register(m.env)
+		m.env = m.environment(start)
 		m.sendAgain()
 		m.schedule(start)
 		m.env.ExecuteWorkflow(schema.WorkflowType, in, carried)

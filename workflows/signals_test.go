@@ -2,14 +2,11 @@ package workflows_test
 
 import (
 	"errors"
-	"log/slog"
 	"testing"
 	"time"
 
-	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/workflows"
@@ -32,12 +29,7 @@ func TestSignal_CountsFromTheMomentInWhichItCame(t *testing.T) {
 			plan := &schema.Plan{Steps: []schema.PlanStep{{ID: "a", Shell: "true"}, {ID: "b", Shell: "true", Approval: true}, {ID: "c", Shell: "true", Approval: true, Needs: []string{"a"}}}}
 			l := newLedger(schema.Config{ApprovalTimeoutSeconds: c.timeout, OnTimeout: schema.OnTimeoutReject}, plan, []outcome{{Takes: 20 * time.Second, Status: schema.AttemptSucceeded}})
 			l.away = [2]time.Time{someStart.Add(15 * time.Second), someStart.Add(80 * time.Second)}
-			var suite testsuite.WorkflowTestSuite
-			suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-			env := suite.NewTestWorkflowEnvironment()
-			env.SetStartTime(someStart)
-			env.RegisterWorkflowWithOptions(workflows.Session, workflow.RegisterOptions{Name: schema.WorkflowType})
-			l.register(env)
+			env := l.environment(someStart)
 			decide := func(r schema.Resolution) schema.ResolveApproval {
 				l.mu.Lock()
 				defer l.mu.Unlock()
