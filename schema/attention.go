@@ -37,8 +37,9 @@ type Attention struct {
 	Found  string        `json:"found,omitempty" doc:"What was found there, shortened"`
 }
 
-// maxAttention bounds what is listed; a plan with more of it needs no longer list to be looked at.
-const maxAttention = 200 // the last of them says how many more there are
+// maxAttention bounds what is listed, the entry that counts the rest included; a plan with more
+// of it needs no longer list to be looked at.
+const maxAttention = 200
 
 const maxFound = 80 // characters
 

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 	"pgregory.net/rapid"
@@ -487,10 +486,8 @@ func (m *model) answer(id int, name string, c any, err error, want schema.Code) 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.unanswered, id)
-	code := schema.Code("")
-	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok {
-		code = schema.Code(app.Type())
-	} else if err != nil {
+	code := refusalOf(err)
+	if code == "" && err != nil {
 		m.objectf("%s was answered with %v", name, err)
 	}
 	m.seen["refused "+string(code)]++

@@ -64,6 +64,7 @@ func TestSignal_CountsFromTheMomentInWhichItCame(t *testing.T) {
 	}
 }
 
+// refusalOf is the code with which a command was refused; "" when it was not, or with another error.
 func refusalOf(err error) schema.Code {
 	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		return schema.Code(app.Type())
