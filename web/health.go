@@ -22,7 +22,7 @@ type Readiness struct {
 	Ready    bool       `json:"ready"`
 	Postgres Dependency `json:"postgres"`
 	Temporal Dependency `json:"temporal"`
-	Worker   Dependency `json:"worker" doc:"Whether a worker has asked for work lately; the server is ready without one"`
+	Worker   Dependency `json:"worker" doc:"Whether a worker was heard of lately; the server is ready without one"`
 	Disk     *DiskState `json:"disk,omitempty" doc:"There while the disk of the data folder has little room; the server is ready all the same"`
 }
 

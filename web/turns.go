@@ -99,16 +99,16 @@ func (s *Server) message(ctx context.Context, sessionID, content, at, key string
 	message := schema.SendMessage{Text: text, Actor: userOf(ctx), RequestID: request}
 	for {
 		save, cancel := context.WithTimeout(ctx, commandTimeout)
-		number, err := s.store.SaveText(save, sessionID, text.ID, userOf(ctx), content)
+		saved, err := s.store.SaveText(save, sessionID, text.ID, userOf(ctx), content)
 		cancel()
-		if err != nil || number > 0 {
-			return number, err //nolint:wrapcheck // a schema.Error
+		if err != nil || saved.Message > 0 {
+			return saved.Message, err //nolint:wrapcheck // a schema.Error
 		}
 		result, err := s.tell(ctx, sessionID, schema.CommandMessage, key, message)
 		if err != nil {
 			return 0, placed(err, at)
 		}
-		if !s.accept(ctx, sessionID, text.ID, result.Message) {
+		if !s.accept(ctx, sessionID, text.ID, result.Message, saved.Revivals) {
 			return result.Message, nil
 		}
 		// It may have been a workflow that is lost which has taken it in. One that has knows the request again.
@@ -116,11 +116,11 @@ func (s *Server) message(ctx context.Context, sessionID, content, at, key string
 }
 
 // accept marks a text that a workflow has taken in, and reports whether the workflow was begun anew meanwhile.
-func (s *Server) accept(ctx context.Context, sessionID, textID string, number int) (revived bool) {
+func (s *Server) accept(ctx context.Context, sessionID, textID string, number, revivals int) (revived bool) {
 	// Its sender may be gone: it was taken in all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
 	defer cancel()
-	revived, err := s.store.AcceptText(ctx, sessionID, textID, number)
+	revived, err := s.store.AcceptText(ctx, sessionID, textID, number, revivals)
 	if err != nil { // it counts only if the workflow is lost at this very moment
 		s.log.DebugContext(ctx, "a text was not marked as accepted", logs.Err(err))
 	}

@@ -242,7 +242,7 @@ func TestMessages_ReachTheWorkflowThatWasBegunAnewMeanwhile(t *testing.T) {
 		return waits
 	})
 	must(t, e.temporal.TerminateWorkflow(ctx, schema.WorkflowID(s.ID), "", "it is gone"))
-	_, err = tx.Exec(ctx, `UPDATE sessions SET revived_at = clock_timestamp() WHERE id = $1`, s.ID)
+	_, err = tx.Exec(ctx, `UPDATE sessions SET revivals = revivals + 1 WHERE id = $1`, s.ID)
 	must(t, err)
 	records.Store(s.ID, e.store)
 	_, err = e.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: schema.WorkflowID(s.ID), TaskQueue: schema.TaskQueueSessions}, schema.WorkflowType,

@@ -20,7 +20,8 @@ type heard struct{ signals, bytes int }
 func (h heard) enough() bool { return h.signals >= maxSignals || h.bytes >= maxTransition }
 
 // drain takes in the signals that have arrived, or as many of them as may be recorded at once:
-// the others stay in their channels.
+// the others stay in their channels. Those that arrived together come by their kind: the SDK
+// does not tell the order across channels.
 func (s *session) drain(ctx workflow.Context) {
 	for _, r := range s.readers {
 		for {
@@ -61,8 +62,9 @@ func (s *session) hear(ctx workflow.Context) {
 	})
 }
 
-// hearFirst takes in what came as a signal before an update: Temporal runs handlers of updates
-// before all else.
+// hearFirst takes in what came as a signal before an update is carried out: Temporal runs
+// handlers of updates before all else. The validator has judged without it, and what it let
+// through is checked again.
 func (s *session) hearFirst(ctx workflow.Context) {
 	if s.behind(ctx) && s.inOrder(ctx) {
 		s.drain(ctx)

@@ -94,8 +94,7 @@ func TestLoseRun_LeavesASuspendedSessionSuspendedWhileMessagesWait(t *testing.T)
 		must(t, err)
 		if c.accepted {
 			id := schema.TextID(b.session, "request", "later")
-			save(t, s, b.session, id, "later")
-			accept(t, s, b.session, id, 1)
+			accept(t, s, b.session, id, 1, save(t, s, b.session, id, "later"))
 		}
 		must(t, s.LoseRun(ctx, b.session, b.run, "it is gone"))
 		must(t, s.AdoptTexts(ctx, b.session))
@@ -144,12 +143,11 @@ func TestTexts_AreTakenOverByTheirMessage(t *testing.T) {
 	}
 	// One that was accepted is a message, though its workflow has not come to record it.
 	accepted := schema.TextID(b.session, "accepted", "I was heard")
-	save(t, s, b.session, accepted, "I was heard")
-	accept(t, s, b.session, accepted, 3)
-	if number, err := s.SaveText(ctx, b.session, id, "ada", "hello"); err != nil || number != 1 { // the first request again
-		t.Fatalf("its message is recorded, and it is number %d: %v", number, err)
+	accept(t, s, b.session, accepted, 3, save(t, s, b.session, accepted, "I was heard"))
+	if saved, err := s.SaveText(ctx, b.session, id, "ada", "hello"); err != nil || saved.Message != 1 { // the first request again
+		t.Fatalf("its message is recorded: %+v, %v", saved, err)
 	}
-	accept(t, s, b.session, id, 1)
+	accept(t, s, b.session, id, 1, 0)
 	for range 2 {
 		must(t, s.AdoptTexts(ctx, b.session))
 	}
@@ -171,31 +169,50 @@ func TestTexts_AreNotAcceptedWhenTheWorkflowWasBegunAnew(t *testing.T) {
 	id := schema.TextID(b.session, "request", "hello")
 	save(t, s, b.session, id, "hello")
 	must(t, s.AdoptTexts(context1(t), b.session))
-	if revived, err := s.AcceptText(context1(t), b.session, id, 1); err != nil || !revived {
+	if revived, err := s.AcceptText(context1(t), b.session, id, 1, 0); err != nil || !revived {
 		t.Fatalf("the workflow was begun anew: %t, %v", revived, err)
 	}
 	must(t, s.AdoptTexts(context1(t), b.session))
 	if list, _, err := s.Messages(context1(t), b.session, 10, ""); err != nil || len(list) != 0 {
 		t.Fatalf("%+v, %v", list, err)
 	}
-	save(t, s, b.session, id, "hello")
-	accept(t, s, b.session, id, 1)
+	again := save(t, s, b.session, id, "hello")
+	if revived, err := s.AcceptText(context1(t), b.session, id, 1, 0); err != nil || !revived { // though the text was saved since, by a request that came again
+		t.Fatalf("the workflow was begun anew: %t, %v", revived, err)
+	}
+	accept(t, s, b.session, id, 1, again)
 	must(t, s.AdoptTexts(context1(t), b.session))
 	if list, _, err := s.Messages(context1(t), b.session, 10, ""); err != nil || len(list) != 1 {
 		t.Fatalf("%+v, %v", list, err)
 	}
 }
 
-func save(t *testing.T, s *store.Store, session, id, content string) {
-	t.Helper()
-	if number, err := s.SaveText(context1(t), session, id, "ada", content); err != nil || number != 0 {
-		t.Fatalf("it is message %d already: %v", number, err)
+// A refused request leaves nothing behind.
+func TestTexts_OfADeletedSessionAreNotStored(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	session := newSession(t, s)
+	must(t, s.DeleteSession(context1(t), session.ID, "ada"))
+	_, err := s.SaveText(context1(t), session.ID, schema.NewID(), "ada", "hello")
+	mustFail(t, err, schema.CodeNotFound)
+	if n, err := s.CollectTexts(context1(t), 0, 10); err != nil || n != 0 {
+		t.Fatalf("%d texts were stored: %v", n, err)
 	}
 }
 
-func accept(t *testing.T, s *store.Store, session, id string, number int) {
+// save stores a new text and returns how often the workflow had begun anew by then.
+func save(t *testing.T, s *store.Store, session, id, content string) (revivals int) {
 	t.Helper()
-	if revived, err := s.AcceptText(context1(t), session, id, number); err != nil || revived {
+	saved, err := s.SaveText(context1(t), session, id, "ada", content)
+	if err != nil || saved.Message != 0 {
+		t.Fatalf("it is a message already: %+v, %v", saved, err)
+	}
+	return saved.Revivals
+}
+
+func accept(t *testing.T, s *store.Store, session, id string, number, revivals int) {
+	t.Helper()
+	if revived, err := s.AcceptText(context1(t), session, id, number, revivals); err != nil || revived {
 		t.Fatalf("the workflow was begun anew: %t, %v", revived, err)
 	}
 }

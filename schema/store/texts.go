@@ -14,38 +14,43 @@ import (
 // not store it first.
 const textLost = "(the text of this message was never stored)"
 
+// SavedText is what is known of a text once it is saved.
+type SavedText struct {
+	Message  int // the number of the message that it has become before; 0 when it has not
+	Revivals int // how often the session's workflow has begun anew
+}
+
 // SaveText stores a text of a session until the record of the message that names it takes it
-// over, see [schema.Text]. The same again changes nothing. When it was taken over before, number
-// is that of its message, and nothing is stored.
-func (s *Store) SaveText(ctx context.Context, sessionID, id, actor, content string) (number int, err error) {
+// over, see [schema.Text]. The same again changes nothing, and one that was taken over before is
+// not stored again.
+func (s *Store) SaveText(ctx context.Context, sessionID, id, actor, content string) (saved SavedText, err error) {
 	if !schema.ValidID(sessionID) {
-		return 0, noSession(sessionID)
+		return saved, noSession(sessionID)
 	}
-	err = s.pool.QueryRow(ctx, `WITH known AS (
-			SELECT number FROM messages WHERE session_id = $1::uuid AND text_id = $2::uuid LIMIT 1),
+	err = s.pool.QueryRow(ctx, `WITH session AS (
+			SELECT s.id, s.revivals, COALESCE((SELECT m.number FROM messages m WHERE m.session_id = s.id AND m.text_id = $2::uuid LIMIT 1), 0) AS message
+			  FROM sessions s WHERE s.id = $1::uuid AND s.deleted_at IS NULL),
 		saved AS (
-			INSERT INTO texts (session_id, id, actor, content)
-			SELECT s.id, $2::uuid, $3, $4 FROM sessions s WHERE s.id = $1::uuid AND NOT EXISTS (SELECT FROM known)
+			INSERT INTO texts (session_id, id, actor, content) SELECT id, $2::uuid, $3, $4 FROM session WHERE message = 0
 			ON CONFLICT (session_id, id) DO UPDATE SET created_at = clock_timestamp())
-		SELECT COALESCE((SELECT number FROM known), 0) FROM sessions WHERE id = $1::uuid AND deleted_at IS NULL`,
-		sessionID, id, clean(actor), clean(content)).Scan(&number)
-	return number, failed("store a text", missing(err, noSession(sessionID)))
+		SELECT message, revivals FROM session`, sessionID, id, clean(actor), clean(content)).Scan(&saved.Message, &saved.Revivals)
+	return saved, failed("store a text", missing(err, noSession(sessionID)))
 }
 
 // AcceptText says that the workflow has taken the command with a text in, as the message with
 // that number. From then on the text is a message, whatever becomes of the workflow; that of a
 // request that was repeated after its message was recorded is not another one. revived reports
-// that the workflow was begun anew since the text was saved. Then nothing is accepted: it may
-// have been the lost one that took the command in, and nobody else has heard of it.
-func (s *Store) AcceptText(ctx context.Context, sessionID, id string, number int) (revived bool, err error) {
+// that the workflow has begun anew since the text was saved, when it had done so that often.
+// Then nothing is accepted: it may have been the lost one that took the command in, and nobody
+// else has heard of it.
+func (s *Store) AcceptText(ctx context.Context, sessionID, id string, number, revivals int) (revived bool, err error) {
 	// The session's row comes first: who is about to begin the workflow anew knows of this, or this of that.
-	err = s.pool.QueryRow(ctx, `WITH known AS (
-			SELECT COALESCE(s.revived_at > t.created_at, false) AS revived
-			  FROM sessions s JOIN texts t ON t.session_id = s.id AND t.id = $2::uuid WHERE s.id = $1::uuid FOR SHARE OF s),
+	err = s.pool.QueryRow(ctx, `WITH session AS (
+			SELECT id, revivals <> $4 AS revived FROM sessions WHERE id = $1::uuid FOR SHARE),
 		accepted AS (
-			UPDATE texts SET accepted = true FROM known WHERE NOT known.revived AND session_id = $1::uuid AND id = $2::uuid
+			UPDATE texts SET accepted = true FROM session WHERE NOT session.revived AND session_id = session.id AND texts.id = $2::uuid
 			   AND NOT EXISTS (SELECT FROM messages WHERE session_id = $1::uuid AND number = $3))
-		SELECT COALESCE((SELECT revived FROM known), false)`, sessionID, id, number).Scan(&revived)
+		SELECT COALESCE((SELECT revived FROM session), false)`, sessionID, id, number, revivals).Scan(&revived)
 	return revived, failed("accept a text", err)
 }
 
@@ -71,7 +76,7 @@ func (s *Store) AdoptTexts(ctx context.Context, sessionID string) error {
 		if c.deleted {
 			return errNothing
 		}
-		c.writes.Queue(`UPDATE sessions SET revived_at = clock_timestamp() WHERE id = $1::uuid`, c.session)
+		c.writes.Queue(`UPDATE sessions SET revivals = revivals + 1 WHERE id = $1::uuid`, c.session)
 		for i := range a.t.Messages {
 			a.t.Messages[i].Number = last + i + 1
 		}

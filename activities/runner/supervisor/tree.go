@@ -37,20 +37,19 @@ func killAll(list func() []int) (killed, survivors int) {
 }
 
 // freezeTree stops everything below this process: again and again, as what was listed can
-// have forked before the signal reached it, but not after that.
+// have forked before the signal reached it, but not after that. It looks once more when nothing
+// is new: what had forked can have ended in the middle of a look.
 func freezeTree() {
 	const most = 50
 	stopped := map[int]bool{}
-	for range most {
+	for n, quiet := 0, 0; n < most && quiet < 2; n++ {
 		pids := tree()
 		signalAll(pids, syscall.SIGSTOP)
-		all := true
+		quiet++
 		for _, pid := range pids {
-			all = all && stopped[pid]
-			stopped[pid] = true
-		}
-		if all {
-			return
+			if !stopped[pid] {
+				stopped[pid], quiet = true, 0
+			}
 		}
 	}
 }

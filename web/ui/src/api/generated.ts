@@ -1360,7 +1360,7 @@ export interface components {
             postgres: components["schemas"]["Dependency"];
             ready: boolean;
             temporal: components["schemas"]["Dependency"];
-            /** @description Whether a worker has asked for work lately; the server is ready without one */
+            /** @description Whether a worker was heard of lately; the server is ready without one */
             worker: components["schemas"]["Dependency"];
         };
         Receipt: {
