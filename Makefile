@@ -131,12 +131,17 @@ attack: build chromium $(UI_MODULES) $(CLIENT_MODULES) attack-go ## The attack s
 	$(GO_TEST) -count=1 -timeout $(TEST_TIMEOUT) -run '$(ATTACKS)' ./e2e
 	cd $(UI) && node --test e2e/attack.spec.mjs
 
-.PHONY: attack-go
+.PHONY: attack-go attack-doors attack-sandbox
 attack-go:
-	@# Without the race detector, under which each of the many hundred steps that they start takes a second. All of the
-	@# sandbox's tests belong to it; they run once more as nobody, and once more without user namespaces.
+	@# Without the race detector, under which each of the many hundred steps that they start takes a second.
+	@$(MAKE) -j2 -O attack-doors attack-sandbox
+
+attack-doors:
 	packages=$$(grep -rl --include='*_test.go' '^func TestAttack' . | xargs -n 1 dirname | sort -u | grep -v -e /e2e -e '$(SANDBOX)$$'); \
 	HOLDFAST_TEST_NO_SKIP=$(NO_SKIP) $(GO_TEST) -timeout $(TEST_TIMEOUT) -run '$(ATTACKS)' $$packages
+
+attack-sandbox:
+	@# All of the sandbox's tests are attacks; they run once more as nobody, and once more without user namespaces.
 	HOLDFAST_TEST_NO_SKIP=$(NO_SKIP) $(GO_TEST) -timeout $(TEST_TIMEOUT) .$(SANDBOX)
 
 FUZZ_TIME := 1m
