@@ -59,14 +59,14 @@ func (s *Server) decide(ctx context.Context, r resolution, key string) (schema.A
 	if err := r.check(&a); err != nil {
 		return a, err
 	}
-	if a.Status != schema.ApprovalPending {
-		return a, r.otherwise(&a)
-	}
 	command := schema.ResolveApproval{
 		ApprovalID: r.ApprovalID, Resolution: r.Resolution, Feedback: r.Feedback, Modifications: given(r.Changes), Actor: userOf(ctx), RequestID: key,
 	}
 	if err := s.bind(ctx, key, schema.CommandResolveApproval, a.SessionID, command); err != nil {
 		return a, err
+	}
+	if a.Status != schema.ApprovalPending {
+		return a, r.otherwise(&a)
 	}
 	_, err = s.control.update(ctx, a.SessionID, schema.CommandResolveApproval, key, command)
 	if err == nil {

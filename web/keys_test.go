@@ -45,6 +45,11 @@ func TestKeys_StandForOneRequest(t *testing.T) {
 	if now := e.session(two.ID); len(now.PendingApprovals) != 1 {
 		t.Fatalf("the second is %+v", now.PendingApprovals)
 	}
+	// The same once the approval is closed: with other words, and for one that somebody else has approved.
+	e.do("POST", "/api/approvals/"+a.ID+"/resolve", `{"resolution":"approved"}`, "Idempotency-Key", "d").into(t, 200, nil)
+	e.do("POST", "/api/approvals/"+a.ID+"/resolve", `{"resolution":"approved","feedback":"b"}`, "Idempotency-Key", "d").problem(t, 409, schema.CodeConflict)
+	e.do("POST", "/api/approvals/"+b.ID+"/resolve", `{"resolution":"approved"}`).into(t, 200, nil)
+	e.do("POST", "/api/approvals/"+b.ID+"/resolve", `{"resolution":"approved"}`, "Idempotency-Key", "d").problem(t, 409, schema.CodeConflict)
 	e.noErrors()
 }
 

@@ -13,8 +13,14 @@ func (s *Server) reopen(ctx context.Context, id, key string) (schema.Approval, e
 	if err != nil {
 		return a, err //nolint:wrapcheck // a schema.Error
 	}
+	if err := s.bind(ctx, key, "reopen", id, nil); err != nil {
+		return a, err
+	}
 	if !a.Reopenable {
 		return a, s.reopened(ctx, &a)
+	}
+	if key != "" { // resume is another request than this one, and has its own
+		key = schema.DeriveID("reopen", key)
 	}
 	_, err = s.command(ctx, a.SessionID, schema.CommandResume, key)
 	return a, err

@@ -55,7 +55,8 @@ func TestReopen_AnExpiredQuestionStaysListedAndIsAskedAgain(t *testing.T) {
 		t.Fatalf("the answer is %+v", got)
 	}
 	e.do("POST", path, "", "Idempotency-Key", "k").into(t, 202, nil)
-	e.do("POST", path, "{}").into(t, 202, nil) // once is enough
+	e.do("POST", "/api/sessions/"+id+"/resume", "", "Idempotency-Key", "k").problem(t, 409, schema.CodeConflict) // another request
+	e.do("POST", path, "{}").into(t, 202, nil)                                                                   // once is enough
 	again := e.asked(id)
 	if again.ID == a.ID {
 		t.Fatal("the same question cannot be open again")
