@@ -48,6 +48,8 @@ type Folders struct {
 	Sessions int   `json:"sessions_freed"`
 	Bytes    int64 `json:"bytes_freed"`
 	Kept     int   `json:"sessions_kept"`
+	// Deleted are those of the kept ones that go after the grace. They are counted when that is asked for.
+	Deleted int `json:"sessions_deleted"`
 	// KeptBytes is measured when that is asked for.
 	KeptBytes int64 `json:"bytes_kept"`
 }
@@ -121,6 +123,13 @@ func (c *Collector) Folders(ctx context.Context, measure bool) (Folders, error) 
 		discarded, err := c.Store.Discarded(ctx, some, c.grace())
 		if err != nil {
 			return done, err
+		}
+		if measure {
+			all, err := c.Store.Discarded(ctx, some, 0)
+			if err != nil {
+				return done, err
+			}
+			done.Deleted += len(all) - len(discarded)
 		}
 		for _, id := range discarded {
 			if err := ctx.Err(); err != nil {

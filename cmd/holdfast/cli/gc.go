@@ -16,17 +16,18 @@ import (
 )
 
 type gcCmd struct {
-	DataDir string `help:"The data folder of the host (setting HOLDFAST_DATA_DIR)." placeholder:"DIR"`
-	DryRun  bool   `help:"Say what would be freed, and free nothing." name:"dry-run"`
-	JSON    bool   `help:"Print JSON." name:"json"`
+	DataDir string         `help:"The data folder of the host (setting HOLDFAST_DATA_DIR)." placeholder:"DIR"`
+	Grace   *time.Duration `help:"How long the files of a session stay after it was deleted and has ended; 20m unless given. What a save may rely on stays for 10m." placeholder:"DURATION"`
+	DryRun  bool           `help:"Say what would be freed, and free nothing." name:"dry-run"`
+	JSON    bool           `help:"Print JSON." name:"json"`
 }
 
 // Help is shown by --help.
 func (*gcCmd) Help() string {
 	return "Frees the disk of deleted sessions: their folders on this host, and what the blob store has of them alone. The workers do the same by themselves, every few minutes; this says at once what is kept. " +
-		"What a session had stays for " + worker.CollectGrace.String() + " after it is deleted and has ended.\n\n" +
+		"What a session had stays for " + worker.CollectGrace.String() + " after it is deleted and has ended; --grace 0s takes its folder at once.\n\n" +
 		"Beside a running `holdfast up` it finds the database by the data folder.\n\n" +
-		example("holdfast gc --dry-run", "holdfast gc --data-dir ~/holdfast --json")
+		example("holdfast gc --dry-run", "holdfast gc --grace 0s", "holdfast gc --data-dir ~/holdfast --json")
 }
 
 // gcReport is what it prints.
@@ -37,6 +38,9 @@ type gcReport struct {
 }
 
 func (c *gcCmd) Run(inv *invocation) error {
+	if c.Grace != nil && *c.Grace < 0 {
+		return usage("--grace is 0s or more (got %s)", *c.Grace)
+	}
 	set, err := settings.LoadCollect(inv.env.WithFlag(settings.EnvDataDir, c.DataDir))
 	if err != nil {
 		return err
@@ -66,9 +70,15 @@ func (c *gcCmd) Run(inv *invocation) error {
 		return err
 	}
 	collector := &worker.Collector{Store: db, Snapshots: snapshots, DataDir: set.DataDir, Logger: log, DryRun: c.DryRun}
+	if c.Grace != nil {
+		collector.Grace = max(*c.Grace, 1) // 0 is the default
+	}
 	report := gcReport{DryRun: c.DryRun}
 	if report.Folders, err = collector.Folders(inv.ctx, true); err != nil {
 		return err
+	}
+	if c.Grace != nil {
+		collector.Grace = max(*c.Grace, snapshot.LeastGrace)
 	}
 	if report.Blobs, err = collectBlobs(inv.ctx, collector); err != nil {
 		return err
@@ -109,6 +119,10 @@ func (r *gcReport) text() string {
 		freed = "would free"
 	}
 	f, b := &r.Folders, &r.Blobs
-	return fmt.Sprintf("workspaces on this host: %s %d of deleted sessions, %s; kept %d, %s\n", freed, f.Sessions, terminal.Bytes(f.Bytes), f.Kept, terminal.Bytes(f.KeptBytes)) +
+	kept := fmt.Sprintf("kept %d", f.Kept)
+	if f.Deleted > 0 {
+		kept += fmt.Sprintf(" (%d of them deleted, and free to go with --grace 0s)", f.Deleted)
+	}
+	return fmt.Sprintf("workspaces on this host: %s %d of deleted sessions, %s; %s, %s\n", freed, f.Sessions, terminal.Bytes(f.Bytes), kept, terminal.Bytes(f.KeptBytes)) +
 		fmt.Sprintf("blob store: %s %d snapshots and %d blobs, %s; kept %d and %d, %s\n", freed, b.Snapshots, b.Blobs, terminal.Bytes(b.Bytes), b.KeptSnapshots, b.KeptBlobs, terminal.Bytes(b.KeptBytes))
 }

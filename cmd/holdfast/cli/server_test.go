@@ -155,7 +155,7 @@ func TestSession_IsStartedWatchedAndApprovedThroughOneCommand(t *testing.T) {
 
 	in.run("", "session", "list").want(t, exitOK, "ID", "survey", "completed", "failed")
 	in.run("", "session", "show", id[1][:6]).want(t, exitOK, "survey", "run 1  completed", "make", "publish", "succeeded", in.url+"/sessions/"+id[1])
-	in.run("", "session", "show", "zzzz").want(t, exitError, `"zzzz" is not the id of a session`)
+	in.run("", "session", "show", "zzzz").want(t, exitUsage, `"zzzz" is not the id of a session`)
 	in.run("", "approval", "list").want(t, exitOK, "Nothing waits for a decision.")
 	in.run("", "approval", "list", "--status", "all").want(t, exitOK, "approved", "rejected")
 
@@ -371,6 +371,12 @@ func TestGC_SaysWhatIsKeptAndWhatWouldGo(t *testing.T) {
 	if _, err := os.Stat(folder); err == nil {
 		t.Error("the folder is still there")
 	}
+	storetest.Exec(t, dsn, `UPDATE sessions SET deleted_at = now(), workflow_closed_at = now()`)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	run(t, env, "", "gc").want(t, exitOK, "freed 0 of deleted sessions, 0 B; kept 1 (1 of them deleted, and free to go with --grace 0s)")
+	run(t, env, "", "gc", "--grace", "0s").want(t, exitOK, "freed 1 of deleted sessions, 0 B; kept 0, 0 B")
 	run(t, []string{"HOLDFAST_DATA_DIR=" + dir}, "", "gc").want(t, exitUsage, "no holdfast up runs with the data folder")
 }
 
