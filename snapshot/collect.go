@@ -56,6 +56,11 @@ const (
 	// touchAfter is from what age on a blob that a save finds is made young again, so that it outlives the save. It is
 	// well below every Grace.
 	touchAfter = 5 * time.Minute
+	// LeastGrace is the shortest Grace that is safe beside saves: one takes up to touchAfter to rely on a blob of that
+	// age, and begins again when it took longer.
+	LeastGrace = 2 * touchAfter
+	// Of what cannot be deleted, so much is met before a collection gives up.
+	mostRefused = 100
 	// trash is where a folder's blobs go before they go for good.
 	trash = "trash"
 )
@@ -110,6 +115,7 @@ func (s *Store) Collect(ctx context.Context, o Collecting) (Collected, error) {
 		return done, fmt.Errorf("collect snapshots: %w", err)
 	}
 	// Snapshots go last: one that is still there says what is to go with it.
+	var refused []error
 	for _, b := range append(all, gone...) {
 		_, is := needed[binary(b.sum)]
 		snap := strings.HasPrefix(b.key, manifests+"/")
@@ -121,7 +127,10 @@ func (s *Store) Collect(ctx context.Context, o Collecting) (Collected, error) {
 		if !o.DryRun {
 			deleted, err := s.letGo(ctx, &b)
 			if err != nil {
-				return done, fmt.Errorf("collect snapshots: %w", err)
+				if refused = append(refused, err); len(refused) == mostRefused || ctx.Err() != nil {
+					break
+				}
+				continue
 			}
 			if !deleted {
 				continue
@@ -133,6 +142,9 @@ func (s *Store) Collect(ctx context.Context, o Collecting) (Collected, error) {
 			done.Blobs++
 		}
 		done.Bytes += b.size
+	}
+	if len(refused) > 0 {
+		return done, fmt.Errorf("collect snapshots: objects that could not be deleted: %d, the first because of: %w", len(refused), refused[0])
 	}
 	return done, nil
 }

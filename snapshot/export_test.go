@@ -13,3 +13,6 @@ func CutShort(s *Store, after int, cancel context.CancelFunc) {
 		}
 	}
 }
+
+// BeforeDeletion has a function run before each deletion of a collection.
+func BeforeDeletion(s *Store, do func()) { s.deleting = do }

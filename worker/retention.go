@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -28,6 +29,7 @@ const (
 	// What is left of a deleted session's log is kept so long after the deletion: somebody may still be writing to it, or
 	// want it back by hand.
 	purgeGrace = 24 * time.Hour
+	purgeRest  = 6 * time.Hour // at most, between two tries of what the archive does not let go
 )
 
 // retention carries a policy out. Of many workers one does so at a time, in small transactions, and after each of them
@@ -39,14 +41,21 @@ type retention struct {
 	log     *slog.Logger
 	failing bool // the last look ended with an error
 
-	files *Collector // nil without a blob store
+	files    *Collector         // nil without a blob store
+	unpurged map[string]refusal // deleted sessions whose log the archive has not let go
 	// When folders and blobs were collected last, and when all of the blob store was looked at.
 	folders, blobs, full time.Time
 }
 
+// refusal is why a session is left alone for some time.
+type refusal struct {
+	times int
+	until time.Time
+}
+
 // startRetention works until ctx ends or stop is called, which waits for the end.
 func startRetention(ctx context.Context, o *Options) (stop func()) {
-	r := &retention{Retention: o.Retention, store: o.Store, log: o.Logger}
+	r := &retention{Retention: o.Retention, store: o.Store, log: o.Logger, unpurged: map[string]refusal{}}
 	if o.Snapshots != nil {
 		r.files = &Collector{Store: o.Store, Snapshots: o.Snapshots, DataDir: o.DataDir, Logger: o.Logger, Grace: o.Retention.CollectGrace}
 	}
@@ -118,14 +127,23 @@ func (r *retention) look(ctx context.Context) error {
 			return err
 		}
 	}
-	ids, err := r.store.Purgeable(ctx, purgeGrace, retentionBatch)
+	ids, err := r.store.Purgeable(ctx, purgeGrace, r.resting(), retentionBatch)
 	if err == nil {
 		err = r.each(ctx, ids, r.purge)
 	}
-	if err == nil {
-		err = r.collectBlobs(ctx)
+	// The blob store may refuse one thing and not another.
+	return errors.Join(err, r.collectBlobs(ctx))
+}
+
+// resting lists the sessions whose logs are not tried to be purged yet.
+func (r *retention) resting() []string {
+	ids := []string{}
+	for id, refused := range r.unpurged {
+		if time.Now().Before(refused.until) {
+			ids = append(ids, id)
+		}
 	}
-	return err
+	return ids
 }
 
 // due reports whether it is time again, and takes note that it is done.
@@ -252,5 +270,11 @@ func (r *retention) purge(ctx context.Context, id string) error {
 	if all.Events+all.Blocks > 0 {
 		r.log.InfoContext(ctx, "log of a deleted session removed", slog.Int64("events", all.Events), slog.Int64("blocks", all.Blocks))
 	}
+	if schema.CodeOf(err) != schema.CodeUnavailable {
+		delete(r.unpurged, id)
+		return err
+	}
+	times := r.unpurged[id].times + 1
+	r.unpurged[id] = refusal{times: times, until: time.Now().Add(min(retentionInterval<<min(times, 10), purgeRest))}
 	return err
 }

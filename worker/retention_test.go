@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,4 +120,65 @@ func TestRetention_CompactsArchivesAndDeletes(t *testing.T) {
 		_, err := s.Session(t.Context(), id)
 		return schema.CodeOf(err) == schema.CodeNotFound
 	})
+}
+
+// refusing is an archive that does not let go of some sessions' logs.
+type refusing struct {
+	store.Archive
+
+	sessions []string
+}
+
+func (a *refusing) DeleteObject(ctx context.Context, key string) error {
+	if slices.ContainsFunc(a.sessions, func(id string) bool { return strings.Contains(key, id) }) {
+		return schema.Errorf(schema.CodeUnavailable, "the object is locked")
+	}
+	return a.Archive.DeleteObject(ctx, key)
+}
+
+// What the archive does not let go keeps neither other logs nor the collection of blobs waiting.
+func TestRetention_PurgesBesideWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	_, dsn := storetest.NewDSN(t)
+	blobs, err := snapshot.Open(t.Context(), "file://"+t.TempDir())
+	check(t, err)
+	defer blobs.Close()
+	archive := &refusing{Archive: blobs}
+	s, err := store.Open(t.Context(), dsn, store.Options{Archive: archive})
+	check(t, err)
+	defer s.Close()
+	ids := make([]string, 4) // one more than are tried in vain at once
+	for i := range ids {
+		ids[i] = printed(t, s)
+		_, err := s.Compact(t.Context(), ids[i])
+		check(t, err)
+		check(t, s.DeleteSession(t.Context(), ids[i], "ann"))
+		deleted := time.Now().Add(-48*time.Hour + time.Duration(i)*time.Minute)
+		storetest.Exec(t, dsn, `UPDATE sessions SET deleted_at = $1, workflow_closed_at = $1 WHERE id = $2`, deleted, ids[i])
+	}
+	archive.sessions = ids[:3]
+	r := &retention{
+		store: s, log: logs.Discard(), unpurged: map[string]refusal{},
+		files: &Collector{Store: s, Snapshots: blobs, DataDir: t.TempDir(), Logger: logs.Discard()},
+	}
+	if err := r.look(t.Context()); schema.CodeOf(err) != schema.CodeUnavailable || r.blobs.IsZero() {
+		t.Fatalf("%v; blobs were collected: %t", err, !r.blobs.IsZero())
+	}
+	check(t, r.look(t.Context()))
+	left, err := s.Purgeable(t.Context(), time.Hour, nil, 10)
+	check(t, err)
+	slices.Sort(left)
+	want := slices.Sorted(slices.Values(ids[:3]))
+	if !slices.Equal(left, want) {
+		t.Fatalf("left are %v, not %v", left, want)
+	}
+	// The refused ones are tried again.
+	archive.sessions = nil
+	for id, refused := range r.unpurged {
+		r.unpurged[id] = refusal{times: refused.times, until: time.Now()}
+	}
+	check(t, r.look(t.Context()))
+	if left, err := s.Purgeable(t.Context(), time.Hour, nil, 10); err != nil || len(left) != 0 || len(r.unpurged) != 0 {
+		t.Fatalf("left are %v, %v", left, err)
+	}
 }

@@ -40,10 +40,11 @@ func (s *Store) DeleteOutdated(ctx context.Context, sessionID string, after time
 }
 
 // Purgeable lists deleted sessions of which something is left of the log, once that is of no
-// use to anybody: the workflow is known to end, and the deletion is longer ago than grace.
-func (s *Store) Purgeable(ctx context.Context, grace time.Duration, limit int) ([]string, error) {
+// use to anybody: the workflow is known to end, and the deletion is longer ago than grace. The
+// ones in except are not listed.
+func (s *Store) Purgeable(ctx context.Context, grace time.Duration, except []string, limit int) ([]string, error) {
 	return s.sessionsThat(ctx, `s.deleted_at < now() - make_interval(secs => $1) AND s.workflow_closed_at IS NOT NULL
-		AND s.purged_seq < s.head_seq ORDER BY s.deleted_at LIMIT $2`, grace.Seconds(), page(limit))
+		AND s.purged_seq < s.head_seq AND s.id <> ALL ($3::uuid[]) ORDER BY s.deleted_at LIMIT $2`, grace.Seconds(), page(limit), append([]string{}, except...))
 }
 
 // Purged is what a step of a removal did.

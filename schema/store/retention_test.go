@@ -322,7 +322,7 @@ func TestPurge_RemovesTheLogOfADeletedSessionAndNothingElse(t *testing.T) {
 	}
 	want := log(t, s, stays.session)
 	purgeable := func() []string {
-		ids, err := s.Purgeable(context1(t), time.Hour, 10)
+		ids, err := s.Purgeable(context1(t), time.Hour, nil, 10)
 		must(t, err)
 		return ids
 	}
