@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -299,6 +300,14 @@ func TestCreate_ASessionThatAPersonStartsWaitsLongerForThem(t *testing.T) {
 		records.Store(s.ID, e.store)
 		if s.Config.ApprovalTimeoutSeconds != want {
 			t.Errorf("with %s: an approval waits %v seconds, want %v", more, s.Config.ApprovalTimeoutSeconds, want)
+		}
+		for body, forked := range map[string]float64{`{}`: want, `{"attended":true}`: cmp.Or(want, 86_400)} {
+			var f schema.Session
+			e.do("POST", "/api/sessions/"+s.ID+"/fork", body).into(t, 201, &f)
+			records.Store(f.ID, e.store)
+			if f.Config.ApprovalTimeoutSeconds != forked {
+				t.Errorf("with %s, forked with %s: an approval waits %v seconds, want %v", more, body, f.Config.ApprovalTimeoutSeconds, forked)
+			}
 		}
 	}
 	e.noErrors()

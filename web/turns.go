@@ -38,6 +38,8 @@ type NewFork struct {
 	RunID  string          `json:"run_id,omitempty" maxLength:"200" doc:"The run with that step; the latest when absent"`
 	Plan   json.RawMessage `json:"plan,omitempty" doc:"The fork's plan; that of the run when absent"`
 	Name   string          `json:"name,omitempty" maxLength:"200" doc:"The session's with (fork) behind it when absent"`
+	// Attended is of the request, as for a new session.
+	Attended bool `json:"attended,omitempty" doc:"A person makes the fork and will come back to it: its approvals wait for a day, unless the session's config or the server's HOLDFAST_APPROVAL_TIMEOUT says otherwise"`
 }
 
 type (
@@ -223,6 +225,9 @@ func (s *Server) fork(ctx context.Context, in *forkInput) (*createOutput, error)
 		return nil, err
 	}
 	n.Actor, n.IdempotencyKey = userOf(ctx), in.Key
+	if asked.Attended {
+		n.ApprovalTimeout = s.opts.AttendedTimeout
+	}
 	save, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	if in.Key != "" {
@@ -258,11 +263,12 @@ func (f *NewFork) check(sourceID string) (store.NewFork, error) {
 		return n, err
 	}
 	n.RequestDigest = schema.DeriveID("fork", string(schema.Marshal(struct {
-		Source string       `json:"source"`
-		Run    string       `json:"run"`
-		Step   string       `json:"step"`
-		Plan   *schema.Plan `json:"plan"`
-		Name   string       `json:"name"`
-	}{sourceID, n.RunID, n.StepID, n.Plan, n.Name})))
+		Source   string       `json:"source"`
+		Run      string       `json:"run"`
+		Step     string       `json:"step"`
+		Plan     *schema.Plan `json:"plan"`
+		Name     string       `json:"name"`
+		Attended bool         `json:"attended,omitempty"`
+	}{sourceID, n.RunID, n.StepID, n.Plan, n.Name, f.Attended})))
 	return n, nil
 }

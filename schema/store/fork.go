@@ -14,15 +14,17 @@ import (
 
 // NewFork is a session to make out of another one, up to a step that has succeeded.
 type NewFork struct {
-	ID             string // of the new session
-	SourceID       string
-	RunID          string       // of the source; "" for its latest run
-	StepID         string       // of that run; "" for the one that finished last, if any has
-	Plan           *schema.Plan // valid; nil for the run's own
-	Name           string       // "" for the source's with "(fork)" behind it
-	Actor          string       // who asks, and owns the new session
-	IdempotencyKey string       // of the actor's request; "" when it has none
-	RequestDigest  string       // tells two requests with the same key apart
+	ID       string // of the new session
+	SourceID string
+	RunID    string       // of the source; "" for its latest run
+	StepID   string       // of that run; "" for the one that finished last, if any has
+	Plan     *schema.Plan // valid; nil for the run's own
+	Name     string       // "" for the source's with "(fork)" behind it
+	Actor    string       // who asks, and owns the new session
+	// ApprovalTimeout is of the new session's config where the source's has none; 0 leaves it so.
+	ApprovalTimeout time.Duration
+	IdempotencyKey  string // of the actor's request; "" when it has none
+	RequestDigest   string // tells two requests with the same key apart
 }
 
 // maxName bounds the name that a fork is given by itself, in characters.
@@ -257,9 +259,10 @@ func (f *fork) queueSession(c *change) {
 		text, digest = schema.Marshal(f.Plan), f.Plan.Digest()
 	}
 	c.writes.Queue(`INSERT INTO sessions (id, name, mode, owner, task, config, idempotency_key, request_digest, forked_from, forked_step, inherited, base_snapshot)
-		VALUES ($1::uuid, $2, $3, $4, $5, $6::jsonb, NULLIF($7::text, ''), $8, $9::uuid, $10, $11::text[], $12)`,
+		VALUES ($1::uuid, $2, $3, $4, $5, jsonb_strip_nulls(jsonb_build_object('approval_timeout_seconds', NULLIF($13::float8, 0))) || $6::jsonb,
+		        NULLIF($7::text, ''), $8, $9::uuid, $10, $11::text[], $12)`,
 		f.ID, clean(f.Name), string(f.mode), clean(f.Actor), f.task, f.config, clean(f.IdempotencyKey), f.RequestDigest, f.SourceID, f.StepID,
-		append([]string{}, f.inherited...), f.kept)
+		append([]string{}, f.inherited...), f.kept, f.ApprovalTimeout.Seconds())
 	c.writes.Queue(`INSERT INTO session_states (session_id, plan_data, plan_digest, context_variables, current_phase, status, snapshot)
 		VALUES ($1::uuid, NULLIF($2::text, '')::json, $3, $4::jsonb, $5, $6, $7)`,
 		f.ID, string(text), digest, f.vars, string(schema.PhasePlanning), string(schema.SessionActive), f.kept)

@@ -22,7 +22,7 @@ func (*sessionForkCmd) Help() string {
 }
 
 func (c *sessionForkCmd) Run(inv *invocation) error {
-	body := client.NewFork{StepID: c.Step, Name: c.Name}
+	body := client.NewFork{StepID: c.Step, Name: c.Name, Attended: true}
 	if c.Plan != "" {
 		plan, err := inv.readPlan(c.Plan, "nothing was forked")
 		if err != nil {

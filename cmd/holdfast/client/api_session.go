@@ -26,6 +26,8 @@ type (
 		RunID  string          `json:"run_id,omitempty"`
 		Plan   json.RawMessage `json:"plan,omitempty"`
 		Name   string          `json:"name,omitempty"`
+		// Attended says that a person makes the fork, as in [NewSession].
+		Attended bool `json:"attended,omitempty"`
 	}
 	// AuditList is a page of a session's audit trail, the oldest entry first.
 	AuditList struct {

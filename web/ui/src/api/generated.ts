@@ -1178,6 +1178,8 @@ export interface components {
             modes: components["schemas"]["ModeInfo"][];
         };
         NewFork: {
+            /** @description A person makes the fork and will come back to it: its approvals wait for a day, unless the session's config or the server's HOLDFAST_APPROVAL_TIMEOUT says otherwise */
+            attended?: boolean;
             /** @description The session's with (fork) behind it when absent */
             name?: string;
             /** @description The fork's plan; that of the run when absent */

@@ -37,7 +37,7 @@ export function ForkDialog({ session, run, step, onClose }: Props) {
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          fork.mutate({ step_id: step.id, run_id: run.id, name: name.trim() || undefined });
+          fork.mutate({ step_id: step.id, run_id: run.id, name: name.trim() || undefined, attended: true });
         }}
       >
         <TextInput label="Name of the new session" data-autofocus maxLength={MAX_NAME} value={name} onChange={(event) => setName(event.currentTarget.value)} />
