@@ -217,16 +217,13 @@ func (c *Config) Check(at string) []FieldError {
 }
 
 // Unsupported lists what a valid plan asks of a server that this one cannot do. Nothing of
-// it is ignored in silence: such a plan is refused.
+// it is ignored in silence: such a plan is refused. As of other problems, so many are told.
 func (p *Plan) Unsupported() []FieldError {
 	var errs []FieldError
 	for i := range p.Steps {
 		s := &p.Steps[i]
-		bad := func(field, message string, value any) {
-			errs = append(errs, FieldError{Location: stepLocation(i, field), Message: message, Value: value})
-		}
-		if s.Kind() == KindAgent {
-			bad("agent", "this server has no agent provider; a step here is run or shell", s.Agent)
+		if s.Kind() == KindAgent && len(errs) < maxProblems {
+			errs = append(errs, FieldError{Location: stepLocation(i, "agent"), Message: "this server has no agent provider; a step here is run or shell", Value: s.Agent})
 		}
 	}
 	return errs

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -114,6 +115,15 @@ func TestPlans_AreCheckedWithTheirPlaces(t *testing.T) {
 	v = check("{\"steps\": [\n  {\"id\": \"a\", \"run\": [\"x\"]},\n  {\"id\": \"b\",\n   \"agent\": \"x\", \"task\": \"y\"}]}")
 	if v.Valid || len(v.Problems) != 1 || v.Problems[0].Location != "steps[1].agent" || v.Problems[0].Line != 4 || v.Problems[0].Column != 13 {
 		t.Fatalf("%+v", v)
+	}
+	// As many of them are told as of other problems, each at its place.
+	agents := make([]string, 500)
+	for i := range agents {
+		agents[i] = fmt.Sprintf(`{"id":"a%d","task":"x","agent":"x"}`, i)
+	}
+	v = check(`{"steps":[` + strings.Join(agents, ",\n") + `]}`)
+	if last := v.Problems[len(v.Problems)-1]; len(v.Problems) != 50 || last.Line != 50 || last.Location != "steps[49].agent" {
+		t.Fatalf("%d, the last of them %+v", len(v.Problems), last)
 	}
 	if v := check(""); v.Valid || len(v.Problems) != 1 {
 		t.Fatalf("%+v", v)

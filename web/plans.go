@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"strings"
@@ -60,10 +61,7 @@ func (s *Server) registerPlans() {
 func validatePlan(source []byte) PlanValidation {
 	plan, problems := schema.ParsePlan(source)
 	if plan != nil {
-		for _, f := range plan.Unsupported() {
-			line, column := placeOf(source, f.Location)
-			problems = append(problems, schema.PlanProblem{Line: line, Column: column, Location: f.Location, Message: f.Message, Value: f.Value})
-		}
+		problems = problemsAt(source, plan.Unsupported())
 	}
 	v := PlanValidation{Valid: len(problems) == 0, Problems: problems}
 	if v.Valid {
@@ -75,48 +73,64 @@ func validatePlan(source []byte) PlanValidation {
 	return v
 }
 
-// placeOf finds the value at a location such as steps[2].agent in the text of a valid plan.
-// Line and column count from 1.
-func placeOf(source []byte, location string) (line, column int) {
-	offset := 0
+// problemsAt finds, in the text of a valid plan, the values at locations such as steps[2].agent.
+func problemsAt(source []byte, fields []schema.FieldError) []schema.PlanProblem {
+	if len(fields) == 0 {
+		return nil
+	}
+	offsets := make(map[string]int, len(fields))
+	for _, f := range fields {
+		offsets[f.Location] = 0
+	}
+	left := len(offsets)
 	dec := json.NewDecoder(bytes.NewReader(source))
-	var walk func(at string) bool
-	walk = func(at string) bool {
+	var walk func(at string) error
+	walk = func(at string) error {
 		start := int(dec.InputOffset())
 		for start < len(source) && strings.IndexByte(" \t\r\n,:", source[start]) >= 0 {
 			start++
 		}
 		token, err := dec.Token()
 		if err != nil {
-			return true
+			return err
 		}
-		if at == location {
-			offset = start
-			return true
+		if _, wanted := offsets[at]; wanted {
+			offsets[at] = start
+			if left--; left == 0 {
+				return io.EOF
+			}
 		}
 		switch token {
 		case json.Delim('{'):
 			for dec.More() {
 				name, err := dec.Token()
-				if err != nil || walk(join(at, fmt.Sprint(name))) {
-					return true
+				if err == nil {
+					err = walk(join(at, fmt.Sprint(name)))
+				}
+				if err != nil {
+					return err
 				}
 			}
 		case json.Delim('['):
 			for i := 0; dec.More(); i++ {
-				if walk(fmt.Sprintf("%s[%d]", at, i)) {
-					return true
+				if err := walk(fmt.Sprintf("%s[%d]", at, i)); err != nil {
+					return err
 				}
 			}
 		default:
-			return false
+			return nil
 		}
 		_, err = dec.Token() // the closing bracket
-		return err != nil
+		return err
 	}
-	walk("")
-	before := source[:offset]
-	return bytes.Count(before, []byte{'\n'}) + 1, offset - bytes.LastIndexByte(before, '\n')
+	_ = walk("") // it ends with the last of them: the text is that of a valid plan
+	problems := make([]schema.PlanProblem, 0, len(fields))
+	for _, f := range fields {
+		before := source[:offsets[f.Location]]
+		line, column := bytes.Count(before, []byte{'\n'})+1, len(before)-bytes.LastIndexByte(before, '\n')
+		problems = append(problems, schema.PlanProblem{Line: line, Column: column, Location: f.Location, Message: f.Message, Value: f.Value})
+	}
+	return problems
 }
 
 func join(at, name string) string {
