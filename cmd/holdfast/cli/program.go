@@ -181,6 +181,9 @@ func (inv *invocation) finish(err error) int {
 	if _, ok := errors.AsType[*settings.Error](err); ok {
 		code = exitUsage
 	}
+	if _, ok := errors.AsType[*client.IDError](err); ok {
+		code = exitUsage
+	}
 	// What the server finds wrong with what was asked of it is wrong usage, as if it had been found here.
 	if p, ok := errors.AsType[*client.ProblemError](err); ok && code == exitError &&
 		(p.Status == http.StatusBadRequest || p.Status == http.StatusUnprocessableEntity) {

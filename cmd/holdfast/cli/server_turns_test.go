@@ -20,8 +20,9 @@ func TestSession_GoesOnWithMessagesRunsAndForks(t *testing.T) {
 	failing := writeFile(t, "next.json", `{"steps": [{"id": "fit", "shell": "exit 3", "on_error": "continue"}, {"id": "plot", "shell": "true", "needs": ["fit"]}, {"id": "other", "shell": "echo other"}]}`)
 	in.run("", "session", "run", id, "--plan", failing, "--watch").want(t, exitFailedSteps, "run 3 of session", "✗ fit: exit code 3", "– plot: skipped (it needs \"fit\", which failed)", "other\n")
 
-	in.run("", "session", "runs", id).want(t, exitOK, "a finer grid", "1 of 3, 1 failed, 1 skipped")
-	in.run("", "session", "show", id).want(t, exitOK, "run 3  completed", `it needs "fit", which failed`, "3 runs in all")
+	in.run("", "session", "runs", id).want(t, exitOK, "a finer grid", "completed, 1 of 3 steps failed", "1 of 3, 1 failed, 1 skipped")
+	in.run("", "session", "list").want(t, exitOK, "completed, 1 step failed")
+	in.run("", "session", "show", id).want(t, exitOK, "completed, 1 step failed", "run 3  completed, 1 of 3 steps failed", `it needs "fit", which failed`, "3 runs in all")
 	in.run("", "session", "show", id, "--run", "2").want(t, exitOK, "run 2  completed", "» a finer grid", "hear")
 
 	r := in.run("", "session", "fork", id, "--run", "2", "--step", "hear", "--watch")

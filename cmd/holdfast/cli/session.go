@@ -76,7 +76,7 @@ func (c *sessionListCmd) Run(inv *invocation) error {
 	now := time.Now()
 	for i := range list.Sessions {
 		s := &list.Sessions[i]
-		t.Add(short(s.ID), terminal.Short(terminal.Clean(s.Name), 40), inv.status(s.Status), phaseOf(s), terminal.Clean(s.CurrentStep), inv.waitsFor(s),
+		t.Add(short(s.ID), terminal.Short(terminal.Clean(s.Name), 40), inv.outcome(s.Status, s.FailedSteps, 0), phaseOf(s), terminal.Clean(s.CurrentStep), inv.waitsFor(s),
 			terminal.Ago(s.CreatedAt.Time, now), terminal.Ago(s.UpdatedAt.Time, now))
 	}
 	if err := t.Write(inv.stdout, inv.style); err != nil {
@@ -264,6 +264,19 @@ func (inv *invocation) status(s schema.SessionStatus) terminal.Cell {
 		paint = terminal.Clean
 	}
 	return terminal.Cell{Text: string(s), Paint: paint}
+}
+
+// outcome is the status of a session or a run. One that completed says how many of its steps failed; steps is 0 where
+// it is not known how many there are.
+func (inv *invocation) outcome(s schema.SessionStatus, failed, steps int) terminal.Cell {
+	switch {
+	case s != schema.SessionCompleted || failed == 0:
+		return inv.status(s)
+	case steps == 0:
+		return terminal.Cell{Text: fmt.Sprintf("completed, %s failed", counted(failed, "step")), Paint: inv.style.Yellow}
+	default:
+		return terminal.Cell{Text: fmt.Sprintf("completed, %d of %d steps failed", failed, steps), Paint: inv.style.Yellow}
+	}
 }
 
 func (inv *invocation) stepStatus(s schema.StepStatus) terminal.Cell {

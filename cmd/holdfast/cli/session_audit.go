@@ -35,6 +35,9 @@ func (c *sessionAuditCmd) Run(inv *invocation) error {
 		}
 		if c.JSON {
 			inv.raw(page.Raw)
+			if page.Value.NextCursor != "" {
+				inv.notef("There are more: holdfast session audit %s --json --cursor %s\n", short(id), terminal.Clean(page.Value.NextCursor))
+			}
 			return nil
 		}
 		for i := range page.Value.Audit {

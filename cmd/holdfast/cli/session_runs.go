@@ -44,7 +44,7 @@ func (c *sessionRunsCmd) Run(inv *invocation) error {
 	t := terminal.Table{Header: []string{"RUN", "ID", columnStatus, "STEPS", "STARTED", columnTime, "MESSAGE"}}
 	for i := range runs {
 		r := &runs[i]
-		t.Add(r.Number, short(r.ID), inv.status(r.Status), stepsDone(r.Steps), terminal.Ago(r.StartedAt.Time, now), terminal.Span(runTime(r, now)),
+		t.Add(r.Number, short(r.ID), inv.outcome(r.Status, r.FailedSteps, len(r.Steps)), stepsDone(r.Steps), terminal.Ago(r.StartedAt.Time, now), terminal.Span(runTime(r, now)),
 			dash(terminal.Short(terminal.Clean(r.Message), 60)))
 	}
 	return t.Write(inv.stdout, inv.style)

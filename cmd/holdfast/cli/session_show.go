@@ -132,7 +132,7 @@ func (inv *invocation) showHead(api *client.Client, s *schema.Session) {
 	}
 	inv.printf("%s\n", inv.style.Bold(terminal.Clean(s.Name)))
 	row("id", s.ID)
-	status := inv.status(s.Status)
+	status := inv.outcome(s.Status, s.FailedSteps, 0)
 	row("status", strings.TrimRight(status.Paint(status.Text)+" "+inv.style.Dim(phaseOf(s)), " "))
 	row("mode", string(s.Mode))
 	row("owner", terminal.Clean(s.Owner))
@@ -197,7 +197,7 @@ func firstOption(a *schema.Approval) schema.Resolution {
 }
 
 func (inv *invocation) showRun(run *schema.Run, now time.Time) error {
-	status := inv.status(run.Status)
+	status := inv.outcome(run.Status, run.FailedSteps, len(run.Steps))
 	inv.printf("run %d  %s  %s\n", run.Number, status.Paint(status.Text), terminal.Span(runTime(run, now)))
 	if run.Message != "" {
 		inv.printf("  %s\n", inv.style.Dim("» "+terminal.Short(terminal.Clean(run.Message), 100)))

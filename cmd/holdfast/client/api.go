@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -184,6 +183,12 @@ const mostCandidates = 10
 
 type candidate struct{ id, label string }
 
+// IDError says that what was given as an id is none, or the beginning of several.
+type IDError struct{ text string }
+
+// Error says which, and what they are.
+func (e *IDError) Error() string { return e.text }
+
 // find completes a prefix. list asks the server for those that begin with it, and how many they are in all.
 func find(prefix, what string, list func(prefix string) ([]candidate, int, error)) (string, error) {
 	prefix = strings.ToLower(strings.TrimSpace(prefix))
@@ -191,7 +196,7 @@ func find(prefix, what string, list func(prefix string) ([]candidate, int, error
 		return prefix, nil
 	}
 	if _, _, ok := schema.IDRange(prefix); !ok {
-		return "", fmt.Errorf("%q is not the id of %s %s, nor the first %d or more characters of one", prefix, article(what), what, schema.MinIDPrefix)
+		return "", &IDError{fmt.Sprintf("%q is not the id of %s %s, nor the first %d or more characters of one", prefix, article(what), what, schema.MinIDPrefix)}
 	}
 	found, total, err := list(prefix)
 	switch {
@@ -210,7 +215,7 @@ func find(prefix, what string, list func(prefix string) ([]candidate, int, error
 	if more := total - len(found); more > 0 {
 		fmt.Fprintf(&b, "\n  … and %d more", more)
 	}
-	return "", errors.New(b.String())
+	return "", &IDError{b.String()}
 }
 
 func article(what string) string {

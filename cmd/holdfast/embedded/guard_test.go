@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/logs"
 )
 
@@ -137,7 +138,7 @@ func TestGuardUI_LetsABrowserOfThisMachineIn(t *testing.T) {
 	}
 	defer unguard()
 	if server.UIURL() == "" {
-		t.Skip("this system has one loopback address, and no Web UI")
+		testkit.Skip(t, "this system has one loopback address, and no Web UI")
 	}
 	port := server.UIURL()[strings.LastIndex(server.UIURL(), ":"):]
 	await(t, "the UI to reach the server", func() bool {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 func TestTemporal_StartsAfterAFirstStartThatWasKilledAtAnyMoment(t *testing.T) {
@@ -80,7 +81,7 @@ func TestPostgres_SaysAtOnceThatTheDiskIsFull(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=10m"); err != nil {
-		t.Skipf("no small disk can be made here: %v", err)
+		testkit.Skip(t, "no small disk can be made here: "+err.Error())
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
 	server := &embedded.Postgres{Dir: filepath.Join(dir, "postgres"), Settings: unsynced}
