@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,6 +122,13 @@ func TestFiles_DownloadsWholeAndInParts(t *testing.T) {
 	}
 	if odd := e.do("GET", path+"/a%20b%20%C3%BC%25.txt", ""); string(odd.body) != "odd" {
 		t.Errorf("an odd name: %d %s", odd.StatusCode, odd.body)
+	}
+	deep := strings.Repeat(strings.Repeat("ü", 125)+"/", 13) + "f" // takes some 10 KiB in an address
+	file := filepath.Join(schema.WorkspaceDir(e.dir, s.ID), deep)
+	must(t, os.MkdirAll(filepath.Dir(file), 0o700))
+	must(t, os.WriteFile(file, []byte("deep"), 0o600))
+	if got := e.do("GET", path+"/"+strings.ReplaceAll(url.PathEscape(deep), "%2F", "/"), ""); string(got.body) != "deep" {
+		t.Errorf("a deep file: %d %s", got.StatusCode, got.body)
 	}
 	if link := e.do("GET", path+"/inside.txt", ""); string(link.body) != "0123456789" {
 		t.Errorf("a link within: %d", link.StatusCode)

@@ -58,7 +58,7 @@ const (
 	maxDrainBytes  = 64 << 20 // of a request that is too large, read so that its sender gets to see the answer
 	readTimeout    = 60 * time.Second
 	idleTimeout    = 120 * time.Second
-	readBufferSize = 8 << 10          // bounds a request's headers
+	readBufferSize = 16 << 10         // bounds a request's headers
 	requestTimeout = 12 * time.Second // of a request, unless it says: nothing hangs because something that it needs does
 	readyTimeout   = 2 * time.Second
 	startTimeout   = 2 * time.Second // of a workflow, within POST /sessions
