@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { approval, launch, openPage } from './lib/browser.mjs';
+import { approval, launch, openPage, pastePlan } from './lib/browser.mjs';
 import { startProxy } from './lib/proxy.mjs';
 import { startStack, until } from './lib/stack.mjs';
 
@@ -103,6 +103,48 @@ test('nothing can be approved while a part of it is folded, and a long file is w
   assert.ok((await approve.boundingBox()).y < 800, 'the buttons stay in sight above the long text');
   await gate.getByRole('button', { name: 'Show less' }).first().click();
   assert.equal(await approve.isEnabled(), true, 'what was opened was seen');
+  await context.close();
+});
+
+const TURNED = /[\u200b\u202e]/;
+
+test('characters that do not show are named wherever a person decides', async () => {
+  const ask = 'holdfast ask "Keep \u202e?atad ruoy" --option "y\u200bes" --option no';
+  const id = await start('Turned', { steps: [
+    { id: 'ask', title: 'A\u202esk', shell: `${ask}; ${ask}` },
+    { id: 'gate', title: 'Ga\u202ete', shell: 'cat a*; echo \u202eold', approval: true },
+  ], files: { 'a\u202e.txt': Array(100).fill('\u202erow').join('\n') } });
+  const { page, context, errors } = await visit(id);
+  const raw = () => page.locator('.approvals').innerHTML();
+  const asks = approval(page, '“AU+202Esk” asks');
+  await asks.getByText('Keep U+202E?atad ruoy').waitFor({ timeout: 30_000 });
+  const gate = approval(page, 'Approve “GaU+202Ete”');
+  await gate.getByText('Not shown yet: aU+202E.txt').waitFor();
+  assert.doesNotMatch(await raw(), TURNED);
+  for (const [device, viewport] of Object.entries({ desktop: { width: 1280, height: 1400 }, phone: { width: 390, height: 844 } })) {
+    await page.setViewportSize(viewport);
+    await page.screenshot({ path: `${SHOTS}turned-${device}.png` });
+  }
+  await page.setViewportSize({ width: 1280, height: 800 });
+
+  // In what was decided, and in what an edit changes.
+  await asks.getByRole('button').filter({ hasText: 'yU+200Bes' }).click();
+  await page.getByRole('list', { name: 'Decided approvals' }).getByText(/Keep U\+202E\?atad ruoy.*“yU\+200Bes”/).waitFor();
+  assert.doesNotMatch(await raw(), TURNED);
+  await gate.getByRole('button', { name: 'Edit the step…' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('heading').filter({ hasText: 'Edit “GaU+202Ete”' }).waitFor();
+  await dialog.getByRole('textbox', { name: 'Shell command' }).fill('echo \u202enew');
+  await dialog.locator('.diff-added', { hasText: 'echo U+202Enew' }).waitFor();
+  await dialog.locator('.diff-removed', { hasText: 'echo U+202Eold' }).waitFor();
+  assert.doesNotMatch(await dialog.locator('.diff').innerHTML(), TURNED);
+
+  // And in a plan that is about to be started.
+  await page.goto(`${stack.url}/new`);
+  await pastePlan(page, { steps: [{ id: 'a', shell: 'echo \u202ea' }] });
+  await page.locator('.cm-line', { hasText: 'echo U+202Ea' }).waitFor();
+  await page.getByText('Valid: 1 step').waitFor();
+  assert.deepEqual(errors, []);
   await context.close();
 });
 

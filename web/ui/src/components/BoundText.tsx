@@ -1,6 +1,7 @@
 import { memo } from 'react';
 import { beginning, linesOf, sizeOf } from '../lib/bound';
-import { piecesOf } from '../lib/hidden';
+import { spelled } from '../lib/hidden';
+import { Pieces } from './Pieces';
 
 interface Props {
   label: string;
@@ -15,7 +16,7 @@ export const BoundText = memo(function BoundText({ label, text, numbered, fold }
   const folded = fold !== undefined && !fold.open;
   const lines = linesOf(folded ? beginning(text) : text);
   return (
-    <div className="bound" role="group" aria-label={label} data-folded={folded || undefined}>
+    <div className="bound" role="group" aria-label={spelled(label)} data-folded={folded || undefined}>
       <div className={numbered ? 'bound-lines' : 'bound-lines bound-plain'}>
         {blocksOf(lines).map(({ first, block }) => (
           <div key={first} className="bound-line" data-n={first}>
@@ -42,10 +43,3 @@ function blocksOf(lines: readonly string[]): { first: number; block: string }[] 
   for (let at = 0; at < lines.length; at += size) blocks.push({ first: at + 1, block: lines.slice(at, at + size).join('\n') });
   return blocks;
 }
-
-export function Pieces({ text }: { text: string }) {
-  return piecesOf(text).map((piece, index) =>
-    typeof piece === 'string' ? piece : <span key={index} className="hidden-char" title="A character that does not show">{piece.code}</span>,
-  );
-}
-

@@ -1,6 +1,8 @@
 import { diffLines } from '../lib/diff';
 import type { DiffLine } from '../lib/diff';
+import { spelled } from '../lib/hidden';
 import type { Section } from '../lib/planText';
+import { Pieces } from './Pieces';
 
 const SIGN: Record<DiffLine['kind'], string> = { same: ' ', added: '+', removed: '−', gap: '' };
 const SPOKEN: Partial<Record<DiffLine['kind'], string>> = { added: 'added: ', removed: 'removed: ' };
@@ -10,9 +12,9 @@ export function DiffView({ sections }: { sections: readonly Section[] }) {
   return (
     <div className="diff">
       {sections.map((section) => (
-        <section key={section.title} aria-label={`Changes of ${section.title}`}>
+        <section key={section.title} aria-label={`Changes of ${spelled(section.title)}`}>
           <h4>
-            {section.title}
+            <Pieces text={section.title} />
             {section.before === '' && <span className="text-good"> added</span>}
             {section.after === '' && <span className="text-bad"> removed</span>}
           </h4>
@@ -22,7 +24,7 @@ export function DiffView({ sections }: { sections: readonly Section[] }) {
                 <span className="diff-sign" aria-hidden>{SIGN[line.kind]}</span>
                 <span>
                   {SPOKEN[line.kind] !== undefined && <span className="spoken">{SPOKEN[line.kind]}</span>}
-                  {line.text}
+                  <Pieces text={line.text} />
                 </span>
               </div>
             ))}

@@ -3,7 +3,7 @@ import type { Approval, Plan } from '../api/types';
 import { chipsOf, foremost } from './attentionWords';
 import { beginning, fieldsOf, foldsOf, isLong, STEPS_ID } from './bound';
 import { boundedJSON } from './boundedJSON';
-import { piecesOf } from './hidden';
+import { piecesOf, spelled } from './hidden';
 
 describe('what an approval binds', () => {
   it('is shown field by field, with what holds where nothing is said', () => {
@@ -50,6 +50,7 @@ describe('what an approval binds', () => {
     expect(piecesOf('plain é 😀')).toEqual(['plain é 😀']);
   });
   it('has chips for what deserves a look', () => {
+    expect(spelled('a\u202eb')).toBe('aU+202Eb');
     const approval = { approval_type: 'step_approval', status: 'pending', step_id: 'tidy', on_timeout: 'approve' } as Approval;
     const attention = [
       { kind: 'network', step_id: 'tidy' },

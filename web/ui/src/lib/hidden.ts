@@ -3,7 +3,7 @@
 // decides about they are shown as what they are. The server's schema.Attention looks for the same.
 
 // eslint-disable-next-line no-control-regex
-const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}\p{Bidi_Control}\u034f\u115f\u1160\u3164\uffa0\u2060-\u206f\u{e0000}-\u{e007f}]|\r(?!\n|$)/gu;
+export const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}\p{Bidi_Control}\u034f\u115f\u1160\u3164\uffa0\u2060-\u206f\u{e0000}-\u{e007f}]|\r(?!\n|$)/gu;
 
 export type Piece = string | { code: string }; // such as U+202E
 
@@ -19,5 +19,8 @@ export function piecesOf(line: string): Piece[] {
   if (from < line.length || pieces.length === 0) pieces.push(line.slice(from));
   return pieces;
 }
+
+// The same where no element can stand, such as in a label.
+export const spelled = (text: string): string => piecesOf(text).map((piece) => (typeof piece === 'string' ? piece : piece.code)).join('');
 
 const codeOf = (char: string): string => `U+${(char.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`;

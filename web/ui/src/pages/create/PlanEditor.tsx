@@ -3,11 +3,12 @@ import { json } from '@codemirror/lang-json';
 import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from '@codemirror/language';
 import { lintGutter, setDiagnostics } from '@codemirror/lint';
 import { EditorState } from '@codemirror/state';
-import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } from '@codemirror/view';
+import { drawSelection, EditorView, highlightActiveLine, highlightSpecialChars, keymap, lineNumbers } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
 import { useEffect, useImperativeHandle, useRef } from 'react';
 import type { Ref } from 'react';
 import type { PlanProblem } from '../../api/types';
+import { HIDDEN, spelled } from '../../lib/hidden';
 import { offsetOf, rangeOf } from '../../lib/planSource';
 
 export interface PlanEditorHandle {
@@ -27,6 +28,10 @@ const highlight = HighlightStyle.define([
   { tag: [tags.number, tags.bool, tags.null], color: 'var(--code-literal)' },
   { tag: tags.invalid, color: 'var(--bad)' },
 ]);
+
+function named(code: number): HTMLElement {
+  return Object.assign(document.createElement('span'), { className: 'hidden-char', title: 'A character that does not show', textContent: spelled(String.fromCodePoint(code)) });
+}
 
 export function PlanEditor({ source, problems, onChange, ref }: Props) {
   const host = useRef<HTMLDivElement>(null);
@@ -48,6 +53,7 @@ export function PlanEditor({ source, problems, onChange, ref }: Props) {
           lintGutter(),
           history(),
           drawSelection(),
+          highlightSpecialChars({ specialChars: HIDDEN, render: named }),
           highlightActiveLine(),
           bracketMatching(),
           indentOnInput(),

@@ -7,6 +7,7 @@ import { resolveApproval } from '../../api/endpoints';
 import type { Approval, Plan, Run, Session } from '../../api/types';
 import { AskAgain } from '../../components/AskAgain';
 import { ErrorBoundary } from '../../components/ErrorBoundary';
+import { Pieces } from '../../components/Pieces';
 import { RelativeTime } from '../../components/RelativeTime';
 import { isAsk } from '../../lib/ask';
 import { closedVerb } from '../../lib/approvalWords';
@@ -131,7 +132,7 @@ function ExpiredNotice({ approval, stepTitle }: { approval: Approval; stepTitle:
         <strong>The approval expired; the session is suspended</strong>
       </div>
       <p className="muted">
-        Nobody answered {stepTitle === null ? 'the question' : `the question about “${stepTitle}”`} in time. Nothing was lost and nothing runs. It can be asked again, and the session goes on from there.
+        Nobody answered <Pieces text={stepTitle === null ? 'the question' : `the question about “${stepTitle}”`} /> in time. Nothing was lost and nothing runs. It can be asked again, and the session goes on from there.
       </p>
       <AskAgain approval={approval} label="Resume and ask again" />
       <p className="muted approval-digest mono">digest {approval.digest.slice(0, 12)}</p>
@@ -149,9 +150,9 @@ function ClosedApprovals({ approvals, titleOf }: { approvals: Approval[]; titleO
           <li key={approval.id}>
             <span className={`decided-verb ${approval.resolution === 'approved' ? 'text-good' : approval.resolution === 'rejected' ? 'text-bad' : ''}`}>{closedVerb(approval)}</span>
             <span className="ellipsis">
-              {(isAsk(approval) ? approval.description : titleOf(approval)) ?? (approval.approval_type === 'plan_approval' ? 'the plan' : humanize(approval.approval_type))}
+              <Pieces text={(isAsk(approval) ? approval.description : titleOf(approval)) ?? (approval.approval_type === 'plan_approval' ? 'the plan' : humanize(approval.approval_type))} />
               {approval.actor ? ` by ${approval.actor}` : ''}
-              {approval.feedback ? `: “${approval.feedback}”` : ''}
+              {approval.feedback && <Pieces text={`: “${approval.feedback}”`} />}
             </span>
             <span className="muted tabular"><RelativeTime iso={approval.resolved_at ?? approval.expires_at} /></span>
           </li>

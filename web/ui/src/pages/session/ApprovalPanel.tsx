@@ -8,10 +8,12 @@ import { resolveApproval } from '../../api/endpoints';
 import type { Decision } from '../../api/endpoints';
 import type { Approval, Resolution } from '../../api/types';
 import { useCommandsBlocked } from '../../app/health';
+import { Pieces } from '../../components/Pieces';
 import { RelativeTime } from '../../components/RelativeTime';
 import { askOptions, isAsk } from '../../lib/ask';
 import { editKind, onTimeoutWords, question, splitAskedAgain } from '../../lib/approvalWords';
 import type { Deadline } from '../../lib/countdown';
+import { spelled } from '../../lib/hidden';
 import { IdempotencyKey } from '../../lib/idempotency';
 import type { Extension } from '../../session/store';
 import type { Draft } from '../../session/lostDecisions';
@@ -73,9 +75,9 @@ export function ApprovalPanel({ approval, deadline, extension, stepTitle, presen
   const asks = isAsk(approval);
   const answers = askOptions(reading.whole ?? approval);
   return (
-    <div ref={panel} className="approval" data-tone={approval.escalated_at ? 'escalated' : 'pending'} role="group" aria-label={what}>
+    <div ref={panel} className="approval" data-tone={approval.escalated_at ? 'escalated' : 'pending'} role="group" aria-label={spelled(what)}>
       <div className="approval-head">
-        <strong>{what}</strong>
+        <strong><Pieces text={what} /></strong>
         <DeadlineLine
           approval={approval}
           deadline={deadline}
@@ -96,10 +98,10 @@ export function ApprovalPanel({ approval, deadline, extension, stepTitle, presen
       {again !== null && (
         <p className="approval-note">
           <IconRefresh size={15} stroke={1.8} aria-hidden />
-          <span>Asked again: {again}.</span>
+          <span>Asked again: <Pieces text={again} />.</span>
         </p>
       )}
-      {text !== '' && <p className="approval-text">{text}</p>}
+      {text !== '' && <p className="approval-text"><Pieces text={text} /></p>}
       <ApprovalSubject approval={approval} deadline={deadline} reading={reading} />
       <div className="approval-decide">
         <Textarea

@@ -2,8 +2,9 @@ import { Button } from '@mantine/core';
 import { useMemo } from 'react';
 import { errorText } from '../../api/client';
 import type { Approval, Plan, PlanStep, Subject } from '../../api/types';
-import { BoundText, Pieces } from '../../components/BoundText';
+import { BoundText } from '../../components/BoundText';
 import { DiffView } from '../../components/DiffView';
+import { Pieces } from '../../components/Pieces';
 import { isAsk, shownContext } from '../../lib/ask';
 import type { ShownContext } from '../../lib/ask';
 import { splitAskedAgain } from '../../lib/approvalWords';
@@ -17,7 +18,7 @@ import { AttentionChips } from './AttentionChips';
 import { BoundPlan } from './BoundPlan';
 
 // What an approval is about, as far as it is on the page. blocked says why nobody can say yes
-// yet, null when all that the digest binds is there or has been opened.
+// yet, null when all that the digest binds is there and nothing of it is folded.
 export interface Reading {
   subject: Subject | null;
   whole: Approval | null; // with all of its context
@@ -89,7 +90,7 @@ export function Unread({ reading }: { reading: Reading }) {
   if (reading.blocked === null) return null;
   return (
     <p className="unread" role="status">
-      <span>{reading.blocked}</span>
+      <span><Pieces text={reading.blocked} /></span>
       {reading.folds.unseen.length > 0 && <Button variant="default" size="compact-xs" onClick={reading.folds.openAll}>Show everything</Button>}
     </p>
   );

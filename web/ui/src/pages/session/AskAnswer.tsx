@@ -1,5 +1,6 @@
 import { Button, Group } from '@mantine/core';
 import type { Decision } from '../../api/endpoints';
+import { Pieces } from '../../components/Pieces';
 
 interface Props {
   options: readonly string[];
@@ -17,7 +18,7 @@ export function AskAnswer({ options, own, busy, disabled, unread, onDecide }: Pr
     const sending = busy !== null && busy.resolution === decision.resolution && busy.feedback === decision.feedback;
     return (
       <Button key={label} {...props} disabled={disabled || props.disabled || (busy !== null && !sending)} loading={sending} onClick={() => onDecide(decision)}>
-        {label}
+        <Pieces text={label} />
       </Button>
     );
   };

@@ -1,8 +1,10 @@
 import { useState } from 'react';
 import type { Approval, Attention } from '../../api/types';
+import { Pieces } from '../../components/Pieces';
 import { chipsOf, foremost } from '../../lib/attentionWords';
 import { secondsLeft } from '../../lib/countdown';
 import type { Deadline } from '../../lib/countdown';
+import { spelled } from '../../lib/hidden';
 import { useNow } from '../../lib/useNow';
 
 const SHOWN = 24;
@@ -17,9 +19,9 @@ export function AttentionChips({ attention, approval, deadline }: { attention: r
   return (
     <ul className="chips" aria-label="Deserves a look">
       {shown.map((chip) => (
-        <li key={chip.key} className="chip" title={chip.detail}>
-          {chip.words}
-          {chip.detail !== '' && <span className="spoken">: {chip.detail}</span>}
+        <li key={chip.key} className="chip" title={spelled(chip.detail)}>
+          <Pieces text={chip.words} />
+          {chip.detail !== '' && <span className="spoken">: {spelled(chip.detail)}</span>}
         </li>
       ))}
       {shown.length < chips.length && (

@@ -1,5 +1,6 @@
 import type { Plan, PlanStep, Subject } from '../../api/types';
-import { BoundText, Pieces } from '../../components/BoundText';
+import { BoundText } from '../../components/BoundText';
+import { Pieces } from '../../components/Pieces';
 import { fieldId, fieldsOf, fileId, filesOf, FOLD_STEPS, isLong, othersOf, STEPS_ID } from '../../lib/bound';
 import type { Field } from '../../lib/bound';
 

@@ -4,6 +4,7 @@ import type { ReactNode } from 'react';
 import { useCommandsBlocked } from '../../app/health';
 import { errorText } from '../../api/client';
 import { DiffView } from '../../components/DiffView';
+import { Pieces } from '../../components/Pieces';
 import type { Section } from '../../lib/planText';
 
 interface Props {
@@ -32,7 +33,7 @@ export function EditDialog(props: Props) {
     <Modal
       opened
       onClose={onClose}
-      title={title}
+      title={<Pieces text={title} />}
       size="min(920px, 100%)"
       fullScreen={phone}
       closeOnEscape={!dirty}

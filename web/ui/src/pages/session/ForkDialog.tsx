@@ -5,6 +5,7 @@ import { useState } from 'react';
 import { errorText } from '../../api/client';
 import { forkSession } from '../../api/endpoints';
 import type { NewFork, Run, Session } from '../../api/types';
+import { Pieces } from '../../components/Pieces';
 import { IdempotencyKey } from '../../lib/idempotency';
 import type { StepView } from '../../session/merge';
 
@@ -33,7 +34,7 @@ export function ForkDialog({ session, run, step, onClose }: Props) {
     },
   });
   return (
-    <Modal opened onClose={onClose} title={`Fork from “${step.title}”`}>
+    <Modal opened onClose={onClose} title={<>Fork from “<Pieces text={step.title} />”</>}>
       <form
         onSubmit={(event) => {
           event.preventDefault();

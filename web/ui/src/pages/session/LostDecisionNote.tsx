@@ -1,5 +1,6 @@
 import { Button, CloseButton } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
+import { Pieces } from '../../components/Pieces';
 import { RelativeTime } from '../../components/RelativeTime';
 import { closedVerb } from '../../lib/approvalWords';
 import { isAsk } from '../../lib/ask';
@@ -26,7 +27,7 @@ export function LostDecisionNote({ lost, title, onClose }: { lost: LostDecision;
         </strong>
         <CloseButton size="sm" aria-label="Put this away" onClick={onClose} />
       </div>
-      <p className="muted">This was about {about}.{approval.feedback ? ` The answer came with: “${approval.feedback}”` : ''}</p>
+      <p className="muted"><Pieces text={`This was about ${about}.${approval.feedback ? ` The answer came with: “${approval.feedback}”` : ''}`} /></p>
       {words !== '' && (
         <>
           <p className="lost-words" aria-label="What you typed">{words}</p>

@@ -1,4 +1,5 @@
 import type { Plan, PlanStep } from '../../api/types';
+import { Pieces } from '../../components/Pieces';
 import { commandOf } from '../../session/merge';
 
 export function PlanSteps({ plan }: { plan: Plan }) {
@@ -7,10 +8,10 @@ export function PlanSteps({ plan }: { plan: Plan }) {
       {plan.steps.map((step) => (
         <li key={step.id}>
           <div className="plansteps-head">
-            <strong>{step.title || step.id}</strong>
+            <strong><Pieces text={step.title || step.id} /></strong>
             <span className="muted">{facts(step)}</span>
           </div>
-          <pre className="command">{commandOf(step)}</pre>
+          <pre className="command"><Pieces text={commandOf(step) ?? ''} /></pre>
         </li>
       ))}
     </ol>

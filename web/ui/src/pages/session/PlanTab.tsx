@@ -1,4 +1,5 @@
 import type { Plan } from '../../api/types';
+import { Pieces } from '../../components/Pieces';
 import { bytes } from '../../lib/format';
 import { PlanSteps } from './PlanSteps';
 
@@ -11,8 +12,8 @@ export function PlanTab({ plan }: { plan: Plan | null }) {
       {files.length > 0 && <h3>Files that come with the plan</h3>}
       {files.map(([path, text]) => (
         <details key={path} className="subject">
-          <summary><span className="mono">{path}</span> <span className="muted tabular">{bytes(text.length)}</span></summary>
-          <pre className="command">{text}</pre>
+          <summary><span className="mono"><Pieces text={path} /></span> <span className="muted tabular">{bytes(text.length)}</span></summary>
+          <pre className="command"><Pieces text={text} /></pre>
         </details>
       ))}
     </div>

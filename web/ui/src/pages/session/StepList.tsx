@@ -1,8 +1,10 @@
 import { ActionIcon, Menu } from '@mantine/core';
 import { IconDots, IconGitFork } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
+import { Pieces } from '../../components/Pieces';
 import { StepIcon, STEP_LABELS } from '../../components/StepIcon';
 import { bytes, duration } from '../../lib/format';
+import { spelled } from '../../lib/hidden';
 import { isLimit, reasonWords } from '../../lib/reasons';
 import { useNow } from '../../lib/useNow';
 import { progressOf, wasLost } from '../../session/merge';
@@ -31,13 +33,13 @@ export function StepList({ steps, selected, onSelect, head, origin, onFork }: Pr
               type="button"
               className="step"
               aria-pressed={selected === step.id}
-              aria-label={`${step.title}: ${STEP_LABELS[step.status] ?? step.status}`}
+              aria-label={`${spelled(step.title)}: ${STEP_LABELS[step.status] ?? step.status}`}
               data-status={step.status}
               onClick={() => onSelect(selected === step.id ? null : step.id)}
             >
               <StepIcon status={step.status} />
               <span className="step-text">
-                <span className="step-title ellipsis">{step.title}</span>
+                <span className="step-title ellipsis"><Pieces text={step.title} /></span>
                 <StepDetail step={step} origin={origin} />
               </span>
               <StepClock step={step} />
@@ -57,7 +59,7 @@ function StepMenu({ step, onFork }: { step: StepView; onFork: (step: StepView) =
   return (
     <Menu position="bottom-end" shadow="md">
       <Menu.Target>
-        <ActionIcon className="step-menu" size="sm" aria-label={`More for ${step.title}`}><IconDots size={15} aria-hidden /></ActionIcon>
+        <ActionIcon className="step-menu" size="sm" aria-label={`More for ${spelled(step.title)}`}><IconDots size={15} aria-hidden /></ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>
         <Menu.Item leftSection={<IconGitFork size={14} aria-hidden />} onClick={() => onFork(step)}>Fork from here…</Menu.Item>
