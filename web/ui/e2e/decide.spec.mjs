@@ -93,7 +93,7 @@ test('nothing can be approved while a part of it is folded, and a long file is w
   const { page, context } = await visit(id);
   const gate = approval(page, /Tidy up/);
   const approve = gate.getByRole('button', { name: 'Approve' });
-  await gate.getByText('Not shown yet: tidy.sh (2,310 lines).').waitFor();
+  await gate.getByText('Not shown: tidy.sh (2,310 lines).').waitFor();
   assert.equal(await approve.isDisabled(), true);
   assert.equal(await gate.getByRole('button', { name: 'Reject' }).isEnabled(), true, 'a no needs no reading');
   await gate.getByRole('button', { name: 'Show all 2,310 lines' }).click();
@@ -101,8 +101,30 @@ test('nothing can be approved while a part of it is folded, and a long file is w
   assert.equal(await gate.locator('.bound-line').filter({ hasText: /^row / }).count(), 2_310);
   await until('it can be approved', () => approve.isEnabled());
   assert.ok((await approve.boundingBox()).y < 800, 'the buttons stay in sight above the long text');
-  await gate.getByRole('button', { name: 'Show less' }).first().click();
-  assert.equal(await approve.isEnabled(), true, 'what was opened was seen');
+  await gate.getByRole('button', { name: 'Show less' }).click();
+  await gate.getByText('Not shown: tidy.sh (2,310 lines).').waitFor();
+  assert.equal(await approve.isDisabled(), true, 'what was folded again is not above the button');
+  await gate.getByRole('button', { name: 'Show everything' }).click();
+  await until('it can be approved again', () => approve.isEnabled());
+  await context.close();
+});
+
+test('a text that was opened for one question is not taken as shown with another that has it folded', async () => {
+  const step = (id, needs = []) => ({ id, title: `Step ${id}`, run: ['sh', 'tidy.sh'], approval: true, on_error: 'continue', needs });
+  const id = await start('Twice', { steps: [step('one'), step('two'), step('three', ['one'])], files: { 'tidy.sh': `exit 0\n${LONG}` } });
+  const { page, context } = await visit(id);
+  const [one, two, three] = ['one', 'two', 'three'].map((name) => approval(page, `Approve “Step ${name}”`));
+  await two.getByText('Not shown: tidy.sh (2,311 lines).').waitFor();
+  await one.getByRole('button', { name: 'Show everything' }).click();
+  await until('the one can be approved', () => one.getByRole('button', { name: 'Approve' }).isEnabled());
+  await two.getByRole('textbox', { name: 'Feedback' }).fill('drawn again');
+  assert.equal(await two.locator('.bound[data-folded]').count(), 1);
+  assert.equal(await two.getByRole('button', { name: 'Approve' }).isDisabled(), true);
+
+  // A later question begins with it unfolded, and can be approved at once.
+  await one.getByRole('button', { name: 'Approve' }).click();
+  await three.getByText('row 2310', { exact: true }).waitFor({ state: 'attached' });
+  assert.equal(await three.getByRole('button', { name: 'Approve' }).isEnabled(), true);
   await context.close();
 });
 
@@ -119,7 +141,7 @@ test('characters that do not show are named wherever a person decides', async ()
   const asks = approval(page, '“AU+202Esk” asks');
   await asks.getByText('Keep U+202E?atad ruoy').waitFor({ timeout: 30_000 });
   const gate = approval(page, 'Approve “GaU+202Ete”');
-  await gate.getByText('Not shown yet: aU+202E.txt').waitFor();
+  await gate.getByText('Not shown: aU+202E.txt').waitFor();
   assert.doesNotMatch(await raw(), TURNED);
   for (const [device, viewport] of Object.entries({ desktop: { width: 1280, height: 1400 }, phone: { width: 390, height: 844 } })) {
     await page.setViewportSize(viewport);
@@ -157,7 +179,7 @@ test('what a program shows is there in full, also when it is too long for the se
   const { page, context, errors } = await visit(id);
   const gate = approval(page, /“Show” asks/);
   const approve = gate.getByRole('button', { name: 'Approve' });
-  await gate.getByText(/Not shown yet: what it shows/).waitFor();
+  await gate.getByText(/Not shown: what it shows/).waitFor();
   assert.equal(await approve.isDisabled(), true);
   await gate.getByRole('button', { name: 'Show everything' }).click();
   await gate.getByText('row 2310', { exact: true }).waitFor({ state: 'attached' });

@@ -39,6 +39,8 @@ describe('what an approval binds', () => {
     expect(isLong('x'.repeat(6_001))).toBe(true);
     expect(beginning(long).split('\n')).toHaveLength(15);
     expect(foldsOf({ steps: [{ id: 'a', shell: 'true' }] })).toEqual([]);
+    const needs = Array.from({ length: 500 }, (_, i) => `a-step-before-${i}`); // shown whole: there is nothing to open
+    expect(foldsOf({ steps: [{ id: 'a', shell: 'true', needs }] })).toEqual([]);
   });
   it('names the characters that do not show', () => {
     expect(piecesOf('rm \u202etxt.\u200bsh\u001b[8m\r\ta\r')).toEqual(['rm ', { code: 'U+202E' }, 'txt.', { code: 'U+200B' }, 'sh', { code: 'U+001B' }, '[8m', { code: 'U+000D' }, '\ta\r']);
@@ -48,9 +50,9 @@ describe('what an approval binds', () => {
     expect(piecesOf('é א ب 한 e\u0301 漢')).toEqual(['é א ب 한 e\u0301 漢']);
     expect(piecesOf('')).toEqual(['']);
     expect(piecesOf('plain é 😀')).toEqual(['plain é 😀']);
+    expect(spelled('a\u202eb')).toBe('aU+202Eb');
   });
   it('has chips for what deserves a look', () => {
-    expect(spelled('a\u202eb')).toBe('aU+202Eb');
     const approval = { approval_type: 'step_approval', status: 'pending', step_id: 'tidy', on_timeout: 'approve' } as Approval;
     const attention = [
       { kind: 'network', step_id: 'tidy' },

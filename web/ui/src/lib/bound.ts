@@ -94,7 +94,7 @@ export function foldsOf(plan: Plan): Fold[] {
   const long = (id: string, what: string, text: string) => {
     if (isLong(text)) folds.push({ id, what: `${what} (${sizeOf(text)})`, text });
   };
-  for (const step of plan.steps) for (const field of fieldsOf(step)) long(fieldId(step.id, field.name), `${field.name} of ${step.title || step.id}`, field.text);
+  for (const step of plan.steps) for (const field of fieldsOf(step).filter(({ mono }) => mono)) long(fieldId(step.id, field.name), `${field.name} of ${step.title || step.id}`, field.text);
   for (const field of othersOf(plan)) long(fieldId('', field.name), field.name, field.text);
   if (plan.steps.length > FOLD_STEPS) {
     const rest = plan.steps.slice(FOLD_STEPS);

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { useCallback, useState } from 'react';
+import { useCallback, useMemo, useState } from 'react';
 import { getApproval, getSubject } from '../api/endpoints';
 import type { Approval, Subject } from '../api/types';
 import type { Fold } from '../lib/bound';
@@ -37,7 +37,7 @@ export function useWhole(approval: Approval): { whole: Approval | null; error: u
   return { whole: shortened ? (read.data ?? null) : approval, error: read.error };
 }
 
-// Texts that were opened in this tab: what comes again with the next question need not be opened again.
+// Texts that were opened in this tab: what comes again with a later question begins unfolded.
 const seen = new Set<string>();
 const MOST_SEEN = 500;
 
@@ -54,27 +54,25 @@ function markSeen(texts: readonly string[]): void {
 
 export interface Folds {
   open: ReadonlySet<string>;
-  unseen: Fold[]; // never opened
+  folded: Fold[]; // the others: what is not on the page now
   toggle: (id: string) => void;
   openAll: () => void;
 }
 
 export function useFolds(folds: readonly Fold[]): Folds {
-  const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
+  const [chosen, setChosen] = useState<ReadonlyMap<string, boolean>>(new Map());
+  const begunOpen = useMemo(() => new Set(folds.filter((fold) => seen.has(fold.text)).map((fold) => fold.id)), [folds]);
+  const open = useMemo(() => new Set(folds.map((fold) => fold.id).filter((id) => chosen.get(id) ?? begunOpen.has(id))), [folds, chosen, begunOpen]);
   const toggle = useCallback(
     (id: string) => {
-      markSeen(folds.filter((fold) => fold.id === id).map((fold) => fold.text));
-      setOpen((old) => {
-        const next = new Set(old);
-        if (!next.delete(id)) next.add(id);
-        return next;
-      });
+      if (!open.has(id)) markSeen(folds.filter((fold) => fold.id === id).map((fold) => fold.text));
+      setChosen((old) => new Map(old).set(id, !open.has(id)));
     },
-    [folds],
+    [folds, open],
   );
   const openAll = useCallback(() => {
     markSeen(folds.map((fold) => fold.text));
-    setOpen(new Set(folds.map((fold) => fold.id)));
+    setChosen(new Map(folds.map((fold) => [fold.id, true])));
   }, [folds]);
-  return { open, unseen: folds.filter((fold) => !seen.has(fold.text)), toggle, openAll };
+  return { open, folded: folds.filter((fold) => !open.has(fold.id)), toggle, openAll };
 }

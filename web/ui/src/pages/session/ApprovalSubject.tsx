@@ -48,10 +48,10 @@ function blockedBy(approval: Approval, { subject, whole, context, folds }: Omit<
   if (whole === null || (bindsPlan(approval) && subject === null)) return 'Reading what this is about…';
   if (subject !== null && (subject.digest !== approval.digest || !subject.plan)) return 'What this is about cannot be shown: the server has something else by now.';
   if (context !== null && 'text' in context && !context.whole) return 'What the program shows is nested too deeply, or is too long, to be shown here in full.';
-  if (folds.unseen.length === 0) return null;
-  const shown = folds.unseen.slice(0, 3).map((fold) => fold.what);
-  const more = folds.unseen.length - shown.length;
-  return `Not shown yet: ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}.`;
+  if (folds.folded.length === 0) return null;
+  const shown = folds.folded.slice(0, 3).map((fold) => fold.what);
+  const more = folds.folded.length - shown.length;
+  return `Not shown: ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}.`;
 }
 
 // Exactly what a yes would allow: all that the digest binds.
@@ -91,7 +91,7 @@ export function Unread({ reading }: { reading: Reading }) {
   return (
     <p className="unread" role="status">
       <span><Pieces text={reading.blocked} /></span>
-      {reading.folds.unseen.length > 0 && <Button variant="default" size="compact-xs" onClick={reading.folds.openAll}>Show everything</Button>}
+      {reading.folds.folded.length > 0 && <Button variant="default" size="compact-xs" onClick={reading.folds.openAll}>Show everything</Button>}
     </p>
   );
 }

@@ -7,7 +7,7 @@ interface Props {
   own: string; // what was typed
   busy: Decision | null; // what is being sent
   disabled: boolean;
-  unread: boolean; // what it is about has not been seen in full: only a no can be said
+  unread: boolean; // what it is about is not shown in full: only a no can be said
   onDecide: (decision: Decision) => void;
 }
 
