@@ -128,6 +128,46 @@ test('a text that was opened for one question is not taken as shown with another
   await context.close();
 });
 
+test('every open question can be reached, however many there are', async () => {
+  const steps = Array.from({ length: 250 }, (_, i) => ({ id: `s${i + 1}`, title: `Step ${i + 1}`, shell: 'true' }));
+  const id = await start('Many', { steps }, { approval_mode: 'before_each_step' });
+  const open = async () => (await (await fetch(`${stack.url}/api/sessions/${id}`)).json()).pending_approvals;
+  await until('all ask', async () => (await open()).length === steps.length, 60_000);
+  const [oldest] = await open();
+  const { page, context, errors } = await visit(id, 'ada');
+  const questions = page.getByRole('group', { name: /^Approve “Step/ });
+  await page.getByText('240 more wait for a decision.').waitFor();
+  assert.equal(await questions.count(), 10);
+  await page.getByRole('button', { name: 'Show 20 more' }).click();
+  await page.getByText('220 more wait for a decision.').waitFor();
+  assert.equal(await questions.count(), 30);
+
+  // The oldest is beyond the newest 200: what is typed there is kept like anywhere.
+  const first = questions.first();
+  assert.equal(await first.getAttribute('aria-label'), `Approve “${steps.find((step) => step.id === oldest.step_id).title}”`);
+  await first.getByRole('textbox', { name: 'Feedback' }).fill('I think that');
+  await fetch(`${doors.grace.url}/api/approvals/${oldest.id}/resolve`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"resolution":"approved"}' });
+  await page.getByRole('alert').filter({ hasText: 'Approved by grace' }).getByText('I think that').waitFor();
+  await page.getByText('219 more wait for a decision.').waitFor();
+
+  // So is an edit that is open while somebody else decides.
+  const [second] = await open();
+  await first.getByRole('button', { name: 'Edit the step…' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('textbox', { name: 'Shell command' }).fill('false');
+  await fetch(`${doors.grace.url}/api/approvals/${second.id}/resolve`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"resolution":"approved"}' });
+  await dialog.getByText(/closed meanwhile \(approved by grace\)/).waitFor();
+  assert.equal(await dialog.getByRole('textbox', { name: 'Shell command' }).inputValue(), 'false');
+  assert.deepEqual(errors, []);
+  for (const [device, viewport] of Object.entries({ desktop: { width: 1280, height: 1400 }, phone: { width: 390, height: 844 } })) {
+    const shot = await visit(id, undefined, { viewport });
+    await shot.page.getByText(/more wait for a decision/).scrollIntoViewIfNeeded();
+    await shot.page.screenshot({ path: `${SHOTS}many-${device}.png` });
+    await shot.context.close();
+  }
+  await context.close();
+});
+
 const TURNED = /[\u200b\u202e]/;
 
 test('characters that do not show are named wherever a person decides', async () => {

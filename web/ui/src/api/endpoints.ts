@@ -61,7 +61,15 @@ export async function listRuns(id: string, signal?: AbortSignal): Promise<Run[]>
 
 // The newest of them: 200 at most.
 export async function listApprovals(id: string, signal?: AbortSignal): Promise<Approval[]> {
-  return (await request<{ approvals: Approval[] }>(`/api/sessions/${enc(id)}/approvals?limit=200`, { signal })).approvals;
+  const page = (filter: Record<string, string>) =>
+    request<{ approvals: Approval[]; next_cursor?: string }>(`/api/sessions/${enc(id)}/approvals?${new URLSearchParams({ limit: '200', ...filter })}`, { signal });
+  const { approvals, next_cursor: more } = await page({});
+  for (let cursor = more; cursor !== undefined; ) {
+    const older = await page({ status: 'open', cursor });
+    approvals.push(...older.approvals);
+    cursor = older.next_cursor;
+  }
+  return approvals;
 }
 
 export const getApproval = (id: string, signal?: AbortSignal) => request<Approval>(`/api/approvals/${enc(id)}`, { signal });

@@ -20,6 +20,10 @@ import { ApprovalEdit } from './ApprovalEdit';
 import { ApprovalPanel } from './ApprovalPanel';
 import { LostDecisionNote } from './LostDecisionNote';
 import type { TimedApproval } from './useSessionData';
+import { useTouched } from './useTouched';
+
+const FIRST_SHOWN = 10;
+const MORE_SHOWN = 20;
 
 interface Props {
   session: Session;
@@ -33,11 +37,15 @@ interface Props {
   presence: SessionSnapshot['presence'];
 }
 
-// Open questions in full; decided ones of the run as one line each, newest first.
-export function ApprovalArea({ session, status, approvals, steps, run, earlier, plan, extensions, presence }: Props) {
-  const [editing, setEditing] = useState<{ id: string; feedback: string } | null>(null);
+// Open questions in full, the oldest first, so that none moves when others come; decided ones of the
+// run as one line each, newest first.
+export function ApprovalArea({ session, status, approvals: read, steps, run, earlier, plan, extensions, presence }: Props) {
+  const [approvals, touch] = useTouched(read);
+  const [editing, setEditing] = useState<{ timed: TimedApproval; feedback: string } | null>(null);
+  const [most, setMost] = useState(FIRST_SHOWN);
   const [lost, putAway, keepDraft] = useLostDecisions(approvals);
-  const pending = approvals.filter(({ approval }) => approval.status === 'pending');
+  const pending = approvals.filter(({ approval }) => approval.status === 'pending').reverse();
+  const hidden = Math.max(0, pending.length - most);
   const closed = approvals
     .map(({ approval }) => approval)
     .filter((approval) => approval.status !== 'pending' && approval.run_id === run?.id)
@@ -47,14 +55,14 @@ export function ApprovalArea({ session, status, approvals, steps, run, earlier, 
   const expired = reopenable.length > 0 ? reopenable : suspending;
   const titleOf = (approval: Approval) =>
     steps.find((step) => step.id === approval.step_id)?.title ?? plan?.steps.find((step) => step.id === approval.step_id)?.title ?? null;
-  const edited = approvals.find(({ approval }) => approval.id === editing?.id);
+  const edited = editing === null ? undefined : (approvals.find(({ approval }) => approval.id === editing.timed.approval.id) ?? editing.timed);
   if (pending.length === 0 && closed.length === 0 && lost.length === 0) return null;
   return (
     <section className="approvals" aria-label="Approvals">
       {lost.map((one) => (
         <LostDecisionNote key={one.approval.id} lost={one} title={one.approval.step_id ? (titleOf(one.approval) ?? one.approval.step_id) : null} onClose={() => putAway(one.approval.id)} />
       ))}
-      {pending.map(({ approval, deadline }) => (
+      {pending.slice(0, most).map(({ approval, deadline }) => (
         <ErrorBoundary key={approval.id} fallback={<Unshowable approval={approval} />}>
           <ApprovalPanel
             approval={approval}
@@ -63,18 +71,28 @@ export function ApprovalArea({ session, status, approvals, steps, run, earlier, 
             stepTitle={titleOf(approval)}
             presence={presence}
             onEdit={(feedback) => {
+              touch(approval.id);
               keepDraft(approval.id, { feedback: '', sent: null }); // the words go along into the dialog, which keeps them
-              setEditing({ id: approval.id, feedback });
+              setEditing({ timed: { approval, deadline }, feedback });
             }}
-            onDraft={(draft) => keepDraft(approval.id, draft)}
+            onDraft={(draft) => {
+              touch(approval.id);
+              keepDraft(approval.id, draft);
+            }}
           />
         </ErrorBoundary>
       ))}
+      {hidden > 0 && (
+        <p className="approvals-more">
+          <span>{hidden.toLocaleString('en')} more {hidden === 1 ? 'waits' : 'wait'} for a decision.</span>
+          <Button variant="default" size="compact-sm" onClick={() => setMost(most + MORE_SHOWN)}>Show {Math.min(hidden, MORE_SHOWN)} more</Button>
+        </p>
+      )}
       {edited !== undefined && editing !== null && (
         <ApprovalEdit
-          key={editing.id}
+          key={edited.approval.id}
           timed={edited}
-          extension={extensions[editing.id]}
+          extension={extensions[edited.approval.id]}
           config={session.config}
           plan={plan}
           stepTitle={titleOf(edited.approval)}
