@@ -266,6 +266,18 @@ test('words that are being typed stay when somebody else decides', async () => {
   await ada.context.close();
 });
 
+test('the editor of a step says that its environment is no place for secrets', async () => {
+  const id = await start('Environment', tidy());
+  for (const [device, viewport] of Object.entries({ desktop: { width: 1280, height: 1400 }, phone: { width: 390, height: 844 } })) {
+    const { page, context } = await visit(id, undefined, { viewport });
+    await approval(page, /Tidy up/).getByRole('button', { name: 'Edit the step…' }).click();
+    const environment = page.getByRole('group', { name: 'Environment' });
+    await environment.getByText('Values show in the log and the export. Secrets do not belong here yet.').scrollIntoViewIfNeeded();
+    await page.screenshot({ path: `${SHOTS}environment-${device}.png` });
+    await context.close();
+  }
+});
+
 test('a fork says what comes along, and it does', async () => {
   const id = await start('Origin', { steps: [{ id: 'make', title: 'Make', shell: 'echo kept > result.txt' }] });
   const { page, context } = await visit(id);

@@ -5,6 +5,7 @@ import type { Pair } from '../../lib/stepForm';
 
 interface Props {
   label: string;
+  description?: string;
   what: string; // one of them: "variable", "file"
   nameLabel: string;
   valueLabel: string;
@@ -15,7 +16,7 @@ interface Props {
 }
 
 // Names with their values. What the plan has can be changed and not taken away; what was added can be both.
-export function PairsField({ label, what, nameLabel, valueLabel, long, pairs, problem, onChange }: Props) {
+export function PairsField({ label, description, what, nameLabel, valueLabel, long, pairs, problem, onChange }: Props) {
   const added = useRef(0);
   const set = (key: string, change: Partial<Pair>) => onChange(pairs.map((pair) => (pair.key === key ? { ...pair, ...change } : pair)));
   const add = () => {
@@ -25,6 +26,7 @@ export function PairsField({ label, what, nameLabel, valueLabel, long, pairs, pr
   return (
     <fieldset className="pairs">
       <legend>{label}</legend>
+      {description !== undefined && <p className="muted pairs-description">{description}</p>}
       {pairs.map((pair) => (
         <PairRow key={pair.key} pair={pair} long={long} nameLabel={nameLabel} valueLabel={valueLabel} onSet={(change) => set(pair.key, change)} onRemove={() => onChange(pairs.filter((other) => other !== pair))} />
       ))}

@@ -46,7 +46,17 @@ export function StepFields({ form, problems, onChange }: Props) {
         value={form.timeout}
         onChange={(event) => set({ timeout: event.currentTarget.value })}
       />
-      <PairsField label="Environment" what="variable" nameLabel="Name" valueLabel="Value of" long={false} pairs={form.env} problem={problems.env} onChange={(env) => set({ env })} />
+      <PairsField
+        label="Environment"
+        description="Values show in the log and the export. Secrets do not belong here yet."
+        what="variable"
+        nameLabel="Name"
+        valueLabel="Value of"
+        long={false}
+        pairs={form.env}
+        problem={problems.env}
+        onChange={(env) => set({ env })}
+      />
       <PairsField label="Files of the plan" what="file" nameLabel="Path" valueLabel="Text of" long pairs={form.files} problem={problems.files} onChange={(files) => set({ files })} />
     </div>
   );
