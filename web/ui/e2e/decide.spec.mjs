@@ -278,6 +278,28 @@ test('the editor of a step says that its environment is no place for secrets', a
   }
 });
 
+test('a list of files that is cut says so', async () => {
+  const id = await start('Files', { steps: [{ id: 'make', title: 'Make', shell: 'touch a b c' }] });
+  const { page, context } = await visit(id);
+  await page.locator('.session-head [data-status=completed]').waitFor({ timeout: 30_000 });
+  await page.getByRole('tab', { name: 'Files' }).click();
+  await page.getByRole('list', { name: 'Files' }).waitFor();
+  assert.equal(await page.getByText('there are more').count(), 0);
+  await page.route('**/files', async (route) => {
+    const answer = await route.fetch();
+    await route.fulfill({ response: answer, json: { ...(await answer.json()), truncated: true } });
+  });
+  await page.goto(`${stack.url}/sessions/${id}?tab=files&file=z`);
+  await page.getByText('3 files are shown; there are more.').waitFor();
+  await page.getByText('z is not among the files that are shown.').waitFor();
+  for (const [device, viewport] of Object.entries({ desktop: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } })) {
+    await page.setViewportSize(viewport);
+    await page.getByText('there are more').scrollIntoViewIfNeeded();
+    await page.screenshot({ path: `${SHOTS}files-cut-${device}.png` });
+  }
+  await context.close();
+});
+
 test('a fork says what comes along, and it does', async () => {
   const id = await start('Origin', { steps: [{ id: 'make', title: 'Make', shell: 'echo kept > result.txt' }] });
   const { page, context } = await visit(id);

@@ -4,6 +4,7 @@ import type {
   AuditList,
   CancelReceipt,
   Example,
+  FileList,
   MessageAnswer,
   MessageList,
   Modifications,
@@ -17,7 +18,6 @@ import type {
   SessionList,
   StoredEvent,
   Subject,
-  WorkspaceFile,
 } from './types';
 
 const enc = encodeURIComponent;
@@ -59,7 +59,8 @@ export async function listRuns(id: string, signal?: AbortSignal): Promise<Run[]>
   return (await request<{ runs: Run[] }>(`/api/sessions/${enc(id)}/runs`, { signal })).runs;
 }
 
-// The newest of them: 200 at most.
+// The newest 200 of them, and all older ones that are open; the newest come first. A cursor is
+// a place in time, so the open ones go on from where the first page ends.
 export async function listApprovals(id: string, signal?: AbortSignal): Promise<Approval[]> {
   const page = (filter: Record<string, string>) =>
     request<{ approvals: Approval[]; next_cursor?: string }>(`/api/sessions/${enc(id)}/approvals?${new URLSearchParams({ limit: '200', ...filter })}`, { signal });
@@ -117,9 +118,7 @@ export function listAudit(id: string, cursor: string | undefined, signal?: Abort
   return request(`/api/sessions/${enc(id)}/audit?${query}`, { signal });
 }
 
-export async function listFiles(id: string, signal?: AbortSignal): Promise<WorkspaceFile[]> {
-  return (await request<{ files: WorkspaceFile[] }>(`/api/sessions/${enc(id)}/files`, { signal })).files;
-}
+export const listFiles = (id: string, signal?: AbortSignal) => request<FileList>(`/api/sessions/${enc(id)}/files`, { signal });
 
 export function fileURL(id: string, path: string, version?: string): string {
   const url = `/api/sessions/${enc(id)}/files/${path.split('/').map(enc).join('/')}`;

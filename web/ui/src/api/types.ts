@@ -29,6 +29,7 @@ export type Step = Schemas['Step'];
 export type Subject = Schemas['Subject'];
 export type StepAsks = Schemas['StepAsks'];
 export type StepEdit = Schemas['StepEdit'];
+export type FileList = Schemas['FileList'];
 export type WorkspaceFile = Schemas['File'];
 
 export type ApprovalMode = NonNullable<Config['approval_mode']>;

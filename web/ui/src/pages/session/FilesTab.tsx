@@ -21,13 +21,15 @@ export function FilesTab({ sessionId, version, open, onOpen }: Props) {
     placeholderData: keepPreviousData,
     gcTime: 5_000,
   });
-  const list = files.data ?? [];
+  const list = files.data?.files ?? [];
+  const truncated = files.data?.truncated === true;
   const shown = list.find((file) => file.path === open) ?? null;
   if (files.isError) return <p role="alert" className="text-bad pad">{errorText(files.error)}</p>;
   if (files.data === undefined) return <p className="muted pad" role="status">Reading the files…</p>;
   if (list.length === 0) return <p className="muted pad">No files yet. What the steps write into their workspace shows up here.</p>;
   return (
     <div className="files">
+      {truncated && <p className="muted" role="status">{list.length.toLocaleString('en')} files are shown; there are more.</p>}
       <ul className="filelist" aria-label="Files">
         {list.map((file) => (
           <li key={file.path}>
@@ -43,7 +45,7 @@ export function FilesTab({ sessionId, version, open, onOpen }: Props) {
         ))}
       </ul>
       {shown !== null && <FilePreview sessionId={sessionId} file={shown} />}
-      {open !== null && shown === null && <p className="muted pad">{open} is not there.</p>}
+      {open !== null && shown === null && <p className="muted pad">{open} is not {truncated ? 'among the files that are shown' : 'there'}.</p>}
     </div>
   );
 }
