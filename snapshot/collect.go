@@ -114,39 +114,45 @@ func (s *Store) Collect(ctx context.Context, o Collecting) (Collected, error) {
 	if err != nil {
 		return done, fmt.Errorf("collect snapshots: %w", err)
 	}
-	// Snapshots go last: one that is still there says what is to go with it.
-	var refused []error
-	for _, b := range append(all, gone...) {
-		_, is := needed[binary(b.sum)]
-		snap := strings.HasPrefix(b.key, manifests+"/")
-		if !snap && (is && b.sum != "" || b.modified.After(now.Add(-o.Grace))) {
+	var unneeded []object
+	for _, b := range all {
+		if _, is := needed[binary(b.sum)]; is && b.sum != "" || b.modified.After(now.Add(-o.Grace)) {
 			done.KeptBlobs++
 			done.KeptBytes += b.size
 			continue
 		}
-		if !o.DryRun {
-			deleted, err := s.letGo(ctx, &b)
+		unneeded = append(unneeded, b)
+	}
+	// Snapshots go last: one that is still there says what is to go with it.
+	err = errors.Join(s.remove(ctx, unneeded, o.DryRun, &done.Blobs, &done.Bytes), s.remove(ctx, gone, o.DryRun, &done.Snapshots, &done.Bytes))
+	if err != nil {
+		return done, fmt.Errorf("collect snapshots: %w", err)
+	}
+	return done, nil
+}
+
+// remove deletes objects and counts them. It goes on past what is refused, for some time.
+func (s *Store) remove(ctx context.Context, objects []object, dryRun bool, count *int, size *int64) error {
+	var refused []error
+	for i := range objects {
+		if !dryRun {
+			deleted, err := s.letGo(ctx, &objects[i])
 			if err != nil {
 				if refused = append(refused, err); len(refused) == mostRefused || ctx.Err() != nil {
 					break
 				}
-				continue
 			}
-			if !deleted {
+			if err != nil || !deleted {
 				continue
 			}
 		}
-		if snap {
-			done.Snapshots++
-		} else {
-			done.Blobs++
-		}
-		done.Bytes += b.size
+		*count++
+		*size += objects[i].size
 	}
-	if len(refused) > 0 {
-		return done, fmt.Errorf("collect snapshots: objects that could not be deleted: %d, the first because of: %w", len(refused), refused[0])
+	if len(refused) == 0 {
+		return nil
 	}
-	return done, nil
+	return fmt.Errorf("objects that could not be deleted: %d, the first because of: %w", len(refused), refused[0])
 }
 
 // condemned reports whether a snapshot may go.

@@ -78,59 +78,63 @@ func problemsAt(source []byte, fields []schema.FieldError) []schema.PlanProblem 
 	if len(fields) == 0 {
 		return nil
 	}
-	offsets := make(map[string]int, len(fields))
+	p := places{source: source, dec: json.NewDecoder(bytes.NewReader(source)), offsets: make(map[string]int, len(fields)), left: len(fields)}
 	for _, f := range fields {
-		offsets[f.Location] = 0
+		p.offsets[f.Location] = 0
 	}
-	left := len(offsets)
-	dec := json.NewDecoder(bytes.NewReader(source))
-	var walk func(at string) error
-	walk = func(at string) error {
-		start := int(dec.InputOffset())
-		for start < len(source) && strings.IndexByte(" \t\r\n,:", source[start]) >= 0 {
-			start++
-		}
-		token, err := dec.Token()
-		if err != nil {
-			return err
-		}
-		if _, wanted := offsets[at]; wanted {
-			offsets[at] = start
-			if left--; left == 0 {
-				return io.EOF
-			}
-		}
-		switch token {
-		case json.Delim('{'):
-			for dec.More() {
-				name, err := dec.Token()
-				if err == nil {
-					err = walk(join(at, fmt.Sprint(name)))
-				}
-				if err != nil {
-					return err
-				}
-			}
-		case json.Delim('['):
-			for i := 0; dec.More(); i++ {
-				if err := walk(fmt.Sprintf("%s[%d]", at, i)); err != nil {
-					return err
-				}
-			}
-		default:
-			return nil
-		}
-		_, err = dec.Token() // the closing bracket
-		return err
-	}
-	_ = walk("") // it ends with the last of them: the text is that of a valid plan
+	_ = p.walk("") // it ends with the last of them: the text is that of a valid plan
 	problems := make([]schema.PlanProblem, 0, len(fields))
 	for _, f := range fields {
-		before := source[:offsets[f.Location]]
+		before := source[:p.offsets[f.Location]]
 		line, column := bytes.Count(before, []byte{'\n'})+1, len(before)-bytes.LastIndexByte(before, '\n')
 		problems = append(problems, schema.PlanProblem{Line: line, Column: column, Location: f.Location, Message: f.Message, Value: f.Value})
 	}
 	return problems
+}
+
+// places finds where values stand in a JSON text.
+type places struct {
+	source  []byte
+	dec     *json.Decoder
+	offsets map[string]int // by location
+	left    int            // that are still to be found
+}
+
+// walk reads the value at a location, with all that is in it. It ends with an error once all is found.
+func (p *places) walk(at string) error {
+	start := int(p.dec.InputOffset())
+	for start < len(p.source) && strings.IndexByte(" \t\r\n,:", p.source[start]) >= 0 {
+		start++
+	}
+	token, err := p.dec.Token()
+	if err != nil {
+		return err
+	}
+	if _, wanted := p.offsets[at]; wanted {
+		p.offsets[at] = start
+		if p.left--; p.left == 0 {
+			return io.EOF
+		}
+	}
+	bracket, ok := token.(json.Delim)
+	if !ok {
+		return nil
+	}
+	for i := 0; p.dec.More(); i++ {
+		inner := fmt.Sprintf("%s[%d]", at, i)
+		if bracket == '{' {
+			name, err := p.dec.Token()
+			if err != nil {
+				return err
+			}
+			inner = join(at, fmt.Sprint(name))
+		}
+		if err := p.walk(inner); err != nil {
+			return err
+		}
+	}
+	_, err = p.dec.Token() // the closing bracket
+	return err
 }
 
 func join(at, name string) string {

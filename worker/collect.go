@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,25 +97,13 @@ func (c *Collector) blobs(ctx context.Context, full bool) (snapshot.Collected, e
 // a removal that was cut short goes, too.
 func (c *Collector) Folders(ctx context.Context, measure bool) (Folders, error) {
 	var done Folders
-	var ids []string
-	seen := map[string]bool{}
-	workspaces, states := filepath.Dir(schema.WorkspaceDir(c.DataDir, "x")), filepath.Dir(snapshot.StateDir(c.DataDir, "x"))
-	for _, dir := range []string{workspaces, states} {
-		names, err := os.ReadDir(dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return done, fmt.Errorf("collect folders: %w", err)
-		}
-		for _, name := range names {
-			switch id := name.Name(); {
-			case strings.HasPrefix(id, gonePrefix) && !c.DryRun:
-				if err := snapshot.RemoveTree(filepath.Join(dir, id)); err != nil {
-					return done, fmt.Errorf("collect folders: %w", err)
-				}
-			case schema.ValidID(id) && !seen[id]:
-				seen[id] = true
-				ids = append(ids, id)
-			}
-		}
+	ids, err := c.found()
+	if err != nil {
+		return done, fmt.Errorf("collect folders: %w", err)
+	}
+	seen := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		seen[id] = true
 	}
 	done.Kept = len(ids)
 	for len(ids) > 0 {
@@ -152,6 +141,28 @@ func (c *Collector) Folders(ctx context.Context, measure bool) (Folders, error) 
 		done.KeptBytes += c.measure(ctx, id)
 	}
 	return done, nil
+}
+
+// found lists the sessions that have a folder on this host, and removes what was moved aside.
+func (c *Collector) found() (ids []string, err error) {
+	for _, dir := range []string{filepath.Dir(schema.WorkspaceDir(c.DataDir, "x")), filepath.Dir(snapshot.StateDir(c.DataDir, "x"))} {
+		names, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, name := range names {
+			switch id := name.Name(); {
+			case strings.HasPrefix(id, gonePrefix) && !c.DryRun:
+				if err := snapshot.RemoveTree(filepath.Join(dir, id)); err != nil {
+					return nil, err
+				}
+			case schema.ValidID(id):
+				ids = append(ids, id)
+			}
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
 }
 
 func (c *Collector) remove(ctx context.Context, id string) (used int64, err error) {
