@@ -108,7 +108,7 @@ func (b *bench) wantOneAttempt(result schema.StepResult) {
 func TestRun_TheLastOutputWaitsForARecorderThatIsAway(t *testing.T) {
 	t.Parallel()
 	shell, want := numbered(9000)
-	b := newBench(t, `"shell":"`+shell+`"`)
+	b := newBench(t, `"shell":"while [ ! -e go ]; do sleep 0.02; done; `+shell+`"`)
 	var back atomic.Bool
 	away := &recorder{Store: b.db, append: func(store.AppendOutput) (bool, error) {
 		return !back.Load(), schema.Errorf(schema.CodeUnavailable, "away")
@@ -116,6 +116,7 @@ func TestRun_TheLastOutputWaitsForARecorderThatIsAway(t *testing.T) {
 	b.r = b.newRunner(func(o *runner.Options) { o.Recorder, o.SpoolBytes = away, 128<<10 })
 	done := b.runAside()
 	b.await("start", func() bool { return len(b.processes()) > 0 })
+	b.touch("go")
 	b.await("end of the program", func() bool { return len(b.processes()) == 0 })
 	time.Sleep(7 * time.Second) // longer than any patience with a pipe
 	back.Store(true)
