@@ -221,10 +221,32 @@ func (c *Config) Check(at string) []FieldError {
 func (p *Plan) Unsupported() []FieldError {
 	var errs []FieldError
 	for i := range p.Steps {
-		s := &p.Steps[i]
-		if s.Kind() == KindAgent && len(errs) < maxProblems {
-			errs = append(errs, FieldError{Location: stepLocation(i, "agent"), Message: "this server has no agent provider; a step here is run or shell", Value: s.Agent})
+		if s := &p.Steps[i]; s.Kind() == KindAgent && len(errs) < maxProblems {
+			errs = append(errs, FieldError{Location: stepLocation(i, fieldAgent), Message: noAgents, Value: s.Agent})
 		}
 	}
 	return errs
 }
+
+// UnsupportedIn is Unsupported with the places in the text that the plan was read from.
+func (p *Plan) UnsupportedIn(text []byte) []PlanProblem {
+	if len(p.Unsupported()) == 0 {
+		return nil
+	}
+	root, err := parseNode(text)
+	if err != nil { // it is not that text
+		return nil
+	}
+	parser := planParser{text: text}
+	for i, n := range root.field("steps").items {
+		if p.Steps[i].Kind() == KindAgent {
+			parser.add(n.at(fieldAgent), stepLocation(i, fieldAgent), noAgents, p.Steps[i].Agent)
+		}
+	}
+	return parser.problems
+}
+
+const (
+	fieldAgent = "agent"
+	noAgents   = "this server has no agent provider; a step here is run or shell"
+)

@@ -124,15 +124,19 @@ func (s *Store) Collect(ctx context.Context, o Collecting) (Collected, error) {
 		unneeded = append(unneeded, b)
 	}
 	// Snapshots go last: one that is still there says what is to go with it.
-	err = errors.Join(s.remove(ctx, unneeded, o.DryRun, &done.Blobs, &done.Bytes), s.remove(ctx, gone, o.DryRun, &done.Snapshots, &done.Bytes))
-	if err != nil {
+	var refused, alsoRefused error
+	var more int64
+	done.Blobs, done.Bytes, refused = s.remove(ctx, unneeded, o.DryRun)
+	done.Snapshots, more, alsoRefused = s.remove(ctx, gone, o.DryRun)
+	done.Bytes += more
+	if err := errors.Join(refused, alsoRefused); err != nil {
 		return done, fmt.Errorf("collect snapshots: %w", err)
 	}
 	return done, nil
 }
 
-// remove deletes objects and counts them. It goes on past what is refused, for some time.
-func (s *Store) remove(ctx context.Context, objects []object, dryRun bool, count *int, size *int64) error {
+// remove deletes objects, and says how many, and how much they had. It goes on past what is refused, for some time.
+func (s *Store) remove(ctx context.Context, objects []object, dryRun bool) (count int, size int64, err error) {
 	var refused []error
 	for i := range objects {
 		if !dryRun {
@@ -146,13 +150,13 @@ func (s *Store) remove(ctx context.Context, objects []object, dryRun bool, count
 				continue
 			}
 		}
-		*count++
-		*size += objects[i].size
+		count++
+		size += objects[i].size
 	}
-	if len(refused) == 0 {
-		return nil
+	if len(refused) > 0 {
+		err = fmt.Errorf("objects that could not be deleted: %d, the first because of: %w", len(refused), refused[0])
 	}
-	return fmt.Errorf("objects that could not be deleted: %d, the first because of: %w", len(refused), refused[0])
+	return count, size, err
 }
 
 // condemned reports whether a snapshot may go.
@@ -373,23 +377,6 @@ func (s *Store) confirm(ctx context.Context, sum string) error {
 	}
 	if !there {
 		return schema.Errorf(schema.CodeUnavailable, "a part of the workspace has been collected while it was saved; it is saved again")
-	}
-	return nil
-}
-
-// RemoveTree removes a folder and all that is below it, whatever its permissions, and never what
-// a link points at. One that is not there is no error.
-func RemoveTree(name string) error {
-	parent, err := os.Open(filepath.Dir(name))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("remove a folder: %w", err)
-	}
-	defer parent.Close()
-	if err := removeAll(parent, filepath.Base(name), 0); err != nil {
-		return fmt.Errorf("remove a folder: %w", err)
 	}
 	return nil
 }

@@ -102,7 +102,7 @@ func TestCollect_FreesWhatOnlyDeletedSessionsHad(t *testing.T) {
 	}
 }
 
-// A save may take up, at any moment, what is about to be collected: it stays.
+// What cannot be deleted keeps nothing else, and goes the next time.
 func TestCollect_GoesOnPastWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	w := start(t)
@@ -130,6 +130,7 @@ func TestCollect_GoesOnPastWhatIsRefused(t *testing.T) {
 	}
 }
 
+// A save may take up, at any moment, what is about to be collected: it stays.
 func TestCollect_WhatASaveTakesUpStays(t *testing.T) {
 	t.Parallel()
 	w := start(t)

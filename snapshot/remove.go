@@ -3,11 +3,30 @@ package snapshot
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
+
+// RemoveTree removes a folder and all that is below it, whatever its permissions, and never what
+// a link points at. One that is not there is no error.
+func RemoveTree(name string) error {
+	parent, err := os.Open(filepath.Dir(name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove a folder: %w", err)
+	}
+	defer parent.Close()
+	if err := removeAll(parent, filepath.Base(name), 0); err != nil {
+		return fmt.Errorf("remove a folder: %w", err)
+	}
+	return nil
+}
 
 // removeAll removes a name and all that is below it, whatever its permissions, and never what a
 // link points at.

@@ -1,15 +1,12 @@
 package web
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
-	"strings"
 
 	"github.com/holdfast/holdfast/schema"
 )
@@ -61,7 +58,7 @@ func (s *Server) registerPlans() {
 func validatePlan(source []byte) PlanValidation {
 	plan, problems := schema.ParsePlan(source)
 	if plan != nil {
-		problems = problemsAt(source, plan.Unsupported())
+		problems = plan.UnsupportedIn(source)
 	}
 	v := PlanValidation{Valid: len(problems) == 0, Problems: problems}
 	if v.Valid {
@@ -71,77 +68,6 @@ func validatePlan(source []byte) PlanValidation {
 		v.Problems[i].Value = brief(v.Problems[i].Value)
 	}
 	return v
-}
-
-// problemsAt finds, in the text of a valid plan, the values at locations such as steps[2].agent.
-func problemsAt(source []byte, fields []schema.FieldError) []schema.PlanProblem {
-	if len(fields) == 0 {
-		return nil
-	}
-	p := places{source: source, dec: json.NewDecoder(bytes.NewReader(source)), offsets: make(map[string]int, len(fields)), left: len(fields)}
-	for _, f := range fields {
-		p.offsets[f.Location] = 0
-	}
-	_ = p.walk("") // it ends with the last of them: the text is that of a valid plan
-	problems := make([]schema.PlanProblem, 0, len(fields))
-	for _, f := range fields {
-		before := source[:p.offsets[f.Location]]
-		line, column := bytes.Count(before, []byte{'\n'})+1, len(before)-bytes.LastIndexByte(before, '\n')
-		problems = append(problems, schema.PlanProblem{Line: line, Column: column, Location: f.Location, Message: f.Message, Value: f.Value})
-	}
-	return problems
-}
-
-// places finds where values stand in a JSON text.
-type places struct {
-	source  []byte
-	dec     *json.Decoder
-	offsets map[string]int // by location
-	left    int            // that are still to be found
-}
-
-// walk reads the value at a location, with all that is in it. It ends with an error once all is found.
-func (p *places) walk(at string) error {
-	start := int(p.dec.InputOffset())
-	for start < len(p.source) && strings.IndexByte(" \t\r\n,:", p.source[start]) >= 0 {
-		start++
-	}
-	token, err := p.dec.Token()
-	if err != nil {
-		return err
-	}
-	if _, wanted := p.offsets[at]; wanted {
-		p.offsets[at] = start
-		if p.left--; p.left == 0 {
-			return io.EOF
-		}
-	}
-	bracket, ok := token.(json.Delim)
-	if !ok {
-		return nil
-	}
-	for i := 0; p.dec.More(); i++ {
-		inner := fmt.Sprintf("%s[%d]", at, i)
-		if bracket == '{' {
-			name, err := p.dec.Token()
-			if err != nil {
-				return err
-			}
-			inner = join(at, fmt.Sprint(name))
-		}
-		if err := p.walk(inner); err != nil {
-			return err
-		}
-	}
-	_, err = p.dec.Token() // the closing bracket
-	return err
-}
-
-func join(at, name string) string {
-	if at == "" {
-		return name
-	}
-	return at + "." + name
 }
 
 // loadExamples reads index.json, a list of {id, title, description, file}, and the plans

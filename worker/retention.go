@@ -128,16 +128,15 @@ func (r *retention) look(ctx context.Context) error {
 		}
 	}
 	ids, err := r.store.Purgeable(ctx, purgeGrace, r.resting(), retentionBatch)
-	if err == nil {
-		err = r.each(ctx, ids, r.purge)
+	if err != nil {
+		return err
 	}
 	// The blob store may refuse one thing and not another.
-	return errors.Join(err, r.collectBlobs(ctx))
+	return errors.Join(r.each(ctx, ids, r.purge), r.collectBlobs(ctx))
 }
 
 // resting lists the sessions whose logs are not tried to be purged yet.
-func (r *retention) resting() []string {
-	ids := []string{}
+func (r *retention) resting() (ids []string) {
 	for id, refused := range r.unpurged {
 		if time.Now().Before(refused.until) {
 			ids = append(ids, id)

@@ -16,10 +16,10 @@ import (
 )
 
 type gcCmd struct {
-	DataDir string         `help:"The data folder of the host (setting HOLDFAST_DATA_DIR)." placeholder:"DIR"`
-	Grace   *time.Duration `help:"How long the files of a session stay after it was deleted and has ended; 20m unless given. What a save may rely on stays for 10m." placeholder:"DURATION"`
-	DryRun  bool           `help:"Say what would be freed, and free nothing." name:"dry-run"`
-	JSON    bool           `help:"Print JSON." name:"json"`
+	DataDir string        `help:"The data folder of the host (setting HOLDFAST_DATA_DIR)." placeholder:"DIR"`
+	Grace   time.Duration `default:"20m" help:"How long the files of a session stay after it was deleted and has ended; 20m unless given. What a save may rely on stays for 10m." placeholder:"DURATION"`
+	DryRun  bool          `help:"Say what would be freed, and free nothing." name:"dry-run"`
+	JSON    bool          `help:"Print JSON." name:"json"`
 }
 
 // Help is shown by --help.
@@ -38,8 +38,8 @@ type gcReport struct {
 }
 
 func (c *gcCmd) Run(inv *invocation) error {
-	if c.Grace != nil && *c.Grace < 0 {
-		return usage("--grace is 0s or more (got %s)", *c.Grace)
+	if c.Grace < 0 {
+		return usage("--grace is 0s or more (got %s)", c.Grace)
 	}
 	set, err := settings.LoadCollect(inv.env.WithFlag(settings.EnvDataDir, c.DataDir))
 	if err != nil {
@@ -69,17 +69,12 @@ func (c *gcCmd) Run(inv *invocation) error {
 	if err := db.SchemaReady(inv.ctx); err != nil { // what a newer release keeps is not known here
 		return err
 	}
-	collector := &worker.Collector{Store: db, Snapshots: snapshots, DataDir: set.DataDir, Logger: log, DryRun: c.DryRun}
-	if c.Grace != nil {
-		collector.Grace = max(*c.Grace, 1) // 0 is the default
-	}
+	collector := &worker.Collector{Store: db, Snapshots: snapshots, DataDir: set.DataDir, Logger: log, DryRun: c.DryRun, Grace: max(c.Grace, 1)} // 0 is the default
 	report := gcReport{DryRun: c.DryRun}
 	if report.Folders, err = collector.Folders(inv.ctx, true); err != nil {
 		return err
 	}
-	if c.Grace != nil {
-		collector.Grace = max(*c.Grace, snapshot.LeastGrace)
-	}
+	collector.Grace = max(c.Grace, snapshot.LeastGrace)
 	if report.Blobs, err = collectBlobs(inv.ctx, collector); err != nil {
 		return err
 	}

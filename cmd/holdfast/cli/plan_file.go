@@ -56,13 +56,13 @@ func (inv *invocation) readPlan(path, nothing string) ([]byte, error) {
 // supported is false when the plan is right, but not for this version.
 func planProblems(text []byte) (lines []string, supported bool) {
 	plan, problems := schema.ParsePlan(text)
+	if supported = plan == nil; !supported {
+		problems = plan.UnsupportedIn(text)
+	}
 	for _, p := range problems {
 		lines = append(lines, fmt.Sprintf("%d:%d: %s%s", p.Line, p.Column, where(p.Location), terminal.Clean(p.Message)))
 	}
-	if len(problems) > 0 {
-		return lines, true
-	}
-	return fieldProblems(text, plan.Unsupported()), false
+	return lines, supported
 }
 
 // fieldProblems are errors about places of a JSON text, each as "LINE:COLUMN: place: message".

@@ -275,8 +275,12 @@ func (inv *invocation) outcome(s schema.SessionStatus, failed, steps int) termin
 	case steps == 0:
 		return terminal.Cell{Text: fmt.Sprintf("completed, %s failed", counted(failed, "step")), Paint: inv.style.Yellow}
 	default:
-		return terminal.Cell{Text: fmt.Sprintf("completed, %d of %d steps failed", failed, steps), Paint: inv.style.Yellow}
+		return terminal.Cell{Text: completedWithout(failed, steps), Paint: inv.style.Yellow}
 	}
+}
+
+func completedWithout(failed, steps int) string {
+	return fmt.Sprintf("completed, %d of %d steps failed", failed, steps)
 }
 
 func (inv *invocation) stepStatus(s schema.StepStatus) terminal.Cell {

@@ -164,8 +164,8 @@ func TestAudit_IsATableOfWhoAskedForWhat(t *testing.T) {
 	r := s.run("", "session", "audit", scriptedID)
 	r.want(t, exitOK, "TIME", "ACTOR", "ACTION", "WHAT", "OUTCOME", "grace  start             -                                         taken\n", "ada    resolve approval  rejected plot approval 9c0d58b4: too red  taken\n", "-      suspend           the run is over ", "ignored\n")
 	s.wants("GET " + aSession + "/audit?cursor=more&limit=200 ")
-	if r := s.run("", "session", "audit", scriptedID, "--json"); !strings.Contains(r.out, `"next_cursor":"more"`) || strings.Count(r.out, "\n") != 1 {
-		t.Errorf("--json is %q", r.out)
+	if r := s.run("", "session", "audit", scriptedID, "--json"); !strings.Contains(r.out, `"next_cursor":"more"`) || strings.Count(r.out, "\n") != 1 || !strings.Contains(r.errOut, "There are more: holdfast session audit") {
+		t.Errorf("--json is %q, with %q", r.out, r.errOut)
 	}
 	s.refuses("GET "+aSession+"/audit", http.StatusNotFound, "there is no session "+scriptedID, "", "session", "audit", scriptedID)
 }

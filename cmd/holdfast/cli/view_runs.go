@@ -40,7 +40,7 @@ func (v *view) workflowEvent(e schema.Event) string {
 		d, _ := payload[schema.WorkflowCompletedData](e)
 		v.inRun = false
 		if d.FailedSteps > 0 {
-			return s.Yellow(fmt.Sprintf("⚠ completed, %d of %d steps failed", d.FailedSteps, d.Steps)) + s.Dim(" after "+ms(d.DurationMS))
+			return s.Yellow("⚠ "+completedWithout(d.FailedSteps, d.Steps)) + s.Dim(" after "+ms(d.DurationMS))
 		}
 		return s.Green("✓ completed") + s.Dim(" in "+ms(d.DurationMS))
 	case schema.EventWorkflowFailed:

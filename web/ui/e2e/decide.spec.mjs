@@ -9,6 +9,7 @@ import { startStack, until } from './lib/stack.mjs';
 
 const SHOTS = fileURLToPath(new URL('./screenshots/', import.meta.url));
 const SCRIPT = '#!/bin/sh\nset -e\ncurl -fsSL https://example.com/install | sh\n';
+const DEVICES = { desktop: { width: 1280, height: 1400 }, phone: { width: 390, height: 844 } };
 const LONG = Array.from({ length: 2_310 }, (_, i) => `row ${i + 1}`).join('\n');
 
 let stack;
@@ -76,7 +77,7 @@ test('a step is shown with all that its digest binds, and what deserves a look s
   await changed.locator('.diff-added', { hasText: 'install -o x.sh' }).waitFor();
   assert.deepEqual(errors, []);
   await context.close();
-  for (const [device, viewport] of Object.entries({ desktop: { width: 1280, height: 1400 }, phone: { width: 390, height: 844 } })) {
+  for (const [device, viewport] of Object.entries(DEVICES)) {
     for (const colorScheme of ['light', 'dark']) {
       const shot = await visit(id, undefined, { viewport, colorScheme });
       await approval(shot.page, /Tidy up/).getByText('#!/bin/sh').first().waitFor();
@@ -159,7 +160,7 @@ test('every open question can be reached, however many there are', async () => {
   await dialog.getByText(/closed meanwhile \(approved by grace\)/).waitFor();
   assert.equal(await dialog.getByRole('textbox', { name: 'Shell command' }).inputValue(), 'false');
   assert.deepEqual(errors, []);
-  for (const [device, viewport] of Object.entries({ desktop: { width: 1280, height: 1400 }, phone: { width: 390, height: 844 } })) {
+  for (const [device, viewport] of Object.entries(DEVICES)) {
     const shot = await visit(id, undefined, { viewport });
     await shot.page.getByText(/more wait for a decision/).scrollIntoViewIfNeeded();
     await shot.page.screenshot({ path: `${SHOTS}many-${device}.png` });
@@ -183,7 +184,7 @@ test('characters that do not show are named wherever a person decides', async ()
   const gate = approval(page, 'Approve “GaU+202Ete”');
   await gate.getByText('Not shown: aU+202E.txt').waitFor();
   assert.doesNotMatch(await raw(), TURNED);
-  for (const [device, viewport] of Object.entries({ desktop: { width: 1280, height: 1400 }, phone: { width: 390, height: 844 } })) {
+  for (const [device, viewport] of Object.entries(DEVICES)) {
     await page.setViewportSize(viewport);
     await page.screenshot({ path: `${SHOTS}turned-${device}.png` });
   }
@@ -268,7 +269,7 @@ test('words that are being typed stay when somebody else decides', async () => {
 
 test('the editor of a step says that its environment is no place for secrets', async () => {
   const id = await start('Environment', tidy());
-  for (const [device, viewport] of Object.entries({ desktop: { width: 1280, height: 1400 }, phone: { width: 390, height: 844 } })) {
+  for (const [device, viewport] of Object.entries(DEVICES)) {
     const { page, context } = await visit(id, undefined, { viewport });
     await approval(page, /Tidy up/).getByRole('button', { name: 'Edit the step…' }).click();
     const environment = page.getByRole('group', { name: 'Environment' });
@@ -292,7 +293,7 @@ test('a list of files that is cut says so', async () => {
   await page.goto(`${stack.url}/sessions/${id}?tab=files&file=z`);
   await page.getByText('3 files are shown; there are more.').waitFor();
   await page.getByText('z is not among the files that are shown.').waitFor();
-  for (const [device, viewport] of Object.entries({ desktop: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } })) {
+  for (const [device, viewport] of Object.entries(DEVICES)) {
     await page.setViewportSize(viewport);
     await page.getByText('there are more').scrollIntoViewIfNeeded();
     await page.screenshot({ path: `${SHOTS}files-cut-${device}.png` });

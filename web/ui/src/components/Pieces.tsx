@@ -6,4 +6,3 @@ export function Pieces({ text }: { text: string }) {
     typeof piece === 'string' ? piece : <span key={index} className="hidden-char" title="A character that does not show">{piece.code}</span>,
   );
 }
-
