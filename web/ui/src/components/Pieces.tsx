@@ -1,8 +1,9 @@
+import { memo } from 'react';
 import { piecesOf } from '../lib/hidden';
 
 // A text of a plan or a program, with the characters that do not show named.
-export function Pieces({ text }: { text: string }) {
+export const Pieces = memo(function Pieces({ text }: { text: string }) {
   return piecesOf(text).map((piece, index) =>
     typeof piece === 'string' ? piece : <span key={index} className="hidden-char" title="A character that does not show">{piece.code}</span>,
   );
-}
+});

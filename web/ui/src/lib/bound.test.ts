@@ -3,7 +3,7 @@ import type { Approval, Plan } from '../api/types';
 import { chipsOf, foremost } from './attentionWords';
 import { beginning, fieldsOf, foldsOf, isLong, STEPS_ID } from './bound';
 import { boundedJSON } from './boundedJSON';
-import { piecesOf, spelled } from './hidden';
+import { hiddenCharacters, piecesOf, spelled } from './hidden';
 
 describe('what an approval binds', () => {
   it('is shown field by field, with what holds where nothing is said', () => {
@@ -50,6 +50,8 @@ describe('what an approval binds', () => {
     expect(piecesOf('é א ب 한 e\u0301 漢')).toEqual(['é א ب 한 e\u0301 漢']);
     expect(piecesOf('')).toEqual(['']);
     expect(piecesOf('plain é 😀')).toEqual(['plain é 😀']);
+    expect(spelled('a\u202eb')).toBe('aU+202Eb');
+    expect(hiddenCharacters().exec(`${'x'.repeat(30)}\u202e`)?.index).toBe(30); // an editor that stops half way
     expect(spelled('a\u202eb')).toBe('aU+202Eb');
   });
   it('has chips for what deserves a look', () => {

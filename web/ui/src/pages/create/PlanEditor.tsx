@@ -8,7 +8,7 @@ import { tags } from '@lezer/highlight';
 import { useEffect, useImperativeHandle, useRef } from 'react';
 import type { Ref } from 'react';
 import type { PlanProblem } from '../../api/types';
-import { HIDDEN, spelled } from '../../lib/hidden';
+import { hiddenCharacters, spelled } from '../../lib/hidden';
 import { offsetOf, rangeOf } from '../../lib/planSource';
 
 export interface PlanEditorHandle {
@@ -53,7 +53,7 @@ export function PlanEditor({ source, problems, onChange, ref }: Props) {
           lintGutter(),
           history(),
           drawSelection(),
-          highlightSpecialChars({ specialChars: HIDDEN, render: named }),
+          highlightSpecialChars({ specialChars: hiddenCharacters(), render: named }),
           highlightActiveLine(),
           bracketMatching(),
           indentOnInput(),
