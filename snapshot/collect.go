@@ -56,9 +56,6 @@ const (
 	// touchAfter is from what age on a blob that a save finds is made young again, so that it outlives the save. It is
 	// well below every Grace.
 	touchAfter = 5 * time.Minute
-	// LeastGrace is the shortest Grace that is safe beside saves: one takes up to touchAfter to rely on a blob of that
-	// age, and begins again when it took longer.
-	LeastGrace = 2 * touchAfter
 	// Of what cannot be deleted, so much is met before a collection gives up.
 	mostRefused = 100
 	// trash is where a folder's blobs go before they go for good.
@@ -124,25 +121,27 @@ func (s *Store) Collect(ctx context.Context, o Collecting) (Collected, error) {
 		unneeded = append(unneeded, b)
 	}
 	// Snapshots go last: one that is still there says what is to go with it.
-	var refused, alsoRefused error
-	var more int64
-	done.Blobs, done.Bytes, refused = s.remove(ctx, unneeded, o.DryRun)
-	done.Snapshots, more, alsoRefused = s.remove(ctx, gone, o.DryRun)
-	done.Bytes += more
-	if err := errors.Join(refused, alsoRefused); err != nil {
+	if done.Blobs, done.Bytes, err = s.remove(ctx, unneeded, o.DryRun); err != nil {
+		return done, fmt.Errorf("collect snapshots: %w", err)
+	}
+	snapshots, size, err := s.remove(ctx, gone, o.DryRun)
+	done.Snapshots = snapshots
+	if done.Bytes += size; err != nil {
 		return done, fmt.Errorf("collect snapshots: %w", err)
 	}
 	return done, nil
 }
 
-// remove deletes objects, and says how many, and how much they had. It goes on past what is refused, for some time.
+// remove deletes objects, and says how many, and how much they had. It goes on past what is refused,
+// but not when the store does not answer.
 func (s *Store) remove(ctx context.Context, objects []object, dryRun bool) (count int, size int64, err error) {
 	var refused []error
 	for i := range objects {
 		if !dryRun {
+			began := time.Now()
 			deleted, err := s.letGo(ctx, &objects[i])
 			if err != nil {
-				if refused = append(refused, err); len(refused) == mostRefused || ctx.Err() != nil {
+				if refused = append(refused, err); len(refused) == mostRefused || time.Since(began) >= blobTimeout || ctx.Err() != nil {
 					break
 				}
 			}

@@ -108,11 +108,12 @@ func TestCollect_GoesOnPastWhatIsRefused(t *testing.T) {
 	w := start(t)
 	dir, f := w.folder("a")
 	put(t, dir, "file", strings.Repeat("f", 5000))
+	put(t, dir, "other", strings.Repeat("o", 5000))
 	gone := w.save(f, snapshot.SaveOptions{})
 	w.age(time.Hour)
-	o := snapshot.Collecting{Grace: grace, Orphans: orphans, Full: true, Owners: map[string]snapshot.Owner{gone.Digest: {Settled: time.Now().Add(-time.Hour)}}}
+	o := snapshot.Collecting{Grace: grace, Orphans: orphans, Owners: map[string]snapshot.Owner{gone.Digest: {Settled: time.Now().Add(-time.Hour)}}}
 	blob, err := filepath.Glob(filepath.Join(w.bucket, "blobs", "sha256", "*", "*"))
-	if must(t, err); len(blob) != 1 {
+	if must(t, err); len(blob) != 2 {
 		t.Fatalf("the blobs are %v", blob)
 	}
 	name, err := filepath.Rel(w.bucket, blob[0])
@@ -120,12 +121,12 @@ func TestCollect_GoesOnPastWhatIsRefused(t *testing.T) {
 	inTheWay := filepath.Join(w.bucket, "trash", strings.ReplaceAll(filepath.ToSlash(name), "/", "-"))
 	snapshot.BeforeDeletion(w.Store, func() { must(t, os.MkdirAll(filepath.Join(inTheWay, "x"), 0o700)) })
 	done, err := w.Collect(t.Context(), o)
-	if err == nil || !strings.Contains(err.Error(), "could not be deleted: 1,") || done.Blobs != 0 || done.Snapshots != 1 {
+	if err == nil || !strings.Contains(err.Error(), "could not be deleted: 1,") || done.Blobs != 1 || done.Snapshots != 0 {
 		t.Fatalf("freed is %+v: %v", done, err)
 	}
 	snapshot.BeforeDeletion(w.Store, nil)
 	must(t, os.RemoveAll(inTheWay))
-	if done := w.collect(o); done.Blobs != 1 || w.objects() != 0 {
+	if done := w.collect(o); done.Blobs != 1 || done.Snapshots != 1 || w.objects() != 0 {
 		t.Fatalf("freed is %+v, and %d objects are left", done, w.objects())
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 type gcCmd struct {
 	DataDir string        `help:"The data folder of the host (setting HOLDFAST_DATA_DIR)." placeholder:"DIR"`
-	Grace   time.Duration `default:"20m" help:"How long the files of a session stay after it was deleted and has ended; 20m unless given. What a save may rely on stays for 10m." placeholder:"DURATION"`
+	Grace   time.Duration `default:"20m" help:"How long the files of a session stay after it was deleted and has ended; 20m unless given. What a save may rely on stays in the blob store for 20m." placeholder:"DURATION"`
 	DryRun  bool          `help:"Say what would be freed, and free nothing." name:"dry-run"`
 	JSON    bool          `help:"Print JSON." name:"json"`
 }
@@ -74,7 +74,7 @@ func (c *gcCmd) Run(inv *invocation) error {
 	if report.Folders, err = collector.Folders(inv.ctx, true); err != nil {
 		return err
 	}
-	collector.Grace = max(c.Grace, snapshot.LeastGrace)
+	collector.Grace = max(c.Grace, worker.CollectGrace) // a save may rely on what is there
 	if report.Blobs, err = collectBlobs(inv.ctx, collector); err != nil {
 		return err
 	}
