@@ -201,14 +201,36 @@ func Rollout(ctx context.Context, c client.Client, buildID string, percent *floa
 		case <-time.After(rolloutWait):
 		}
 		now, err := ReadDeployment(ctx, c)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if now.Current != d.Current || now.Ramping != d.Ramping || now.Percent != d.Percent {
-			return nil, schema.Errorf(schema.CodeConflict, "somebody else changed the deployment at the same time; look at it and try again")
+		case now.has(buildID, percent): // Temporal refuses a request that it has carried out when it comes again
+			return now, nil
+		case now.Current != d.Current || now.Ramping != d.Ramping || now.Percent != d.Percent:
+			return nil, schema.Errorf(schema.CodeConflict, "somebody else changed the deployment at the same time: it was %s, and is %s; look at it and try again", d.routing(), now.routing())
 		}
 		d = now
 	}
+}
+
+// has reports whether the deployment is as a [Rollout] would leave it.
+func (d *Deployment) has(buildID string, percent *float32) bool {
+	switch {
+	case percent == nil:
+		return d.Current == buildID && d.Ramping != buildID
+	case *percent == 0:
+		return d.Ramping != buildID
+	default:
+		return d.Ramping == buildID && d.Percent == *percent
+	}
+}
+
+// routing says which builds get sessions.
+func (d *Deployment) routing() string {
+	if d.Ramping == "" {
+		return fmt.Sprintf("%q", d.Current)
+	}
+	return fmt.Sprintf("%q, with %g%% to %q", d.Current, d.Percent, d.Ramping)
 }
 
 func (d *Deployment) check(buildID string, percent *float32) error {

@@ -9,7 +9,11 @@ import (
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
 	"github.com/holdfast/holdfast/schema"
@@ -234,6 +238,53 @@ func TestRollout_SessionsWaitForTheFirstOne(t *testing.T) {
 	if got := w.decidedBy(id); !slices.Equal(got, []string{"A"}) {
 		t.Errorf("decided by %q", got)
 	}
+}
+
+// Temporal carries a request out, the answer is lost, and it refuses the same request when it
+// comes again. Nobody else changed anything.
+func TestRollout_IsDoneThoughTheAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	w, addr := newEmptyWorld(t)
+	w.startBuild(addr, "A")
+	w.startBuild(addr, "B")
+	c, err := client.Dial(client.Options{HostPort: addr, Identity: "holdfast test", Logger: worker.TemporalLogger(quiet()),
+		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(refuseAfterwards)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	percent := func(p float32) *float32 { return &p }
+	for _, r := range []struct {
+		build            string
+		percent          *float32
+		current, ramping string
+	}{
+		{"A", nil, "A", ""},
+		{"B", percent(25), "A", "B"},
+		{"B", percent(50), "A", "B"},
+		{"B", percent(0), "A", ""},
+		{"B", nil, "B", ""},
+	} {
+		d, err := worker.Rollout(t.Context(), c, r.build, r.percent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Current != r.current || d.Ramping != r.ramping {
+			t.Errorf("after the rollout of %s: %+v", r.build, d)
+		}
+	}
+}
+
+// refuseAfterwards has a rollout answered by a refusal once it is done.
+func refuseAfterwards(ctx context.Context, method string, request, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
+	err := invoke(ctx, method, request, answer, conn, o...)
+	switch request.(type) {
+	case *workflowservice.SetWorkerDeploymentCurrentVersionRequest, *workflowservice.SetWorkerDeploymentRampingVersionRequest:
+		if err == nil {
+			return status.Error(codes.FailedPrecondition, "conflict token mismatch")
+		}
+	}
+	return err
 }
 
 func TestRollout_RampsShowAndEnd(t *testing.T) {
