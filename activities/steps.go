@@ -56,7 +56,7 @@ func (a *Steps) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult,
 			return schema.StepResult{}, err
 		}
 	}
-	result, err := a.Runner.Run(ctx, ask, a.Store.RunPlan)
+	result, err := a.Runner.Run(ctx, ask)
 	if errors.Is(err, runner.ErrDetached) && temporal.IsCanceledError(context.Cause(ctx)) {
 		result, err = a.awaitStop(context.WithoutCancel(ctx), ask)
 	}
@@ -84,10 +84,10 @@ func forgotten(ctx context.Context) bool {
 func (a *Steps) awaitStop(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
 	patient, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
-	result, err := a.Runner.Run(patient, ask, a.Store.RunPlan)
+	result, err := a.Runner.Run(patient, ask)
 	if errors.Is(err, runner.ErrDetached) {
 		a.Runner.Stop(ctx, ask.RunID, cancelGrace)
-		return a.Runner.Run(ctx, ask, a.Store.RunPlan)
+		return a.Runner.Run(ctx, ask)
 	}
 	return result, err
 }

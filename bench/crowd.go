@@ -47,7 +47,7 @@ func dial(ctx context.Context, addr, session string, since int64) (*viewer, erro
 	if err != nil {
 		return nil, err
 	}
-	v := &viewer{conn: conn.(*net.TCPConn)} //nolint:errcheck,forcetypeassert // tcp
+	v := &viewer{conn: conn.(*net.TCPConn)} //nolint:errcheck // tcp
 	v.seq.Store(since)
 	if v.raw, err = v.conn.SyscallConn(); err == nil {
 		err = v.conn.SetLinger(0) // or the ports of ten thousand viewers would be taken for a minute
@@ -96,7 +96,7 @@ func (v *viewer) read(done func() bool) error {
 	var failure error
 	for !done() {
 		err := v.raw.Read(func(fd uintptr) bool {
-			buf := clientBuffers.Get().(*[]byte) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+			buf := clientBuffers.Get().(*[]byte) //nolint:errcheck // the pool holds nothing else
 			defer clientBuffers.Put(buf)
 			kept := copy(*buf, v.rest)
 			n, err := syscall.Read(int(fd), (*buf)[kept:])

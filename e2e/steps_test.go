@@ -68,7 +68,7 @@ func supervisorsOf(t *testing.T, dir string) []int {
 // Fifty steps print while what runs them is killed, one thing after the other: no line of an
 // attempt is lost or doubled, and the events say what became of each. It has the machine to
 // itself: fifty steps are enough for two cores.
-func TestFiftySteps_LoseNoLine(t *testing.T) { //nolint:paralleltest // see above
+func TestFiftySteps_LoseNoLine(t *testing.T) {
 	const sessions = 50
 	s := newStack(t)
 	var viewers []*viewer

@@ -62,7 +62,7 @@ func TestAsk_ProgramsOfTheExampleActOnTheAnswer(t *testing.T) {
 		}
 	}
 	q, out, code := step("choose", `{"outcome": "approved", "answer": "parabola"}`)
-	if code != 0 || r.read("model.txt") != "parabola" || len(q["options"].([]any)) != 2 || q["context"].(map[string]any)["points"] != 101.0 { //nolint:forcetypeassert // a failing test
+	if code != 0 || r.read("model.txt") != "parabola" || len(q["options"].([]any)) != 2 || q["context"].(map[string]any)["points"] != 101.0 {
 		t.Errorf("asked %v, printed %q, exit code %d", q, out, code)
 	}
 	if _, out, code = step("choose", `{"outcome": "rejected", "answer": "rejected"}`); code != 1 || !strings.Contains(out, "no model was chosen") {

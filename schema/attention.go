@@ -50,7 +50,7 @@ func lazy(pattern string) func() *regexp.Regexp {
 }
 
 // What to look for in a text that is run.
-var suspicious = []struct { //nolint:gochecknoglobals // a constant table
+var suspicious = []struct {
 	kind    AttentionKind
 	pattern func() *regexp.Regexp
 }{

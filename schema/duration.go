@@ -11,7 +11,7 @@ import (
 // A day is 24 hours. It is the one reader of durations in plans, configs, settings and flags.
 func ParseDuration(s string) (time.Duration, error) {
 	if !strings.ContainsAny(s, "dw") {
-		return time.ParseDuration(s) //nolint:wrapcheck // it names the text
+		return time.ParseDuration(s)
 	}
 	rest, sign := s, ""
 	if strings.HasPrefix(rest, "-") || strings.HasPrefix(rest, "+") {

@@ -220,7 +220,7 @@ func decodeStrict(raw json.RawMessage, into any) error {
 	dec.DisallowUnknownFields()
 	err := dec.Decode(into)
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Errorf("%q cannot be a %s", wrong.Field, wrong.Value) //nolint:wrapcheck // said in the words of the reader
+		return fmt.Errorf("%q cannot be a %s", wrong.Field, wrong.Value)
 	}
-	return err //nolint:wrapcheck // its words go into a field error
+	return err
 }

@@ -82,7 +82,7 @@ func (s *Server) registerApprovals() {
 		}
 		found, next, err := s.store.Approvals(ctx, f)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // a schema.Error
+			return nil, err
 		}
 		total := len(found)
 		if next != "" || in.Cursor != "" {

@@ -40,7 +40,7 @@ func (s *Server) resolve(ctx context.Context, r resolution, key string) (schema.
 	s.settle(wait, a.SessionID, func() (bool, error) {
 		now, err := s.store.Approval(wait, r.ApprovalID)
 		if err != nil {
-			return false, err //nolint:wrapcheck // settle ignores it
+			return false, err
 		}
 		a = now
 		return now.Status != schema.ApprovalPending, nil
@@ -54,7 +54,7 @@ func (s *Server) decide(ctx context.Context, r resolution, key string) (schema.A
 	defer cancel()
 	a, err := s.store.Approval(ctx, r.ApprovalID)
 	if err != nil {
-		return a, err //nolint:wrapcheck // a schema.Error
+		return a, err
 	}
 	if err := r.check(&a); err != nil {
 		return a, err
@@ -215,7 +215,7 @@ func (s *Server) tell(ctx context.Context, sessionID, name, key string, arg any)
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	if _, err := s.store.HeadSeq(ctx, sessionID); err != nil {
-		return schema.CommandResult{}, err //nolint:wrapcheck // a schema.Error
+		return schema.CommandResult{}, err
 	}
 	if err := s.bind(ctx, key, name, sessionID, arg); err != nil {
 		return schema.CommandResult{}, err
@@ -244,7 +244,7 @@ func (s *Server) commandAndSettle(ctx context.Context, sessionID, name, key stri
 	if err != nil {
 		session, err = s.store.Session(ctx, sessionID)
 	}
-	return session, err //nolint:wrapcheck // a schema.Error
+	return session, err
 }
 
 // cancel answers with the receipt once the processes are gone; nil when they were not in
@@ -262,7 +262,7 @@ func (s *Server) cancel(ctx context.Context, sessionID, key string) (schema.Sess
 	s.settle(wait, sessionID, func() (bool, error) {
 		now, err := s.store.Session(wait, sessionID)
 		if err != nil || now.Status != schema.SessionCancelled {
-			return false, err //nolint:wrapcheck // settle ignores it
+			return false, err
 		}
 		session = now
 		receipt, err = s.receipt(wait, sessionID)
@@ -271,7 +271,7 @@ func (s *Server) cancel(ctx context.Context, sessionID, key string) (schema.Sess
 	if session.ID == "" {
 		var err error
 		if session, err = s.store.Session(ctx, sessionID); err != nil {
-			return session, nil, err //nolint:wrapcheck // a schema.Error
+			return session, nil, err
 		}
 	}
 	return session, receipt, nil
@@ -281,7 +281,7 @@ func (s *Server) cancel(ctx context.Context, sessionID, key string) (schema.Sess
 func (s *Server) receipt(ctx context.Context, sessionID string) (*schema.Receipt, error) {
 	events, err := s.store.Events(ctx, sessionID, eventsOf(schema.EventWorkflowCancelled))
 	if err != nil || len(events) == 0 {
-		return nil, err //nolint:wrapcheck // a schema.Error
+		return nil, err
 	}
 	var data schema.WorkflowCancelledData
 	if err := json.Unmarshal(events[len(events)-1].Data, &data); err != nil {
@@ -299,7 +299,7 @@ func (s *Server) noWorkflow(ctx context.Context, sessionID string, err error) er
 	session, readErr := s.store.Session(ctx, sessionID)
 	switch {
 	case readErr != nil:
-		return readErr //nolint:wrapcheck // a schema.Error
+		return readErr
 	case session.Status == schema.SessionExpired:
 		return schema.Errorf(schema.CodeConflict, "this session has expired, because nobody used it; fork it to go on")
 	case notBegun(&session):

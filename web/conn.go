@@ -139,7 +139,7 @@ func (c *conn) read() error {
 			c.shut(closePolicy, reasonParts)
 		}
 		if err != nil {
-			return err //nolint:wrapcheck // serve looks at it
+			return err
 		}
 		switch ok := c.take(); {
 		case !ok:

@@ -85,7 +85,7 @@ func (c *control) execute(ctx context.Context, session *schema.Session, as start
 		Searchable:      as.searchable,
 		Revival:         as.revival,
 	})
-	return err //nolint:wrapcheck // start looks at it
+	return err
 }
 
 // summary fits a name into what Temporal takes for one: a line of at most 400 bytes.

@@ -58,7 +58,7 @@ func (s *Server) getExport(c *fiber.Ctx, slots chan struct{}) error {
 	id := c.Params("id")
 	session, err := s.store.Session(ctx, id)
 	if err != nil {
-		return err //nolint:wrapcheck // a schema.Error
+		return err
 	}
 	files, err := s.workspace(ctx, id)
 	if err != nil {

@@ -232,7 +232,7 @@ func (e *exporter) writeAudit() (err error) {
 		return exportPages(e, l, func(ctx context.Context, _ string) ([]schema.AuditEntry, string, error) {
 			list, next, err := e.server.store.Audit(ctx, e.session.ID, after, exportPage)
 			if err != nil || next == 0 {
-				return list, "", err //nolint:wrapcheck // a schema.Error
+				return list, "", err
 			}
 			after = next
 			return list, itoa(next), nil

@@ -20,7 +20,7 @@ func (s *Server) extend(ctx context.Context, id string, seconds float64, key str
 	s.settle(wait, a.SessionID, func() (bool, error) {
 		now, err := s.store.Approval(wait, id)
 		if err != nil {
-			return false, err //nolint:wrapcheck // settle ignores it
+			return false, err
 		}
 		a = now
 		shown = now.Status != schema.ApprovalPending || !now.ExpiresAt.Before(deadline)
@@ -40,7 +40,7 @@ func (s *Server) moveDeadline(ctx context.Context, id string, seconds float64, k
 	defer cancel()
 	a, err := s.store.Approval(ctx, id)
 	if err != nil {
-		return a, time.Time{}, err //nolint:wrapcheck // a schema.Error
+		return a, time.Time{}, err
 	}
 	if err := checkSeconds(seconds); err != nil {
 		return a, time.Time{}, err

@@ -36,7 +36,7 @@ func (g *gate) enter(ctx context.Context, key string) (leave func(), err error) 
 		return func() { <-r.places; g.gone(key, r) }, nil
 	case <-ctx.Done():
 		g.gone(key, r)
-		return nil, ctx.Err() //nolint:wrapcheck // whoever waited knows for what
+		return nil, ctx.Err()
 	}
 }
 

@@ -125,12 +125,12 @@ var errNotMigrated = errors.New("the database lacks migrations: run `holdfast mi
 func (s *Server) database(ctx context.Context) error {
 	state, err := s.store.Schema(ctx)
 	if err != nil {
-		return err //nolint:wrapcheck // a schema.Error
+		return err
 	}
 	if err = state.Err(); schema.CodeOf(err) == schema.CodeUnavailable {
 		return errNotMigrated
 	}
-	return err //nolint:wrapcheck // a schema.Error
+	return err
 }
 
 // postgresWrong says what is wrong with Postgres: of its schema, what a person has to do.
@@ -191,11 +191,11 @@ func (s *Server) here(list *ConnectionList) {
 func (s *Server) everywhere(ctx context.Context, list *ConnectionList) error {
 	instances, err := s.store.Instances(ctx)
 	if err != nil {
-		return err //nolint:wrapcheck // a schema.Error
+		return err
 	}
 	all, err := s.store.Connections(ctx)
 	if err != nil {
-		return err //nolint:wrapcheck // a schema.Error
+		return err
 	}
 	for _, i := range instances {
 		list.Instances = append(list.Instances, InstanceInfo{Instance: i.ID, StartedAt: i.StartedAt, LastHeartbeat: i.LastHeartbeat})

@@ -21,7 +21,7 @@ func (s *Server) bind(ctx context.Context, key, command, target string, arg any)
 		return nil
 	}
 	digest := schema.DeriveID("request", command, target, userOf(ctx), string(schema.Marshal(arg)))
-	return s.store.BindKey(ctx, key, digest) //nolint:wrapcheck // a schema.Error
+	return s.store.BindKey(ctx, key, digest)
 }
 
 // forgetKeys forgets old keys until ctx ends. Any number of instances may.

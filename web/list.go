@@ -151,7 +151,7 @@ func (l *list) change(ctx context.Context, id string, created bool, total func()
 		n, err := total()
 		return newFrame(schema.FrameSessionDeleted, "", SessionDeletedData{SessionID: id, Total: &n}), err
 	case err != nil:
-		return nil, err //nolint:wrapcheck // it is tried again
+		return nil, err
 	}
 	if !created {
 		return newFrame(schema.FrameSessionUpdated, "", SessionData{Session: listed(session)}), nil
@@ -224,7 +224,7 @@ func (l *list) snapshot(ctx context.Context) ([]byte, int64, error) {
 	sessions, total, _, err := l.hub.source.Sessions(ctx, store.SessionFilter{Limit: listLimit})
 	if err != nil {
 		l.hub.log.DebugContext(ctx, "list of sessions not read", logs.Err(err))
-		return nil, 0, err //nolint:wrapcheck // it is tried again
+		return nil, 0, err
 	}
 	for i := range sessions {
 		sessions[i] = listed(sessions[i])

@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.uber.org/goleak"
 
-	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/internal/embedded/embeddedtest"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )

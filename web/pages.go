@@ -126,7 +126,7 @@ func (t *topic) loadPage(start int64) (*segment, error) {
 		Since: start, Until: (start/pageEvents + 1) * pageEvents, Limit: pageEvents, MaxBytes: pageBytes,
 	})
 	if err != nil || len(events) == 0 {
-		return nil, err //nolint:wrapcheck // a schema.Error
+		return nil, err
 	}
 	return encodeEvents(events), nil
 }

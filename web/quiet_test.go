@@ -97,7 +97,7 @@ func (e *env) left() {
 	e.append(s.ID, 1, 20)
 	e.noise(s.ID, 8<<20)
 	reset := func(conn net.Conn) {
-		must(e, conn.(*net.TCPConn).SetLinger(0)) //nolint:forcetypeassert // it is one
+		must(e, conn.(*net.TCPConn).SetLinger(0))
 		must(e, conn.Close())
 	}
 	ws := e.dial("")

@@ -114,7 +114,7 @@ func (s *Server) listEvents(ctx context.Context, in *eventsInput) (*body[EventLi
 	// The head is read first: what comes later is for the next call.
 	head, err := s.store.HeadSeq(ctx, in.ID)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a schema.Error
+		return nil, err
 	}
 	limit := in.Limit
 	if limit == 0 {
@@ -124,7 +124,7 @@ func (s *Server) listEvents(ctx context.Context, in *eventsInput) (*body[EventLi
 		Since: in.Since, Until: in.Until, Types: kinds, Limit: limit, MaxBytes: maxEventBytes,
 	})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a schema.Error
+		return nil, err
 	}
 	list := EventList{Events: events, HeadSeq: head}
 	if n := len(events); n > 0 {

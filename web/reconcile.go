@@ -85,12 +85,12 @@ func (r *reconciler) look(ctx context.Context) error {
 	if now := time.Now(); now.After(r.collects) {
 		r.collects = now.Add(textsInterval)
 		if _, err := r.server.store.CollectTexts(ctx, textsAge, reconcileBatch); err != nil {
-			return err //nolint:wrapcheck // a schema.Error
+			return err
 		}
 	}
 	ids, err := r.server.store.UnderWay(ctx, r.after, reconcileBatch)
 	if err != nil {
-		return err //nolint:wrapcheck // a schema.Error
+		return err
 	}
 	r.after = ""
 	if len(ids) == reconcileBatch {
@@ -110,7 +110,7 @@ func (r *reconciler) look(ctx context.Context) error {
 			return err
 		})
 	}
-	return g.Wait() //nolint:wrapcheck // a schema.Error
+	return g.Wait()
 }
 
 // revive begins the workflow of a session anew, if it is gone: the run that was under way has
@@ -119,7 +119,7 @@ func (s *Server) revive(ctx context.Context, sessionID string) error {
 	ctx = logs.With(ctx, logs.Session(sessionID))
 	runID, underWay, err := s.store.LatestRun(ctx, sessionID)
 	if err != nil {
-		return err //nolint:wrapcheck // a schema.Error
+		return err
 	}
 	// The run is read first: one that is begun after this is the next workflow's.
 	is, err := s.control.whereabouts(ctx, sessionID)
@@ -129,28 +129,28 @@ func (s *Server) revive(ctx context.Context, sessionID string) error {
 	session, err := s.store.Session(ctx, sessionID)
 	switch {
 	case err != nil:
-		return err //nolint:wrapcheck // a schema.Error
+		return err
 	case session.Status == schema.SessionExpired:
 		return nil // it has ended as it should
 	}
 	if underWay {
 		s.log.WarnContext(ctx, "the workflow of a session is gone: its run has failed", "why", is.why)
 		if err := s.store.LoseRun(ctx, sessionID, runID, is.why); err != nil {
-			return err //nolint:wrapcheck // a schema.Error
+			return err
 		}
 	}
 	if err := s.store.AdoptTexts(ctx, sessionID); err != nil {
-		return err //nolint:wrapcheck // a schema.Error
+		return err
 	}
 	revival, err := s.store.Revival(ctx, sessionID)
 	if err != nil {
-		return err //nolint:wrapcheck // a schema.Error
+		return err
 	}
 	if err := s.control.revive(ctx, &session, revival); err != nil {
 		return err
 	}
 	s.log.InfoContext(ctx, "the workflow of a session was begun anew")
-	return s.store.MarkWorkflowStarted(ctx, sessionID) //nolint:wrapcheck // a schema.Error
+	return s.store.MarkWorkflowStarted(ctx, sessionID)
 }
 
 // whereabouts is what Temporal knows of a workflow.

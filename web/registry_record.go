@@ -116,7 +116,7 @@ func (r *registry) startOver(ctx context.Context) error {
 		return nil
 	}
 	if err := r.store.RemoveInstance(ctx, r.instance); err != nil {
-		return err //nolint:wrapcheck // record looks at it
+		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -178,7 +178,7 @@ func (r *registry) recordSome(ctx context.Context) (more bool, err error) {
 	places, err := r.store.RecordConnections(ctx, r.instance, changes)
 	if err != nil {
 		r.putBack(conns, seats)
-		return false, err //nolint:wrapcheck // record looks at it
+		return false, err
 	}
 	r.mu.Lock()
 	for _, c := range conns {
@@ -194,7 +194,7 @@ func (r *registry) recordSome(ctx context.Context) (more bool, err error) {
 	r.mu.Unlock()
 	if len(unchecked) > 0 {
 		if err := r.store.TellReplaced(ctx, unchecked); err != nil {
-			return false, err //nolint:wrapcheck // record looks at it
+			return false, err
 		}
 		r.mu.Lock()
 		r.pending.unchecked = r.pending.unchecked[len(unchecked):]
@@ -203,7 +203,7 @@ func (r *registry) recordSome(ctx context.Context) (more bool, err error) {
 	if recheck && !more {
 		ids, err := r.store.Replaced(ctx, r.instance)
 		if err != nil {
-			return false, err //nolint:wrapcheck // record looks at it
+			return false, err
 		}
 		r.mu.Lock()
 		r.pending.recheck = false

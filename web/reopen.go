@@ -11,7 +11,7 @@ import (
 func (s *Server) reopen(ctx context.Context, id, key string) (schema.Approval, error) {
 	a, err := s.store.Approval(ctx, id)
 	if err != nil {
-		return a, err //nolint:wrapcheck // a schema.Error
+		return a, err
 	}
 	if err := s.bind(ctx, key, "reopen", id, nil); err != nil {
 		return a, err
@@ -40,7 +40,7 @@ func (s *Server) reopened(ctx context.Context, a *schema.Approval) error {
 	}
 	run, err := s.store.Run(ctx, a.RunID)
 	if err != nil {
-		return err //nolint:wrapcheck // a schema.Error
+		return err
 	}
 	switch {
 	case run.Status.Final():

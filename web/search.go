@@ -112,7 +112,7 @@ func (a *searchAttributes) ensure(ctx context.Context) error {
 			Namespace: a.namespace, SearchAttributes: missing,
 		})
 		if _, already := errors.AsType[*serviceerror.AlreadyExists](err); err != nil && !already { // another instance was faster
-			return err //nolint:wrapcheck // run looks at it
+			return err
 		}
 		a.log.InfoContext(ctx, "search attributes added", slog.String("namespace", a.namespace), slog.Int("count", len(missing)))
 	}
@@ -126,7 +126,7 @@ func (a *searchAttributes) ensure(ctx context.Context) error {
 	if _, unknown := errors.AsType[*serviceerror.InvalidArgument](err); unknown && listed {
 		return serviceerror.NewUnavailable("they are still on their way through the cluster: " + err.Error())
 	}
-	return err //nolint:wrapcheck // run looks at it
+	return err
 }
 
 // missing lists those that the namespace does not have. One that has another type is an
@@ -134,7 +134,7 @@ func (a *searchAttributes) ensure(ctx context.Context) error {
 func (a *searchAttributes) missing(ctx context.Context) (map[string]enums.IndexedValueType, error) {
 	known, err := a.temporal.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: a.namespace})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // ensure looks at it
+		return nil, err
 	}
 	missing := map[string]enums.IndexedValueType{}
 	for _, name := range schema.SearchAttributes {

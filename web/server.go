@@ -199,5 +199,5 @@ func (s *Server) send(c *fiber.Ctx, p *problemError) error {
 	}
 	c.Set(fiber.HeaderContentType, problemType)
 	c.Status(p.Status)
-	return c.Send(schema.Marshal(p.Problem)) //nolint:wrapcheck // it returns nil
+	return c.Send(schema.Marshal(p.Problem))
 }

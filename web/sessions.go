@@ -121,7 +121,7 @@ func (s *Server) createSession(ctx context.Context, in *createInput) (*createOut
 	}
 	session, created, err := s.store.CreateSession(save, n)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a schema.Error
+		return nil, err
 	}
 	return s.begun(ctx, session, created), nil
 }
@@ -242,10 +242,10 @@ func plainText(location, text string) []schema.FieldError {
 
 func (s *Server) deleteSession(ctx context.Context, in *SessionPath) (*struct{}, error) {
 	if _, err := s.store.HeadSeq(ctx, in.ID); err != nil {
-		return nil, err //nolint:wrapcheck // a schema.Error
+		return nil, err
 	}
 	if err := s.store.DeleteSession(ctx, in.ID, userOf(ctx)); err != nil {
-		return nil, err //nolint:wrapcheck // a schema.Error
+		return nil, err
 	}
 	s.sweeper.wake()
 	return nil, nil //nolint:nilnil // 204 has no body

@@ -116,7 +116,7 @@ func (s *shard) recheck(ctx context.Context, topics []*topic) {
 func (s *shard) heads(ctx context.Context, ids []string) (map[string]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
-	return s.hub.source.Heads(ctx, ids) //nolint:wrapcheck // it is tried again
+	return s.hub.source.Heads(ctx, ids)
 }
 
 func (s *shard) watch(sessionID string) (notices <-chan struct{}, forget func()) {
@@ -239,5 +239,5 @@ func (s *shard) readTails(ctx context.Context, topics []*topic) {
 func (h *hub) readTails(ctx context.Context, tails []store.Tail) error {
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
-	return h.source.ReadTails(ctx, tails, liveEvents, int64(max(pageBytes/len(tails), liveBytes))) //nolint:wrapcheck // it is tried again
+	return h.source.ReadTails(ctx, tails, liveEvents, int64(max(pageBytes/len(tails), liveBytes)))
 }

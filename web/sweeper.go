@@ -92,14 +92,14 @@ func (w *sweeper) failed(ctx context.Context, err error) {
 func (w *sweeper) closeAll(ctx context.Context) error {
 	ids, err := w.server.store.UnclosedSessions(ctx, sweepBatch)
 	if err != nil {
-		return err //nolint:wrapcheck // a schema.Error
+		return err
 	}
 	for _, id := range ids {
 		if err := w.server.control.close(ctx, id); err != nil {
 			return err
 		}
 		if err := w.server.store.MarkWorkflowClosed(ctx, id); err != nil {
-			return err //nolint:wrapcheck // a schema.Error
+			return err
 		}
 	}
 	return nil
@@ -110,5 +110,5 @@ func (s *Server) startWorkflow(ctx context.Context, session *schema.Session) err
 	if err := s.control.start(ctx, session); err != nil {
 		return err
 	}
-	return s.store.MarkWorkflowStarted(ctx, session.ID) //nolint:wrapcheck // a schema.Error
+	return s.store.MarkWorkflowStarted(ctx, session.ID)
 }

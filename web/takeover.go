@@ -51,14 +51,14 @@ func (t *taken) more(b []byte) (int, error) {
 		t.rest = t.rest[n:]
 		return n, nil
 	}
-	return t.Conn.Read(b) //nolint:wrapcheck // it is a net.Conn
+	return t.Conn.Read(b)
 }
 
 func (t *taken) Write(b []byte) (int, error) {
 	if t.mute {
 		return len(b), nil
 	}
-	return t.Conn.Write(b) //nolint:wrapcheck // it is a net.Conn
+	return t.Conn.Write(b)
 }
 
 // handedOver is a request whose handshake is over, for the library to make a WebSocket of its connection.

@@ -74,7 +74,7 @@ func (t *topic) open(ctx context.Context) (int64, error) {
 		}
 		t.mu.Unlock()
 		if err != nil {
-			return 0, err //nolint:wrapcheck // a schema.Error
+			return 0, err
 		}
 	}
 }
@@ -83,7 +83,7 @@ func (t *topic) open(ctx context.Context) (int64, error) {
 func (t *topic) confirm(ctx context.Context, since int64) (int64, error) {
 	head, err := t.hub.source.HeadSeq(ctx, t.id)
 	if err != nil {
-		return 0, err //nolint:wrapcheck // a schema.Error
+		return 0, err
 	}
 	if since > head {
 		return 0, &aheadError{head: head, seen: since}

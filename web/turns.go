@@ -104,7 +104,7 @@ func (s *Server) message(ctx context.Context, sessionID, content, at, key string
 		saved, err := s.store.SaveText(save, sessionID, text.ID, userOf(ctx), content)
 		cancel()
 		if err != nil || saved.Message > 0 {
-			return saved.Message, err //nolint:wrapcheck // a schema.Error
+			return saved.Message, err
 		}
 		result, err := s.tell(ctx, sessionID, schema.CommandMessage, key, message)
 		if err != nil {
@@ -150,7 +150,7 @@ func (s *Server) startRun(ctx context.Context, in *startRunInput) (*runOutput, e
 	s.settle(wait, in.ID, func() (bool, error) {
 		run, err := s.store.Run(wait, result.RunID)
 		if err != nil {
-			return false, err //nolint:wrapcheck // settle ignores it
+			return false, err
 		}
 		out.Status, out.Body = http.StatusCreated, run
 		return true, nil
@@ -165,7 +165,7 @@ func (s *Server) run(ctx context.Context, sessionID string, plan *schema.Plan, k
 	defer cancel()
 	digest, err := s.store.SavePlan(ctx, sessionID, plan)
 	if err != nil {
-		return schema.CommandResult{}, err //nolint:wrapcheck // a schema.Error
+		return schema.CommandResult{}, err
 	}
 	result, err := s.tell(ctx, sessionID, schema.CommandRun, key, schema.StartRun{PlanDigest: digest, Actor: userOf(ctx), RequestID: key})
 	if err == nil && result.RunID == "" {
@@ -237,7 +237,7 @@ func (s *Server) fork(ctx context.Context, in *forkInput) (*createOutput, error)
 	}
 	session, created, err := s.store.Fork(save, n)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a schema.Error
+		return nil, err
 	}
 	return s.begun(ctx, session, created), nil
 }

@@ -29,13 +29,13 @@ type workspace struct {
 // workspace finds a session's workspace. It is empty while no step has run.
 func (s *Server) workspace(ctx context.Context, sessionID string) (*workspace, error) {
 	if _, err := s.store.HeadSeq(ctx, sessionID); err != nil { // unknown and deleted sessions have no files
-		return nil, err //nolint:wrapcheck // a schema.Error
+		return nil, err
 	}
 	latest := ""
 	if s.opts.Snapshots != nil {
 		var err error
 		if latest, err = s.store.Snapshot(ctx, sessionID); err != nil {
-			return nil, err //nolint:wrapcheck // a schema.Error
+			return nil, err
 		}
 	}
 	dir := schema.WorkspaceDir(s.opts.DataDir, sessionID)
@@ -46,7 +46,7 @@ func (s *Server) workspace(ctx context.Context, sessionID string) (*workspace, e
 				if schema.CodeOf(err) == schema.CodeNotFound { // most likely this server and the worker do not share a store
 					return nil, schema.Wrap(schema.CodeUnavailable, err, "the workspace is on another host, and not in the blob store of this server")
 				}
-				return nil, err //nolint:wrapcheck // a schema.Error
+				return nil, err
 			}
 			return &workspace{store: s.opts.Snapshots, snapshot: latest}, nil
 		}
@@ -123,7 +123,7 @@ func (w *workspace) listFolder(add func(name string, size int64, modified time.T
 func (w *workspace) listSnapshot(ctx context.Context, add func(name string, size int64, modified time.Time) error) error {
 	files, err := w.store.Files(ctx, w.snapshot)
 	if err != nil {
-		return err //nolint:wrapcheck // a schema.Error
+		return err
 	}
 	for _, f := range files {
 		if strings.HasPrefix(f.Path, ".") && strings.Contains(f.Path, "/") || strings.Contains(path.Dir(f.Path), "/.") || !utf8.ValidString(f.Path) {
@@ -156,7 +156,7 @@ func (w *workspace) open(ctx context.Context, name string) (*openFile, error) {
 			if schema.CodeOf(err) == schema.CodeNotFound {
 				return nil, noFile(name)
 			}
-			return nil, err //nolint:wrapcheck // a schema.Error
+			return nil, err
 		}
 		return &openFile{content: r, size: r.Size, modTime: r.ModTime, version: snapshotVersion(w.snapshot, name), cancel: cancel}, nil
 	case w.root != nil:
@@ -185,7 +185,7 @@ func (f *openFile) begin(at int64) error {
 			return schema.Wrap(schema.CodeInternal, err, "the file could not be read")
 		}
 		if _, err := f.content.Read(first[:]); err != nil {
-			return err //nolint:wrapcheck // a schema.Error
+			return err
 		}
 	}
 	if _, err := f.content.Seek(at, io.SeekStart); err != nil {

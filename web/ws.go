@@ -67,7 +67,7 @@ func (s *Server) upgrade(c *fiber.Ctx) error {
 		c.Context().HijackSetNoResponse(true)
 		c.Context().Hijack(func(hijacked net.Conn) { s.welcome(hijacked, who, greeting) })
 	}
-	return err //nolint:wrapcheck // a fault of ours
+	return err
 }
 
 // welcome serves a WebSocket from now on. It returns at once; Run waits for what it has started.
@@ -110,7 +110,7 @@ func (c *conn) turnAway(no *refusal) {
 // query relays a query to a session's workflow.
 func (s *Server) query(ctx context.Context, sessionID, name string) ([]byte, error) {
 	if _, err := s.store.HeadSeq(ctx, sessionID); err != nil {
-		return nil, err //nolint:wrapcheck // a schema.Error
+		return nil, err
 	}
 	answer, err := s.control.query(ctx, sessionID, name)
 	return answer, s.noWorkflow(ctx, sessionID, err)

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/filelock"
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -92,20 +92,17 @@ func holdDataDir(o *Options) (*hold, error) {
 	return h, nil
 }
 
+// lockDataDir takes a data folder, if nobody holds it.
 func lockDataDir(dir string) (lock *os.File, free bool, err error) {
-	lock, err = os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	lock, _, err = filelock.Try(filepath.Join(dir, lockFile))
+	switch {
+	case errors.Is(err, filelock.ErrHeld):
+		return nil, false, nil
+	case err != nil:
 		return nil, false, fmt.Errorf("lock the data folder: %w", err)
-	}
-	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if err == nil {
+	default:
 		return lock, true, nil
 	}
-	_ = lock.Close()
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, false, nil
-	}
-	return nil, false, fmt.Errorf("lock the data folder: %w", err)
 }
 
 func (h *hold) write() error {

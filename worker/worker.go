@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -21,6 +19,7 @@ import (
 	"github.com/holdfast/holdfast/activities"
 	"github.com/holdfast/holdfast/activities/runner"
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
+	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/activities/workspace"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
@@ -101,13 +100,8 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer held.release()
 	if o.Supervisor == "" {
-		exe, err := os.Executable()
-		if err != nil {
-			return fmt.Errorf("find the program itself: %w", err)
-		}
-		o.Supervisor = exe
-		if small := filepath.Join(filepath.Dir(exe), "holdfast-supervisor"); fileExists(small) {
-			o.Supervisor = small
+		if o.Supervisor, err = supervisor.Program(); err != nil {
+			return err
 		}
 	}
 	name, err := newHostName(&o)
@@ -198,16 +192,11 @@ func newRunner(o Options) (*runner.Runner, error) {
 		o.Logger.Debug("no cgroups for steps", "error", err)
 	}
 	return runner.New(runner.Options{
-		Recorder: o.Store, Asker: &activities.Asker{Temporal: o.Temporal, Store: o.Store}, DataDir: o.DataDir, Host: o.Host,
+		Store: o.Store, Asker: &activities.Asker{Temporal: o.Temporal, Store: o.Store}, DataDir: o.DataDir, Host: o.Host,
 		Supervisor: o.Supervisor, Sandbox: o.Sandbox, SandboxPaths: o.SandboxPaths, NetworkRefused: o.NetworkRefused, Cgroup: group,
 		Workspaces:  workspace.NewKeeper(workspace.Options{Store: o.Snapshots, DataDir: o.DataDir, Quota: o.Quota, Latest: o.Store.Snapshot, Logger: o.Logger}),
 		OutputBytes: o.MaxOutput, QuotaBytes: o.Quota.Bytes, QuotaFiles: o.Quota.Files, OrphanTimeout: o.OrphanTimeout, EndSteps: o.EndSteps, Logger: o.Logger,
 	})
-}
-
-func fileExists(name string) bool {
-	info, err := os.Stat(name)
-	return err == nil && info.Mode().IsRegular()
 }
 
 func stopAll(workers []worker.Worker) {

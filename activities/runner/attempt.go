@@ -12,10 +12,9 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/activities/workspace"
+	"github.com/holdfast/holdfast/internal/filelock"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 )
@@ -72,10 +71,10 @@ var errCleared = errors.New("it is no attempt, or not yet")
 // clear removes a folder without a spec: its worker died before it started anything. One whose
 // step is locked is somebody's who is about to write it.
 func (r *Runner) clear(runID, stepID, dir string) (supervisor.Spec, error) {
-	lock, existed, err := tryLock(lockName(r.o.DataDir, runID, stepID))
+	lock, existed, err := filelock.Try(lockName(r.o.DataDir, runID, stepID))
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // nobody has ever locked anything here
-	case errors.Is(err, unix.EWOULDBLOCK):
+	case errors.Is(err, filelock.ErrHeld):
 		return supervisor.Spec{}, errCleared
 	case err != nil:
 		return supervisor.Spec{}, err
@@ -109,7 +108,7 @@ func (r *Runner) leftoversAtLast(runID, stepID string) (list []leftover, err err
 }
 
 // attempt runs a step, or goes on with it, from its lock to its last record.
-func (r *Runner) attempt(run *running, load Load) (schema.StepResult, error) {
+func (r *Runner) attempt(run *running) (schema.StepResult, error) {
 	ask := run.ask
 	left, err := r.leftoversAtLast(ask.RunID, ask.StepID)
 	if err != nil {
@@ -121,17 +120,17 @@ func (r *Runner) attempt(run *running, load Load) (schema.StepResult, error) {
 			continue
 		}
 		r.occupy(run, &l.spec)
-		result, done, err := r.resume(run, l, load != nil)
+		result, done, err := r.resume(run, l)
 		if done || err != nil {
 			return result, err
 		}
 	}
 	run.vacate() // a new attempt waits for its turn
-	if load == nil {
+	if run.recovers {
 		return schema.StepResult{}, errNothingToResume
 	}
 	for {
-		result, err := r.begin(run, load)
+		result, err := r.begin(run)
 		if _, lost := errors.AsType[lostError](err); !lost {
 			return result, err
 		}
@@ -149,7 +148,7 @@ var errNothingToResume = errors.New("the step has to start again")
 // resume goes on with an attempt that another worker began, or this one before it lost the
 // connection. done is false when a further attempt is needed; unless that is to follow now,
 // what is known of this one stays.
-func (r *Runner) resume(run *running, l leftover, mayBegin bool) (result schema.StepResult, done bool, err error) {
+func (r *Runner) resume(run *running, l leftover) (result schema.StepResult, done bool, err error) {
 	if !r.comeBack(run) {
 		return result, false, ErrClosed
 	}
@@ -171,10 +170,10 @@ func (r *Runner) resume(run *running, l leftover, mayBegin bool) (result schema.
 		}
 	}()
 	ask := run.ask
-	// It runs, and stays this worker's while the recorder is away: nobody else follows it.
+	// It runs, and stays this worker's while the store is away: nobody else follows it.
 	var begun store.BegunAttempt
 	err = r.persist(func(ctx context.Context) (err error) {
-		begun, err = r.o.Recorder.BeginAttempt(ctx, store.BeginAttempt{
+		begun, err = r.o.Store.BeginAttempt(ctx, store.BeginAttempt{
 			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Execution: ask.Execution, Host: r.o.Host,
 			Live: l.spec.Attempt, Worker: r.name,
 		})
@@ -204,7 +203,7 @@ func (r *Runner) resume(run *running, l leftover, mayBegin bool) (result schema.
 	}
 	var snapshot string
 	err = r.persist(func(ctx context.Context) (err error) {
-		snapshot, err = r.o.Recorder.Snapshot(ctx, ask.SessionID)
+		snapshot, err = r.o.Store.Snapshot(ctx, ask.SessionID)
 		return err
 	})
 	if err != nil {
@@ -224,7 +223,7 @@ func (r *Runner) resume(run *running, l leftover, mayBegin bool) (result schema.
 		if err := endMarked(ask); err != nil {
 			return result, false, err
 		}
-		if mayBegin {
+		if !run.recovers {
 			r.remove(l.dir)
 		}
 		return result, false, nil
@@ -244,7 +243,7 @@ func (r *Runner) connect(l leftover) (s *supervised, lock *os.File, err error) {
 		if dialErr == nil {
 			return newSupervised(l.dir, conn), nil, nil
 		}
-		lock, _, err := tryLock(lockName(r.o.DataDir, ask.RunID, ask.StepID))
+		lock, _, err := filelock.Try(lockName(r.o.DataDir, ask.RunID, ask.StepID))
 		if err == nil {
 			return abandoned(l.dir), lock, nil
 		}

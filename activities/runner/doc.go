@@ -5,13 +5,13 @@
 // program prints in a spool on the disk (package spool), and starts the program in
 // namespaces of its own, with the workspace and little else (package sandbox). The runner
 // is the worker's side: it starts supervisors, or comes back to those that an earlier
-// worker of this host has left, and carries what they say to the recorder.
+// worker of this host has left, and carries what they say to the store.
 //
 // What the package promises:
 //
-//   - output reaches the recorder in the order in which it was printed, in chunks, each once,
+//   - output reaches the store in the order in which it was printed, in chunks, each once,
 //     whoever dies: how far the spool has been taken over is recorded with it;
-//   - nothing is dropped: while the recorder is away for long the program blocks on its pipe;
+//   - nothing is dropped: while the store is away for long the program blocks on its pipe;
 //   - while one attempt at a step has a process on this host, no other attempt is started;
 //   - a caller that loses its connection detaches, and so does a worker that ends; the next
 //     call for the same execution attaches to what runs;

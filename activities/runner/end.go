@@ -77,7 +77,7 @@ func (r *Runner) finish(run *running, attempt int, end store.AttemptEnd, files [
 				return err
 			}
 		}
-		return r.o.Recorder.FinishAttempt(ctx, f)
+		return r.o.Store.FinishAttempt(ctx, f)
 	})
 	return resultOf(attempt, end), err
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 )
 
-// recorder is a store that a test gets in the way of.
-type recorder struct {
+// faultyStore is a store that a test gets in the way of.
+type faultyStore struct {
 	*store.Store
 
 	append    func(a store.AppendOutput) (done bool, err error)
@@ -28,28 +28,28 @@ type recorder struct {
 	resume    func() error // of what a worker asks that comes back to a step
 }
 
-func (r *recorder) resuming() error {
+func (r *faultyStore) resuming() error {
 	if r.resume == nil {
 		return nil
 	}
 	return r.resume()
 }
 
-func (r *recorder) BeginAttempt(ctx context.Context, a store.BeginAttempt) (store.BegunAttempt, error) {
+func (r *faultyStore) BeginAttempt(ctx context.Context, a store.BeginAttempt) (store.BegunAttempt, error) {
 	if err := r.resuming(); err != nil {
 		return store.BegunAttempt{}, err
 	}
 	return r.Store.BeginAttempt(ctx, a)
 }
 
-func (r *recorder) Snapshot(ctx context.Context, id string) (string, error) {
+func (r *faultyStore) Snapshot(ctx context.Context, id string) (string, error) {
 	if err := r.resuming(); err != nil {
 		return "", err
 	}
 	return r.Store.Snapshot(ctx, id)
 }
 
-func (r *recorder) AppendOutput(ctx context.Context, a store.AppendOutput) error {
+func (r *faultyStore) AppendOutput(ctx context.Context, a store.AppendOutput) error {
 	if r.append != nil {
 		if done, err := r.append(a); done {
 			return err
@@ -58,7 +58,7 @@ func (r *recorder) AppendOutput(ctx context.Context, a store.AppendOutput) error
 	return r.Store.AppendOutput(ctx, a)
 }
 
-func (r *recorder) Suspended(ctx context.Context, id string) (bool, error) {
+func (r *faultyStore) Suspended(ctx context.Context, id string) (bool, error) {
 	if err := r.resuming(); err != nil {
 		return false, err
 	}
@@ -104,16 +104,16 @@ func (b *bench) wantOneAttempt(result schema.StepResult) {
 	}
 }
 
-// The program is long over when the recorder comes back, with more in the pipe than the spool takes.
-func TestRun_TheLastOutputWaitsForARecorderThatIsAway(t *testing.T) {
+// The program is long over when the store comes back, with more in the pipe than the spool takes.
+func TestRun_TheLastOutputWaitsForAStoreThatIsAway(t *testing.T) {
 	t.Parallel()
 	shell, want := numbered(9000)
 	b := newBench(t, `"shell":"while [ ! -e go ]; do sleep 0.02; done; `+shell+`"`)
 	var back atomic.Bool
-	away := &recorder{Store: b.db, append: func(store.AppendOutput) (bool, error) {
+	away := &faultyStore{Store: b.db, append: func(store.AppendOutput) (bool, error) {
 		return !back.Load(), schema.Errorf(schema.CodeUnavailable, "away")
 	}}
-	b.r = b.newRunner(func(o *runner.Options) { o.Recorder, o.SpoolBytes = away, 128<<10 })
+	b.r = b.newRunner(func(o *runner.Options) { o.Store, o.SpoolBytes = away, 128<<10 })
 	done := b.runAside()
 	b.await("start", func() bool { return len(b.processes()) > 0 })
 	b.touch("go")
@@ -181,10 +181,10 @@ func TestStop_EndsAStepOnAFullDisk(t *testing.T) {
 	shell, _ := numbered(100_000)
 	b := newBenchAt(t, disk.Dir, `"shell":"while [ ! -e go ]; do sleep 0.02; done; `+shell+`"`)
 	var back atomic.Bool
-	away := &recorder{Store: b.db, append: func(a store.AppendOutput) (bool, error) {
+	away := &faultyStore{Store: b.db, append: func(a store.AppendOutput) (bool, error) {
 		return !back.Load() && len(a.Chunks) > 0, schema.Errorf(schema.CodeUnavailable, "away")
 	}}
-	b.r = b.newRunner(func(o *runner.Options) { o.Recorder = away })
+	b.r = b.newRunner(func(o *runner.Options) { o.Store = away })
 	done := b.runAside()
 	b.await("start", func() bool { return len(b.processes()) > 0 })
 	disk.Fill(0)
@@ -275,8 +275,8 @@ func TestFreeze_DuringReattachmentHolds(t *testing.T) {
 	<-done
 	asked, goOn := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	late := &recorder{Store: b.db, suspended: func() { once.Do(func() { close(asked) }); <-goOn }}
-	b.r = b.newRunner(func(o *runner.Options) { o.Recorder = late })
+	late := &faultyStore{Store: b.db, suspended: func() { once.Do(func() { close(asked) }); <-goOn }}
+	b.r = b.newRunner(func(o *runner.Options) { o.Store = late })
 	b.r.Recover()
 	<-asked
 	frozen := make(chan struct{})
@@ -300,19 +300,19 @@ func TestFreeze_DuringReattachmentHolds(t *testing.T) {
 
 // A worker that starts while Postgres is away keeps what runs here: it holds its place, and is
 // gone on with before anybody asks for it.
-func TestRecover_KeepsWhatRunsWhileTheRecorderIsAway(t *testing.T) {
+func TestRecover_KeepsWhatRunsWhileTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"echo up; while [ ! -e go ]; do sleep 0.02; done; echo done","cpu":1`)
 	b.leave()
 	var asked atomic.Int64
-	away := &recorder{Store: b.db, resume: func() error {
+	away := &faultyStore{Store: b.db, resume: func() error {
 		if asked.Add(1)%4 != 0 { // each call fails before it is answered
 			return schema.Errorf(schema.CodeUnavailable, "away")
 		}
 		return nil
 	}}
 	slots := runner.NewSlots(1, 0)
-	b.r = b.newRunner(func(o *runner.Options) { o.Recorder, o.Slots = away, slots })
+	b.r = b.newRunner(func(o *runner.Options) { o.Store, o.Slots = away, slots })
 	b.r.Recover()
 	b.await("reattachment", func() bool { return b.count(schema.EventStepReattached) == 1 })
 	if len(b.r.Running()) != 1 {
@@ -368,13 +368,13 @@ func TestRun_OutputThatDoesNotFitIsNotTriedForEver(t *testing.T) {
 		shell, want := numbered(60_000)
 		b := newBench(t, `"shell":"`+shell+`"`)
 		n := 0
-		lossy := &recorder{Store: b.db, append: func(a store.AppendOutput) (bool, error) {
+		lossy := &faultyStore{Store: b.db, append: func(a store.AppendOutput) (bool, error) {
 			if len(a.Chunks) > 0 {
 				n++
 			}
 			return n == 3, nil
 		}}
-		b.r = b.newRunner(func(o *runner.Options) { o.Recorder = lossy })
+		b.r = b.newRunner(func(o *runner.Options) { o.Store = lossy })
 		b.wantOneAttempt(b.run())
 		if got := b.output(schema.Stdout); got != want {
 			t.Fatalf("%d bytes were recorded, of %d", len(got), len(want))
@@ -384,10 +384,10 @@ func TestRun_OutputThatDoesNotFitIsNotTriedForEver(t *testing.T) {
 		t.Run("nothing is taken: "+string(code), func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, `"shell":"echo up; sleep 1000"`)
-			never := &recorder{Store: b.db, append: func(store.AppendOutput) (bool, error) {
+			never := &faultyStore{Store: b.db, append: func(store.AppendOutput) (bool, error) {
 				return true, schema.Errorf(code, "it is not taken")
 			}}
-			b.r = b.newRunner(func(o *runner.Options) { o.Recorder = never })
+			b.r = b.newRunner(func(o *runner.Options) { o.Store = never })
 			if result := b.run(); result.Status != schema.AttemptFailed || result.Reason != schema.ReasonOutput {
 				t.Fatalf("result %+v", result)
 			}

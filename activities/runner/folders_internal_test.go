@@ -31,7 +31,7 @@ func TestPrepare_IsNotDisturbedByStepsThatEnd(t *testing.T) {
 	var all sync.WaitGroup
 	for _, id := range []string{"a", "b", "c"} {
 		all.Go(func() {
-			run := newRunning(r.ctx, schema.RunStep{SessionID: "s", RunID: "r", StepID: id, Execution: id})
+			run := newRunning(r.ctx, schema.RunStep{SessionID: "s", RunID: "r", StepID: id, Execution: id}, false)
 			for range 2000 {
 				l, err := r.prepare(run, "/", &store.RunPlan{}, &schema.PlanStep{ID: id, Shell: "true"}, 1)
 				if err != nil {

@@ -33,7 +33,7 @@ type lostError schema.Reason
 
 func (e lostError) Error() string { return "the attempt is lost: " + string(e) }
 
-// follower carries an attempt's spool to the recorder.
+// follower carries an attempt's spool to the store.
 type follower struct {
 	attempt int
 	spool   *spool.Reader
@@ -130,13 +130,13 @@ func (r *Runner) recordOrRewind(ask *schema.RunStep, f *follower, next *flush, e
 	return err == nil, err
 }
 
-// rewind goes back to what the recorder has, which has lost what it had (it was restored, or a
+// rewind goes back to what the store has, which has lost what it had (it was restored, or a
 // standby has taken over), and records from there. Where that is not in the spool any more, no
 // further try helps: why is the error.
 func (r *Runner) rewind(ask *schema.RunStep, f *follower, end int64, why error) error {
 	var begun store.BegunAttempt
 	err := r.persist(func(ctx context.Context) (err error) {
-		begun, err = r.o.Recorder.BeginAttempt(ctx, store.BeginAttempt{
+		begun, err = r.o.Store.BeginAttempt(ctx, store.BeginAttempt{
 			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Execution: ask.Execution, Host: r.o.Host, Live: f.attempt,
 		})
 		return err
@@ -227,10 +227,10 @@ func toUTF8(b []byte) string {
 }
 
 // record records a flush. One that is refused for good is [unrecordable], unless the attempt is
-// over, or the recorder has lost what came before: those have answers of their own.
+// over, or the store has lost what came before: those have answers of their own.
 func (r *Runner) record(ask *schema.RunStep, attempt int, f *flush) error {
 	err := r.persist(func(ctx context.Context) error {
-		return r.o.Recorder.AppendOutput(ctx, store.AppendOutput{
+		return r.o.Store.AppendOutput(ctx, store.AppendOutput{
 			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: attempt,
 			From: f.from, To: f.to, Chunks: f.chunks, Progress: f.progress,
 		})

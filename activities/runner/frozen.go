@@ -120,7 +120,7 @@ func (r *Runner) askWhetherFrozen(ctx context.Context, ask *schema.RunStep) erro
 	r.mu.Lock()
 	turns := r.turns
 	r.mu.Unlock()
-	suspended, err := r.o.Recorder.Suspended(ctx, ask.SessionID)
+	suspended, err := r.o.Store.Suspended(ctx, ask.SessionID)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (r *Runner) keepInLine() {
 			if now[ask.RunID] {
 				continue
 			}
-			suspended, err := r.o.Recorder.Suspended(r.ctx, ask.SessionID)
+			suspended, err := r.o.Store.Suspended(r.ctx, ask.SessionID)
 			if err != nil || suspended == r.isFrozen(ask.RunID) {
 				continue // Postgres is away, or all is well
 			}

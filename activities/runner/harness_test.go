@@ -74,7 +74,7 @@ var drawnCases = rapid.Custom(func(t *rapid.T) drawnFaults {
 	return d
 })
 
-// A step of which nobody thought prints and ends while its disk fills, its recorder goes away, its worker is replaced
+// A step of which nobody thought prints and ends while its disk fills, its store goes away, its worker is replaced
 // and its supervisor stands still, in any order: in the end it ran once, and what it printed is there once.
 func TestFaults_NothingIsLostDoubledStuckOrRunTwice(t *testing.T) {
 	t.Parallel()
@@ -114,12 +114,12 @@ func (d *drawnFaults) play(t *testing.T) {
 	disk := testkit.NewDisk(t, 96<<20)
 	b := newBenchAt(t, disk.Dir, `"run":["/usr/bin/python3","-c",`+string(schema.Marshal(code))+`]`)
 	var away atomic.Bool
-	records := &recorder{Store: b.db, append: func(store.AppendOutput) (bool, error) {
+	records := &faultyStore{Store: b.db, append: func(store.AppendOutput) (bool, error) {
 		return away.Load(), schema.Errorf(schema.CodeUnavailable, "away")
 	}}
 	worker := func() *runner.Runner {
 		return b.newRunner(func(o *runner.Options) {
-			o.Recorder, o.SpoolBytes, o.EndSteps, o.CheckEvery = records, d.spool, false, time.Second
+			o.Store, o.SpoolBytes, o.EndSteps, o.CheckEvery = records, d.spool, false, time.Second
 		})
 	}
 	b.r = worker()
@@ -130,7 +130,7 @@ func (d *drawnFaults) play(t *testing.T) {
 			mu.Lock()
 			r := b.r
 			mu.Unlock()
-			got, err := r.Run(context.WithoutCancel(t.Context()), b.ask, b.db.RunPlan)
+			got, err := r.Run(context.WithoutCancel(t.Context()), b.ask)
 			if err == nil {
 				result <- got
 				return

@@ -57,7 +57,7 @@ func work(dsn, dir, askJSON string) int {
 	if err != nil {
 		panic(err)
 	}
-	if _, err := r.Run(context.Background(), ask, db.RunPlan); err != nil {
+	if _, err := r.Run(context.Background(), ask); err != nil {
 		panic(err)
 	}
 	return 0
@@ -107,7 +107,7 @@ func options(db *store.Store, dir string, change ...func(*runner.Options)) runne
 	}
 	discard := slog.New(slog.DiscardHandler)
 	o := runner.Options{
-		Recorder: db, DataDir: dir, Host: "here", Supervisor: supervise, Logger: discard, Sandbox: sandbox.Weakened,
+		Store: db, DataDir: dir, Host: "here", Supervisor: supervise, Logger: discard, Sandbox: sandbox.Weakened,
 		OrphanTimeout: time.Minute,
 	}
 	for _, c := range change {
@@ -182,7 +182,7 @@ func (b *bench) supervisor() int {
 
 func (b *bench) run() schema.StepResult {
 	b.t.Helper()
-	result, err := b.r.Run(b.t.Context(), b.ask, b.db.RunPlan)
+	result, err := b.r.Run(b.t.Context(), b.ask)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func (b *bench) run() schema.StepResult {
 func (b *bench) runAside() <-chan schema.StepResult {
 	done := make(chan schema.StepResult, 1)
 	go func() {
-		result, _ := b.r.Run(context.Background(), b.ask, b.db.RunPlan)
+		result, _ := b.r.Run(context.Background(), b.ask)
 		done <- result
 	}()
 	return done

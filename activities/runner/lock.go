@@ -6,14 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/holdfast/holdfast/internal/filelock"
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -38,12 +36,12 @@ func lockStep(ctx context.Context, dataDir, runID, stepID string) (lock *os.File
 	}
 	deadline := time.Now().Add(lockPatience)
 	for {
-		f, existed, err := tryLock(name)
+		f, existed, err := filelock.Try(name)
 		left = left || existed
 		if err == nil {
 			return f, left, nil
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
+		if !errors.Is(err, filelock.ErrHeld) || time.Now().After(deadline) {
 			return nil, false, fmt.Errorf("lock step %s on this host: %w", stepID, err)
 		}
 		select {
@@ -59,7 +57,7 @@ func (r *Runner) lockStep(run *running) (lock *os.File, left bool, err error) {
 	defer r.waits(run, "")
 	for wait := faultFirstWait; ; wait = min(2*wait, faultLongest) {
 		lock, left, err = lockStep(r.ctx, r.o.DataDir, run.ask.RunID, run.ask.StepID)
-		if err == nil || !isShortage(err) || errors.Is(err, unix.EWOULDBLOCK) { // which is EAGAIN
+		if err == nil || !isShortage(err) || errors.Is(err, filelock.ErrHeld) {
 			return lock, left, err
 		}
 		r.waits(run, "it cannot start yet: "+reasonOf(err))
@@ -69,33 +67,6 @@ func (r *Runner) lockStep(run *running) (lock *os.File, left bool, err error) {
 			return nil, false, err
 		}
 	}
-}
-
-// tryLock fails with EWOULDBLOCK when somebody else holds the lock, or has just removed the
-// file that it was on.
-func tryLock(name string) (f *os.File, existed bool, err error) {
-	f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		existed = true
-		f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
-	}
-	if err != nil {
-		return nil, existed, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close()
-		return nil, existed, err
-	}
-	locked, err := f.Stat()
-	if err != nil {
-		_ = f.Close()
-		return nil, existed, err
-	}
-	if there, err := os.Stat(name); err != nil || !os.SameFile(there, locked) {
-		_ = f.Close()
-		return nil, existed, unix.EWOULDBLOCK
-	}
-	return f, existed, nil
 }
 
 // unlockStep gives a step's lock back. The file goes only when nothing of the step is left:
@@ -116,7 +87,7 @@ func (r *Runner) sweepLocks() {
 		if _, err := os.Stat(r.stepDir(runID, stepID)); err == nil {
 			continue // the step is gone on with
 		}
-		lock, _, err := tryLock(lockName(r.dataDir, runID, stepID))
+		lock, _, err := filelock.Try(lockName(r.dataDir, runID, stepID))
 		if err != nil {
 			continue // it runs
 		}

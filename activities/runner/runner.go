@@ -21,8 +21,11 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 )
 
-// Recorder keeps what steps did. Its methods may be repeated: each has its effect once.
-type Recorder interface {
+// Store is the part of [store.Store] that steps need. Writes may be repeated: each has its effect
+// once. It is an interface because the tests of faults stand between a runner and the real store,
+// and lose answers.
+type Store interface {
+	RunPlan(ctx context.Context, runID string) (store.RunPlan, error)
 	BeginAttempt(ctx context.Context, b store.BeginAttempt) (store.BegunAttempt, error)
 	AppendOutput(ctx context.Context, a store.AppendOutput) error
 	FinishAttempt(ctx context.Context, f store.FinishAttempt) error
@@ -31,7 +34,7 @@ type Recorder interface {
 	Snapshot(ctx context.Context, sessionID string) (string, error)
 }
 
-var _ Recorder = (*store.Store)(nil)
+var _ Store = (*store.Store)(nil)
 
 // Asker takes the questions of programs to people.
 type Asker interface {
@@ -42,10 +45,10 @@ type Asker interface {
 
 // Options configures a Runner.
 type Options struct {
-	Recorder Recorder
-	Asker    Asker
-	DataDir  string // holds workspaces/, steps/ and locks/
-	Host     string // the name of this host in attempts
+	Store   Store
+	Asker   Asker
+	DataDir string // holds workspaces/, steps/ and locks/
+	Host    string // the name of this host in attempts
 	// Supervisor is the program that is started for each step, with the argument "supervise".
 	Supervisor string
 	Logger     *slog.Logger
@@ -101,7 +104,7 @@ type Runner struct {
 
 	shortSaid     bool
 	faultPatience time.Duration
-	unrecorded    atomic.Bool // the log says that the recorder is away
+	unrecorded    atomic.Bool // the log says that the store is away
 }
 
 // New makes a runner. Recover brings it back to what runs already.
@@ -175,9 +178,9 @@ func (r *Runner) recover() error {
 			if len(list) == 0 {
 				continue
 			}
-			if run, isNew, err := r.attach(list[0].spec.Step); err == nil && isNew {
+			if run, isNew, err := r.attach(list[0].spec.Step, true); err == nil && isNew {
 				r.occupy(run, &list[0].spec) // now, before a new step takes its place
-				r.runs.Go(func() { r.execute(run, nil) })
+				r.runs.Go(func() { r.execute(run) })
 			}
 		}
 	}
@@ -202,7 +205,7 @@ func (r *Runner) EndOnClose() {
 }
 
 // Close lets go of every step that runs here: they go on, and the next worker of this host
-// finds them. With EndSteps it ends them instead, without a word to the recorder: the next
+// finds them. With EndSteps it ends them instead, without a word to the store: the next
 // worker starts new attempts. It waits until that is done.
 func (r *Runner) Close() {
 	r.mu.Lock()
@@ -227,21 +230,18 @@ func (r *Runner) Close() {
 // ErrDetached says that the caller's context ended while the step went on.
 var ErrDetached = errors.New("the step goes on without this caller")
 
-// Load reads what a run carries out.
-type Load func(ctx context.Context, runID string) (store.RunPlan, error)
-
 // Run executes a step and waits for its end, or attaches to it when it runs already. What
-// the step is comes from load, which is called once it may start, and not for one that runs.
+// the step does is read once it may start.
 // When ctx ends first the step goes on and Run returns [ErrDetached]; call Run again to
 // attach, or Stop to end it.
-func (r *Runner) Run(ctx context.Context, ask schema.RunStep, load Load) (schema.StepResult, error) {
+func (r *Runner) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
 	for {
-		run, isNew, err := r.attach(ask)
+		run, isNew, err := r.attach(ask, false)
 		if err != nil {
 			return schema.StepResult{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled}, nil //nolint:nilerr // stopped is a result
 		}
 		if isNew {
-			r.runs.Go(func() { r.execute(run, load) })
+			r.runs.Go(func() { r.execute(run) })
 		}
 		select {
 		case <-run.done:
@@ -263,7 +263,8 @@ var errStopped = errors.New("the run was stopped")
 // ErrClosed says that this worker ends: the next one goes on with the step.
 var ErrClosed = errors.New("this worker is ending")
 
-func (r *Runner) attach(ask schema.RunStep) (run *running, isNew bool, err error) {
+// attach finds the execution, or makes it; recovers says that a new one may only go on with what runs.
+func (r *Runner) attach(ask schema.RunStep, recovers bool) (run *running, isNew bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if run, ok := r.live[ask.Execution]; ok {
@@ -272,7 +273,7 @@ func (r *Runner) attach(ask schema.RunStep) (run *running, isNew bool, err error
 	if _, ok := r.stopped[ask.RunID]; ok {
 		return nil, false, errStopped
 	}
-	run = newRunning(r.ctx, ask)
+	run = newRunning(r.ctx, ask, recovers)
 	if r.closed {
 		run.finish(schema.StepResult{}, ErrClosed)
 		return run, false, nil
@@ -300,15 +301,15 @@ func (r *Runner) Running() []schema.RunStep {
 	return list
 }
 
-func (r *Runner) execute(run *running, load Load) {
-	result, err := r.attempt(run, load)
+func (r *Runner) execute(run *running) {
+	result, err := r.attempt(run)
 	r.mu.Lock()
 	delete(r.live, run.ask.Execution)
 	r.mu.Unlock()
 	run.finish(result, err)
 }
 
-// persist repeats a call of the recorder until it is done: only an answer that will not change ends it, or
+// persist repeats a call of the store until it is done: only an answer that will not change ends it, or
 // the end of the worker.
 func (r *Runner) persist(call func(ctx context.Context) error) error {
 	const (

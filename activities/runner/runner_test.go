@@ -110,7 +110,7 @@ func TestRun_AnEditedStepRunsAsEditedWithItsFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.r.Run(t.Context(), b.ask, b.db.RunPlan); schema.CodeOf(err) != schema.CodeConflict {
+	if _, err := b.r.Run(t.Context(), b.ask); schema.CodeOf(err) != schema.CodeConflict {
 		t.Fatalf("what was agreed on before ran: %v", err)
 	}
 	b.ask.Digest = edited.Plan.StepDigest(&edited.Plan.Steps[0])
@@ -132,7 +132,7 @@ func TestRun_AStepThatHasEndedStaysSoWhenItsFilesAreEdited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := b.r.Run(t.Context(), b.ask, b.db.RunPlan)
+	again, err := b.r.Run(t.Context(), b.ask)
 	if err != nil || again.Status != first.Status || again.Attempt != first.Attempt {
 		t.Fatalf("it ended as %+v, and asked for again it is %+v, %v", first, again, err)
 	}
@@ -222,7 +222,7 @@ func TestRun_ASecondCallerAttachesAndALeavingOneEndsNothing(t *testing.T) {
 	leaving, leave := context.WithCancel(t.Context())
 	left := make(chan error, 1)
 	go func() {
-		_, err := b.r.Run(leaving, b.ask, b.db.RunPlan)
+		_, err := b.r.Run(leaving, b.ask)
 		left <- err
 	}()
 	b.await("output", func() bool { return b.output(schema.Stdout) == "started\n" })

@@ -14,8 +14,9 @@ import (
 
 // running is one execution of a step on this host.
 type running struct {
-	ask  schema.RunStep
-	done chan struct{} // closed when result and err are set
+	ask      schema.RunStep
+	recovers bool          // goes on with what an earlier worker left, and starts nothing
+	done     chan struct{} // closed when result and err are set
 
 	lost   schema.Reason // why the attempt before is, when that is known
 	losses int           // of supervisors
@@ -41,8 +42,8 @@ type running struct {
 	dropped bool
 }
 
-func newRunning(ctx context.Context, ask schema.RunStep) *running {
-	run := &running{ask: ask, done: make(chan struct{})}
+func newRunning(ctx context.Context, ask schema.RunStep, recovers bool) *running {
+	run := &running{ask: ask, recovers: recovers, done: make(chan struct{})}
 	run.waiting, run.cancel = context.WithCancel(ctx)
 	return run
 }

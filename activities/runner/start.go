@@ -18,19 +18,19 @@ import (
 )
 
 // begin runs a new attempt.
-func (r *Runner) begin(run *running, load Load) (schema.StepResult, error) {
+func (r *Runner) begin(run *running) (schema.StepResult, error) {
 	ask := run.ask
 	if !r.waitWhileFrozen(run) {
 		return r.unbegun(run)
 	}
-	of, err := load(r.ctx, ask.RunID)
+	of, err := r.o.Store.RunPlan(r.ctx, ask.RunID)
 	if err != nil {
 		return schema.StepResult{}, err
 	}
 	step, ok := of.Plan.Step(ask.StepID)
 	if !ok || of.Plan.StepDigest(step) != ask.Digest {
 		// Its end may be recorded, and not have reached the workflow when somebody edited its files.
-		result, ended, err := r.o.Recorder.Ended(r.ctx, ask.RunID, ask.StepID, ask.Execution)
+		result, ended, err := r.o.Store.Ended(r.ctx, ask.RunID, ask.StepID, ask.Execution)
 		if err == nil && !ended {
 			err = schema.Errorf(schema.CodeConflict, "step %q is not what was agreed on", ask.StepID)
 		}
@@ -58,7 +58,7 @@ func (r *Runner) begin(run *running, load Load) (schema.StepResult, error) {
 			return schema.StepResult{}, err
 		}
 	}
-	begun, err := r.o.Recorder.BeginAttempt(r.ctx, r.beginning(run, step))
+	begun, err := r.o.Store.BeginAttempt(r.ctx, r.beginning(run, step))
 	if err != nil {
 		return schema.StepResult{}, err
 	}
@@ -151,7 +151,7 @@ func (r *Runner) waitToStart(run *running, p *planned, why *fault, wait time.Dur
 	if r.waits(run, text) {
 		run.told = text
 		ctx, cancel := context.WithTimeout(r.ctx, faultLongest)
-		err := r.o.Recorder.AppendOutput(ctx, store.AppendOutput{
+		err := r.o.Store.AppendOutput(ctx, store.AppendOutput{
 			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: p.attempt,
 			Progress: []schema.StepProgressData{{Attempt: p.attempt, Waiting: text}},
 		})

@@ -14,7 +14,7 @@ func main() {
 		os.Exit(code)
 	}
 	ctx, stop := cli.NotifyContext(context.Background())
-	code := cli.New().Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ())
+	code := cli.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ())
 	stop()
 	os.Exit(code)
 }

@@ -45,7 +45,7 @@ type Listener struct {
 // Connected is called after each connect, the first one too, once notices arrive again, for
 // the caller to catch up.
 func (s *Store) Listen(ctx context.Context, l Listener) error {
-	channels := make([]string, 0, 3) //nolint:mnd // as many as there are
+	channels := make([]string, 0, 3)
 	for name, wanted := range map[string]bool{channel: l.Notice != nil, channelViewers: l.Viewers != nil, channelReplaced: l.Replaced != nil} {
 		if wanted {
 			channels = append(channels, name)

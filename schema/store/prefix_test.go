@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-var badPrefixes = []string{"a", "abc", "ABCD", "abcg", "abcd_", "aaaa11112", "aaaa1111-00000", "%%%%", "aaaa1111-0000-4000-8000-0000000000010", "\x00\x00\x00\x00"} //nolint:gochecknoglobals // a constant table
+var badPrefixes = []string{"a", "abc", "ABCD", "abcg", "abcd_", "aaaa11112", "aaaa1111-00000", "%%%%", "aaaa1111-0000-4000-8000-0000000000010", "\x00\x00\x00\x00"}
 
 func TestSessions_ArePickedByTheBeginningOfTheirID(t *testing.T) {
 	t.Parallel()

@@ -24,7 +24,7 @@ const (
 )
 
 // askCodes are the exit codes by the outcome of the question.
-var askCodes = map[string]int{ //nolint:gochecknoglobals // a constant table
+var askCodes = map[string]int{
 	string(schema.ResolutionApproved): askApproved, string(schema.ResolutionRejected): askRejected,
 	"timed_out": askTimedOut, string(schema.ApprovalCancelled): askFailed,
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/holdfast/holdfast/cmd/holdfast/client"
+	client "github.com/holdfast/holdfast/clients/go"
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
 	"github.com/holdfast/holdfast/schema"
 )
@@ -264,7 +264,7 @@ type key struct {
 }
 
 // keys are the answers that a person may type, in full or as their first letter.
-var keys = []key{ //nolint:gochecknoglobals // a constant table
+var keys = []key{
 	{schema.ResolutionApproved, "[a]pprove", []string{"a", "approve", "approved", "y", "yes"}},
 	{schema.ResolutionRejected, "[r]eject", []string{"r", "reject", "rejected", "n", "no"}},
 	{schema.ResolutionRetry, "re[t]ry", []string{"t", "retry"}},

@@ -1,6 +1,6 @@
 // Package cli is the holdfast program: its commands, their help and their exit codes.
 //
-// [Program] takes the arguments, the standard streams and the environment as values and
+// [Run] takes the arguments, the standard streams and the environment as values and
 // returns an exit code, so that tests run it in-process. A command is a struct whose fields
 // kong fills and whose Run does the work with an [invocation]; the processes themselves
 // (web, worker, up) live in packages of their own, and the command only wires them.

@@ -34,7 +34,7 @@ func TestWatch_EditsInThePersonsEditorWhichHasTheTerminal(t *testing.T) {
 	done := make(chan int, 1)
 	go func() {
 		env := []string{"HOLDFAST_URL=" + s.URL, "EDITOR=false", "VISUAL=sh " + editor, "PATH=" + os.Getenv("PATH")}
-		done <- New().Run(t.Context(), []string{"session", "watch", scriptedID}, program, screen, screen, env)
+		done <- Run(t.Context(), []string{"session", "watch", scriptedID}, program, screen, screen, env)
 	}()
 	types := func(line string) {
 		t.Helper()
@@ -67,7 +67,7 @@ func TestWatch_SaysThatTheEditorDoesNotWorkAndAsksAgain(t *testing.T) {
 	screen := &lockedBuffer{}
 	done := make(chan int, 1)
 	go func() {
-		done <- New().Run(t.Context(), []string{"session", "watch", scriptedID}, program, screen, screen, []string{"HOLDFAST_URL=" + s.URL, "EDITOR=false"})
+		done <- Run(t.Context(), []string{"session", "watch", scriptedID}, program, screen, screen, []string{"HOLDFAST_URL=" + s.URL, "EDITOR=false"})
 	}()
 	screen.await(t, "Approve?")
 	_, _ = person.WriteString("e\n")

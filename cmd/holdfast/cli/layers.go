@@ -3,31 +3,21 @@ package cli
 import (
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"runtime"
 
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
+	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/cmd/holdfast/settings"
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
 )
 
 // probeLayers asks this host which layers of isolation it gives a step.
 func probeLayers() []sandbox.Status {
-	exe, err := os.Executable()
+	program, err := supervisor.Program()
 	if err != nil {
 		return nil
 	}
-	// As the worker chooses it.
-	if small := filepath.Join(filepath.Dir(exe), "holdfast-supervisor"); isFile(small) {
-		exe = small
-	}
-	return sandbox.Probe(exe)
-}
-
-func isFile(name string) bool {
-	info, err := os.Stat(name)
-	return err == nil && info.Mode().IsRegular()
+	return sandbox.Probe(program)
 }
 
 func layersTable(inv *invocation, layers []sandbox.Status) error {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/holdfast/holdfast/cmd/holdfast/client"
+	client "github.com/holdfast/holdfast/clients/go"
 	"github.com/holdfast/holdfast/cmd/holdfast/settings"
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
 	"github.com/holdfast/holdfast/logs"
@@ -32,12 +32,6 @@ const (
 	exitFailedSteps = 6 // completed, with steps that failed
 	exitInterrupted = 130
 )
-
-// Program is the holdfast command.
-type Program struct{}
-
-// New makes the program.
-func New() *Program { return &Program{} }
 
 // commands is the command line.
 type commands struct {
@@ -95,7 +89,7 @@ func usage(format string, args ...any) error {
 type kongExit int
 
 // Run runs one command and returns the exit code of the process.
-func (p *Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) (code int) {
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) (code int) {
 	defer func() {
 		if r := recover(); r != nil {
 			exit, ok := r.(kongExit)
@@ -154,19 +148,15 @@ func durations() kong.Option {
 }
 
 func moreHelp(err error) string {
-	command := "holdfast"
+	words := []string{"holdfast"}
 	if parseErr, ok := errors.AsType[*kong.ParseError](err); ok && parseErr.Context != nil {
-		if words := strings.Fields(parseErr.Context.Command()); len(words) > 0 {
-			var commandSb133 strings.Builder
-			for _, w := range words {
-				if !strings.HasPrefix(w, "<") {
-					commandSb133.WriteString(" " + w)
-				}
+		for _, word := range strings.Fields(parseErr.Context.Command()) {
+			if !strings.HasPrefix(word, "<") {
+				words = append(words, word)
 			}
-			command += commandSb133.String()
 		}
 	}
-	return "Run `" + command + " --help` for usage."
+	return "Run `" + strings.Join(words, " ") + " --help` for usage."
 }
 
 // finish prints what went wrong, if anything did, and picks the exit code.

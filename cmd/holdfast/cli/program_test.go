@@ -29,7 +29,7 @@ func run(t *testing.T, env []string, stdin string, args ...string) result {
 func runContext(ctx context.Context, env []string, stdin string, args ...string) result {
 	var out, errOut bytes.Buffer
 	base := []string{"HOME=/nonexistent", "TEMPORAL_CONFIG_FILE=/nonexistent/temporal.toml"}
-	code := New().Run(ctx, args, strings.NewReader(stdin), &out, &errOut, append(base, env...))
+	code := Run(ctx, args, strings.NewReader(stdin), &out, &errOut, append(base, env...))
 	return result{code, out.String(), errOut.String()}
 }
 

@@ -25,7 +25,7 @@ func WriteReference(w io.Writer) error {
 		command, _, _ := strings.Cut(leaf.Path(), " <")
 		fmt.Fprintf(&b, "\n## holdfast %s\n\n```\n", command)
 		var help strings.Builder
-		New().Run(context.Background(), append(strings.Fields(command), "--help"), strings.NewReader(""), &help, io.Discard, nil)
+		Run(context.Background(), append(strings.Fields(command), "--help"), strings.NewReader(""), &help, io.Discard, nil)
 		for line := range strings.Lines(strings.TrimSpace(help.String())) {
 			b.WriteString(strings.TrimRight(line, " \n") + "\n")
 		}

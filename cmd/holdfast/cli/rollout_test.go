@@ -11,7 +11,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
-	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/internal/embedded/embeddedtest"
 
 	"github.com/holdfast/holdfast/schema/store/storetest"
 	"github.com/holdfast/holdfast/worker"
@@ -23,7 +23,7 @@ func TestRollout_ShowsBuildsAndMovesSessionsBetweenThem(t *testing.T) {
 	rollout := func(args ...string) (code int, stdout, stderr string) {
 		t.Helper()
 		var out, errs strings.Builder
-		code = New().Run(t.Context(), append([]string{"rollout"}, args...), strings.NewReader(""), &out, &errs,
+		code = Run(t.Context(), append([]string{"rollout"}, args...), strings.NewReader(""), &out, &errs,
 			[]string{"TEMPORAL_ADDRESS=" + address, "TEMPORAL_CONFIG_FILE=" + os.DevNull, "NO_COLOR=1", "HOLDFAST_LOG_LEVEL=error"})
 		return code, out.String(), errs.String()
 	}
@@ -85,7 +85,7 @@ func TestRollout_SaysWhatIsMissing(t *testing.T) {
 		{"", "TEMPORAL_ADDRESS=127.0.0.1:1", "the Temporal at 127.0.0.1:1 does not answer", exitError},
 	} {
 		var out, errs strings.Builder
-		code := New().Run(t.Context(), append([]string{"rollout"}, strings.Fields(c.args)...), strings.NewReader(""), &out, &errs,
+		code := Run(t.Context(), append([]string{"rollout"}, strings.Fields(c.args)...), strings.NewReader(""), &out, &errs,
 			[]string{c.env, "TEMPORAL_CONFIG_FILE=" + os.DevNull})
 		if code != c.code || !strings.Contains(errs.String(), c.want) {
 			t.Errorf("%s %s: %d %s", c.args, c.env, code, errs.String())

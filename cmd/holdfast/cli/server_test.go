@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/internal/embedded/embeddedtest"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
@@ -226,7 +226,7 @@ func TestWatch_AnotherViewerDecidesFirst(t *testing.T) {
 	screen := &lockedBuffer{}
 	done := make(chan int, 1)
 	go func() {
-		done <- New().Run(t.Context(), []string{"session", "watch", id, "--ask"}, stdin, screen, screen, in.env)
+		done <- Run(t.Context(), []string{"session", "watch", id, "--ask"}, stdin, screen, screen, in.env)
 	}()
 	screen.await(t, "Approve? [a]pprove")
 	in.run("", "approval", "resolve", in.asked(id), "approved").want(t, exitOK)
@@ -244,7 +244,7 @@ func TestSession_IsSuspendedResumedCancelledAndDeleted(t *testing.T) {
 	screen := &lockedBuffer{}
 	done := make(chan int, 1)
 	go func() {
-		done <- New().Run(t.Context(), []string{"session", "watch", id}, strings.NewReader(""), screen, screen, in.env)
+		done <- Run(t.Context(), []string{"session", "watch", id}, strings.NewReader(""), screen, screen, in.env)
 	}()
 	screen.await(t, "up\n")
 	in.run("", "session", "suspend", id[:8]).want(t, exitOK, "session "+id[:8]+" suspended")
@@ -271,7 +271,7 @@ func TestWatch_SurvivesARestartOfTheServer(t *testing.T) {
 	screen := &lockedBuffer{}
 	done := make(chan int, 1)
 	go func() {
-		done <- New().Run(t.Context(), []string{"session", "watch", id}, strings.NewReader(""), screen, screen, in.env)
+		done <- Run(t.Context(), []string{"session", "watch", id}, strings.NewReader(""), screen, screen, in.env)
 	}()
 	screen.await(t, "n-20\n")
 	in.stop["web"]()
@@ -305,7 +305,7 @@ func TestStart_WaitsForAServerThatIsJustStarting(t *testing.T) {
 	screen := &lockedBuffer{}
 	done := make(chan int, 1)
 	go func() {
-		done <- New().Run(t.Context(), []string{"session", "start", "--plan", path, "--watch"}, strings.NewReader(""), screen, screen, in.env)
+		done <- Run(t.Context(), []string{"session", "start", "--plan", path, "--watch"}, strings.NewReader(""), screen, screen, in.env)
 	}()
 	screen.await(t, "trying again for")
 	in.start("web")
@@ -325,7 +325,7 @@ func TestWatch_CtrlCLeavesTheSessionAlone(t *testing.T) {
 	screen := &lockedBuffer{}
 	done := make(chan int, 1)
 	go func() {
-		done <- New().Run(ctx, []string{"session", "watch", id}, strings.NewReader(""), screen, screen, in.env)
+		done <- Run(ctx, []string{"session", "watch", id}, strings.NewReader(""), screen, screen, in.env)
 	}()
 	screen.await(t, "up\n")
 	cancel()

@@ -1,6 +1,6 @@
 package cli
 
-import "github.com/holdfast/holdfast/cmd/holdfast/client"
+import client "github.com/holdfast/holdfast/clients/go"
 
 type sessionForkCmd struct {
 	server

@@ -184,7 +184,7 @@ func visible(line string) string {
 	return b.String()
 }
 
-var attentionNames = map[schema.AttentionKind]string{ //nolint:gochecknoglobals // a constant table
+var attentionNames = map[schema.AttentionKind]string{
 	schema.AttentionNetwork: "network", schema.AttentionEnv: "changes what is loaded", schema.AttentionRemoteCode: "runs fetched code",
 	schema.AttentionDelete: "deletes", schema.AttentionSecret: "secret", schema.AttentionPrivilege: "changes permissions",
 	schema.AttentionHidden: "hidden characters", schema.AttentionApprovesItself: "approves itself", schema.AttentionGoesOn: "goes on if it fails",

@@ -8,7 +8,7 @@ import (
 )
 
 // buildVersion is set by the linker: -X github.com/holdfast/holdfast/cmd/holdfast/cli.buildVersion=v1.2.3
-var buildVersion string //nolint:gochecknoglobals // the linker needs it
+var buildVersion string
 
 type versionCmd struct {
 	JSON bool `help:"Print JSON." name:"json"`

@@ -169,7 +169,7 @@ func fit(text string, columns int) string {
 }
 
 // reasons say why an attempt ended as it did, where an exit code or a signal does not.
-var reasons = map[schema.Reason]string{ //nolint:gochecknoglobals // a constant table
+var reasons = map[schema.Reason]string{
 	schema.ReasonTimeout:     "its time was over",
 	schema.ReasonStart:       "it could not be started",
 	schema.ReasonWorkerLost:  "its worker was lost",

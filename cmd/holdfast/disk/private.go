@@ -14,11 +14,11 @@ var ErrNotOurs = errors.New("not a folder of our own")
 // workspaces are below it. One that others own or may write to is refused.
 func Private(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err //nolint:wrapcheck // names the folder
+		return err
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
-		return err //nolint:wrapcheck // names the folder
+		return err
 	}
 	const others, mayWrite = 0o077, 0o002
 	owner, ok := info.Sys().(*syscall.Stat_t)
@@ -30,5 +30,5 @@ func Private(dir string) error {
 	case info.Mode().Perm()&others == 0:
 		return nil
 	}
-	return os.Chmod(dir, 0o700) //nolint:wrapcheck,gosec // names the folder; and it is a folder
+	return os.Chmod(dir, 0o700) //nolint:gosec // names the folder; and it is a folder
 }

@@ -1,17 +1,15 @@
 package settings
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
-	"github.com/holdfast/holdfast/worker"
 )
 
 // Hosts says how sessions share the hosts that run their steps.
 type Hosts struct {
 	HostTimeout time.Duration // of web: what each session is started with
-	MaxSteps    int           // of worker
+	MaxSteps    int           // of worker; 0 for its default
 }
 
 // The bounds of HOLDFAST_HOST_TIMEOUT: a worker that is only busy takes a step within a second.
@@ -23,7 +21,7 @@ const (
 func (h *Hosts) specs() []spec {
 	return []spec{
 		{name: "HOLDFAST_HOST_TIMEOUT", def: schema.DefaultHostTimeout.String(), allowed: "a duration such as 60s or 10m, from 5s to 168h", help: "how long a step waits for its session's host before another host may take the session over; sessions keep the one that they were started with", parse: duration(&h.HostTimeout, minHostTimeout, maxHostTimeout)},
-		{name: "HOLDFAST_MAX_STEPS", def: strconv.Itoa(worker.DefaultMaxSteps()), shown: strconv.Itoa(worker.DefaultMaxSteps()) + ", which is 16 per core and at least 200", allowed: "a whole number from 1 to 10000", help: "steps that a worker runs at the same time; those that declare cpu or memory wait for them besides", parse: whole(&h.MaxSteps, 1, 10_000)},
+		{name: "HOLDFAST_MAX_STEPS", shown: "16 per core, at least 200", allowed: "a whole number from 1 to 10000", help: "steps that a worker runs at the same time; those that declare cpu or memory wait for them besides", parse: whole(&h.MaxSteps, 1, 10_000)},
 	}
 }
 

@@ -21,7 +21,7 @@ func (m Misspelt) String() string {
 }
 
 // others are variables with our prefix that are no settings: of a client, of a step, and of those who build and deploy.
-var others = []string{ //nolint:gochecknoglobals // a constant table
+var others = []string{
 	"HOLDFAST_TOKEN", "HOLDFAST_SESSION_ID", "HOLDFAST_RUN_ID", "HOLDFAST_STEP_ID", "HOLDFAST_ATTEMPT", "HOLDFAST_SOCKET",
 	"HOLDFAST_MESSAGE", "HOLDFAST_FEEDBACK", "HOLDFAST_VERSION", "HOLDFAST_BIN", "HOLDFAST_BENCH_BIN", "HOLDFAST_BENCH_SUPERVISOR",
 }

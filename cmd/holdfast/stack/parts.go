@@ -25,7 +25,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/disk"
-	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
+	"github.com/holdfast/holdfast/internal/embedded"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 )
@@ -103,7 +103,7 @@ func (u *Up) temporalChild() child {
 				return nil, nil, fmt.Errorf("port %d: %w", t.UIPort, errStranger)
 			}
 			if err != nil {
-				return nil, nil, err //nolint:wrapcheck // says it all
+				return nil, nil, err
 			}
 			cmd, done, err := logged(t.Command(), t.LogFile)
 			if err != nil {
@@ -145,7 +145,7 @@ func ours(process *embedded.Process, port int) error {
 func logged(cmd *exec.Cmd, path string) (*exec.Cmd, func(), error) {
 	file, err := embedded.OpenLog(path)
 	if err != nil {
-		return nil, nil, err //nolint:wrapcheck // says it all
+		return nil, nil, err
 	}
 	cmd.Stdout, cmd.Stderr = file, file
 	return cmd, func() { _ = file.Close() }, nil // the child has its own descriptor
@@ -255,7 +255,7 @@ func (p program) part(name string, grace time.Duration) child {
 			cmd.Env = p.env
 			file, err := embedded.OpenLog(logFile)
 			if err != nil {
-				return nil, nil, err //nolint:wrapcheck // says it all
+				return nil, nil, err
 			}
 			both := &tee{file: file, stderr: p.stderr}
 			cmd.Stdout, cmd.Stderr = both, both
@@ -287,7 +287,7 @@ type lockedWriter struct {
 func (l *lockedWriter) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.writer.Write(line) //nolint:wrapcheck // a writer's writer
+	return l.writer.Write(line)
 }
 
 func ready200(ctx context.Context, url string) error {

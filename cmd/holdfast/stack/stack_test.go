@@ -28,7 +28,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.uber.org/goleak"
 
-	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
+	"github.com/holdfast/holdfast/internal/embedded"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 )
@@ -350,7 +350,7 @@ func stubborn(t *testing.T, hurry chan struct{}) *supervisor {
 	spec.ready = func(context.Context, *embedded.Process) error {
 		_, err := output.Read(make([]byte, 1))
 		go io.Copy(io.Discard, output)
-		return err //nolint:wrapcheck // a test's
+		return err
 	}
 	s := supervise(spec, logs.Discard(), hurry, func(string, int) {}, notLost(t))
 	if err := s.awaitReady(t.Context()); err != nil {

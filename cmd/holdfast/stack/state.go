@@ -13,7 +13,8 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/disk"
-	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
+	"github.com/holdfast/holdfast/internal/embedded"
+	"github.com/holdfast/holdfast/internal/filelock"
 )
 
 // ErrInUse says that another up holds the data folder.
@@ -47,16 +48,12 @@ func hold(dir string) (*holder, []embedded.Owned, error) {
 		return nil, nil, fmt.Errorf("data folder: %w", err)
 	}
 	h := &holder{path: filepath.Join(dir, "up.json")}
-	lock, err := os.OpenFile(filepath.Join(dir, "up.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, _, err := filelock.Try(filepath.Join(dir, "up.lock"))
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, nil, fmt.Errorf("%w: %s by %s", ErrInUse, dir, readState(h.path).who())
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("lock data folder: %w", err)
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = lock.Close() // nothing was written
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, nil, fmt.Errorf("lock data folder: %w", err)
-		}
-		return nil, nil, fmt.Errorf("%w: %s by %s", ErrInUse, dir, readState(h.path).who())
 	}
 	h.lock = lock
 	left := readState(h.path).Children
@@ -137,7 +134,7 @@ func (h *holder) write() error {
 
 // release gives the data folder back; the state file stays when children may be left.
 func (h *holder) release() error {
-	return h.lock.Close() //nolint:wrapcheck // says which file by itself
+	return h.lock.Close()
 }
 
 // endLeftovers ends the recorded processes that still live, at the same time, and returns the names of those.

@@ -15,7 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/internal/embedded/embeddedtest"
 	"github.com/holdfast/holdfast/schema/store"
 )
 

@@ -74,13 +74,13 @@ func syncFile(path string) error {
 func writeWhole(path, content string) error {
 	fresh := path + ".new"
 	if err := os.WriteFile(fresh, []byte(content), 0o600); err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
 	if err := syncFile(fresh); err != nil {
 		return err
 	}
 	if err := os.Rename(fresh, path); err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
 	return syncFile(filepath.Dir(path))
 }

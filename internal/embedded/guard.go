@@ -44,7 +44,7 @@ func (t *Temporal) GuardUI() (stop func() error, err error) {
 	return func() error {
 		err := server.Close()
 		<-ended
-		return err //nolint:wrapcheck // of closing a socket
+		return err
 	}, nil
 }
 
@@ -55,7 +55,7 @@ func listenAgain(addr string) (listener net.Listener, err error) {
 	for began := time.Now(); ; time.Sleep(pause) {
 		listener, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
 		if !errors.Is(err, syscall.EADDRINUSE) || time.Since(began) > patience {
-			return listener, err //nolint:wrapcheck // the caller says what for
+			return listener, err
 		}
 	}
 }

@@ -154,7 +154,7 @@ func (t *Temporal) WaitReady(ctx context.Context, ended <-chan struct{}) error {
 		defer cancel()
 		_, err := connection.WorkflowService().DescribeNamespace(ctx,
 			&workflowservice.DescribeNamespaceRequest{Namespace: DefaultNamespace})
-		return err //nolint:wrapcheck // wrapped below
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("wait for temporal on %s: %w", t.Addr(), err)

@@ -18,8 +18,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
-	"github.com/holdfast/holdfast/cmd/holdfast/embedded"
-	"github.com/holdfast/holdfast/cmd/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/internal/embedded"
+	"github.com/holdfast/holdfast/internal/embedded/embeddedtest"
 )
 
 // asChild makes this test binary start a Postgres in the folder it names and wait to be killed.
@@ -149,7 +149,7 @@ func TestPostgres_TakesAnotherPortWhenItsOwnIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	taken := listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // tcp
+	taken := listener.Addr().(*net.TCPAddr).Port
 	server := &embedded.Postgres{Dir: t.TempDir(), Port: taken, Settings: unsynced}
 	start(t, server)
 	if server.Port == taken {
@@ -251,7 +251,7 @@ func TestListens_TellsOurOwnServerFromAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	port := listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // tcp
+	port := listener.Addr().(*net.TCPAddr).Port
 	if !embedded.Listens(os.Getpid(), port) {
 		t.Error("this process listens, and is said not to")
 	}
