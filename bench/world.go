@@ -26,6 +26,7 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // world is a running product and its clients: of itself, of its Temporal, and of its
@@ -218,7 +219,7 @@ func (w *world) subscribe(ctx context.Context, id string) (*stream, error) {
 			s.close()
 			return nil, err
 		}
-		if e.Type == schema.FrameSubscribed {
+		if e.Type == wire.FrameSubscribed {
 			return s, nil
 		}
 	}
@@ -238,7 +239,7 @@ func (s *stream) next() (*schema.Event, error) {
 	if err := json.Unmarshal(b, e); err != nil {
 		return nil, err
 	}
-	if e.Type == schema.FrameError {
+	if e.Type == wire.FrameError {
 		return nil, fmt.Errorf("the stream says %s", e.Data)
 	}
 	return e, nil

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 )
@@ -11,22 +12,21 @@ type Code string
 
 // The error codes.
 const (
-	CodeInvalid         Code = "invalid"         // the request breaks a rule; errors[] says which
-	CodeNotFound        Code = "not_found"       // no such session, run, approval or file
-	CodeConflict        Code = "conflict"        // it contradicts what was decided or done already
-	CodeExpired         Code = "expired"         // the approval's time is over
-	CodeTooLarge        Code = "too_large"       // the body or frame is over its limit
-	CodeUnavailable     Code = "unavailable"     // Postgres, Temporal or every worker is away; try again
-	CodeUnauthenticated Code = "unauthenticated" // who is asking is not known
-	CodeForbidden       Code = "forbidden"       // known, but not allowed
-	CodeInternal        Code = "internal"        // a fault of ours; the log has the cause
-	CodeStale           Code = "stale"           // a newer attempt or version has taken over
-	CodeRateLimited     Code = "rate_limited"    // too many requests or frames
-	CodeUnsupported     Code = "unsupported"     // known, but not available on this server
-	CodeMethod          Code = "method_not_allowed"
-	CodeCursorAhead     Code = "cursor_ahead"      // the log ends before what the client has seen: it was restored
-	CodeRange           Code = "range_unavailable" // a stretch of a log cannot be read
-	CodeHostDraining    Code = "host_draining"     // from a worker to a session, never to a client: this host takes no new steps
+	CodeInvalid      Code = "invalid"      // the request breaks a rule; errors[] says which
+	CodeNotFound     Code = "not_found"    // no such session, run, approval or file
+	CodeConflict     Code = "conflict"     // it contradicts what was decided or done already
+	CodeExpired      Code = "expired"      // the approval's time is over
+	CodeTooLarge     Code = "too_large"    // the body or frame is over its limit
+	CodeUnavailable  Code = "unavailable"  // Postgres, Temporal or every worker is away; try again
+	CodeForbidden    Code = "forbidden"    // known, but not allowed
+	CodeInternal     Code = "internal"     // a fault of ours; the log has the cause
+	CodeStale        Code = "stale"        // a newer attempt or version has taken over
+	CodeRateLimited  Code = "rate_limited" // too many requests or frames
+	CodeUnsupported  Code = "unsupported"  // known, but not available on this server
+	CodeMethod       Code = "method_not_allowed"
+	CodeCursorAhead  Code = "cursor_ahead"      // the log ends before what the client has seen: it was restored
+	CodeRange        Code = "range_unavailable" // a stretch of a log cannot be read
+	CodeHostDraining Code = "host_draining"     // from a worker to a session, never to a client: this host takes no new steps
 )
 
 // Error is the one error type that crosses package borders. Message is written for the
@@ -45,6 +45,44 @@ type FieldError struct {
 	Message  string `json:"message"`
 	Value    any    `json:"value,omitempty"`
 }
+
+// Invalid refuses a request for what is wrong with its fields.
+func Invalid(fields []FieldError) *Error {
+	message := "the request breaks a rule"
+	if len(fields) > 0 {
+		message = fields[0].Message
+		if fields[0].Location != "" {
+			message = fields[0].Location + ": " + message
+		}
+	}
+	if more := len(fields) - 1; more > 0 {
+		message += fmt.Sprintf(" (and %d more)", more)
+	}
+	return &Error{Code: CodeInvalid, Message: message, Fields: fields}
+}
+
+// Brief is a value as an error repeats it: nothing long, so that it does not fill the answer.
+func Brief(value any) any {
+	const most = 100
+	switch v := value.(type) {
+	case nil, bool, float64, int, int64, json.Number:
+		return v
+	case string:
+		if len(v) > most {
+			return v[:most] + "…"
+		}
+		return v
+	default:
+		text, err := json.Marshal(v)
+		if err != nil || len(text) > most {
+			return nil
+		}
+		return v
+	}
+}
+
+// NoNUL refuses a text that Postgres and environments cannot hold.
+const NoNUL = "this must be text without NUL"
 
 // Error implements error.
 func (e *Error) Error() string {

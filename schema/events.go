@@ -42,26 +42,49 @@ const (
 	EventFileUpdated          EventType = "file_updated"
 	EventSessionRenamed       EventType = "session_renamed"
 	EventSessionForked        EventType = "session_forked"
-	EventCostUpdate           EventType = "cost_update"
 )
 
-// The types of frames that are sent but not stored; they carry no seq.
-const (
-	FrameConnected      EventType = "connected"
-	FrameSubscribed     EventType = "subscribed"
-	FrameUnsubscribed   EventType = "unsubscribed"
-	FrameAccepted       EventType = "accepted"
-	FrameQueryResult    EventType = "query_result"
-	FramePong           EventType = "pong"
-	FrameHeartbeat      EventType = "heartbeat"
-	FramePresence       EventType = "presence"
-	FrameAgentDelta     EventType = "agent_delta"
-	FrameError          EventType = "error"
-	FrameSessions       EventType = "sessions" // the list as it is when subscribe_sessions starts
-	FrameSessionCreated EventType = "session_created"
-	FrameSessionUpdated EventType = "session_updated"
-	FrameSessionDeleted EventType = "session_deleted"
-)
+// Payload ties a type of event to the struct of its data.
+type Payload struct {
+	Type EventType
+	Data any
+}
+
+// Events has every type of stored event with its payload.
+var Events = []Payload{
+	{EventWorkflowStarted, WorkflowStartedData{}},
+	{EventWorkflowStateChanged, WorkflowStateChangedData{}},
+	{EventWorkflowPaused, WorkflowPausedData{}},
+	{EventWorkflowResumed, WorkflowResumedData{}},
+	{EventWorkflowCompleted, WorkflowCompletedData{}},
+	{EventWorkflowFailed, WorkflowFailedData{}},
+	{EventWorkflowCancelled, WorkflowCancelledData{}},
+	{EventPlanProposed, PlanProposedData{}},
+	{EventPlanUpdated, PlanUpdatedData{}},
+	{EventDAGCreated, DAGCreatedData{}},
+	{EventDAGUpdated, DAGCreatedData{}},
+	{EventDAGNodeStatusChanged, DAGNodeStatusChangedData{}},
+	{EventStepStarted, StepStartedData{}},
+	{EventStepProgress, StepProgressData{}},
+	{EventStepReattached, StepReattachedData{}},
+	{EventStepCompleted, StepCompletedData{}},
+	{EventStepFailed, StepFailedData{}},
+	{EventStepRetryStarted, StepRetryStartedData{}},
+	{EventStepRetryBackoff, StepRetryBackoffData{}},
+	{EventStepRetrySucceeded, StepRetrySucceededData{}},
+	{EventStepRetryExhausted, StepRetryExhaustedData{}},
+	{EventOutput, OutputData{}},
+	{EventApprovalRequested, ApprovalRequestedData{}},
+	{EventApprovalReceived, ApprovalReceivedData{}},
+	{EventApprovalExtended, ApprovalExtendedData{}},
+	{EventApprovalEscalated, ApprovalEscalatedData{}},
+	{EventApprovalExpired, ApprovalExpiredData{}},
+	{EventAgentMessage, AgentMessageData{}},
+	{EventFileCreated, FileChangedData{}},
+	{EventFileUpdated, FileChangedData{}},
+	{EventSessionRenamed, SessionRenamedData{}},
+	{EventSessionForked, SessionForkedData{}},
+}
 
 // Event is one entry of a session's log, and a frame as viewers get it. Seq is 1, 2, 3, …
 // without a gap within a session.

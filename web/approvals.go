@@ -7,26 +7,8 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
 )
-
-// ApprovalList is a page of approvals, the newest first.
-type ApprovalList struct {
-	Approvals  []schema.Approval `json:"approvals"`
-	Total      int               `json:"total" doc:"On all pages together"`
-	NextCursor string            `json:"next_cursor,omitempty"`
-}
-
-// ResolveRequest is a human's answer to an approval.
-type ResolveRequest struct {
-	Resolution    schema.Resolution `json:"resolution"`
-	Feedback      string            `json:"feedback,omitempty" maxLength:"10000"`
-	Modifications json.RawMessage   `json:"modifications,omitempty"`
-}
-
-// ExtendRequest moves an approval's deadline.
-type ExtendRequest struct {
-	Seconds float64 `json:"seconds" doc:"How much later the deadline is to be, at least 1; from the question to the deadline at most 2592000"`
-}
 
 // ApprovalsInput chooses approvals.
 type ApprovalsInput struct {
@@ -50,19 +32,19 @@ type (
 		ApprovalPath
 
 		Key  string `header:"Idempotency-Key" maxLength:"200"`
-		Body ResolveRequest
+		Body wire.ResolveRequest
 	}
 	extendInput struct {
 		ApprovalPath
 
 		Key  string `header:"Idempotency-Key" maxLength:"200"`
-		Body ExtendRequest
+		Body wire.ExtendRequest
 	}
 	reopenInput struct {
 		ApprovalPath
 
-		Key  string    `header:"Idempotency-Key" maxLength:"200"`
-		Body *NoFields `required:"false"`
+		Key  string         `header:"Idempotency-Key" maxLength:"200"`
+		Body *wire.NoFields `required:"false"`
 	}
 	approvalOutput struct {
 		Status int
@@ -75,7 +57,7 @@ const statusOpen = "open"
 
 func (s *Server) registerApprovals() {
 	const tag = "approvals"
-	list := func(ctx context.Context, sessionID string, in ApprovalsInput) (*body[ApprovalList], error) {
+	list := func(ctx context.Context, sessionID string, in ApprovalsInput) (*body[wire.ApprovalList], error) {
 		f := store.ApprovalFilter{SessionID: sessionID, Status: schema.ApprovalStatus(in.Status), Prefix: in.Prefix, Brief: true, Limit: in.Limit, Cursor: in.Cursor}
 		if in.Status == statusOpen {
 			f.Status, f.Open = "", true
@@ -88,12 +70,14 @@ func (s *Server) registerApprovals() {
 		if next != "" || in.Cursor != "" {
 			total, err = s.store.CountApprovals(ctx, f)
 		}
-		return answer(ApprovalList{Approvals: found, Total: total, NextCursor: next}, err)
+		return answer(wire.ApprovalList{Approvals: found, Total: total, NextCursor: next}, err)
 	}
 	handle(s, operation{method: http.MethodGet, path: "/api/approvals", id: "listApprovals", summary: "List approvals", tag: tag},
-		func(ctx context.Context, in *ApprovalsInput) (*body[ApprovalList], error) { return list(ctx, "", *in) })
+		func(ctx context.Context, in *ApprovalsInput) (*body[wire.ApprovalList], error) {
+			return list(ctx, "", *in)
+		})
 	handle(s, operation{method: http.MethodGet, path: "/api/sessions/{id}/approvals", id: "listSessionApprovals", summary: "List a session's approvals", tag: tag},
-		func(ctx context.Context, in *sessionApprovalsInput) (*body[ApprovalList], error) {
+		func(ctx context.Context, in *sessionApprovalsInput) (*body[wire.ApprovalList], error) {
 			return list(ctx, in.ID, in.ApprovalsInput)
 		})
 	handle(s, operation{method: http.MethodGet, path: "/api/approvals/{id}", id: "getApproval", summary: "Read an approval", tag: tag},
@@ -151,25 +135,16 @@ func (s *Server) registerApprovals() {
 		})
 }
 
-// CancelAnswer is what a cancel did. Receipt is absent when it is still under way.
-type CancelAnswer struct {
-	Session schema.Session  `json:"session"`
-	Receipt *schema.Receipt `json:"receipt,omitempty"`
-}
-
-// NoFields is a body without fields.
-type NoFields struct{}
-
 type (
 	commandInput struct {
 		SessionPath
 
-		Key  string    `header:"Idempotency-Key" maxLength:"200"`
-		Body *NoFields `required:"false"`
+		Key  string         `header:"Idempotency-Key" maxLength:"200"`
+		Body *wire.NoFields `required:"false"`
 	}
 	cancelOutput struct {
 		Status int
-		Body   CancelAnswer
+		Body   wire.CancelAnswer
 	}
 )
 
@@ -199,7 +174,7 @@ func (s *Server) registerCommands() {
 			if err != nil {
 				return nil, err
 			}
-			out := &cancelOutput{Status: http.StatusOK, Body: CancelAnswer{Session: session, Receipt: receipt}}
+			out := &cancelOutput{Status: http.StatusOK, Body: wire.CancelAnswer{Session: session, Receipt: receipt}}
 			if receipt == nil {
 				out.Status = http.StatusAccepted
 			}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 )
 
@@ -98,23 +99,23 @@ func TestResolve_OverTheWebSocketReachesAllViewers(t *testing.T) {
 	one, two := e.dial(""), e.dial("")
 	for _, ws := range []*socket{one, two} {
 		ws.subscribe(s.ID, 0)
-		ws.until(schema.FrameSubscribed)
+		ws.until(wire.FrameSubscribed)
 	}
 	one.send(`{"type":"resolve_approval","approval_id":"` + a.ID + `","resolution":"approved","feedback":"go","request_id":"r1"}`)
 	accepted, received := false, false
 	for !accepted || !received {
 		switch ev := one.next(); ev.Type {
-		case schema.FrameAccepted:
+		case wire.FrameAccepted:
 			accepted = strings.Contains(string(ev.Data), `"r1"`)
 		case schema.EventApprovalReceived:
 			received = true
-		case schema.FrameError:
+		case wire.FrameError:
 			t.Fatalf("refused: %s", ev.Data)
 		}
 	}
 	two.until(schema.EventApprovalReceived)
 	one.send(`{"type":"resolve_approval","approval_id":"` + a.ID + `","resolution":"approved"}`)
-	one.until(schema.FrameAccepted)
+	one.until(wire.FrameAccepted)
 	one.send(`{"type":"resolve_approval","approval_id":"` + a.ID + `","resolution":"rejected"}`)
 	one.refused(schema.CodeConflict)
 	e.noErrors()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 )
 
@@ -232,7 +233,7 @@ func TestAttack_AServerBeyondLoopbackAnswersToItsOwnNamesOnly(t *testing.T) {
 	ws, _, err := e.tryDial("", "X-Holdfast-User", "mallory")
 	must(t, err)
 	defer ws.Close()
-	if hello := (&socket{ws, t}).until(schema.FrameConnected); strings.Contains(string(hello.Data), "mallory") {
+	if hello := (&socket{ws, t}).until(wire.FrameConnected); strings.Contains(string(hello.Data), "mallory") {
 		t.Errorf("the greeting is %s", hello.Data)
 	}
 }
@@ -279,7 +280,7 @@ func TestAttack_PartsWithoutContentDoNotEscapeTheRate(t *testing.T) {
 		must(t, err)
 	}
 	must(t, w.Close())
-	if pong := parts.until(schema.FramePong); !strings.Contains(string(pong.Data), "parts") {
+	if pong := parts.until(wire.FramePong); !strings.Contains(string(pong.Data), "parts") {
 		t.Errorf("the answer is %s", pong.Data)
 	}
 	e.noErrors()

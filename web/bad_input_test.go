@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // counts is the size of every table and the sum of all heads: what a refused request leaves
@@ -321,7 +322,7 @@ func TestBadFrames_AreRefusedAndTheSocketStays(t *testing.T) {
 	must(t, ws.WriteMessage(websocket.BinaryMessage, []byte(`{"type":"ping"}`)))
 	ws.refused(schema.CodeInvalid)
 	ws.send(`{"type":"ping","request_id":"still here"}`)
-	ws.until(schema.FramePong)
+	ws.until(wire.FramePong)
 	if after := e.counts(); after != before {
 		t.Errorf("something changed:\n%s\n%s", before, after)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 )
 
@@ -22,7 +23,7 @@ func TestAttack_AsksAsLargeAsTheyMayBeLeaveTheSessionSmall(t *testing.T) {
 	must(t, err)
 	viewer := e.dial("")
 	viewer.send(`{"type":"subscribe_sessions"}`)
-	viewer.until(schema.FrameSessions)
+	viewer.until(wire.FrameSessions)
 	ask := schema.Transition{SessionID: id, RunID: run, Key: "ask", Status: schema.SessionActive, Phase: schema.PhaseExecuting}
 	var context string
 	for i := range schema.MaxOpenAsks {
@@ -54,23 +55,23 @@ func TestAttack_AsksAsLargeAsTheyMayBeLeaveTheSessionSmall(t *testing.T) {
 	var s schema.Session
 	r := e.do("GET", "/api/sessions/"+id, "")
 	r.into(t, 200, &s)
-	brief("the session", len(r.body), s.PendingApprovals)
+	schema.Brief("the session", len(r.body), s.PendingApprovals)
 	var sessions web.SessionList
 	r = e.do("GET", "/api/sessions", "")
 	r.into(t, 200, &sessions)
-	brief("the list of sessions", len(r.body), sessions.Sessions[0].PendingApprovals)
+	schema.Brief("the list of sessions", len(r.body), sessions.Sessions[0].PendingApprovals)
 	for _, path := range []string{"/api/approvals?status=pending", "/api/sessions/" + id + "/approvals"} {
 		var list web.ApprovalList
 		r = e.do("GET", path, "")
 		r.into(t, 200, &list)
-		brief(path, len(r.body), list.Approvals)
+		schema.Brief(path, len(r.body), list.Approvals)
 	}
 	for {
 		var d web.SessionData
-		f := viewer.until(schema.FrameSessionUpdated)
+		f := viewer.until(wire.FrameSessionUpdated)
 		must(t, json.Unmarshal(f.Data, &d))
 		if len(d.Session.PendingApprovals) > 0 {
-			brief("the frame", len(f.Data), d.Session.PendingApprovals)
+			schema.Brief("the frame", len(f.Data), d.Session.PendingApprovals)
 			break
 		}
 	}

@@ -84,16 +84,16 @@ func (r *resolution) check(a *schema.Approval) error {
 		return invalidField(r.At+"resolution", "allowed are "+schema.JoinResolutions(a.Options), string(r.Resolution))
 	}
 	if strings.ContainsRune(r.Feedback, 0) { // programs get it in their environment, which cannot hold one
-		return invalidField(r.At+"feedback", noNUL, nil)
+		return invalidField(r.At+"feedback", schema.NoNUL, nil)
 	}
 	wrong := schema.CheckModifications(a.Type, r.Resolution, r.Changes)
 	if len(wrong) == 0 && hasNUL(r.Changes) {
-		wrong = []schema.FieldError{{Location: fieldChanges, Message: noNUL}}
+		wrong = []schema.FieldError{{Location: "modifications", Message: schema.NoNUL}}
 	}
 	if len(wrong) == 0 {
 		return nil
 	}
-	return placed(invalid(wrong), r.At)
+	return placed(schema.Invalid(wrong), r.At)
 }
 
 // closedSince looks whether an approval that a command was refused for, or that has no
@@ -115,25 +115,23 @@ func placed(err error, at string) error {
 	}
 	fields := make([]schema.FieldError, len(e.Fields))
 	for i, f := range e.Fields {
-		fields[i] = schema.FieldError{Location: at + f.Location, Message: f.Message, Value: brief(f.Value)}
+		fields[i] = schema.FieldError{Location: at + f.Location, Message: f.Message, Value: schema.Brief(f.Value)}
 	}
 	out := *e
 	out.Fields = fields
-	if e.Message == invalid(e.Fields).Message { // else it has words of its own
-		out.Message = invalid(fields).Message
+	if e.Message == schema.Invalid(e.Fields).Message { // else it has words of its own
+		out.Message = schema.Invalid(fields).Message
 	}
 	return &out
 }
 
 // given is nil for what is absent, or null.
 func given(raw json.RawMessage) json.RawMessage {
-	if string(raw) == jsonNull {
+	if string(raw) == "null" {
 		return nil
 	}
 	return raw
 }
-
-const noNUL = "this must be text without NUL"
 
 // hasNUL reports whether a string somewhere in a JSON value has a NUL in it.
 func hasNUL(raw json.RawMessage) bool {

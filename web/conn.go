@@ -13,17 +13,11 @@ import (
 	"github.com/fasthttp/websocket"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
-// Closing codes beyond those of RFC 6455.
+// Why connections are closed, and their bounds.
 const (
-	closeNormal     = websocket.CloseNormalClosure
-	closeGoingAway  = websocket.CloseGoingAway
-	closeTryLater   = websocket.CloseTryAgainLater
-	closeReplaced   = 4001
-	closeTooBig     = websocket.CloseMessageTooBig
-	closeTimeout    = 1001 // an idle client is sent away; it may come back at once
-	closePolicy     = websocket.ClosePolicyViolation
 	connectRetry    = 5 // seconds until a client that there was no room for may try again
 	reasonStopping  = "the server is stopping"
 	reasonReplaced  = "a newer connection of the same client has taken over"
@@ -31,7 +25,6 @@ const (
 	reasonTooBig    = "a frame has at most 64 KiB"
 	reasonParts     = "a message in too many parts"
 	reasonNoAnswer  = "no sign of life"
-	maxFrameBytes   = 64 << 10
 	maxQueued       = 256 << 10 // bytes of replies that wait for a client to read; then its frames wait
 	maxBatch        = 128 << 10 // bytes of one write
 	maxCommands     = 16        // of one client, waiting
@@ -71,7 +64,7 @@ type conn struct {
 	again    bool
 	closing  []byte // the closing frame, once the connection is to end
 	closed   bool   // nothing is written any more
-	commands []clientFrame
+	commands []queued
 	working  bool
 	leaving  func() // ends the connection; set once it is to take no further commands
 }
@@ -96,7 +89,7 @@ func (s *Server) newConn(ws *websocket.Conn, who caller, greeting []byte) *conn 
 // serve reads frames until the connection ends. When it returns, nothing of the connection
 // runs any more.
 func (c *conn) serve() {
-	c.ws.SetReadLimit(maxFrameBytes)
+	c.ws.SetReadLimit(wire.MaxFrameBytes)
 	c.ws.SetPingHandler(func(data string) error {
 		if c.take() {
 			c.send(appendFrame(nil, opPong, []byte(data)))
@@ -109,7 +102,7 @@ func (c *conn) serve() {
 	})
 	c.ws.SetCloseHandler(func(int, string) error { return nil })
 	c.server.crew.do(func() {
-		c.send(newFrame(schema.FrameConnected, "", ConnectedData{
+		c.send(newFrame(wire.FrameConnected, "", wire.ConnectedData{
 			ConnectionID: c.id, ServerInstance: c.server.opts.Instance, Version: c.server.opts.Version, User: c.user,
 		}))
 	})
@@ -119,7 +112,7 @@ func (c *conn) serve() {
 	c.mu.Unlock()
 	_, polite := errors.AsType[*websocket.CloseError](err)
 	if polite {
-		c.shut(closeNormal, "")
+		c.shut(wire.CloseNormal, "")
 	} else {
 		c.shutWith([]byte{}) // the library has told the client what was wrong with its frame, or nobody hears
 	}
@@ -136,15 +129,15 @@ func (c *conn) read() error {
 	for {
 		kind, data, err := c.ws.ReadMessage()
 		if errors.Is(err, errUnfinished) {
-			c.shut(closePolicy, reasonParts)
+			c.shut(wire.ClosePolicy, reasonParts)
 		}
 		if err != nil {
 			return err
 		}
 		switch ok := c.take(); {
 		case !ok:
-			f, _ := parseFrame(data) // for its request id
-			c.refuse(f.RequestID, schema.Errorf(schema.CodeRateLimited, "a client may send %d frames a second, and %d at once; this one was not looked at", framesPerSecond, frameBurst))
+			_, requestID, _ := wire.Decode(data)
+			c.refuse(requestID, schema.Errorf(schema.CodeRateLimited, "a client may send %d frames a second, and %d at once; this one was not looked at", framesPerSecond, frameBurst))
 		case kind != websocket.TextMessage:
 			c.refuse("", schema.Errorf(schema.CodeInvalid, "frames are text, not binary"))
 		default:
@@ -162,7 +155,7 @@ func (c *conn) take() bool {
 	}
 	ok, refused := c.rate.take(time.Now())
 	if refused >= maxRefused {
-		c.shut(closePolicy, reasonTooMany)
+		c.shut(wire.ClosePolicy, reasonTooMany)
 	}
 	return ok
 }

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // control is the only client of Temporal. Its errors are [schema.Error]s; errNoWorkflow
@@ -190,7 +191,7 @@ func temporalError(err error) error {
 	}
 	if refused, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		code := schema.Code(refused.Type())
-		if _, known := statusOf[code]; known && code != schema.CodeInternal {
+		if _, known := wire.RefusalOf(code); known && code != schema.CodeInternal {
 			e := &schema.Error{Code: code, Message: refused.Message()}
 			if refused.HasDetails() {
 				_ = refused.Details(&e.Fields) // they only say more

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // TestTemporalErrors_NeverEndAsAFaultOfOurs names what Temporal's frontend, history and
@@ -81,7 +82,7 @@ func TestTemporalErrors_KeepTheWorkflowsOwnWords(t *testing.T) {
 	}
 	for code, want := range map[schema.Code]int{schema.CodeConflict: http.StatusConflict, schema.CodeExpired: http.StatusGone, schema.CodeNotFound: http.StatusNotFound} {
 		e := publicError(temporalError(temporal.NewNonRetryableApplicationError("no", string(code), nil)))
-		if statusOf[e.Code] != want || e.Message != "no" {
+		if refusal, _ := wire.RefusalOf(e.Code); refusal.Status != want || e.Message != "no" {
 			t.Errorf("%s: got %+v", code, e)
 		}
 	}

@@ -4,34 +4,36 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // handle answers one frame. Commands wait in a queue of their own, in the order in which
 // the client sent them, so that the client can go on with everything else meanwhile.
 func (c *conn) handle(text []byte) {
-	f, err := parseFrame(text)
+	frame, requestID, err := wire.Decode(text)
 	if err != nil {
-		c.refuse(f.RequestID, err)
+		c.refuse(requestID, err)
 		return
 	}
-	switch f.Type {
-	case framePing:
-		c.send(newFrame(schema.FramePong, "", PongData{RequestID: f.RequestID}))
-	case frameSubscribe:
+	switch f := frame.(type) {
+	case *wire.PingFrame:
+		c.send(newFrame(wire.FramePong, "", wire.PongData{RequestID: f.RequestID}))
+	case *wire.SubscribeFrame:
 		c.subscribe(f)
-	case frameUnsubscribe:
+	case *wire.UnsubscribeFrame:
 		c.unsubscribe(f)
-	case frameViewing:
+	case *wire.ViewingFrame:
 		c.view(f)
-	case frameSubscribeSessions:
+	case *wire.SubscribeSessionsFrame:
 		c.subscribeList(f)
-	case frameUnsubscribeSessions:
+	case *wire.UnsubscribeSessionsFrame:
 		c.unsubscribeList(f)
 	default:
-		c.enqueue(f)
+		c.enqueue(frame)
 	}
 }
 
@@ -45,14 +47,14 @@ func (c *conn) refuse(requestID string, err error) {
 	if c.ctx.Err() == nil {
 		c.server.logFault(ctx, e, err)
 	}
-	data := ErrorData{Code: e.Code, Message: e.Message, RequestID: requestID, Errors: e.Fields}
+	data := wire.ErrorData{Code: e.Code, Message: e.Message, RequestID: requestID, Errors: e.Fields}
 	if data.Errors == nil {
 		data.Errors = []schema.FieldError{}
 	}
-	c.send(newFrame(schema.FrameError, "", data))
+	c.send(newFrame(wire.FrameError, "", data))
 }
 
-func (c *conn) subscribe(f clientFrame) {
+func (c *conn) subscribe(f *wire.SubscribeFrame) {
 	ctx, cancel := context.WithTimeout(c.ctx, logTimeout)
 	defer cancel()
 	cur, head, err := c.server.hub.subscribe(ctx, f.SessionID, f.Since, c.kick)
@@ -72,7 +74,7 @@ func (c *conn) subscribe(f clientFrame) {
 			c.sessions = map[string]*cursor{}
 		}
 		c.sessions[f.SessionID] = cur
-		c.sendLocked(newFrame(schema.FrameSubscribed, f.SessionID, SubscribedData{
+		c.sendLocked(newFrame(wire.FrameSubscribed, f.SessionID, wire.SubscribedData{
 			SessionID: f.SessionID, Since: f.Since, Head: head, RequestID: f.RequestID,
 		}))
 	}
@@ -85,7 +87,7 @@ func (c *conn) subscribe(f clientFrame) {
 		c.refuse(f.RequestID, schema.Errorf(schema.CodeRateLimited, "a connection has at most %d subscriptions; unsubscribe from some", maxSubscribed))
 		return
 	}
-	if f.Hidden {
+	if f.Presence != nil && !*f.Presence {
 		c.disappear(f.SessionID)
 	} else {
 		c.appear(f.SessionID)
@@ -93,13 +95,13 @@ func (c *conn) subscribe(f clientFrame) {
 	c.server.registry.watching(c, f.SessionID)
 }
 
-func (c *conn) unsubscribe(f clientFrame) {
+func (c *conn) unsubscribe(f *wire.UnsubscribeFrame) {
 	c.mu.Lock()
 	cur := c.sessions[f.SessionID]
 	delete(c.sessions, f.SessionID)
 	another := c.anotherLocked()
 	if cur != nil {
-		c.sendLocked(newFrame(schema.FrameUnsubscribed, f.SessionID, UnsubscribedData{SessionID: f.SessionID, RequestID: f.RequestID}))
+		c.sendLocked(newFrame(wire.FrameUnsubscribed, f.SessionID, wire.UnsubscribedData{SessionID: f.SessionID, RequestID: f.RequestID}))
 	}
 	c.mu.Unlock()
 	if cur == nil {
@@ -111,13 +113,13 @@ func (c *conn) unsubscribe(f clientFrame) {
 	c.server.registry.watching(c, another)
 }
 
-func (c *conn) subscribeList(f clientFrame) {
+func (c *conn) subscribeList(f *wire.SubscribeSessionsFrame) {
 	fresh := c.server.hub.list.attach(c.kick)
 	c.mu.Lock()
 	old := c.list
 	c.list = fresh
 	if f.RequestID != "" {
-		c.sendLocked(newFrame(schema.FrameAccepted, "", AcceptedData{RequestID: f.RequestID}))
+		c.sendLocked(newFrame(wire.FrameAccepted, "", wire.AcceptedData{RequestID: f.RequestID}))
 	}
 	c.kickLocked()
 	c.mu.Unlock()
@@ -126,7 +128,7 @@ func (c *conn) subscribeList(f clientFrame) {
 	}
 }
 
-func (c *conn) unsubscribeList(f clientFrame) {
+func (c *conn) unsubscribeList(f *wire.UnsubscribeSessionsFrame) {
 	c.mu.Lock()
 	old := c.list
 	c.list = nil
@@ -134,12 +136,20 @@ func (c *conn) unsubscribeList(f clientFrame) {
 	if old != nil {
 		old.detach()
 	}
-	c.send(newFrame(schema.FrameUnsubscribed, "", UnsubscribedData{RequestID: f.RequestID}))
+	c.send(newFrame(wire.FrameUnsubscribed, "", wire.UnsubscribedData{RequestID: f.RequestID}))
 }
 
-func (c *conn) enqueue(f clientFrame) {
-	if f.RequestID == "" {
-		f.RequestID, f.Anonymous = schema.NewID(), true
+// queued is a command that waits for its turn.
+type queued struct {
+	frame     wire.ClientFrame
+	requestID string
+	anonymous bool // the request id was made up here
+}
+
+func (c *conn) enqueue(frame wire.ClientFrame) {
+	f := queued{frame: frame, requestID: frame.Head().RequestID}
+	if f.requestID == "" {
+		f.requestID, f.anonymous = schema.NewID(), true
 	}
 	c.mu.Lock()
 	full, leaving := len(c.commands) >= maxCommands, c.leaving != nil
@@ -153,9 +163,9 @@ func (c *conn) enqueue(f clientFrame) {
 	c.mu.Unlock()
 	switch {
 	case leaving:
-		c.refuse(f.RequestID, schema.Errorf(schema.CodeUnavailable, "the server is stopping; send this command again over another connection"))
+		c.refuse(f.requestID, schema.Errorf(schema.CodeUnavailable, "the server is stopping; send this command again over another connection"))
 	case full:
-		c.refuse(f.RequestID, schema.Errorf(schema.CodeRateLimited, "%d commands of this connection wait already; send this one again later", maxCommands))
+		c.refuse(f.requestID, schema.Errorf(schema.CodeRateLimited, "%d commands of this connection wait already; send this one again later", maxCommands))
 	}
 }
 
@@ -179,7 +189,7 @@ func (c *conn) work() {
 		f := c.commands[0]
 		c.commands = c.commands[1:]
 		c.mu.Unlock()
-		answer, err := c.execute(logs.With(ctx, logs.Request(f.RequestID)), f)
+		answer, err := c.execute(logs.With(ctx, logs.Request(f.requestID)), f)
 		switch {
 		case err == nil:
 			c.send(answer)
@@ -188,47 +198,47 @@ func (c *conn) work() {
 			c.commands = nil
 			c.mu.Unlock()
 		default:
-			c.refuse(f.RequestID, err)
+			c.refuse(f.requestID, err)
 		}
 	}
 }
 
-func (c *conn) execute(ctx context.Context, f clientFrame) ([]byte, error) {
+func (c *conn) execute(ctx context.Context, q queued) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	// Neither a user nor a client_id has a space in it.
-	key := "ws " + c.user + " " + cmp.Or(c.clientID, c.id) + " " + f.RequestID
-	if f.Anonymous { // no other frame can have its name
+	key := "ws " + c.user + " " + cmp.Or(c.clientID, c.id) + " " + q.requestID
+	if q.anonymous { // no other frame can have its name
 		key = ""
 	}
 	accepted := func(sessionID string) []byte {
-		return newFrame(schema.FrameAccepted, sessionID, AcceptedData{RequestID: f.RequestID})
+		return newFrame(wire.FrameAccepted, sessionID, wire.AcceptedData{RequestID: q.requestID})
 	}
-	switch f.Type {
-	case frameResolveApproval:
+	switch f := q.frame.(type) {
+	case *wire.ResolveApprovalFrame:
 		a, err := c.server.decide(ctx, resolution{
-			ApprovalID: f.ApprovalID, Resolution: schema.Resolution(f.Resolution), Feedback: f.Feedback, Changes: f.Modifications, At: "frame.",
+			ApprovalID: f.ApprovalID, Resolution: f.Resolution, Feedback: f.Feedback, Changes: f.Modifications, At: "frame.",
 		}, key)
 		return accepted(a.SessionID), err
-	case frameReopenApproval:
+	case *wire.ReopenApprovalFrame:
 		a, err := c.server.reopen(ctx, f.ApprovalID, key)
 		return accepted(a.SessionID), err
-	case frameMessage:
+	case *wire.MessageFrame:
 		_, err := c.server.message(ctx, f.SessionID, f.Content, "frame.", key)
 		return accepted(f.SessionID), err
-	case frameQuery:
-		if f.Name != schema.QueryState && f.Name != schema.QueryApprovals && f.Name != schema.QueryPlan {
-			return nil, invalidField("frame.name", "allowed are state, approvals, plan", f.Name)
-		}
+	case *wire.QueryFrame:
 		result, err := c.server.query(ctx, f.SessionID, f.Name)
-		return newFrame(schema.FrameQueryResult, f.SessionID, QueryResultData{RequestID: f.RequestID, Name: f.Name, Result: result}), err
+		return newFrame(wire.FrameQueryResult, f.SessionID, wire.QueryResultData{RequestID: q.requestID, Name: f.Name, Result: result}), err
+	case *wire.CommandFrame:
+		_, err := c.server.command(ctx, f.SessionID, commandOf[f.Type], key)
+		return accepted(f.SessionID), err
+	default:
+		return nil, fmt.Errorf("no handler for %T", f)
 	}
-	name := map[string]string{
-		frameSuspend: schema.CommandSuspend, "pause": schema.CommandSuspend, "resume": schema.CommandResume, "cancel": schema.CommandCancel,
-	}[f.Type]
-	if name == "" {
-		return nil, errors.New("no handler for frames of type " + f.Type)
-	}
-	_, err := c.server.command(ctx, f.SessionID, name, key)
-	return accepted(f.SessionID), err
+}
+
+// commandOf is the command that a frame's type means.
+var commandOf = map[string]string{
+	wire.FrameSuspend: schema.CommandSuspend, wire.FramePause: schema.CommandSuspend,
+	wire.FrameResume: schema.CommandResume, wire.FrameCancel: schema.CommandCancel,
 }

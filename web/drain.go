@@ -3,6 +3,8 @@ package web
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 const (
@@ -26,7 +28,7 @@ func (r *registry) drain(over time.Duration) {
 	began := time.Now()
 	for step, done := 1, 0; step <= steps; step++ {
 		for ; done < len(all)*step/steps; done++ {
-			all[done].leave(closeGoingAway, reasonStopping)
+			all[done].leave(wire.CloseGoingAway, reasonStopping)
 		}
 		if step < steps {
 			time.Sleep(time.Until(began.Add(time.Duration(step) * over / time.Duration(steps))))

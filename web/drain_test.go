@@ -8,7 +8,7 @@ import (
 
 	"github.com/fasthttp/websocket"
 
-	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 )
 
@@ -27,7 +27,7 @@ func TestDrain_OfManyIsSpreadAndInRandomOrder(t *testing.T) { //nolint:tparallel
 		for n := range many {
 			conn, _, err := e.tryDial("")
 			must(t, err)
-			(&socket{conn, t}).until(schema.FrameConnected)
+			(&socket{conn, t}).until(wire.FrameConnected)
 			_ = conn.SetReadDeadline(time.Now().Add(testTimeout))
 			go func() { // ends with the connection
 				defer conn.Close()
@@ -73,10 +73,10 @@ func TestDrain_WhatWasTakenInIsAnsweredFirst(t *testing.T) { //nolint:tparallel 
 		p.stall() // until this subtest ends, which stops the server next
 		ws.send(fmt.Sprintf(`{"type":"message","session_id":%q,"content":"m","request_id":"r"}`, s.ID))
 		ws.send(`{"type":"ping"}`)
-		ws.until(schema.FramePong)
+		ws.until(wire.FramePong)
 	})
 	ws.t = t
 	defer ws.Close()
-	ws.until(schema.FrameAccepted)
+	ws.until(wire.FrameAccepted)
 	ws.closed(1001)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 )
 
@@ -45,7 +46,7 @@ func TestDeleted_EveryViewerLearnsOfIt(t *testing.T) {
 		ws := at.dial("")
 		for _, id := range []string{s.ID, stays.ID} {
 			ws.subscribe(id, 0)
-			ws.until(schema.FrameSubscribed)
+			ws.until(wire.FrameSubscribed)
 		}
 		sockets = append(sockets, ws)
 	}
@@ -56,7 +57,7 @@ func TestDeleted_EveryViewerLearnsOfIt(t *testing.T) {
 	e.do("DELETE", "/api/sessions/"+s.ID, "").into(t, 204, nil)
 	for _, ws := range sockets {
 		var d web.SessionDeletedData
-		f := ws.until(schema.FrameSessionDeleted)
+		f := ws.until(wire.FrameSessionDeleted)
 		must(t, json.Unmarshal(f.Data, &d))
 		if f.SessionID != s.ID || d.SessionID != s.ID {
 			t.Fatalf("deleted is %+v %s", f, f.Data)
@@ -85,10 +86,10 @@ func TestDeleted_IsToldAlsoWhenNobodyHeardOfIt(t *testing.T) {
 	s := e.bare()
 	ws := e.dial("")
 	ws.subscribe(s.ID, 0)
-	ws.until(schema.FrameSubscribed)
+	ws.until(wire.FrameSubscribed)
 	e.exec(`UPDATE sessions SET deleted_at = clock_timestamp() WHERE id = $1`, s.ID) // without a notice
 	e.deaf()
-	ws.until(schema.FrameSessionDeleted)
+	ws.until(wire.FrameSessionDeleted)
 	// One that was deleted and purged before anybody came is unknown.
 	ws.subscribe(s.ID, 3)
 	ws.refused(schema.CodeNotFound)
@@ -115,7 +116,7 @@ func TestDeleted_ByRetentionWhileItIsViewed(t *testing.T) {
 	if err != nil || !gone {
 		t.Fatalf("not deleted: %v", err)
 	}
-	ws.until(schema.FrameSessionDeleted)
+	ws.until(wire.FrameSessionDeleted)
 	e.noErrors()
 }
 
@@ -128,16 +129,16 @@ func TestSessionsList_SaysHowManyThereAreAfterADeletion(t *testing.T) {
 	}
 	ws := e.dial("")
 	ws.send(`{"type":"subscribe_sessions"}`)
-	ws.until(schema.FrameSessions)
+	ws.until(wire.FrameSessions)
 	e.do("DELETE", "/api/sessions/"+sessions[0].ID, "").into(t, 204, nil)
 	var d web.SessionDeletedData
-	must(t, json.Unmarshal(ws.until(schema.FrameSessionDeleted).Data, &d))
+	must(t, json.Unmarshal(ws.until(wire.FrameSessionDeleted).Data, &d))
 	if d.SessionID != sessions[0].ID || d.Total == nil || *d.Total != 2 {
 		t.Fatalf("deleted is %+v", d)
 	}
 	e.bare()
 	var created web.SessionData
-	must(t, json.Unmarshal(ws.until(schema.FrameSessionCreated).Data, &created))
+	must(t, json.Unmarshal(ws.until(wire.FrameSessionCreated).Data, &created))
 	if created.Total != 3 {
 		t.Fatalf("created is %+v", created)
 	}
@@ -152,7 +153,7 @@ func TestRestored_WhoHasSeenMoreIsToldToBeginAgain(t *testing.T) {
 	ahead.subscribe(s.ID, 0)
 	ahead.collect(0, 20)
 	behind.subscribe(s.ID, 0)
-	behind.until(schema.FrameSubscribed)
+	behind.until(wire.FrameSubscribed)
 	e.exec(`WITH gone AS (DELETE FROM events WHERE session_id = $1 AND seq > 12) UPDATE sessions SET head_seq = 12 WHERE id = $1`, s.ID)
 	e.deaf()
 	d := ahead.refused(schema.CodeCursorAhead)
@@ -165,7 +166,7 @@ func TestRestored_WhoHasSeenMoreIsToldToBeginAgain(t *testing.T) {
 		t.Fatalf("told %+v", d)
 	}
 	ahead.subscribe(s.ID, 0)
-	ahead.until(schema.FrameSubscribed)
+	ahead.until(wire.FrameSubscribed)
 	e.append(s.ID, 13, 15)
 	events := ahead.collect(0, 15)
 	var file schema.FileChangedData
@@ -209,7 +210,7 @@ func TestLost_AStretchThatCannotBeReadIsNamedAndPassed(t *testing.T) {
 	for _, since := range []int64{0, from, from + 150} {
 		ws := e.dial("")
 		ws.subscribe(id, since)
-		ws.until(schema.FrameSubscribed)
+		ws.until(wire.FrameSubscribed)
 		last := since
 		for last < head {
 			f := ws.next()
@@ -219,7 +220,7 @@ func TestLost_AStretchThatCannotBeReadIsNamedAndPassed(t *testing.T) {
 					t.Fatalf("since %d: event %d follows %d", since, f.Seq, last)
 				}
 				last = f.Seq
-			case f.Type == schema.FrameError:
+			case f.Type == wire.FrameError:
 				var d web.ErrorData
 				must(t, json.Unmarshal(f.Data, &d))
 				if d.Code != schema.CodeRange || d.SessionID != id || f.SessionID != id || d.FromSeq != max(from, since+1) || d.ToSeq != to || last != d.FromSeq-1 {

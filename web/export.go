@@ -53,7 +53,7 @@ func (s *Server) getExport(c *fiber.Ctx, slots chan struct{}) error {
 		wrong = append(wrong, schema.FieldError{Location: "query." + name, Message: noParameter})
 	}
 	if len(wrong) > 0 {
-		return invalid(wrong)
+		return schema.Invalid(wrong)
 	}
 	id := c.Params("id")
 	session, err := s.store.Session(ctx, id)

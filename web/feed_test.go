@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 func TestSubscribe_AHundredViewersGetEverySeqOnceUnderConcurrentWriters(t *testing.T) {
@@ -64,18 +65,18 @@ func TestSubscribe_FromAnywhereAndAgain(t *testing.T) {
 	ws := e.dial("")
 	for _, since := range []int64{0, 1, 127, 128, 129, 255, 256, 299, 300} {
 		ws.subscribe(s.ID, since)
-		ws.until(schema.FrameSubscribed)
+		ws.until(wire.FrameSubscribed)
 		ws.collect(since, 300)
 		ws.send(`{"type":"unsubscribe","session_id":"` + s.ID + `"}`)
-		if f := ws.next(); f.Type != schema.FrameUnsubscribed {
+		if f := ws.next(); f.Type != wire.FrameUnsubscribed {
 			t.Fatalf("after since %d came %+v", since, f)
 		}
 	}
 	// Subscribing again moves the place, without unsubscribing.
 	ws.subscribe(s.ID, 300)
-	ws.until(schema.FrameSubscribed)
+	ws.until(wire.FrameSubscribed)
 	ws.subscribe(s.ID, 290)
-	ws.until(schema.FrameSubscribed)
+	ws.until(wire.FrameSubscribed)
 	ws.collect(290, 300)
 	e.append(s.ID, 301, 303)
 	ws.collect(300, 303)
@@ -128,12 +129,12 @@ func TestSubscribe_ASlowReaderFallsBackToTheLogAndCatchesUp(t *testing.T) {
 	_ = resp.Body.Close()
 	defer conn.Close()
 	slow := &socket{conn, t}
-	slow.until(schema.FrameConnected)
+	slow.until(wire.FrameConnected)
 	slow.subscribe(s.ID, 0)
-	slow.until(schema.FrameSubscribed)
+	slow.until(wire.FrameSubscribed)
 	fast := e.dial("")
 	fast.subscribe(s.ID, 0)
-	fast.until(schema.FrameSubscribed)
+	fast.until(wire.FrameSubscribed)
 	// More than the ring holds, in events of 64 KiB that a fast reader gets at once.
 	const n = 160
 	text := strings.Repeat("x", 64<<10)
@@ -173,9 +174,9 @@ func TestFeed_ABrokenListenConnectionLosesNothing(t *testing.T) {
 	s := e.bare()
 	ws, list := e.dial(""), e.dial("")
 	ws.subscribe(s.ID, 0)
-	ws.until(schema.FrameSubscribed)
+	ws.until(wire.FrameSubscribed)
 	list.send(`{"type":"subscribe_sessions"}`)
-	list.until(schema.FrameSessions)
+	list.until(wire.FrameSessions)
 	conn, err := pgx.Connect(e.Context(), e.dsn)
 	must(t, err)
 	defer conn.Close(e.Context())
@@ -191,7 +192,7 @@ func TestFeed_ABrokenListenConnectionLosesNothing(t *testing.T) {
 	}
 	all.Wait()
 	ws.collect(0, 200)
-	list.until(schema.FrameSessions) // the list starts over
+	list.until(wire.FrameSessions) // the list starts over
 	e.noErrors()
 }
 
@@ -209,7 +210,7 @@ func TestFeed_TopicsWithoutViewersAreDropped(t *testing.T) {
 	}
 	ws := e.dial("")
 	ws.subscribe(s.ID, 0)
-	ws.until(schema.FrameSubscribed)
+	ws.until(wire.FrameSubscribed)
 	if got := topics(); got != "holdfast_topics 1" {
 		t.Fatal(got)
 	}

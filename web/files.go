@@ -12,13 +12,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
-
-// FileList is every artifact of a session, by path.
-type FileList struct {
-	Files     []schema.File `json:"files"`
-	Truncated bool          `json:"truncated,omitempty" doc:"Whether there are more than the 10,000 that are listed"`
-}
 
 const maxFiles = 10_000
 
@@ -27,7 +22,7 @@ const filePath = "/api/sessions/{id}/files/{path}"
 func (s *Server) registerFiles(app *fiber.App) {
 	const tag = "files"
 	handle(s, operation{method: http.MethodGet, path: "/api/sessions/{id}/files", id: "listFiles", summary: "List the files of the workspace", tag: tag},
-		func(ctx context.Context, in *SessionPath) (*body[FileList], error) {
+		func(ctx context.Context, in *SessionPath) (*body[wire.FileList], error) {
 			list, err := s.listFiles(ctx, in.ID)
 			return answer(list, err)
 		})
@@ -60,7 +55,7 @@ func (s *Server) getFile(c *fiber.Ctx) error {
 		}
 	}
 	if len(wrong) > 0 {
-		return invalid(wrong)
+		return schema.Invalid(wrong)
 	}
 	name, err := url.PathUnescape(c.Params("*"))
 	if err != nil {
@@ -82,7 +77,7 @@ func (s *Server) getFile(c *fiber.Ctx) error {
 }
 
 func noFile(name string) *schema.Error {
-	return schema.Errorf(schema.CodeNotFound, "there is no file %q in the workspace", brief(name))
+	return schema.Errorf(schema.CodeNotFound, "there is no file %q in the workspace", schema.Brief(name))
 }
 
 // serveFile answers with an open file, which it closes, or with a part of it.

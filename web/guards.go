@@ -66,7 +66,7 @@ func (s *Server) guardHost(c *fiber.Ctx) error {
 	if s.answersTo(host) {
 		return c.Next()
 	}
-	return schema.Errorf(schema.CodeForbidden, "this server does not answer to the name %q; use localhost, 127.0.0.1 or a name of HOLDFAST_ALLOWED_HOSTS", brief(host))
+	return schema.Errorf(schema.CodeForbidden, "this server does not answer to the name %q; use localhost, 127.0.0.1 or a name of HOLDFAST_ALLOWED_HOSTS", schema.Brief(host))
 }
 
 func (s *Server) answersTo(host string) bool {
@@ -118,7 +118,7 @@ func (s *Server) checkOrigin(c *fiber.Ctx) error {
 	origins := c.Request().Header.PeekAll(fiber.HeaderOrigin)
 	for _, origin := range origins {
 		if len(origins) > 1 || !s.allowsOrigin(string(origin), string(c.Request().Header.Host())) {
-			return schema.Errorf(schema.CodeForbidden, "pages of %q may not do this; the server's own and HOLDFAST_ALLOWED_ORIGINS may", brief(string(origin)))
+			return schema.Errorf(schema.CodeForbidden, "pages of %q may not do this; the server's own and HOLDFAST_ALLOWED_ORIGINS may", schema.Brief(string(origin)))
 		}
 	}
 	if site := c.Get("Sec-Fetch-Site"); len(origins) == 0 && site != "" && site != "same-origin" && site != "none" {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // Heartbeats tell a client that the server lives, how long the logs are that it follows, and what of the server is away.
@@ -41,14 +42,14 @@ type vitals struct {
 	version int // grows with every change
 }
 
-func (v *vitals) data(head *int64) HeartbeatData {
+func (v *vitals) data(head *int64) wire.HeartbeatData {
 	word := func(part int) string {
 		if v.up[part] {
 			return "up"
 		}
 		return "down"
 	}
-	return HeartbeatData{Head: head, Postgres: word(partPostgres), Temporal: word(partTemporal), Worker: word(partWorker)}
+	return wire.HeartbeatData{Head: head, Postgres: word(partPostgres), Temporal: word(partTemporal), Worker: word(partWorker)}
 }
 
 // pulse looks after the parts of a server and has its connections told.
@@ -142,7 +143,7 @@ func (p *pulse) tell(conns []*conn) {
 		return
 	}
 	v := p.now.Load()
-	plain := newFrame(schema.FrameHeartbeat, "", v.data(nil))
+	plain := newFrame(wire.FrameHeartbeat, "", v.data(nil))
 	for _, c := range conns {
 		c.heartbeat(v, plain)
 	}
@@ -187,7 +188,7 @@ func (t *topic) heartbeat(v *vitals) []byte {
 	defer t.mu.Unlock()
 	head := max(t.tail, t.head)
 	if b := &t.beat; b.frame == nil || b.head != head || b.version != v.version || time.Since(b.made) > heartbeatTurn {
-		*b = heartbeatFrame{frame: newFrame(schema.FrameHeartbeat, t.id, v.data(&head)), head: head, version: v.version, made: time.Now()}
+		*b = heartbeatFrame{frame: newFrame(wire.FrameHeartbeat, t.id, v.data(&head)), head: head, version: v.version, made: time.Now()}
 	}
 	return t.beat.frame
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 )
 
@@ -18,7 +19,7 @@ func (s *socket) beats(wanted func(f schema.Event, d web.HeartbeatData) bool) ti
 	began := time.Now()
 	for {
 		f := s.any()
-		if f.Type != schema.FrameHeartbeat {
+		if f.Type != wire.FrameHeartbeat {
 			continue
 		}
 		var d web.HeartbeatData
@@ -37,7 +38,7 @@ func TestHeartbeat_TellsTheHeadOfEverySession(t *testing.T) {
 	ws, idle := e.dial(""), e.dial("")
 	for _, id := range []string{one.ID, two.ID} {
 		ws.subscribe(id, 0)
-		ws.until(schema.FrameSubscribed)
+		ws.until(wire.FrameSubscribed)
 	}
 	seen := map[string]int64{}
 	took := ws.beats(func(f schema.Event, d web.HeartbeatData) bool {
@@ -73,7 +74,7 @@ func TestHeartbeat_TellsWhatIsAwayAndThatItIsBack(t *testing.T) {
 	s := e.bare()
 	ws := e.dial("")
 	ws.subscribe(s.ID, 0)
-	ws.until(schema.FrameSubscribed)
+	ws.until(wire.FrameSubscribed)
 	is := func(postgres, temporal string) func(schema.Event, web.HeartbeatData) bool {
 		return func(_ schema.Event, d web.HeartbeatData) bool {
 			return d.Postgres == postgres && d.Temporal == temporal

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 func TestKeys_StandForOneRequest(t *testing.T) {
@@ -67,7 +68,7 @@ func TestKeys_OfFramesStandForOneRequest(t *testing.T) {
 	} {
 		for range 2 {
 			first.send(`{"type":` + pair[0] + `,"request_id":"` + name + `"}`)
-			first.until(schema.FrameAccepted)
+			first.until(wire.FrameAccepted)
 		}
 		first.send(`{"type":` + pair[1] + `,"request_id":"` + name + `"}`)
 		if d := first.refused(schema.CodeConflict); d.RequestID != name {
@@ -80,7 +81,7 @@ func TestKeys_OfFramesStandForOneRequest(t *testing.T) {
 	// Frames without a request_id have nothing to do with each other.
 	for _, text := range []string{"x", "y"} {
 		first.send(`{"type":"message","session_id":"` + one.ID + `","content":"` + text + `"}`)
-		first.until(schema.FrameAccepted)
+		first.until(wire.FrameAccepted)
 	}
 	e.noErrors()
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 )
 
@@ -59,10 +60,10 @@ func TestLimits_SayWhichOneIsReachedAndWhenToComeBack(t *testing.T) {
 		ws, _, err := e.tryDial("", "X-Holdfast-User", "dora")
 		must(t, err)
 		t.Cleanup(func() { _ = ws.Close() })
-		return (&socket{ws, t}).any().Type == schema.FrameConnected
+		return (&socket{ws, t}).any().Type == wire.FrameConnected
 	})
 	again.send(`{"type":"ping"}`)
-	again.until(schema.FramePong)
+	again.until(wire.FramePong)
 	var list web.ConnectionList
 	e.do("GET", "/api/debug/connections", "").into(t, 200, &list)
 	if list.MaxConnections != 4 || list.MaxPerUser != 2 || list.MaxPerAddress != 0 {
@@ -96,7 +97,7 @@ func TestRate_WhatIsTooFastIsRefusedAndWhoGoesOnIsSentAway(t *testing.T) {
 		}
 	})
 	answered := 0
-	for ; hasty.next().Type == schema.FramePong; answered++ { // then comes an error
+	for ; hasty.next().Type == wire.FramePong; answered++ { // then comes an error
 	}
 	if answered < 500 {
 		t.Errorf("refused after %d frames", answered)
@@ -168,7 +169,7 @@ func TestGarbage_HasANamedOutcomeAndHarmsNobodyElse(t *testing.T) {
 		ws.refused(schema.CodeInvalid)
 	}
 	ws.send(`{"type":"ping"}`)
-	ws.until(schema.FramePong)
+	ws.until(wire.FramePong)
 	for name, frame := range map[string][]byte{
 		"reserved opcode": {0x83, 0x80, 0, 0, 0, 0}, "reserved bit": {0xC1, 0x80, 0, 0, 0, 0}, "no mask": {0x81, 0x01, 'x'},
 		"a long ping": append([]byte{0x89, 0xFE, 0, 200, 0, 0, 0, 0}, make([]byte, 200)...), "a continuation of nothing": {0x80, 0x80, 0, 0, 0, 0},
@@ -244,7 +245,7 @@ func TestHalfOpen_WhoNeverReadsIsEndedAndHarmsNobodyElse(t *testing.T) {
 	must(t, err)
 	other := e.dial("")
 	other.subscribe(s.ID, 0)
-	other.until(schema.FrameSubscribed)
+	other.until(wire.FrameSubscribed)
 	text := strings.Repeat("x", 512<<10)
 	const events = 50 // more than the buffers of a connection hold
 	for n := range int64(events) {
@@ -256,6 +257,6 @@ func TestHalfOpen_WhoNeverReadsIsEndedAndHarmsNobodyElse(t *testing.T) {
 	}
 	eventually(t, "who reads nothing is gone", func() bool { return e.connections() == 1 })
 	other.send(`{"type":"ping"}`)
-	other.until(schema.FramePong)
+	other.until(wire.FramePong)
 	e.noErrors()
 }

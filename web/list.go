@@ -7,6 +7,7 @@ import (
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 const (
@@ -149,15 +150,15 @@ func (l *list) change(ctx context.Context, id string, created bool, total func()
 	switch {
 	case schema.CodeOf(err) == schema.CodeNotFound:
 		n, err := total()
-		return newFrame(schema.FrameSessionDeleted, "", SessionDeletedData{SessionID: id, Total: &n}), err
+		return newFrame(wire.FrameSessionDeleted, "", wire.SessionDeletedData{SessionID: id, Total: &n}), err
 	case err != nil:
 		return nil, err
 	}
 	if !created {
-		return newFrame(schema.FrameSessionUpdated, "", SessionData{Session: listed(session)}), nil
+		return newFrame(wire.FrameSessionUpdated, "", wire.SessionData{Session: listed(session)}), nil
 	}
 	n, err := total()
-	return newFrame(schema.FrameSessionCreated, "", SessionData{Session: listed(session), Total: n}), err
+	return newFrame(wire.FrameSessionCreated, "", wire.SessionData{Session: listed(session), Total: n}), err
 }
 
 // listed is a session as lists show it: without plan, context and what its approvals are
@@ -229,6 +230,6 @@ func (l *list) snapshot(ctx context.Context) ([]byte, int64, error) {
 	for i := range sessions {
 		sessions[i] = listed(sessions[i])
 	}
-	l.snap, l.snapAt = newFrame(schema.FrameSessions, "", SessionsData{Sessions: sessions, Total: total}), number
+	l.snap, l.snapAt = newFrame(wire.FrameSessions, "", wire.SessionsData{Sessions: sessions, Total: total}), number
 	return l.snap, number, nil
 }

@@ -67,7 +67,7 @@ func (s *Server) begin(c *fiber.Ctx) error {
 	next := s.recovered
 	if s.loopback && schema.ReservedActor(user) {
 		next = func(*fiber.Ctx) error {
-			return schema.Errorf(schema.CodeForbidden, "nobody is called %q: the product itself, its steps and its tokens have such names", brief(user))
+			return schema.Errorf(schema.CodeForbidden, "nobody is called %q: the product itself, its steps and its tokens have such names", schema.Brief(user))
 		}
 	}
 	if err := next(c); err != nil {

@@ -4,20 +4,21 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
-	"slices"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 //go:generate go run ./genopenapi
 
-// OpenAPI is the OpenAPI 3.1 document of the API: every endpoint, the payload of every
-// event and every frame of the WebSocket. The UI's types are generated from it.
+// OpenAPI is the OpenAPI 3.1 document of the API: every endpoint, and every event and frame of the
+// WebSocket. The types of the TypeScript client and the UI are generated from it.
 func OpenAPI() ([]byte, error) {
 	s := &Server{}
 	app := fiber.New(fiber.Config{DisableStartupMessage: true})
@@ -26,9 +27,7 @@ func OpenAPI() ([]byte, error) {
 	s.registerFiles(app)
 	s.registerPages(app)
 	registry := s.api.OpenAPI().Components.Schemas
-	events := payloads(registry, eventPayloads)
-	frames := payloads(registry, framePayloads)
-	clients := payloads(registry, clientFrames)
+	unions := frameUnions(registry)
 	for _, edit := range []reflect.Type{reflect.TypeFor[schema.PlanEdit](), reflect.TypeFor[schema.StepEdit](), reflect.TypeFor[schema.ToolEdit]()} {
 		registry.Schema(edit, true, edit.Name())
 	}
@@ -41,9 +40,7 @@ func OpenAPI() ([]byte, error) {
 		return nil, fmt.Errorf("decode the OpenAPI document: %w", err)
 	}
 	schemas := member(member(doc, "components"), "schemas")
-	schemas["EventPayloads"] = events
-	schemas["FramePayloads"] = frames
-	schemas["ClientFrames"] = clients
+	maps.Copy(schemas, unions)
 	// The plan is checked by schema.ParsePlan, which says more than a JSON schema can.
 	for _, name := range []string{"NewSession", "NewRun", "NewFork"} {
 		property(schemas, name, "plan")[refTo] = schemasAt + "Plan"
@@ -52,7 +49,6 @@ func OpenAPI() ([]byte, error) {
 	for _, name := range []string{"Session", "Approval"} {
 		anyObject(property(schemas, name, "context"))
 	}
-	anyObject(property(schemas, "Event", "data"))
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
@@ -68,18 +64,23 @@ const (
 	schemasAt = "#/components/schemas/"
 )
 
+const (
+	fieldModifications  = "modifications"
+	schemaModifications = "Modifications"
+)
+
 // modifications are checked by schema.CheckModifications. Which shape they have depends on
 // the approval's type.
 func modifications(schemas map[string]any) {
-	for _, name := range []string{"ResolveRequest", "ResolveApprovalFrame"} {
-		m := property(schemas, name, fieldChanges)
-		m["description"] = "What is to be done instead: the new plan, what changes about the step, or the tool's arguments"
-		m["anyOf"] = []any{
+	schemas[schemaModifications] = map[string]any{
+		"description": "What is to be done instead: the new plan, what changes about the step, or the tool's arguments",
+		"anyOf": []any{
 			map[string]any{refTo: schemasAt + "PlanEdit"}, map[string]any{refTo: schemasAt + "StepEdit"}, map[string]any{refTo: schemasAt + "ToolEdit"},
-			map[string]any{fieldType: jsonNull},
-		}
+			map[string]any{"type": "null"},
+		},
 	}
-	for _, at := range [][2]string{{"Approval", fieldChanges}, {"ApprovalReceivedData", fieldChanges}, {"ToolEdit", "arguments"}} {
+	property(schemas, "ResolveRequest", fieldModifications)[refTo] = schemasAt + schemaModifications
+	for _, at := range [][2]string{{"Approval", fieldModifications}, {"ApprovalReceivedData", fieldModifications}, {"ToolEdit", "arguments"}} {
 		anyObject(property(schemas, at[0], at[1]))
 	}
 }
@@ -99,94 +100,7 @@ func property(schemas map[string]any, object, name string) map[string]any {
 }
 
 func anyObject(s map[string]any) {
-	s[fieldType], s["additionalProperties"] = huma.TypeObject, true
-}
-
-// payloads is a schema that maps each type to its payload.
-func payloads(registry huma.Registry, table map[schema.EventType]any) map[string]any {
-	properties := map[string]any{}
-	names := make([]string, 0, len(table))
-	for kind, payload := range table {
-		s := registry.Schema(reflect.TypeOf(payload), true, string(kind))
-		properties[string(kind)] = map[string]any{refTo: s.Ref}
-		names = append(names, string(kind))
-	}
-	slices.Sort(names)
-	return map[string]any{fieldType: huma.TypeObject, "additionalProperties": false, "properties": properties, "required": names}
-}
-
-// eventPayloads has the payload of each stored event.
-var eventPayloads = map[schema.EventType]any{
-	schema.EventWorkflowStarted:      schema.WorkflowStartedData{},
-	schema.EventWorkflowStateChanged: schema.WorkflowStateChangedData{},
-	schema.EventWorkflowPaused:       schema.WorkflowPausedData{},
-	schema.EventWorkflowResumed:      schema.WorkflowResumedData{},
-	schema.EventWorkflowCompleted:    schema.WorkflowCompletedData{},
-	schema.EventWorkflowFailed:       schema.WorkflowFailedData{},
-	schema.EventWorkflowCancelled:    schema.WorkflowCancelledData{},
-	schema.EventPlanProposed:         schema.PlanProposedData{},
-	schema.EventPlanUpdated:          schema.PlanUpdatedData{},
-	schema.EventDAGCreated:           schema.DAGCreatedData{},
-	schema.EventDAGUpdated:           schema.DAGCreatedData{},
-	schema.EventDAGNodeStatusChanged: schema.DAGNodeStatusChangedData{},
-	schema.EventStepStarted:          schema.StepStartedData{},
-	schema.EventStepProgress:         schema.StepProgressData{},
-	schema.EventStepReattached:       schema.StepReattachedData{},
-	schema.EventStepCompleted:        schema.StepCompletedData{},
-	schema.EventStepFailed:           schema.StepFailedData{},
-	schema.EventStepRetryStarted:     schema.StepRetryStartedData{},
-	schema.EventStepRetryBackoff:     schema.StepRetryBackoffData{},
-	schema.EventStepRetrySucceeded:   schema.StepRetrySucceededData{},
-	schema.EventStepRetryExhausted:   schema.StepRetryExhaustedData{},
-	schema.EventOutput:               schema.OutputData{},
-	schema.EventApprovalRequested:    schema.ApprovalRequestedData{},
-	schema.EventApprovalReceived:     schema.ApprovalReceivedData{},
-	schema.EventApprovalExtended:     schema.ApprovalExtendedData{},
-	schema.EventApprovalEscalated:    schema.ApprovalEscalatedData{},
-	schema.EventApprovalExpired:      schema.ApprovalExpiredData{},
-	schema.EventAgentMessage:         schema.AgentMessageData{},
-	schema.EventFileCreated:          schema.FileChangedData{},
-	schema.EventFileUpdated:          schema.FileChangedData{},
-	schema.EventSessionRenamed:       schema.SessionRenamedData{},
-	schema.EventSessionForked:        schema.SessionForkedData{},
-}
-
-// laterEvents are types of the vocabulary that no part makes yet. Filters may name them.
-var laterEvents = []schema.EventType{schema.EventCostUpdate}
-
-// framePayloads has the data of each frame that is not stored.
-var framePayloads = map[schema.EventType]any{
-	schema.FrameConnected:      ConnectedData{},
-	schema.FrameSubscribed:     SubscribedData{},
-	schema.FrameUnsubscribed:   UnsubscribedData{},
-	schema.FrameAccepted:       AcceptedData{},
-	schema.FrameQueryResult:    QueryResultData{},
-	schema.FramePong:           PongData{},
-	schema.FrameHeartbeat:      HeartbeatData{},
-	schema.FramePresence:       PresenceData{},
-	schema.FrameError:          ErrorData{},
-	schema.FrameSessions:       SessionsData{},
-	schema.FrameSessionCreated: SessionData{},
-	schema.FrameSessionUpdated: SessionData{},
-	schema.FrameSessionDeleted: SessionDeletedData{},
-}
-
-// clientFrames has the whole of each frame of clients.
-var clientFrames = map[schema.EventType]any{
-	frameSubscribe:           SubscribeFrame{},
-	frameUnsubscribe:         UnsubscribeFrame{},
-	frameViewing:             ViewingFrame{},
-	frameSubscribeSessions:   PlainFrame{},
-	frameUnsubscribeSessions: PlainFrame{},
-	framePing:                PlainFrame{},
-	frameSuspend:             CommandFrame{},
-	framePause:               CommandFrame{},
-	frameResume:              CommandFrame{},
-	frameCancel:              CommandFrame{},
-	frameMessage:             MessageFrame{},
-	frameQuery:               QueryFrame{},
-	frameResolveApproval:     ResolveApprovalFrame{},
-	frameReopenApproval:      ReopenApprovalFrame{},
+	s["type"], s["additionalProperties"] = huma.TypeObject, true
 }
 
 // enum gives a string type of the vocabulary its values in the document.
@@ -227,9 +141,11 @@ func registerEnums(registry huma.Registry) {
 	alias(registry, schema.OnErrorFail, schema.OnErrorAsk, schema.OnErrorContinue)
 	alias(registry, schema.KindRun, schema.KindShell, schema.KindAgent)
 	alias(registry, schema.Stdout, schema.Stderr)
-	alias(registry, schema.CodeInvalid, schema.CodeNotFound, schema.CodeConflict, schema.CodeExpired, schema.CodeTooLarge,
-		schema.CodeUnavailable, schema.CodeUnauthenticated, schema.CodeForbidden, schema.CodeInternal, schema.CodeStale,
-		schema.CodeRateLimited, schema.CodeUnsupported, schema.CodeMethod, schema.CodeCursorAhead, schema.CodeRange)
+	codes := make([]schema.Code, 0, len(wire.Refusals))
+	for _, r := range wire.Refusals {
+		codes = append(codes, r.Code)
+	}
+	alias(registry, codes...)
 }
 
 func modes() []schema.Mode {

@@ -11,38 +11,39 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/snapshot"
 )
 
 // Options configures a server. Store and Temporal are required; the zero value of every
 // other field means its default.
 type Options struct {
-	Addr            string            // where to listen; 127.0.0.1:8000
-	Listener        net.Listener      // listen here instead of on Addr
-	Store           *store.Store      // it may be unable to reach Postgres yet
-	Snapshots       *snapshot.Store   // where workspaces are kept whose host is elsewhere, or gone; nil has none
-	Temporal        client.Client     // a lazy client: Temporal may be away
-	UI              fs.FS             // the built UI, index.html at its root
-	Examples        fs.FS             // plan files with an index.json beside them
-	DataDir         string            // where the workspaces are
-	Namespace       string            // of Temporal, the one that the client speaks to; default
-	ApprovalTimeout time.Duration     // how long an approval waits unless its session says; 300 s
-	Disk            func() *DiskState // nil while the data folder's disk has room; optional
-	AttendedTimeout time.Duration     // the same, of sessions that a person starts; ApprovalTimeout unless set
-	SessionTTL      time.Duration     // how long a session is kept open while nobody uses it, unless it says; 0 is for good
-	HostTimeout     time.Duration     // how long a step waits for its session's host before another takes over; 0 is schema.DefaultHostTimeout
-	MaxConnections  int               // WebSocket connections of this instance; 10,000
-	MaxPerUser      int               // of them of one user; 0 is no bound of its own
-	MaxPerAddress   int               // of them from one address; 0 is no bound of its own
-	Drain           time.Duration     // over how long many connections are ended when the server stops; 0 is at once
-	PingInterval    time.Duration     // after so long without a frame a client is pinged; 25 s
-	SilenceLimit    time.Duration     // after so long without a frame it is sent away; three times PingInterval
-	WriteTimeout    time.Duration     // for which a client may take nothing of what it is sent; 30 s
-	Logger          *slog.Logger      // slog.Default()
-	Version         string            // shown by /api/health and the OpenAPI document's server
-	AllowedOrigins  []string          // further origins that browsers may connect from, such as https://lab.example
-	AllowedHosts    []string          // names that the server answers to besides loopback's, with or without a port; needed when it is not on loopback
-	Instance        string            // names this instance in active_connections; random
+	Addr            string                 // where to listen; 127.0.0.1:8000
+	Listener        net.Listener           // listen here instead of on Addr
+	Store           *store.Store           // it may be unable to reach Postgres yet
+	Snapshots       *snapshot.Store        // where workspaces are kept whose host is elsewhere, or gone; nil has none
+	Temporal        client.Client          // a lazy client: Temporal may be away
+	UI              fs.FS                  // the built UI, index.html at its root
+	Examples        fs.FS                  // plan files with an index.json beside them
+	DataDir         string                 // where the workspaces are
+	Namespace       string                 // of Temporal, the one that the client speaks to; default
+	ApprovalTimeout time.Duration          // how long an approval waits unless its session says; 300 s
+	Disk            func() *wire.DiskState // nil while the data folder's disk has room; optional
+	AttendedTimeout time.Duration          // the same, of sessions that a person starts; ApprovalTimeout unless set
+	SessionTTL      time.Duration          // how long a session is kept open while nobody uses it, unless it says; 0 is for good
+	HostTimeout     time.Duration          // how long a step waits for its session's host before another takes over; 0 is schema.DefaultHostTimeout
+	MaxConnections  int                    // WebSocket connections of this instance; 10,000
+	MaxPerUser      int                    // of them of one user; 0 is no bound of its own
+	MaxPerAddress   int                    // of them from one address; 0 is no bound of its own
+	Drain           time.Duration          // over how long many connections are ended when the server stops; 0 is at once
+	PingInterval    time.Duration          // after so long without a frame a client is pinged; 25 s
+	SilenceLimit    time.Duration          // after so long without a frame it is sent away; three times PingInterval
+	WriteTimeout    time.Duration          // for which a client may take nothing of what it is sent; 30 s
+	Logger          *slog.Logger           // slog.Default()
+	Version         string                 // shown by /api/health and the OpenAPI document's server
+	AllowedOrigins  []string               // further origins that browsers may connect from, such as https://lab.example
+	AllowedHosts    []string               // names that the server answers to besides loopback's, with or without a port; needed when it is not on loopback
+	Instance        string                 // names this instance in active_connections; random
 }
 
 // Timeouts and bounds, in one place.

@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // Bounds of presence.
@@ -215,7 +216,7 @@ func (p *presence) tell(r *audience, now store.Viewers) {
 	before := r.latest.Load()
 	changed := before == nil || !bytes.Equal(before.data, text)
 	if changed {
-		r.latest.Store(&presenceFrame{data: text, frame: newFrame(schema.FramePresence, r.id, data)})
+		r.latest.Store(&presenceFrame{data: text, frame: newFrame(wire.FramePresence, r.id, data)})
 	}
 	p.mu.Lock()
 	seats := slices.Clone(r.seats)
@@ -234,11 +235,11 @@ func (p *presence) tell(r *audience, now store.Viewers) {
 	}
 }
 
-func presenceData(now store.Viewers) PresenceData {
-	data := PresenceData{Viewers: make([]ViewerData, 0, len(now.First)), Count: now.Count}
+func presenceData(now store.Viewers) wire.PresenceData {
+	data := wire.PresenceData{Viewers: make([]wire.ViewerData, 0, len(now.First)), Count: now.Count}
 	for i := range now.First {
 		v := &now.First[i]
-		data.Viewers = append(data.Viewers, ViewerData{
+		data.Viewers = append(data.Viewers, wire.ViewerData{
 			User: v.User, ClientID: v.ClientID, ConnectionID: v.ConnectionID, Since: v.Since, ApprovalID: v.ApprovalID,
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // seat is the connection's place among a session's viewers, nil when it has none. Only the
@@ -54,7 +55,7 @@ func (c *conn) disappear(sessionID string) {
 }
 
 // view tells the session's viewers what this one looks at.
-func (c *conn) view(f clientFrame) {
+func (c *conn) view(f *wire.ViewingFrame) {
 	s := c.seat(f.SessionID)
 	if s == nil {
 		c.refuse(f.RequestID, schema.Errorf(schema.CodeConflict, "this connection is not subscribed to the session %q, or without presence", f.SessionID))
@@ -62,6 +63,6 @@ func (c *conn) view(f clientFrame) {
 	}
 	c.server.registry.look(s, f.ApprovalID)
 	if f.RequestID != "" {
-		c.send(newFrame(schema.FrameAccepted, f.SessionID, AcceptedData{RequestID: f.RequestID}))
+		c.send(newFrame(wire.FrameAccepted, f.SessionID, wire.AcceptedData{RequestID: f.RequestID}))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 )
 
@@ -34,7 +35,7 @@ func (s *socket) sees(id, want string) web.PresenceData {
 	s.t.Helper()
 	for {
 		e := s.any()
-		if e.Type != schema.FramePresence || e.SessionID != id {
+		if e.Type != wire.FramePresence || e.SessionID != id {
 			continue
 		}
 		if d, names := seen(s.t, e); names == want {
@@ -68,7 +69,7 @@ func TestPresence_ViewersAreToldOfEachOtherOnEveryInstance(t *testing.T) {
 	// What they look at.
 	approval := schema.NewID()
 	ben.send(fmt.Sprintf(`{"type":"viewing","session_id":%q,"approval_id":%q,"request_id":"v"}`, s.ID, approval))
-	if f := ben.until(schema.FrameAccepted); f.SessionID != s.ID || !strings.Contains(string(f.Data), `"v"`) {
+	if f := ben.until(wire.FrameAccepted); f.SessionID != s.ID || !strings.Contains(string(f.Data), `"v"`) {
 		t.Fatalf("the answer is %+v %s", f, f.Data)
 	}
 	if d := ann.sees(s.ID, "ann ben@"+approval); d.Viewers[0].User != "ben" {
@@ -80,21 +81,21 @@ func TestPresence_ViewersAreToldOfEachOtherOnEveryInstance(t *testing.T) {
 	// Who does not want to be a viewer is none, and is told nothing.
 	script := e.as("script")
 	script.send(fmt.Sprintf(`{"type":"subscribe","session_id":%q,"presence":false}`, s.ID))
-	script.until(schema.FrameSubscribed)
+	script.until(wire.FrameSubscribed)
 	script.send(fmt.Sprintf(`{"type":"viewing","session_id":%q}`, s.ID))
 	script.refused(schema.CodeConflict)
 	ben.send(fmt.Sprintf(`{"type":"unsubscribe","session_id":%q}`, s.ID))
 	ann.sees(s.ID, "ann")
 	script.send(`{"type":"ping"}`)
-	for f := script.any(); f.Type != schema.FramePong; f = script.any() {
-		if f.Type == schema.FramePresence {
+	for f := script.any(); f.Type != wire.FramePong; f = script.any() {
+		if f.Type == wire.FramePresence {
 			t.Fatalf("told was %s", f.Data)
 		}
 	}
 	ben.subscribe(s.ID, 0)
 	ann.sees(s.ID, "ann ben")
 	ann.subscribe(s.ID, 0) // again: told again
-	ann.until(schema.FrameSubscribed)
+	ann.until(wire.FrameSubscribed)
 	ann.sees(s.ID, "ann ben")
 	_ = ben.Close()
 	ann.sees(s.ID, "ann")
@@ -170,12 +171,12 @@ func TestPresence_ACrowdIsCountedAndListedInPart(t *testing.T) {
 			t.Cleanup(func() { _ = ws.Close() })
 			v := &socket{ws, t}
 			v.subscribe(s.ID, 0)
-			v.until(schema.FrameSubscribed)
+			v.until(wire.FrameSubscribed)
 			frame := v.any() // the session's log is empty
-			for frame.Type == schema.FrameHeartbeat {
+			for frame.Type == wire.FrameHeartbeat {
 				frame = v.any()
 			}
-			if frame.Type != schema.FramePresence {
+			if frame.Type != wire.FramePresence {
 				t.Errorf("not told who else is there, but %s", frame.Type)
 			}
 		})
@@ -184,7 +185,7 @@ func TestPresence_ACrowdIsCountedAndListedInPart(t *testing.T) {
 	frames := 0
 	for {
 		f := first.any()
-		if f.Type != schema.FramePresence {
+		if f.Type != wire.FramePresence {
 			continue
 		}
 		frames++
@@ -218,7 +219,7 @@ func TestReplaced_OnWhicheverInstanceTheNewerConnectionIs(t *testing.T) {
 		ws := both[(n+1)%2].dial("?client_id=c", "X-Holdfast-User", "ann")
 		old.closed(4001)
 		ws.subscribe(s.ID, 0)
-		ws.until(schema.FrameSubscribed)
+		ws.until(wire.FrameSubscribed)
 		ws.sees(s.ID, "ann watcher") // its successor was not unregistered
 		old = ws
 	}
@@ -227,7 +228,7 @@ func TestReplaced_OnWhicheverInstanceTheNewerConnectionIs(t *testing.T) {
 		return err == nil && len(all) == 2
 	})
 	old.send(`{"type":"ping"}`)
-	old.until(schema.FramePong)
+	old.until(wire.FramePong)
 	e.noErrors()
 	both[1].noErrors()
 }
@@ -311,7 +312,7 @@ func TestReplaced_TheConnectionThatWasMadeLaterStaysWhicheverIsRecordedFirst(t *
 			old.closed(4001)
 			eventually(t, "one of them is left", func() bool { return connected("tab") == 1 && connected("first") == 1 })
 			newer.send(`{"type":"ping"}`)
-			newer.until(schema.FramePong)
+			newer.until(wire.FramePong)
 		})
 	}
 }

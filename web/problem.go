@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,28 +13,10 @@ import (
 
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
-// statusOf is the one table from a code to a status.
-var statusOf = map[schema.Code]int{
-	schema.CodeInvalid:         http.StatusUnprocessableEntity,
-	schema.CodeNotFound:        http.StatusNotFound,
-	schema.CodeConflict:        http.StatusConflict,
-	schema.CodeExpired:         http.StatusGone,
-	schema.CodeTooLarge:        http.StatusRequestEntityTooLarge,
-	schema.CodeUnavailable:     http.StatusServiceUnavailable,
-	schema.CodeUnauthenticated: http.StatusUnauthorized,
-	schema.CodeForbidden:       http.StatusForbidden,
-	schema.CodeInternal:        http.StatusInternalServerError,
-	schema.CodeStale:           http.StatusConflict,
-	schema.CodeRateLimited:     http.StatusTooManyRequests,
-	schema.CodeUnsupported:     http.StatusUnprocessableEntity,
-	schema.CodeMethod:          http.StatusMethodNotAllowed,
-	schema.CodeCursorAhead:     http.StatusConflict,
-	schema.CodeRange:           http.StatusServiceUnavailable,
-}
-
-// codeOf is the table back, for errors that the HTTP layers make themselves.
+// codeOf is the code of a status, for errors that the HTTP layers make themselves.
 func codeOf(status int) schema.Code {
 	switch status {
 	case http.StatusNotFound:
@@ -95,11 +76,8 @@ func (s *Server) problem(ctx context.Context, err error) *problemError {
 	}
 	e := publicError(err)
 	s.logFault(ctx, e, err)
-	status, ok := statusOf[e.Code]
-	if !ok {
-		status = http.StatusInternalServerError
-	}
-	return newProblem(ctx, status, e.Code, e.Message, e.Fields)
+	refusal, _ := wire.RefusalOf(e.Code)
+	return newProblem(ctx, refusal.Status, e.Code, e.Message, e.Fields)
 }
 
 // logFault says in the log what a caller is told. That something which the server needs is away is told once, by pulse,
@@ -138,43 +116,8 @@ func newProblem(ctx context.Context, status int, code schema.Code, detail string
 	return p
 }
 
-// invalid refuses a request for what is wrong with its fields.
-func invalid(fields []schema.FieldError) *schema.Error {
-	message := "the request breaks a rule"
-	if len(fields) > 0 {
-		message = fields[0].Message
-		if fields[0].Location != "" {
-			message = fields[0].Location + ": " + message
-		}
-	}
-	if more := len(fields) - 1; more > 0 {
-		message += fmt.Sprintf(" (and %d more)", more)
-	}
-	return &schema.Error{Code: schema.CodeInvalid, Message: message, Fields: fields}
-}
-
 func invalidField(location, message string, value any) *schema.Error {
-	return invalid([]schema.FieldError{{Location: location, Message: message, Value: brief(value)}})
-}
-
-// brief keeps a value that is echoed from filling the answer.
-func brief(value any) any {
-	const most = 100
-	switch v := value.(type) {
-	case nil, bool, float64, int, int64, json.Number:
-		return v
-	case string:
-		if len(v) > most {
-			return v[:most] + "…"
-		}
-		return v
-	default:
-		text, err := json.Marshal(v)
-		if err != nil || len(text) > most {
-			return nil
-		}
-		return v
-	}
+	return schema.Invalid([]schema.FieldError{{Location: location, Message: message, Value: schema.Brief(value)}})
 }
 
 var configureHuma = sync.OnceFunc(func() {
@@ -198,7 +141,7 @@ func humaProblem(ctx context.Context, status int, msg string, errs []error) *pro
 		f := schema.FieldError{Message: err.Error()}
 		if d, ok := err.(huma.ErrorDetailer); ok {
 			detail := d.ErrorDetail()
-			f = schema.FieldError{Location: detail.Location, Message: detail.Message, Value: brief(detail.Value)}
+			f = schema.FieldError{Location: detail.Location, Message: detail.Message, Value: schema.Brief(detail.Value)}
 		}
 		switch f.Message {
 		case "unexpected property":
@@ -210,7 +153,7 @@ func humaProblem(ctx context.Context, status int, msg string, errs []error) *pro
 	}
 	detail := msg
 	if len(fields) > 0 {
-		detail = invalid(fields).Message
+		detail = schema.Invalid(fields).Message
 	}
 	switch status {
 	case http.StatusRequestEntityTooLarge:

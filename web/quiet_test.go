@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 )
 
@@ -49,7 +50,7 @@ func (e *env) decided() {
 	s := e.create(askPlan)
 	ws := e.dial("?client_id=tab")
 	ws.subscribe(s.ID, 0)
-	ws.until(schema.FrameSubscribed)
+	ws.until(wire.FrameSubscribed)
 	again := e.dial("?client_id=tab") // the same tab, connected anew
 	ws.closed(4001)
 	again.subscribe(s.ID, 0)
@@ -59,7 +60,7 @@ func (e *env) decided() {
 	e.do("POST", path, `{"resolution":"rejected"}`).problem(e, 409, schema.CodeConflict)
 	again.until(schema.EventApprovalReceived)
 	e.do("DELETE", "/api/sessions/"+s.ID, "").into(e, 204, nil)
-	again.until(schema.FrameSessionDeleted)
+	again.until(wire.FrameSessionDeleted)
 	must(e, again.Close())
 }
 
@@ -102,7 +103,7 @@ func (e *env) left() {
 	}
 	ws := e.dial("")
 	ws.subscribe(s.ID, 0)
-	ws.until(schema.FrameSubscribed)
+	ws.until(wire.FrameSubscribed)
 	reset(ws.NetConn())
 
 	ctx, goAway := context.WithCancel(e.Context())

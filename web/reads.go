@@ -9,31 +9,8 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
 )
-
-// EventList is a part of a session's log.
-type EventList struct {
-	Events    []schema.Event `json:"events"`
-	HeadSeq   int64          `json:"head_seq" doc:"The seq of the latest event of the session"`
-	NextSince int64          `json:"next_since,omitempty" doc:"Read on from here; absent when this part reaches the head, or until"`
-}
-
-// MessageList is a page of a session's conversation, the oldest first.
-type MessageList struct {
-	Messages   []schema.Message `json:"messages"`
-	NextCursor string           `json:"next_cursor,omitempty"`
-}
-
-// AuditList is a page of who asked for what, the oldest first.
-type AuditList struct {
-	Audit      []schema.AuditEntry `json:"audit"`
-	NextCursor string              `json:"next_cursor,omitempty" doc:"For the next page; absent on the last"`
-}
-
-// RunList is every run of a session, the first one first.
-type RunList struct {
-	Runs []schema.Run `json:"runs"`
-}
 
 type (
 	eventsInput struct {
@@ -71,16 +48,16 @@ func (s *Server) registerReads() {
 	const tag = "log"
 	handle(s, operation{method: http.MethodGet, path: "/api/sessions/{id}/events", id: "listEvents", summary: "Read the event log", tag: tag}, s.listEvents)
 	handle(s, operation{method: http.MethodGet, path: "/api/sessions/{id}/history", id: "listMessages", summary: "Read the conversation", tag: tag},
-		func(ctx context.Context, in *historyInput) (*body[MessageList], error) {
+		func(ctx context.Context, in *historyInput) (*body[wire.MessageList], error) {
 			list, next, err := s.store.Messages(ctx, in.ID, in.Limit, in.Cursor)
-			return answer(MessageList{Messages: list, NextCursor: next}, err)
+			return answer(wire.MessageList{Messages: list, NextCursor: next}, err)
 		})
 	handle(s, operation{method: http.MethodGet, path: "/api/sessions/{id}/audit", id: "listAudit", summary: "Read who asked for what, and whether it was done", tag: tag},
 		s.listAudit)
 	handle(s, operation{method: http.MethodGet, path: "/api/sessions/{id}/runs", id: "listRuns", summary: "Read the runs with their steps and attempts", tag: tag},
-		func(ctx context.Context, in *SessionPath) (*body[RunList], error) {
+		func(ctx context.Context, in *SessionPath) (*body[wire.RunList], error) {
 			list, err := s.store.Runs(ctx, in.ID)
-			return answer(RunList{Runs: list}, err)
+			return answer(wire.RunList{Runs: list}, err)
 		})
 	handle(s, operation{method: http.MethodGet, path: "/api/runs/{id}", id: "getRun", summary: "Read a run", tag: tag},
 		func(ctx context.Context, in *runInput) (*body[schema.Run], error) {
@@ -89,7 +66,7 @@ func (s *Server) registerReads() {
 		})
 }
 
-func (s *Server) listAudit(ctx context.Context, in *auditInput) (*body[AuditList], error) {
+func (s *Server) listAudit(ctx context.Context, in *auditInput) (*body[wire.AuditList], error) {
 	after := in.After
 	if in.Cursor != "" {
 		seen, err := strconv.ParseInt(in.Cursor, 10, 64)
@@ -99,14 +76,14 @@ func (s *Server) listAudit(ctx context.Context, in *auditInput) (*body[AuditList
 		after = max(after, seen)
 	}
 	list, next, err := s.store.Audit(ctx, in.ID, after, in.Limit)
-	page := AuditList{Audit: orEmpty(list)}
+	page := wire.AuditList{Audit: orEmpty(list)}
 	if next > 0 {
 		page.NextCursor = itoa(next)
 	}
 	return answer(page, err)
 }
 
-func (s *Server) listEvents(ctx context.Context, in *eventsInput) (*body[EventList], error) {
+func (s *Server) listEvents(ctx context.Context, in *eventsInput) (*body[wire.EventList], error) {
 	kinds, err := eventTypes(in.Types)
 	if err != nil {
 		return nil, err
@@ -126,7 +103,7 @@ func (s *Server) listEvents(ctx context.Context, in *eventsInput) (*body[EventLi
 	if err != nil {
 		return nil, err
 	}
-	list := EventList{Events: events, HeadSeq: head}
+	list := wire.EventList{Events: events, HeadSeq: head}
 	if n := len(events); n > 0 {
 		last := events[n-1].Seq
 		list.HeadSeq = max(head, last)
@@ -138,17 +115,17 @@ func (s *Server) listEvents(ctx context.Context, in *eventsInput) (*body[EventLi
 			list.NextSince = last
 		}
 	}
-	return &body[EventList]{Body: list}, nil
+	return &body[wire.EventList]{Body: list}, nil
 }
 
 func eventTypes(names []string) ([]schema.EventType, error) {
 	kinds := make([]schema.EventType, 0, len(names))
 	for i, name := range names {
 		kind := schema.EventType(name)
-		if _, known := eventPayloads[kind]; !known && !slices.Contains(laterEvents, kind) {
-			known := make([]string, 0, len(eventPayloads))
-			for k := range eventPayloads {
-				known = append(known, string(k))
+		if !slices.ContainsFunc(schema.Events, func(p schema.Payload) bool { return p.Type == kind }) {
+			known := make([]string, 0, len(schema.Events))
+			for _, p := range schema.Events {
+				known = append(known, string(p.Type))
 			}
 			slices.Sort(known)
 			return nil, invalidField("query.types["+strconv.Itoa(i)+"]", "there is no such type of event; allowed are "+strings.Join(known, ", "), name)

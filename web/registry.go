@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // connectionLimits bounds the connections of an instance; 0 is no bound of its own.
@@ -70,14 +71,14 @@ func (r *registry) add(c *conn) *refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stopped {
-		return &refusal{code: closeGoingAway, reason: reasonStopping}
+		return &refusal{code: wire.CloseGoingAway, reason: reasonStopping}
 	}
 	var old *conn
 	if c.clientID != "" {
 		old = r.clients[c.clientKey()]
 	}
 	if old != nil && c.connected.Before(old.connected) { // its own handshake took longer
-		return &refusal{code: closeReplaced, reason: reasonReplaced}
+		return &refusal{code: wire.CloseReplaced, reason: reasonReplaced}
 	}
 	if old != nil {
 		r.release(old)
@@ -86,11 +87,11 @@ func (r *registry) add(c *conn) *refusal {
 		if old != nil {
 			r.admit(old)
 		}
-		return &refusal{code: closeTryLater, reason: fmt.Sprintf("%s; retry after %d s", reason, connectRetry), retryIn: connectRetry}
+		return &refusal{code: wire.CloseTryAgainLater, reason: fmt.Sprintf("%s; retry after %d s", reason, connectRetry), retryIn: connectRetry}
 	}
 	if old != nil {
 		r.pending.unless(old)
-		old.shut(closeReplaced, reasonReplaced)
+		old.shut(wire.CloseReplaced, reasonReplaced)
 	}
 	if c.clientID != "" {
 		r.clients[c.clientKey()] = c
@@ -181,7 +182,7 @@ func (r *registry) replaced(ids []string) {
 	for _, id := range ids {
 		if c := r.conns[id]; c != nil {
 			r.release(c)
-			c.shut(closeReplaced, reasonReplaced)
+			c.shut(wire.CloseReplaced, reasonReplaced)
 		}
 	}
 }
@@ -241,7 +242,7 @@ func (s *Server) keepAlive(ctx context.Context) {
 			silent := min(now.Sub(c.lastHeard()), now.Sub(since))
 			switch {
 			case silent >= s.opts.SilenceLimit:
-				c.shut(closeTimeout, reasonNoAnswer)
+				c.shut(wire.CloseGoingAway, reasonNoAnswer)
 			case silent >= s.opts.PingInterval && now.Sub(began)-time.Duration(c.pinged.Load()) >= s.opts.PingInterval:
 				c.pinged.Store(int64(now.Sub(began)))
 				c.ping()

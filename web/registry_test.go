@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // Two connections of one client may be taken in the other way round: the handshake of the older one took longer.
@@ -24,7 +25,7 @@ func TestRegistry_OfOneClientTheConnectionThatWasMadeLaterStays(t *testing.T) {
 			t.Fatalf("refused: %+v", refused)
 		}
 	}
-	if refused := r.add(second); refused == nil || refused.code != closeReplaced || refused.retryIn != 0 {
+	if refused := r.add(second); refused == nil || refused.code != wire.CloseReplaced || refused.retryIn != 0 {
 		t.Errorf("one that was made before is answered with %+v", refused)
 	}
 	if r.clients[third.clientKey()] != third || third.closing != nil || first.closing == nil || r.conns[second.id] != nil {

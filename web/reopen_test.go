@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 )
 
@@ -84,7 +85,7 @@ func TestReopen_OverTheWebSocket(t *testing.T) {
 	ws := e.dial("?client_id=c")
 	for range 2 {
 		ws.send(`{"type":"reopen_approval","approval_id":"` + a.ID + `","request_id":"r"}`)
-		if f := ws.until(schema.FrameAccepted); f.SessionID != id {
+		if f := ws.until(wire.FrameAccepted); f.SessionID != id {
 			t.Fatalf("accepted for %q", f.SessionID)
 		}
 	}

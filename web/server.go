@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // Server is one web instance.
@@ -28,7 +29,7 @@ type Server struct {
 	openapi    []byte
 	routes     []route
 	ui         *assets
-	examples   []example
+	examples   []wire.Example
 	control    *control
 	search     *searchAttributes
 	hub        *hub

@@ -11,31 +11,8 @@ import (
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
 )
-
-// NewSession asks for a session.
-type NewSession struct {
-	Name   string          `json:"name,omitempty" maxLength:"200" doc:"For people; the title of the plan's first step when absent"`
-	Mode   schema.Mode     `json:"mode" doc:"See GET /api/modes for those that are available"`
-	Task   string          `json:"task,omitempty" maxLength:"100000" doc:"What to do, in words"`
-	Plan   json.RawMessage `json:"plan,omitempty" doc:"What to do, in steps; runbook needs one"`
-	Config schema.Config   `json:"config,omitzero"`
-	// Attended is of the request, not of the session: what it leads to is in the session's config.
-	Attended bool `json:"attended,omitempty" doc:"A person starts the session and will come back to it: its approvals wait for a day, unless config.approval_timeout_seconds or the server's HOLDFAST_APPROVAL_TIMEOUT says otherwise"`
-}
-
-// SessionList is a page of sessions, the newest first. They carry no plan.
-type SessionList struct {
-	Sessions   []schema.Session `json:"sessions"`
-	Total      int              `json:"total" doc:"How many there are on all pages"`
-	NextCursor string           `json:"next_cursor,omitempty" doc:"For the next page; absent on the last"`
-}
-
-// SessionPatch changes a session.
-type SessionPatch struct {
-	Version int64  `json:"version" minimum:"1" doc:"The version that the change is based on"`
-	Name    string `json:"name" minLength:"1" maxLength:"200"`
-}
 
 // SessionPath names a session. It is exported because huma skips embedded structs that are
 // not.
@@ -46,7 +23,7 @@ type SessionPath struct {
 type (
 	createInput struct {
 		Key  string `header:"Idempotency-Key" maxLength:"200" doc:"The same key is the same request: sent again it answers with the same session"`
-		Body NewSession
+		Body wire.NewSession
 	}
 	createOutput struct {
 		Status   int
@@ -65,7 +42,7 @@ type (
 	patchInput struct {
 		SessionPath
 
-		Body SessionPatch
+		Body wire.SessionPatch
 	}
 )
 
@@ -75,11 +52,11 @@ func (s *Server) registerSessions() {
 	const tag = "sessions"
 	handle(s, operation{method: http.MethodPost, path: "/api/sessions", id: "createSession", summary: "Create a session", tag: tag, status: http.StatusCreated}, s.createSession)
 	handle(s, operation{method: http.MethodGet, path: "/api/sessions", id: "listSessions", summary: "List sessions", tag: tag},
-		func(ctx context.Context, in *sessionsInput) (*body[SessionList], error) {
+		func(ctx context.Context, in *sessionsInput) (*body[wire.SessionList], error) {
 			list, total, next, err := s.store.Sessions(ctx, store.SessionFilter{
 				Status: in.Status, Mode: in.Mode, Owner: in.Owner, Query: in.Query, Prefix: in.Prefix, Limit: in.Limit, Cursor: in.Cursor,
 			})
-			return answer(SessionList{Sessions: list, Total: total, NextCursor: next}, err)
+			return answer(wire.SessionList{Sessions: list, Total: total, NextCursor: next}, err)
 		})
 	handle(s, operation{method: http.MethodGet, path: sessionAddress, id: "getSession", summary: "Read a session", tag: tag},
 		func(ctx context.Context, in *SessionPath) (*body[schema.Session], error) {
@@ -91,7 +68,7 @@ func (s *Server) registerSessions() {
 	handle(s, operation{method: http.MethodPatch, path: sessionAddress, id: "changeSession", summary: "Rename a session", tag: tag},
 		func(ctx context.Context, in *patchInput) (*body[schema.Session], error) {
 			if errs := plainText("body.name", in.Body.Name); errs != nil {
-				return nil, invalid(errs)
+				return nil, schema.Invalid(errs)
 			}
 			session, err := s.store.RenameSession(ctx, in.ID, in.Body.Version, strings.TrimSpace(in.Body.Name), userOf(ctx))
 			return answer(session, err)
@@ -143,7 +120,7 @@ func (s *Server) begun(ctx context.Context, session schema.Session, created bool
 }
 
 // newSession checks a request for a session and fills in what it leaves open.
-func newSession(b *NewSession) (store.NewSession, error) {
+func newSession(b *wire.NewSession) (store.NewSession, error) {
 	n := store.NewSession{ID: schema.NewID(), Name: strings.TrimSpace(b.Name), Mode: b.Mode, Task: b.Task, Config: b.Config}
 	var wrong []schema.FieldError
 	if b.Name != "" {
@@ -162,7 +139,7 @@ func newSession(b *NewSession) (store.NewSession, error) {
 		wrong = append(wrong, schema.FieldError{Location: "body.plan", Message: "a runbook needs a plan"})
 	}
 	if len(wrong) > 0 {
-		return n, invalid(wrong)
+		return n, schema.Invalid(wrong)
 	}
 	if err := available(n.Mode, n.Plan); err != nil {
 		return n, err
@@ -186,7 +163,7 @@ func parsePlan(text json.RawMessage) (*schema.Plan, []schema.FieldError) {
 	plan, problems := schema.ParsePlan(text)
 	wrong := make([]schema.FieldError, 0, len(problems))
 	for _, p := range problems {
-		wrong = append(wrong, schema.FieldError{Location: within("body.plan", p.Location), Message: p.Message, Value: brief(p.Value)})
+		wrong = append(wrong, schema.FieldError{Location: within("body.plan", p.Location), Message: p.Message, Value: schema.Brief(p.Value)})
 	}
 	return plan, wrong
 }
@@ -205,12 +182,12 @@ func available(mode schema.Mode, plan *schema.Plan) error {
 	}
 	var wrong []schema.FieldError
 	for _, f := range plan.Unsupported() {
-		wrong = append(wrong, schema.FieldError{Location: within("body.plan", f.Location), Message: f.Message, Value: brief(f.Value)})
+		wrong = append(wrong, schema.FieldError{Location: within("body.plan", f.Location), Message: f.Message, Value: schema.Brief(f.Value)})
 	}
 	if len(wrong) == 0 {
 		return nil
 	}
-	e := invalid(wrong)
+	e := schema.Invalid(wrong)
 	e.Code = schema.CodeUnsupported
 	return e
 }
@@ -235,7 +212,7 @@ func plainText(location, text string) []schema.FieldError {
 	case strings.TrimSpace(text) == "":
 		return []schema.FieldError{{Location: location, Message: "this is empty"}}
 	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
-		return []schema.FieldError{{Location: location, Message: noNUL}}
+		return []schema.FieldError{{Location: location, Message: schema.NoNUL}}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 )
 
@@ -119,7 +120,7 @@ func TestServer_ServesWhilePostgresIsAwayAndRecovers(t *testing.T) {
 	// The feed has come back as well, on the connection that was there all the time.
 	s := e.bare()
 	ws.subscribe(s.ID, 0)
-	ws.until(schema.FrameSubscribed)
+	ws.until(wire.FrameSubscribed)
 	e.append(s.ID, 1, 3)
 	ws.collect(0, 3)
 	e.noErrors()

@@ -14,6 +14,7 @@ import (
 	"github.com/fasthttp/websocket"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 )
 
@@ -32,7 +33,7 @@ func (e *env) dial(query string, header ...string) *socket {
 	}
 	e.Cleanup(func() { _ = ws.Close() })
 	s := &socket{ws, e}
-	s.until(schema.FrameConnected)
+	s.until(wire.FrameConnected)
 	return s
 }
 
@@ -58,7 +59,7 @@ func (s *socket) next() schema.Event {
 	s.t.Helper()
 	_ = s.SetReadDeadline(time.Now().Add(testTimeout)) // heartbeats do not move it
 	for {
-		if e := s.read(); e.Type != schema.FramePresence && e.Type != schema.FrameHeartbeat {
+		if e := s.read(); e.Type != wire.FramePresence && e.Type != wire.FrameHeartbeat {
 			return e
 		}
 	}
@@ -93,7 +94,7 @@ func (s *socket) until(kind schema.EventType) schema.Event {
 	for {
 		if e := s.next(); e.Type == kind {
 			return e
-		} else if e.Type == schema.FrameError {
+		} else if e.Type == wire.FrameError {
 			s.t.Fatalf("while waiting for %s: %s", kind, e.Data)
 		}
 	}
@@ -103,7 +104,7 @@ func (s *socket) refused(code schema.Code) web.ErrorData {
 	s.t.Helper()
 	for {
 		e := s.next()
-		if e.Type != schema.FrameError {
+		if e.Type != wire.FrameError {
 			continue
 		}
 		var d web.ErrorData

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/fasthttp/websocket"
+
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // The HTTP server keeps a request's context and buffers for as long as its handler runs, which for a WebSocket is
@@ -28,7 +30,7 @@ type taken struct {
 
 // maxUnfinished bounds what a client may send until a message of it is whole: a message of the largest size in parts, and
 // not parts without content, which the library reads without telling.
-const maxUnfinished = maxFrameBytes + maxFrameBytes/2
+const maxUnfinished = wire.MaxFrameBytes + wire.MaxFrameBytes/2
 
 // errUnfinished says that a client sends parts of a message without end.
 var errUnfinished = errors.New("a message in too many parts")

@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // topic is a session that somebody watches: the latest frames of its log, read once.
@@ -104,7 +105,7 @@ func (e *aheadError) Error() string {
 func (e *aheadError) Unwrap() error { return schema.Errorf(schema.CodeCursorAhead, "%s", e.Error()) }
 
 func (e *aheadError) frame(sessionID, requestID string) []byte {
-	return newFrame(schema.FrameError, sessionID, ErrorData{
+	return newFrame(wire.FrameError, sessionID, wire.ErrorData{
 		Code: schema.CodeCursorAhead, Message: e.Error(), RequestID: requestID, SessionID: sessionID, Head: &e.head, Errors: []schema.FieldError{},
 	})
 }
@@ -218,7 +219,7 @@ func (t *topic) deletedLocked() {
 		return
 	}
 	t.gone = true
-	bye := newFrame(schema.FrameSessionDeleted, t.id, SessionDeletedData{SessionID: t.id})
+	bye := newFrame(wire.FrameSessionDeleted, t.id, wire.SessionDeletedData{SessionID: t.id})
 	for c := range t.cursors {
 		c.bye = bye
 		c.wake()
@@ -254,7 +255,7 @@ func (t *topic) attach(since int64, wake func()) *cursor {
 	defer t.mu.Unlock()
 	t.cursors[c] = struct{}{}
 	if t.gone { // since it was opened
-		c.bye = newFrame(schema.FrameSessionDeleted, t.id, SessionDeletedData{SessionID: t.id})
+		c.bye = newFrame(wire.FrameSessionDeleted, t.id, wire.SessionDeletedData{SessionID: t.id})
 	}
 	return c
 }
@@ -342,7 +343,7 @@ func (c *cursor) skip(ctx context.Context, lost *store.RangeError, pos int64) []
 	c.pos.Store(to)
 	c.hint = to
 	c.topic.hub.log.ErrorContext(ctx, "a part of a log cannot be read", logs.Session(c.topic.id), slog.Int64("from_seq", pos+1), slog.Int64("to_seq", to), logs.Err(lost))
-	return newFrame(schema.FrameError, c.topic.id, ErrorData{
+	return newFrame(wire.FrameError, c.topic.id, wire.ErrorData{
 		Code: schema.CodeRange, SessionID: c.topic.id, FromSeq: pos + 1, ToSeq: to, Errors: []schema.FieldError{},
 		Message: "events " + itoa(pos+1) + " to " + itoa(to) + " of this log cannot be read; it goes on after them",
 	})

@@ -3,7 +3,6 @@ package web
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -11,49 +10,23 @@ import (
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // What makes a session go on: a message, a run of another plan, a fork.
-
-// NewMessage is what a user says.
-type NewMessage struct {
-	Content string `json:"content" doc:"At most 65536 bytes; the steps of the run that answers it have it in HOLDFAST_MESSAGE"`
-}
-
-// MessageAnswer says that a message was taken in.
-type MessageAnswer struct {
-	Number int                  `json:"number" doc:"1, 2, 3, … within the session"`
-	Status schema.MessageStatus `json:"status"`
-}
-
-// NewRun asks for the next run: exactly one of its fields is given.
-type NewRun struct {
-	Plan json.RawMessage `json:"plan,omitempty" doc:"What to do, in steps"`
-	Task string          `json:"task,omitempty" maxLength:"100000" doc:"What to do, in words; needs an agent"`
-}
-
-// NewFork asks for a session that goes on from a finished step of another one.
-type NewFork struct {
-	StepID string          `json:"step_id,omitempty" maxLength:"200" doc:"A step that succeeded; the one that finished last when absent"`
-	RunID  string          `json:"run_id,omitempty" maxLength:"200" doc:"The run with that step; the latest when absent"`
-	Plan   json.RawMessage `json:"plan,omitempty" doc:"The fork's plan; that of the run when absent"`
-	Name   string          `json:"name,omitempty" maxLength:"200" doc:"The session's with (fork) behind it when absent"`
-	// Attended is of the request, as for a new session.
-	Attended bool `json:"attended,omitempty" doc:"A person makes the fork and will come back to it: its approvals wait for a day, unless the session's config or the server's HOLDFAST_APPROVAL_TIMEOUT says otherwise"`
-}
 
 type (
 	messageInput struct {
 		SessionPath
 
 		Key  string `header:"Idempotency-Key" maxLength:"200"`
-		Body NewMessage
+		Body wire.NewMessage
 	}
 	startRunInput struct {
 		SessionPath
 
 		Key  string `header:"Idempotency-Key" maxLength:"200"`
-		Body NewRun
+		Body wire.NewRun
 	}
 	runOutput struct {
 		Status   int
@@ -63,21 +36,21 @@ type (
 	forkInput struct {
 		SessionPath
 
-		Key  string   `header:"Idempotency-Key" maxLength:"200" doc:"The same key is the same request: sent again it answers with the same session"`
-		Body *NewFork `required:"false"`
+		Key  string        `header:"Idempotency-Key" maxLength:"200" doc:"The same key is the same request: sent again it answers with the same session"`
+		Body *wire.NewFork `required:"false"`
 	}
 )
 
 func (s *Server) registerTurns() {
 	const tag = "commands"
 	handle(s, operation{method: http.MethodPost, path: "/api/sessions/{id}/messages", id: "sendMessage", summary: "Say something: the next run answers it", tag: tag, status: http.StatusAccepted},
-		func(ctx context.Context, in *messageInput) (*body[MessageAnswer], error) {
+		func(ctx context.Context, in *messageInput) (*body[wire.MessageAnswer], error) {
 			key, err := commandKey(ctx, in.Key)
 			if err != nil {
 				return nil, err
 			}
 			number, err := s.message(ctx, in.ID, in.Body.Content, "body.", key)
-			return answer(MessageAnswer{Number: number, Status: schema.MessageQueued}, err)
+			return answer(wire.MessageAnswer{Number: number, Status: schema.MessageQueued}, err)
 		})
 	handle(s, operation{method: http.MethodPost, path: "/api/sessions/{id}/runs", id: "startRun", summary: "Start the next run; 409 while one is under way", tag: tag, status: http.StatusCreated}, s.startRun)
 	handle(s, operation{method: http.MethodPost, path: "/api/sessions/{id}/fork", id: "forkSession", summary: "Start a session from a finished step of this one", tag: tag, status: http.StatusCreated}, s.fork)
@@ -91,7 +64,7 @@ func (s *Server) message(ctx context.Context, sessionID, content, at, key string
 		return 0, invalidField(at+"content", "this has more than "+itoa(schema.MaxMessageBytes)+" bytes", nil)
 	}
 	if wrong := plainText(at+"content", content); wrong != nil {
-		return 0, invalid(wrong)
+		return 0, schema.Invalid(wrong)
 	}
 	if strings.TrimSpace(content) == "" {
 		return 0, invalidField(at+"content", "a message is not empty", nil)
@@ -136,7 +109,7 @@ func (s *Server) startRun(ctx context.Context, in *startRunInput) (*runOutput, e
 	if err != nil {
 		return nil, err
 	}
-	plan, err := in.Body.check()
+	plan, err := checkRun(&in.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -174,14 +147,14 @@ func (s *Server) run(ctx context.Context, sessionID string, plan *schema.Plan, k
 	return result, placed(err, "body.")
 }
 
-func (n *NewRun) check() (*schema.Plan, error) {
+func checkRun(n *wire.NewRun) (*schema.Plan, error) {
 	hasPlan, hasTask := given(n.Plan) != nil, n.Task != ""
 	switch {
 	case hasPlan && hasTask:
 		return nil, invalidField("body.task", "a run has either a plan or a task, not both", nil)
 	case hasTask:
 		if wrong := plainText("body.task", n.Task); wrong != nil {
-			return nil, invalid(wrong)
+			return nil, schema.Invalid(wrong)
 		}
 		e := invalidField("body.task", "this server has no agent provider; a run here has a plan", nil)
 		e.Code = schema.CodeUnsupported
@@ -191,7 +164,7 @@ func (n *NewRun) check() (*schema.Plan, error) {
 	}
 	plan, wrong := parsePlan(n.Plan)
 	if len(wrong) > 0 {
-		return nil, invalid(wrong)
+		return nil, schema.Invalid(wrong)
 	}
 	return plan, available("", plan)
 }
@@ -218,9 +191,9 @@ func (s *Server) fork(ctx context.Context, in *forkInput) (*createOutput, error)
 	}
 	asked := in.Body
 	if asked == nil {
-		asked = &NewFork{}
+		asked = &wire.NewFork{}
 	}
-	n, err := asked.check(in.ID)
+	n, err := checkFork(asked, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -242,14 +215,14 @@ func (s *Server) fork(ctx context.Context, in *forkInput) (*createOutput, error)
 	return s.begun(ctx, session, created), nil
 }
 
-func (f *NewFork) check(sourceID string) (store.NewFork, error) {
+func checkFork(f *wire.NewFork, sourceID string) (store.NewFork, error) {
 	n := store.NewFork{ID: schema.NewID(), SourceID: sourceID, RunID: f.RunID, StepID: f.StepID, Name: strings.TrimSpace(f.Name)}
 	var wrong []schema.FieldError
 	if f.Name != "" {
 		wrong = append(wrong, plainText("body.name", f.Name)...)
 	}
 	if strings.ContainsRune(f.StepID, 0) {
-		wrong = append(wrong, schema.FieldError{Location: "body.step_id", Message: noNUL})
+		wrong = append(wrong, schema.FieldError{Location: "body.step_id", Message: schema.NoNUL})
 	}
 	if given(f.Plan) != nil {
 		var problems []schema.FieldError
@@ -257,7 +230,7 @@ func (f *NewFork) check(sourceID string) (store.NewFork, error) {
 		wrong = append(wrong, problems...)
 	}
 	if len(wrong) > 0 {
-		return n, invalid(wrong)
+		return n, schema.Invalid(wrong)
 	}
 	if err := available("", n.Plan); err != nil {
 		return n, err

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 )
 
@@ -63,12 +64,12 @@ func TestMessages_OverTheWebSocketAreTakenInOnce(t *testing.T) {
 	ws := e.dial("?client_id=c", "X-Holdfast-User", "ann")
 	for range 2 { // the second time after a lost answer
 		ws.send(`{"type":"message","session_id":"` + s.ID + `","content":"hello","request_id":"r"}`)
-		if f := ws.until(schema.FrameAccepted); f.SessionID != s.ID || !strings.Contains(string(f.Data), `"r"`) {
+		if f := ws.until(wire.FrameAccepted); f.SessionID != s.ID || !strings.Contains(string(f.Data), `"r"`) {
 			t.Fatalf("accepted %+v %s", f, f.Data)
 		}
 	}
 	ws.send(`{"type":"message","session_id":"` + s.ID + `","content":"there"}`)
-	ws.until(schema.FrameAccepted)
+	ws.until(wire.FrameAccepted)
 	for _, want := range []schema.AgentMessageData{{Role: "user", Message: "hello", Actor: "ann", Number: 1}, {Role: "user", Message: "there", Actor: "ann", Number: 2}} {
 		var d schema.AgentMessageData
 		must(t, json.Unmarshal(viewer.until(schema.EventAgentMessage).Data, &d))

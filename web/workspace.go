@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/snapshot"
 )
 
@@ -67,8 +68,8 @@ func (w *workspace) close() {
 	}
 }
 
-func (s *Server) listFiles(ctx context.Context, sessionID string) (FileList, error) {
-	list := FileList{Files: []schema.File{}}
+func (s *Server) listFiles(ctx context.Context, sessionID string) (wire.FileList, error) {
+	list := wire.FileList{Files: []schema.File{}}
 	w, err := s.workspace(ctx, sessionID)
 	if err != nil {
 		return list, err

@@ -14,6 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // caller is who opens a WebSocket.
@@ -47,15 +48,15 @@ func (s *Server) upgrade(c *fiber.Ctx) error {
 	for name, value := range c.Queries() {
 		switch {
 		case name != "client_id":
-			wrong = append(wrong, schema.FieldError{Location: "query." + name, Message: noParameter, Value: brief(value)})
+			wrong = append(wrong, schema.FieldError{Location: "query." + name, Message: noParameter, Value: schema.Brief(value)})
 		case value != "" && !printable(value, maxClientID):
-			wrong = append(wrong, schema.FieldError{Location: "query.client_id", Message: "this must be 1 to 64 printable characters", Value: brief(value)})
+			wrong = append(wrong, schema.FieldError{Location: "query.client_id", Message: "this must be 1 to 64 printable characters", Value: schema.Brief(value)})
 		default:
 			who.clientID = value
 		}
 	}
 	if len(wrong) > 0 {
-		return invalid(wrong)
+		return schema.Invalid(wrong)
 	}
 	err := upgrader.Upgrade(c.Context(), func(*websocket.Conn) {})
 	if _, bad := errors.AsType[websocket.HandshakeError](err); bad {
@@ -98,7 +99,7 @@ func (s *Server) serveSocket(ws *websocket.Conn, who caller, greeting []byte) {
 func (c *conn) turnAway(no *refusal) {
 	text := closeFrame(no.code, no.reason)
 	if no.retryIn > 0 {
-		text = append(newFrame(schema.FrameError, "", ErrorData{
+		text = append(newFrame(wire.FrameError, "", wire.ErrorData{
 			Code: schema.CodeRateLimited, Message: no.reason, RetryIn: no.retryIn, Errors: []schema.FieldError{},
 		}), text...)
 	}

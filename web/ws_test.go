@@ -11,6 +11,7 @@ import (
 	"github.com/fasthttp/websocket"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 )
 
@@ -24,11 +25,11 @@ func TestSocket_GreetsAndAnswers(t *testing.T) {
 	first := s.next()
 	var hello web.ConnectedData
 	must(t, json.Unmarshal(first.Data, &hello))
-	if first.Type != schema.FrameConnected || hello.User != "ann" || hello.Version != "test" || hello.ConnectionID == "" || hello.ServerInstance == "" {
+	if first.Type != wire.FrameConnected || hello.User != "ann" || hello.Version != "test" || hello.ConnectionID == "" || hello.ServerInstance == "" {
 		t.Fatalf("the first frame is %+v %s", first, first.Data)
 	}
 	s.send(`{"type":"ping","request_id":"p"}`)
-	if pong := s.next(); pong.Type != schema.FramePong || pong.Seq != 0 || !strings.Contains(string(pong.Data), `"p"`) {
+	if pong := s.next(); pong.Type != wire.FramePong || pong.Seq != 0 || !strings.Contains(string(pong.Data), `"p"`) {
 		t.Fatalf("the answer is %+v", pong)
 	}
 	pong := make(chan string, 1)
@@ -74,9 +75,9 @@ func TestSocket_CommandsAreAcceptedAndCarriedOutInOrder(t *testing.T) {
 		f := ws.next()
 		var d web.QueryResultData
 		must(t, json.Unmarshal(f.Data, &d))
-		want := schema.FrameAccepted
+		want := wire.FrameAccepted
 		if i == 4 {
-			want = schema.FrameQueryResult
+			want = wire.FrameQueryResult
 			if !strings.Contains(string(d.Result), `"active"`) {
 				t.Errorf("the state is %s", d.Result)
 			}
@@ -104,7 +105,7 @@ func TestSocket_OverTheLimitIsSentAwayForLater(t *testing.T) {
 	again := e.dial("?client_id=one")
 	one.closed(4001)
 	again.send(`{"type":"ping"}`)
-	again.until(schema.FramePong)
+	again.until(wire.FramePong)
 	e.noErrors()
 }
 
@@ -116,7 +117,7 @@ func TestSocket_ANewerConnectionOfAClientReplacesTheOlder(t *testing.T) {
 	e.dial("?client_id=c")
 	old.closed(4001)
 	other.send(`{"type":"ping"}`)
-	other.until(schema.FramePong)
+	other.until(wire.FramePong)
 }
 
 func TestSocket_AFrameOver64KiBEndsTheConnection(t *testing.T) {
@@ -138,7 +139,7 @@ func TestSocket_StoppingServerSendsItsClientsToAnother(t *testing.T) { //nolint:
 		conn, _, err := e.tryDial("")
 		must(t, err)
 		ws = &socket{conn, t}
-		ws.until(schema.FrameConnected)
+		ws.until(wire.FrameConnected)
 	})
 	ws.t = t
 	ws.closed(1001)
@@ -152,7 +153,7 @@ func TestSessionsList_TellsOfEveryChange(t *testing.T) {
 	ws := e.dial("")
 	ws.send(`{"type":"subscribe_sessions"}`)
 	var list web.SessionsData
-	must(t, json.Unmarshal(ws.until(schema.FrameSessions).Data, &list))
+	must(t, json.Unmarshal(ws.until(wire.FrameSessions).Data, &list))
 	if len(list.Sessions) != 1 || list.Sessions[0].ID != before.ID || list.Sessions[0].Plan != nil || list.Total != 1 {
 		t.Fatalf("the list is %+v", list)
 	}
@@ -161,9 +162,9 @@ func TestSessionsList_TellsOfEveryChange(t *testing.T) {
 	for d.Session.ID != s.ID {
 		// A server that has only now begun to listen starts the list over, with a new snapshot.
 		switch f := ws.next(); f.Type {
-		case schema.FrameSessionCreated:
+		case wire.FrameSessionCreated:
 			must(t, json.Unmarshal(f.Data, &d))
-		case schema.FrameSessions:
+		case wire.FrameSessions:
 			must(t, json.Unmarshal(f.Data, &list))
 			for _, listed := range list.Sessions {
 				if listed.ID == s.ID {
@@ -174,13 +175,13 @@ func TestSessionsList_TellsOfEveryChange(t *testing.T) {
 		}
 	}
 	for len(d.Session.PendingApprovals) == 0 {
-		must(t, json.Unmarshal(ws.until(schema.FrameSessionUpdated).Data, &d))
+		must(t, json.Unmarshal(ws.until(wire.FrameSessionUpdated).Data, &d))
 	}
 	if d.Session.Plan != nil || string(d.Session.PendingApprovals[0].Context) != "{}" {
 		t.Fatalf("a list entry carries too much: %+v", d.Session)
 	}
 	e.do("DELETE", "/api/sessions/"+s.ID, "").into(t, 204, nil)
-	if gone := ws.until(schema.FrameSessionDeleted); !strings.Contains(string(gone.Data), s.ID) {
+	if gone := ws.until(wire.FrameSessionDeleted); !strings.Contains(string(gone.Data), s.ID) {
 		t.Fatalf("deleted %s", gone.Data)
 	}
 	e.noErrors()

@@ -10,41 +10,10 @@ import (
 	"strings"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 type (
-	// NewSession is the body that creates a session.
-	NewSession struct {
-		Name   string          `json:"name,omitempty"`
-		Mode   schema.Mode     `json:"mode"`
-		Plan   json.RawMessage `json:"plan,omitempty"`
-		Config *schema.Config  `json:"config,omitempty"`
-		// Attended says that a person starts the session: its approvals wait for a day by default.
-		Attended bool `json:"attended,omitempty"`
-	}
-	// SessionList is a page of sessions.
-	SessionList struct {
-		Sessions   []schema.Session `json:"sessions"`
-		Total      int              `json:"total"`
-		NextCursor string           `json:"next_cursor"`
-	}
-	// ApprovalList is a page of approvals.
-	ApprovalList struct {
-		Approvals  []schema.Approval `json:"approvals"`
-		Total      int               `json:"total"`
-		NextCursor string            `json:"next_cursor,omitempty"`
-	}
-	// RunList is the runs of a session.
-	RunList struct {
-		Runs []schema.Run `json:"runs"`
-	}
-	// Resolve is the body that resolves an approval.
-	Resolve struct {
-		Resolution schema.Resolution `json:"resolution"`
-		Feedback   string            `json:"feedback,omitempty"`
-		// Modifications is a [schema.PlanEdit], a [schema.StepEdit] or a [schema.ToolEdit].
-		Modifications json.RawMessage `json:"modifications,omitempty"`
-	}
 	// SessionFilter narrows a list of sessions. Zero fields do not.
 	SessionFilter struct {
 		Status, Mode, Query, Cursor string
@@ -65,14 +34,14 @@ func approvalPath(id, more string) string { return "/api/approvals/" + url.PathE
 
 // CreateSession makes a session. key is the Idempotency-Key: however often the request has to
 // be sent, one session is made.
-func (c *Client) CreateSession(ctx context.Context, body NewSession, key string) (Answer[schema.Session], error) {
+func (c *Client) CreateSession(ctx context.Context, body wire.NewSession, key string) (Answer[schema.Session], error) {
 	return call[schema.Session](ctx, c, request{
 		method: http.MethodPost, path: "/api/sessions", body: body, key: key, insist: true,
 	})
 }
 
 // Sessions lists sessions, the latest first.
-func (c *Client) Sessions(ctx context.Context, f SessionFilter) (Answer[SessionList], error) {
+func (c *Client) Sessions(ctx context.Context, f SessionFilter) (Answer[wire.SessionList], error) {
 	q := url.Values{}
 	for name, value := range map[string]string{"status": f.Status, "mode": f.Mode, "q": f.Query, "cursor": f.Cursor, idPrefix: f.IDPrefix} {
 		if value != "" {
@@ -82,7 +51,7 @@ func (c *Client) Sessions(ctx context.Context, f SessionFilter) (Answer[SessionL
 	if f.Limit > 0 {
 		q.Set("limit", strconv.Itoa(f.Limit))
 	}
-	return call[SessionList](ctx, c, request{method: http.MethodGet, path: "/api/sessions", query: q})
+	return call[wire.SessionList](ctx, c, request{method: http.MethodGet, path: "/api/sessions", query: q})
 }
 
 // Session reads a session.
@@ -91,19 +60,13 @@ func (c *Client) Session(ctx context.Context, id string) (Answer[schema.Session]
 }
 
 // Runs reads the runs of a session.
-func (c *Client) Runs(ctx context.Context, id string) (Answer[RunList], error) {
-	return call[RunList](ctx, c, request{method: http.MethodGet, path: sessionPath(id, "/runs")})
+func (c *Client) Runs(ctx context.Context, id string) (Answer[wire.RunList], error) {
+	return call[wire.RunList](ctx, c, request{method: http.MethodGet, path: sessionPath(id, "/runs")})
 }
 
 // Command sends suspend, resume or cancel.
-func (c *Client) Command(ctx context.Context, id, command string) (Answer[CommandAnswer], error) {
-	return call[CommandAnswer](ctx, c, request{method: http.MethodPost, path: sessionPath(id, "/"+command)})
-}
-
-// CommandAnswer is the part of the answers of suspend, resume and cancel that is used here:
-// the receipt of a cancel.
-type CommandAnswer struct {
-	Receipt *schema.Receipt `json:"receipt"`
+func (c *Client) Command(ctx context.Context, id, command string) (Answer[wire.CancelAnswer], error) {
+	return call[wire.CancelAnswer](ctx, c, request{method: http.MethodPost, path: sessionPath(id, "/"+command)})
 }
 
 // DeleteSession deletes a session.
@@ -113,7 +76,7 @@ func (c *Client) DeleteSession(ctx context.Context, id string) error {
 }
 
 // Approvals lists approvals, the newest first.
-func (c *Client) Approvals(ctx context.Context, f ApprovalFilter) (Answer[ApprovalList], error) {
+func (c *Client) Approvals(ctx context.Context, f ApprovalFilter) (Answer[wire.ApprovalList], error) {
 	q := url.Values{}
 	for name, value := range map[string]string{"status": f.Status, "cursor": f.Cursor, idPrefix: f.IDPrefix} {
 		if value != "" {
@@ -127,7 +90,7 @@ func (c *Client) Approvals(ctx context.Context, f ApprovalFilter) (Answer[Approv
 	if f.SessionID != "" {
 		path = sessionPath(f.SessionID, "/approvals")
 	}
-	return call[ApprovalList](ctx, c, request{method: http.MethodGet, path: path, query: q})
+	return call[wire.ApprovalList](ctx, c, request{method: http.MethodGet, path: path, query: q})
 }
 
 // Approval reads an approval.
@@ -141,7 +104,7 @@ func (c *Client) Subject(ctx context.Context, id string) (Answer[schema.Subject]
 }
 
 // ResolveApproval decides an approval. The same decision again is no error.
-func (c *Client) ResolveApproval(ctx context.Context, id string, body Resolve) (Answer[json.RawMessage], error) {
+func (c *Client) ResolveApproval(ctx context.Context, id string, body wire.ResolveRequest) (Answer[json.RawMessage], error) {
 	return call[json.RawMessage](ctx, c, request{method: http.MethodPost, path: approvalPath(id, "/resolve"), body: body, insist: true})
 }
 

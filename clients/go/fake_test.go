@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -90,7 +91,7 @@ func (c *fakeConn) subscribed(head int64) (since int64, ok bool) {
 	c.f.mu.Lock()
 	c.f.asked = append(c.f.asked, frame.Since)
 	c.f.mu.Unlock()
-	c.frame(schema.FrameSubscribed, 0, map[string]any{"session_id": sessionID, "since": frame.Since, "head": head})
+	c.frame(wire.FrameSubscribed, 0, map[string]any{"session_id": sessionID, "since": frame.Since, "head": head})
 	return frame.Since, true
 }
 

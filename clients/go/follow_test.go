@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // told is a log entry of a test: an event with what decides about it.
@@ -141,7 +142,7 @@ func TestWatch_SaysThatAMessageWasDropped(t *testing.T) {
 			f := newFake(t, func(_ *testing.T, conn *fakeConn) {
 				if since, ok := conn.subscribed(3); ok {
 					conn.tell(c.log, since, 3)
-					conn.frame(schema.FramePong, 0, nil)
+					conn.frame(wire.FramePong, 0, nil)
 				}
 				conn.hold()
 			})
@@ -168,7 +169,7 @@ func TestWatch_WaitsForAMessageThatCameJustBehindACancel(t *testing.T) {
 	f := newFake(t, func(_ *testing.T, conn *fakeConn) {
 		if since, ok := conn.subscribed(5); ok {
 			conn.tell(log, since, 3)
-			conn.frame(schema.FramePong, 0, nil)
+			conn.frame(wire.FramePong, 0, nil)
 			conn.tell(log, 3, 5)
 		}
 		conn.hold()

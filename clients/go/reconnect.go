@@ -8,63 +8,19 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // The rules of this file stand in docs/clients.md and, as test vectors, in
 // clients/policy.json; the TypeScript client reads the same ones.
 
-// The WebSocket close codes that say what to do next.
-const (
-	CloseNormal          = 1000
-	CloseGoingAway       = 1001
-	ClosePolicy          = 1008
-	CloseTooBig          = 1009
-	CloseTryAgainLater   = 1013
-	CloseReplaced        = 4001
-	CloseUnauthenticated = 4401
-	CloseForbidden       = 4403
-
-	closeAbnormal = 1006 // the connection broke without a close frame
-)
-
-// Action is what to do after a connection closed.
-type Action string
-
-// The actions.
-const (
-	Stop     Action = "stop"    // do not come back
-	AtOnce   Action = "at once" // come back without waiting: another instance will answer
-	WithWait Action = "backoff" // come back after a growing, random wait
-)
-
 // AfterClose says what a close code asks of a client, and in words why.
-func AfterClose(code int, reason string) (Action, string) {
-	say := func(otherwise string) string {
-		if reason != "" {
-			return reason
-		}
-		return otherwise
+func AfterClose(code int, reason string) (wire.Action, string) {
+	rule := wire.CloseRuleOf(code)
+	if rule.Says && reason != "" {
+		return rule.Action, reason
 	}
-	switch code {
-	case CloseNormal:
-		return Stop, say("the server closed the connection")
-	case CloseGoingAway:
-		return AtOnce, "the server is restarting"
-	case ClosePolicy:
-		return Stop, say("the server refused the connection")
-	case CloseReplaced:
-		return Stop, "a newer connection took over"
-	case CloseUnauthenticated:
-		return Stop, "not signed in"
-	case CloseForbidden:
-		return Stop, "not allowed"
-	case CloseTooBig:
-		return WithWait, "a message was too big for the server"
-	case CloseTryAgainLater:
-		return WithWait, say("the server has reached its connection limit")
-	default:
-		return WithWait, say("the connection was lost")
-	}
+	return rule.Action, rule.Why
 }
 
 // Waits between tries: uniform in [0, min(cap, base·2^attempt)), "full jitter", so that many
@@ -109,19 +65,19 @@ type reconnect struct{ failures int }
 
 // after says what follows a close of a connection that lived so long, 0 when it was never
 // open. atLeast is how long the server asked to stay away in other ways than the reason.
-func (r *reconnect) after(code int, reason string, lived, atLeast time.Duration, random float64) (Action, time.Duration, string) {
+func (r *reconnect) after(code int, reason string, lived, atLeast time.Duration, random float64) (wire.Action, time.Duration, string) {
 	if lived >= stableAfter {
 		r.failures = 0
 	}
 	action, why := AfterClose(code, reason)
-	if action == Stop {
-		return Stop, 0, why
+	if action == wire.Stop {
+		return wire.Stop, 0, why
 	}
-	if code == CloseTryAgainLater {
+	if code == wire.CloseTryAgainLater {
 		atLeast = max(atLeast, retryIn(reason))
 	}
 	delay := atLeast + backoff(r.failures, random)
-	if action == AtOnce && lived >= atOnceAfter {
+	if action == wire.AtOnce && lived >= atOnceAfter {
 		delay = 0
 	}
 	r.failures++
@@ -131,12 +87,8 @@ func (r *reconnect) after(code int, reason string, lived, atLeast time.Duration,
 // mayBeAskedAgain reports whether a frame that was refused with this code may be taken later,
 // unchanged.
 func mayBeAskedAgain(code schema.Code) bool {
-	switch code {
-	case schema.CodeUnavailable, schema.CodeRateLimited, schema.CodeInternal, schema.CodeStale:
-		return true
-	default:
-		return false
-	}
+	refusal, _ := wire.RefusalOf(code)
+	return refusal.Again
 }
 
 // verdict is what an arriving seq is to a cursor.

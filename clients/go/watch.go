@@ -14,6 +14,7 @@ import (
 	"github.com/fasthttp/websocket"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // The times and bounds of a connection.
@@ -92,7 +93,7 @@ func (c *Client) Watch(ctx context.Context, sessionID string, f Follow, h Handle
 			lived = time.Since(w.openedAt)
 		}
 		action, delay, why := again.after(ended.code, ended.reason, lived, ended.atLeast, c.jitter())
-		if action == Stop {
+		if action == wire.Stop {
 			return "", &StoppedError{Reason: why}
 		}
 		w.lost = true
@@ -135,7 +136,7 @@ type ending struct {
 }
 
 // notAFrame ends a connection on which something else speaks.
-var notAFrame = ending{code: closeAbnormal, reason: "the server sent something that is not a frame"}
+var notAFrame = ending{code: wire.CloseAbnormal, reason: "the server sent something that is not a frame"}
 
 func (w *watcher) connection(ctx context.Context) ending {
 	dialer := websocket.Dialer{HandshakeTimeout: connectWithin, Proxy: http.ProxyFromEnvironment}
@@ -159,7 +160,7 @@ func (w *watcher) connection(ctx context.Context) ending {
 	w.everOpen, w.openedAt, w.askedAt = true, time.Now(), time.Time{}
 	conn.SetReadLimit(maxMessage)
 	if err := w.subscribe(c); err != nil {
-		return ending{code: closeAbnormal}
+		return ending{code: wire.CloseAbnormal}
 	}
 	return w.read(c)
 }
@@ -167,13 +168,13 @@ func (w *watcher) connection(ctx context.Context) ending {
 // refused is the ending of a connection that was not opened.
 func (w *watcher) refused(resp *http.Response, err error) ending {
 	if resp == nil {
-		return ending{code: closeAbnormal, reason: "the server cannot be reached", unreachable: err}
+		return ending{code: wire.CloseAbnormal, reason: "the server cannot be reached", unreachable: err}
 	}
 	if again := retryAfter(resp); again != never {
-		return ending{code: CloseTryAgainLater, atLeast: again}
+		return ending{code: wire.CloseTryAgainLater, atLeast: again}
 	}
 	if resp.StatusCode >= http.StatusInternalServerError {
-		return ending{code: closeAbnormal, reason: "the server answered " + resp.Status}
+		return ending{code: wire.CloseAbnormal, reason: "the server answered " + resp.Status}
 	}
 	return ending{stop: &StoppedError{Reason: fmt.Sprintf("%s/ws answered %s", w.client.base, resp.Status)}}
 }
@@ -187,7 +188,7 @@ func (w *watcher) rewind() {
 }
 
 func (w *watcher) subscribe(c *connection) error {
-	return c.write(map[string]any{"type": "subscribe", "session_id": w.id, "since": w.last, "request_id": "watch"})
+	return c.write(&wire.SubscribeFrame{Header: wire.Header{Type: wire.FrameSubscribe, RequestID: "watch"}, SessionID: w.id, Since: int64(w.last)})
 }
 
 func (w *watcher) read(c *connection) ending {
@@ -198,7 +199,7 @@ func (w *watcher) read(c *connection) ending {
 			if closed, ok := errors.AsType[*websocket.CloseError](err); ok {
 				return ending{code: closed.Code, reason: closed.Text}
 			}
-			return ending{code: closeAbnormal}
+			return ending{code: wire.CloseAbnormal}
 		}
 		frames, err := split(message)
 		if err != nil {
@@ -233,22 +234,20 @@ func (w *watcher) frame(c *connection, raw json.RawMessage) (end ending, over bo
 	switch {
 	case e.Seq > 0:
 		return w.event(c, e, raw)
-	case e.Type == schema.FrameSubscribed:
+	case e.Type == wire.FrameSubscribed:
 		return w.subscribed(e)
-	case e.Type == schema.FramePong:
+	case e.Type == wire.FramePong:
 		w.idles()
 		if w.doubtful {
 			return w.caughtUp()
 		}
-	case e.Type == schema.FrameConnected:
-		w.user = decoded[struct {
-			User string `json:"user"`
-		}](e).User
-	case e.Type == schema.FramePresence:
+	case e.Type == wire.FrameConnected:
+		w.user = decoded[wire.ConnectedData](e).User
+	case e.Type == wire.FramePresence:
 		w.present(e)
-	case e.Type == schema.FrameError:
+	case e.Type == wire.FrameError:
 		return w.failed(c, e)
-	case e.Type == schema.FrameSessionDeleted && e.SessionID == w.id:
+	case e.Type == wire.FrameSessionDeleted && e.SessionID == w.id:
 		return ending{stop: &DeletedError{Session: w.id}}, true
 	}
 	return ending{}, false
@@ -264,7 +263,7 @@ func (w *watcher) event(c *connection, e schema.Event, raw []byte) (ending, bool
 		}
 		w.askedAt = time.Now()
 		if err := w.subscribe(c); err != nil {
-			return ending{code: closeAbnormal}, true
+			return ending{code: wire.CloseAbnormal}, true
 		}
 		return ending{}, false
 	case isNext:
@@ -279,9 +278,7 @@ func (w *watcher) event(c *connection, e schema.Event, raw []byte) (ending, bool
 }
 
 func (w *watcher) subscribed(e schema.Event) (ending, bool) {
-	var d struct {
-		Head int64 `json:"head"`
-	}
+	var d wire.SubscribedData
 	if err := json.Unmarshal(e.Data, &d); err != nil {
 		return notAFrame, true
 	}
@@ -301,11 +298,7 @@ func (w *watcher) present(e schema.Event) {
 		return
 	}
 	others := []string{}
-	for _, v := range decoded[struct {
-		Viewers []struct {
-			User string `json:"user"`
-		} `json:"viewers"`
-	}](e).Viewers {
+	for _, v := range decoded[wire.PresenceData](e).Viewers {
 		if v.User != w.user {
 			others = append(others, v.User)
 		}
@@ -331,7 +324,7 @@ func (w *watcher) caughtUp() (ending, bool) {
 			if _, ok := errors.AsType[*ProblemError](err); ok {
 				return ending{stop: err}, true
 			}
-			return ending{code: closeAbnormal}, true
+			return ending{code: wire.CloseAbnormal}, true
 		}
 		w.is(s.Value.Status, s.Value.HeadSeq <= int64(w.last))
 	}
@@ -352,7 +345,7 @@ func (w *watcher) askForMessage() (ending, bool) {
 	for cursor := ""; ; {
 		page, err := w.client.Messages(ctx, w.id, cursor)
 		if err != nil {
-			return ending{code: closeAbnormal}, true // ask again on the next connection
+			return ending{code: wire.CloseAbnormal}, true // ask again on the next connection
 		}
 		for i := range page.Value.Messages {
 			if m := &page.Value.Messages[i]; m.Number == w.follow.Message {
@@ -370,42 +363,42 @@ func (w *watcher) askForMessage() (ending, bool) {
 // failed is the answer to a subscribe that the server could not take. The codes that time
 // does not mend end the watch.
 func (w *watcher) failed(c *connection, e schema.Event) (ending, bool) {
-	var d struct {
-		Code    schema.Code `json:"code"`
-		Message string      `json:"message"`
-		RetryIn int         `json:"retry_after_seconds"`
-		Head    int64       `json:"head"`
-		From    int64       `json:"from_seq"`
-		To      int64       `json:"to_seq"`
-	}
-	_ = json.Unmarshal(e.Data, &d)
+	d := decoded[wire.ErrorData](e)
 	historian, _ := w.h.(Historian)
 	switch {
 	case d.Code == schema.CodeRange:
-		if d.To <= int64(w.last) {
+		if d.ToSeq <= int64(w.last) {
 			return ending{}, false
 		}
-		w.last, w.askedAt = cursor(d.To), time.Time{}
+		w.last, w.askedAt = cursor(d.ToSeq), time.Time{}
 		if historian != nil {
-			historian.Hole(d.From, d.To)
+			historian.Hole(d.FromSeq, d.ToSeq)
 		}
 		return w.caughtUp()
 	case d.Code == schema.CodeCursorAhead:
 		if historian != nil {
-			historian.Rewound(d.Head)
+			historian.Rewound(headOf(d))
 		}
 		w.rewind()
 		if err := w.subscribe(c); err != nil {
-			return ending{code: closeAbnormal}, true
+			return ending{code: wire.CloseAbnormal}, true
 		}
 		return ending{}, false
 	case mayBeAskedAgain(d.Code):
-		return ending{code: closeAbnormal, reason: d.Message, atLeast: min(retryAfterCap, time.Duration(d.RetryIn)*time.Second)}, true
+		return ending{code: wire.CloseAbnormal, reason: d.Message, atLeast: min(retryAfterCap, time.Duration(d.RetryIn)*time.Second)}, true
 	case d.Code == schema.CodeNotFound:
 		return ending{stop: &ProblemError{schema.Problem{Detail: d.Message, Code: d.Code, Status: http.StatusNotFound}}}, true
 	default:
 		return ending{stop: &StoppedError{Reason: d.Message}}, true
 	}
+}
+
+// headOf is where the log ends, as a refusal says.
+func headOf(d wire.ErrorData) int64 {
+	if d.Head == nil {
+		return 0
+	}
+	return *d.Head
 }
 
 // connection lets the pings and the subscriptions write in turn.
@@ -415,13 +408,13 @@ type connection struct {
 	closed bool
 }
 
-func (c *connection) write(v any) error {
+func (c *connection) write(f wire.ClientFrame) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.SetWriteDeadline(time.Now().Add(writeWithin)); err != nil {
 		return err
 	}
-	return c.WriteMessage(websocket.TextMessage, schema.Marshal(v))
+	return c.WriteMessage(websocket.TextMessage, schema.Marshal(f))
 }
 
 func (c *connection) pings(quit <-chan struct{}) {
@@ -432,7 +425,7 @@ func (c *connection) pings(quit <-chan struct{}) {
 		case <-quit:
 			return
 		case <-t.C:
-			if c.write(map[string]string{"type": "ping"}) != nil {
+			if c.write(&wire.PingFrame{Header: wire.Header{Type: wire.FramePing}}) != nil {
 				return
 			}
 		}
@@ -447,6 +440,6 @@ func (c *connection) bye() {
 		return
 	}
 	c.closed = true
-	_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(CloseNormal, ""), time.Now().Add(time.Second))
+	_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(wire.CloseNormal, ""), time.Now().Add(time.Second))
 	_ = c.Close()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/fasthttp/websocket"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 func TestWatch_HandsOverEachEventOnceHoweverOftenTheConnectionBreaks(t *testing.T) {
@@ -141,7 +142,7 @@ func TestWatch_StopsWhereComingBackDoesNotHelp(t *testing.T) {
 		"policy":       {func(_ *testing.T, c *fakeConn) { c.close(ClosePolicy, "too many subscriptions") }, "too many subscriptions"},
 		"unknown":      {func(_ *testing.T, c *fakeConn) { c.failed(schema.CodeNotFound, "there is no such session") }, "there is no such session"},
 		"not allowed":  {func(_ *testing.T, c *fakeConn) { c.close(CloseForbidden, "") }, "not allowed"},
-		"deleted":      {func(_ *testing.T, c *fakeConn) { c.subscribed(1); c.frame(schema.FrameSessionDeleted, 0, nil) }, "deleted"},
+		"deleted":      {func(_ *testing.T, c *fakeConn) { c.subscribed(1); c.frame(wire.FrameSessionDeleted, 0, nil) }, "deleted"},
 		"bad question": {func(_ *testing.T, c *fakeConn) { c.failed(schema.CodeInvalid, "since is wrong") }, "since is wrong"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -158,7 +159,7 @@ func TestWatch_StopsWhereComingBackDoesNotHelp(t *testing.T) {
 }
 
 func (c *fakeConn) failed(code schema.Code, message string) {
-	c.frame(schema.FrameError, 0, map[string]any{"code": code, "message": message, "request_id": "watch"})
+	c.frame(wire.FrameError, 0, map[string]any{"code": code, "message": message, "request_id": "watch"})
 }
 
 // historian hears of what happens to the log itself.
@@ -177,7 +178,7 @@ func TestWatch_GoesOnAfterAStretchThatCannotBeRead(t *testing.T) {
 	f := newFake(t, func(_ *testing.T, c *fakeConn) {
 		c.subscribed(9)
 		c.event(1, 9)
-		c.frame(schema.FrameError, 0, map[string]any{"code": schema.CodeRange, "session_id": sessionID, "from_seq": 2, "to_seq": 7, "message": "gone"})
+		c.frame(wire.FrameError, 0, map[string]any{"code": schema.CodeRange, "session_id": sessionID, "from_seq": 2, "to_seq": 7, "message": "gone"})
 		c.event(8, 9)
 		c.event(9, 9)
 		c.hold()
@@ -195,7 +196,7 @@ func TestWatch_GoesOnAfterAStretchThatCannotBeRead(t *testing.T) {
 func TestWatch_BeginsAgainWithALogThatWasRestored(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, func(_ *testing.T, c *fakeConn) {
-		c.frame(schema.FrameError, 0, map[string]any{"code": schema.CodeCursorAhead, "session_id": sessionID, "head": 2, "message": "restored", "request_id": "watch"})
+		c.frame(wire.FrameError, 0, map[string]any{"code": schema.CodeCursorAhead, "session_id": sessionID, "head": 2, "message": "restored", "request_id": "watch"})
 		c.subscribed(2)
 		c.event(1, 2)
 		c.event(2, 2)
@@ -248,7 +249,7 @@ func TestWatch_StaysAwayForAsLongAsAFullServerAsks(t *testing.T) {
 			c.hold()
 		},
 		func(_ *testing.T, c *fakeConn) {
-			c.frame(schema.FrameError, 0, map[string]any{"code": schema.CodeRateLimited, "message": full, "retry_after_seconds": 7})
+			c.frame(wire.FrameError, 0, map[string]any{"code": schema.CodeRateLimited, "message": full, "retry_after_seconds": 7})
 			c.close(CloseTryAgainLater, full)
 			c.hold()
 		},
@@ -323,9 +324,9 @@ func TestWatch_TellsWhoElseIsThereWhenThatChanges(t *testing.T) {
 			for _, user := range users {
 				viewers = append(viewers, viewer{user})
 			}
-			c.frame(schema.FramePresence, 0, map[string]any{"viewers": viewers, "count": len(viewers)})
+			c.frame(wire.FramePresence, 0, map[string]any{"viewers": viewers, "count": len(viewers)})
 		}
-		c.frame(schema.FrameConnected, 0, map[string]any{"user": "ada", "connection_id": "c1"})
+		c.frame(wire.FrameConnected, 0, map[string]any{"user": "ada", "connection_id": "c1"})
 		c.subscribed(2)
 		present("ada")
 		present("ben", "ada", "ada", "eve", "ben")

@@ -6,6 +6,7 @@ import (
 	client "github.com/holdfast/holdfast/clients/go"
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 type approvalListCmd struct {
@@ -64,7 +65,7 @@ func (c *approvalListCmd) Run(inv *invocation) error {
 }
 
 // read reads a page, or with --all every one.
-func (c *approvalListCmd) read(inv *invocation, api *client.Client, f client.ApprovalFilter) (client.Answer[client.ApprovalList], error) {
+func (c *approvalListCmd) read(inv *invocation, api *client.Client, f client.ApprovalFilter) (client.Answer[wire.ApprovalList], error) {
 	if c.All {
 		f.Limit = maxPage
 	}

@@ -11,6 +11,7 @@ import (
 	client "github.com/holdfast/holdfast/clients/go"
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 type approvalResolveCmd struct {
@@ -58,7 +59,7 @@ func (c *approvalResolveCmd) Run(inv *invocation) error {
 			return err
 		}
 	}
-	answer, err := api.ResolveApproval(inv.ctx, id, client.Resolve{Resolution: resolution, Feedback: c.Feedback, Modifications: edit.json()})
+	answer, err := api.ResolveApproval(inv.ctx, id, wire.ResolveRequest{Resolution: resolution, Feedback: c.Feedback, Modifications: edit.json()})
 	if err != nil {
 		return fmt.Errorf("approval %s: %w", short(id), inv.howToReopen(api, id, err))
 	}

@@ -11,6 +11,7 @@ import (
 	client "github.com/holdfast/holdfast/clients/go"
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // asker asks for the pending approvals of a session, one at a time, and sends the answers.
@@ -39,7 +40,7 @@ type asker struct {
 
 // deciding is what an answer leads to.
 type deciding struct {
-	resolve func(ctx context.Context, id string, r client.Resolve) error
+	resolve func(ctx context.Context, id string, r wire.ResolveRequest) error
 	extend  func(ctx context.Context, id string, by time.Duration) error
 	// edit opens a text in the person's editor and returns what became of it; nil when there
 	// is none to open.
@@ -294,7 +295,7 @@ func (a *asker) answer(ctx context.Context, line string) {
 		return
 	}
 	if a.rejected {
-		a.send(ctx, d, client.Resolve{Resolution: schema.ResolutionRejected, Feedback: line})
+		a.send(ctx, d, wire.ResolveRequest{Resolution: schema.ResolutionRejected, Feedback: line})
 		return
 	}
 	word := strings.ToLower(line)
@@ -320,7 +321,7 @@ func (a *asker) answer(ctx context.Context, line string) {
 	}
 	o := askOptions(d.Type, d.Context)
 	if option, ok := o.pick(line); ok {
-		a.send(ctx, d, client.Resolve{Resolution: schema.ResolutionApproved, Feedback: option})
+		a.send(ctx, d, wire.ResolveRequest{Resolution: schema.ResolutionApproved, Feedback: option})
 		return
 	}
 	resolution, feedback, ok := parseAnswer(line, d.Options)
@@ -338,13 +339,13 @@ func (a *asker) answer(ctx context.Context, line string) {
 		a.rejected = true
 		a.prompt()
 	default:
-		a.send(ctx, d, client.Resolve{Resolution: resolution, Feedback: feedback})
+		a.send(ctx, d, wire.ResolveRequest{Resolution: resolution, Feedback: feedback})
 	}
 }
 
 // send decides. When it cannot be said now, the question is asked again; when it is decided
 // already, the event that says how is on its way.
-func (a *asker) send(ctx context.Context, d schema.ApprovalRequestedData, r client.Resolve) {
+func (a *asker) send(ctx context.Context, d schema.ApprovalRequestedData, r wire.ResolveRequest) {
 	err := a.resolve(ctx, d.ApprovalID, r)
 	if err == nil {
 		a.done(d.ApprovalID)

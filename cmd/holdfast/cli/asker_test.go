@@ -11,6 +11,7 @@ import (
 
 	client "github.com/holdfast/holdfast/clients/go"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // asking is an asker with a person at it, and a server that remembers the decisions.
@@ -18,7 +19,7 @@ type asking struct {
 	*asker
 	t       *testing.T
 	lines   chan string
-	decided chan client.Resolve
+	decided chan wire.ResolveRequest
 	quits   chan struct{}
 	answer  func(n int) error
 	screen  func() string
@@ -30,7 +31,7 @@ type asking struct {
 
 func newAsking(t *testing.T, tty bool) *asking {
 	t.Helper()
-	a := &asking{t: t, lines: make(chan string), decided: make(chan client.Resolve, 10), quits: make(chan struct{}, 1), answer: func(int) error { return nil },
+	a := &asking{t: t, lines: make(chan string), decided: make(chan wire.ResolveRequest, 10), quits: make(chan struct{}, 1), answer: func(int) error { return nil },
 		extended: make(chan time.Duration, 10), opened: make(chan string, 10), typing: func(text string) string { return text }}
 	v, b := newTestView(false)
 	a.screen = func() string {
@@ -40,7 +41,7 @@ func newAsking(t *testing.T, tty bool) *asking {
 	}
 	n := 0
 	a.asker = newAsker(v, a.lines, tty, deciding{
-		resolve: func(_ context.Context, _ string, r client.Resolve) error {
+		resolve: func(_ context.Context, _ string, r wire.ResolveRequest) error {
 			n++
 			a.decided <- r
 			return a.answer(n)

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	client "github.com/holdfast/holdfast/clients/go"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // editable is what a person may change about an approval, as a JSON text for an editor.
@@ -61,8 +61,8 @@ func newEditable(d schema.ApprovalRequestedData) *editable {
 	return e
 }
 
-func (e *editable) decision(modifications json.RawMessage) client.Resolve {
-	return client.Resolve{Resolution: e.resolution, Modifications: modifications}
+func (e *editable) decision(modifications json.RawMessage) wire.ResolveRequest {
+	return wire.ResolveRequest{Resolution: e.resolution, Modifications: modifications}
 }
 
 // indented is JSON for people.

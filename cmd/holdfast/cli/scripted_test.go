@@ -12,6 +12,7 @@ import (
 	"github.com/fasthttp/websocket"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // scripted is a server that answers as a test says, and follows the protocol of /ws with a
@@ -133,7 +134,7 @@ func (s *scripted) socket(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	head := len(s.log)
 	s.mu.Unlock()
-	_ = conn.WriteJSON(schema.Event{Type: schema.FrameSubscribed, SessionID: scriptedID, Data: schema.Marshal(map[string]any{"head": head})})
+	_ = conn.WriteJSON(schema.Event{Type: wire.FrameSubscribed, SessionID: scriptedID, Data: schema.Marshal(map[string]any{"head": head})})
 	for last := frame.Since; ; {
 		events, grown := s.since(last)
 		for _, e := range events {

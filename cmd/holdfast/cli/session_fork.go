@@ -1,6 +1,6 @@
 package cli
 
-import client "github.com/holdfast/holdfast/clients/go"
+import "github.com/holdfast/holdfast/schema/wire"
 
 type sessionForkCmd struct {
 	server
@@ -22,7 +22,7 @@ func (*sessionForkCmd) Help() string {
 }
 
 func (c *sessionForkCmd) Run(inv *invocation) error {
-	body := client.NewFork{StepID: c.Step, Name: c.Name, Attended: true}
+	body := wire.NewFork{StepID: c.Step, Name: c.Name, Attended: true}
 	if c.Plan != "" {
 		plan, err := inv.readPlan(c.Plan, "nothing was forked")
 		if err != nil {

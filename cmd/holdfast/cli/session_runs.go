@@ -7,6 +7,7 @@ import (
 	client "github.com/holdfast/holdfast/clients/go"
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 type sessionRunsCmd struct {
@@ -104,7 +105,7 @@ func (c *sessionRunCmd) Run(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	answer, err := api.StartRun(inv.ctx, id, client.NewRun{Plan: plan})
+	answer, err := api.StartRun(inv.ctx, id, wire.NewRun{Plan: plan})
 	if err != nil {
 		return err
 	}

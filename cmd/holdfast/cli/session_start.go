@@ -8,6 +8,7 @@ import (
 	client "github.com/holdfast/holdfast/clients/go"
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 type sessionStartCmd struct {
@@ -53,7 +54,7 @@ func (c *sessionStartCmd) Run(inv *invocation) error {
 	}
 	defer api.Close()
 	inv.patient(api)
-	body := client.NewSession{Name: c.name(), Mode: schema.ModeRunbook, Plan: plan, Config: config, Attended: true}
+	body := wire.NewSession{Name: c.name(), Mode: schema.ModeRunbook, Plan: plan, Config: config, Attended: true}
 	answer, err := api.CreateSession(inv.ctx, body, schema.NewID())
 	if err != nil {
 		return err
@@ -94,7 +95,7 @@ func (c *sessionStartCmd) name() string {
 }
 
 // config is what the flags say, nil when they say nothing.
-func (c *sessionStartCmd) config() (*schema.Config, error) {
+func (c *sessionStartCmd) config() (schema.Config, error) {
 	config := schema.Config{
 		ApprovalMode: schema.ApprovalMode(c.ApprovalMode), ApprovalTimeoutSeconds: c.ApprovalTimeout.Seconds(),
 		OnTimeout: schema.OnTimeout(c.OnTimeout), EscalationTimeout: lasting(c.EscalationTimeout),
@@ -107,12 +108,9 @@ func (c *sessionStartCmd) config() (*schema.Config, error) {
 		if flag == "" { // the flag is called as the field is
 			flag = "--" + strings.ReplaceAll(strings.TrimPrefix(errs[0].Location, "config."), "_", "-")
 		}
-		return nil, usage("%s: %s (got %v)", flag, errs[0].Message, errs[0].Value)
+		return config, usage("%s: %s (got %v)", flag, errs[0].Message, errs[0].Value)
 	}
-	if config == (schema.Config{}) {
-		return nil, nil //nolint:nilnil // no config is a config
-	}
-	return &config, nil
+	return config, nil
 }
 
 // lasting is a duration as a config has it: 2h rather than 2h0m0s, "" for none.

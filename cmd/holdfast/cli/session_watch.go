@@ -12,6 +12,7 @@ import (
 	client "github.com/holdfast/holdfast/clients/go"
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 type sessionWatchCmd struct {
@@ -92,7 +93,7 @@ func (w *watch) run() error {
 func (w *watch) newAsker(ctx context.Context, quit func()) *asker {
 	lines := terminal.ReadLines(ctx, w.inv.stdin)
 	d := deciding{
-		resolve: func(ctx context.Context, id string, r client.Resolve) error {
+		resolve: func(ctx context.Context, id string, r wire.ResolveRequest) error {
 			_, err := w.api.ResolveApproval(ctx, id, r)
 			return err
 		},

@@ -8,6 +8,7 @@ import (
 	"github.com/holdfast/holdfast/cmd/holdfast/settings"
 	"github.com/holdfast/holdfast/examples"
 	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 	"github.com/holdfast/holdfast/web/ui"
 )
@@ -51,10 +52,10 @@ func (c *webCmd) Run(inv *invocation) error {
 	return inv.stopped(server.Run(inv.ctx))
 }
 
-func diskState(room *disk.Watch) func() *web.DiskState {
-	return func() *web.DiskState {
+func diskState(room *disk.Watch) func() *wire.DiskState {
+	return func() *wire.DiskState {
 		if s := room.Now(); s != nil {
-			return &web.DiskState{FreeBytes: s.Free, LowBytes: s.Low}
+			return &wire.DiskState{FreeBytes: s.Free, LowBytes: s.Low}
 		}
 		return nil
 	}

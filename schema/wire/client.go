@@ -1,0 +1,140 @@
+package wire
+
+import (
+	"encoding/json"
+
+	"github.com/holdfast/holdfast/schema"
+)
+
+// MaxFrameBytes bounds a frame of a client.
+const MaxFrameBytes = 64 << 10
+
+// The types of clients' frames.
+const (
+	FrameSubscribe           = "subscribe"
+	FrameUnsubscribe         = "unsubscribe"
+	FrameViewing             = "viewing"
+	FrameSubscribeSessions   = "subscribe_sessions"
+	FrameUnsubscribeSessions = "unsubscribe_sessions"
+	FramePing                = "ping"
+	FrameSuspend             = "suspend"
+	FramePause               = "pause"
+	FrameResume              = "resume"
+	FrameCancel              = "cancel"
+	FrameMessage             = "message"
+	FrameQuery               = "query"
+	FrameResolveApproval     = "resolve_approval"
+	FrameReopenApproval      = "reopen_approval"
+)
+
+// ClientFrame is a frame of a client: a pointer to one of the structs of this file.
+type ClientFrame interface {
+	// Head is what every frame has.
+	Head() *Header
+}
+
+// ClientFrames are all frames that clients send, in the order in which documents list them.
+var ClientFrames = []ClientFrameType{
+	{FrameSubscribe, SubscribeFrame{}},
+	{FrameUnsubscribe, UnsubscribeFrame{}},
+	{FrameViewing, ViewingFrame{}},
+	{FrameSubscribeSessions, SubscribeSessionsFrame{}},
+	{FrameUnsubscribeSessions, UnsubscribeSessionsFrame{}},
+	{FramePing, PingFrame{}},
+	{FrameSuspend, CommandFrame{}},
+	{FramePause, CommandFrame{}},
+	{FrameResume, CommandFrame{}},
+	{FrameCancel, CommandFrame{}},
+	{FrameMessage, MessageFrame{}},
+	{FrameQuery, QueryFrame{}},
+	{FrameResolveApproval, ResolveApprovalFrame{}},
+	{FrameReopenApproval, ReopenApprovalFrame{}},
+}
+
+// ClientFrameType is a row of [ClientFrames]: a type, and the struct of its frames.
+type ClientFrameType struct {
+	Type  string
+	Frame any
+}
+
+// The frames of clients.
+type (
+	// Header is what every frame of a client has.
+	Header struct {
+		Type      string `json:"type" maxBytes:"128"`
+		RequestID string `json:"request_id,omitempty" maxBytes:"128" doc:"Repeated in the answer. A command that comes again under its request_id is done once"`
+	}
+	// SubscribeFrame asks for a session's events with seq > since, then live ones.
+	SubscribeFrame struct {
+		Header
+
+		SessionID string `json:"session_id" maxBytes:"128"`
+		Since     int64  `json:"since,omitempty" minimum:"0"`
+		Presence  *bool  `json:"presence,omitempty" doc:"false: neither shown to the other viewers nor told of them; true unless given"`
+	}
+	// UnsubscribeFrame ends a subscription.
+	UnsubscribeFrame struct {
+		Header
+
+		SessionID string `json:"session_id" maxBytes:"128"`
+	}
+	// ViewingFrame tells the other viewers of a subscribed session what this one looks at.
+	ViewingFrame struct {
+		Header
+
+		SessionID  string `json:"session_id" maxBytes:"128"`
+		ApprovalID string `json:"approval_id,omitempty" maxBytes:"128" doc:"A pending approval; the session as such when absent or empty"`
+	}
+	// SubscribeSessionsFrame asks for the list of sessions, then for its changes.
+	SubscribeSessionsFrame struct{ Header }
+	// UnsubscribeSessionsFrame ends that.
+	UnsubscribeSessionsFrame struct{ Header }
+	// PingFrame asks for a pong.
+	PingFrame struct{ Header }
+	// CommandFrame commands a session; pause is another word for suspend.
+	CommandFrame struct {
+		Header
+
+		SessionID string `json:"session_id" maxBytes:"128"`
+	}
+	// MessageFrame is a follow-up turn: the next run answers it.
+	MessageFrame struct {
+		Header
+
+		SessionID string `json:"session_id" maxBytes:"128"`
+		Content   string `json:"content"`
+	}
+	// QueryFrame asks the workflow itself.
+	QueryFrame struct {
+		Header
+
+		SessionID string `json:"session_id" maxBytes:"128"`
+		Name      string `json:"name" enum:"state,approvals,plan"`
+	}
+	// ResolveApprovalFrame answers an approval.
+	ResolveApprovalFrame struct {
+		Header
+
+		ApprovalID    string            `json:"approval_id" maxBytes:"128"`
+		Resolution    schema.Resolution `json:"resolution" maxBytes:"128"`
+		Feedback      string            `json:"feedback,omitempty" maxLength:"10000"`
+		Modifications json.RawMessage   `json:"modifications,omitempty"`
+	}
+	// ReopenApprovalFrame resumes the session that an expired approval has suspended, so that it asks again.
+	ReopenApprovalFrame struct {
+		Header
+
+		ApprovalID string `json:"approval_id" maxBytes:"128"`
+	}
+)
+
+// Head implements [ClientFrame].
+func (h *Header) Head() *Header { return h }
+
+// check says what is wrong with the fields of a frame beyond what its tags say.
+func (f *ViewingFrame) check() []schema.FieldError {
+	if f.ApprovalID != "" && !schema.ValidID(f.ApprovalID) {
+		return []schema.FieldError{{Location: inFrame + "approval_id", Message: "this must be the id of an approval, or empty", Value: schema.Brief(f.ApprovalID)}}
+	}
+	return nil
+}
