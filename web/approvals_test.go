@@ -37,7 +37,7 @@ func TestResolve_TheFirstDecisionWins(t *testing.T) {
 	if !strings.Contains(p.Detail, "ann") || !strings.Contains(p.Detail, "approved") || !strings.Contains(p.Detail, got.ResolvedAt.String()) {
 		t.Fatalf("it does not say who decided what and when: %s", p.Detail)
 	}
-	var list web.ApprovalList
+	var list wire.ApprovalList
 	for _, where := range []string{"/api/approvals?status=resolved&limit=5", "/api/sessions/" + s.ID + "/approvals?status=resolved"} {
 		e.do("GET", where, "").into(t, 200, &list)
 		if len(list.Approvals) != 1 || list.Approvals[0].ID != a.ID {
@@ -75,7 +75,7 @@ func TestResolve_TooLateIsGone(t *testing.T) {
 	s := e.create(askPlan)
 	var a schema.Approval
 	eventually(t, "an expired approval", func() bool {
-		var list web.ApprovalList
+		var list wire.ApprovalList
 		e.do("GET", "/api/sessions/"+s.ID+"/approvals", "").into(t, 200, &list)
 		if len(list.Approvals) > 0 {
 			a = list.Approvals[0]
@@ -203,7 +203,7 @@ func TestExtend_TooLateIsGone(t *testing.T) {
 	t.Parallel()
 	e := start(t, withOptions(func(o *web.Options) { o.ApprovalTimeout = time.Second }))
 	s := e.create(askPlan)
-	var list web.ApprovalList
+	var list wire.ApprovalList
 	eventually(t, "an expired approval", func() bool {
 		e.do("GET", "/api/sessions/"+s.ID+"/approvals?status=expired", "").into(t, 200, &list)
 		return len(list.Approvals) == 1

@@ -137,7 +137,7 @@ func TestAttack_EverySpellingOfEveryPathIsGuarded(t *testing.T) {
 	if after := e.session(s.ID); after.HeadSeq != before.HeadSeq || after.Version != before.Version || len(after.PendingApprovals) != 1 {
 		t.Fatalf("the session was %+v and is %+v", before, after)
 	}
-	var list web.SessionList
+	var list wire.SessionList
 	if e.do("GET", "/api/sessions", "").into(t, 200, &list); list.Total != 1 {
 		t.Fatalf("there are %d sessions", list.Total)
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
-	"github.com/holdfast/holdfast/web"
 )
 
 func TestAttack_AsksAsLargeAsTheyMayBeLeaveTheSessionSmall(t *testing.T) {
@@ -55,23 +54,23 @@ func TestAttack_AsksAsLargeAsTheyMayBeLeaveTheSessionSmall(t *testing.T) {
 	var s schema.Session
 	r := e.do("GET", "/api/sessions/"+id, "")
 	r.into(t, 200, &s)
-	schema.Brief("the session", len(r.body), s.PendingApprovals)
-	var sessions web.SessionList
+	brief("the session", len(r.body), s.PendingApprovals)
+	var sessions wire.SessionList
 	r = e.do("GET", "/api/sessions", "")
 	r.into(t, 200, &sessions)
-	schema.Brief("the list of sessions", len(r.body), sessions.Sessions[0].PendingApprovals)
+	brief("the list of sessions", len(r.body), sessions.Sessions[0].PendingApprovals)
 	for _, path := range []string{"/api/approvals?status=pending", "/api/sessions/" + id + "/approvals"} {
-		var list web.ApprovalList
+		var list wire.ApprovalList
 		r = e.do("GET", path, "")
 		r.into(t, 200, &list)
-		schema.Brief(path, len(r.body), list.Approvals)
+		brief(path, len(r.body), list.Approvals)
 	}
 	for {
-		var d web.SessionData
+		var d wire.SessionData
 		f := viewer.until(wire.FrameSessionUpdated)
 		must(t, json.Unmarshal(f.Data, &d))
 		if len(d.Session.PendingApprovals) > 0 {
-			schema.Brief("the frame", len(f.Data), d.Session.PendingApprovals)
+			brief("the frame", len(f.Data), d.Session.PendingApprovals)
 			break
 		}
 	}
@@ -83,7 +82,7 @@ func TestAttack_AsksAsLargeAsTheyMayBeLeaveTheSessionSmall(t *testing.T) {
 	if a.ContextTruncated || string(a.Context) != context {
 		t.Errorf("the approval has %d bytes of %d", len(a.Context), len(context))
 	}
-	var log web.EventList
+	var log wire.EventList
 	e.do("GET", "/api/sessions/"+id+"/events?types=approval_requested", "").into(t, 200, &log)
 	if n := len(log.Events); n != schema.MaxOpenAsks || !strings.Contains(string(log.Events[n-1].Data), context) {
 		t.Errorf("the log has %d questions", n)

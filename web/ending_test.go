@@ -9,7 +9,6 @@ import (
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
-	"github.com/holdfast/holdfast/web"
 )
 
 // exec changes the database behind the server's back.
@@ -56,7 +55,7 @@ func TestDeleted_EveryViewerLearnsOfIt(t *testing.T) {
 	}
 	e.do("DELETE", "/api/sessions/"+s.ID, "").into(t, 204, nil)
 	for _, ws := range sockets {
-		var d web.SessionDeletedData
+		var d wire.SessionDeletedData
 		f := ws.until(wire.FrameSessionDeleted)
 		must(t, json.Unmarshal(f.Data, &d))
 		if f.SessionID != s.ID || d.SessionID != s.ID {
@@ -131,13 +130,13 @@ func TestSessionsList_SaysHowManyThereAreAfterADeletion(t *testing.T) {
 	ws.send(`{"type":"subscribe_sessions"}`)
 	ws.until(wire.FrameSessions)
 	e.do("DELETE", "/api/sessions/"+sessions[0].ID, "").into(t, 204, nil)
-	var d web.SessionDeletedData
+	var d wire.SessionDeletedData
 	must(t, json.Unmarshal(ws.until(wire.FrameSessionDeleted).Data, &d))
 	if d.SessionID != sessions[0].ID || d.Total == nil || *d.Total != 2 {
 		t.Fatalf("deleted is %+v", d)
 	}
 	e.bare()
-	var created web.SessionData
+	var created wire.SessionData
 	must(t, json.Unmarshal(ws.until(wire.FrameSessionCreated).Data, &created))
 	if created.Total != 3 {
 		t.Fatalf("created is %+v", created)
@@ -221,7 +220,7 @@ func TestLost_AStretchThatCannotBeReadIsNamedAndPassed(t *testing.T) {
 				}
 				last = f.Seq
 			case f.Type == wire.FrameError:
-				var d web.ErrorData
+				var d wire.ErrorData
 				must(t, json.Unmarshal(f.Data, &d))
 				if d.Code != schema.CodeRange || d.SessionID != id || f.SessionID != id || d.FromSeq != max(from, since+1) || d.ToSeq != to || last != d.FromSeq-1 {
 					t.Fatalf("since %d, after %d: %s", since, last, f.Data)
@@ -234,7 +233,7 @@ func TestLost_AStretchThatCannotBeReadIsNamedAndPassed(t *testing.T) {
 	if p.Detail == "" {
 		t.Fatal("it does not say which")
 	}
-	var list web.EventList
+	var list wire.EventList
 	e.do("GET", "/api/sessions/"+id+"/events?since="+itoa(to), "").into(t, 200, &list)
 	if len(list.Events) != 5 {
 		t.Fatalf("%d events after the gap", len(list.Events))

@@ -19,7 +19,7 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
-	"github.com/holdfast/holdfast/web"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // exported downloads and opens an archive.
@@ -115,7 +115,7 @@ func TestExport_IsTheWholeSession(t *testing.T) {
 	if len(plans.Plans) != 1 || plans.Plans[0].Plan.Digest() != plans.Plans[0].Digest {
 		t.Errorf("%+v", plans)
 	}
-	var messages web.MessageList
+	var messages wire.MessageList
 	must(t, json.Unmarshal(entry(t, z, "messages.json"), &messages))
 	for i, message := range messages.Messages {
 		if message.Content != "message "+itoa(int64(i)) {

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
-	"github.com/holdfast/holdfast/web"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // workspace fills a session's workspace, and puts a secret beside it.
@@ -44,7 +44,7 @@ func TestFiles_ListShowsTheWorkspaceAndNothingElse(t *testing.T) {
 	t.Parallel()
 	e := start(t)
 	s := e.bare()
-	var list web.FileList
+	var list wire.FileList
 	e.do("GET", "/api/sessions/"+s.ID+"/files", "").into(t, 200, &list)
 	if list.Files == nil || len(list.Files) != 0 {
 		t.Fatalf("before the first step: %+v", list)

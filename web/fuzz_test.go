@@ -6,79 +6,12 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"math"
-	"reflect"
 	"testing"
 
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 )
-
-// written is a client's frame as a client would write it.
-func written(t *testing.T, f clientFrame) []byte {
-	t.Helper()
-	fields := map[string]any{fieldType: f.Type}
-	if f.RequestID != "" {
-		fields[fieldRequest] = f.RequestID
-	}
-	all := map[string]any{
-		fieldSession: f.SessionID, "since": f.Since, "presence": !f.Hidden, fieldApproval: f.ApprovalID, "resolution": f.Resolution,
-		"feedback": f.Feedback, fieldChanges: f.Modifications, "content": f.Content, "name": f.Name,
-	}
-	for name := range frameFields[f.Type] {
-		value, known := all[name]
-		if !known {
-			t.Fatalf("the test does not know the field %q", name)
-		}
-		if name == fieldChanges && f.Modifications == nil {
-			continue
-		}
-		fields[name] = value
-	}
-	text, err := json.Marshal(fields)
-	if err != nil {
-		t.Fatalf("%v: %+v", err, f)
-	}
-	return text
-}
-
-// FuzzFrame: no text makes parseFrame fail in an unknown way, and what it takes in says the
-// same when it is written again.
-func FuzzFrame(f *testing.F) {
-	for _, text := range []string{
-		`{"type":"ping"}`, `{"type":"subscribe","session_id":"a","since":9007199254740993,"presence":false,"request_id":"r"}`,
-		`{"type":"message","session_id":"a","content":"h\u00e9\ud83d\ude00"}`, `{"type":"resolve_approval","approval_id":"a","resolution":"modified","modifications":{"a" : [1, 2]}}`,
-		`{"type":"viewing","session_id":"a","approval_id":""}`, `{"type":"query","session_id":"a","name":"state"}`, `{"type":"cancel"}`, `{"type":7}`, `[]`, `null`, `{`,
-		`{"type":"ping","TYPE":"cancel"}`, `{"type":"subscribe","session_id":"a","since":1e3}`, "{\"type\":\"\xff\"}", `{"type":"ping","request_id":"\u0000"}`,
-	} {
-		f.Add([]byte(text))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		got, err := parseFrame(text)
-		if err != nil {
-			if e := publicError(err); e.Code != schema.CodeInvalid || e.Message == "" {
-				t.Fatalf("%q is refused with %+v", text, e)
-			}
-			return
-		}
-		again, err := parseFrame(written(t, got))
-		if err != nil {
-			t.Fatalf("%q is taken, but refused when it is written again: %v", text, err)
-		}
-		var one, other bytes.Buffer
-		if got.Modifications != nil {
-			_, _ = json.Compact(&one, got.Modifications), json.Compact(&other, again.Modifications)
-		}
-		got.Modifications, again.Modifications = nil, nil
-		if !reflect.DeepEqual(got, again) {
-			t.Fatalf("%q is %+v, and then %+v", text, got, again)
-		}
-		var a, b any
-		if one.Len() > 0 && (json.Unmarshal(one.Bytes(), &a) != nil || json.Unmarshal(other.Bytes(), &b) != nil || !reflect.DeepEqual(a, b)) {
-			t.Fatalf("the modifications %s became %s", one.Bytes(), other.Bytes())
-		}
-	})
-}
 
 // memoryLog is a log in memory, of one session.
 type memoryLog struct{ events []schema.Event }

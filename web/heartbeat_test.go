@@ -10,11 +10,10 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 	"github.com/holdfast/holdfast/schema/wire"
-	"github.com/holdfast/holdfast/web"
 )
 
 // beats reads up to a heartbeat that is as wanted.
-func (s *socket) beats(wanted func(f schema.Event, d web.HeartbeatData) bool) time.Duration {
+func (s *socket) beats(wanted func(f schema.Event, d wire.HeartbeatData) bool) time.Duration {
 	s.t.Helper()
 	began := time.Now()
 	for {
@@ -22,7 +21,7 @@ func (s *socket) beats(wanted func(f schema.Event, d web.HeartbeatData) bool) ti
 		if f.Type != wire.FrameHeartbeat {
 			continue
 		}
-		var d web.HeartbeatData
+		var d wire.HeartbeatData
 		must(s.t, json.Unmarshal(f.Data, &d))
 		if wanted(f, d) {
 			return time.Since(began)
@@ -41,7 +40,7 @@ func TestHeartbeat_TellsTheHeadOfEverySession(t *testing.T) {
 		ws.until(wire.FrameSubscribed)
 	}
 	seen := map[string]int64{}
-	took := ws.beats(func(f schema.Event, d web.HeartbeatData) bool {
+	took := ws.beats(func(f schema.Event, d wire.HeartbeatData) bool {
 		if d.Head == nil || d.Postgres != "up" || d.Temporal != "up" || d.Worker != "up" || f.Seq != 0 {
 			t.Fatalf("a heartbeat is %+v %s", f, f.Data)
 		}
@@ -54,7 +53,7 @@ func TestHeartbeat_TellsTheHeadOfEverySession(t *testing.T) {
 	if took > 15*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	idle.beats(func(f schema.Event, d web.HeartbeatData) bool {
+	idle.beats(func(f schema.Event, d wire.HeartbeatData) bool {
 		if f.SessionID != "" || d.Head != nil {
 			t.Fatalf("a heartbeat without a subscription is %+v %s", f, f.Data)
 		}
@@ -75,8 +74,8 @@ func TestHeartbeat_TellsWhatIsAwayAndThatItIsBack(t *testing.T) {
 	ws := e.dial("")
 	ws.subscribe(s.ID, 0)
 	ws.until(wire.FrameSubscribed)
-	is := func(postgres, temporal string) func(schema.Event, web.HeartbeatData) bool {
-		return func(_ schema.Event, d web.HeartbeatData) bool {
+	is := func(postgres, temporal string) func(schema.Event, wire.HeartbeatData) bool {
+		return func(_ schema.Event, d wire.HeartbeatData) bool {
 			return d.Postgres == postgres && d.Temporal == temporal
 		}
 	}
@@ -87,7 +86,7 @@ func TestHeartbeat_TellsWhatIsAwayAndThatItIsBack(t *testing.T) {
 	ws.beats(is("up", "up"))
 	postgres.down()
 	ws.beats(is("down", "up"))
-	var r web.Readiness
+	var r wire.Readiness
 	e.do("GET", "/api/ready", "").into(t, 503, &r)
 	if r.Postgres.Ready || !r.Temporal.Ready || !r.Worker.Ready || r.Postgres.Error == "" {
 		t.Errorf("readiness is %+v", r)
@@ -105,7 +104,7 @@ func TestHeartbeat_MissesAWorkerThatWasKilled(t *testing.T) {
 	ws := e.dial("")
 	worker := func(word string) {
 		t.Helper()
-		ws.beats(func(_ schema.Event, d web.HeartbeatData) bool {
+		ws.beats(func(_ schema.Event, d wire.HeartbeatData) bool {
 			return d.Worker == word && d.Postgres == "up" && d.Temporal == "up"
 		})
 	}
@@ -120,7 +119,7 @@ func TestHeartbeat_MissesAWorkerThatWasKilled(t *testing.T) {
 	if took := time.Since(began); took > store.HostLease+10*time.Second {
 		t.Errorf("it was missed after %s", took)
 	}
-	var r web.Readiness
+	var r wire.Readiness
 	e.do("GET", "/api/ready", "").into(t, 200, &r)
 	if r.Worker.Ready || !strings.Contains(r.Worker.Error, "no worker") {
 		t.Errorf("%+v", r)
@@ -136,7 +135,7 @@ func TestReady_IsNotWithoutTheMigrations(t *testing.T) {
 	e := start(t, func(s *setup) {
 		s.store = func(string) string { return storetest.Server().NewDatabase(t) }
 	})
-	var r web.Readiness
+	var r wire.Readiness
 	e.do("GET", "/api/ready", "").into(t, 503, &r)
 	if r.Ready || r.Postgres.Ready || r.Postgres.Error != "the database lacks migrations: run `holdfast migrate up`" || !r.Temporal.Ready {
 		t.Errorf("readiness is %+v", r)
@@ -149,7 +148,7 @@ func TestReady_IsNotWithTheSchemaOfANewerRelease(t *testing.T) {
 	e.do("GET", "/api/ready", "").into(t, 200, nil)
 	storetest.Exec(t, e.dsn, `INSERT INTO bun_migrations (name, group_id) VALUES ('0999', 2)`)
 	storetest.Exec(t, e.dsn, `INSERT INTO migration_marks (name, title, release, older_releases) VALUES ('0999', 'shinier', 'v9', 'stop')`)
-	var r web.Readiness
+	var r wire.Readiness
 	e.do("GET", "/api/ready", "").into(t, 503, &r)
 	if r.Postgres.Ready || !strings.Contains(r.Postgres.Error, "0999_shinier (of release v9)") {
 		t.Errorf("readiness is %+v", r)

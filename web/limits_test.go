@@ -64,7 +64,7 @@ func TestLimits_SayWhichOneIsReachedAndWhenToComeBack(t *testing.T) {
 	})
 	again.send(`{"type":"ping"}`)
 	again.until(wire.FramePong)
-	var list web.ConnectionList
+	var list wire.ConnectionList
 	e.do("GET", "/api/debug/connections", "").into(t, 200, &list)
 	if list.MaxConnections != 4 || list.MaxPerUser != 2 || list.MaxPerAddress != 0 {
 		t.Errorf("the limits are said to be %+v", list)
@@ -194,7 +194,7 @@ func TestGarbage_HasANamedOutcomeAndHarmsNobodyElse(t *testing.T) {
 	e.append(s.ID, 1, 3)
 	other.collect(0, 3)
 	eventually(t, "only the good ones are left", func() bool {
-		var list web.ConnectionList
+		var list wire.ConnectionList
 		e.do("GET", "/api/debug/connections", "").into(t, http.StatusOK, &list)
 		return list.ActiveConnections == 2
 	})
@@ -203,7 +203,7 @@ func TestGarbage_HasANamedOutcomeAndHarmsNobodyElse(t *testing.T) {
 
 func (e *env) connections() int {
 	e.Helper()
-	var list web.ConnectionList
+	var list wire.ConnectionList
 	e.do("GET", "/api/debug/connections", "").into(e, http.StatusOK, &list)
 	return list.ActiveConnections
 }

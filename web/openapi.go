@@ -15,11 +15,19 @@ import (
 	"github.com/holdfast/holdfast/schema/wire"
 )
 
-//go:generate go run ./genopenapi
+//go:generate go run ./gen
 
 // OpenAPI is the OpenAPI 3.1 document of the API: every endpoint, and every event and frame of the
 // WebSocket. The types of the TypeScript client and the UI are generated from it.
 func OpenAPI() ([]byte, error) {
+	doc, err := openAPI()
+	if err != nil {
+		return nil, err
+	}
+	return indented(doc)
+}
+
+func openAPI() (map[string]any, error) {
 	s := &Server{}
 	app := fiber.New(fiber.Config{DisableStartupMessage: true})
 	s.api = newAPI(app)
@@ -31,16 +39,16 @@ func OpenAPI() ([]byte, error) {
 	for _, edit := range []reflect.Type{reflect.TypeFor[schema.PlanEdit](), reflect.TypeFor[schema.StepEdit](), reflect.TypeFor[schema.ToolEdit]()} {
 		registry.Schema(edit, true, edit.Name())
 	}
-	text, err := json.Marshal(s.api.OpenAPI())
+	doc, err := plain(s.api.OpenAPI())
 	if err != nil {
-		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
+		return nil, err
 	}
-	var doc map[string]any
-	if err := json.Unmarshal(text, &doc); err != nil {
-		return nil, fmt.Errorf("decode the OpenAPI document: %w", err)
+	members, err := plain(unions)
+	if err != nil {
+		return nil, err
 	}
 	schemas := member(member(doc, "components"), "schemas")
-	maps.Copy(schemas, unions)
+	maps.Copy(schemas, members)
 	// The plan is checked by schema.ParsePlan, which says more than a JSON schema can.
 	for _, name := range []string{"NewSession", "NewRun", "NewFork"} {
 		property(schemas, name, "plan")[refTo] = schemasAt + "Plan"
@@ -49,12 +57,30 @@ func OpenAPI() ([]byte, error) {
 	for _, name := range []string{"Session", "Approval"} {
 		anyObject(property(schemas, name, "context"))
 	}
+	return doc, nil
+}
+
+// plain is a value as its JSON has it.
+func plain(value any) (map[string]any, error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
+	}
+	var out map[string]any
+	if err := json.Unmarshal(text, &out); err != nil {
+		return nil, fmt.Errorf("decode the OpenAPI document: %w", err)
+	}
+	return out, nil
+}
+
+// indented is a document as it is kept in the repository and served.
+func indented(doc map[string]any) ([]byte, error) {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(doc); err != nil {
-		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
+		return nil, fmt.Errorf("encode a document: %w", err)
 	}
 	return out.Bytes(), nil
 }

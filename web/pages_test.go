@@ -9,6 +9,7 @@ import (
 	"testing/fstest"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 )
 
@@ -74,14 +75,59 @@ func TestDocs_NeedNothingFromElsewhere(t *testing.T) {
 	}
 }
 
-func TestOpenAPI_FileIsCurrent(t *testing.T) {
+func TestDocuments_AreCurrent(t *testing.T) {
 	t.Parallel()
-	want, err := web.OpenAPI()
-	must(t, err)
-	got, err := os.ReadFile("openapi.json")
-	must(t, err)
-	if string(got) != string(want) {
-		t.Fatal("web/openapi.json is not current; run: go run ./web/genopenapi")
+	for name, make := range map[string]func() ([]byte, error){"openapi.json": web.OpenAPI, "asyncapi.json": web.AsyncAPI} {
+		want, err := make()
+		must(t, err)
+		got, err := os.ReadFile(name)
+		must(t, err)
+		if string(got) != string(want) {
+			t.Errorf("web/%s is not current; run: make generate", name)
+		}
+	}
+}
+
+// Every frame and every event has its message, with the schema of its data in the document itself.
+func TestAsyncAPI_HasEveryFrame(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	var doc struct {
+		AsyncAPI   string `json:"asyncapi"`
+		Operations map[string]struct {
+			Messages []any `json:"messages"`
+		} `json:"operations"`
+		Components struct {
+			Messages map[string]struct {
+				Payload struct {
+					Properties map[string]map[string]any `json:"properties"`
+				} `json:"payload"`
+			} `json:"messages"`
+			Schemas map[string]any `json:"schemas"`
+		} `json:"components"`
+	}
+	e.do("GET", "/api/asyncapi.json", "").into(t, 200, &doc)
+	if doc.AsyncAPI != "3.0.0" {
+		t.Errorf("it is AsyncAPI %q", doc.AsyncAPI)
+	}
+	if sent, got := len(wire.ClientFrames), len(doc.Operations["receiveFrames"].Messages); got != sent {
+		t.Errorf("clients send %d frames, and there are %d", got, sent)
+	}
+	if received, got := len(wire.ServerFrames)+len(schema.Events), len(doc.Operations["sendFrames"].Messages); got != received {
+		t.Errorf("the server sends %d frames and events, and there are %d", got, received)
+	}
+	for _, f := range wire.ClientFrames {
+		if doc.Components.Messages["client."+f.Type].Payload.Properties["type"] == nil {
+			t.Errorf("there is no frame %s", f.Type)
+		}
+	}
+	for prefix, table := range map[string][]schema.Payload{"server.": wire.ServerFrames, "event.": schema.Events} {
+		for _, p := range table {
+			ref, _ := doc.Components.Messages[prefix+string(p.Type)].Payload.Properties["data"]["$ref"].(string)
+			if doc.Components.Schemas[strings.TrimPrefix(ref, "#/components/schemas/")] == nil {
+				t.Errorf("the data of %s%s is %q, which is not in the document", prefix, p.Type, ref)
+			}
+		}
 	}
 }
 
@@ -100,9 +146,9 @@ func TestMetrics_CountWhatHappens(t *testing.T) {
 func TestPlans_AreCheckedWithTheirPlaces(t *testing.T) {
 	t.Parallel()
 	e := start(t)
-	check := func(source string) web.PlanValidation {
-		var v web.PlanValidation
-		e.do("POST", "/api/plans/validate", string(schema.Marshal(web.PlanSource{Source: source}))).into(t, 200, &v)
+	check := func(source string) wire.PlanValidation {
+		var v wire.PlanValidation
+		e.do("POST", "/api/plans/validate", string(schema.Marshal(wire.PlanSource{Source: source}))).into(t, 200, &v)
 		return v
 	}
 	if v := check(plainPlan); !v.Valid || v.Plan == nil || len(v.Problems) != 0 {
@@ -137,7 +183,7 @@ func TestExamples_AreListedWithTheirSource(t *testing.T) {
 		"one.json":   {Data: []byte(plainPlan)},
 	}
 	e := start(t, withOptions(func(o *web.Options) { o.Examples = examples }))
-	var list web.ExampleList
+	var list wire.ExampleList
 	e.do("GET", "/api/examples", "").into(t, 200, &list)
 	if len(list.Examples) != 1 || list.Examples[0].Source != plainPlan || len(list.Examples[0].Plan.Steps) != 2 || list.Examples[0].Title != "One" {
 		t.Fatalf("%+v", list)

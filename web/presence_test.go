@@ -11,13 +11,12 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
-	"github.com/holdfast/holdfast/web"
 )
 
 // seen is a presence frame as user@approval, sorted.
-func seen(t testing.TB, e schema.Event) (web.PresenceData, string) {
+func seen(t testing.TB, e schema.Event) (wire.PresenceData, string) {
 	t.Helper()
-	var d web.PresenceData
+	var d wire.PresenceData
 	must(t, json.Unmarshal(e.Data, &d))
 	var names []string
 	for _, v := range d.Viewers {
@@ -31,7 +30,7 @@ func seen(t testing.TB, e schema.Event) (web.PresenceData, string) {
 }
 
 // sees reads until the viewers of a session are these.
-func (s *socket) sees(id, want string) web.PresenceData {
+func (s *socket) sees(id, want string) wire.PresenceData {
 	s.t.Helper()
 	for {
 		e := s.any()
@@ -134,7 +133,7 @@ func TestPresence_AnInstanceThatIsNotHeardOfHasNoViewersUntilItIsAgain(t *testin
 	p.up()
 	ann.sees(s.ID, "ann ben")
 	ben.sees(s.ID, "ann ben")
-	var list web.ConnectionList
+	var list wire.ConnectionList
 	eventually(t, "all is recorded again", func() bool {
 		e.do("GET", "/api/debug/connections?all=true", "").into(t, 200, &list)
 		return list.ActiveConnections == 2 && len(list.Instances) == 2
@@ -255,7 +254,7 @@ func TestReplaced_OfTwoThatConnectAtTheSameTimeOneStays(t *testing.T) {
 	eventually(t, "one connection of each client", func() bool {
 		known := map[string]int{}
 		for _, from := range []*env{e, other} {
-			var list web.ConnectionList
+			var list wire.ConnectionList
 			from.do("GET", "/api/debug/connections", "").into(t, 200, &list)
 			for _, c := range list.Connections {
 				known[c.ClientID]++
@@ -296,9 +295,9 @@ func TestReplaced_TheConnectionThatWasMadeLaterStaysWhicheverIsRecordedFirst(t *
 			release := p.stall()
 			old := e.dial("?client_id=tab")
 			eventually(t, "the old one has an age that no answer of Postgres takes", func() bool {
-				var list web.ConnectionList
+				var list wire.ConnectionList
 				e.do("GET", "/api/debug/connections", "").into(t, 200, &list)
-				return slices.ContainsFunc(list.Connections, func(c web.ConnectionInfo) bool { return c.ClientID == "tab" && c.AgeSeconds > 0.5 })
+				return slices.ContainsFunc(list.Connections, func(c wire.ConnectionInfo) bool { return c.ClientID == "tab" && c.AgeSeconds > 0.5 })
 			})
 			newer := other.dial("?client_id=tab")
 			eventually(t, "the newer one is recorded", func() bool { return connected("tab") == 1 })

@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast/holdfast/internal/embedded"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
-	"github.com/holdfast/holdfast/web"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // patience is more than a command takes until it answers, whatever is away.
@@ -47,7 +47,7 @@ func TestCommands_MoreThanASessionTakesAreAllAnsweredAndDoneOnceTheyGetThrough(t
 	e.running(s.ID)
 	numbers := map[int]bool{}
 	for n := range int64(commands) {
-		var first, again web.MessageAnswer
+		var first, again wire.MessageAnswer
 		eventually(t, "an answer", func() bool {
 			r := send(n)
 			return r.StatusCode == http.StatusAccepted && json.Unmarshal(r.body, &first) == nil

@@ -9,7 +9,6 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
-	"github.com/holdfast/holdfast/web"
 )
 
 // A line at WARN or above says that somebody should look. People who come, decide, make mistakes and go away, and a
@@ -124,7 +123,7 @@ func (e *env) left() {
 		reset(conn)
 	}
 	eventually(e, "nobody is left", func() bool {
-		var list web.ConnectionList
+		var list wire.ConnectionList
 		e.do("GET", "/api/debug/connections", "").into(e, 200, &list)
 		return list.ActiveConnections == 0
 	})

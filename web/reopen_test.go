@@ -32,7 +32,7 @@ func TestReopen_AnExpiredQuestionStaysListedAndIsAskedAgain(t *testing.T) {
 		t.Fatalf("the approval is %+v", a)
 	}
 	open := func(path string) []schema.Approval {
-		var list web.ApprovalList
+		var list wire.ApprovalList
 		e.do("GET", path, "").into(t, 200, &list)
 		return list.Approvals
 	}
@@ -41,7 +41,7 @@ func TestReopen_AnExpiredQuestionStaysListedAndIsAskedAgain(t *testing.T) {
 			t.Fatalf("%s: %+v", path, list)
 		}
 	}
-	var sessions web.SessionList
+	var sessions wire.SessionList
 	e.do("GET", "/api/sessions", "").into(t, 200, &sessions)
 	if list := sessions.Sessions[0].ExpiredApprovals; len(list) != 1 || list[0].ID != a.ID {
 		t.Fatalf("the list has %+v", sessions.Sessions)

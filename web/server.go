@@ -27,6 +27,7 @@ type Server struct {
 	app        *fiber.App
 	api        huma.API
 	openapi    []byte
+	asyncapi   []byte
 	routes     []route
 	ui         *assets
 	examples   []wire.Example
@@ -66,6 +67,9 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	if s.examples, err = loadExamples(o.Examples); err != nil {
+		return nil, err
+	}
+	if s.asyncapi, err = AsyncAPI(); err != nil {
 		return nil, err
 	}
 	if s.openapi, err = OpenAPI(); err != nil {

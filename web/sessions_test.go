@@ -29,13 +29,13 @@ func TestCreate_AnswersWithADurableSessionAndStartsIt(t *testing.T) {
 		t.Fatalf("the headers are %v", r.Header)
 	}
 	e.running(s.ID)
-	var runs web.RunList
+	var runs wire.RunList
 	e.do("GET", "/api/sessions/"+s.ID+"/runs", "").into(t, 200, &runs)
 	if len(runs.Runs) != 1 || len(runs.Runs[0].Steps) != 2 {
 		t.Fatalf("the runs are %+v", runs)
 	}
 	e.do("GET", "/api/runs/"+runs.Runs[0].ID, "").into(t, 200, nil)
-	var list web.SessionList
+	var list wire.SessionList
 	e.do("GET", "/api/sessions?status=active,failed&mode=runbook&owner=ann&q=fir&limit=1", "").into(t, 200, &list)
 	if list.Total != 1 || list.Sessions[0].ID != s.ID {
 		t.Fatalf("the list is %+v", list)
@@ -77,7 +77,7 @@ func TestCreate_IsAcceptedWhileTemporalIsAwayAndStartedLater(t *testing.T) {
 	p.down()
 	e := start(t, func(s *setup) { s.temporal = p.addr })
 	s := e.create(plainPlan)
-	var ready web.Readiness
+	var ready wire.Readiness
 	e.do("GET", "/api/ready", "").into(t, 503, &ready)
 	if !ready.Postgres.Ready || ready.Temporal.Ready {
 		t.Fatalf("readiness is %+v", ready)
@@ -147,7 +147,7 @@ func TestCommands_AreVisibleToTheReaderWhoSentThem(t *testing.T) {
 	if live.Status != schema.SessionActive || live.Steps == nil {
 		t.Fatalf("live is %+v", live)
 	}
-	var done web.CancelAnswer
+	var done wire.CancelAnswer
 	e.do("POST", "/api/sessions/"+s.ID+"/cancel", "").into(t, 200, &done)
 	if done.Receipt == nil || done.Receipt.ProcessesKilled != 3 || done.Session.Status != schema.SessionCancelled {
 		t.Fatalf("cancel answered %+v", done)
@@ -213,7 +213,7 @@ func TestLists_ArePickedByTheBeginningOfAnID(t *testing.T) {
 	t.Parallel()
 	e := start(t)
 	one, two := e.bare(), e.bare()
-	var list web.SessionList
+	var list wire.SessionList
 	e.do("GET", "/api/sessions?limit=2&id_prefix="+one.ID[:10], "").into(t, 200, &list)
 	if len(list.Sessions) != 1 || list.Total != 1 || list.Sessions[0].ID != one.ID {
 		t.Fatalf("the list is %+v", list)
@@ -241,7 +241,7 @@ func TestEvents_ArePagedWithoutAGap(t *testing.T) {
 	e.append(s.ID, 1, 25)
 	var since int64
 	for {
-		var page web.EventList
+		var page wire.EventList
 		e.do("GET", "/api/sessions/"+s.ID+"/events?limit=10&until=23&since="+itoa(since), "").into(t, 200, &page)
 		for _, ev := range page.Events {
 			if ev.Seq != since+1 {
@@ -259,7 +259,7 @@ func TestEvents_ArePagedWithoutAGap(t *testing.T) {
 	if since != 23 {
 		t.Fatalf("the last seq is %d", since)
 	}
-	var page web.EventList
+	var page wire.EventList
 	e.do("GET", "/api/sessions/"+s.ID+"/events?types=output,step_started", "").into(t, 200, &page)
 	if len(page.Events) != 0 || page.HeadSeq != 25 {
 		t.Fatalf("the page is %+v", page)

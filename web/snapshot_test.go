@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/snapshot"
 	"github.com/holdfast/holdfast/web"
 )
@@ -59,7 +60,7 @@ func (e *elsewhere) recorded(digest string) {
 
 func (e *env) names(id string) string {
 	e.Helper()
-	var list web.FileList
+	var list wire.FileList
 	e.do("GET", "/api/sessions/"+id+"/files", "").into(e.T, 200, &list)
 	var names []string
 	for _, f := range list.Files {

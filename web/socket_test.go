@@ -15,7 +15,6 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
-	"github.com/holdfast/holdfast/web"
 )
 
 // socket is a client of /ws.
@@ -100,14 +99,14 @@ func (s *socket) until(kind schema.EventType) schema.Event {
 	}
 }
 
-func (s *socket) refused(code schema.Code) web.ErrorData {
+func (s *socket) refused(code schema.Code) wire.ErrorData {
 	s.t.Helper()
 	for {
 		e := s.next()
 		if e.Type != wire.FrameError {
 			continue
 		}
-		var d web.ErrorData
+		var d wire.ErrorData
 		must(s.t, json.Unmarshal(e.Data, &d))
 		if d.Code != code || d.Message == "" || d.Errors == nil {
 			s.t.Fatalf("refused with %s, not %s", e.Data, code)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
-	"github.com/holdfast/holdfast/web"
 )
 
 func TestMessages_AreNumberedAndCountedOnce(t *testing.T) {
@@ -21,7 +20,7 @@ func TestMessages_AreNumberedAndCountedOnce(t *testing.T) {
 	s := e.create(plainPlan)
 	e.running(s.ID)
 	path := "/api/sessions/" + s.ID + "/messages"
-	var got web.MessageAnswer
+	var got wire.MessageAnswer
 	e.do("POST", path, `{"content":"first"}`, "X-Holdfast-User", "ann").into(t, 202, &got)
 	if got.Number != 1 || got.Status != schema.MessageQueued {
 		t.Fatalf("the answer is %+v", got)
@@ -32,7 +31,7 @@ func TestMessages_AreNumberedAndCountedOnce(t *testing.T) {
 			t.Fatalf("the answer is %+v", got)
 		}
 	}
-	var history web.MessageList
+	var history wire.MessageList
 	eventually(t, "the conversation", func() bool {
 		e.do("GET", "/api/sessions/"+s.ID+"/history", "").into(t, 200, &history)
 		return len(history.Messages) == 2
@@ -210,7 +209,7 @@ func TestCommands_BeginAWorkflowAnewThatIsGone(t *testing.T) {
 	e.running(s.ID)
 	must(t, e.temporal.TerminateWorkflow(e.Context(), schema.WorkflowID(s.ID), "", "out of patience"))
 	e.do("POST", "/api/sessions/"+s.ID+"/messages", `{"content":"go on"}`).into(t, 202, nil)
-	var runs web.RunList
+	var runs wire.RunList
 	e.do("GET", "/api/sessions/"+s.ID+"/runs", "").into(t, 200, &runs)
 	if first := runs.Runs[0]; first.Status != schema.SessionFailed || !strings.Contains(first.Error, "out of patience") {
 		t.Errorf("the run whose workflow went is %s: %s", first.Status, first.Error)
@@ -250,16 +249,16 @@ func TestMessages_ReachTheWorkflowThatWasBegunAnewMeanwhile(t *testing.T) {
 		schema.SessionInput{SessionID: s.ID, Mode: schema.ModeRunbook})
 	must(t, err)
 	must(t, tx.Commit(ctx))
-	var got web.MessageAnswer
+	var got wire.MessageAnswer
 	if (<-answered).into(t, 202, &got); got.Number != 1 {
 		t.Errorf("the answer is %+v", got)
 	}
-	var history web.MessageList
+	var history wire.MessageList
 	eventually(t, "the message in the conversation", func() bool {
 		e.do("GET", "/api/sessions/"+s.ID+"/history", "").into(t, 200, &history)
 		return len(history.Messages) > 0
 	})
-	var again web.MessageAnswer
+	var again wire.MessageAnswer
 	e.do("POST", "/api/sessions/"+s.ID+"/messages", `{"content":"hello"}`, "Idempotency-Key", "m").into(t, 202, &again)
 	e.do("GET", "/api/sessions/"+s.ID+"/history", "").into(t, 200, &history)
 	if again.Number != 1 || len(history.Messages) != 1 || history.Messages[0].Content != "hello" || history.Messages[0].Status != schema.MessageQueued {
@@ -271,7 +270,7 @@ func TestAudit_IsPagedAndSaysWhoAskedForWhat(t *testing.T) {
 	t.Parallel()
 	e := start(t)
 	s := e.bare()
-	var page web.AuditList
+	var page wire.AuditList
 	e.do("GET", "/api/sessions/"+s.ID+"/audit", "").into(t, 200, &page)
 	if len(page.Audit) != 1 || page.Audit[0].Action != "start" || page.Audit[0].Actor != s.Owner {
 		t.Fatalf("the trail is %+v", page)
@@ -281,7 +280,7 @@ func TestAudit_IsPagedAndSaysWhoAskedForWhat(t *testing.T) {
 	}
 	var all []schema.AuditEntry
 	for query := "?limit=2"; query != ""; {
-		page = web.AuditList{}
+		page = wire.AuditList{}
 		e.do("GET", "/api/sessions/"+s.ID+"/audit"+query, "").into(t, 200, &page)
 		all = append(all, page.Audit...)
 		if query = ""; page.NextCursor != "" {

@@ -157,10 +157,15 @@ func (s *Server) registerPages(app *fiber.App) {
 	s.document(operation{method: http.MethodGet, path: "/api/openapi.json", id: "openapi", summary: "This document", tag: tag}, func(op *huma.Operation) {
 		op.Responses["200"] = &huma.Response{Description: "OpenAPI 3.1", Content: map[string]*huma.MediaType{mediaJSON: {}}}
 	})
-	app.Get("/api/openapi.json", func(c *fiber.Ctx) error {
-		c.Set(fiber.HeaderContentType, mediaJSON)
-		return c.Send(s.openapi)
+	s.document(operation{method: http.MethodGet, path: "/api/asyncapi.json", id: "asyncapi", summary: "The document of the WebSocket", tag: tag}, func(op *huma.Operation) {
+		op.Responses["200"] = &huma.Response{Description: "AsyncAPI 3", Content: map[string]*huma.MediaType{mediaJSON: {}}}
 	})
+	for path, document := range map[string][]byte{"/api/openapi.json": s.openapi, "/api/asyncapi.json": s.asyncapi} {
+		app.Get(path, func(c *fiber.Ctx) error {
+			c.Set(fiber.HeaderContentType, mediaJSON)
+			return c.Send(document)
+		})
+	}
 	s.document(operation{method: http.MethodGet, path: "/api/metrics", id: "metrics", summary: "Counters in the Prometheus text format; also at /metrics", tag: tag}, func(op *huma.Operation) {
 		op.Responses["200"] = &huma.Response{Description: "Prometheus text", Content: map[string]*huma.MediaType{mediaText: {}}}
 	})

@@ -23,7 +23,7 @@ func TestSocket_GreetsAndAnswers(t *testing.T) {
 	t.Cleanup(func() { _ = ws.Close() })
 	s := &socket{ws, t}
 	first := s.next()
-	var hello web.ConnectedData
+	var hello wire.ConnectedData
 	must(t, json.Unmarshal(first.Data, &hello))
 	if first.Type != wire.FrameConnected || hello.User != "ann" || hello.Version != "test" || hello.ConnectionID == "" || hello.ServerInstance == "" {
 		t.Fatalf("the first frame is %+v %s", first, first.Data)
@@ -40,7 +40,7 @@ func TestSocket_GreetsAndAnswers(t *testing.T) {
 	if got := <-pong; got != "are you there" {
 		t.Fatalf("the pong is %q", got)
 	}
-	var list web.ConnectionList
+	var list wire.ConnectionList
 	e.do("GET", "/api/debug/connections", "").into(t, 200, &list)
 	if list.ActiveConnections != 1 || list.Connections[0].ClientID != "c1" || list.Connections[0].User != "ann" || list.MaxConnections != 10_000 {
 		t.Fatalf("the connections are %+v", list)
@@ -73,7 +73,7 @@ func TestSocket_CommandsAreAcceptedAndCarriedOutInOrder(t *testing.T) {
 	}
 	for i := range 6 {
 		f := ws.next()
-		var d web.QueryResultData
+		var d wire.QueryResultData
 		must(t, json.Unmarshal(f.Data, &d))
 		want := wire.FrameAccepted
 		if i == 4 {
@@ -152,13 +152,13 @@ func TestSessionsList_TellsOfEveryChange(t *testing.T) {
 	before := e.bare()
 	ws := e.dial("")
 	ws.send(`{"type":"subscribe_sessions"}`)
-	var list web.SessionsData
+	var list wire.SessionsData
 	must(t, json.Unmarshal(ws.until(wire.FrameSessions).Data, &list))
 	if len(list.Sessions) != 1 || list.Sessions[0].ID != before.ID || list.Sessions[0].Plan != nil || list.Total != 1 {
 		t.Fatalf("the list is %+v", list)
 	}
 	s := e.create(askPlan)
-	var d web.SessionData
+	var d wire.SessionData
 	for d.Session.ID != s.ID {
 		// A server that has only now begun to listen starts the list over, with a new snapshot.
 		switch f := ws.next(); f.Type {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 func problem(w http.ResponseWriter, p schema.Problem) {
@@ -43,7 +44,7 @@ func TestCreateSession_IsSentAgainUnderOneKeyUntilItIsTaken(t *testing.T) {
 		}
 	})
 	c, waits := quick(t, f.URL)
-	answer, err := c.CreateSession(t.Context(), NewSession{Mode: schema.ModeRunbook, Plan: []byte(`{"steps":[]}`)}, "key")
+	answer, err := c.CreateSession(t.Context(), wire.NewSession{Mode: schema.ModeRunbook, Plan: []byte(`{"steps":[]}`)}, "key")
 	if err != nil || answer.Value.ID != sessionID || !strings.Contains(string(answer.Raw), "active") {
 		t.Fatalf("answer %s, error %v", answer.Raw, err)
 	}
@@ -129,12 +130,12 @@ func TestFind_CompletesAUniquePrefixInOneRequest(t *testing.T) {
 		return total
 	}
 	f.mux.HandleFunc("GET /api/sessions", func(w http.ResponseWriter, r *http.Request) {
-		var page SessionList
+		var page wire.SessionList
 		page.Total = pick(r, func(id, label string) { page.Sessions = append(page.Sessions, schema.Session{ID: id, Name: label}) })
 		_, _ = w.Write(schema.Marshal(page))
 	})
 	f.mux.HandleFunc("GET /api/approvals", func(w http.ResponseWriter, r *http.Request) {
-		var page ApprovalList
+		var page wire.ApprovalList
 		page.Total = pick(r, func(id, label string) {
 			page.Approvals = append(page.Approvals, schema.Approval{ID: id, Description: label})
 		})

@@ -159,7 +159,7 @@ func TestWatch_SaysThatAMessageWasDropped(t *testing.T) {
 // history answers what became of message 1.
 func (f *fake) history(status schema.MessageStatus) {
 	f.mux.HandleFunc("/api/sessions/"+sessionID+"/history", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write(schema.Marshal(MessageList{Messages: []schema.Message{{Number: 1, Status: status}}}))
+		_, _ = w.Write(schema.Marshal(wire.MessageList{Messages: []schema.Message{{Number: 1, Status: status}}}))
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 // vectors is clients/policy.json, which the tests of the TypeScript client read, too. Its
@@ -31,12 +32,12 @@ type vectors struct {
 	Closes []struct {
 		What  string `json:"what"`
 		Steps []struct {
-			Code   int     `json:"code"`
-			Reason string  `json:"reason"`
-			Lived  int64   `json:"lived"`
-			Random float64 `json:"random"`
-			Action Action  `json:"action"`
-			Wait   int64   `json:"wait"`
+			Code   int         `json:"code"`
+			Reason string      `json:"reason"`
+			Lived  int64       `json:"lived"`
+			Random float64     `json:"random"`
+			Action wire.Action `json:"action"`
+			Wait   int64       `json:"wait"`
 		} `json:"steps"`
 	} `json:"closes"`
 	Refusals []struct {
@@ -54,7 +55,7 @@ type vectors struct {
 
 func readVectors(t *testing.T) vectors {
 	t.Helper()
-	text, err := os.ReadFile("../../../clients/policy.json")
+	text, err := os.ReadFile("../policy.json")
 	if err != nil {
 		t.Fatal(err)
 	}

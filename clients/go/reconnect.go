@@ -87,8 +87,8 @@ func (r *reconnect) after(code int, reason string, lived, atLeast time.Duration,
 // mayBeAskedAgain reports whether a frame that was refused with this code may be taken later,
 // unchanged.
 func mayBeAskedAgain(code schema.Code) bool {
-	refusal, _ := wire.RefusalOf(code)
-	return refusal.Again
+	refusal, known := wire.RefusalOf(code)
+	return known && refusal.Again
 }
 
 // verdict is what an arriving seq is to a cursor.

@@ -27,7 +27,7 @@ func TestWatch_HandsOverEachEventOnceHoweverOftenTheConnectionBreaks(t *testing.
 	}
 	restarting := func(t *testing.T, c *fakeConn) {
 		broken(t, c)
-		c.close(CloseGoingAway, "")
+		c.close(wire.CloseGoingAway, "")
 	}
 	whole := func(_ *testing.T, c *fakeConn) {
 		since, ok := c.subscribed(n)
@@ -138,10 +138,10 @@ func TestWatch_StopsWhereComingBackDoesNotHelp(t *testing.T) {
 		play func(*testing.T, *fakeConn)
 		want string
 	}{
-		"replaced":     {func(_ *testing.T, c *fakeConn) { c.subscribed(1); c.close(CloseReplaced, "") }, "a newer connection took over"},
-		"policy":       {func(_ *testing.T, c *fakeConn) { c.close(ClosePolicy, "too many subscriptions") }, "too many subscriptions"},
+		"replaced":     {func(_ *testing.T, c *fakeConn) { c.subscribed(1); c.close(wire.CloseReplaced, "") }, "a newer connection of the same client took over"},
+		"policy":       {func(_ *testing.T, c *fakeConn) { c.close(wire.ClosePolicy, "too many subscriptions") }, "too many subscriptions"},
 		"unknown":      {func(_ *testing.T, c *fakeConn) { c.failed(schema.CodeNotFound, "there is no such session") }, "there is no such session"},
-		"not allowed":  {func(_ *testing.T, c *fakeConn) { c.close(CloseForbidden, "") }, "not allowed"},
+		"not allowed":  {func(_ *testing.T, c *fakeConn) { c.close(4403, "") }, "for good"},
 		"deleted":      {func(_ *testing.T, c *fakeConn) { c.subscribed(1); c.frame(wire.FrameSessionDeleted, 0, nil) }, "deleted"},
 		"bad question": {func(_ *testing.T, c *fakeConn) { c.failed(schema.CodeInvalid, "since is wrong") }, "since is wrong"},
 	} {
@@ -222,7 +222,7 @@ func TestWatch_WaitsForAServerThatCannotTakeItNow(t *testing.T) {
 	}
 	f := newFake(t,
 		func(_ *testing.T, c *fakeConn) { c.failed(schema.CodeUnavailable, "Postgres is away"); c.hold() },
-		func(_ *testing.T, c *fakeConn) { c.close(CloseTryAgainLater, "") },
+		func(_ *testing.T, c *fakeConn) { c.close(wire.CloseTryAgainLater, "") },
 		whole)
 	c, waits := quick(t, f.URL)
 	var h heard
@@ -245,12 +245,12 @@ func TestWatch_StaysAwayForAsLongAsAFullServerAsks(t *testing.T) {
 	full := "this server has 10000 connections; retry after 7 s"
 	f := newFake(t,
 		func(_ *testing.T, c *fakeConn) {
-			c.close(CloseTryAgainLater, full)
+			c.close(wire.CloseTryAgainLater, full)
 			c.hold()
 		},
 		func(_ *testing.T, c *fakeConn) {
 			c.frame(wire.FrameError, 0, map[string]any{"code": schema.CodeRateLimited, "message": full, "retry_after_seconds": 7})
-			c.close(CloseTryAgainLater, full)
+			c.close(wire.CloseTryAgainLater, full)
 			c.hold()
 		},
 		whole)

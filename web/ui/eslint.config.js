@@ -4,7 +4,7 @@ import reactHooks from 'eslint-plugin-react-hooks';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist', 'node_modules', 'src/api/generated.ts', 'e2e/screenshots'] },
+  { ignores: ['dist', 'node_modules', 'e2e/screenshots'] },
   js.configs.recommended,
   ...tseslint.configs.strict,
   {

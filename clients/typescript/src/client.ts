@@ -2,8 +2,8 @@ import { Connection } from './connection.js';
 import type { ConnectionOptions, SocketLike } from './connection.js';
 import { Cursor } from './cursor.js';
 import { ASK_AGAIN_AFTER_MS, backoff, mayBeAskedAgain, PING_EVERY_MS, PONG_WITHIN_MS } from './policy.js';
-import { CommandError } from './types.js';
-import type { ClientFrame, ConnectionState, Deletion, EventFrame, Health, Hole, Identity, Presence, ServerFrame } from './types.js';
+import { CommandError, isStored } from './types.js';
+import type { ClientFrame, ConnectionState, FrameOf, Hole, Identity, Presence, ServerFrame, StoredEvent, TransientFrame } from './types.js';
 
 export interface ClientOptions extends Partial<Omit<ConnectionOptions, 'url'>> {
   url: string; // such as ws://127.0.0.1:8000/ws
@@ -11,16 +11,15 @@ export interface ClientOptions extends Partial<Omit<ConnectionOptions, 'url'>> {
 }
 
 export interface SubscriptionHandlers {
-  onEvent: (event: EventFrame) => void; // each stored event once, in order
+  onEvent: (event: StoredEvent) => void; // each stored event once, in order
   onSubscribed?: (head: number) => void; // on every connection: the seq of the log's newest event
   onHead?: (head: number) => void; // now and then: the seq of the log's newest event, which may not have arrived yet
   onHole?: (hole: Hole) => void; // events that the server has lost; the log goes on after them
   // The log ends before what was handed over already, as after a restore of a backup: the subscription
   // is over, and what this client holds of the log is of another history. Without it, onRefused is told.
   onRewound?: (head: number) => void;
-  onDeleted?: (deletion: Deletion) => void; // the session was deleted, and the subscription is over. Without it, onRefused is told
+  onDeleted?: (at: string) => void; // the session was deleted, and the subscription is over. Without it, onRefused is told
   onPresence?: (presence: Presence) => void;
-  onTransient?: (frame: ServerFrame) => void; // any other frame of the session that is not stored
   onRefused?: (error: CommandError) => void; // the subscription is over: asking again does not help
 }
 
@@ -45,8 +44,14 @@ interface LogSubscription {
   askedAt: number | null; // when a missing stretch was asked for again
 }
 
+// The answer to a command.
+export type CommandAnswer = FrameOf<'accepted'> | FrameOf<'query_result'>;
+
+// A change of the list of sessions, or the whole of it.
+export type ListFrame = FrameOf<'sessions'> | FrameOf<'session_created'> | FrameOf<'session_updated'> | FrameOf<'session_deleted'>;
+
 interface PendingCommand {
-  resolve: (frame: ServerFrame) => void;
+  resolve: (frame: CommandAnswer) => void;
   reject: (error: Error) => void;
   timer: ReturnType<typeof setTimeout>;
 }
@@ -57,7 +62,6 @@ interface Insisted {
   refused: (error: CommandError) => void;
 }
 
-const CURSOR_AHEAD = 'cursor_ahead';
 const COMMAND_WITHIN_MS = 15_000;
 
 // One connection to a server. It keeps every subscription going across
@@ -66,7 +70,7 @@ const COMMAND_WITHIN_MS = 15_000;
 export class HoldfastClient {
   private readonly connection: Connection;
   private readonly logs = new Map<string, LogSubscription>();
-  private readonly listListeners = new Set<(frame: ServerFrame) => void>();
+  private readonly listListeners = new Set<(frame: ListFrame) => void>();
   private readonly commands = new Map<string, PendingCommand>();
   private readonly insisted = new Map<string, Insisted>();
   private readonly againTimers = new Set<ReturnType<typeof setTimeout>>();
@@ -166,7 +170,7 @@ export class HoldfastClient {
 
   // The list of sessions: a snapshot (sessions), then changes (session_created,
   // session_updated, session_deleted); a new snapshot whenever one may have been missed.
-  subscribeSessions(listener: (frame: ServerFrame) => void): () => void {
+  subscribeSessions(listener: (frame: ListFrame) => void): () => void {
     this.listListeners.add(listener);
     this.askForList();
     return () => {
@@ -176,7 +180,7 @@ export class HoldfastClient {
   }
 
   // Sends a command and waits for the accepted, query_result or error that answers it.
-  command(frame: ClientFrame): Promise<ServerFrame> {
+  command(frame: ClientFrame): Promise<CommandAnswer> {
     if (!this.connection.open) return Promise.reject(new CommandError('not_connected', 'not connected to the server'));
     const id = `${this.life}-${this.nextRequest++}`;
     return new Promise((resolve, reject) => {
@@ -218,7 +222,7 @@ export class HoldfastClient {
       },
       (error) => {
         if (!current()) return;
-        if (error.code === CURSOR_AHEAD) {
+        if (error.code === 'cursor_ahead') {
           this.rewound(log, error.head ?? 0);
           return;
         }
@@ -229,12 +233,9 @@ export class HoldfastClient {
     if (log.presence && log.approvalId !== null) this.sendViewing(log);
   }
 
-  private gone(frame: ServerFrame): void {
-    const log = this.logs.get(frame.session_id ?? '');
-    if (log === undefined) return;
+  private gone(log: LogSubscription, at: string): void {
     this.logs.delete(log.sessionId);
-    const { actor } = frame.data ?? {};
-    if (log.handlers.onDeleted !== undefined) log.handlers.onDeleted({ actor: typeof actor === 'string' ? actor : '', at: frame.timestamp ?? '' });
+    if (log.handlers.onDeleted !== undefined) log.handlers.onDeleted(at);
     else log.handlers.onRefused?.(new CommandError('not_found', 'the session was deleted'));
   }
 
@@ -242,7 +243,7 @@ export class HoldfastClient {
     this.logs.delete(log.sessionId);
     this.connection.send({ type: 'unsubscribe', session_id: log.sessionId });
     if (log.handlers.onRewound !== undefined) log.handlers.onRewound(head);
-    else log.handlers.onRefused?.(new CommandError(CURSOR_AHEAD, `the log ends at ${head}, before the event ${log.cursor.seq} that this client has seen`, head));
+    else log.handlers.onRefused?.(new CommandError('cursor_ahead', `the log ends at ${head}, before the event ${log.cursor.seq} that this client has seen`, head));
   }
 
   private sendViewing(log: LogSubscription): void {
@@ -275,57 +276,67 @@ export class HoldfastClient {
   }
 
   private dispatch(frame: ServerFrame): void {
-    const lost = holeOf(frame);
-    if (lost !== null) {
-      this.skip(lost.sessionId, lost.hole);
+    const log = this.logs.get(frame.session_id ?? '');
+    if (isStored(frame)) {
+      if (log !== undefined) this.advance(log, frame);
       return;
     }
-    const requestId = frame.data?.['request_id'];
-    if (typeof requestId === 'string' && this.answered(requestId, frame)) return;
-    if (frame.event_type === 'connected') {
-      this.self = { user: String(frame.data?.['user'] ?? ''), connectionId: String(frame.data?.['connection_id'] ?? '') };
-      return;
+    switch (frame.event_type) {
+      case 'connected':
+        this.self = { user: frame.data.user, connectionId: frame.data.connection_id };
+        return;
+      case 'heartbeat': // a sign of life: how the server's parts are, and how far a log is that is followed here
+        this.connection.setHealth(frame.data);
+        if (frame.data.head !== undefined) log?.handlers.onHead?.(frame.data.head);
+        return;
+      case 'presence':
+        log?.handlers.onPresence?.(frame.data);
+        return;
+      case 'subscribed':
+        this.answered(frame.data.request_id, frame);
+        log?.handlers.onSubscribed?.(frame.data.head);
+        return;
+      case 'accepted':
+      case 'query_result':
+        this.answered(frame.data.request_id, frame);
+        return;
+      case 'error':
+        this.refused(frame);
+        return;
+      case 'session_deleted':
+        if (log !== undefined) this.gone(log, frame.timestamp);
+        if (frame.session_id !== undefined) return; // it is of that subscription, and not of the list
+        break;
+      case 'sessions':
+      case 'session_created':
+      case 'session_updated':
+        break;
+      default: // pong and unsubscribed ask for nothing, nor does what a newer server says
+        return;
     }
-    if (frame.event_type === 'heartbeat') {
-      this.beat(frame);
-      return;
-    }
-    if (frame.session_id !== undefined && frame.event_type === 'session_deleted' && !isStored(frame)) {
-      this.gone(frame);
-      return;
-    }
-    if (isOfList(frame)) {
-      for (const listener of this.listListeners) listener(frame);
-      return;
-    }
-    const sessionId = frame.session_id ?? (frame.event_type === 'error' ? frame.data?.['session_id'] : undefined);
-    const log = typeof sessionId === 'string' ? this.logs.get(sessionId) : undefined;
-    if (log === undefined) return;
-    if (isStored(frame)) this.advance(log, frame);
-    else if (frame.event_type === 'error' && frame.data?.['code'] === CURSOR_AHEAD) this.rewound(log, Number(frame.data['head'] ?? 0));
-    else if (frame.event_type === 'presence') log.handlers.onPresence?.(presenceOf(frame));
-    else if (frame.event_type === 'subscribed') log.handlers.onSubscribed?.(Number(frame.data?.['head'] ?? 0));
-    else log.handlers.onTransient?.(frame);
+    for (const listener of this.listListeners) listener(frame);
   }
 
-  // A sign of life: how the server's parts are, and how far a log is that is followed here.
-  private beat(frame: ServerFrame): void {
-    const data = frame.data ?? {};
-    const health = healthOf(data);
-    if (health !== null) this.connection.setHealth(health);
-    const log = frame.session_id === undefined ? undefined : this.logs.get(frame.session_id);
-    if (typeof data['head'] === 'number') log?.handlers.onHead?.(data['head']);
+  // An error answers a request, or is about a log.
+  private refused(frame: FrameOf<'error'>): void {
+    const { code, message, head, from_seq: from, to_seq: to, request_id: id, session_id: of } = frame.data;
+    const log = this.logs.get(frame.session_id ?? of ?? '');
+    if (code === 'range_unavailable' && from !== undefined && to !== undefined) {
+      if (log !== undefined) this.skip(log, { from, to });
+      return;
+    }
+    if (this.answered(id, frame, new CommandError(code, message, head))) return;
+    if (code === 'cursor_ahead' && log !== undefined) this.rewound(log, head ?? 0);
   }
 
-  private skip(sessionId: string, hole: Hole): void {
-    const log = this.logs.get(sessionId);
-    if (log === undefined || hole.to <= log.cursor.seq) return;
+  private skip(log: LogSubscription, hole: Hole): void {
+    if (hole.to <= log.cursor.seq) return;
     log.cursor.skipTo(hole.to);
     log.askedAt = null;
     log.handlers.onHole?.(hole);
   }
 
-  private advance(log: LogSubscription, event: EventFrame): void {
+  private advance(log: LogSubscription, event: StoredEvent): void {
     const verdict = log.cursor.accept(event.seq);
     if (verdict === 'next') {
       log.askedAt = null;
@@ -339,23 +350,23 @@ export class HoldfastClient {
     log.askedAt = now;
   }
 
-  // Takes the answer to a request in; true when nobody else is to see it.
-  private answered(id: string, frame: ServerFrame): boolean {
-    const error = frame.event_type === 'error' ? errorOf(frame) : null;
+  // Takes the answer to a request in; false when nobody here has asked.
+  private answered(id: string | undefined, frame: TransientFrame, error: CommandError | null = null): boolean {
+    if (id === undefined) return false;
     const insisted = this.insisted.get(id);
     if (insisted !== undefined) {
       this.insisted.delete(id);
       if (error === null) this.refusals = 0;
       else if (mayBeAskedAgain(error.code)) this.later(insisted.again);
       else insisted.refused(error);
-      return error !== null;
+      return true;
     }
     const pending = this.commands.get(id);
     if (pending === undefined) return false;
     this.commands.delete(id);
     clearTimeout(pending.timer);
-    if (error === null) pending.resolve(frame);
-    else pending.reject(error);
+    if (error !== null) pending.reject(error);
+    else if (frame.event_type === 'accepted' || frame.event_type === 'query_result') pending.resolve(frame);
     return true;
   }
 
@@ -371,40 +382,4 @@ export class HoldfastClient {
 function globalSocket(url: string): SocketLike {
   if (typeof WebSocket === 'undefined') throw new Error('there is no WebSocket here: use a browser or Node 22, or give createSocket');
   return new WebSocket(url) as unknown as SocketLike;
-}
-
-function errorOf(frame: ServerFrame): CommandError {
-  const data = frame.data ?? {};
-  const head = data['head'];
-  return new CommandError(String(data['code'] ?? 'error'), String(data['message'] ?? 'the server refused'), typeof head === 'number' ? head : undefined);
-}
-
-function healthOf(data: Record<string, unknown>): Health | null {
-  const part = (name: string) => (data[name] === 'down' ? 'down' : 'up');
-  if (data['temporal'] === undefined && data['postgres'] === undefined && data['worker'] === undefined) return null;
-  return { temporal: part('temporal'), postgres: part('postgres'), worker: part('worker') };
-}
-
-// The events that an error says cannot be had.
-function holeOf(frame: ServerFrame): { sessionId: string; hole: Hole } | null {
-  const data = frame.data ?? {};
-  if (frame.event_type !== 'error' || data['code'] !== 'range_unavailable') return null;
-  const sessionId = frame.session_id ?? data['session_id'];
-  const [from, to] = [data['from_seq'], data['to_seq']];
-  if (typeof sessionId !== 'string' || typeof from !== 'number' || typeof to !== 'number') return null;
-  return { sessionId, hole: { from, to } };
-}
-
-function presenceOf(frame: ServerFrame): Presence {
-  const viewers = Array.isArray(frame.data?.['viewers']) ? (frame.data['viewers'] as Presence['viewers']) : [];
-  const count = frame.data?.['count'];
-  return { viewers, count: typeof count === 'number' ? count : viewers.length };
-}
-
-function isStored(frame: ServerFrame): frame is EventFrame {
-  return typeof frame.seq === 'number' && frame.seq > 0;
-}
-
-function isOfList(frame: ServerFrame): boolean {
-  return !isStored(frame) && (frame.event_type === 'sessions' || frame.event_type.startsWith('session_'));
 }

@@ -90,7 +90,8 @@ export class Connection {
 
   setHealth(health: Health): void {
     const { health: was } = this.current;
-    if (was?.temporal !== health.temporal || was.postgres !== health.postgres || was.worker !== health.worker) this.setState({ health });
+    const { temporal, postgres, worker } = health;
+    if (was?.temporal !== temporal || was.postgres !== postgres || was.worker !== worker) this.setState({ health: { temporal, postgres, worker } });
   }
 
   // Sends a frame when there is a connection; false when there is none.

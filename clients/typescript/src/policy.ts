@@ -1,3 +1,5 @@
+import { CLOSE_RULES, RETRYABLE_CODES } from './codes.js';
+
 // When to come back after a close, and how long to wait before. The rules are
 // in docs/clients.md and, as test vectors, in clients/policy.json; the Go
 // client of the command line reads the same vectors.
@@ -15,42 +17,19 @@ export const BACKOFF_FLOOR_MS = 50;
 const RETRY_AFTER_CAP_MS = 300_000;
 
 export const CLOSE_NORMAL = 1000;
-export const CLOSE_GOING_AWAY = 1001;
 export const CLOSE_ABNORMAL = 1006; // the connection broke without a close frame
-export const CLOSE_POLICY = 1008;
-export const CLOSE_TOO_BIG = 1009;
-export const CLOSE_TRY_AGAIN_LATER = 1013;
-export const CLOSE_REPLACED = 4001;
-export const CLOSE_UNAUTHENTICATED = 4401;
-export const CLOSE_FORBIDDEN = 4403;
+const CLOSE_TRY_AGAIN_LATER = 1013;
 
-export type CloseAction =
-  | 'stop' // do not come back
-  | 'at once' // another server will answer
-  | 'backoff'; // after a growing, random wait
+export type CloseAction = (typeof CLOSE_RULES)[number]['action'];
 
 // What a close code asks of a client, and in words why.
 export function onClose(code: number, reason: string): { action: CloseAction; why: string } {
-  switch (code) {
-    case CLOSE_NORMAL:
-      return { action: 'stop', why: reason || 'The server closed the connection.' };
-    case CLOSE_GOING_AWAY:
-      return { action: 'at once', why: 'The server is restarting.' };
-    case CLOSE_POLICY:
-      return { action: 'stop', why: reason || 'The server refused this connection by policy.' };
-    case CLOSE_REPLACED:
-      return { action: 'stop', why: 'A newer connection of the same client took over.' };
-    case CLOSE_UNAUTHENTICATED:
-      return { action: 'stop', why: 'You are signed out. Sign in and come back.' };
-    case CLOSE_FORBIDDEN:
-      return { action: 'stop', why: 'You are not allowed to connect.' };
-    case CLOSE_TOO_BIG:
-      return { action: 'backoff', why: 'A message was too big for the server.' };
-    case CLOSE_TRY_AGAIN_LATER:
-      return { action: 'backoff', why: reason || 'The server is at its connection limit.' };
-    default:
-      return { action: 'backoff', why: reason || 'The connection was lost.' };
-  }
+  const rule = CLOSE_RULES.find(({ from, to }) => from <= code && code <= to) ?? { action: 'backoff' as const, why: 'the connection was lost', says: true };
+  return { action: rule.action, why: rule.says && reason !== '' ? reason : sentence(rule.why) };
+}
+
+function sentence(words: string): string {
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
 }
 
 // Exponential backoff with full jitter: uniform in [0, min(cap, base·2^attempt)),
@@ -104,9 +83,7 @@ export class Reconnect {
   }
 }
 
-const AGAIN = new Set(['unavailable', 'rate_limited', 'internal', 'stale']);
-
 // Whether a frame that was refused with this code may be taken later, unchanged.
 export function mayBeAskedAgain(code: string): boolean {
-  return AGAIN.has(code);
+  return RETRYABLE_CODES.has(code);
 }

@@ -1,40 +1,26 @@
-// Frames of the /ws protocol. See docs/protocol.md.
+// What goes over /ws, under the names that clients use. The shapes are made from
+// the server's own declarations: see generated.ts, and docs/protocol.md.
+import type { components } from './generated.js';
 
-export interface ServerFrame {
-  event_type: string;
-  seq?: number | null;
-  timestamp?: string;
-  session_id?: string;
-  run_id?: string;
-  step_id?: string;
-  data?: Record<string, unknown> | null;
-}
+export type Schemas = components['schemas'];
 
-// A frame of the stored log: it has a place in its session's sequence.
-export interface EventFrame extends ServerFrame {
-  seq: number;
-  session_id: string;
-}
+// An event of a session's log: it has a place in it.
+export type StoredEvent = Schemas['Event'];
+// A frame that is sent and not stored.
+export type TransientFrame = Schemas['ServerFrame'];
+// Whatever a server sends; event_type tells which it is.
+export type ServerFrame = StoredEvent | TransientFrame;
+// Whatever a client sends; type tells which it is.
+export type ClientFrame = Schemas['ClientFrame'];
 
-export interface ClientFrame {
-  type: string;
-  [field: string]: unknown;
-}
+// The event or frame of one type.
+export type EventOf<T extends StoredEvent['event_type']> = Extract<StoredEvent, { event_type: T }>;
+export type FrameOf<T extends TransientFrame['event_type']> = Extract<TransientFrame, { event_type: T }>;
 
 // A client that looks at a session.
-export interface Viewer {
-  user: string;
-  client_id?: string;
-  connection_id: string; // of its newest connection
-  since: string; // RFC 3339
-  approval_id?: string; // the pending approval that is looked at
-}
-
+export type Viewer = Schemas['ViewerData'];
 // All who do: some by name, and how many there are.
-export interface Presence {
-  viewers: Viewer[];
-  count: number;
-}
+export type Presence = Schemas['PresenceData'];
 
 // What the server said of this connection when it was made.
 export interface Identity {
@@ -42,20 +28,9 @@ export interface Identity {
   connectionId: string;
 }
 
-export type PartState = 'up' | 'down';
-
-// What the server last said of the parts that it needs; null until it has.
-export interface Health {
-  temporal: PartState; // takes commands
-  postgres: PartState; // has the records
-  worker: PartState; // runs steps
-}
-
-// Who deleted a session, and when; each is empty where the server does not say.
-export interface Deletion {
-  actor: string;
-  at: string;
-}
+// What the server last said of the parts that it needs.
+export type Health = Pick<Schemas['HeartbeatData'], 'temporal' | 'postgres' | 'worker'>;
+export type PartState = Health['worker'];
 
 // Events of a log that cannot be had, the first and the last of them.
 export interface Hole {
@@ -76,7 +51,7 @@ export interface ConnectionState {
   retryAt: number | null; // on the client's monotonic clock, in ms
   reason: string | null;
   lostAt: number | null; // when the connection was lost, same clock
-  health: Health | null; // while live
+  health: Health | null; // while live; null until the server has said
 }
 
 // A refusal by the server, or no answer at all: code is the server's, or
@@ -91,4 +66,8 @@ export class CommandError extends Error {
     this.code = code;
     this.head = head;
   }
+}
+
+export function isStored(frame: ServerFrame): frame is StoredEvent {
+  return 'seq' in frame && typeof frame.seq === 'number' && frame.seq > 0;
 }

@@ -1,5 +1,4 @@
 import type { SocketLike } from '../src/connection.js';
-import type { ServerFrame } from '../src/types.js';
 
 // A socket for tests of the client: the test plays the server.
 export class FakeSocket implements SocketLike {
@@ -25,7 +24,7 @@ export class FakeSocket implements SocketLike {
     this.onopen?.({});
   }
 
-  deliver(frame: ServerFrame): void {
+  deliver(frame: object): void {
     this.onmessage?.({ data: JSON.stringify(frame) });
   }
 

@@ -1,8 +1,6 @@
 // The server's vocabulary under the names the UI uses. The shapes themselves
-// are generated from the server's OpenAPI document: `npm run generate`.
-import type { components } from './generated';
-
-type Schemas = components['schemas'];
+// are made from the server's own declarations: `make generate`.
+import type { Schemas } from '@holdfast/client';
 
 export type Approval = Schemas['Approval'];
 export type Attempt = Schemas['Attempt'];
@@ -39,8 +37,4 @@ export type Resolution = Approval['options'][number];
 export type SessionStatus = Session['status'];
 export type StepStatus = Step['status'];
 
-// The payload of each type of stored event.
-export type EventPayloads = Schemas['EventPayloads'];
-
-// An event of the stored log: it always has its place in a session's log.
-export type StoredEvent = Schemas['Event'] & { seq: number; session_id: string };
+export type { EventOf, StoredEvent } from '@holdfast/client';

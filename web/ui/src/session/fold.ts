@@ -1,4 +1,4 @@
-import type { StoredEvent, StepStatus } from '../api/types';
+import type { EventOf, StepStatus, StoredEvent } from '../api/types';
 import { isLoss } from '../lib/reasons';
 
 // What the stored events of a session say about its steps, folded in order.
@@ -47,28 +47,16 @@ export type StepFolds = Readonly<Record<string, StepFold>>;
 
 export const stepKey = (runId: string, stepId: string): string => `${runId}/${stepId}`;
 
-const STEP_STATUSES: readonly string[] = [
-  'pending', 'ready', 'awaiting_approval', 'running', 'frozen', 'succeeded', 'failed', 'skipped', 'cancelled',
-];
-
-export function isStepStatus(value: unknown): value is StepStatus {
-  return typeof value === 'string' && STEP_STATUSES.includes(value);
-}
-
-const num = (value: unknown): number | null => (typeof value === 'number' ? value : null);
-const str = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
-
 const FRESH: StepFold = { seq: 0, status: null, told: false, reason: null, retryAt: null, attempts: [] };
 
 // Returns the same object when the event says nothing about a step.
 export function foldStep(folds: StepFolds, event: StoredEvent): StepFolds {
-  const data = event.data ?? {};
-  if (event.event_type === 'dag_updated') return foldGraph(folds, event, data['nodes']);
-  const stepId = event.step_id ?? str(data['node_id']) ?? str(data['step_id']);
-  if (!event.run_id || stepId === null) return folds;
+  if (event.event_type === 'dag_updated') return foldGraph(folds, event);
+  const stepId = event.event_type === 'dag_node_status_changed' ? event.data.node_id : event.step_id;
+  if (!event.run_id || !stepId) return folds;
   const key = stepKey(event.run_id, stepId);
   const before = folds[key] ?? FRESH;
-  const after = next(before, event, data);
+  const after = next(before, event);
   if (after === before) return folds;
   // Figures of the moment say nothing about the status: they do not make what is known newer than REST.
   const seq = event.event_type === 'step_progress' ? before.seq : event.seq;
@@ -76,57 +64,48 @@ export function foldStep(folds: StepFolds, event: StoredEvent): StepFolds {
 }
 
 // The graph of a run as it is after an edit: steps that it has no longer are forgotten.
-function foldGraph(folds: StepFolds, event: StoredEvent, nodes: unknown): StepFolds {
-  if (!event.run_id || !Array.isArray(nodes)) return folds;
+function foldGraph(folds: StepFolds, event: EventOf<'dag_updated'>): StepFolds {
+  if (!event.run_id) return folds;
   const prefix = stepKey(event.run_id, '');
   const after: Record<string, StepFold> = Object.fromEntries(Object.entries(folds).filter(([key]) => !key.startsWith(prefix)));
-  for (const node of nodes as { id?: unknown; status?: unknown }[]) {
-    const id = str(node.id);
-    if (id === null) continue;
+  for (const { id, status } of event.data.nodes) {
     const key = stepKey(event.run_id, id);
     const before = folds[key] ?? FRESH;
-    const known = isStepStatus(node.status);
-    const same = known && before.status === node.status;
-    after[key] = {
-      ...before,
-      seq: event.seq,
-      status: known ? (node.status as StepStatus) : before.status,
-      told: known || before.told,
-      reason: same ? before.reason : null,
-    };
+    after[key] = { ...before, seq: event.seq, status, told: true, reason: before.status === status ? before.reason : null };
   }
   return after;
 }
 
-function next(step: StepFold, event: StoredEvent, data: Record<string, unknown>): StepFold {
-  const number = num(data['attempt']) ?? Math.max(1, step.attempts.length);
+function next(step: StepFold, event: StoredEvent): StepFold {
   switch (event.event_type) {
     case 'dag_node_status_changed': {
-      const status = data['new_status'];
-      if (!isStepStatus(status)) return step;
-      return { ...step, status, told: true, reason: str(data['reason']), retryAt: status === 'ready' ? step.retryAt : null };
+      const { new_status: status, reason } = event.data;
+      return { ...step, status, told: true, reason: reason || null, retryAt: status === 'ready' ? step.retryAt : null };
     }
-    case 'step_retry_backoff': {
-      const wait = num(data['backoff_ms']);
-      return wait === null ? step : { ...step, retryAt: Date.parse(event.timestamp) + wait };
-    }
+    case 'step_retry_backoff':
+      return { ...step, retryAt: Date.parse(event.timestamp) + event.data.backoff_ms };
     case 'step_started':
-      return withAttempt(suggest({ ...step, retryAt: null }, 'running'), number, {
+      return withAttempt(suggest({ ...step, retryAt: null }, 'running'), event.data.attempt, {
         status: 'running',
         startedAt: event.timestamp,
-        host: str(data['host']),
+        host: event.data.host || null,
       });
     case 'step_progress':
-      return progressed(step, number, data);
+      return progressed(step, event.data);
     case 'step_completed':
-      return withAttempt(suggest(step, 'succeeded'), number, { status: 'succeeded', ...ending(event, data) });
-    case 'step_failed':
-      return withAttempt(suggest(step, 'failed'), number, {
-        ...ending(event, data),
-        status: data['reason'] === 'cancelled' ? 'cancelled' : isLoss(str(data['reason'])) ? 'lost' : 'failed',
+      return withAttempt(suggest(step, 'succeeded'), event.data.attempt, { status: 'succeeded', ...ending(event), exitCode: event.data.exit_code });
+    case 'step_failed': {
+      const { attempt, reason, exit_code: exitCode = null, signal } = event.data;
+      return withAttempt(suggest(step, 'failed'), attempt, {
+        ...ending(event),
+        status: reason === 'cancelled' ? 'cancelled' : isLoss(reason) ? 'lost' : 'failed',
+        exitCode,
+        signal: signal || null,
+        reason,
       });
+    }
     case 'step_retry_started':
-      return retried(step, number, event, str(data['reason']) ?? 'retry');
+      return retried(step, event);
     default:
       return step;
   }
@@ -136,51 +115,48 @@ function suggest(step: StepFold, status: StepStatus): StepFold {
   return step.told ? step : { ...step, status };
 }
 
-function progressed(step: StepFold, number: number, data: Record<string, unknown>): StepFold {
-  const attempt = step.attempts.find((known) => known.number === number);
+function progressed(step: StepFold, data: EventOf<'step_progress'>['data']): StepFold {
+  const attempt = step.attempts.find((known) => known.number === data.attempt);
   if (attempt !== undefined && attempt.status !== 'running') return step; // it was late
   const before = attempt?.live;
-  const told = num(data['progress']);
-  return withAttempt(step, number, {
+  const { progress: told, note } = data;
+  return withAttempt(step, data.attempt, {
     live: {
-      progress: told === null ? (before?.progress ?? null) : Math.min(1, Math.max(0, told)),
-      note: str(data['note']) ?? (told === null ? (before?.note ?? null) : null),
-      waiting: str(data['waiting']), // it does not wait any more once nothing is said
-      cpuSeconds: num(data['cpu_seconds']) ?? 0,
-      rssBytes: num(data['rss_bytes']) ?? 0,
-      readBytes: num(data['read_bytes']) ?? 0,
-      writeBytes: num(data['write_bytes']) ?? 0,
-      processes: num(data['processes']) ?? 0,
+      progress: told === undefined ? (before?.progress ?? null) : Math.min(1, Math.max(0, told)),
+      note: note || (told === undefined ? (before?.note ?? null) : null),
+      waiting: data.waiting || null, // it does not wait any more once nothing is said
+      cpuSeconds: data.cpu_seconds,
+      rssBytes: data.rss_bytes,
+      readBytes: data.read_bytes,
+      writeBytes: data.write_bytes,
+      processes: data.processes,
     },
   });
 }
 
 // An attempt that was cut by a lost worker ends when the next one starts.
-function retried(step: StepFold, number: number, event: StoredEvent, reason: string): StepFold {
+function retried(step: StepFold, { data, timestamp }: EventOf<'step_retry_started'>): StepFold {
   const attempts = step.attempts.map((attempt): AttemptFold => {
-    if (attempt.number >= number || attempt.status !== 'running') return attempt;
+    if (attempt.number >= data.attempt || attempt.status !== 'running') return attempt;
     return {
       ...attempt,
-      status: isLoss(reason) ? 'lost' : 'failed',
-      finishedAt: event.timestamp,
-      reason: attempt.reason ?? reason,
+      status: isLoss(data.reason) ? 'lost' : 'failed',
+      finishedAt: timestamp,
+      reason: attempt.reason ?? data.reason,
       live: null,
     };
   });
-  return withAttempt(suggest({ ...step, attempts, retryAt: null }, 'running'), number, { status: 'running' });
+  return withAttempt(suggest({ ...step, attempts, retryAt: null }, 'running'), data.attempt, { status: 'running' });
 }
 
-function ending(event: StoredEvent, data: Record<string, unknown>): Partial<AttemptFold> {
+function ending({ data, timestamp }: EventOf<'step_completed' | 'step_failed'>): Partial<AttemptFold> {
   return {
-    finishedAt: event.timestamp,
-    exitCode: num(data['exit_code']),
-    signal: str(data['signal']),
-    reason: str(data['reason']),
-    durationMs: num(data['duration_ms']),
-    cpuSeconds: num(data['cpu_seconds']),
-    maxRssBytes: num(data['max_rss_bytes']),
-    readBytes: num(data['read_bytes']),
-    writeBytes: num(data['write_bytes']),
+    finishedAt: timestamp,
+    durationMs: data.duration_ms,
+    cpuSeconds: data.cpu_seconds,
+    maxRssBytes: data.max_rss_bytes,
+    readBytes: data.read_bytes,
+    writeBytes: data.write_bytes,
     live: null,
   };
 }

@@ -102,7 +102,7 @@ function follow(id: string, since: number, headSeq: number, entry: Entry): void 
     since,
     {
       onEvent: (event) => {
-        store.apply({ ...event, timestamp: event.timestamp ?? '', data: event.data ?? {} });
+        store.apply(event);
         if (event.seq >= headSeq) store.markLoaded();
       },
       onHole: (hole) => {
@@ -111,9 +111,9 @@ function follow(id: string, since: number, headSeq: number, entry: Entry): void 
       },
       onHead: (head) => store.setHead(head),
       onRewound: (head) => rewind(id, head, entry),
-      onDeleted: (deletion) => store.setDeleted(deletion),
+      onDeleted: (at) => store.setDeleted(at),
       onRefused: (error) => {
-        if (error.code === 'not_found' || error.code === 'gone') store.setDeleted({ actor: '', at: '' });
+        if (error.code === 'not_found') store.setDeleted('');
       },
       onSubscribed: (head) => {
         store.setHead(head);

@@ -1,16 +1,14 @@
 import { expect, it } from 'vitest';
-import type { StoredEvent } from '../api/types';
 import type { Read } from './opening';
 import { beforeShown, PART_CHARS, PART_LINES, readPart } from './olderOutput';
+import { eventOf } from './testEvents';
 
 const PAGE = 50;
 
 // A log of output: what each seq prints, by step. It answers a page at a time.
 function logOf(events: readonly [step: string, text: string][]): Read {
   return ({ since, until }) => {
-    const part = events.slice(since, until).map(([step_id, text], i): StoredEvent => ({
-      event_type: 'output', seq: since + i + 1, session_id: 's', run_id: 'r', step_id, timestamp: '', data: { text, attempt: 1 },
-    }));
+    const part = events.slice(since, until).map(([step_id, text], i) => eventOf(since + i + 1, 'output', { text }, { step_id }));
     return Promise.resolve({ events: part.slice(0, PAGE), next_since: part.length > PAGE ? since + PAGE : undefined });
   };
 }

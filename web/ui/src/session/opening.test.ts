@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { StoredEvent } from '../api/types';
 import { findTail, readStory, STORY_EVENTS, STORY_TYPES } from './opening';
 import type { Read } from './opening';
+import { eventOf } from './testEvents';
 
 const PAGE = 1_000;
 
@@ -16,7 +17,7 @@ function logOf(head: number, every: number): { read: Read; requests: { since: nu
     for (let seq = Math.floor(filter.since / step) * step + step; seq <= until && events.length < PAGE; seq += step) {
       const story = seq % every === 0;
       if (filter.types !== undefined) expect(filter.types).toEqual(STORY_TYPES);
-      events.push({ event_type: story ? 'step_started' : 'output', seq, session_id: 's', timestamp: '', data: story ? {} : { text: 'x'.repeat(60_000) } });
+      events.push(story ? eventOf(seq, 'step_started') : eventOf(seq, 'output', { text: 'x'.repeat(60_000) }));
     }
     const last = events.at(-1)?.seq ?? until;
     return Promise.resolve({ events, next_since: events.length === PAGE && last < until ? last : undefined });

@@ -27,7 +27,7 @@ const WINDOW_EVENTS = 1_000; // that a window is meant to have: one answer of th
 export async function findTail(read: Read, since: number, until: number): Promise<number> {
   if (until - since <= SMALL_LOG_EVENTS) return since;
   const { events } = await read({ since: until - PROBE_EVENTS, until });
-  const chars = events.reduce((sum, event) => sum + (typeof event.data['text'] === 'string' ? event.data['text'].length : 0), 0);
+  const chars = events.reduce((sum, event) => sum + (event.event_type === 'output' ? event.data.text.length : 0), 0);
   return since + tailSince(until - since, events.length, chars);
 }
 

@@ -1,19 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import type { Run, Step, StoredEvent } from '../api/types';
+import type { Run, Step } from '../api/types';
 import { percent } from '../lib/format';
 import { reasonWords } from '../lib/reasons';
 import { mergeSteps, progressOf, runProgress, wasLost } from './merge';
 import { SessionStore } from './store';
+import { eventOf } from './testEvents';
 import { describeRow } from './timeline';
 
 type Told = [type: string, data: Record<string, unknown>, step?: string];
 
 function storeOf(...events: Told[]): SessionStore {
   const store = new SessionStore((run) => run());
-  events.forEach(([event_type, data, step_id], i) => {
-    const event: StoredEvent = { event_type, data, step_id, seq: i + 1, session_id: 's', run_id: 'r', timestamp: '2026-01-01T00:00:00.000Z' };
-    store.apply(event);
-  });
+  events.forEach(([type, data, step_id], i) => store.apply(eventOf(i + 1, type, data, { step_id })));
   return store;
 }
 
@@ -78,7 +76,7 @@ describe('progress', () => {
   it('does not make the page read anything anew', () => {
     const store = storeOf(['step_started', { attempt: 1 }, 'a']);
     const before = store.getSnapshot().structureVersion;
-    store.apply({ seq: 2, session_id: 's', run_id: 'r', step_id: 'a', event_type: 'step_progress', data: figures, timestamp: '' });
+    store.apply(eventOf(2, 'step_progress', { attempt: 1, ...figures }, { step_id: 'a' }));
     expect(store.getSnapshot().structureVersion).toBe(before);
   });
   it('of a run counts its steps, and a running one by what it tells', () => {

@@ -1,5 +1,5 @@
-import type { Deletion, Hole, Presence } from '@holdfast/client';
-import type { CancelReceipt, Plan, StoredEvent } from '../api/types';
+import type { Hole, Presence } from '@holdfast/client';
+import type { CancelReceipt, Plan, Session, StoredEvent } from '../api/types';
 import { foldStep, stepKey } from './fold';
 import type { StepFolds } from './fold';
 import { OutputBuffer } from './output';
@@ -8,8 +8,8 @@ import type { TimelineRow } from './timeline';
 
 export interface LiveStatus {
   seq: number;
-  status: string;
-  phase: string;
+  status: Session['status'];
+  phase: Session['phase'];
 }
 
 // The plan of a run as the log tells it, and the event that it came with.
@@ -34,7 +34,7 @@ export interface Rewind {
 export interface SessionSnapshot {
   seq: number; // of the newest event that has arrived
   head: number; // of the newest that there is, as far as the server has said
-  deleted: Deletion | null;
+  deleted: string | null; // when the session was; '' when nobody says when
   holes: readonly Hole[]; // events that the server has lost
   rewound: Rewind | null; // the log went back, and this is its new beginning
   loaded: boolean; // everything up to the head known at opening has arrived
@@ -114,11 +114,10 @@ export class SessionStore {
     const change: Partial<SessionSnapshot> = { timelineVersion: this.live.timelineVersion + 1 };
     for (const event of events) {
       appendToTimeline(rows, event);
-      const data = event.data ?? {};
-      if (isPlanEvent(event) && !(event.run_id in this.live.plans)) {
-        change.plans = { ...(change.plans ?? this.live.plans), [event.run_id]: { seq: event.seq, plan: data['plan'] as Plan } };
+      if ((event.event_type === 'plan_proposed' || event.event_type === 'plan_updated') && event.run_id && !(event.run_id in this.live.plans)) {
+        change.plans = { ...(change.plans ?? this.live.plans), [event.run_id]: { seq: event.seq, plan: event.data.plan } };
       }
-      if (event.event_type === 'session_forked') Object.assign(change, this.foldRest(event, data));
+      if (event.event_type === 'session_forked') Object.assign(change, this.foldRest(event));
       if (event.event_type === 'step_started') this.output.markPartial(stepKey(event.run_id ?? '', event.step_id ?? ''));
     }
     this.timeline.unshift(...rows);
@@ -144,9 +143,8 @@ export class SessionStore {
     if (head > this.live.head) this.change({ head });
   }
 
-  setDeleted(deleted: Deletion): void {
-    const known = this.live.deleted;
-    if (known === null || known.actor === '') this.change({ deleted });
+  setDeleted(at: string): void {
+    if (!this.live.deleted) this.change({ deleted: at });
   }
 
   // Events that cannot be had. The output of what ran then says so at its place.
@@ -167,7 +165,10 @@ export class SessionStore {
     this.change({ seq: event.seq });
     appendToTimeline(this.timeline, event);
     if (event.event_type === 'output') {
-      this.applyOutput(event);
+      if (event.data.text !== '') {
+        const { run_id: runId = '', step_id: stepId = '' } = event;
+        this.output.append({ seq: event.seq, key: stepKey(runId, stepId), stepId, attempt: event.data.attempt, text: event.data.text });
+      }
       this.change({ timelineVersion: this.live.timelineVersion + 1 });
       return;
     }
@@ -180,58 +181,32 @@ export class SessionStore {
       structureVersion: this.live.structureVersion + 1,
       steps: foldStep(this.live.steps, event),
     };
-    const data = event.data ?? {};
-    if (event.event_type === 'workflow_state_changed') {
-      const before = this.live.status;
-      change.status = {
-        seq: event.seq,
-        status: String(data['status'] ?? before?.status ?? ''),
-        phase: String(data['phase'] ?? before?.phase ?? ''),
-      };
-    }
     if (event.event_type.startsWith('approval_')) change.approvalVersion = this.live.approvalVersion + 1;
     if (MESSAGE_EVENTS.has(event.event_type)) change.messageVersion = this.live.messageVersion + 1;
-    Object.assign(change, this.foldRest(event, data));
+    Object.assign(change, this.foldRest(event));
     if (FILE_EVENTS.has(event.event_type)) change.fileVersion = this.live.fileVersion + 1;
-    if (event.event_type === 'workflow_cancelled' && typeof data['receipt'] === 'object') {
-      change.receipt = data['receipt'] as CancelReceipt;
-    }
     this.change(change);
   }
 
-  private foldRest(event: StoredEvent, data: Record<string, unknown>): Partial<SessionSnapshot> {
+  private foldRest(event: StoredEvent): Partial<SessionSnapshot> {
     const { plans, extensions } = this.live;
     switch (event.event_type) {
+      case 'workflow_state_changed':
+        return { status: { seq: event.seq, ...event.data } };
+      case 'workflow_cancelled':
+        return { receipt: event.data.receipt };
       case 'plan_proposed':
       case 'plan_updated':
-        if (!isPlanEvent(event)) return {};
-        return { plans: { ...plans, [event.run_id]: { seq: event.seq, plan: data['plan'] as Plan } } };
+        return event.run_id ? { plans: { ...plans, [event.run_id]: { seq: event.seq, plan: event.data.plan } } } : {};
       case 'approval_extended': {
-        const id = String(data['approval_id'] ?? '');
-        const seconds = (extensions[id]?.seconds ?? 0) + (typeof data['seconds'] === 'number' ? data['seconds'] : 0);
-        return { extensions: { ...extensions, [id]: { seconds, actor: String(data['actor'] ?? '') } } };
+        const { approval_id: id, seconds, actor } = event.data;
+        return { extensions: { ...extensions, [id]: { seconds: (extensions[id]?.seconds ?? 0) + seconds, actor } } };
       }
-      case 'session_deleted':
-        return { deleted: { actor: String(data['actor'] ?? ''), at: event.timestamp } };
       case 'session_forked':
-        return data['direction'] === 'from' && typeof data['step_id'] === 'string' ? { forkedAt: data['step_id'] } : {};
+        return event.data.direction === 'from' && event.data.step_id ? { forkedAt: event.data.step_id } : {};
       default:
         return {};
     }
-  }
-
-  private applyOutput(event: StoredEvent): void {
-    const data = event.data ?? {};
-    const text = data['text'];
-    if (typeof text !== 'string' || text === '') return;
-    const stepId = event.step_id ?? '';
-    this.output.append({
-      seq: event.seq,
-      key: stepKey(event.run_id ?? '', stepId),
-      stepId,
-      attempt: typeof data['attempt'] === 'number' ? data['attempt'] : 1,
-      text,
-    });
   }
 
   private change(change: Partial<SessionSnapshot>): void {
@@ -249,12 +224,6 @@ export class SessionStore {
 // Events that cannot be had, in words.
 export function holeWords({ from, to }: Hole): string {
   return from === to ? `event ${from} cannot be read` : `events ${from}–${to} cannot be read`;
-}
-
-function isPlanEvent(event: StoredEvent): event is StoredEvent & { run_id: string } {
-  if (event.event_type !== 'plan_proposed' && event.event_type !== 'plan_updated') return false;
-  const plan: unknown = event.data?.['plan'];
-  return Boolean(event.run_id) && typeof plan === 'object' && plan !== null && Array.isArray((plan as Plan).steps);
 }
 
 // A hidden page gets no animation frames; a timer keeps its state moving.

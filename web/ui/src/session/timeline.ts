@@ -1,4 +1,4 @@
-import type { StoredEvent } from '../api/types';
+import type { EventOf, StoredEvent } from '../api/types';
 import { bytes, duration, percent } from '../lib/format';
 import { reasonWords } from '../lib/reasons';
 
@@ -9,29 +9,27 @@ import { reasonWords } from '../lib/reasons';
 export interface TimelineRow {
   firstSeq: number;
   lastSeq: number;
-  type: string;
+  type: StoredEvent['event_type'];
   timestamp: string;
   stepId: string | null;
   runId: string | null;
-  data: Record<string, unknown>;
+  event: StoredEvent | null; // the newest; null for output, whose text is not kept here
   count: number;
   chars: number; // of output; 0 for other events
 }
 
 export function appendToTimeline(rows: TimelineRow[], event: StoredEvent): void {
-  const data = event.data ?? {};
-  const isOutput = event.event_type === 'output';
-  const chars = isOutput && typeof data['text'] === 'string' ? data['text'].length : 0;
+  const chars = event.event_type === 'output' ? event.data.text.length : 0;
   const last = rows.at(-1);
   if (event.event_type === 'step_progress') {
     for (let at = rows.length - 1; at >= Math.max(0, rows.length - LOOK_BACK); at--) {
       const row = rows[at];
       if (row === undefined || !continues(row, event)) continue;
-      rows[at] = { ...row, lastSeq: event.seq, count: row.count + 1, data };
+      rows[at] = { ...row, lastSeq: event.seq, count: row.count + 1, event };
       return;
     }
   }
-  if (isOutput && last?.type === 'output' && last.stepId === (event.step_id ?? null) && last.runId === (event.run_id ?? null)) {
+  if (event.event_type === 'output' && last?.type === 'output' && last.stepId === (event.step_id ?? null) && last.runId === (event.run_id ?? null)) {
     rows[rows.length - 1] = { ...last, lastSeq: event.seq, count: last.count + 1, chars: last.chars + chars };
     return;
   }
@@ -42,7 +40,7 @@ export function appendToTimeline(rows: TimelineRow[], event: StoredEvent): void 
     timestamp: event.timestamp,
     stepId: event.step_id ?? null,
     runId: event.run_id ?? null,
-    data: isOutput ? {} : data,
+    event: event.event_type === 'output' ? null : event,
     count: 1,
     chars,
   });
@@ -51,87 +49,93 @@ export function appendToTimeline(rows: TimelineRow[], event: StoredEvent): void 
 // An attempt that is quiet for this many rows gets a new row for its progress.
 const LOOK_BACK = 500;
 
-function continues(row: TimelineRow, event: StoredEvent): boolean {
-  return row.type === event.event_type && row.stepId === (event.step_id ?? null) && row.runId === (event.run_id ?? null)
-    && row.data['attempt'] === event.data?.['attempt'];
+function continues(row: TimelineRow, event: EventOf<'step_progress'>): boolean {
+  return row.event?.event_type === 'step_progress' && row.stepId === (event.step_id ?? null) && row.runId === (event.run_id ?? null)
+    && row.event.data.attempt === event.data.attempt;
 }
 
-const text = (value: unknown): string => (value === undefined || value === null ? '' : String(value));
+const by = (actor: string | undefined): string => (actor ? `by ${actor}` : '');
+const words = (...parts: (string | undefined)[]): string => parts.filter(Boolean).join(' ');
+const listed = (...parts: (string | undefined)[]): string => parts.filter(Boolean).join(', ');
 
 // One line about a row, for a reader who knows the event types.
 export function describeRow(row: TimelineRow): string {
-  const d = row.data;
-  switch (row.type) {
-    case 'output':
-      return `${row.count === 1 ? '1 chunk' : `${row.count} chunks`}, ${row.chars.toLocaleString('en')} characters`;
+  if (row.event === null) return `${row.count === 1 ? '1 chunk' : `${row.count} chunks`}, ${row.chars.toLocaleString('en')} characters`;
+  return describeEvent(row.event);
+}
+
+function describeEvent(event: StoredEvent): string {
+  switch (event.event_type) {
     case 'workflow_state_changed':
-      return [text(d['status']), text(d['phase'])].filter(Boolean).join(', ');
+      return listed(event.data.status, event.data.phase);
     case 'dag_node_status_changed':
-      return [`${text(d['old_status']) || 'new'} → ${text(d['new_status'])}`, text(d['reason'])].filter(Boolean).join(', ');
+      return listed(`${event.data.old_status || 'new'} → ${event.data.new_status}`, event.data.reason);
     case 'dag_created':
     case 'dag_updated':
-      return Array.isArray(d['nodes']) ? (d['nodes'].length === 1 ? '1 step' : `${d['nodes'].length} steps`) : '';
+      return event.data.nodes.length === 1 ? '1 step' : `${event.data.nodes.length} steps`;
     case 'plan_updated':
-      return [row.stepId ? `step ${row.stepId} edited` : 'the plan was edited', d['actor'] ? `by ${text(d['actor'])}` : ''].filter(Boolean).join(' ');
+      return words(event.step_id ? `step ${event.step_id} edited` : 'the plan was edited', by(event.data.actor));
     case 'workflow_started':
-      return [`run ${text(d['run_number'])}`, d['message_number'] ? `answers message ${text(d['message_number'])}` : ''].filter(Boolean).join(', ');
+      return listed(`run ${event.data.run_number}`, event.data.message_number ? `answers message ${event.data.message_number}` : '');
+    case 'workflow_paused':
+    case 'workflow_cancelled':
+      return words(event.data.reason, by(event.data.actor));
+    case 'workflow_resumed':
+      return by(event.data.actor);
+    case 'workflow_failed':
+      return event.data.error;
+    case 'step_started':
+      return words(`attempt ${event.data.attempt}`, event.data.host ? `on ${event.data.host}` : '');
+    case 'step_progress':
+      return describeProgress(event.data);
+    case 'step_reattached':
+      return `a worker on ${event.data.host} came back to it; nothing was lost`;
+    case 'step_completed':
+      return `exit ${event.data.exit_code}`;
+    case 'step_failed': {
+      const { exit_code: code, signal, reason, message } = event.data;
+      return listed(code === undefined ? '' : `exit ${code}`, signal, failureWords(reason), message);
+    }
+    case 'step_retry_started':
+      return `attempt ${event.data.attempt}${event.data.reason === 'retry' ? '' : `: ${reasonWords(event.data.reason)}`}`;
     case 'step_retry_backoff':
-      return `attempt ${text(d['attempt'])} in ${duration(Number(d['backoff_ms']))}`;
+      return `attempt ${event.data.attempt} in ${duration(event.data.backoff_ms)}`;
     case 'step_retry_exhausted':
-      return `${text(d['attempts'])} attempts failed`;
+      return `${event.data.attempts} attempts failed`;
     case 'agent_message':
-      return [d['number'] ? `${text(d['number'])}.` : '', text(d['actor']) || text(d['agent']), `“${text(d['message'])}”`].filter(Boolean).join(' ');
+      return words(event.data.number ? `${event.data.number}.` : '', event.data.actor || event.data.agent, `“${event.data.message}”`);
     case 'session_forked':
-      return [`${d['direction'] === 'from' ? 'from' : 'to'} ${text(d['session_id']).slice(0, 8)}`, d['step_id'] ? `at ${text(d['step_id'])}` : ''].filter(Boolean).join(' ');
+      return words(`${event.data.direction} ${event.data.session_id.slice(0, 8)}`, event.data.step_id ? `at ${event.data.step_id}` : '');
     case 'session_renamed':
-      return `“${text(d['name'])}”`;
+      return `“${event.data.name}”`;
+    case 'approval_requested':
+      return event.data.description || event.data.approval_type;
+    case 'approval_received':
+      return words(event.data.resolution, by(event.data.actor), event.data.feedback ? `“${event.data.feedback}”` : '');
     case 'approval_extended':
-      return [`by ${duration(Number(d['seconds']) * 1000)}`, d['actor'] ? `by ${text(d['actor'])}` : ''].filter(Boolean).join(', ');
+      return listed(`by ${duration(event.data.seconds * 1000)}`, by(event.data.actor));
     case 'approval_escalated':
       return 'nobody answered in time';
-    case 'step_started':
-      return [`attempt ${text(d['attempt']) || '1'}`, d['host'] ? `on ${text(d['host'])}` : ''].filter(Boolean).join(' ');
-    case 'step_progress':
-      return describeProgress(d);
-    case 'step_reattached':
-      return `a worker${d['host'] ? ` on ${text(d['host'])}` : ''} came back to it; nothing was lost`;
-    case 'step_completed':
-      return `exit ${text(d['exit_code'])}`;
-    case 'step_failed':
-      return [d['exit_code'] !== undefined && d['exit_code'] !== null ? `exit ${text(d['exit_code'])}` : '', text(d['signal']), failureWords(text(d['reason'])), text(d['message'])]
-        .filter(Boolean)
-        .join(', ');
-    case 'step_retry_started':
-      return `attempt ${text(d['attempt'])}${d['reason'] && d['reason'] !== 'retry' ? `: ${reasonWords(text(d['reason']))}` : ''}`;
-    case 'approval_requested':
-      return text(d['description']) || text(d['approval_type']);
-    case 'approval_received':
-      return [text(d['resolution']), d['actor'] ? `by ${text(d['actor'])}` : '', d['feedback'] ? `“${text(d['feedback'])}”` : '']
-        .filter(Boolean)
-        .join(' ');
     case 'approval_expired':
-      return [text(d['reason']), d['on_timeout'] ? `on timeout: ${text(d['on_timeout'])}` : ''].filter(Boolean).join(', ');
+      return listed(event.data.reason, event.data.on_timeout ? `on timeout: ${event.data.on_timeout}` : '');
     case 'file_created':
     case 'file_updated':
-      return text(d['path']);
-    case 'workflow_failed':
-      return text(d['error']);
+      return event.data.path;
     default:
-      return [text(d['reason']), d['actor'] ? `by ${text(d['actor'])}` : '', text(d['message'])].filter(Boolean).join(' ');
+      return '';
   }
 }
 
 // The exit code or the signal says these.
-const failureWords = (reason: string): string => (reason === 'exit' || reason === 'signal' || reason === '' ? '' : reasonWords(reason));
+const failureWords = (reason: EventOf<'step_failed'>['data']['reason']): string => (reason === 'exit' || reason === 'signal' ? '' : reasonWords(reason));
 
-function describeProgress(d: Record<string, unknown>): string {
-  const n = (value: unknown): number => (typeof value === 'number' ? value : 0);
+function describeProgress(d: EventOf<'step_progress'>['data']): string {
   return [
-    typeof d['progress'] === 'number' ? percent(d['progress']) : '',
-    text(d['note']),
-    text(d['waiting']),
-    `cpu ${duration(n(d['cpu_seconds']) * 1000)}`,
-    n(d['rss_bytes']) > 0 ? bytes(n(d['rss_bytes'])) : '',
-    n(d['processes']) === 1 ? '1 process' : `${n(d['processes'])} processes`,
+    d.progress === undefined ? '' : percent(d.progress),
+    d.note,
+    d.waiting,
+    `cpu ${duration(d.cpu_seconds * 1000)}`,
+    d.rss_bytes > 0 ? bytes(d.rss_bytes) : '',
+    d.processes === 1 ? '1 process' : `${d.processes} processes`,
   ].filter(Boolean).join(' · ');
 }

@@ -1,18 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import type { AuditEntry, Message, Plan, Run, Step, StoredEvent } from '../api/types';
+import type { AuditEntry, Message, Plan, Run, Step } from '../api/types';
 import { auditWords } from './audit';
 import { composerOf, conversationOf, messageProblem } from './conversation';
 import { mergeSteps } from './merge';
 import { inScope, OutputBuffer, runScope } from './output';
 import { SessionStore } from './store';
+import { eventOf } from './testEvents';
 import { describeRow } from './timeline';
 import { placeOf } from './place';
 
 function storeOf(...events: [type: string, data: Record<string, unknown>, step?: string, run?: string][]): SessionStore {
   const store = new SessionStore((run) => run());
-  events.forEach(([event_type, data, step_id, run_id], i) => {
-    store.apply({ event_type, data, step_id, seq: i + 1, session_id: 's', run_id: run_id ?? 'r', timestamp: '2026-01-01T00:00:00.000Z' } as StoredEvent);
-  });
+  events.forEach(([type, data, step_id, run_id = 'r'], i) => store.apply(eventOf(i + 1, type, data, { step_id, run_id })));
   return store;
 }
 

@@ -1,10 +1,7 @@
+import type { ListFrame } from '@holdfast/client';
 import type { Session, SessionList } from '../../api/types';
 
-export interface ListChange {
-  type: string; // session_created, session_updated, session_deleted
-  session: Partial<Session> & { id: string };
-  total?: number; // of all sessions after it, where the server says so
-}
+export type ListChange = Exclude<ListFrame, { event_type: 'sessions' }>;
 
 // The list as it is now, of which the newest are told: that is all there is to show when it is all
 // there is. Of a longer list, or one that a filter chose, only the server can say the rest.
@@ -20,43 +17,22 @@ export function patchSessions(
   change: ListChange,
   filtered: boolean,
 ): { pages: SessionList[]; complete: boolean } {
-  const { session } = change;
-  const known = pages.some((page) => page.sessions.some((s) => s.id === session.id));
-  if (change.type === 'session_deleted') {
-    const { total } = change;
-    if (total !== undefined && !filtered) {
-      return { pages: pages.map((page) => ({ ...page, total, sessions: page.sessions.filter((s) => s.id !== session.id) })), complete: true };
-    }
+  const id = change.event_type === 'session_deleted' ? change.data.session_id : change.data.session.id;
+  const known = pages.some((page) => page.sessions.some((s) => s.id === id));
+  if (change.event_type === 'session_deleted') {
+    const { total } = change.data;
+    const without = (page: SessionList) => page.sessions.filter((s) => s.id !== id);
+    if (total !== undefined && !filtered) return { pages: pages.map((page) => ({ ...page, total, sessions: without(page) })), complete: true };
     // Of one on a page that is not loaded, only the server can say whether it was counted.
     if (!known) return { pages, complete: pages.reduce((sum, page) => sum + page.sessions.length, 0) >= (pages[0]?.total ?? 0) };
-    return {
-      pages: pages.map((page) => ({
-        ...page,
-        sessions: page.sessions.filter((s) => s.id !== session.id),
-        total: Math.max(0, page.total - 1),
-      })),
-      complete: true,
-    };
+    return { pages: pages.map((page) => ({ ...page, sessions: without(page), total: Math.max(0, page.total - 1) })), complete: true };
   }
+  const { session } = change.data;
   if (known) {
-    const patched = pages.map((page) => ({
-      ...page,
-      sessions: page.sessions.map((s) => (s.id === session.id ? { ...s, ...session } : s)),
-    }));
+    const patched = pages.map((page) => ({ ...page, sessions: page.sessions.map((s) => (s.id === id ? { ...s, ...session } : s)) }));
     return { pages: patched, complete: !filtered };
   }
-  const whole = typeof session.name === 'string' && typeof session.status === 'string';
-  if (filtered || change.type !== 'session_created' || !whole || pages[0] === undefined) return { pages, complete: false };
+  if (filtered || change.event_type !== 'session_created' || pages[0] === undefined) return { pages, complete: false };
   const [first, ...rest] = pages;
-  return {
-    pages: [
-      {
-        ...first,
-        sessions: [session as Session, ...first.sessions],
-        total: first.total + 1,
-      },
-      ...rest,
-    ],
-    complete: true,
-  };
+  return { pages: [{ ...first, sessions: [session, ...first.sessions], total: first.total + 1 }, ...rest], complete: true };
 }

@@ -2,7 +2,7 @@ import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query';
 import type { InfiniteData } from '@tanstack/react-query';
 import { useEffect, useRef } from 'react';
 import { listSessions } from '../../api/endpoints';
-import type { Session, SessionList } from '../../api/types';
+import type { SessionList } from '../../api/types';
 import { live } from '../../app/live';
 import { patchSessions, replaceSessions } from './patchSessions';
 
@@ -36,18 +36,14 @@ export function useSessionList(filter: { q?: string; status?: string }) {
       client.setQueryData<InfiniteData<SessionList>>(queryKey, { pages, pageParams: old.pageParams.slice(0, pages.length) });
     };
     const stop = live.subscribeSessions((frame) => {
-      const data = frame.data ?? {};
       if (frame.event_type === 'sessions') {
-        const snapshot = { sessions: data['sessions'] as Session[], total: Number(data['total']) };
         patch((pages) => {
-          const whole = replaceSessions(snapshot, filtered);
+          const whole = replaceSessions(frame.data, filtered);
           return whole.complete ? whole : { pages, complete: false };
         });
         return;
       }
-      const session = (data['session'] ?? data) as Partial<Session>;
-      const id = session.id ?? (typeof data['session_id'] === 'string' ? data['session_id'] : undefined);
-      if (id !== undefined) patch((pages) => patchSessions(pages, { type: frame.event_type, session: { ...session, id }, ...(typeof data['total'] === 'number' ? { total: data['total'] } : {}) }, filtered));
+      patch((pages) => patchSessions(pages, frame, filtered));
     });
     return () => {
       stop();

@@ -1,4 +1,3 @@
-import type { Deletion } from '@holdfast/client';
 import { Button } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
 import { RelativeTime } from '../../components/RelativeTime';
@@ -6,13 +5,12 @@ import { holeWords } from '../../session/store';
 import type { SessionSnapshot } from '../../session/store';
 
 // The session is gone while somebody looks at it.
-export function DeletedNotice({ name, deleted }: { name: string; deleted: Deletion }) {
+export function DeletedNotice({ name, deleted }: { name: string; deleted: string }) {
   return (
     <div className="notice" role="alert">
       <h1>This session was deleted</h1>
       <p>
-        “{name}” was deleted{deleted.actor === '' ? '' : ` by ${deleted.actor}`}
-        {deleted.at === '' ? ' while you were looking at it' : <> <RelativeTime iso={deleted.at} /></>}.
+        “{name}” was deleted{deleted === '' ? ' while you were looking at it' : <> <RelativeTime iso={deleted} /></>}.
       </p>
       <p className="muted">What ran was stopped. Nothing can be done here any more.</p>
       <Button variant="default" renderRoot={(props) => <Link to="/" {...props} />}>All sessions</Button>

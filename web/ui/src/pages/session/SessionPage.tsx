@@ -55,7 +55,7 @@ export function SessionPage() {
 
   const missing = data.error instanceof ApiError && [404, 410].includes(data.error.status);
   if (snapshot.deleted !== null || missing) {
-    return <DeletedNotice name={session.name || session.id.slice(0, 8)} deleted={snapshot.deleted ?? { actor: '', at: '' }} />;
+    return <DeletedNotice name={session.name || session.id.slice(0, 8)} deleted={snapshot.deleted ?? ''} />;
   }
 
   const tab = search.tab ?? 'output';

@@ -17,8 +17,8 @@ export async function downloadOutput(sessionId: string, run: Run | null, stepId:
     const page: EventPage = await listEvents(sessionId, { since, until: place.until, types: ['output'] });
     const texts: string[] = [];
     for (const event of page.events) {
-      const text = event.data?.['text'];
-      if (typeof text !== 'string' || (run !== null && event.run_id !== run.id)) continue;
+      if (event.event_type !== 'output' || (run !== null && event.run_id !== run.id)) continue;
+      const { text } = event.data;
       if (stepId === null) texts.push(joiner.add(event.step_id ?? '', text));
       else if (event.step_id === stepId) texts.push(text);
     }
