@@ -61,6 +61,14 @@ bin/holdfast: # go build knows by itself what has changed
 run: build ## From a fresh machine to a running product: build, then bin/holdfast up
 	@exec bin/holdfast up
 
+.PHONY: dev
+dev: build $(UI_MODULES) ## Run it with a UI that reloads as it is edited, at http://127.0.0.1:5173; HOLDFAST_DEV_SERVER=URL uses a server that runs
+	@scripts/dev.sh
+
+.PHONY: doctor
+doctor: ## Say what this machine lacks to build, test and run
+	@scripts/doctor.sh
+
 .PHONY: tools
 tools: $(TEMPORAL_STAMP) $(POSTGRES_STAMP) ## Put the Temporal and Postgres of the embedded stack into bin/
 
