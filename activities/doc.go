@@ -6,5 +6,6 @@
 //
 // Every activity can be repeated: doing it twice has the effect of doing it once.
 //
-// Only worker imports it.
+// Imports: activities/runner, activities/runner/supervisor, activities/workspace, schema, schema/store.
+// Imported by: worker.
 package activities

@@ -5,6 +5,9 @@
 // carries its programs as text; they are kept as files under src/ and packed by go generate.
 //
 // Any package may import examples; it imports nothing of ours.
+//
+// Imports: nothing of this module.
+// Imported by: cmd/holdfast/cli.
 package examples
 
 import (

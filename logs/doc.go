@@ -8,4 +8,7 @@
 //
 // A log line is an event with attributes, not a sentence built by hand. Any package may
 // import logs, except schema and workflows: workflow code logs through its own logger.
+//
+// Imports: nothing of this module.
+// Imported by: cmd/holdfast/cli, cmd/holdfast/settings, cmd/holdfast/stack, web, worker.
 package logs

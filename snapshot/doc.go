@@ -19,9 +19,9 @@
 //   - Only what changed since the last save is read ([Folder]), and only what is not there yet is
 //     written to the store.
 //
-// Blobs are never deleted: which are still needed is known to nobody yet. A bucket may be
-// collected from outside, from the manifests that Postgres names.
+// Blobs of deleted sessions are collected by [Store.Collect], given the snapshots that are still
+// needed. The drivers of the clouds are in snapshot/clouds.
 //
-// It imports schema only; activities, web, worker and cmd import it. The drivers of the clouds
-// are in snapshot/clouds.
+// Imports: schema.
+// Imported by: activities/runner, activities/workspace, cmd/holdfast/cli, web, worker.
 package snapshot

@@ -22,6 +22,8 @@
 // Ids in paths that are not ids of anything, malformed ones too, are 404.
 //
 // control.go is the only place that speaks to workflows, search.go to the namespace about
-// search attributes; nothing else speaks to Temporal. Package web may import schema,
-// schema/store and logs, never workflows or activities. Package cmd imports web.
+// search attributes; nothing else speaks to Temporal.
+//
+// Imports: logs, schema, schema/store, schema/wire, snapshot.
+// Imported by: cmd/holdfast/cli, web/gen.
 package web

@@ -1,5 +1,3 @@
-// Package worker composes a worker process: the session workflows, the activities that
-// record them, and the steps that this host runs.
 package worker
 
 import (

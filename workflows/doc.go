@@ -16,6 +16,9 @@
 //   - signals.go  when signals are taken in
 //   - act.go      what the loop asks activities to do
 //   - options.go  every timeout and retry policy
+//   - hosts.go  which host runs a session's steps
+//   - legacy.go  what histories of earlier releases need in order to replay
+//   - unrecorded.go  what to do about a record that Postgres will not take
 //
 // What it promises:
 //
@@ -27,5 +30,6 @@
 //   - between two moves the whole of it can continue as new, also while steps run;
 //   - nothing that it asks Temporal for grows with what people send at once.
 //
-// It imports schema and the Temporal SDK; it never imports schema/store.
+// Imports: schema.
+// Imported by: worker.
 package workflows

@@ -19,5 +19,6 @@
 //     frozen or let go on;
 //   - a stop counts what it ended, and what it could not end.
 //
-// Only activities, worker and cmd import it.
+// Imports: activities/runner/sandbox, activities/runner/spool, activities/runner/supervisor, activities/workspace, internal/filelock, schema, schema/store, snapshot.
+// Imported by: activities, worker.
 package runner

@@ -9,4 +9,7 @@
 //
 // Memory is bounded by one message of the server: events are handed over as they are read, and
 // a slow handler slows the reading down.
+//
+// Imports: schema, schema/wire.
+// Imported by: cmd/holdfast/cli.
 package client

@@ -1,4 +1,7 @@
 // Package packing makes a plan from a folder with its steps and its files.
+//
+// Imports: nothing of this module.
+// Imported by: examples/pack.
 package packing
 
 import (

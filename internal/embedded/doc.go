@@ -7,6 +7,8 @@
 //
 // As root, Postgres (which refuses to run as root) is started in a user namespace in which it is nobody.
 //
-// The package is a leaf: it imports nothing of ours, so that the tests of every package may use it, by way of
-// embeddedtest.
+// It imports nothing of ours, so that the tests of every package may use it, by way of embeddedtest.
+//
+// Imports: nothing of this module.
+// Imported by: cmd/holdfast/cli, cmd/holdfast/stack, internal/embedded/embeddedtest.
 package embedded

@@ -4,6 +4,9 @@
 //
 // The kernel releases a lock when the last process that has the descriptor open is gone, however it
 // ends: a child that inherits the descriptor holds the lock, too. Any package may import it.
+//
+// Imports: nothing of this module.
+// Imported by: activities/runner, cmd/holdfast/stack, worker.
 package filelock
 
 import (

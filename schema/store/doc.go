@@ -22,5 +22,8 @@
 // Text columns cannot hold NUL: it is replaced by U+FFFD in them, as are bytes that are
 // not UTF-8. The data of an event can, and keeps it.
 //
-// Activities, web, worker and cmd may import store; workflows must not.
+// Workflows must not import it: they carry ids and decisions.
+//
+// Imports: schema.
+// Imported by: activities, activities/runner, bench, cmd/holdfast/cli, schema/store/storetest, web, worker.
 package store

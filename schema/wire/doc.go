@@ -11,5 +11,6 @@
 // Tags say what JSON cannot: `doc` describes a field, `enum` and `minimum` bound it, `maxLength`
 // counts characters and `maxBytes` bytes. A field without omitempty or omitzero is required.
 //
-// Any package may import wire; it imports schema and the standard library only.
+// Imports: schema.
+// Imported by: bench, clients/go, cmd/holdfast/cli, web, web/gen.
 package wire

@@ -3,6 +3,9 @@
 // `npm run build` in this folder fills dist/; before that it holds only a
 // placeholder, so that the Go code builds on a fresh clone. A caller tells the
 // two apart by the presence of index.html.
+//
+// Imports: nothing of this module.
+// Imported by: cmd/holdfast/cli.
 package ui
 
 import (

@@ -9,5 +9,8 @@
 // which addresses the names of an allow-list have.
 //
 // What a step sends is bounded: connections and what waits in them have fixed bounds, and
-// beyond them new ones are refused. Only the supervisor and tests import it.
+// beyond them new ones are refused.
+//
+// Imports: schema.
+// Imported by: activities/runner/supervisor.
 package network

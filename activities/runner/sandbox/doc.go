@@ -11,5 +11,8 @@
 // No layer relies on the program's good will, and the program gets no descriptor, no
 // environment and no file of the server.
 //
-// It imports as little as it can: a step's start waits for it. Runner, cmd and tests import it.
+// It imports as little as it can: a step's start waits for it.
+//
+// Imports: schema.
+// Imported by: activities/runner, activities/runner/supervisor, cmd/holdfast/cli, cmd/holdfast/settings, worker.
 package sandbox

@@ -14,4 +14,7 @@
 //
 // It is written with the page cache in mind, and not synced: it has to survive its processes,
 // not its machine.
+//
+// Imports: nothing of this module.
+// Imported by: activities/runner, activities/runner/supervisor.
 package spool

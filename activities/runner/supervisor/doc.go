@@ -10,6 +10,8 @@
 //
 // The program talks to it too, over a socket of its own, in HTTP: see [asks].
 //
-// It imports as little as it can: a step's start waits for this process's. Only runner, cmd
-// and tests import it.
+// It imports as little as it can: a step's start waits for this process's.
+//
+// Imports: activities/runner/network, activities/runner/sandbox, activities/runner/spool, schema.
+// Imported by: activities, activities/runner, cmd/holdfast, cmd/holdfast-supervisor, cmd/holdfast/cli, worker.
 package supervisor

@@ -3,5 +3,6 @@
 // A full disk loses nothing: programs block, records wait. But nothing goes on either, so somebody has to look before
 // that. [Watch] warns once when the room falls below a bound, and says once that it is back.
 //
-// Only cmd/holdfast imports it.
+// Imports: schema.
+// Imported by: cmd/holdfast/cli, cmd/holdfast/settings, cmd/holdfast/stack.
 package disk

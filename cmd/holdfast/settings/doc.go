@@ -9,5 +9,8 @@
 // The Temporal connection is read by Temporal's own rules (TEMPORAL_* and temporal.toml), so
 // that what works for the temporal CLI works here.
 //
-// Only cmd/holdfast imports settings; the other packages take plain options.
+// The other packages take plain options.
+//
+// Imports: activities/runner/sandbox, cmd/holdfast/disk, logs, schema.
+// Imported by: cmd/holdfast/cli.
 package settings

@@ -8,4 +8,7 @@
 //
 // [Lines] reads what a person types and can leave the terminal to somebody else for a while;
 // [Edit] is that somebody: the person's editor.
+//
+// Imports: nothing of this module.
+// Imported by: cmd/holdfast/cli.
 package terminal

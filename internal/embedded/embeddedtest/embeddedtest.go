@@ -7,6 +7,9 @@
 //
 // or StartTestPostgres and StartTestTemporal with a testing.TB, which stop the server when that test ends. The servers
 // die with the test binary even when it is killed.
+//
+// Imports: internal/embedded.
+// Imported by: schema/store/storetest.
 package embeddedtest
 
 import (

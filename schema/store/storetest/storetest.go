@@ -4,6 +4,9 @@
 //	func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
 //
 // and in a test storetest.New(t). A test binary that starts its own server uses storetest.NewOn.
+//
+// Imports: internal/embedded/embeddedtest, schema/store.
+// Imported by: nothing of this module.
 package storetest
 
 import (

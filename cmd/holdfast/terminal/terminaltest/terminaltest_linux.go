@@ -1,4 +1,7 @@
 // Package terminaltest makes terminals for tests of programs that ask a person.
+//
+// Imports: nothing of this module.
+// Imported by: nothing of this module.
 package terminaltest
 
 import (

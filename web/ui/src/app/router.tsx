@@ -3,7 +3,7 @@ import { NotFound } from '../components/NotFound';
 import { PageError } from '../components/PageError';
 import { PageSkeleton } from '../components/PageSkeleton';
 import { SESSION_TABS } from '../lib/sessionTabs';
-import type { SessionTab } from '../lib/sessionTabs';
+import type { SessionSearch } from '../lib/sessionTabs';
 import { STATUSES } from '../lib/statuses';
 import { SessionsPage } from '../pages/list/SessionsPage';
 import { Layout } from './Layout';
@@ -11,13 +11,6 @@ import { Layout } from './Layout';
 export interface ListSearch {
   q?: string;
   status?: string;
-}
-
-export interface SessionSearch {
-  tab?: SessionTab;
-  run?: number; // an earlier run; the latest when absent
-  step?: string;
-  file?: string;
 }
 
 export interface NewSearch {
