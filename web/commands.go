@@ -318,7 +318,7 @@ func notBegun(session *schema.Session) bool {
 // settle calls done after each notice of the session until it says so, at least every
 // settlePoll. Errors of done are like a no: the command itself was accepted.
 func (s *Server) settle(ctx context.Context, sessionID string, done func() (bool, error)) {
-	notices, forget := s.hub.watch(sessionID)
+	notices, forget := s.hub.Watch(sessionID)
 	defer forget()
 	poll := time.NewTicker(settlePoll)
 	defer poll.Stop()

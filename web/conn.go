@@ -14,6 +14,8 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/feed"
+	"github.com/holdfast/holdfast/web/frame"
 )
 
 // Why connections are closed, and their bounds.
@@ -57,9 +59,9 @@ type conn struct {
 	room     sync.Cond // signalled when the queue was taken
 	queue    [][]byte
 	queued   int
-	sessions map[string]*cursor
+	sessions map[string]*feed.Cursor
 	seats    []*seat
-	list     *listCursor
+	list     *feed.ListCursor
 	writing  bool
 	again    bool
 	closing  []byte // the closing frame, once the connection is to end
@@ -92,7 +94,7 @@ func (c *conn) serve() {
 	c.ws.SetReadLimit(wire.MaxFrameBytes)
 	c.ws.SetPingHandler(func(data string) error {
 		if c.take() {
-			c.send(appendFrame(nil, opPong, []byte(data)))
+			c.send(frame.Pong([]byte(data)))
 		}
 		return nil
 	})
@@ -102,7 +104,7 @@ func (c *conn) serve() {
 	})
 	c.ws.SetCloseHandler(func(int, string) error { return nil })
 	c.server.crew.do(func() {
-		c.send(newFrame(wire.FrameConnected, "", wire.ConnectedData{
+		c.send(frame.New(wire.FrameConnected, "", wire.ConnectedData{
 			ConnectionID: c.id, ServerInstance: c.server.opts.Instance, Version: c.server.opts.Version, User: c.user,
 		}))
 	})
@@ -198,12 +200,12 @@ func (c *conn) ping() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.queued == 0 {
-		c.sendLocked(appendFrame(nil, opPing, nil))
+		c.sendLocked(frame.Ping())
 	}
 }
 
 // shut has the writer end the connection with this code, after what is queued.
-func (c *conn) shut(code int, reason string) { c.shutWith(closeFrame(code, reason)) }
+func (c *conn) shut(code int, reason string) { c.shutWith(frame.Close(code, reason)) }
 
 func (c *conn) shutWith(closing []byte) {
 	c.mu.Lock()
@@ -281,20 +283,20 @@ func (c *conn) write() {
 
 // source is something that a connection is subscribed to.
 type source interface {
-	next(ctx context.Context, most int) []byte
+	Next(ctx context.Context, most int) []byte
 }
 
 func (c *conn) gather(batch net.Buffers, sources []source) net.Buffers {
 	for _, from := range sources {
 		for room := maxBatch; room > 0; {
-			frames := from.next(c.ctx, room)
+			frames := from.Next(c.ctx, room)
 			if frames == nil {
 				break
 			}
 			batch = append(batch, frames)
 			room -= len(frames)
 		}
-		if cur, ok := from.(*cursor); ok && cur.over {
+		if cur, ok := from.(*feed.Cursor); ok && cur.Over() {
 			c.drop(cur)
 		}
 	}
@@ -302,17 +304,17 @@ func (c *conn) gather(batch net.Buffers, sources []source) net.Buffers {
 }
 
 // drop lets go of a subscription that has ended by itself.
-func (c *conn) drop(cur *cursor) {
+func (c *conn) drop(cur *feed.Cursor) {
 	c.mu.Lock()
-	mine := c.sessions[cur.topic.id] == cur
+	mine := c.sessions[cur.SessionID()] == cur
 	if mine {
-		delete(c.sessions, cur.topic.id)
+		delete(c.sessions, cur.SessionID())
 	}
 	another := c.anotherLocked()
 	c.mu.Unlock()
-	cur.detach()
+	cur.Detach()
 	if mine {
-		c.disappear(cur.topic.id)
+		c.disappear(cur.SessionID())
 		c.server.registry.watching(c, another)
 	}
 }
@@ -345,7 +347,7 @@ func (c *conn) abandon() {
 // lag is how many events the client is behind, over all its subscriptions.
 func (c *conn) lag() (sessions []string, events int64) {
 	c.mu.Lock()
-	cursors := make([]*cursor, 0, len(c.sessions))
+	cursors := make([]*feed.Cursor, 0, len(c.sessions))
 	for id, cur := range c.sessions {
 		sessions = append(sessions, id)
 		cursors = append(cursors, cur)
@@ -353,7 +355,7 @@ func (c *conn) lag() (sessions []string, events int64) {
 	c.mu.Unlock()
 	slices.Sort(sessions)
 	for _, cur := range cursors {
-		events += cur.lag()
+		events += cur.Lag()
 	}
 	return sessions, events
 }
@@ -367,9 +369,9 @@ func (c *conn) unsubscribeAll() {
 		c.server.presence.leave(s)
 	}
 	for _, cur := range sessions {
-		cur.detach()
+		cur.Detach()
 	}
 	if list != nil {
-		list.detach()
+		list.Detach()
 	}
 }

@@ -9,19 +9,21 @@ import (
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/feed"
+	"github.com/holdfast/holdfast/web/frame"
 )
 
 // handle answers one frame. Commands wait in a queue of their own, in the order in which
 // the client sent them, so that the client can go on with everything else meanwhile.
 func (c *conn) handle(text []byte) {
-	frame, requestID, err := wire.Decode(text)
+	asked, requestID, err := wire.Decode(text)
 	if err != nil {
 		c.refuse(requestID, err)
 		return
 	}
-	switch f := frame.(type) {
+	switch f := asked.(type) {
 	case *wire.PingFrame:
-		c.send(newFrame(wire.FramePong, "", wire.PongData{RequestID: f.RequestID}))
+		c.send(frame.New(wire.FramePong, "", wire.PongData{RequestID: f.RequestID}))
 	case *wire.SubscribeFrame:
 		c.subscribe(f)
 	case *wire.UnsubscribeFrame:
@@ -33,7 +35,7 @@ func (c *conn) handle(text []byte) {
 	case *wire.UnsubscribeSessionsFrame:
 		c.unsubscribeList(f)
 	default:
-		c.enqueue(frame)
+		c.enqueue(asked)
 	}
 }
 
@@ -51,15 +53,15 @@ func (c *conn) refuse(requestID string, err error) {
 	if data.Errors == nil {
 		data.Errors = []schema.FieldError{}
 	}
-	c.send(newFrame(wire.FrameError, "", data))
+	c.send(frame.New(wire.FrameError, "", data))
 }
 
 func (c *conn) subscribe(f *wire.SubscribeFrame) {
-	ctx, cancel := context.WithTimeout(c.ctx, logTimeout)
+	ctx, cancel := context.WithTimeout(c.ctx, feed.ReadTimeout)
 	defer cancel()
-	cur, head, err := c.server.hub.subscribe(ctx, f.SessionID, f.Since, c.kick)
-	if ahead, ok := errors.AsType[*aheadError](err); ok {
-		c.send(ahead.frame(f.SessionID, f.RequestID))
+	cur, head, err := c.server.hub.Subscribe(ctx, f.SessionID, f.Since, c.kick)
+	if ahead, ok := errors.AsType[*feed.AheadError](err); ok {
+		c.send(ahead.Frame(f.SessionID, f.RequestID))
 		return
 	}
 	if err != nil {
@@ -71,19 +73,19 @@ func (c *conn) subscribe(f *wire.SubscribeFrame) {
 	full := old == nil && len(c.sessions) >= maxSubscribed
 	if !full {
 		if c.sessions == nil {
-			c.sessions = map[string]*cursor{}
+			c.sessions = map[string]*feed.Cursor{}
 		}
 		c.sessions[f.SessionID] = cur
-		c.sendLocked(newFrame(wire.FrameSubscribed, f.SessionID, wire.SubscribedData{
+		c.sendLocked(frame.New(wire.FrameSubscribed, f.SessionID, wire.SubscribedData{
 			SessionID: f.SessionID, Since: f.Since, Head: head, RequestID: f.RequestID,
 		}))
 	}
 	c.mu.Unlock()
 	if old != nil {
-		old.detach()
+		old.Detach()
 	}
 	if full {
-		cur.detach()
+		cur.Detach()
 		c.refuse(f.RequestID, schema.Errorf(schema.CodeRateLimited, "a connection has at most %d subscriptions; unsubscribe from some", maxSubscribed))
 		return
 	}
@@ -101,30 +103,30 @@ func (c *conn) unsubscribe(f *wire.UnsubscribeFrame) {
 	delete(c.sessions, f.SessionID)
 	another := c.anotherLocked()
 	if cur != nil {
-		c.sendLocked(newFrame(wire.FrameUnsubscribed, f.SessionID, wire.UnsubscribedData{SessionID: f.SessionID, RequestID: f.RequestID}))
+		c.sendLocked(frame.New(wire.FrameUnsubscribed, f.SessionID, wire.UnsubscribedData{SessionID: f.SessionID, RequestID: f.RequestID}))
 	}
 	c.mu.Unlock()
 	if cur == nil {
 		c.refuse(f.RequestID, schema.Errorf(schema.CodeConflict, "this connection is not subscribed to the session %q", f.SessionID))
 		return
 	}
-	cur.detach()
+	cur.Detach()
 	c.disappear(f.SessionID)
 	c.server.registry.watching(c, another)
 }
 
 func (c *conn) subscribeList(f *wire.SubscribeSessionsFrame) {
-	fresh := c.server.hub.list.attach(c.kick)
+	fresh := c.server.hub.AttachList(c.kick)
 	c.mu.Lock()
 	old := c.list
 	c.list = fresh
 	if f.RequestID != "" {
-		c.sendLocked(newFrame(wire.FrameAccepted, "", wire.AcceptedData{RequestID: f.RequestID}))
+		c.sendLocked(frame.New(wire.FrameAccepted, "", wire.AcceptedData{RequestID: f.RequestID}))
 	}
 	c.kickLocked()
 	c.mu.Unlock()
 	if old != nil {
-		old.detach()
+		old.Detach()
 	}
 }
 
@@ -134,9 +136,9 @@ func (c *conn) unsubscribeList(f *wire.UnsubscribeSessionsFrame) {
 	c.list = nil
 	c.mu.Unlock()
 	if old != nil {
-		old.detach()
+		old.Detach()
 	}
-	c.send(newFrame(wire.FrameUnsubscribed, "", wire.UnsubscribedData{RequestID: f.RequestID}))
+	c.send(frame.New(wire.FrameUnsubscribed, "", wire.UnsubscribedData{RequestID: f.RequestID}))
 }
 
 // queued is a command that waits for its turn.
@@ -146,8 +148,8 @@ type queued struct {
 	anonymous bool // the request id was made up here
 }
 
-func (c *conn) enqueue(frame wire.ClientFrame) {
-	f := queued{frame: frame, requestID: frame.Head().RequestID}
+func (c *conn) enqueue(asked wire.ClientFrame) {
+	f := queued{frame: asked, requestID: asked.Head().RequestID}
 	if f.requestID == "" {
 		f.requestID, f.anonymous = schema.NewID(), true
 	}
@@ -212,7 +214,7 @@ func (c *conn) execute(ctx context.Context, q queued) ([]byte, error) {
 		key = ""
 	}
 	accepted := func(sessionID string) []byte {
-		return newFrame(wire.FrameAccepted, sessionID, wire.AcceptedData{RequestID: q.requestID})
+		return frame.New(wire.FrameAccepted, sessionID, wire.AcceptedData{RequestID: q.requestID})
 	}
 	switch f := q.frame.(type) {
 	case *wire.ResolveApprovalFrame:
@@ -228,7 +230,7 @@ func (c *conn) execute(ctx context.Context, q queued) ([]byte, error) {
 		return accepted(f.SessionID), err
 	case *wire.QueryFrame:
 		result, err := c.server.query(ctx, f.SessionID, f.Name)
-		return newFrame(wire.FrameQueryResult, f.SessionID, wire.QueryResultData{RequestID: q.requestID, Name: f.Name, Result: result}), err
+		return frame.New(wire.FrameQueryResult, f.SessionID, wire.QueryResultData{RequestID: q.requestID, Name: f.Name, Result: result}), err
 	case *wire.CommandFrame:
 		_, err := c.server.command(ctx, f.SessionID, commandOf[f.Type], key)
 		return accepted(f.SessionID), err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/web/frame"
 )
 
 const (
@@ -304,7 +305,7 @@ func (e *exporter) writeEvents() error {
 				return fmt.Errorf("after event %d comes %d", last, events[i].Seq)
 			}
 			last++
-			line = append(appendEvent(line[:0], &events[i]), '\n')
+			line = append(frame.AppendEvent(line[:0], &events[i]), '\n')
 			if _, err := w.Write(line); err != nil {
 				return fmt.Errorf("write the log: %w", err)
 			}

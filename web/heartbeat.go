@@ -9,9 +9,12 @@ import (
 
 	"go.temporal.io/api/enums/v1"
 
+	"github.com/holdfast/holdfast/internal/wait"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/feed"
+	"github.com/holdfast/holdfast/web/frame"
 )
 
 // Heartbeats tell a client that the server lives, how long the logs are that it follows, and what of the server is away.
@@ -70,7 +73,7 @@ func newPulse(s *Server) *pulse {
 func (p *pulse) look(ctx context.Context) {
 	for ctx.Err() == nil {
 		p.once(ctx)
-		sleep(ctx, vitalsEvery)
+		wait.For(ctx, vitalsEvery)
 	}
 }
 
@@ -132,7 +135,7 @@ func (p *pulse) run(ctx context.Context) {
 		case <-p.changed:
 			for i := range heartbeatTurns {
 				p.tell(p.server.registry.taking(i))
-				sleep(ctx, heartbeatRush)
+				wait.For(ctx, heartbeatRush)
 			}
 		}
 	}
@@ -143,7 +146,7 @@ func (p *pulse) tell(conns []*conn) {
 		return
 	}
 	v := p.now.Load()
-	plain := newFrame(wire.FrameHeartbeat, "", v.data(nil))
+	plain := frame.New(wire.FrameHeartbeat, "", v.data(nil))
 	for _, c := range conns {
 		c.heartbeat(v, plain)
 	}
@@ -152,9 +155,9 @@ func (p *pulse) tell(conns []*conn) {
 // heartbeat queues the client's heartbeats, unless it has enough to read.
 func (c *conn) heartbeat(v *vitals, plain []byte) {
 	c.mu.Lock()
-	var topics []*topic
+	var cursors []*feed.Cursor
 	for _, cur := range c.sessions {
-		topics = append(topics, cur.topic)
+		cursors = append(cursors, cur)
 	}
 	idle := c.queued == 0
 	c.mu.Unlock()
@@ -162,35 +165,19 @@ func (c *conn) heartbeat(v *vitals, plain []byte) {
 		return
 	}
 	frames := [][]byte{plain}
-	if len(topics) > 0 {
+	if len(cursors) > 0 {
 		frames = frames[:0]
 	}
-	for _, t := range topics {
-		frames = append(frames, t.heartbeat(v))
+	for _, cur := range cursors {
+		frames = append(frames, cur.Shared(v.version, heartbeatTurn, func(head int64) []byte {
+			return frame.New(wire.FrameHeartbeat, cur.SessionID(), v.data(&head))
+		}))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, frame := range frames {
-		c.sendLocked(frame)
+	for _, one := range frames {
+		c.sendLocked(one)
 	}
-}
-
-// heartbeatFrame is the one that a topic's followers were sent last.
-type heartbeatFrame struct {
-	frame   []byte
-	head    int64
-	version int
-	made    time.Time
-}
-
-func (t *topic) heartbeat(v *vitals) []byte {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	head := max(t.tail, t.head)
-	if b := &t.beat; b.frame == nil || b.head != head || b.version != v.version || time.Since(b.made) > heartbeatTurn {
-		*b = heartbeatFrame{frame: newFrame(wire.FrameHeartbeat, t.id, v.data(&head)), head: head, version: v.version, made: time.Now()}
-	}
-	return t.beat.frame
 }
 
 // attended reports whether a worker is there for sessions. One that was killed is missed by Postgres, which it tells every

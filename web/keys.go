@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/wait"
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -26,7 +27,7 @@ func (s *Server) bind(ctx context.Context, key, command, target string, arg any)
 
 // forgetKeys forgets old keys until ctx ends. Any number of instances may.
 func (s *Server) forgetKeys(ctx context.Context) {
-	for sleep(ctx, keySweep); ctx.Err() == nil; sleep(ctx, keySweep) {
+	for wait.For(ctx, keySweep); ctx.Err() == nil; wait.For(ctx, keySweep) {
 		_, _ = s.store.ForgetKeys(ctx, keyAge, keySweepBatch) // else the next time
 	}
 }

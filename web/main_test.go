@@ -1,7 +1,6 @@
 package web_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"sync"
@@ -19,10 +18,6 @@ import (
 var temporalServer *embeddedtest.Temporal
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if flag.Lookup("test.fuzz").Value.String() != "" { // what is fuzzed needs no server, and there are many processes that do it
-		os.Exit(m.Run())
-	}
 	code := storetest.Main(m, stopWorker, embeddedtest.WithTemporal(&temporalServer))
 	if code == 0 {
 		// fasthttp's clock runs as long as the process does, and its pools find out only after ten seconds that they are stopped.

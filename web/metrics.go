@@ -10,7 +10,6 @@ import (
 
 // metrics counts what the instance does.
 type metrics struct {
-	events   atomic.Int64
 	statuses [6]atomic.Int64 // by the first digit
 }
 
@@ -33,11 +32,11 @@ func (s *Server) metricsText() string {
 	metric("holdfast_connections_max", "gauge", "WebSocket connections that this instance takes.")
 	fmt.Fprintf(&b, "holdfast_connections_max %d\n", s.opts.MaxConnections)
 	metric("holdfast_events_delivered_total", "counter", "Events handed to subscribers.")
-	fmt.Fprintf(&b, "holdfast_events_delivered_total %d\n", s.metrics.events.Load())
+	fmt.Fprintf(&b, "holdfast_events_delivered_total %d\n", s.hub.Delivered())
 	metric("holdfast_topics", "gauge", "Sessions that somebody watches.")
-	fmt.Fprintf(&b, "holdfast_topics %d\n", s.hub.topicCount())
+	fmt.Fprintf(&b, "holdfast_topics %d\n", s.hub.Topics())
 	metric("holdfast_feed_bytes", "gauge", "Frames held in memory for subscribers.")
-	fmt.Fprintf(&b, "holdfast_feed_bytes %d\n", s.hub.bytes.Load())
+	fmt.Fprintf(&b, "holdfast_feed_bytes %d\n", s.hub.Bytes())
 	metric("holdfast_requests_total", "counter", "HTTP requests by class of status.")
 	for class := 1; class < len(s.metrics.statuses); class++ {
 		fmt.Fprintf(&b, "holdfast_requests_total{status=\"%dxx\"} %d\n", class, s.metrics.statuses[class].Load())

@@ -71,8 +71,9 @@ const (
 	cancelTimeout  = 15 * time.Second // the same for a cancel, which ends processes
 	cancelRequest  = commandTimeout + cancelTimeout + settleTimeout
 	settlePoll     = 250 * time.Millisecond
-	drainTimeout   = 5 * time.Second // of a shutdown
-	retryAfter     = 2               // seconds
+	drainTimeout   = 5 * time.Second        // of a shutdown
+	retryAfter     = 2                      // seconds
+	retryDelay     = 300 * time.Millisecond // until what Postgres did not answer is asked again
 	sweepInterval  = time.Second
 	sweepBatch     = 100
 	sweepAge       = 3 * time.Second // a younger session is still being started by its request

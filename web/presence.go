@@ -10,10 +10,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/wait"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/feed"
+	"github.com/holdfast/holdfast/web/frame"
 )
 
 // Bounds of presence.
@@ -161,12 +164,12 @@ func (p *presence) run(ctx context.Context) {
 		for {
 			audiences, more := p.takeDue()
 			if len(audiences) > 0 && !p.readAudiences(ctx, audiences) {
-				sleep(ctx, retryDelay)
+				wait.For(ctx, retryDelay)
 			}
 			if !more && len(audiences) == 0 || ctx.Err() != nil {
 				break
 			}
-			sleep(ctx, presenceTick)
+			wait.For(ctx, presenceTick)
 		}
 	}
 }
@@ -195,7 +198,7 @@ func (p *presence) readAudiences(ctx context.Context, audiences []*audience) boo
 	for i, r := range audiences {
 		ids[i] = r.id
 	}
-	ctx, cancel := context.WithTimeout(ctx, logTimeout)
+	ctx, cancel := context.WithTimeout(ctx, feed.ReadTimeout)
 	defer cancel()
 	found, err := p.store.Viewers(ctx, ids, listedViewers)
 	if err != nil {
@@ -216,7 +219,7 @@ func (p *presence) tell(r *audience, now store.Viewers) {
 	before := r.latest.Load()
 	changed := before == nil || !bytes.Equal(before.data, text)
 	if changed {
-		r.latest.Store(&presenceFrame{data: text, frame: newFrame(wire.FramePresence, r.id, data)})
+		r.latest.Store(&presenceFrame{data: text, frame: frame.New(wire.FramePresence, r.id, data)})
 	}
 	p.mu.Lock()
 	seats := slices.Clone(r.seats)
@@ -255,7 +258,7 @@ func (s *seat) send() {
 }
 
 // next implements source.
-func (s *seat) next(context.Context, int) []byte {
+func (s *seat) Next(context.Context, int) []byte {
 	if !s.ready.CompareAndSwap(true, false) {
 		return nil
 	}

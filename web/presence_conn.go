@@ -5,6 +5,7 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/frame"
 )
 
 // seat is the connection's place among a session's viewers, nil when it has none. Only the
@@ -63,6 +64,6 @@ func (c *conn) view(f *wire.ViewingFrame) {
 	}
 	c.server.registry.look(s, f.ApprovalID)
 	if f.RequestID != "" {
-		c.send(newFrame(wire.FrameAccepted, f.SessionID, wire.AcceptedData{RequestID: f.RequestID}))
+		c.send(frame.New(wire.FrameAccepted, f.SessionID, wire.AcceptedData{RequestID: f.RequestID}))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/wait"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
@@ -146,18 +147,18 @@ func (r *registry) record(ctx context.Context) {
 		case <-r.dirty:
 		}
 		r.mu.Lock()
-		wait := recordSoon
+		soon := recordSoon
 		if len(r.pending.connected) > crowd {
-			wait = recordCrowd
+			soon = recordCrowd
 		}
 		r.mu.Unlock()
-		sleep(ctx, wait)
+		wait.For(ctx, soon)
 		for {
 			more, err := r.recordSome(ctx)
 			if err != nil && ctx.Err() == nil { // the feed says that Postgres is away
 				r.log.DebugContext(ctx, "connections not recorded", logs.Err(err))
 				r.trim()
-				sleep(ctx, recordRetry)
+				wait.For(ctx, recordRetry)
 				r.kick()
 			}
 			if !more || err != nil {
@@ -286,7 +287,7 @@ func (r *registry) beat(ctx context.Context) {
 		if n%int(recordAgain/lookForDead) == 1 {
 			r.sayAgain(false)
 		}
-		sleep(ctx, lookForDead)
+		wait.For(ctx, lookForDead)
 	}
 }
 
@@ -312,14 +313,5 @@ func (r *registry) removeDead(ctx context.Context) {
 		r.log.DebugContext(ctx, "dead web instances not forgotten", logs.Err(err))
 	case n > 0:
 		r.log.InfoContext(ctx, "web instances were not heard of any more", slog.Int("instances", n))
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }

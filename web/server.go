@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/feed"
 )
 
 // Server is one web instance.
@@ -33,7 +34,7 @@ type Server struct {
 	examples   []wire.Example
 	control    *control
 	search     *searchAttributes
-	hub        *hub
+	hub        *feed.Hub
 	registry   *registry
 	presence   *presence
 	pulse      *pulse
@@ -77,10 +78,10 @@ func New(o Options) (*Server, error) {
 	}
 	s.search = newSearchAttributes(o.Temporal, o.Namespace, s.log)
 	s.control = &control{temporal: o.Temporal, search: s.search, updates: newGate(maxUpdates), approvalTimeout: o.ApprovalTimeout, sessionTTL: o.SessionTTL, hostTimeout: o.HostTimeout}
-	s.hub = newHub(s.store, s.log, s.metrics)
+	s.hub = feed.New(s.store, s.log)
 	s.registry = newRegistry(s.store, s.log, o.Instance, connectionLimits{all: o.MaxConnections, user: o.MaxPerUser, address: o.MaxPerAddress})
 	s.presence = newPresence(s.store, s.registry, s.log)
-	s.hub.also = store.Listener{Viewers: s.presence.noticed, Replaced: s.registry.replaced, Connected: func() {
+	s.hub.Also = store.Listener{Viewers: s.presence.noticed, Replaced: s.registry.replaced, Connected: func() {
 		s.presence.restart()
 		s.registry.listening()
 	}}
@@ -126,7 +127,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for _, job := range []func(context.Context){s.hub.run, s.registry.record, s.registry.beat, s.presence.run, s.sweeper.run, s.reconciler.run, s.search.run, s.keepAlive, s.pulse.look, s.pulse.run, s.forgetKeys} {
+	for _, job := range []func(context.Context){s.hub.Run, s.registry.record, s.registry.beat, s.presence.run, s.sweeper.run, s.reconciler.run, s.search.run, s.keepAlive, s.pulse.look, s.pulse.run, s.forgetKeys} {
 		s.work.Go(func() { job(s.base) })
 	}
 	served := make(chan error, 1)

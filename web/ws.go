@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/frame"
 )
 
 // caller is who opens a WebSocket.
@@ -97,9 +98,9 @@ func (s *Server) serveSocket(ws *websocket.Conn, who caller, greeting []byte) {
 
 // turnAway tells a client why it may not come in, and closes the connection.
 func (c *conn) turnAway(no *refusal) {
-	text := closeFrame(no.code, no.reason)
+	text := frame.Close(no.code, no.reason)
 	if no.retryIn > 0 {
-		text = append(newFrame(wire.FrameError, "", wire.ErrorData{
+		text = append(frame.New(wire.FrameError, "", wire.ErrorData{
 			Code: schema.CodeRateLimited, Message: no.reason, RetryIn: no.retryIn, Errors: []schema.FieldError{},
 		}), text...)
 	}

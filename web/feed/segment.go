@@ -1,9 +1,10 @@
-package web
+package feed
 
 import (
 	"sort"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/web/frame"
 )
 
 // segment is a run of consecutive frames in one buffer, which never changes: any number of
@@ -21,13 +22,13 @@ func encodeEvents(events []schema.Event) *segment {
 		const envelope = 240
 		size += len(events[i].Data) + envelope
 	}
-	e := eventEncoder{buf: make([]byte, 0, size)}
+	e := frame.Encoder{Buf: make([]byte, 0, size)}
 	s := &segment{first: events[0].Seq, starts: make([]int32, 0, len(events))}
 	for i := range events {
-		s.starts = append(s.starts, int32(len(e.buf)))
-		e.add(&events[i])
+		s.starts = append(s.starts, int32(len(e.Buf)))
+		e.Add(&events[i])
 	}
-	s.buf = e.buf
+	s.buf = e.Buf
 	return s
 }
 

@@ -1,4 +1,4 @@
-package web
+package feed
 
 import (
 	"context"
@@ -46,11 +46,11 @@ func TestShard_WhatCannotBeReadHarmsNobodyElseAndIsReadLater(t *testing.T) {
 	t.Parallel()
 	for _, broken := range []string{"bad", "all"} {
 		l := &brokenLog{broken: broken}
-		h := newHub(l, logs.Discard(), newMetrics())
+		h := New(l, logs.Discard())
 		// Three sessions of one shard, whose ends are read together.
 		one := &h.shards[0]
 		woken := make(chan string, 1000)
-		var all []*cursor
+		var all []*Cursor
 		for _, id := range []string{"good", "bad", "other"} {
 			topic := one.pin(id)
 			topic.mu.Lock()
@@ -78,22 +78,22 @@ func TestShard_WhatCannotBeReadHarmsNobodyElseAndIsReadLater(t *testing.T) {
 		}
 		if broken == "bad" {
 			wait(2)
-			if got["bad"] || all[1].lag() != 3 {
-				t.Fatalf("read: %v, and %d are to be read", got, all[1].lag())
+			if got["bad"] || all[1].Lag() != 3 {
+				t.Fatalf("read: %v, and %d are to be read", got, all[1].Lag())
 			}
 		}
 		l.mend()
 		wait(3)
 		for _, c := range all {
-			if c.next(t.Context(), 1000); c.lag() != 0 {
-				t.Errorf("%d events did not come", c.lag())
+			if c.Next(t.Context(), 1000); c.Lag() != 0 {
+				t.Errorf("%d events did not come", c.Lag())
 			}
-			c.detach()
+			c.Detach()
 		}
-		if n := h.topicCount(); n != 0 {
+		if n := h.Topics(); n != 0 {
 			t.Errorf("%d topics are left", n)
 		}
-		h.run(t.Context())
+		h.Run(t.Context())
 	}
 }
 
@@ -124,7 +124,7 @@ func (l *heldHeads) Heads(_ context.Context, ids []string) (map[string]int64, er
 func TestShard_ADeletionIsSeenWhileTheSessionIsLookedFor(t *testing.T) {
 	t.Parallel()
 	l := &heldHeads{asked: make(chan struct{}, 1), goOn: make(chan struct{})}
-	h := newHub(l, logs.Discard(), newMetrics())
+	h := New(l, logs.Discard())
 	one := &h.shards[0]
 	topic := one.pin("s")
 	topic.mu.Lock()
@@ -144,6 +144,6 @@ func TestShard_ADeletionIsSeenWhileTheSessionIsLookedFor(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Error("nobody hears of the deletion")
 	}
-	c.detach()
-	h.run(t.Context())
+	c.Detach()
+	h.Run(t.Context())
 }

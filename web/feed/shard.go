@@ -1,4 +1,4 @@
-package web
+package feed
 
 import (
 	"context"
@@ -19,7 +19,7 @@ const shardCount = 8
 //
 // Locks are taken in the order shard.mu, topic.mu, shard.due and conn.mu.
 type shard struct {
-	hub *hub
+	hub *Hub
 
 	mu       sync.Mutex
 	topics   map[string]*topic
@@ -30,11 +30,11 @@ type shard struct {
 	reading bool     // follow runs
 }
 
-func (h *hub) shard(sessionID string) *shard {
+func (h *Hub) shard(sessionID string) *shard {
 	return &h.shards[maphash.String(h.seed, sessionID)%shardCount]
 }
 
-func (h *hub) topicCount() (n int) {
+func (h *Hub) Topics() (n int) {
 	for i := range h.shards {
 		s := &h.shards[i]
 		s.mu.Lock()
@@ -114,7 +114,7 @@ func (s *shard) recheck(ctx context.Context, topics []*topic) {
 }
 
 func (s *shard) heads(ctx context.Context, ids []string) (map[string]int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, logTimeout)
+	ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
 	return s.hub.source.Heads(ctx, ids)
 }
@@ -236,8 +236,8 @@ func (s *shard) readTails(ctx context.Context, topics []*topic) {
 	}
 }
 
-func (h *hub) readTails(ctx context.Context, tails []store.Tail) error {
-	ctx, cancel := context.WithTimeout(ctx, logTimeout)
+func (h *Hub) readTails(ctx context.Context, tails []store.Tail) error {
+	ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
 	return h.source.ReadTails(ctx, tails, liveEvents, int64(max(pageBytes/len(tails), liveBytes)))
 }

@@ -1,4 +1,10 @@
-package web
+// Package frame makes the bytes of WebSocket messages (RFC 6455, section 5.2), so that an event is
+// encoded once for all its viewers and many frames leave in one write. Frames of a server are not
+// masked.
+//
+// Imports: schema.
+// Imported by: web, web/feed.
+package frame
 
 import (
 	"encoding/binary"
@@ -8,18 +14,21 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Frames are made here down to the bytes of the WebSocket (RFC 6455, section 5.2), so that
-// an event is encoded once for all its viewers and many frames leave in one write. Frames
-// of a server are not masked.
+// The first byte of each kind of frame: FIN and the opcode.
 const (
-	opText  = 0x81 // FIN and the opcode
+	Text    = 0x81
 	opClose = 0x88
 	opPing  = 0x89
 	opPong  = 0x8A
 
-	maxHeader  = 10
 	maxControl = 125 // bytes of a control frame's payload
 )
+
+// Ping asks for a sign of life.
+func Ping() []byte { return appendFrame(nil, opPing, nil) }
+
+// Pong answers a ping with the ping's data.
+func Pong(data []byte) []byte { return appendFrame(nil, opPong, data) }
 
 // appendFrame appends a frame with its header.
 func appendFrame(dst []byte, op byte, payload []byte) []byte {
@@ -37,26 +46,27 @@ func appendFrame(dst []byte, op byte, payload []byte) []byte {
 	return append(dst, payload...)
 }
 
-// closeFrame tells the client why it is closed. The reason has at most 123 bytes.
-func closeFrame(code int, reason string) []byte {
+// Close tells the client why it is closed. The reason has at most 123 bytes.
+func Close(code int, reason string) []byte {
 	payload := binary.BigEndian.AppendUint16(nil, uint16(code))
 	payload = append(payload, reason...)
 	return appendFrame(nil, opClose, payload[:min(len(payload), maxControl)])
 }
 
-// eventEncoder writes events as text frames, one after the other.
-type eventEncoder struct {
-	buf     []byte
+// Encoder writes events as text frames, one after the other, to Buf.
+type Encoder struct {
+	Buf     []byte
 	scratch []byte
 }
 
-func (e *eventEncoder) add(event *schema.Event) {
-	e.scratch = appendEvent(e.scratch[:0], event)
-	e.buf = appendFrame(e.buf, opText, e.scratch)
+// Add appends an event.
+func (e *Encoder) Add(event *schema.Event) {
+	e.scratch = AppendEvent(e.scratch[:0], event)
+	e.Buf = appendFrame(e.Buf, Text, e.scratch)
 }
 
-// appendEvent appends the JSON of an event.
-func appendEvent(b []byte, event *schema.Event) []byte {
+// AppendEvent appends the JSON of an event.
+func AppendEvent(b []byte, event *schema.Event) []byte {
 	b = append(b, `{"event_type":`...)
 	b = appendString(b, string(event.Type))
 	if event.Seq > 0 {
@@ -95,9 +105,9 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// newFrame makes a frame that is not stored.
-func newFrame(kind schema.EventType, sessionID string, data any) []byte {
-	var e eventEncoder
-	e.add(&schema.Event{Type: kind, Timestamp: schema.Time{Time: time.Now()}, SessionID: sessionID, Data: schema.Marshal(data)})
-	return e.buf
+// New makes a frame that is not stored, with the time at which it is made.
+func New(kind schema.EventType, sessionID string, data any) []byte {
+	var e Encoder
+	e.Add(&schema.Event{Type: kind, Timestamp: schema.Time{Time: time.Now()}, SessionID: sessionID, Data: schema.Marshal(data)})
+	return e.Buf
 }

@@ -1,4 +1,4 @@
-package web
+package feed
 
 import (
 	"context"
@@ -26,12 +26,14 @@ const (
 	liveTopics     = 64       // ends of logs of one read
 	liveBytes      = 64 << 10 // that each of them may have, however many there are
 	recheckTopics  = 500      // heads of one read
-	logTimeout     = 10 * time.Second
 	retryDelay     = 300 * time.Millisecond
 )
 
-// eventSource is what the feed reads.
-type eventSource interface {
+// ReadTimeout bounds each read of a log.
+const ReadTimeout = 10 * time.Second
+
+// Source is what the feed reads: [store.Store], and in tests a log in memory.
+type Source interface {
 	Listen(ctx context.Context, l store.Listener) error
 	Events(ctx context.Context, sessionID string, f store.EventFilter) ([]schema.Event, error)
 	ReadTails(ctx context.Context, tails []store.Tail, limit int, maxBytes int64) error
@@ -42,18 +44,19 @@ type eventSource interface {
 	Sessions(ctx context.Context, f store.SessionFilter) ([]schema.Session, int, string, error)
 }
 
-var _ eventSource = (*store.Store)(nil)
+var _ Source = (*store.Store)(nil)
 
-// hub turns notices into frames: one LISTEN for the instance, one topic for each session
+// Hub turns notices into frames: one LISTEN for the instance, one topic for each session
 // that somebody watches, in shards, and the list.
-type hub struct {
-	source  eventSource
-	log     *slog.Logger
-	metrics *metrics
-	list    *list
-	also    store.Listener // what others than the hub listen to, over the same connection
-	bytes   atomic.Int64   // held by all rings
-	catchUp chan struct{}  // a semaphore
+type Hub struct {
+	source Source
+	log    *slog.Logger
+	list   *list
+	// Also is what others than the hub listen to, over the same connection; it is set before Run.
+	Also      store.Listener
+	bytes     atomic.Int64 // held by all rings
+	delivered atomic.Int64
+	catchUp   chan struct{} // a semaphore
 
 	reading sync.Mutex      // guards the start of a read against the end of life
 	life    context.Context //nolint:containedctx // of run; reads that nobody waits for end with it
@@ -64,9 +67,10 @@ type hub struct {
 	shards [shardCount]shard
 }
 
-func newHub(source eventSource, log *slog.Logger, m *metrics) *hub {
-	h := &hub{
-		source: source, log: log, metrics: m, catchUp: make(chan struct{}, catchUps),
+// New makes a hub, which does nothing before [Hub.Run].
+func New(source Source, log *slog.Logger) *Hub {
+	h := &Hub{
+		source: source, log: log, catchUp: make(chan struct{}, catchUps),
 		seed: maphash.MakeSeed(),
 	}
 	h.life, h.end = context.WithCancel(context.Background())
@@ -77,8 +81,8 @@ func newHub(source eventSource, log *slog.Logger, m *metrics) *hub {
 	return h
 }
 
-// run listens until ctx ends and waits for every read.
-func (h *hub) run(ctx context.Context) {
+// Run listens until ctx ends and waits for every read.
+func (h *Hub) Run(ctx context.Context) {
 	if err := h.source.Listen(ctx, h.listener()); err != nil && ctx.Err() == nil {
 		h.log.ErrorContext(ctx, "the feed has ended", logs.Err(err))
 	}
@@ -89,7 +93,7 @@ func (h *hub) run(ctx context.Context) {
 }
 
 // start runs a read of the log, unless the hub has ended. The caller may hold any lock.
-func (h *hub) start(read func(ctx context.Context)) {
+func (h *Hub) start(read func(ctx context.Context)) {
 	h.reading.Lock()
 	defer h.reading.Unlock()
 	if h.life.Err() == nil {
@@ -98,19 +102,19 @@ func (h *hub) start(read func(ctx context.Context)) {
 }
 
 // listener is everything that the instance listens to.
-func (h *hub) listener() store.Listener {
-	l := h.also
+func (h *Hub) listener() store.Listener {
+	l := h.Also
 	l.Notice = h.notice
 	l.Connected = func() {
 		h.connected()
-		if h.also.Connected != nil {
-			h.also.Connected()
+		if h.Also.Connected != nil {
+			h.Also.Connected()
 		}
 	}
 	return l
 }
 
-func (h *hub) notice(n store.Notice) {
+func (h *Hub) notice(n store.Notice) {
 	h.shard(n.SessionID).notice(n)
 	if n.List {
 		h.list.noticed(n)
@@ -118,21 +122,21 @@ func (h *hub) notice(n store.Notice) {
 }
 
 // connected follows every connect of LISTEN: notices may have been lost before it.
-func (h *hub) connected() {
+func (h *Hub) connected() {
 	for i := range h.shards {
 		h.shards[i].connected()
 	}
 	h.list.restart()
 }
 
-// watch tells of a session's changes through a channel that holds one; forget ends it.
-func (h *hub) watch(sessionID string) (notices <-chan struct{}, forget func()) {
+// Watch tells of a session's changes through a channel that holds one; forget ends it.
+func (h *Hub) Watch(sessionID string) (notices <-chan struct{}, forget func()) {
 	return h.shard(sessionID).watch(sessionID)
 }
 
-// subscribe returns a cursor after since, and the head of the log. The cursor is attached:
+// Subscribe returns a cursor after since, and the head of the log. The cursor is attached:
 // wake is called whenever there may be more.
-func (h *hub) subscribe(ctx context.Context, sessionID string, since int64, wake func()) (*cursor, int64, error) {
+func (h *Hub) Subscribe(ctx context.Context, sessionID string, since int64, wake func()) (*Cursor, int64, error) {
 	t := h.shard(sessionID).pin(sessionID)
 	defer t.shard.unpin(t)
 	head, err := t.open(ctx)
@@ -145,8 +149,17 @@ func (h *hub) subscribe(ctx context.Context, sessionID string, since int64, wake
 	return t.attach(since, wake), head, nil
 }
 
+// AttachList subscribes to the list of sessions, with a snapshot first.
+func (h *Hub) AttachList(wake func()) *ListCursor { return h.list.attach(wake) }
+
+// Bytes is how much all rings and pages hold.
+func (h *Hub) Bytes() int64 { return h.bytes.Load() }
+
+// Delivered counts the events that were handed to subscribers.
+func (h *Hub) Delivered() int64 { return h.delivered.Load() }
+
 // bound is how many bytes a topic may keep of each kind.
-func (h *hub) bound(usual int) int {
+func (h *Hub) bound(usual int) int {
 	if h.bytes.Load() > hubBytes {
 		return min(usual, ringBytesTight)
 	}

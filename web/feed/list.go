@@ -1,4 +1,4 @@
-package web
+package feed
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/frame"
 )
 
 const (
@@ -19,10 +20,10 @@ const (
 // goes on with changes; one that falls behind what is kept, or that may have missed some,
 // starts over with a new snapshot. Changes are states, so one that is sent twice is harmless.
 type list struct {
-	hub *hub
+	hub *Hub
 
 	mu      sync.Mutex
-	cursors map[*listCursor]struct{}
+	cursors map[*ListCursor]struct{}
 	ring    ring
 	tail    int64           // the number of the latest change
 	dirty   map[string]bool // sessions to read again; true when it is new
@@ -33,27 +34,27 @@ type list struct {
 	snapAt int64 // tail when snap was read; -1 for none
 }
 
-func newList(h *hub) *list {
-	return &list{hub: h, cursors: map[*listCursor]struct{}{}, dirty: map[string]bool{}, snapAt: -1}
+func newList(h *Hub) *list {
+	return &list{hub: h, cursors: map[*ListCursor]struct{}{}, dirty: map[string]bool{}, snapAt: -1}
 }
 
-// listCursor is a subscriber's place in the list's changes.
-type listCursor struct {
+// ListCursor is a subscriber's place in the list's changes.
+type ListCursor struct {
 	list *list
 	wake func()
 	pos  int64 // -1: wants a snapshot; guarded by list.mu
 }
 
 // attach adds a subscriber. It gets a snapshot first.
-func (l *list) attach(wake func()) *listCursor {
-	c := &listCursor{list: l, wake: wake, pos: -1}
+func (l *list) attach(wake func()) *ListCursor {
+	c := &ListCursor{list: l, wake: wake, pos: -1}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cursors[c] = struct{}{}
 	return c
 }
 
-func (c *listCursor) detach() {
+func (c *ListCursor) Detach() {
 	l := c.list
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -137,28 +138,28 @@ func (l *list) follow(ctx context.Context) {
 // count returns how many sessions there are. They are counted once, when somebody asks first.
 func (l *list) count(ctx context.Context) func() (int, error) {
 	return sync.OnceValues(func() (int, error) {
-		ctx, cancel := context.WithTimeout(ctx, logTimeout)
+		ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
 		defer cancel()
 		return l.hub.source.CountSessions(ctx)
 	})
 }
 
 func (l *list) change(ctx context.Context, id string, created bool, total func() (int, error)) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, logTimeout)
+	ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
 	session, err := l.hub.source.Session(ctx, id)
 	switch {
 	case schema.CodeOf(err) == schema.CodeNotFound:
 		n, err := total()
-		return newFrame(wire.FrameSessionDeleted, "", wire.SessionDeletedData{SessionID: id, Total: &n}), err
+		return frame.New(wire.FrameSessionDeleted, "", wire.SessionDeletedData{SessionID: id, Total: &n}), err
 	case err != nil:
 		return nil, err
 	}
 	if !created {
-		return newFrame(wire.FrameSessionUpdated, "", wire.SessionData{Session: listed(session)}), nil
+		return frame.New(wire.FrameSessionUpdated, "", wire.SessionData{Session: listed(session)}), nil
 	}
 	n, err := total()
-	return newFrame(wire.FrameSessionCreated, "", wire.SessionData{Session: listed(session), Total: n}), err
+	return frame.New(wire.FrameSessionCreated, "", wire.SessionData{Session: listed(session), Total: n}), err
 }
 
 // listed is a session as lists show it: without plan, context and what its approvals are
@@ -178,9 +179,9 @@ func withoutContext(approvals []schema.Approval) []schema.Approval {
 	return out
 }
 
-// next returns frames for a subscriber, nil when there are none now. One goroutine at a
+// Next returns frames for a subscriber, nil when there are none now. One goroutine at a
 // time calls it.
-func (c *listCursor) next(ctx context.Context, most int) []byte {
+func (c *ListCursor) Next(ctx context.Context, most int) []byte {
 	l := c.list
 	l.mu.Lock()
 	if c.pos == l.tail {
@@ -220,7 +221,7 @@ func (l *list) snapshot(ctx context.Context) ([]byte, int64, error) {
 	if l.snapAt == number {
 		return l.snap, number, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, logTimeout)
+	ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
 	sessions, total, _, err := l.hub.source.Sessions(ctx, store.SessionFilter{Limit: listLimit})
 	if err != nil {
@@ -230,6 +231,6 @@ func (l *list) snapshot(ctx context.Context) ([]byte, int64, error) {
 	for i := range sessions {
 		sessions[i] = listed(sessions[i])
 	}
-	l.snap, l.snapAt = newFrame(wire.FrameSessions, "", wire.SessionsData{Sessions: sessions, Total: total}), number
+	l.snap, l.snapAt = frame.New(wire.FrameSessions, "", wire.SessionsData{Sessions: sessions, Total: total}), number
 	return l.snap, number, nil
 }

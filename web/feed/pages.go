@@ -1,4 +1,4 @@
-package web
+package feed
 
 import (
 	"context"
@@ -116,7 +116,7 @@ func (t *topic) page(ctx context.Context, pos, hint int64) (*segment, int64, err
 
 // loadPage reads for all who wait, so it does not end with the client that asked first.
 func (t *topic) loadPage(start int64) (*segment, error) {
-	ctx, cancel := context.WithTimeout(t.hub.life, logTimeout)
+	ctx, cancel := context.WithTimeout(t.hub.life, ReadTimeout)
 	defer cancel()
 	if !t.hub.acquire(ctx) {
 		return nil, schema.Wrap(schema.CodeUnavailable, ctx.Err(), "the log could not be read in time")
@@ -132,7 +132,7 @@ func (t *topic) loadPage(start int64) (*segment, error) {
 }
 
 // acquire waits for a turn to read older parts of logs.
-func (h *hub) acquire(ctx context.Context) bool {
+func (h *Hub) acquire(ctx context.Context) bool {
 	select {
 	case h.catchUp <- struct{}{}:
 		return true
@@ -141,4 +141,4 @@ func (h *hub) acquire(ctx context.Context) bool {
 	}
 }
 
-func (h *hub) release() { <-h.catchUp }
+func (h *Hub) release() { <-h.catchUp }

@@ -1,21 +1,25 @@
-package web
+package feed
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/holdfast/holdfast/internal/wait"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/frame"
 )
 
 // topic is a session that somebody watches: the latest frames of its log, read once.
 type topic struct {
-	hub    *hub
+	hub    *Hub
 	shard  *shard
 	id     string
 	pinned int // guarded by shard.mu
@@ -30,14 +34,14 @@ type topic struct {
 	gone     bool // the session was deleted
 	asking   bool // the shard looks whether it was
 	askAgain bool // and has to look once more
-	beat     heartbeatFrame
+	shared   sharedFrame
 	ring     ring
 	pages    pages
-	cursors  map[*cursor]struct{}
+	cursors  map[*Cursor]struct{}
 }
 
 func newTopic(s *shard, id string) *topic {
-	return &topic{hub: s.hub, shard: s, id: id, cursors: map[*cursor]struct{}{}, pages: newPages()}
+	return &topic{hub: s.hub, shard: s, id: id, cursors: map[*Cursor]struct{}{}, pages: newPages()}
 }
 
 // open finds the head of the log, once for all who wait, and returns it.
@@ -87,25 +91,26 @@ func (t *topic) confirm(ctx context.Context, since int64) (int64, error) {
 		return 0, err
 	}
 	if since > head {
-		return 0, &aheadError{head: head, seen: since}
+		return 0, &AheadError{head: head, seen: since}
 	}
 	t.noticed(head)
 	return head, nil
 }
 
-// aheadError says that a client has seen more of a log than there is: it was restored to an earlier state.
-type aheadError struct{ head, seen int64 }
+// AheadError says that a client has seen more of a log than there is: the log was restored to an earlier state.
+type AheadError struct{ head, seen int64 }
 
 // Error implements error.
-func (e *aheadError) Error() string {
-	return "the log ends at event " + itoa(e.head) + ", before event " + itoa(e.seen) + " that this client has seen: it was restored to an earlier state; read it from the beginning"
+func (e *AheadError) Error() string {
+	return fmt.Sprintf("the log ends at event %d, before event %d that this client has seen: it was restored to an earlier state; read it from the beginning", e.head, e.seen)
 }
 
 // Unwrap gives its code to errors.As.
-func (e *aheadError) Unwrap() error { return schema.Errorf(schema.CodeCursorAhead, "%s", e.Error()) }
+func (e *AheadError) Unwrap() error { return schema.Errorf(schema.CodeCursorAhead, "%s", e.Error()) }
 
-func (e *aheadError) frame(sessionID, requestID string) []byte {
-	return newFrame(wire.FrameError, sessionID, wire.ErrorData{
+// Frame tells it to a client.
+func (e *AheadError) Frame(sessionID, requestID string) []byte {
+	return frame.New(wire.FrameError, sessionID, wire.ErrorData{
 		Code: schema.CodeCursorAhead, Message: e.Error(), RequestID: requestID, SessionID: sessionID, Head: &e.head, Errors: []schema.FieldError{},
 	})
 }
@@ -219,7 +224,7 @@ func (t *topic) deletedLocked() {
 		return
 	}
 	t.gone = true
-	bye := newFrame(wire.FrameSessionDeleted, t.id, wire.SessionDeletedData{SessionID: t.id})
+	bye := frame.New(wire.FrameSessionDeleted, t.id, wire.SessionDeletedData{SessionID: t.id})
 	for c := range t.cursors {
 		c.bye = bye
 		c.wake()
@@ -242,26 +247,26 @@ func (t *topic) found(head, before int64) {
 	t.pages.loading = loading // whoever waits for those goes on to do so
 	for c := range t.cursors {
 		if pos := c.pos.Load(); pos > head {
-			c.bye = (&aheadError{head: head, seen: pos}).frame(t.id, "")
+			c.bye = (&AheadError{head: head, seen: pos}).Frame(t.id, "")
 			c.wake()
 		}
 	}
 }
 
-func (t *topic) attach(since int64, wake func()) *cursor {
-	c := &cursor{topic: t, wake: wake, hint: -1}
+func (t *topic) attach(since int64, wake func()) *Cursor {
+	c := &Cursor{topic: t, wake: wake, hint: -1}
 	c.pos.Store(since)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.cursors[c] = struct{}{}
 	if t.gone { // since it was opened
-		c.bye = newFrame(wire.FrameSessionDeleted, t.id, wire.SessionDeletedData{SessionID: t.id})
+		c.bye = frame.New(wire.FrameSessionDeleted, t.id, wire.SessionDeletedData{SessionID: t.id})
 	}
 	return c
 }
 
-// cursor is a subscriber's place in a log. One goroutine at a time calls next.
-type cursor struct {
+// Cursor is a subscriber's place in a log. One goroutine at a time calls next.
+type Cursor struct {
 	topic *topic
 	wake  func()
 	pos   atomic.Int64 // the latest seq that was handed out
@@ -270,8 +275,36 @@ type cursor struct {
 	over  bool         // it was handed out; used by next and its caller alone
 }
 
-// detach ends a subscription.
-func (c *cursor) detach() {
+// SessionID is whose log it is.
+func (c *Cursor) SessionID() string { return c.topic.id }
+
+// Over reports whether the frame that ends the subscription was handed out. It is for the caller of
+// Next.
+func (c *Cursor) Over() bool { return c.over }
+
+// sharedFrame is the latest that a topic's followers share.
+type sharedFrame struct {
+	frame   []byte
+	head    int64
+	version int
+	made    time.Time
+}
+
+// Shared returns a frame that all followers of the session share. It is made anew when the log has
+// another head or the frame another version, and when it is older than maxAge.
+func (c *Cursor) Shared(version int, maxAge time.Duration, make func(head int64) []byte) []byte {
+	t := c.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	head := max(t.tail, t.head)
+	if s := &t.shared; s.frame == nil || s.head != head || s.version != version || time.Since(s.made) > maxAge {
+		*s = sharedFrame{frame: make(head), head: head, version: version, made: time.Now()}
+	}
+	return t.shared.frame
+}
+
+// Detach ends a subscription.
+func (c *Cursor) Detach() {
 	t := c.topic
 	t.mu.Lock()
 	delete(t.cursors, c)
@@ -281,16 +314,16 @@ func (c *cursor) detach() {
 	t.shard.dropIdle(t)
 }
 
-// lag is how many events there are after the cursor.
-func (c *cursor) lag() int64 {
+// Lag is how many events there are after the cursor.
+func (c *Cursor) Lag() int64 {
 	c.topic.mu.Lock()
 	defer c.topic.mu.Unlock()
 	return max(0, max(c.topic.tail, c.topic.head)-c.pos.Load())
 }
 
-// next returns frames that follow, from memory or, for a cursor that is behind it, from the
+// Next returns frames that follow, from memory or, for a cursor that is behind it, from the
 // log; nil when there are none now. wake is called when there are more.
-func (c *cursor) next(ctx context.Context, most int) []byte {
+func (c *Cursor) Next(ctx context.Context, most int) []byte {
 	t := c.topic
 	pos := c.pos.Load()
 	t.mu.Lock()
@@ -333,23 +366,23 @@ func (c *cursor) next(ctx context.Context, most int) []byte {
 	}
 	frames, last := s.after(pos, most)
 	c.pos.Store(last)
-	t.hub.metrics.events.Add(last - pos)
+	t.hub.delivered.Add(last - pos)
 	return frames
 }
 
 // skip goes on after a stretch that cannot be read, and says which it is.
-func (c *cursor) skip(ctx context.Context, lost *store.RangeError, pos int64) []byte {
+func (c *Cursor) skip(ctx context.Context, lost *store.RangeError, pos int64) []byte {
 	to := max(lost.To, pos+1)
 	c.pos.Store(to)
 	c.hint = to
 	c.topic.hub.log.ErrorContext(ctx, "a part of a log cannot be read", logs.Session(c.topic.id), slog.Int64("from_seq", pos+1), slog.Int64("to_seq", to), logs.Err(lost))
-	return newFrame(wire.FrameError, c.topic.id, wire.ErrorData{
+	return frame.New(wire.FrameError, c.topic.id, wire.ErrorData{
 		Code: schema.CodeRange, SessionID: c.topic.id, FromSeq: pos + 1, ToSeq: to, Errors: []schema.FieldError{},
-		Message: "events " + itoa(pos+1) + " to " + itoa(to) + " of this log cannot be read; it goes on after them",
+		Message: fmt.Sprintf("events %d to %d of this log cannot be read; it goes on after them", pos+1, to),
 	})
 }
 
-func (c *cursor) retryLater() {
+func (c *Cursor) retryLater() {
 	c.topic.hub.start(func(ctx context.Context) {
 		pause(ctx)
 		c.wake()
@@ -357,4 +390,4 @@ func (c *cursor) retryLater() {
 }
 
 // pause waits before a read is tried again.
-func pause(ctx context.Context) { sleep(ctx, retryDelay) }
+func pause(ctx context.Context) { wait.For(ctx, retryDelay) }

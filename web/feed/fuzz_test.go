@@ -1,4 +1,4 @@
-package web
+package feed
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/web/frame"
 )
 
 // memoryLog is a log in memory, of one session.
@@ -55,7 +56,7 @@ func (*memoryLog) Sessions(context.Context, store.SessionFilter) ([]schema.Sessi
 
 // viewing is a cursor and what it has read so far.
 type viewing struct {
-	cursor *cursor
+	cursor *Cursor
 	woken  chan struct{}
 	seq    int64
 }
@@ -63,7 +64,7 @@ type viewing struct {
 // read takes the next frames and checks that they follow. It reports whether there were any.
 func (v *viewing) read(t *testing.T, l *memoryLog, most int) bool {
 	t.Helper()
-	frames := v.cursor.next(t.Context(), most)
+	frames := v.cursor.Next(t.Context(), most)
 	if frames == nil {
 		return false
 	}
@@ -76,7 +77,7 @@ func (v *viewing) read(t *testing.T, l *memoryLog, most int) bool {
 			header, size = 10, int(binary.BigEndian.Uint64(frames[2:]))
 		}
 		var e schema.Event
-		if frames[0] != opText || json.Unmarshal(frames[header:header+size], &e) != nil {
+		if frames[0] != frame.Text || json.Unmarshal(frames[header:header+size], &e) != nil {
 			t.Fatalf("a frame is %.200q", frames)
 		}
 		if v.seq++; e.Seq != v.seq || !bytes.Equal(e.Data, l.events[v.seq-1].Data) {
@@ -98,9 +99,9 @@ func FuzzCursor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, program []byte) {
 		const maxEvents, most = 1200, 4
 		l := &memoryLog{}
-		h := newHub(l, logs.Discard(), newMetrics())
+		h := New(l, logs.Discard())
 		h.bytes.Store(math.MaxInt32) // rings and pages are as small as they can be
-		defer h.run(t.Context())
+		defer h.Run(t.Context())
 		id := "session"
 		argument := func() int {
 			if len(program) == 0 {
@@ -114,7 +115,7 @@ func FuzzCursor(f *testing.F) {
 		join := func(since int64) {
 			v := &viewing{woken: make(chan struct{}, 1), seq: since}
 			var err error
-			v.cursor, _, err = h.subscribe(t.Context(), id, since, func() {
+			v.cursor, _, err = h.Subscribe(t.Context(), id, since, func() {
 				select {
 				case v.woken <- struct{}{}:
 				default:
@@ -150,14 +151,14 @@ func FuzzCursor(f *testing.F) {
 			}
 		}
 		for _, v := range all {
-			for v.read(t, l, maxBatch) {
+			for v.read(t, l, 128<<10) {
 			}
-			if v.seq != int64(len(l.events)) || v.cursor.lag() != 0 {
+			if v.seq != int64(len(l.events)) || v.cursor.Lag() != 0 {
 				t.Fatalf("a reader has come to %d of %d", v.seq, len(l.events))
 			}
-			v.cursor.detach()
+			v.cursor.Detach()
 		}
-		if n := h.topicCount(); n != 0 {
+		if n := h.Topics(); n != 0 {
 			t.Fatalf("%d topics are left", n)
 		}
 	})
