@@ -31,7 +31,7 @@ func TestSilence_IsMeasuredByAClockThatNobodySets(t *testing.T) {
 	c := &conn{}
 	c.hear()
 	// A time that was made from a wall clock has no monotonic part: String shows it.
-	if text := c.lastHeard().String(); !strings.Contains(text, " m=") {
+	if text := c.LastHeard().String(); !strings.Contains(text, " m=") {
 		t.Errorf("%s is a time of the wall clock", text)
 	}
 }

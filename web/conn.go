@@ -16,13 +16,11 @@ import (
 	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web/feed"
 	"github.com/holdfast/holdfast/web/frame"
+	"github.com/holdfast/holdfast/web/presence"
 )
 
 // Why connections are closed, and their bounds.
 const (
-	connectRetry    = 5 // seconds until a client that there was no room for may try again
-	reasonStopping  = "the server is stopping"
-	reasonReplaced  = "a newer connection of the same client has taken over"
 	reasonTooMany   = "too many frames, though they were refused"
 	reasonTooBig    = "a frame has at most 64 KiB"
 	reasonParts     = "a message in too many parts"
@@ -39,28 +37,23 @@ const (
 // writer runs only while there is something to write, so that an idle client costs one
 // goroutine.
 type conn struct {
-	id        string
-	clientID  string
-	user      string
-	address   string
-	connected time.Time
-	server    *Server
-	ws        *websocket.Conn
-	net       net.Conn        // what the writer writes to
-	ctx       context.Context //nolint:containedctx // ends with the connection; the writer and commands share it
-	end       context.CancelFunc
-	heard     atomic.Int64 // when the last frame came, whatever kind, in nanoseconds since the process started
-	pinged    atomic.Int64 // the same
-	rate      rate         // used by the reader alone
-	tasks     sync.WaitGroup
-	member    membership
+	member presence.Member
+	server *Server
+	ws     *websocket.Conn
+	net    net.Conn        // what the writer writes to
+	ctx    context.Context //nolint:containedctx // ends with the connection; the writer and commands share it
+	end    context.CancelFunc
+	heard  atomic.Int64 // when the last frame came, whatever kind, in nanoseconds since the process started
+	pinged atomic.Int64 // the same
+	rate   rate         // used by the reader alone
+	tasks  sync.WaitGroup
 
 	mu       sync.Mutex
 	room     sync.Cond // signalled when the queue was taken
 	queue    [][]byte
 	queued   int
 	sessions map[string]*feed.Cursor
-	seats    []*seat
+	viewers  []*presence.Viewer
 	list     *feed.ListCursor
 	writing  bool
 	again    bool
@@ -78,9 +71,10 @@ func (s *Server) newConn(ws *websocket.Conn, who caller, greeting []byte) *conn 
 		under = hijacked.UnsafeConn()
 	}
 	c := &conn{
-		id: schema.NewID(), clientID: who.clientID, user: who.user, address: who.address, connected: who.at,
+		member: presence.Member{ID: schema.NewID(), ClientID: who.clientID, User: who.user, Address: who.address, ConnectedAt: who.at},
 		server: s, ws: ws, net: under, queue: [][]byte{greeting},
 	}
+	c.member.Conn = c
 	giveUpAfter(under, s.opts.WriteTimeout)
 	c.room.L = &c.mu
 	c.ctx, c.end = context.WithCancel(context.WithValue(s.base, keyUser, who.user))
@@ -105,7 +99,7 @@ func (c *conn) serve() {
 	c.ws.SetCloseHandler(func(int, string) error { return nil })
 	c.server.crew.do(func() {
 		c.send(frame.New(wire.FrameConnected, "", wire.ConnectedData{
-			ConnectionID: c.id, ServerInstance: c.server.opts.Instance, Version: c.server.opts.Version, User: c.user,
+			ConnectionID: c.member.ID, ServerInstance: c.server.opts.Instance, Version: c.server.opts.Version, User: c.member.User,
 		}))
 	})
 	err := c.read()
@@ -114,7 +108,7 @@ func (c *conn) serve() {
 	c.mu.Unlock()
 	_, polite := errors.AsType[*websocket.CloseError](err)
 	if polite {
-		c.shut(wire.CloseNormal, "")
+		c.Close(wire.CloseNormal, "")
 	} else {
 		c.shutWith([]byte{}) // the library has told the client what was wrong with its frame, or nobody hears
 	}
@@ -131,7 +125,7 @@ func (c *conn) read() error {
 	for {
 		kind, data, err := c.ws.ReadMessage()
 		if errors.Is(err, errUnfinished) {
-			c.shut(wire.ClosePolicy, reasonParts)
+			c.Close(wire.ClosePolicy, reasonParts)
 		}
 		if err != nil {
 			return err
@@ -157,7 +151,7 @@ func (c *conn) take() bool {
 	}
 	ok, refused := c.rate.take(time.Now())
 	if refused >= maxRefused {
-		c.shut(wire.ClosePolicy, reasonTooMany)
+		c.Close(wire.ClosePolicy, reasonTooMany)
 	}
 	return ok
 }
@@ -167,7 +161,8 @@ var began = time.Now()
 
 func (c *conn) hear() { c.heard.Store(int64(time.Since(began))) }
 
-func (c *conn) lastHeard() time.Time { return began.Add(time.Duration(c.heard.Load())) }
+// LastHeard implements [presence.Conn].
+func (c *conn) LastHeard() time.Time { return began.Add(time.Duration(c.heard.Load())) }
 
 // linger reads on for a moment, so that a client that still sends gets to see why it was
 // closed instead of a reset.
@@ -204,8 +199,8 @@ func (c *conn) ping() {
 	}
 }
 
-// shut has the writer end the connection with this code, after what is queued.
-func (c *conn) shut(code int, reason string) { c.shutWith(frame.Close(code, reason)) }
+// Close has the writer end the connection with this code, after what is queued.
+func (c *conn) Close(code int, reason string) { c.shutWith(frame.Close(code, reason)) }
 
 func (c *conn) shutWith(closing []byte) {
 	c.mu.Lock()
@@ -218,8 +213,8 @@ func (c *conn) shutWith(closing []byte) {
 	c.kickLocked()
 }
 
-// kick has the writer look for something to write.
-func (c *conn) kick() {
+// Wake has the writer look for something to write.
+func (c *conn) Wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.kickLocked()
@@ -253,7 +248,7 @@ func (c *conn) write() {
 		for _, cur := range c.sessions {
 			sources = append(sources, cur)
 		}
-		for _, s := range c.seats {
+		for _, s := range c.viewers {
 			sources = append(sources, s)
 		}
 		closing := c.closing
@@ -315,7 +310,7 @@ func (c *conn) drop(cur *feed.Cursor) {
 	cur.Detach()
 	if mine {
 		c.disappear(cur.SessionID())
-		c.server.registry.watching(c, another)
+		c.server.registry.Watching(&c.member, another)
 	}
 }
 
@@ -344,9 +339,25 @@ func (c *conn) abandon() {
 	_ = c.net.SetReadDeadline(time.Now().Add(lingerTimeout))
 }
 
-// lag is how many events the client is behind, over all its subscriptions.
-func (c *conn) lag() (sessions []string, events int64) {
+// Leave ends the connection once the commands that it has taken in are carried out and
+// answered; it takes no further ones.
+func (c *conn) Leave(code int, reason string) {
 	c.mu.Lock()
+	c.leaving = func() { c.Close(code, reason) }
+	busy := c.working
+	c.mu.Unlock()
+	if !busy { // else work does
+		c.Close(code, reason)
+	}
+}
+
+// Cut implements [presence.Conn].
+func (c *conn) Cut() { _ = c.net.Close() }
+
+// Watched implements [presence.Conn]: what the client is subscribed to, and how many events it is behind.
+func (c *conn) Watched() (sessions []string, list bool, lag int64) {
+	c.mu.Lock()
+	list = c.list != nil
 	cursors := make([]*feed.Cursor, 0, len(c.sessions))
 	for id, cur := range c.sessions {
 		sessions = append(sessions, id)
@@ -355,18 +366,18 @@ func (c *conn) lag() (sessions []string, events int64) {
 	c.mu.Unlock()
 	slices.Sort(sessions)
 	for _, cur := range cursors {
-		events += cur.Lag()
+		lag += cur.Lag()
 	}
-	return sessions, events
+	return sessions, list, lag
 }
 
 func (c *conn) unsubscribeAll() {
 	c.mu.Lock()
-	sessions, seats, list := c.sessions, c.seats, c.list
-	c.sessions, c.seats, c.list = nil, nil, nil
+	sessions, viewers, list := c.sessions, c.viewers, c.list
+	c.sessions, c.viewers, c.list = nil, nil, nil
 	c.mu.Unlock()
-	for _, s := range seats {
-		c.server.presence.leave(s)
+	for _, v := range viewers {
+		c.server.presence.Leave(v)
 	}
 	for _, cur := range sessions {
 		cur.Detach()

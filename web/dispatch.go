@@ -59,7 +59,7 @@ func (c *conn) refuse(requestID string, err error) {
 func (c *conn) subscribe(f *wire.SubscribeFrame) {
 	ctx, cancel := context.WithTimeout(c.ctx, feed.ReadTimeout)
 	defer cancel()
-	cur, head, err := c.server.hub.Subscribe(ctx, f.SessionID, f.Since, c.kick)
+	cur, head, err := c.server.hub.Subscribe(ctx, f.SessionID, f.Since, c.Wake)
 	if ahead, ok := errors.AsType[*feed.AheadError](err); ok {
 		c.send(ahead.Frame(f.SessionID, f.RequestID))
 		return
@@ -94,7 +94,7 @@ func (c *conn) subscribe(f *wire.SubscribeFrame) {
 	} else {
 		c.appear(f.SessionID)
 	}
-	c.server.registry.watching(c, f.SessionID)
+	c.server.registry.Watching(&c.member, f.SessionID)
 }
 
 func (c *conn) unsubscribe(f *wire.UnsubscribeFrame) {
@@ -112,11 +112,11 @@ func (c *conn) unsubscribe(f *wire.UnsubscribeFrame) {
 	}
 	cur.Detach()
 	c.disappear(f.SessionID)
-	c.server.registry.watching(c, another)
+	c.server.registry.Watching(&c.member, another)
 }
 
 func (c *conn) subscribeList(f *wire.SubscribeSessionsFrame) {
-	fresh := c.server.hub.AttachList(c.kick)
+	fresh := c.server.hub.AttachList(c.Wake)
 	c.mu.Lock()
 	old := c.list
 	c.list = fresh
@@ -209,7 +209,7 @@ func (c *conn) execute(ctx context.Context, q queued) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	// Neither a user nor a client_id has a space in it.
-	key := "ws " + c.user + " " + cmp.Or(c.clientID, c.id) + " " + q.requestID
+	key := "ws " + c.member.User + " " + cmp.Or(c.member.ClientID, c.member.ID) + " " + q.requestID
 	if q.anonymous { // no other frame can have its name
 		key = ""
 	}

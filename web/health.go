@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/presence"
 )
 
 type readyOutput struct {
@@ -105,19 +106,16 @@ func (s *Server) listConnections(ctx context.Context, in *connectionsInput) (*bo
 
 // here adds the connections of this instance, the oldest first.
 func (s *Server) here(list *wire.ConnectionList) {
-	all := s.registry.all()
-	slices.SortFunc(all, func(a, b *conn) int { return a.connected.Compare(b.connected) })
-	for _, c := range all {
-		sessions, lag := c.lag()
+	all := s.registry.All()
+	slices.SortFunc(all, func(a, b *presence.Member) int { return a.ConnectedAt.Compare(b.ConnectedAt) })
+	for _, m := range all {
+		sessions, watchesList, lag := m.Conn.Watched()
 		if sessions == nil {
 			sessions = []string{}
 		}
-		c.mu.Lock()
-		watchesList := c.list != nil
-		c.mu.Unlock()
 		list.Connections = append(list.Connections, wire.ConnectionInfo{
-			ID: c.id, Instance: s.opts.Instance, ClientID: c.clientID, User: c.user, Address: c.address, Sessions: sessions, List: watchesList,
-			ConnectedAt: schema.Time{Time: c.connected}, AgeSeconds: time.Since(c.connected).Seconds(), LastActivity: schema.Time{Time: c.lastHeard()}, Lag: lag,
+			ID: m.ID, Instance: s.opts.Instance, ClientID: m.ClientID, User: m.User, Address: m.Address, Sessions: sessions, List: watchesList,
+			ConnectedAt: schema.Time{Time: m.ConnectedAt}, AgeSeconds: time.Since(m.ConnectedAt).Seconds(), LastActivity: schema.Time{Time: m.Conn.LastHeard()}, Lag: lag,
 		})
 	}
 }

@@ -15,14 +15,14 @@ import (
 	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web/feed"
 	"github.com/holdfast/holdfast/web/frame"
+	"github.com/holdfast/holdfast/web/presence"
 )
 
 // Heartbeats tell a client that the server lives, how long the logs are that it follows, and what of the server is away.
 // The connections take turns, so that what they cost is spread; those that follow one session share an encoded frame.
 const (
 	heartbeatEvery = 8 * time.Second
-	heartbeatTurns = 32
-	heartbeatTurn  = heartbeatEvery / heartbeatTurns
+	heartbeatTurn  = heartbeatEvery / presence.Turns
 	heartbeatRush  = 20 * time.Millisecond // between two turns when something has gone away or come back
 
 	vitalsEvery   = 2 * time.Second
@@ -131,24 +131,26 @@ func (p *pulse) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			p.tell(p.server.registry.taking(turn % heartbeatTurns))
+			p.tell(p.server.registry.Turn(turn % presence.Turns))
 		case <-p.changed:
-			for i := range heartbeatTurns {
-				p.tell(p.server.registry.taking(i))
+			for i := range presence.Turns {
+				p.tell(p.server.registry.Turn(i))
 				wait.For(ctx, heartbeatRush)
 			}
 		}
 	}
 }
 
-func (p *pulse) tell(conns []*conn) {
+func (p *pulse) tell(conns []*presence.Member) {
 	if len(conns) == 0 {
 		return
 	}
 	v := p.now.Load()
 	plain := frame.New(wire.FrameHeartbeat, "", v.data(nil))
-	for _, c := range conns {
-		c.heartbeat(v, plain)
+	for _, m := range conns {
+		if c, is := m.Conn.(*conn); is {
+			c.heartbeat(v, plain)
+		}
 	}
 }
 

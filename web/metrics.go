@@ -28,7 +28,7 @@ func (s *Server) metricsText() string {
 		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
 	}
 	metric("holdfast_connections", "gauge", "Open WebSocket connections of this instance.")
-	fmt.Fprintf(&b, "holdfast_connections %d\n", s.registry.count())
+	fmt.Fprintf(&b, "holdfast_connections %d\n", s.registry.Count())
 	metric("holdfast_connections_max", "gauge", "WebSocket connections that this instance takes.")
 	fmt.Fprintf(&b, "holdfast_connections_max %d\n", s.opts.MaxConnections)
 	metric("holdfast_events_delivered_total", "counter", "Events handed to subscribers.")

@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web/feed"
+	"github.com/holdfast/holdfast/web/presence"
 )
 
 // Server is one web instance.
@@ -35,8 +36,8 @@ type Server struct {
 	control    *control
 	search     *searchAttributes
 	hub        *feed.Hub
-	registry   *registry
-	presence   *presence
+	registry   *presence.Registry
+	presence   *presence.Presence
 	pulse      *pulse
 	sweeper    *sweeper
 	reconciler *reconciler
@@ -79,11 +80,11 @@ func New(o Options) (*Server, error) {
 	s.search = newSearchAttributes(o.Temporal, o.Namespace, s.log)
 	s.control = &control{temporal: o.Temporal, search: s.search, updates: newGate(maxUpdates), approvalTimeout: o.ApprovalTimeout, sessionTTL: o.SessionTTL, hostTimeout: o.HostTimeout}
 	s.hub = feed.New(s.store, s.log)
-	s.registry = newRegistry(s.store, s.log, o.Instance, connectionLimits{all: o.MaxConnections, user: o.MaxPerUser, address: o.MaxPerAddress})
-	s.presence = newPresence(s.store, s.registry, s.log)
-	s.hub.Also = store.Listener{Viewers: s.presence.noticed, Replaced: s.registry.replaced, Connected: func() {
-		s.presence.restart()
-		s.registry.listening()
+	s.registry = presence.NewRegistry(s.store, s.log, o.Instance, presence.Limits{All: o.MaxConnections, PerUser: o.MaxPerUser, PerAddress: o.MaxPerAddress})
+	s.presence = presence.New(s.store, s.registry, s.log)
+	s.hub.Also = store.Listener{Viewers: s.presence.Noticed, Replaced: s.registry.Replaced, Connected: func() {
+		s.presence.Restart()
+		s.registry.Listening()
 	}}
 	s.sweeper = newSweeper(s)
 	s.pulse = newPulse(s)
@@ -127,7 +128,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for _, job := range []func(context.Context){s.hub.Run, s.registry.record, s.registry.beat, s.presence.run, s.sweeper.run, s.reconciler.run, s.search.run, s.keepAlive, s.pulse.look, s.pulse.run, s.forgetKeys} {
+	for _, job := range []func(context.Context){s.hub.Run, s.registry.Record, s.registry.Beat, s.presence.Run, s.sweeper.run, s.reconciler.run, s.search.run, s.keepAlive, s.pulse.look, s.pulse.run, s.forgetKeys} {
 		s.work.Go(func() { job(s.base) })
 	}
 	served := make(chan error, 1)
@@ -138,11 +139,11 @@ func (s *Server) Run(ctx context.Context) error {
 	case err := <-served:
 		failure = errors.Join(errors.New("the listener failed"), err)
 	}
-	s.log.InfoContext(ctx, "stopping", slog.Int("connections", s.registry.count()))
+	s.log.InfoContext(ctx, "stopping", slog.Int("connections", s.registry.Count()))
 	var drained sync.WaitGroup
 	drained.Go(func() {
-		s.registry.drain(s.opts.Drain)
-		s.registry.wait(drainTimeout)
+		s.registry.Drain(s.opts.Drain)
+		s.registry.Wait(drainTimeout)
 	})
 	if failure == nil {
 		if err := s.app.ShutdownWithTimeout(drainTimeout); err != nil && !errors.Is(err, context.DeadlineExceeded) {

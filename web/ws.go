@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web/frame"
+	"github.com/holdfast/holdfast/web/presence"
 )
 
 // caller is who opens a WebSocket.
@@ -88,20 +89,20 @@ func (s *Server) welcome(hijacked net.Conn, who caller, greeting []byte) {
 func (s *Server) serveSocket(ws *websocket.Conn, who caller, greeting []byte) {
 	c := s.newConn(ws, who, greeting)
 	defer c.end()
-	if no := s.registry.add(c); no != nil {
+	if no := s.registry.Add(&c.member); no != nil {
 		c.turnAway(no)
 		return
 	}
-	defer s.registry.remove(c)
+	defer s.registry.Remove(&c.member)
 	c.serve()
 }
 
 // turnAway tells a client why it may not come in, and closes the connection.
-func (c *conn) turnAway(no *refusal) {
-	text := frame.Close(no.code, no.reason)
-	if no.retryIn > 0 {
+func (c *conn) turnAway(no *presence.Refusal) {
+	text := frame.Close(no.Code, no.Reason)
+	if no.RetryIn > 0 {
 		text = append(frame.New(wire.FrameError, "", wire.ErrorData{
-			Code: schema.CodeRateLimited, Message: no.reason, RetryIn: no.retryIn, Errors: []schema.FieldError{},
+			Code: schema.CodeRateLimited, Message: no.Reason, RetryIn: no.RetryIn, Errors: []schema.FieldError{},
 		}), text...)
 	}
 	_ = c.net.SetWriteDeadline(time.Now().Add(lingerTimeout))

@@ -166,7 +166,7 @@ var floors = [][]string{
 	{"cmd/holdfast/stack", "cmd/holdfast/settings", "examples", "web/gen"},
 	{"worker", "web", "web/ui", "clients/go"},
 	{"activities", "cmd/holdfast/disk", "cmd/holdfast/terminal", "examples/packing"},
-	{"activities/runner", "workflows", "schema/store/storetest", "web/feed"},
+	{"activities/runner", "workflows", "schema/store/storetest", "web/feed", "web/presence"},
 	{"activities/workspace", "activities/runner/supervisor", "schema/store", "internal/embedded/embeddedtest"},
 	{"activities/runner/network", "activities/runner/sandbox", "activities/runner/spool", "snapshot/clouds", "internal/embedded", "web/frame"},
 	{"snapshot", "schema/wire"},

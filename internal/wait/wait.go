@@ -1,7 +1,7 @@
 // Package wait pauses a goroutine for as long as its context lives.
 //
 // Imports: nothing of this module.
-// Imported by: web, web/feed.
+// Imported by: web, web/feed, web/presence.
 package wait
 
 import (

@@ -25,5 +25,5 @@
 // Workflows must not import it: they carry ids and decisions.
 //
 // Imports: schema.
-// Imported by: activities, activities/runner, bench, cmd/holdfast/cli, schema/store/storetest, web, web/feed, worker.
+// Imported by: most packages.
 package store

@@ -3,7 +3,7 @@
 // masked.
 //
 // Imports: schema.
-// Imported by: web, web/feed.
+// Imported by: web, web/feed, web/presence.
 package frame
 
 import (

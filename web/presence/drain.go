@@ -1,4 +1,4 @@
-package web
+package presence
 
 import (
 	"math/rand/v2"
@@ -12,14 +12,14 @@ const (
 	drainStep      = 50 * time.Millisecond
 )
 
-// drain lets no further connection in and ends those that there are: few of them at once,
+// Drain lets no further connection in and ends those that there are: few of them at once,
 // many in random order, spread over the time given, so that those who take them in are not
 // asked for everything at the same moment.
-func (r *registry) drain(over time.Duration) {
+func (r *Registry) Drain(over time.Duration) {
 	r.mu.Lock()
 	r.stopped = true
 	r.mu.Unlock()
-	all := r.all()
+	all := r.All()
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	steps := max(1, int(over/drainStep))
 	if len(all) <= fewConnections {
@@ -28,7 +28,7 @@ func (r *registry) drain(over time.Duration) {
 	began := time.Now()
 	for step, done := 1, 0; step <= steps; step++ {
 		for ; done < len(all)*step/steps; done++ {
-			all[done].leave(wire.CloseGoingAway, reasonStopping)
+			all[done].Conn.Leave(wire.CloseGoingAway, reasonStopping)
 		}
 		if step < steps {
 			time.Sleep(time.Until(began.Add(time.Duration(step) * over / time.Duration(steps))))
@@ -36,28 +36,16 @@ func (r *registry) drain(over time.Duration) {
 	}
 }
 
-// leave ends the connection once the commands that it has taken in are carried out and
-// answered; it takes no further ones.
-func (c *conn) leave(code int, reason string) {
-	c.mu.Lock()
-	c.leaving = func() { c.shut(code, reason) }
-	busy := c.working
-	c.mu.Unlock()
-	if !busy { // else work does
-		c.shut(code, reason)
-	}
-}
-
-// wait returns when the last connection has ended; those that take longer are cut.
-func (r *registry) wait(timeout time.Duration) {
+// Wait returns when the last connection has ended; those that take longer are cut.
+func (r *Registry) Wait(timeout time.Duration) {
 	limit := time.NewTimer(timeout)
 	defer limit.Stop()
-	for r.count() > 0 {
+	for r.Count() > 0 {
 		select {
 		case <-r.empty:
 		case <-limit.C:
-			for _, c := range r.all() {
-				_ = c.net.Close()
+			for _, c := range r.All() {
+				c.Conn.Cut()
 			}
 			limit.Reset(timeout)
 		}

@@ -1,4 +1,4 @@
-package web
+package presence
 
 import (
 	"context"
@@ -31,9 +31,9 @@ const (
 
 // pending is what Postgres has not been told yet; guarded by registry.mu.
 type pending struct {
-	connected    map[*conn]struct{}
+	connected    map[*Member]struct{}
 	disconnected []string
-	viewing      map[*seat]struct{}
+	viewing      map[*Viewer]struct{}
 	left         []store.Viewer
 	unchecked    []string // recorded, but nobody was told yet which connections they replace
 	recheck      bool     // connections of this instance may have been replaced unheard
@@ -41,25 +41,25 @@ type pending struct {
 }
 
 func newPending() pending {
-	return pending{connected: map[*conn]struct{}{}, viewing: map[*seat]struct{}{}}
+	return pending{connected: map[*Member]struct{}{}, viewing: map[*Viewer]struct{}{}}
 }
 
 // unless drops a connection that Postgres was not told of.
-func (p *pending) unless(c *conn) {
-	if !c.member.recorded {
+func (p *pending) unless(c *Member) {
+	if !c.recorded {
 		delete(p.connected, c)
 	}
 }
 
-func (p *pending) gone(c *conn) {
+func (p *pending) gone(c *Member) {
 	delete(p.connected, c)
-	if c.member.recorded {
-		p.disconnected = append(p.disconnected, c.id)
+	if c.recorded {
+		p.disconnected = append(p.disconnected, c.ID)
 	}
 }
 
-// look records what a viewer looks at by now: an approval, or "" for the session as such.
-func (r *registry) look(s *seat, approvalID string) {
+// Look records what a viewer looks at by now: an approval, or "" for the session as such.
+func (r *Registry) Look(s *Viewer, approvalID string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.approvalID = approvalID
@@ -67,30 +67,30 @@ func (r *registry) look(s *seat, approvalID string) {
 	r.kick()
 }
 
-// leave records that a viewer is none any more.
-func (r *registry) leave(s *seat) {
+// Leave records that a viewer is none any more.
+func (r *Registry) leave(s *Viewer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.gone = true
 	delete(r.pending.viewing, s)
 	if s.recorded {
-		r.pending.left = append(r.pending.left, store.Viewer{SessionID: s.audience.id, ConnectionID: s.conn.id})
+		r.pending.left = append(r.pending.left, store.Viewer{SessionID: s.session.id, ConnectionID: s.member.ID})
 		r.kick()
 	}
 }
 
 // sayAgain has everything told again; with the viewers, when Postgres has forgotten this instance.
-func (r *registry) sayAgain(forgotten bool) {
+func (r *Registry) sayAgain(forgotten bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.conns {
-		if c.member.counted { // else it is about to go
+		if c.counted { // else it is about to go
 			r.pending.connected[c] = struct{}{}
 		}
 	}
 	if forgotten {
 		for _, c := range r.conns {
-			for _, s := range c.taken() {
+			for _, s := range c.Conn.Viewers() {
 				r.pending.viewing[s] = struct{}{}
 			}
 		}
@@ -100,7 +100,7 @@ func (r *registry) sayAgain(forgotten bool) {
 }
 
 // trim bounds what waits for Postgres: rather than remember every end, it starts over.
-func (r *registry) trim() {
+func (r *Registry) trim() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.pending.disconnected)+len(r.pending.left) > maxUntold {
@@ -109,7 +109,7 @@ func (r *registry) trim() {
 }
 
 // startOver forgets this instance, if it has to; the next beat makes it say everything again.
-func (r *registry) startOver(ctx context.Context) error {
+func (r *Registry) startOver(ctx context.Context) error {
 	r.mu.Lock()
 	wanted := r.pending.startOver
 	r.mu.Unlock()
@@ -125,16 +125,16 @@ func (r *registry) startOver(ctx context.Context) error {
 	return nil
 }
 
-// listening follows every connect of LISTEN: what was told before it may not have been heard.
-func (r *registry) listening() {
+// Listening follows every connect of LISTEN: what was told before it may not have been heard.
+func (r *Registry) Listening() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pending.recheck = true
 	r.kick()
 }
 
-// record keeps Postgres current until ctx ends, then takes this instance out of it.
-func (r *registry) record(ctx context.Context) {
+// Record keeps Postgres current until ctx ends, then takes this instance out of it.
+func (r *Registry) Record(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -169,24 +169,24 @@ func (r *registry) record(ctx context.Context) {
 }
 
 // recordSome tells a batch and reports whether there is more.
-func (r *registry) recordSome(ctx context.Context) (more bool, err error) {
+func (r *Registry) recordSome(ctx context.Context) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, recordPeriod)
 	defer cancel()
 	if err := r.startOver(ctx); err != nil {
 		return false, err
 	}
-	conns, seats, changes := r.take()
+	conns, viewers, changes := r.take()
 	places, err := r.store.RecordConnections(ctx, r.instance, changes)
 	if err != nil {
-		r.putBack(conns, seats)
+		r.putBack(conns, viewers)
 		return false, err
 	}
 	r.mu.Lock()
 	for _, c := range conns {
-		if c.clientID != "" && c.member.place.At.IsZero() {
-			r.pending.unchecked = append(r.pending.unchecked, c.id)
+		if c.ClientID != "" && c.place.At.IsZero() {
+			r.pending.unchecked = append(r.pending.unchecked, c.ID)
 		}
-		c.member.place = places[c.id]
+		c.place = places[c.ID]
 	}
 	r.pending.disconnected = r.pending.disconnected[len(changes.Disconnected):]
 	r.pending.left = r.pending.left[len(changes.Left):]
@@ -209,66 +209,66 @@ func (r *registry) recordSome(ctx context.Context) (more bool, err error) {
 		r.mu.Lock()
 		r.pending.recheck = false
 		r.mu.Unlock()
-		r.replaced(ids)
+		r.Replaced(ids)
 	}
 	return more, nil
 }
 
 // take takes a batch. What has left stays, in order, until Postgres has been told; who comes
 // waits until all of it fits, because a client may leave a session and come back.
-func (r *registry) take() (conns []*conn, seats []*seat, changes store.ConnectionChanges) {
+func (r *Registry) take() (conns []*Member, viewers []*Viewer, changes store.ConnectionChanges) {
 	r.mu.Lock()
 	for c := range r.pending.connected {
 		if len(conns) == recordBatch {
 			break
 		}
 		delete(r.pending.connected, c)
-		c.member.recorded = true
+		c.recorded = true
 		conns = append(conns, c)
-		changes.Connected = append(changes.Connected, store.Connection{ID: c.id, Place: c.member.place, SessionID: c.member.watched})
+		changes.Connected = append(changes.Connected, store.Connection{ID: c.ID, Place: c.place, SessionID: c.watched})
 	}
 	changes.Disconnected = r.pending.disconnected[:min(len(r.pending.disconnected), recordBatch)]
 	changes.Left = r.pending.left[:min(len(r.pending.left), recordBatch)]
 	if len(changes.Left) == len(r.pending.left) {
 		for s := range r.pending.viewing {
-			if len(seats) == recordBatch {
+			if len(viewers) == recordBatch {
 				break
 			}
 			delete(r.pending.viewing, s)
 			s.recorded = true
-			seats = append(seats, s)
+			viewers = append(viewers, s)
 			changes.Viewing = append(changes.Viewing, s.viewer())
 		}
 	}
 	r.mu.Unlock()
 	for i, c := range conns {
 		row := &changes.Connected[i]
-		row.ClientID, row.User, row.Address = c.clientID, c.user, c.address
-		row.ConnectedAt, row.LastActivity = schema.Time{Time: c.connected}, schema.Time{Time: c.lastHeard()}
-		_, row.Lag = c.lag()
+		row.ClientID, row.User, row.Address = c.ClientID, c.User, c.Address
+		row.ConnectedAt, row.LastActivity = schema.Time{Time: c.ConnectedAt}, schema.Time{Time: c.Conn.LastHeard()}
+		_, _, row.Lag = c.Conn.Watched()
 	}
-	return conns, seats, changes
+	return conns, viewers, changes
 }
 
 // putBack keeps for later what could not be told, unless it is gone by now.
-func (r *registry) putBack(conns []*conn, seats []*seat) {
+func (r *Registry) putBack(conns []*Member, viewers []*Viewer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range conns {
-		if r.conns[c.id] == c {
+		if r.conns[c.ID] == c {
 			r.pending.connected[c] = struct{}{}
 		}
 	}
-	for _, s := range seats {
+	for _, s := range viewers {
 		if !s.gone {
 			r.pending.viewing[s] = struct{}{}
 		}
 	}
 }
 
-// beat says that this instance lives, and forgets those that do not say so any more, until
+// Beat says that this instance lives, and forgets those that do not say so any more, until
 // ctx ends. When this one was given up, it says everything again.
-func (r *registry) beat(ctx context.Context) {
+func (r *Registry) Beat(ctx context.Context) {
 	var last, steady time.Time // the latest beat, and the first of those that came in time since
 	for n := 0; ctx.Err() == nil; n++ {
 		if n%int(heartbeat/lookForDead) == 0 {
@@ -291,7 +291,7 @@ func (r *registry) beat(ctx context.Context) {
 	}
 }
 
-func (r *registry) beatOnce(ctx context.Context) bool {
+func (r *Registry) beatOnce(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	fresh, err := r.store.Heartbeat(ctx, r.instance)
@@ -305,7 +305,7 @@ func (r *registry) beatOnce(ctx context.Context) bool {
 	return true
 }
 
-func (r *registry) removeDead(ctx context.Context) {
+func (r *Registry) removeDead(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	switch n, err := r.store.RemoveDeadInstances(ctx, deadAfter); {

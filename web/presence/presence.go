@@ -1,4 +1,4 @@
-package web
+package presence
 
 import (
 	"bytes"
@@ -15,7 +15,6 @@ import (
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
-	"github.com/holdfast/holdfast/web/feed"
 	"github.com/holdfast/holdfast/web/frame"
 )
 
@@ -26,35 +25,37 @@ const (
 	presenceSlow   = 2 * time.Second        // the most between two frames to a crowd
 	perViewer      = time.Millisecond       // of an audience, between two frames
 	presenceTick   = 25 * time.Millisecond
-	audienceBatch  = 500 // of one read
+	readTimeout    = 10 * time.Second
+	readRetry      = 300 * time.Millisecond
+	sessionBatch   = 500 // of one read
 	kicksAtOnce    = 64
 	presenceFactor = int(presenceSlow / perViewer)
 )
 
-// presence tells the viewers of sessions of each other. Who views what is in Postgres, which
+// Presence tells the viewers of sessions of each other. Who views what is in Postgres, which
 // says when it changes; a change is read once and encoded once for all who view the session here.
 //
 // Its lock is taken before that of a connection.
-type presence struct {
+type Presence struct {
 	store    *store.Store
-	registry *registry
+	registry *Registry
 	log      *slog.Logger
 	dirty    chan struct{} // holds one: an audience is to be read
 
-	mu        sync.Mutex
-	audiences map[string]*audience
-	changed   map[*audience]struct{}
+	mu       sync.Mutex
+	sessions map[string]*viewedSession
+	changed  map[*viewedSession]struct{}
 }
 
 // audience is a session that somebody views here.
-type audience struct {
+type viewedSession struct {
 	id     string
 	latest atomic.Pointer[presenceFrame]
 
 	// Guarded by presence.mu.
-	seats []*seat
-	read  time.Time // when it was read last
-	due   time.Time // when it is to be read, once it has changed
+	viewers []*Viewer
+	read    time.Time // when it was read last
+	due     time.Time // when it is to be read, once it has changed
 }
 
 type presenceFrame struct {
@@ -64,13 +65,13 @@ type presenceFrame struct {
 
 // seat is a connection's place in an audience. Its frames are states: one that was not sent yet
 // is dropped for a later one.
-type seat struct {
-	audience *audience
-	conn     *conn
-	since    time.Time
-	ready    atomic.Bool // there is a frame to send
+type Viewer struct {
+	session *viewedSession
+	member  *Member
+	since   time.Time
+	ready   atomic.Bool // there is a frame to send
 
-	at    int  // in audience.seats; guarded by presence.mu
+	at    int  // in audience.viewers; guarded by presence.mu
 	fresh bool // the audience was not read since it came; guarded by presence.mu
 
 	// Guarded by registry.mu.
@@ -79,71 +80,71 @@ type seat struct {
 	gone       bool
 }
 
-func newPresence(s *store.Store, r *registry, log *slog.Logger) *presence {
-	return &presence{
+func New(s *store.Store, r *Registry, log *slog.Logger) *Presence {
+	return &Presence{
 		store: s, registry: r, log: log, dirty: make(chan struct{}, 1),
-		audiences: map[string]*audience{}, changed: map[*audience]struct{}{},
+		sessions: map[string]*viewedSession{}, changed: map[*viewedSession]struct{}{},
 	}
 }
 
-// join makes a connection a viewer. It is sent a frame once Postgres knows.
-func (p *presence) join(c *conn, sessionID string) *seat {
-	s := &seat{conn: c, since: time.Now(), fresh: true}
+// Join makes a connection a viewer. It is sent a frame once Postgres knows.
+func (p *Presence) Join(c *Member, sessionID string) *Viewer {
+	s := &Viewer{member: c, since: time.Now(), fresh: true}
 	p.mu.Lock()
-	s.audience = p.audiences[sessionID]
-	if s.audience == nil {
-		s.audience = &audience{id: sessionID}
-		p.audiences[sessionID] = s.audience
+	s.session = p.sessions[sessionID]
+	if s.session == nil {
+		s.session = &viewedSession{id: sessionID}
+		p.sessions[sessionID] = s.session
 	}
-	s.at = len(s.audience.seats)
-	s.audience.seats = append(s.audience.seats, s)
+	s.at = len(s.session.viewers)
+	s.session.viewers = append(s.session.viewers, s)
 	p.mu.Unlock()
-	p.registry.look(s, "")
+	p.registry.Look(s, "")
 	return s
 }
 
-func (p *presence) leave(s *seat) {
+func (p *Presence) Leave(s *Viewer) {
 	p.mu.Lock()
-	r := s.audience
-	last := r.seats[len(r.seats)-1]
-	r.seats[s.at], last.at = last, s.at
-	r.seats[len(r.seats)-1] = nil
-	r.seats = r.seats[:len(r.seats)-1]
-	if len(r.seats) == 0 {
-		delete(p.audiences, r.id)
+	r := s.session
+	last := r.viewers[len(r.viewers)-1]
+	r.viewers[s.at], last.at = last, s.at
+	r.viewers[len(r.viewers)-1] = nil
+	r.viewers = r.viewers[:len(r.viewers)-1]
+	if len(r.viewers) == 0 {
+		delete(p.sessions, r.id)
 		delete(p.changed, r)
 	}
 	p.mu.Unlock()
 	p.registry.leave(s)
 }
 
-// noticed follows a change of who views these sessions.
-func (p *presence) noticed(sessionIDs []string) {
+// Noticed follows a change of who views these sessions.
+func (p *Presence) Noticed(sessionIDs []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, id := range sessionIDs {
-		if r := p.audiences[id]; r != nil {
+		if r := p.sessions[id]; r != nil {
 			p.changeLocked(r)
 		}
 	}
 }
 
-// restart follows every connect of LISTEN: any audience may have changed unheard.
-func (p *presence) restart() {
+// Restart follows every connect of LISTEN: any audience may have changed unheard.
+func (p *Presence) Restart() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, r := range p.audiences {
+	for _, r := range p.sessions {
 		p.changeLocked(r)
 	}
 }
 
 // changeLocked has an audience read: soon, but the larger the crowd, the less often.
-func (p *presence) changeLocked(r *audience) {
+func (p *Presence) changeLocked(r *viewedSession) {
 	if _, already := p.changed[r]; already {
 		return
 	}
 	r.due = time.Now().Add(presenceSoon)
-	if next := r.read.Add(time.Duration(min(len(r.seats), presenceFactor)) * perViewer); next.After(r.due) {
+	if next := r.read.Add(time.Duration(min(len(r.viewers), presenceFactor)) * perViewer); next.After(r.due) {
 		r.due = next
 	}
 	p.changed[r] = struct{}{}
@@ -153,8 +154,8 @@ func (p *presence) changeLocked(r *audience) {
 	}
 }
 
-// run reads what has changed until ctx ends.
-func (p *presence) run(ctx context.Context) {
+// Run reads what has changed until ctx ends.
+func (p *Presence) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -162,11 +163,11 @@ func (p *presence) run(ctx context.Context) {
 		case <-p.dirty:
 		}
 		for {
-			audiences, more := p.takeDue()
-			if len(audiences) > 0 && !p.readAudiences(ctx, audiences) {
-				wait.For(ctx, retryDelay)
+			sessions, more := p.takeDue()
+			if len(sessions) > 0 && !p.readViewers(ctx, sessions) {
+				wait.For(ctx, readRetry)
 			}
-			if !more && len(audiences) == 0 || ctx.Err() != nil {
+			if !more && len(sessions) == 0 || ctx.Err() != nil {
 				break
 			}
 			wait.For(ctx, presenceTick)
@@ -174,46 +175,46 @@ func (p *presence) run(ctx context.Context) {
 	}
 }
 
-// takeDue returns audiences that are to be read now, and whether there are others.
-func (p *presence) takeDue() (audiences []*audience, more bool) {
+// takeDue returns sessions that are to be read now, and whether there are others.
+func (p *Presence) takeDue() (sessions []*viewedSession, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
 	for r := range p.changed {
-		if len(audiences) == audienceBatch {
+		if len(sessions) == sessionBatch {
 			break
 		}
 		if !r.due.After(now) {
 			delete(p.changed, r)
 			r.read = now
-			audiences = append(audiences, r)
+			sessions = append(sessions, r)
 		}
 	}
-	return audiences, len(p.changed) > 0
+	return sessions, len(p.changed) > 0
 }
 
-// readAudiences reads who views these sessions and tells those here. It reports whether it could.
-func (p *presence) readAudiences(ctx context.Context, audiences []*audience) bool {
-	ids := make([]string, len(audiences))
-	for i, r := range audiences {
+// readViewers reads who views these sessions and tells those here. It reports whether it could.
+func (p *Presence) readViewers(ctx context.Context, sessions []*viewedSession) bool {
+	ids := make([]string, len(sessions))
+	for i, r := range sessions {
 		ids[i] = r.id
 	}
-	ctx, cancel := context.WithTimeout(ctx, feed.ReadTimeout)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	found, err := p.store.Viewers(ctx, ids, listedViewers)
 	if err != nil {
 		p.log.DebugContext(ctx, "viewers not read", logs.Err(err))
-		p.noticed(ids)
+		p.Noticed(ids)
 		return false
 	}
-	for _, r := range audiences {
+	for _, r := range sessions {
 		p.tell(r, found[r.id])
 	}
 	return true
 }
 
 // tell gives everybody in the audience who has not seen it yet the new frame.
-func (p *presence) tell(r *audience, now store.Viewers) {
+func (p *Presence) tell(r *viewedSession, now store.Viewers) {
 	data := presenceData(now)
 	text := schema.Marshal(data)
 	before := r.latest.Load()
@@ -222,16 +223,16 @@ func (p *presence) tell(r *audience, now store.Viewers) {
 		r.latest.Store(&presenceFrame{data: text, frame: frame.New(wire.FramePresence, r.id, data)})
 	}
 	p.mu.Lock()
-	seats := slices.Clone(r.seats)
+	viewers := slices.Clone(r.viewers)
 	if !changed {
-		seats = slices.DeleteFunc(seats, func(s *seat) bool { return !s.fresh })
+		viewers = slices.DeleteFunc(viewers, func(s *Viewer) bool { return !s.fresh })
 	}
-	for _, s := range seats {
+	for _, s := range viewers {
 		s.fresh = false
 	}
 	p.mu.Unlock()
-	for i, s := range seats {
-		s.send()
+	for i, s := range viewers {
+		s.Send()
 		if i%kicksAtOnce == kicksAtOnce-1 {
 			runtime.Gosched() // or as many writers wait at once as there are viewers
 		}
@@ -249,26 +250,29 @@ func presenceData(now store.Viewers) wire.PresenceData {
 	return data
 }
 
-// send has the viewer sent the latest frame.
-func (s *seat) send() {
-	if s.audience.latest.Load() != nil {
+// SessionID is what it views.
+func (s *Viewer) SessionID() string { return s.session.id }
+
+// Send has the viewer sent the latest frame.
+func (s *Viewer) Send() {
+	if s.session.latest.Load() != nil {
 		s.ready.Store(true)
-		s.conn.kick()
+		s.member.Conn.Wake()
 	}
 }
 
-// next implements source.
-func (s *seat) Next(context.Context, int) []byte {
+// Next returns the latest frame, nil when it was sent.
+func (s *Viewer) Next(context.Context, int) []byte {
 	if !s.ready.CompareAndSwap(true, false) {
 		return nil
 	}
-	return s.audience.latest.Load().frame
+	return s.session.latest.Load().frame
 }
 
 // viewer is what Postgres is told; the caller holds registry.mu.
-func (s *seat) viewer() store.Viewer {
+func (s *Viewer) viewer() store.Viewer {
 	return store.Viewer{
-		SessionID: s.audience.id, ConnectionID: s.conn.id, ClientID: s.conn.clientID, User: s.conn.user,
+		SessionID: s.session.id, ConnectionID: s.member.ID, ClientID: s.member.ClientID, User: s.member.User,
 		ApprovalID: s.approvalID, Since: schema.Time{Time: s.since},
 	}
 }
