@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 )
 
 // Code is the stable, machine-readable name of an error. It is the `code` of a problem
@@ -59,6 +61,22 @@ func Invalid(fields []FieldError) *Error {
 		message += fmt.Sprintf(" (and %d more)", more)
 	}
 	return &Error{Code: CodeInvalid, Message: message, Fields: fields}
+}
+
+// InvalidField refuses a request for what is wrong at one place of it.
+func InvalidField(location, message string, value any) *Error {
+	return Invalid([]FieldError{{Location: location, Message: message, Value: Brief(value)}})
+}
+
+// PlainText says what is wrong with a text that people read.
+func PlainText(location, text string) []FieldError {
+	switch {
+	case strings.TrimSpace(text) == "":
+		return []FieldError{{Location: location, Message: "this is empty"}}
+	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
+		return []FieldError{{Location: location, Message: NoNUL}}
+	}
+	return nil
 }
 
 // Brief is a value as an error repeats it: nothing long, so that it does not fill the answer.

@@ -8,6 +8,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/caller"
+	"github.com/holdfast/holdfast/web/control"
 )
 
 // ApprovalsInput chooses approvals.
@@ -96,7 +98,7 @@ func (s *Server) registerApprovals() {
 			if err != nil {
 				return nil, err
 			}
-			a, err := s.resolve(ctx, resolution{
+			a, err := s.control.Resolve(ctx, control.Resolution{
 				ApprovalID: in.ID, Resolution: in.Body.Resolution, Feedback: in.Body.Feedback, Changes: in.Body.Modifications, At: "body.",
 			}, key)
 			if err != nil {
@@ -114,7 +116,7 @@ func (s *Server) registerApprovals() {
 			if err != nil {
 				return nil, err
 			}
-			a, err := s.reopen(ctx, in.ID, key)
+			a, err := s.control.Reopen(ctx, in.ID, key)
 			return answer(a, err)
 		})
 	handle(s, operation{method: http.MethodPost, path: "/api/approvals/{id}/extend", id: "extendApproval", summary: "Give an approval more time", tag: tag},
@@ -123,7 +125,7 @@ func (s *Server) registerApprovals() {
 			if err != nil {
 				return nil, err
 			}
-			a, shown, err := s.extend(ctx, in.ID, in.Body.Seconds, key)
+			a, shown, err := s.control.Extend(ctx, in.ID, in.Body.Seconds, key)
 			if err != nil {
 				return nil, err
 			}
@@ -160,17 +162,17 @@ func (s *Server) registerCommands() {
 				if err != nil {
 					return nil, err
 				}
-				session, err := s.commandAndSettle(ctx, in.ID, c.command, key)
+				session, err := s.control.CommandAndSettle(ctx, in.ID, c.command, key)
 				return answer(session, err)
 			})
 	}
-	handle(s, operation{method: http.MethodPost, path: "/api/sessions/{id}/cancel", id: "cancelSession", summary: "Stop for good; 202 while processes are still being ended", tag: tag, timeout: cancelRequest},
+	handle(s, operation{method: http.MethodPost, path: "/api/sessions/{id}/cancel", id: "cancelSession", summary: "Stop for good; 202 while processes are still being ended", tag: tag, timeout: control.CancelRequest},
 		func(ctx context.Context, in *commandInput) (*cancelOutput, error) {
 			key, err := commandKey(ctx, in.Key)
 			if err != nil {
 				return nil, err
 			}
-			session, receipt, err := s.cancel(ctx, in.ID, key)
+			session, receipt, err := s.control.Cancel(ctx, in.ID, key)
 			if err != nil {
 				return nil, err
 			}
@@ -183,7 +185,7 @@ func (s *Server) registerCommands() {
 	handle(s, operation{method: http.MethodGet, path: "/api/sessions/{id}/live", id: "getLiveState", summary: "Ask the workflow itself; everything else reads Postgres", tag: tag},
 		func(ctx context.Context, in *SessionPath) (*body[schema.WorkflowState], error) {
 			var state schema.WorkflowState
-			text, err := s.query(ctx, in.ID, schema.QueryState)
+			text, err := s.control.Query(ctx, in.ID, schema.QueryState)
 			if err != nil {
 				return nil, err
 			}
@@ -203,13 +205,13 @@ func commandKey(ctx context.Context, key string) (string, error) {
 	return httpKey(ctx, key), checkKey(key)
 }
 
-func httpKey(ctx context.Context, key string) string { return "http " + userOf(ctx) + " " + key }
+func httpKey(ctx context.Context, key string) string { return "http " + caller.User(ctx) + " " + key }
 
 func checkKey(key string) error {
 	if key == "" || printable(key, 200) {
 		return nil
 	}
-	return invalidField("header.Idempotency-Key", "this must be 1 to 200 printable ASCII characters without spaces", key)
+	return schema.InvalidField("header.Idempotency-Key", "this must be 1 to 200 printable ASCII characters without spaces", key)
 }
 
 // orEmpty keeps a list from being null in JSON.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/caller"
 	"github.com/holdfast/holdfast/web/feed"
 	"github.com/holdfast/holdfast/web/frame"
 	"github.com/holdfast/holdfast/web/presence"
@@ -65,7 +66,7 @@ type conn struct {
 }
 
 // newConn makes the connection of a client. greeting is what is written first.
-func (s *Server) newConn(ws *websocket.Conn, who caller, greeting []byte) *conn {
+func (s *Server) newConn(ws *websocket.Conn, who newcomer, greeting []byte) *conn {
 	under := ws.NetConn()
 	if hijacked, ok := under.(interface{ UnsafeConn() net.Conn }); ok {
 		under = hijacked.UnsafeConn()
@@ -77,7 +78,7 @@ func (s *Server) newConn(ws *websocket.Conn, who caller, greeting []byte) *conn 
 	c.member.Conn = c
 	giveUpAfter(under, s.opts.WriteTimeout)
 	c.room.L = &c.mu
-	c.ctx, c.end = context.WithCancel(context.WithValue(s.base, keyUser, who.user))
+	c.ctx, c.end = context.WithCancel(caller.WithUser(s.base, who.user))
 	c.hear()
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/control"
 	"github.com/holdfast/holdfast/web/feed"
 	"github.com/holdfast/holdfast/web/frame"
 )
@@ -218,21 +219,21 @@ func (c *conn) execute(ctx context.Context, q queued) ([]byte, error) {
 	}
 	switch f := q.frame.(type) {
 	case *wire.ResolveApprovalFrame:
-		a, err := c.server.decide(ctx, resolution{
+		a, err := c.server.control.Decide(ctx, control.Resolution{
 			ApprovalID: f.ApprovalID, Resolution: f.Resolution, Feedback: f.Feedback, Changes: f.Modifications, At: "frame.",
 		}, key)
 		return accepted(a.SessionID), err
 	case *wire.ReopenApprovalFrame:
-		a, err := c.server.reopen(ctx, f.ApprovalID, key)
+		a, err := c.server.control.Reopen(ctx, f.ApprovalID, key)
 		return accepted(a.SessionID), err
 	case *wire.MessageFrame:
-		_, err := c.server.message(ctx, f.SessionID, f.Content, "frame.", key)
+		_, err := c.server.control.Message(ctx, f.SessionID, f.Content, "frame.", key)
 		return accepted(f.SessionID), err
 	case *wire.QueryFrame:
-		result, err := c.server.query(ctx, f.SessionID, f.Name)
+		result, err := c.server.control.Query(ctx, f.SessionID, f.Name)
 		return frame.New(wire.FrameQueryResult, f.SessionID, wire.QueryResultData{RequestID: q.requestID, Name: f.Name, Result: result}), err
 	case *wire.CommandFrame:
-		_, err := c.server.command(ctx, f.SessionID, commandOf[f.Type], key)
+		_, err := c.server.control.Command(ctx, f.SessionID, commandOf[f.Type], key)
 		return accepted(f.SessionID), err
 	default:
 		return nil, fmt.Errorf("no handler for %T", f)

@@ -7,11 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.temporal.io/api/enums/v1"
-
 	"github.com/holdfast/holdfast/internal/wait"
-	"github.com/holdfast/holdfast/schema"
-	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web/feed"
 	"github.com/holdfast/holdfast/web/frame"
@@ -27,8 +23,7 @@ const (
 
 	vitalsEvery   = 2 * time.Second
 	vitalsTimeout = 2 * time.Second
-	vitalsStrikes = 2                // so many looks in vain make a part count as away
-	pollerSilence = 75 * time.Second // a poll of a task queue takes up to a minute
+	vitalsStrikes = 2 // so many looks in vain make a part count as away
 )
 
 // The parts of a server, as vitals has them.
@@ -112,7 +107,7 @@ func (s *Server) look(ctx context.Context) (failures [partCount]error) {
 	ctx, cancel := context.WithTimeout(ctx, vitalsTimeout)
 	defer cancel()
 	var all sync.WaitGroup
-	for part, ask := range [partCount]func(context.Context) error{s.database, s.control.ready, s.attended} {
+	for part, ask := range [partCount]func(context.Context) error{s.database, s.control.Ready, s.control.WorkerLives} {
 		all.Go(func() { failures[part] = ask(ctx) })
 	}
 	all.Wait()
@@ -180,31 +175,4 @@ func (c *conn) heartbeat(v *vitals, plain []byte) {
 	for _, one := range frames {
 		c.sendLocked(one)
 	}
-}
-
-// attended reports whether a worker is there for sessions. One that was killed is missed by Postgres, which it tells every
-// few seconds that it lives, long before Temporal misses its polls.
-func (s *Server) attended(ctx context.Context) error {
-	if err := s.control.polled(ctx); err != nil {
-		return err
-	}
-	silent, err := s.store.WorkersSilent(ctx)
-	if err == nil && silent { // without Postgres, what Temporal says stands
-		return schema.Errorf(schema.CodeUnavailable, "no worker was heard of for %s", store.HostLease)
-	}
-	return nil
-}
-
-// polled reports whether a worker has asked for the work of sessions lately.
-func (c *control) polled(ctx context.Context) error {
-	queue, err := c.temporal.DescribeTaskQueue(ctx, schema.TaskQueueSessions, enums.TASK_QUEUE_TYPE_WORKFLOW)
-	if err != nil {
-		return temporalError(err)
-	}
-	for _, poller := range queue.GetPollers() {
-		if last := poller.GetLastAccessTime(); last != nil && time.Since(last.AsTime()) < pollerSilence {
-			return nil
-		}
-	}
-	return schema.Errorf(schema.CodeUnavailable, "no worker has asked for work lately")
 }

@@ -16,7 +16,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
-	"github.com/holdfast/holdfast/internal/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/embedded/embeddedtest"
 	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"

@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.uber.org/goleak"
 
-	"github.com/holdfast/holdfast/internal/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/embedded/embeddedtest"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )

@@ -2,7 +2,6 @@ package web
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,33 +17,13 @@ import (
 
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
-)
-
-type contextKey int
-
-const (
-	keyRequestID contextKey = iota
-	keyUser
+	"github.com/holdfast/holdfast/web/caller"
 )
 
 const (
 	headerRequestID = "X-Request-Id"
 	headerUser      = "X-Holdfast-User"
-	defaultUser     = "local"
 )
-
-func requestID(ctx context.Context) string {
-	id, _ := ctx.Value(keyRequestID).(string)
-	return id
-}
-
-// userOf names who is asking; commands carry it as their actor.
-func userOf(ctx context.Context) string {
-	if user, ok := ctx.Value(keyUser).(string); ok {
-		return user
-	}
-	return defaultUser
-}
 
 // begin gives a request its id and context, and logs and counts its answer.
 func (s *Server) begin(c *fiber.Ctx) error {
@@ -54,11 +33,11 @@ func (s *Server) begin(c *fiber.Ctx) error {
 		id = schema.NewID()
 	}
 	c.Set(headerRequestID, id)
-	ctx := context.WithValue(s.base, keyRequestID, id)
+	ctx := caller.WithRequestID(s.base, id)
 	ctx = logs.With(ctx, logs.Request(id))
 	user := c.Get(headerUser)
 	if s.loopback && printable(user, 64) {
-		ctx = context.WithValue(ctx, keyUser, user)
+		ctx = caller.WithUser(ctx, user)
 	}
 	if session := sessionInPath(c.Path()); session != "" {
 		ctx = logs.With(ctx, logs.Session(session))

@@ -62,27 +62,10 @@ const (
 	readBufferSize = 16 << 10         // bounds a request's headers
 	requestTimeout = 12 * time.Second // of a request, unless it says: nothing hangs because something that it needs does
 	readyTimeout   = 2 * time.Second
-	startTimeout   = 2 * time.Second // of a workflow, within POST /sessions
-	commandTimeout = 8 * time.Second // of a command, until the workflow has taken it in
-	overtakenDelay = 50 * time.Millisecond
-	maxUpdates     = 8 // at once on a session; Temporal takes ten by default, and more make it drop what it has begun
-	queryTimeout   = 3 * time.Second
-	settleTimeout  = 2 * time.Second  // until Postgres shows an accepted command
-	cancelTimeout  = 15 * time.Second // the same for a cancel, which ends processes
-	cancelRequest  = commandTimeout + cancelTimeout + settleTimeout
-	settlePoll     = 250 * time.Millisecond
 	drainTimeout   = 5 * time.Second        // of a shutdown
 	retryAfter     = 2                      // seconds
 	retryDelay     = 300 * time.Millisecond // until what Postgres did not answer is asked again
-	sweepInterval  = time.Second
-	sweepBatch     = 100
-	sweepAge       = 3 * time.Second // a younger session is still being started by its request
 
-	searchTimeout  = 10 * time.Second       // of one look at the search attributes
-	searchPatience = time.Second            // for which starts wait for the first look
-	searchRetry    = 250 * time.Millisecond // doubles up to searchRetryMax
-	searchRetryMax = 30 * time.Second
-	searchRecheck  = 5 * time.Minute // once adding them was refused: somebody may add them by hand
 )
 
 func (o *Options) check() error {

@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/caller"
 )
 
 // codeOf is the code of a status, for errors that the HTTP layers make themselves.
@@ -105,7 +106,7 @@ func newProblem(ctx context.Context, status int, code schema.Code, detail string
 		Detail:    detail,
 		Code:      code,
 		Errors:    fields,
-		RequestID: requestID(ctx),
+		RequestID: caller.RequestID(ctx),
 	}}
 	if p.Errors == nil {
 		p.Errors = []schema.FieldError{}
@@ -114,10 +115,6 @@ func newProblem(ctx context.Context, status int, code schema.Code, detail string
 		p.headers = http.Header{"Retry-After": {strconv.Itoa(retryAfter)}}
 	}
 	return p
-}
-
-func invalidField(location, message string, value any) *schema.Error {
-	return schema.Invalid([]schema.FieldError{{Location: location, Message: message, Value: schema.Brief(value)}})
 }
 
 var configureHuma = sync.OnceFunc(func() {

@@ -71,7 +71,7 @@ func (s *Server) listAudit(ctx context.Context, in *auditInput) (*body[wire.Audi
 	if in.Cursor != "" {
 		seen, err := strconv.ParseInt(in.Cursor, 10, 64)
 		if err != nil || seen < 0 {
-			return nil, invalidField("query.cursor", "this is not a next_cursor of the audit trail", in.Cursor)
+			return nil, schema.InvalidField("query.cursor", "this is not a next_cursor of the audit trail", in.Cursor)
 		}
 		after = max(after, seen)
 	}
@@ -128,7 +128,7 @@ func eventTypes(names []string) ([]schema.EventType, error) {
 				known = append(known, string(p.Type))
 			}
 			slices.Sort(known)
-			return nil, invalidField("query.types["+strconv.Itoa(i)+"]", "there is no such type of event; allowed are "+strings.Join(known, ", "), name)
+			return nil, schema.InvalidField("query.types["+strconv.Itoa(i)+"]", "there is no such type of event; allowed are "+strings.Join(known, ", "), name)
 		}
 		kinds = append(kinds, kind)
 	}

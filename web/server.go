@@ -16,38 +16,36 @@ import (
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/control"
 	"github.com/holdfast/holdfast/web/feed"
 	"github.com/holdfast/holdfast/web/presence"
 )
 
 // Server is one web instance.
 type Server struct {
-	opts       Options
-	log        *slog.Logger
-	store      *store.Store
-	listener   net.Listener
-	app        *fiber.App
-	api        huma.API
-	openapi    []byte
-	asyncapi   []byte
-	routes     []route
-	ui         *assets
-	examples   []wire.Example
-	control    *control
-	search     *searchAttributes
-	hub        *feed.Hub
-	registry   *presence.Registry
-	presence   *presence.Presence
-	pulse      *pulse
-	sweeper    *sweeper
-	reconciler *reconciler
-	metrics    *metrics
-	crew       *crew
-	loopback   bool
-	started    atomic.Bool
-	base       context.Context //nolint:containedctx // the life of the server, which requests share
-	stop       context.CancelFunc
-	work       sync.WaitGroup // goroutines that outlive the request that started them
+	opts     Options
+	log      *slog.Logger
+	store    *store.Store
+	listener net.Listener
+	app      *fiber.App
+	api      huma.API
+	openapi  []byte
+	asyncapi []byte
+	routes   []route
+	ui       *assets
+	examples []wire.Example
+	control  *control.Service
+	hub      *feed.Hub
+	registry *presence.Registry
+	presence *presence.Presence
+	pulse    *pulse
+	metrics  *metrics
+	crew     *crew
+	loopback bool
+	started  atomic.Bool
+	base     context.Context //nolint:containedctx // the life of the server, which requests share
+	stop     context.CancelFunc
+	work     sync.WaitGroup // goroutines that outlive the request that started them
 }
 
 // New binds the address and prepares a server; [Server.Run] serves. A server that is never
@@ -77,8 +75,6 @@ func New(o Options) (*Server, error) {
 	if s.openapi, err = OpenAPI(); err != nil {
 		return nil, err
 	}
-	s.search = newSearchAttributes(o.Temporal, o.Namespace, s.log)
-	s.control = &control{temporal: o.Temporal, search: s.search, updates: newGate(maxUpdates), approvalTimeout: o.ApprovalTimeout, sessionTTL: o.SessionTTL, hostTimeout: o.HostTimeout}
 	s.hub = feed.New(s.store, s.log)
 	s.registry = presence.NewRegistry(s.store, s.log, o.Instance, presence.Limits{All: o.MaxConnections, PerUser: o.MaxPerUser, PerAddress: o.MaxPerAddress})
 	s.presence = presence.New(s.store, s.registry, s.log)
@@ -86,9 +82,11 @@ func New(o Options) (*Server, error) {
 		s.presence.Restart()
 		s.registry.Listening()
 	}}
-	s.sweeper = newSweeper(s)
+	s.control = control.New(control.Options{
+		Store: o.Store, Temporal: o.Temporal, Namespace: o.Namespace, Log: s.log, Watch: s.hub.Watch,
+		ApprovalTimeout: o.ApprovalTimeout, SessionTTL: o.SessionTTL, HostTimeout: o.HostTimeout,
+	})
 	s.pulse = newPulse(s)
-	s.reconciler = newReconciler(s)
 	s.listener = o.Listener
 	if s.listener == nil {
 		if s.listener, err = net.Listen("tcp", o.Addr); err != nil { //nolint:noctx // it binds, it does not wait
@@ -128,7 +126,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for _, job := range []func(context.Context){s.hub.Run, s.registry.Record, s.registry.Beat, s.presence.Run, s.sweeper.run, s.reconciler.run, s.search.run, s.keepAlive, s.pulse.look, s.pulse.run, s.forgetKeys} {
+	for _, job := range []func(context.Context){s.hub.Run, s.registry.Record, s.registry.Beat, s.presence.Run, s.control.Run, s.keepAlive, s.pulse.look, s.pulse.run} {
 		s.work.Go(func() { job(s.base) })
 	}
 	served := make(chan error, 1)

@@ -6,12 +6,13 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/caller"
+	"github.com/holdfast/holdfast/web/control"
 )
 
 // SessionPath names a session. It is exported because huma skips embedded structs that are
@@ -67,10 +68,10 @@ func (s *Server) registerSessions() {
 		s.deleteSession)
 	handle(s, operation{method: http.MethodPatch, path: sessionAddress, id: "changeSession", summary: "Rename a session", tag: tag},
 		func(ctx context.Context, in *patchInput) (*body[schema.Session], error) {
-			if errs := plainText("body.name", in.Body.Name); errs != nil {
+			if errs := schema.PlainText("body.name", in.Body.Name); errs != nil {
 				return nil, schema.Invalid(errs)
 			}
-			session, err := s.store.RenameSession(ctx, in.ID, in.Body.Version, strings.TrimSpace(in.Body.Name), userOf(ctx))
+			session, err := s.store.RenameSession(ctx, in.ID, in.Body.Version, strings.TrimSpace(in.Body.Name), caller.User(ctx))
 			return answer(session, err)
 		})
 }
@@ -85,14 +86,14 @@ func (s *Server) createSession(ctx context.Context, in *createInput) (*createOut
 	if err := checkKey(in.Key); err != nil {
 		return nil, err
 	}
-	n.Owner, n.IdempotencyKey = userOf(ctx), in.Key
+	n.Owner, n.IdempotencyKey = caller.User(ctx), in.Key
 	if in.Body.Attended && n.Config.ApprovalTimeoutSeconds == 0 {
 		n.Config.ApprovalTimeoutSeconds = s.opts.AttendedTimeout.Seconds()
 	}
-	save, cancel := context.WithTimeout(ctx, commandTimeout)
+	save, cancel := context.WithTimeout(ctx, control.CommandTimeout)
 	defer cancel()
 	if in.Key != "" {
-		if err := s.bind(save, httpKey(ctx, in.Key), "create", "", n.RequestDigest); err != nil {
+		if err := s.control.Bind(save, httpKey(ctx, in.Key), "create", "", n.RequestDigest); err != nil {
 			return nil, err
 		}
 	}
@@ -106,10 +107,10 @@ func (s *Server) createSession(ctx context.Context, in *createInput) (*createOut
 // begun answers for a session that is durable: created now, or by the same request before.
 func (s *Server) begun(ctx context.Context, session schema.Session, created bool) *createOutput {
 	ctx = logs.With(ctx, logs.Session(session.ID))
-	if created || notBegun(&session) {
-		if err := s.startWorkflow(ctx, &session); err != nil {
+	if created || control.NotBegun(&session) {
+		if err := s.control.StartWorkflow(ctx, &session); err != nil {
 			s.log.InfoContext(ctx, "workflow not started yet", logs.Err(err))
-			s.sweeper.wake()
+			s.control.Sweep()
 		}
 	}
 	out := &createOutput{Status: http.StatusCreated, Location: "/api/sessions/" + session.ID, Body: session}
@@ -124,10 +125,10 @@ func newSession(b *wire.NewSession) (store.NewSession, error) {
 	n := store.NewSession{ID: schema.NewID(), Name: strings.TrimSpace(b.Name), Mode: b.Mode, Task: b.Task, Config: b.Config}
 	var wrong []schema.FieldError
 	if b.Name != "" {
-		wrong = append(wrong, plainText("body.name", b.Name)...)
+		wrong = append(wrong, schema.PlainText("body.name", b.Name)...)
 	}
 	if b.Task != "" {
-		wrong = append(wrong, plainText("body.task", b.Task)...)
+		wrong = append(wrong, schema.PlainText("body.task", b.Task)...)
 	}
 	wrong = append(wrong, b.Config.Check("body.config")...)
 	switch {
@@ -172,7 +173,7 @@ func parsePlan(text json.RawMessage) (*schema.Plan, []schema.FieldError) {
 func available(mode schema.Mode, plan *schema.Plan) error {
 	for _, m := range schema.Modes() {
 		if m.ID == mode && !m.Available {
-			e := invalidField("body.mode", m.WhyNot, string(mode))
+			e := schema.InvalidField("body.mode", m.WhyNot, string(mode))
 			e.Code = schema.CodeUnsupported
 			return e
 		}
@@ -206,24 +207,13 @@ func defaultName(plan *schema.Plan) string {
 	return "Runbook " + time.Now().UTC().Format(time.DateOnly)
 }
 
-// plainText checks a text that people read.
-func plainText(location, text string) []schema.FieldError {
-	switch {
-	case strings.TrimSpace(text) == "":
-		return []schema.FieldError{{Location: location, Message: "this is empty"}}
-	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
-		return []schema.FieldError{{Location: location, Message: schema.NoNUL}}
-	}
-	return nil
-}
-
 func (s *Server) deleteSession(ctx context.Context, in *SessionPath) (*struct{}, error) {
 	if _, err := s.store.HeadSeq(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	if err := s.store.DeleteSession(ctx, in.ID, userOf(ctx)); err != nil {
+	if err := s.store.DeleteSession(ctx, in.ID, caller.User(ctx)); err != nil {
 		return nil, err
 	}
-	s.sweeper.wake()
+	s.control.Sweep()
 	return nil, nil //nolint:nilnil // 204 has no body
 }

@@ -1,16 +1,16 @@
 package web
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/caller"
+	"github.com/holdfast/holdfast/web/control"
 )
 
 // What makes a session go on: a message, a run of another plan, a fork.
@@ -49,57 +49,11 @@ func (s *Server) registerTurns() {
 			if err != nil {
 				return nil, err
 			}
-			number, err := s.message(ctx, in.ID, in.Body.Content, "body.", key)
+			number, err := s.control.Message(ctx, in.ID, in.Body.Content, "body.", key)
 			return answer(wire.MessageAnswer{Number: number, Status: schema.MessageQueued}, err)
 		})
 	handle(s, operation{method: http.MethodPost, path: "/api/sessions/{id}/runs", id: "startRun", summary: "Start the next run; 409 while one is under way", tag: tag, status: http.StatusCreated}, s.startRun)
 	handle(s, operation{method: http.MethodPost, path: "/api/sessions/{id}/fork", id: "forkSession", summary: "Start a session from a finished step of this one", tag: tag, status: http.StatusCreated}, s.fork)
-}
-
-// message has the workflow take a message in and returns its number. Its text goes to Postgres
-// first: the workflow is told where, and the record of the message takes it from there. One
-// that the workflow refuses is collected later.
-func (s *Server) message(ctx context.Context, sessionID, content, at, key string) (int, error) {
-	if len(content) > schema.MaxMessageBytes {
-		return 0, invalidField(at+"content", "this has more than "+itoa(schema.MaxMessageBytes)+" bytes", nil)
-	}
-	if wrong := plainText(at+"content", content); wrong != nil {
-		return 0, schema.Invalid(wrong)
-	}
-	if strings.TrimSpace(content) == "" {
-		return 0, invalidField(at+"content", "a message is not empty", nil)
-	}
-	request := cmp.Or(key, schema.NewID())
-	text := &schema.Text{ID: schema.TextID(sessionID, request, content), Bytes: len(content)}
-	message := schema.SendMessage{Text: text, Actor: userOf(ctx), RequestID: request}
-	for {
-		save, cancel := context.WithTimeout(ctx, commandTimeout)
-		saved, err := s.store.SaveText(save, sessionID, text.ID, userOf(ctx), content)
-		cancel()
-		if err != nil || saved.Message > 0 {
-			return saved.Message, err
-		}
-		result, err := s.tell(ctx, sessionID, schema.CommandMessage, key, message)
-		if err != nil {
-			return 0, placed(err, at)
-		}
-		if !s.accept(ctx, sessionID, text.ID, result.Message, saved.Revivals) {
-			return result.Message, nil
-		}
-		// It may have been a workflow that is lost which has taken it in. One that has knows the request again.
-	}
-}
-
-// accept marks a text that a workflow has taken in, and reports whether the workflow was begun anew meanwhile.
-func (s *Server) accept(ctx context.Context, sessionID, textID string, number, revivals int) (revived bool) {
-	// Its sender may be gone: it was taken in all the same.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
-	defer cancel()
-	revived, err := s.store.AcceptText(ctx, sessionID, textID, number, revivals)
-	if err != nil { // it counts only if the workflow is lost at this very moment
-		s.log.DebugContext(ctx, "a text was not marked as accepted", logs.Err(err))
-	}
-	return revived
 }
 
 // startRun answers with the run once Postgres shows it, and with 202 and what is known of it
@@ -113,14 +67,14 @@ func (s *Server) startRun(ctx context.Context, in *startRunInput) (*runOutput, e
 	if err != nil {
 		return nil, err
 	}
-	result, err := s.run(ctx, in.ID, plan, key)
+	result, err := s.control.StartRun(ctx, in.ID, plan, key)
 	if err != nil {
 		return nil, err
 	}
 	out := &runOutput{Status: http.StatusAccepted, Location: "/api/runs/" + result.RunID, Body: begunRun(in.ID, plan, result)}
-	wait, cancel := context.WithTimeout(ctx, settleTimeout)
+	wait, cancel := context.WithTimeout(ctx, control.SettleTimeout)
 	defer cancel()
-	s.settle(wait, in.ID, func() (bool, error) {
+	s.control.Settle(wait, in.ID, func() (bool, error) {
 		run, err := s.store.Run(wait, result.RunID)
 		if err != nil {
 			return false, err
@@ -131,36 +85,20 @@ func (s *Server) startRun(ctx context.Context, in *startRunInput) (*runOutput, e
 	return out, nil
 }
 
-// run keeps the plan and has the workflow start a run of it. The workflow carries no more
-// than the plan's digest.
-func (s *Server) run(ctx context.Context, sessionID string, plan *schema.Plan, key string) (schema.CommandResult, error) {
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
-	defer cancel()
-	digest, err := s.store.SavePlan(ctx, sessionID, plan)
-	if err != nil {
-		return schema.CommandResult{}, err
-	}
-	result, err := s.tell(ctx, sessionID, schema.CommandRun, key, schema.StartRun{PlanDigest: digest, Actor: userOf(ctx), RequestID: key})
-	if err == nil && result.RunID == "" {
-		result.RunID = schema.RunID(sessionID, result.RunNumber)
-	}
-	return result, placed(err, "body.")
-}
-
 func checkRun(n *wire.NewRun) (*schema.Plan, error) {
-	hasPlan, hasTask := given(n.Plan) != nil, n.Task != ""
+	hasPlan, hasTask := wire.Given(n.Plan) != nil, n.Task != ""
 	switch {
 	case hasPlan && hasTask:
-		return nil, invalidField("body.task", "a run has either a plan or a task, not both", nil)
+		return nil, schema.InvalidField("body.task", "a run has either a plan or a task, not both", nil)
 	case hasTask:
-		if wrong := plainText("body.task", n.Task); wrong != nil {
+		if wrong := schema.PlainText("body.task", n.Task); wrong != nil {
 			return nil, schema.Invalid(wrong)
 		}
-		e := invalidField("body.task", "this server has no agent provider; a run here has a plan", nil)
+		e := schema.InvalidField("body.task", "this server has no agent provider; a run here has a plan", nil)
 		e.Code = schema.CodeUnsupported
 		return nil, e
 	case !hasPlan:
-		return nil, invalidField("body.plan", "a run needs a plan, or a task", nil)
+		return nil, schema.InvalidField("body.plan", "a run needs a plan, or a task", nil)
 	}
 	plan, wrong := parsePlan(n.Plan)
 	if len(wrong) > 0 {
@@ -197,14 +135,14 @@ func (s *Server) fork(ctx context.Context, in *forkInput) (*createOutput, error)
 	if err != nil {
 		return nil, err
 	}
-	n.Actor, n.IdempotencyKey = userOf(ctx), in.Key
+	n.Actor, n.IdempotencyKey = caller.User(ctx), in.Key
 	if asked.Attended {
 		n.ApprovalTimeout = s.opts.AttendedTimeout
 	}
-	save, cancel := context.WithTimeout(ctx, commandTimeout)
+	save, cancel := context.WithTimeout(ctx, control.CommandTimeout)
 	defer cancel()
 	if in.Key != "" {
-		if err := s.bind(save, httpKey(ctx, in.Key), "fork", in.ID, n.RequestDigest); err != nil {
+		if err := s.control.Bind(save, httpKey(ctx, in.Key), "fork", in.ID, n.RequestDigest); err != nil {
 			return nil, err
 		}
 	}
@@ -219,12 +157,12 @@ func checkFork(f *wire.NewFork, sourceID string) (store.NewFork, error) {
 	n := store.NewFork{ID: schema.NewID(), SourceID: sourceID, RunID: f.RunID, StepID: f.StepID, Name: strings.TrimSpace(f.Name)}
 	var wrong []schema.FieldError
 	if f.Name != "" {
-		wrong = append(wrong, plainText("body.name", f.Name)...)
+		wrong = append(wrong, schema.PlainText("body.name", f.Name)...)
 	}
 	if strings.ContainsRune(f.StepID, 0) {
 		wrong = append(wrong, schema.FieldError{Location: "body.step_id", Message: schema.NoNUL})
 	}
-	if given(f.Plan) != nil {
+	if wire.Given(f.Plan) != nil {
 		var problems []schema.FieldError
 		n.Plan, problems = parsePlan(f.Plan)
 		wrong = append(wrong, problems...)

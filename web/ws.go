@@ -2,7 +2,6 @@ package web
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -15,12 +14,13 @@ import (
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/caller"
 	"github.com/holdfast/holdfast/web/frame"
 	"github.com/holdfast/holdfast/web/presence"
 )
 
-// caller is who opens a WebSocket.
-type caller struct {
+// newcomer is who opens a WebSocket.
+type newcomer struct {
 	at       time.Time // when it came: of two connections of a client the later one stays
 	clientID string
 	user     string
@@ -45,7 +45,7 @@ func (s *Server) upgrade(c *fiber.Ctx) error {
 	if err := s.checkOrigin(c); err != nil {
 		return err
 	}
-	who := caller{at: time.Now(), user: userOf(ctx), address: c.IP()}
+	who := newcomer{at: time.Now(), user: caller.User(ctx), address: c.IP()}
 	var wrong []schema.FieldError
 	for name, value := range c.Queries() {
 		switch {
@@ -74,7 +74,7 @@ func (s *Server) upgrade(c *fiber.Ctx) error {
 }
 
 // welcome serves a WebSocket from now on. It returns at once; Run waits for what it has started.
-func (s *Server) welcome(hijacked net.Conn, who caller, greeting []byte) {
+func (s *Server) welcome(hijacked net.Conn, who newcomer, greeting []byte) {
 	ws, err := takeOver(hijacked)
 	if err != nil { // the client is gone
 		_ = hijacked.Close()
@@ -86,7 +86,7 @@ func (s *Server) welcome(hijacked net.Conn, who caller, greeting []byte) {
 	})
 }
 
-func (s *Server) serveSocket(ws *websocket.Conn, who caller, greeting []byte) {
+func (s *Server) serveSocket(ws *websocket.Conn, who newcomer, greeting []byte) {
 	c := s.newConn(ws, who, greeting)
 	defer c.end()
 	if no := s.registry.Add(&c.member); no != nil {
@@ -108,13 +108,4 @@ func (c *conn) turnAway(no *presence.Refusal) {
 	_ = c.net.SetWriteDeadline(time.Now().Add(lingerTimeout))
 	_, _ = c.net.Write(slices.Concat(c.queue[0], text))
 	c.linger()
-}
-
-// query relays a query to a session's workflow.
-func (s *Server) query(ctx context.Context, sessionID, name string) ([]byte, error) {
-	if _, err := s.store.HeadSeq(ctx, sessionID); err != nil {
-		return nil, err
-	}
-	answer, err := s.control.query(ctx, sessionID, name)
-	return answer, s.noWorkflow(ctx, sessionID, err)
 }

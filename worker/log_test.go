@@ -16,7 +16,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/holdfast/holdfast/internal/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/embedded/embeddedtest"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 	"github.com/holdfast/holdfast/worker"

@@ -167,8 +167,8 @@ var floors = [][]string{
 	{"worker", "web", "web/ui", "clients/go"},
 	{"activities", "cmd/holdfast/disk", "cmd/holdfast/terminal", "examples/packing"},
 	{"activities/runner", "workflows", "schema/store/storetest", "web/feed", "web/presence"},
-	{"activities/workspace", "activities/runner/supervisor", "schema/store", "internal/embedded/embeddedtest"},
-	{"activities/runner/network", "activities/runner/sandbox", "activities/runner/spool", "snapshot/clouds", "internal/embedded", "web/frame"},
+	{"activities/workspace", "activities/runner/supervisor", "schema/store", "embedded/embeddedtest"},
+	{"activities/runner/network", "activities/runner/sandbox", "activities/runner/spool", "snapshot/clouds", "embedded", "web/frame"},
 	{"snapshot", "schema/wire"},
 	{"schema", "logs", "internal/filelock", "internal/testkit", "internal/house", "internal/wait", "deploy"},
 }

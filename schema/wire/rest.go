@@ -206,3 +206,11 @@ type ConnectionInfo struct {
 	LastActivity schema.Time `json:"last_activity" doc:"When it sent a frame last, whatever kind; with all, up to 10 seconds old"`
 	Lag          int64       `json:"lag" doc:"Events that it has not been sent yet; with all, up to 10 seconds old"`
 }
+
+// Given is nil for a field that is absent, or null.
+func Given(raw json.RawMessage) json.RawMessage {
+	if string(raw) == jsonNull {
+		return nil
+	}
+	return raw
+}

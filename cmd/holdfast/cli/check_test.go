@@ -10,7 +10,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
-	"github.com/holdfast/holdfast/internal/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/embedded/embeddedtest"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 	"github.com/holdfast/holdfast/worker"
 )

@@ -7,6 +7,6 @@
 // again, on the same port with the same data; parts stop in the order web, worker, temporal, postgres; and after a
 // SIGKILL of any or all of it the next up ends what was left over and goes on.
 //
-// Imports: cmd/holdfast/disk, internal/embedded, internal/filelock, logs, schema, worker.
+// Imports: cmd/holdfast/disk, embedded, internal/filelock, logs, schema, worker.
 // Imported by: cmd/holdfast/cli.
 package stack

@@ -25,7 +25,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/disk"
-	"github.com/holdfast/holdfast/internal/embedded"
+	"github.com/holdfast/holdfast/embedded"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 )

@@ -28,7 +28,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.uber.org/goleak"
 
-	"github.com/holdfast/holdfast/internal/embedded"
+	"github.com/holdfast/holdfast/embedded"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 )

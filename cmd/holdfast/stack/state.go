@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/disk"
-	"github.com/holdfast/holdfast/internal/embedded"
+	"github.com/holdfast/holdfast/embedded"
 	"github.com/holdfast/holdfast/internal/filelock"
 )
 

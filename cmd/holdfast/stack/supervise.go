@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/holdfast/holdfast/internal/embedded"
+	"github.com/holdfast/holdfast/embedded"
 )
 
 const (

@@ -15,7 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/holdfast/holdfast/internal/embedded"
+	"github.com/holdfast/holdfast/embedded"
 )
 
 // DefaultAddr is where web listens when nothing else was asked for.

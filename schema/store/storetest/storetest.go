@@ -5,7 +5,7 @@
 //
 // and in a test storetest.New(t). A test binary that starts its own server uses storetest.NewOn.
 //
-// Imports: internal/embedded/embeddedtest, schema/store.
+// Imports: embedded/embeddedtest, schema/store.
 // Imported by: nothing of this module.
 package storetest
 
@@ -18,7 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/holdfast/holdfast/internal/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/embedded/embeddedtest"
 	"github.com/holdfast/holdfast/schema/store"
 )
 

@@ -1,4 +1,4 @@
-package web
+package control
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 
 func TestGate_LetsNoMoreInThanItShould(t *testing.T) {
 	t.Parallel()
-	g := newGate(3)
+	g := newLimiter(3)
 	var in, most, other atomic.Int32
 	var all sync.WaitGroup
 	for range 50 {
@@ -35,14 +35,14 @@ func TestGate_LetsNoMoreInThanItShould(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if most.Load() > 3 || most.Load() < 2 || other.Load() != 50 || len(g.rooms) != 0 {
-		t.Fatalf("%d at once, %d elsewhere, %d rooms left", most.Load(), other.Load(), len(g.rooms))
+	if most.Load() > 3 || most.Load() < 2 || other.Load() != 50 || len(g.queues) != 0 {
+		t.Fatalf("%d at once, %d elsewhere, %d queues left", most.Load(), other.Load(), len(g.queues))
 	}
 }
 
 func TestGate_WhoeverGivesUpLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	g := newGate(1)
+	g := newLimiter(1)
 	leave, err := g.enter(t.Context(), "a")
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestGate_WhoeverGivesUpLeavesNothingBehind(t *testing.T) {
 		t.Fatal("two are in")
 	}
 	leave()
-	if len(g.rooms) != 0 {
-		t.Fatalf("%d rooms left", len(g.rooms))
+	if len(g.queues) != 0 {
+		t.Fatalf("%d queues left", len(g.queues))
 	}
 }

@@ -1,4 +1,4 @@
-package web
+package control
 
 import (
 	"context"
@@ -38,7 +38,7 @@ func newSearchAttributes(temporal client.Client, namespace string, log *slog.Log
 	return &searchAttributes{temporal: temporal, namespace: namespace, log: log, looked: make(chan struct{}), woken: make(chan struct{}, 1)}
 }
 
-// run looks until they can be used, and again when a start has shown that they cannot.
+// StartRun looks until they can be used, and again when a start has shown that they cannot.
 func (a *searchAttributes) run(ctx context.Context) {
 	delay := searchRetry
 	for ctx.Err() == nil {

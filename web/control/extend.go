@@ -1,4 +1,4 @@
-package web
+package control
 
 import (
 	"context"
@@ -6,18 +6,19 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/web/caller"
 )
 
-// extend moves an approval's deadline by seconds. shown is false when Postgres does not
+// Extend moves an approval's deadline by seconds. shown is false when Postgres does not
 // show the new deadline yet; the approval that is returned has it all the same.
-func (s *Server) extend(ctx context.Context, id string, seconds float64, key string) (a schema.Approval, shown bool, err error) {
+func (s *Service) Extend(ctx context.Context, id string, seconds float64, key string) (a schema.Approval, shown bool, err error) {
 	a, deadline, err := s.moveDeadline(ctx, id, seconds, key)
 	if err != nil {
 		return a, false, err
 	}
-	wait, cancel := context.WithTimeout(ctx, settleTimeout)
+	wait, cancel := context.WithTimeout(ctx, SettleTimeout)
 	defer cancel()
-	s.settle(wait, a.SessionID, func() (bool, error) {
+	s.Settle(wait, a.SessionID, func() (bool, error) {
 		now, err := s.store.Approval(wait, id)
 		if err != nil {
 			return false, err
@@ -35,8 +36,8 @@ func (s *Server) extend(ctx context.Context, id string, seconds float64, key str
 
 // moveDeadline has the workflow move it, and returns where to. A repetition is for the
 // workflow to recognise: by now the approval may be closed, or its wait as long as it can be.
-func (s *Server) moveDeadline(ctx context.Context, id string, seconds float64, key string) (schema.Approval, time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+func (s *Service) moveDeadline(ctx context.Context, id string, seconds float64, key string) (schema.Approval, time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, CommandTimeout)
 	defer cancel()
 	a, err := s.store.Approval(ctx, id)
 	if err != nil {
@@ -50,11 +51,11 @@ func (s *Server) moveDeadline(ctx context.Context, id string, seconds float64, k
 			return a, time.Time{}, err
 		}
 	}
-	command := schema.ExtendApproval{ApprovalID: id, Seconds: seconds, Actor: userOf(ctx), RequestID: key}
-	if err := s.bind(ctx, key, schema.CommandExtendApproval, a.SessionID, command); err != nil {
+	command := schema.ExtendApproval{ApprovalID: id, Seconds: seconds, Actor: caller.User(ctx), RequestID: key}
+	if err := s.Bind(ctx, key, schema.CommandExtendApproval, a.SessionID, command); err != nil {
 		return a, time.Time{}, err
 	}
-	result, err := s.control.update(ctx, a.SessionID, schema.CommandExtendApproval, key, command)
+	result, err := s.workflows.update(ctx, a.SessionID, schema.CommandExtendApproval, key, command)
 	if err != nil {
 		if now, closed := s.closedSince(ctx, &a, err); closed {
 			return now, time.Time{}, extendable(&now, seconds)
@@ -71,7 +72,7 @@ func checkSeconds(seconds float64) error {
 	if seconds >= 1 && seconds <= schema.MaxApprovalTimeoutSeconds {
 		return nil
 	}
-	return invalidField("body.seconds", fmt.Sprintf("this must be a number of seconds from 1 to %d", schema.MaxApprovalTimeoutSeconds), seconds)
+	return schema.InvalidField("body.seconds", fmt.Sprintf("this must be a number of seconds from 1 to %d", schema.MaxApprovalTimeoutSeconds), seconds)
 }
 
 // extendable says why an approval cannot be given so many more seconds.
@@ -81,7 +82,7 @@ func extendable(a *schema.Approval, seconds float64) error {
 	}
 	most := float64(schema.MaxApprovalTimeoutSeconds)
 	if waits := a.ExpiresAt.Sub(a.CreatedAt.Time).Seconds(); waits+seconds > most {
-		return invalidField("body.seconds", fmt.Sprintf(
+		return schema.InvalidField("body.seconds", fmt.Sprintf(
 			"an approval waits at most %d seconds, and this one waits %.0f already; at most %.0f can be added", schema.MaxApprovalTimeoutSeconds, waits, max(0, most-waits)), seconds)
 	}
 	return nil

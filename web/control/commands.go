@@ -1,4 +1,4 @@
-package web
+package control
 
 import (
 	"bytes"
@@ -11,13 +11,16 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/caller"
 )
 
 // The commands, as REST and the WebSocket share them. A key tells a repetition from a new
 // command; an empty one makes every call a new command.
 
-// resolution is what a human has decided.
-type resolution struct {
+// Resolution is what a human has decided.
+type Resolution struct {
 	ApprovalID string
 	Resolution schema.Resolution
 	Feedback   string
@@ -25,19 +28,19 @@ type resolution struct {
 	At         string          // where the fields stand in the request: "body." or "frame."
 }
 
-// resolve answers with the closed approval, or with a pending one when Postgres does not
+// Resolve answers with the closed approval, or with a pending one when Postgres does not
 // show the accepted answer yet.
-func (s *Server) resolve(ctx context.Context, r resolution, key string) (schema.Approval, error) {
-	a, err := s.decide(ctx, r, key)
+func (s *Service) Resolve(ctx context.Context, r Resolution, key string) (schema.Approval, error) {
+	a, err := s.Decide(ctx, r, key)
 	if err != nil {
 		return a, err
 	}
 	if a.Status != schema.ApprovalPending {
 		return a, nil
 	}
-	wait, cancel := context.WithTimeout(ctx, settleTimeout)
+	wait, cancel := context.WithTimeout(ctx, SettleTimeout)
 	defer cancel()
-	s.settle(wait, a.SessionID, func() (bool, error) {
+	s.Settle(wait, a.SessionID, func() (bool, error) {
 		now, err := s.store.Approval(wait, r.ApprovalID)
 		if err != nil {
 			return false, err
@@ -48,9 +51,9 @@ func (s *Server) resolve(ctx context.Context, r resolution, key string) (schema.
 	return a, r.otherwise(&a)
 }
 
-// decide has the workflow take an answer in, without waiting for Postgres to show it.
-func (s *Server) decide(ctx context.Context, r resolution, key string) (schema.Approval, error) {
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+// Decide has the workflow take an answer in, without waiting for Postgres to show it.
+func (s *Service) Decide(ctx context.Context, r Resolution, key string) (schema.Approval, error) {
+	ctx, cancel := context.WithTimeout(ctx, CommandTimeout)
 	defer cancel()
 	a, err := s.store.Approval(ctx, r.ApprovalID)
 	if err != nil {
@@ -60,15 +63,15 @@ func (s *Server) decide(ctx context.Context, r resolution, key string) (schema.A
 		return a, err
 	}
 	command := schema.ResolveApproval{
-		ApprovalID: r.ApprovalID, Resolution: r.Resolution, Feedback: r.Feedback, Modifications: given(r.Changes), Actor: userOf(ctx), RequestID: key,
+		ApprovalID: r.ApprovalID, Resolution: r.Resolution, Feedback: r.Feedback, Modifications: wire.Given(r.Changes), Actor: caller.User(ctx), RequestID: key,
 	}
-	if err := s.bind(ctx, key, schema.CommandResolveApproval, a.SessionID, command); err != nil {
+	if err := s.Bind(ctx, key, schema.CommandResolveApproval, a.SessionID, command); err != nil {
 		return a, err
 	}
 	if a.Status != schema.ApprovalPending {
 		return a, r.otherwise(&a)
 	}
-	_, err = s.control.update(ctx, a.SessionID, schema.CommandResolveApproval, key, command)
+	_, err = s.workflows.update(ctx, a.SessionID, schema.CommandResolveApproval, key, command)
 	if err == nil {
 		return a, nil
 	}
@@ -79,12 +82,12 @@ func (s *Server) decide(ctx context.Context, r resolution, key string) (schema.A
 }
 
 // check refuses what does not fit the approval, whatever has become of it.
-func (r *resolution) check(a *schema.Approval) error {
+func (r *Resolution) check(a *schema.Approval) error {
 	if !slices.Contains(a.Options, r.Resolution) {
-		return invalidField(r.At+"resolution", "allowed are "+schema.JoinResolutions(a.Options), string(r.Resolution))
+		return schema.InvalidField(r.At+"resolution", "allowed are "+schema.JoinResolutions(a.Options), string(r.Resolution))
 	}
 	if strings.ContainsRune(r.Feedback, 0) { // programs get it in their environment, which cannot hold one
-		return invalidField(r.At+"feedback", schema.NoNUL, nil)
+		return schema.InvalidField(r.At+"feedback", schema.NoNUL, nil)
 	}
 	wrong := schema.CheckModifications(a.Type, r.Resolution, r.Changes)
 	if len(wrong) == 0 && hasNUL(r.Changes) {
@@ -98,7 +101,7 @@ func (r *resolution) check(a *schema.Approval) error {
 
 // closedSince looks whether an approval that a command was refused for, or that has no
 // workflow any more, was closed in the meantime: Postgres knows by whom.
-func (s *Server) closedSince(ctx context.Context, a *schema.Approval, err error) (schema.Approval, bool) {
+func (s *Service) closedSince(ctx context.Context, a *schema.Approval, err error) (schema.Approval, bool) {
 	code := schema.CodeOf(err)
 	if !errors.Is(err, errNoWorkflow) && code != schema.CodeConflict && code != schema.CodeExpired && code != schema.CodeNotFound {
 		return *a, false
@@ -125,14 +128,6 @@ func placed(err error, at string) error {
 	return &out
 }
 
-// given is nil for what is absent, or null.
-func given(raw json.RawMessage) json.RawMessage {
-	if string(raw) == "null" {
-		return nil
-	}
-	return raw
-}
-
 // hasNUL reports whether a string somewhere in a JSON value has a NUL in it.
 func hasNUL(raw json.RawMessage) bool {
 	if !bytes.Contains(raw, []byte(`\u0000`)) { // its only spelling in JSON
@@ -152,7 +147,7 @@ func hasNUL(raw json.RawMessage) bool {
 
 // otherwise says how an approval was closed, or nil when it was as r wants or is open. Other
 // modifications, and another answer to a question of a step, are another decision.
-func (r *resolution) otherwise(a *schema.Approval) error {
+func (r *Resolution) otherwise(a *schema.Approval) error {
 	if a.Status != schema.ApprovalResolved || a.Resolution != r.Resolution ||
 		schema.AnswerDigest(a.Type, a.Feedback, a.Modifications) == schema.AnswerDigest(a.Type, r.Feedback, r.Changes) {
 		return closedOtherwise(a, r.Resolution)
@@ -203,38 +198,38 @@ func at(t *schema.Time) string {
 	return " at " + t.String()
 }
 
-// command sends suspend, resume or cancel to the workflow.
-func (s *Server) command(ctx context.Context, sessionID, name, key string) (schema.CommandResult, error) {
-	return s.tell(ctx, sessionID, name, key, schema.Command{Actor: userOf(ctx), RequestID: key})
+// Command sends suspend, resume or cancel to the workflow.
+func (s *Service) Command(ctx context.Context, sessionID, name, key string) (schema.CommandResult, error) {
+	return s.tell(ctx, sessionID, name, key, schema.Command{Actor: caller.User(ctx), RequestID: key})
 }
 
 // tell sends a command to the workflow of a session that is known.
-func (s *Server) tell(ctx context.Context, sessionID, name, key string, arg any) (schema.CommandResult, error) {
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+func (s *Service) tell(ctx context.Context, sessionID, name, key string, arg any) (schema.CommandResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, CommandTimeout)
 	defer cancel()
 	if _, err := s.store.HeadSeq(ctx, sessionID); err != nil {
 		return schema.CommandResult{}, err
 	}
-	if err := s.bind(ctx, key, name, sessionID, arg); err != nil {
+	if err := s.Bind(ctx, key, name, sessionID, arg); err != nil {
 		return schema.CommandResult{}, err
 	}
-	result, err := s.control.update(ctx, sessionID, name, key, arg)
+	result, err := s.workflows.update(ctx, sessionID, name, key, arg)
 	if errors.Is(err, errNoWorkflow) && s.revive(ctx, sessionID) == nil {
-		result, err = s.control.update(ctx, sessionID, name, key, arg)
+		result, err = s.workflows.update(ctx, sessionID, name, key, arg)
 	}
 	return result, s.noWorkflow(ctx, sessionID, err)
 }
 
-// commandAndSettle waits until Postgres shows the status that the command led to.
-func (s *Server) commandAndSettle(ctx context.Context, sessionID, name, key string) (schema.Session, error) {
+// CommandAndSettle waits until Postgres shows the status that the command led to.
+func (s *Service) CommandAndSettle(ctx context.Context, sessionID, name, key string) (schema.Session, error) {
 	var session schema.Session
-	result, err := s.command(ctx, sessionID, name, key)
+	result, err := s.Command(ctx, sessionID, name, key)
 	if err != nil {
 		return session, err
 	}
-	wait, cancel := context.WithTimeout(ctx, settleTimeout)
+	wait, cancel := context.WithTimeout(ctx, SettleTimeout)
 	defer cancel()
-	s.settle(wait, sessionID, func() (bool, error) {
+	s.Settle(wait, sessionID, func() (bool, error) {
 		session, err = s.store.Session(wait, sessionID)
 		over := session.Status.Final() && result.Status != schema.SessionSuspended // else a run that waits is held
 		return err == nil && (session.Status == result.Status || over), err
@@ -245,19 +240,19 @@ func (s *Server) commandAndSettle(ctx context.Context, sessionID, name, key stri
 	return session, err
 }
 
-// cancel answers with the receipt once the processes are gone; nil when they were not in
+// Cancel answers with the receipt once the processes are gone; nil when they were not in
 // time.
-func (s *Server) cancel(ctx context.Context, sessionID, key string) (schema.Session, *schema.Receipt, error) {
+func (s *Service) Cancel(ctx context.Context, sessionID, key string) (schema.Session, *schema.Receipt, error) {
 	var (
 		session schema.Session
 		receipt *schema.Receipt
 	)
-	if _, err := s.command(ctx, sessionID, schema.CommandCancel, key); err != nil {
+	if _, err := s.Command(ctx, sessionID, schema.CommandCancel, key); err != nil {
 		return session, nil, err
 	}
 	wait, done := context.WithTimeout(ctx, cancelTimeout)
 	defer done()
-	s.settle(wait, sessionID, func() (bool, error) {
+	s.Settle(wait, sessionID, func() (bool, error) {
 		now, err := s.store.Session(wait, sessionID)
 		if err != nil || now.Status != schema.SessionCancelled {
 			return false, err
@@ -276,8 +271,8 @@ func (s *Server) cancel(ctx context.Context, sessionID, key string) (schema.Sess
 }
 
 // receipt reads what the latest cancel of a session did.
-func (s *Server) receipt(ctx context.Context, sessionID string) (*schema.Receipt, error) {
-	events, err := s.store.Events(ctx, sessionID, eventsOf(schema.EventWorkflowCancelled))
+func (s *Service) receipt(ctx context.Context, sessionID string) (*schema.Receipt, error) {
+	events, err := s.store.Events(ctx, sessionID, store.EventFilter{Types: []schema.EventType{schema.EventWorkflowCancelled}, Limit: maxReceipts})
 	if err != nil || len(events) == 0 {
 		return nil, err
 	}
@@ -290,7 +285,7 @@ func (s *Server) receipt(ctx context.Context, sessionID string) (*schema.Receipt
 
 // noWorkflow says what it means that Temporal has no open workflow of a session that
 // Postgres knows: it was never started, or it is over.
-func (s *Server) noWorkflow(ctx context.Context, sessionID string, err error) error {
+func (s *Service) noWorkflow(ctx context.Context, sessionID string, err error) error {
 	if !errors.Is(err, errNoWorkflow) {
 		return err
 	}
@@ -300,7 +295,7 @@ func (s *Server) noWorkflow(ctx context.Context, sessionID string, err error) er
 		return readErr
 	case session.Status == schema.SessionExpired:
 		return schema.Errorf(schema.CodeConflict, "this session has expired, because nobody used it; fork it to go on")
-	case notBegun(&session):
+	case NotBegun(&session):
 		s.sweeper.wake()
 		return schema.Wrap(schema.CodeUnavailable, err, "the session has not started yet; try again")
 	default:
@@ -309,16 +304,16 @@ func (s *Server) noWorkflow(ctx context.Context, sessionID string, err error) er
 	}
 }
 
-// notBegun reports whether a session's workflow has done nothing yet, and may not even have
+// NotBegun reports whether a session's workflow has done nothing yet, and may not even have
 // been started. That its log is empty would not tell: a fork's has an entry from the start.
-func notBegun(session *schema.Session) bool {
+func NotBegun(session *schema.Session) bool {
 	return !session.Status.Final() && session.Totals.Runs == 0
 }
 
-// settle calls done after each notice of the session until it says so, at least every
+// Settle calls done after each notice of the session until it says so, at least every
 // settlePoll. Errors of done are like a no: the command itself was accepted.
-func (s *Server) settle(ctx context.Context, sessionID string, done func() (bool, error)) {
-	notices, forget := s.hub.Watch(sessionID)
+func (s *Service) Settle(ctx context.Context, sessionID string, done func() (bool, error)) {
+	notices, forget := s.watch(sessionID)
 	defer forget()
 	poll := time.NewTicker(settlePoll)
 	defer poll.Stop()

@@ -1,4 +1,4 @@
-package web
+package control
 
 import (
 	"context"
@@ -16,12 +16,12 @@ import (
 	"github.com/holdfast/holdfast/schema/wire"
 )
 
-// control is the only client of Temporal. Its errors are [schema.Error]s; errNoWorkflow
+// temporalClient is the only client of Temporal. Its errors are [schema.Error]s; errNoWorkflow
 // says that Temporal has no open workflow of the session.
-type control struct {
+type temporalClient struct {
 	temporal        client.Client
 	search          *searchAttributes
-	updates         *gate // by session
+	updates         *limiter // by session
 	approvalTimeout time.Duration
 	sessionTTL      time.Duration
 	hostTimeout     time.Duration
@@ -37,7 +37,7 @@ type start struct {
 }
 
 // start starts a session's workflow; one that runs already, or has run, is a success.
-func (c *control) start(ctx context.Context, session *schema.Session) error {
+func (c *temporalClient) start(ctx context.Context, session *schema.Session) error {
 	err := c.begin(ctx, session, start{reuse: enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE})
 	if _, ok := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); ok {
 		return nil
@@ -46,11 +46,11 @@ func (c *control) start(ctx context.Context, session *schema.Session) error {
 }
 
 // revive starts the workflow of a session that had one. One that is there by now is a success.
-func (c *control) revive(ctx context.Context, session *schema.Session, revival *schema.Revival) error {
+func (c *temporalClient) revive(ctx context.Context, session *schema.Session, revival *schema.Revival) error {
 	return temporalError(c.begin(ctx, session, start{reuse: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, revival: revival}))
 }
 
-func (c *control) begin(ctx context.Context, session *schema.Session, as start) error {
+func (c *temporalClient) begin(ctx context.Context, session *schema.Session, as start) error {
 	as.searchable = c.search.usable(ctx)
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -63,7 +63,7 @@ func (c *control) begin(ctx context.Context, session *schema.Session, as start) 
 	return err
 }
 
-func (c *control) execute(ctx context.Context, session *schema.Session, as start) error {
+func (c *temporalClient) execute(ctx context.Context, session *schema.Session, as start) error {
 	options := client.StartWorkflowOptions{
 		ID:                       schema.WorkflowID(session.ID),
 		TaskQueue:                schema.TaskQueueSessions,
@@ -101,9 +101,9 @@ func summary(name string) string {
 
 // update sends a command and waits for the workflow's answer. The same key is the same
 // command: sent again it gets the answer of the first.
-func (c *control) update(ctx context.Context, sessionID, name, key string, arg any) (schema.CommandResult, error) {
+func (c *temporalClient) update(ctx context.Context, sessionID, name, key string, arg any) (schema.CommandResult, error) {
 	var result schema.CommandResult
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	ctx, cancel := context.WithTimeout(ctx, CommandTimeout)
 	defer cancel()
 	if key == "" {
 		key = schema.NewID()
@@ -153,7 +153,7 @@ func overtaken(err error) bool {
 }
 
 // close tells a workflow that its session was deleted; one that is over is a success.
-func (c *control) close(ctx context.Context, sessionID string) error {
+func (c *temporalClient) close(ctx context.Context, sessionID string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	err := temporalError(c.temporal.SignalWorkflow(ctx, schema.WorkflowID(sessionID), "", schema.CommandClose, schema.Command{Actor: schema.ActorHoldfast}))
@@ -163,8 +163,8 @@ func (c *control) close(ctx context.Context, sessionID string) error {
 	return err
 }
 
-// query relays a query to the workflow.
-func (c *control) query(ctx context.Context, sessionID, name string) (json.RawMessage, error) {
+// Query relays a query to the workflow.
+func (c *temporalClient) query(ctx context.Context, sessionID, name string) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	value, err := c.temporal.QueryWorkflow(ctx, schema.WorkflowID(sessionID), "", name)
@@ -179,7 +179,7 @@ func (c *control) query(ctx context.Context, sessionID, name string) (json.RawMe
 }
 
 // ready reports whether Temporal answers.
-func (c *control) ready(ctx context.Context) error {
+func (c *temporalClient) ready(ctx context.Context) error {
 	_, err := c.temporal.CheckHealth(ctx, &client.CheckHealthRequest{})
 	return temporalError(err)
 }

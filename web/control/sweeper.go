@@ -1,4 +1,4 @@
-package web
+package control
 
 import (
 	"context"
@@ -12,15 +12,15 @@ import (
 // sweeper finishes what a request could not: it starts the workflows of sessions that were
 // created while Temporal was away, and tells workflows that their session was deleted.
 type sweeper struct {
-	server *Server
-	woken  chan struct{}
+	service *Service
+	woken   chan struct{}
 
 	failing bool // owned by run: the last pass could not reach Temporal
 	urgent  bool // owned by run: do not wait for sessions to be sweepAge old
 }
 
-func newSweeper(s *Server) *sweeper {
-	return &sweeper{server: s, woken: make(chan struct{}, 1)}
+func newSweeper(s *Service) *sweeper {
+	return &sweeper{service: s, woken: make(chan struct{}, 1)}
 }
 
 // wake has the sweeper look at once.
@@ -51,13 +51,13 @@ func (w *sweeper) pass(ctx context.Context) {
 	if w.urgent || w.failing {
 		age = 0
 	}
-	sessions, err := w.server.store.UnstartedSessions(ctx, age, sweepBatch)
+	sessions, err := w.service.store.UnstartedSessions(ctx, age, sweepBatch)
 	if err != nil {
 		return // the feed says that Postgres is away
 	}
 	w.urgent = false
 	for i := range sessions {
-		err := w.server.startWorkflow(ctx, &sessions[i])
+		err := w.service.StartWorkflow(ctx, &sessions[i])
 		switch schema.CodeOf(err) {
 		case "":
 		case schema.CodeUnavailable:
@@ -67,7 +67,7 @@ func (w *sweeper) pass(ctx context.Context) {
 			w.failed(logs.With(ctx, logs.Session(sessions[i].ID)), err)
 			continue
 		}
-		w.server.log.InfoContext(ctx, "workflow started late", logs.Session(sessions[i].ID),
+		w.service.log.InfoContext(ctx, "workflow started late", logs.Session(sessions[i].ID),
 			slog.Duration("age", time.Since(sessions[i].CreatedAt.Time)))
 	}
 	if err := w.closeAll(ctx); err != nil {
@@ -76,13 +76,13 @@ func (w *sweeper) pass(ctx context.Context) {
 	}
 	if w.failing {
 		w.failing = false
-		w.server.log.InfoContext(ctx, "workflows can be started again")
+		w.service.log.InfoContext(ctx, "workflows can be started again")
 	}
 }
 
 func (w *sweeper) failed(ctx context.Context, err error) {
 	if !w.failing && ctx.Err() == nil {
-		w.server.log.InfoContext(ctx, "a workflow could not be reached; it is tried again", logs.Err(err))
+		w.service.log.InfoContext(ctx, "a workflow could not be reached; it is tried again", logs.Err(err))
 	}
 	w.failing = true
 }
@@ -90,24 +90,24 @@ func (w *sweeper) failed(ctx context.Context, err error) {
 // closeAll tells the workflows of deleted sessions to end. What is to be done stands in
 // Postgres, so it is done whichever instance took the deletion in.
 func (w *sweeper) closeAll(ctx context.Context) error {
-	ids, err := w.server.store.UnclosedSessions(ctx, sweepBatch)
+	ids, err := w.service.store.UnclosedSessions(ctx, sweepBatch)
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
-		if err := w.server.control.close(ctx, id); err != nil {
+		if err := w.service.workflows.close(ctx, id); err != nil {
 			return err
 		}
-		if err := w.server.store.MarkWorkflowClosed(ctx, id); err != nil {
+		if err := w.service.store.MarkWorkflowClosed(ctx, id); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// startWorkflow starts a session's workflow and records that it runs.
-func (s *Server) startWorkflow(ctx context.Context, session *schema.Session) error {
-	if err := s.control.start(ctx, session); err != nil {
+// StartWorkflow starts a session's workflow and records that it runs.
+func (s *Service) StartWorkflow(ctx context.Context, session *schema.Session) error {
+	if err := s.workflows.start(ctx, session); err != nil {
 		return err
 	}
 	return s.store.MarkWorkflowStarted(ctx, session.ID)

@@ -1,4 +1,4 @@
-package web
+package control
 
 import (
 	"context"
@@ -6,14 +6,14 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// reopen has a session ask again what nobody answered in time: it resumes the session that is suspended for it. Once that
+// Reopen has a session ask again what nobody answered in time: it resumes the session that is suspended for it. Once that
 // is done, doing it again changes nothing.
-func (s *Server) reopen(ctx context.Context, id, key string) (schema.Approval, error) {
+func (s *Service) Reopen(ctx context.Context, id, key string) (schema.Approval, error) {
 	a, err := s.store.Approval(ctx, id)
 	if err != nil {
 		return a, err
 	}
-	if err := s.bind(ctx, key, "reopen", id, nil); err != nil {
+	if err := s.Bind(ctx, key, "reopen", id, nil); err != nil {
 		return a, err
 	}
 	if !a.Reopenable {
@@ -22,12 +22,12 @@ func (s *Server) reopen(ctx context.Context, id, key string) (schema.Approval, e
 	if key != "" { // resume is another request than this one, and has its own
 		key = schema.DeriveID("reopen", key)
 	}
-	_, err = s.command(ctx, a.SessionID, schema.CommandResume, key)
+	_, err = s.Command(ctx, a.SessionID, schema.CommandResume, key)
 	return a, err
 }
 
 // reopened is nil when the session of an expired approval goes on already, and else says why nothing can be reopened.
-func (s *Server) reopened(ctx context.Context, a *schema.Approval) error {
+func (s *Service) reopened(ctx context.Context, a *schema.Approval) error {
 	switch {
 	case a.Status == schema.ApprovalPending:
 		return schema.Errorf(schema.CodeConflict, "the approval still waits for an answer, until %s", a.ExpiresAt)

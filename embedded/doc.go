@@ -10,5 +10,5 @@
 // It imports nothing of ours, so that the tests of every package may use it, by way of embeddedtest.
 //
 // Imports: nothing of this module.
-// Imported by: cmd/holdfast/cli, cmd/holdfast/stack, internal/embedded/embeddedtest.
+// Imported by: cmd/holdfast/cli, cmd/holdfast/stack, embedded/embeddedtest.
 package embedded

@@ -18,8 +18,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
-	"github.com/holdfast/holdfast/internal/embedded"
-	"github.com/holdfast/holdfast/internal/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/embedded"
+	"github.com/holdfast/holdfast/embedded/embeddedtest"
 )
 
 // asChild makes this test binary start a Postgres in the folder it names and wait to be killed.

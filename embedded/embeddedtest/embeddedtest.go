@@ -8,7 +8,7 @@
 // or StartTestPostgres and StartTestTemporal with a testing.TB, which stop the server when that test ends. The servers
 // die with the test binary even when it is killed.
 //
-// Imports: internal/embedded.
+// Imports: embedded.
 // Imported by: schema/store/storetest.
 package embeddedtest
 
@@ -28,7 +28,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/holdfast/holdfast/internal/embedded"
+	"github.com/holdfast/holdfast/embedded"
 )
 
 // Postgres is a running server for tests.

@@ -1,4 +1,4 @@
-package web
+package control
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 // A session's workflow lives as long as the session, unless somebody terminates it, Temporal
 // ends it, or loses it with its own data. The run that was under way ends as failed then, with
 // that as its reason, and the workflow is begun anew with what Postgres knows: the next
-// message or run finds it there.
+// Message or run finds it there.
 
 const (
 	reconcileLease    = "reconcile" // of one instance at a time
@@ -35,7 +35,7 @@ const (
 
 // reconciler looks for sessions whose workflow is gone.
 type reconciler struct {
-	server   *Server
+	service  *Service
 	instance string
 	named    chan string // sessions that a command has found without a workflow
 
@@ -44,8 +44,8 @@ type reconciler struct {
 	failing  bool      // the last look could not reach Temporal
 }
 
-func newReconciler(s *Server) *reconciler {
-	return &reconciler{server: s, instance: schema.NewID(), named: make(chan string, reconcileBatch)}
+func newReconciler(s *Service) *reconciler {
+	return &reconciler{service: s, instance: schema.NewID(), named: make(chan string, reconcileBatch)}
 }
 
 // wake has the reconciler look at a session at once.
@@ -64,17 +64,17 @@ func (r *reconciler) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case id := <-r.named:
-			_ = r.server.revive(ctx, id) // the next command asks again
+			_ = r.service.revive(ctx, id) // the next command asks again
 			continue
 		case <-tick.C:
 		}
-		held, err := r.server.store.HoldLease(ctx, reconcileLease, r.instance, reconcileLasts)
+		held, err := r.service.store.HoldLease(ctx, reconcileLease, r.instance, reconcileLasts)
 		if err != nil || !held {
 			continue // the feed says that Postgres is away
 		}
 		err = r.look(ctx)
 		if err != nil && ctx.Err() == nil && !r.failing {
-			r.server.log.WarnContext(ctx, "workflows cannot be looked for; it is tried again", logs.Err(err))
+			r.service.log.WarnContext(ctx, "workflows cannot be looked for; it is tried again", logs.Err(err))
 		}
 		r.failing = err != nil
 	}
@@ -84,11 +84,11 @@ func (r *reconciler) run(ctx context.Context) {
 func (r *reconciler) look(ctx context.Context) error {
 	if now := time.Now(); now.After(r.collects) {
 		r.collects = now.Add(textsInterval)
-		if _, err := r.server.store.CollectTexts(ctx, textsAge, reconcileBatch); err != nil {
+		if _, err := r.service.store.CollectTexts(ctx, textsAge, reconcileBatch); err != nil {
 			return err
 		}
 	}
-	ids, err := r.server.store.UnderWay(ctx, r.after, reconcileBatch)
+	ids, err := r.service.store.UnderWay(ctx, r.after, reconcileBatch)
 	if err != nil {
 		return err
 	}
@@ -100,9 +100,9 @@ func (r *reconciler) look(ctx context.Context) error {
 	g.SetLimit(reconcileAtOnce)
 	for _, id := range ids {
 		g.Go(func() error {
-			is, err := r.server.control.look(ctx, id)
+			is, err := r.service.workflows.look(ctx, id)
 			if err == nil && !is.there {
-				err = r.server.revive(ctx, id)
+				err = r.service.revive(ctx, id)
 			}
 			if schema.CodeOf(err) == schema.CodeNotFound {
 				return nil // deleted meanwhile
@@ -115,14 +115,14 @@ func (r *reconciler) look(ctx context.Context) error {
 
 // revive begins the workflow of a session anew, if it is gone: the run that was under way has
 // failed by that. It may be called by anybody, at any time, at once.
-func (s *Server) revive(ctx context.Context, sessionID string) error {
+func (s *Service) revive(ctx context.Context, sessionID string) error {
 	ctx = logs.With(ctx, logs.Session(sessionID))
 	runID, underWay, err := s.store.LatestRun(ctx, sessionID)
 	if err != nil {
 		return err
 	}
 	// The run is read first: one that is begun after this is the next workflow's.
-	is, err := s.control.whereabouts(ctx, sessionID)
+	is, err := s.workflows.whereabouts(ctx, sessionID)
 	if err != nil || is.there {
 		return err
 	}
@@ -146,7 +146,7 @@ func (s *Server) revive(ctx context.Context, sessionID string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.control.revive(ctx, &session, revival); err != nil {
+	if err := s.workflows.revive(ctx, &session, revival); err != nil {
 		return err
 	}
 	s.log.InfoContext(ctx, "the workflow of a session was begun anew")
@@ -162,7 +162,7 @@ type whereabouts struct {
 
 // whereabouts looks twice before it believes that Temporal does not know a workflow: it may just
 // be coming back.
-func (c *control) whereabouts(ctx context.Context, sessionID string) (whereabouts, error) {
+func (c *temporalClient) whereabouts(ctx context.Context, sessionID string) (whereabouts, error) {
 	is, err := c.look(ctx, sessionID)
 	if err != nil || !is.unknown {
 		return is, err
@@ -175,7 +175,7 @@ func (c *control) whereabouts(ctx context.Context, sessionID string) (whereabout
 	}
 }
 
-func (c *control) look(ctx context.Context, sessionID string) (whereabouts, error) {
+func (c *temporalClient) look(ctx context.Context, sessionID string) (whereabouts, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	is, err := c.temporal.DescribeWorkflowExecution(ctx, schema.WorkflowID(sessionID), "")
@@ -200,7 +200,7 @@ func (c *control) look(ctx context.Context, sessionID string) (whereabouts, erro
 }
 
 // howItEnded says by whom, and for which reason, as far as Temporal tells.
-func (c *control) howItEnded(ctx context.Context, execution *commonpb.WorkflowExecution) string {
+func (c *temporalClient) howItEnded(ctx context.Context, execution *commonpb.WorkflowExecution) string {
 	events := c.temporal.GetWorkflowHistory(ctx, execution.GetWorkflowId(), execution.GetRunId(), false, enums.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT)
 	if !events.HasNext() {
 		return ""
