@@ -54,8 +54,7 @@ func (l *temporalLogger) WithCallerSkip(depth int) sdklog.Logger {
 	return &temporalLogger{sdklog.Skip(l.Logger, depth)}
 }
 
-// workerStopping is what the SDK's pollers report when their worker ends; the SDK does not export
-// that error.
+// workerStopping is what the SDK's pollers report when their worker ends; that error has no name.
 const workerStopping = "worker stopping"
 
 // isUsual reports whether a line is only about an end: something was cancelled, or is already over.

@@ -62,10 +62,10 @@ type Options struct {
 	Slots          *Slots // nil for this host's
 	Workspaces     *workspace.Keeper
 
-	SpoolBytes    int64         // of a step's output may wait on the disk; 0 for 64 MiB
+	SpoolBytes    int64         // how much of a step's output may wait on the disk; 0 for 64 MiB
 	OrphanTimeout time.Duration // how long a step goes on without a worker; 0 for an hour
-	OutputBytes   int64         // are kept of an attempt's output; one that prints more is ended; 0 for no limit
-	QuotaBytes    int64         // a step may keep on the disk; 0 for no limit
+	OutputBytes   int64         // how much of an attempt's output is kept; an attempt that prints more is ended; 0 for all
+	QuotaBytes    int64         // how much a step may keep on the disk; 0 for no limit
 	QuotaFiles    int64         // the same
 	CheckEvery    time.Duration // between checks whether a silent attempt is still the step's; 0 for half a minute
 	// EndSteps makes Close end running steps. Otherwise they go on, for the next worker.
