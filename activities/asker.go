@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	// askTimeout bounds one attempt to open a question in its session.
+	// askTimeout limits one attempt to open a question in its session.
 	askTimeout = 10 * time.Second
-	// How often the store is asked for an answer: at first and at last.
+	// How often the store is polled for an answer: at first, and at last.
 	answerPoll    = 100 * time.Millisecond
 	answerPollMax = time.Second
 )
 
-// Asker opens the questions of programs in their sessions, and waits for people.
+// Asker opens programs' questions in their sessions, and waits for people.
 type Asker struct {
 	Temporal client.Client
 	Store    *store.Store
@@ -32,12 +32,12 @@ type Asker struct {
 
 var _ runner.Asker = (*Asker)(nil)
 
-// Ask opens a question and waits for its answer. The question is known by its attempt and
-// ID: asked again, after any restart, it is the same approval.
+// Ask opens a question and waits for its answer. The question is identified by its attempt and ID:
+// asking again, after any restart, gives the same approval.
 func (a *Asker) Ask(ctx context.Context, step *schema.RunStep, attempt int, ask supervisor.Ask) (supervisor.Answer, error) {
 	about, err := ask.About()
 	if err != nil {
-		return supervisor.Answer{Error: err.Error()}, nil //nolint:nilerr // whoever asks is told
+		return supervisor.Answer{Error: err.Error()}, nil //nolint:nilerr // the asker is told
 	}
 	requestID := fmt.Sprintf("%s/%s/%d/%s", step.RunID, step.StepID, attempt, ask.ID)
 	id := schema.AskID(step.RunID, step.StepID, requestID)
@@ -51,21 +51,21 @@ func (a *Asker) Ask(ctx context.Context, step *schema.RunStep, attempt int, ask 
 	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok { // the session is over
 		return supervisor.Answer{Outcome: supervisor.OutcomeCancelled, Answer: supervisor.OutcomeCancelled}, nil
 	}
-	if _, ok := errors.AsType[*serviceerror.InvalidArgument](err); ok { // Temporal never takes it: no further try helps
+	if _, ok := errors.AsType[*serviceerror.InvalidArgument](err); ok { // Temporal never accepts it: retrying does not help
 		return supervisor.Answer{Error: "the session cannot take this question in: it is too large, or has something in it that cannot be kept"}, nil
 	}
 	return a.await(ctx, id, err)
 }
 
-// open asks by a signal: of updates Temporal takes no more than 2,000 in an execution, and
-// programs may ask as often as they like. What came of it is found in Postgres.
+// open asks by a signal: Temporal accepts no more than 2,000 updates per execution, and programs
+// may ask as often as they like. Postgres has the result.
 func (a *Asker) open(ctx context.Context, sessionID string, command schema.Ask) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	return a.Temporal.SignalWorkflow(ctx, schema.WorkflowID(sessionID), "", schema.CommandAsk, command)
 }
 
-// await waits for the answer of a question that was asked, unless that has failed.
+// await waits for the answer to a question, unless asking failed.
 func (a *Asker) await(ctx context.Context, id string, failed error) (supervisor.Answer, error) {
 	if failed != nil {
 		return supervisor.Answer{}, failed
@@ -83,7 +83,7 @@ func (a *Asker) await(ctx context.Context, id string, failed error) (supervisor.
 	}
 }
 
-// look finds what became of a question: its answer, nil while there is none, and whether it
+// look finds the state of a question: its answer, nil while there is none, and whether the question
 // is known at all.
 func (a *Asker) look(ctx context.Context, id string) (answer *supervisor.Answer, known bool, err error) {
 	approval, err := a.Store.Approval(ctx, id)

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-// signalled is a Temporal that answers signals as a test says.
+// signalled is a Temporal whose answers to signals the test decides.
 type signalled struct {
 	client.Client
 
@@ -24,7 +24,7 @@ func (t *signalled) SignalWorkflow(context.Context, string, string, string, any)
 	return t.signal()
 }
 
-// A question that Temporal never takes is refused: whoever asks would wait for ever.
+// A question that Temporal never accepts is refused: the asker would wait for ever.
 func TestAsker_WhatTemporalNeverTakesIsRefused(t *testing.T) {
 	t.Parallel()
 	id := schema.NewID()

@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Decoded is an activity whose argument is decoded under our eyes. The SDK would have one that
-// cannot be decoded tried again for ever; no repetition changes it.
+// Decoded is an activity that decodes its own argument. The SDK would retry an argument that cannot
+// be decoded for ever; no repetition changes it.
 func Decoded[In, Out any](do func(context.Context, In) (Out, error)) func(context.Context, converter.RawValue) (Out, error) {
 	return func(ctx context.Context, raw converter.RawValue) (Out, error) {
 		var in In

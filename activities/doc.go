@@ -1,5 +1,5 @@
-// Package activities is what a session does outside of its workflow: one struct for each
-// thing it depends on, registered under the names in schema.
+// Package activities is what a session does outside its workflow: one struct for each dependency,
+// registered under the names in schema.
 //
 //   - Records  Postgres: rows and events of every transition
 //   - Steps    the workspaces and processes of running steps

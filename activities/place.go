@@ -21,13 +21,13 @@ type Hosts struct {
 	MaxSteps int
 	// Lives reports whether an execution has a process here, or is about to.
 	Lives func(execution string) bool
-	// Live lists all of them: some may be left by an earlier worker, and not asked for yet.
+	// Live lists all of them: some may be from an earlier worker, and not requested yet.
 	Live func() []schema.RunStep
 
 	mu       sync.Mutex
 	draining bool
 	taken    map[string]taken // by execution
-	lastEnd  time.Time        // of a step, or when one was refused
+	lastEnd  time.Time        // when a step last ended or was refused
 }
 
 // taken is a step whose activity is here.
@@ -47,8 +47,8 @@ const (
 
 var errDraining = errors.New("this host takes no new steps")
 
-// Place takes a session that another host does not serve, when this one has room. When it
-// has none within a second the next host is asked, or this one again.
+// Place takes a session that another host does not serve, if this one has room. If it has none
+// within a second, the next host is asked, or this one again.
 func (a *Hosts) Place(ctx context.Context, _ schema.Place) (schema.Placed, error) {
 	patience := time.NewTimer(roomPatience)
 	defer patience.Stop()
@@ -71,8 +71,8 @@ func (a *Hosts) Place(ctx context.Context, _ schema.Place) (schema.Placed, error
 	}
 }
 
-// Take wraps the running of steps: it keeps account of them, and a host that is draining
-// refuses each that it does not run already.
+// Take wraps the running of steps: it keeps track of them, and a draining host refuses each that it
+// does not already run.
 func (a *Hosts) Take(run RunStep) RunStep {
 	return func(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
 		ctx, cancel := context.WithCancelCause(ctx)
@@ -123,16 +123,16 @@ func (a *Hosts) end(execution string) {
 	a.lastEnd = time.Now()
 }
 
-// Quiet is for how long no step has ended here. One that has ended is often followed by the
-// next one of its session, and it is better refused than left to wait for a host that is gone.
+// Quiet is how long ago a step last ended here. An ended step is often followed by the next of its
+// session, which is better refused here than left waiting for a host that is gone.
 func (a *Hosts) Quiet() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return time.Since(a.lastEnd)
 }
 
-// Drain has the host take no new steps. One that waits for its session to be resumed has not
-// begun, and goes elsewhere.
+// Drain stops the host from taking new steps. A step that waits for its session to be resumed has
+// not begun, and goes elsewhere.
 func (a *Hosts) Drain() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -151,7 +151,7 @@ func (a *Hosts) Draining() bool {
 	return a.draining
 }
 
-// Running lists the steps that are here, by session and step.
+// Running lists the steps on this host, by session and step.
 func (a *Hosts) Running() []schema.RunStep {
 	list := a.Live()
 	a.mu.Lock()

@@ -64,8 +64,8 @@ func TestHosts_ADrainingOneGoesOnWithWhatItHasAndTakesNothingElse(t *testing.T) 
 	}
 }
 
-// A step that has not begun, such as that of a suspended session, goes elsewhere; one that
-// has is left alone.
+// A step that has not begun, such as that of a suspended session, goes elsewhere; one that has
+// begun is left alone.
 func TestHosts_ADrainSendsAwayWhatHasNotBegun(t *testing.T) {
 	t.Parallel()
 	h := aHost("mine")

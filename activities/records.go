@@ -10,14 +10,14 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 )
 
-// Records writes what a session's state machine does into Postgres.
+// Records writes the moves of a session's state machine to Postgres.
 type Records struct {
 	Store *store.Store
 	Host  string // of this worker
 }
 
-// BeginRun opens a run of a plan that the session has, and answers with the plan's outline.
-// A plan that cannot be run is in the outline's problem, and no error.
+// BeginRun opens a run of one of the session's plans, and returns the plan's outline. If the plan
+// cannot be run, the outline's problem says so, without an error.
 func (a *Records) BeginRun(ctx context.Context, in schema.BeginRun) (schema.Outline, error) {
 	begun, err := a.Store.BeginRun(ctx, store.BeginRun{
 		SessionID: in.SessionID, RunID: in.RunID, Number: in.Number, Key: in.Key, Status: schema.SessionActive, Phase: in.Phase,
@@ -26,9 +26,9 @@ func (a *Records) BeginRun(ctx context.Context, in schema.BeginRun) (schema.Outl
 	return a.outline(&begun, err)
 }
 
-// Revise changes the plan of a run as a human asked, and answers with the outline of what
-// the run carries out from then on. Modifications that cannot be used, and ones that come
-// too late, are errors that no retry changes: invalid or conflict.
+// Revise changes the plan of a run as a human asked, and returns the outline of what the run
+// carries out from then on. Modifications that cannot be used or come too late are errors that no
+// retry changes: invalid or conflict.
 func (a *Records) Revise(ctx context.Context, in schema.Revise) (schema.Outline, error) {
 	begun, err := a.Store.Revise(ctx, store.Revise{
 		SessionID: in.SessionID, RunID: in.RunID, StepID: in.StepID, ApprovalID: in.ApprovalID, Key: in.Key, Actor: in.Actor,
@@ -37,7 +37,7 @@ func (a *Records) Revise(ctx context.Context, in schema.Revise) (schema.Outline,
 	return a.outline(&begun, err)
 }
 
-// outline is what a workflow carries of a run. An error that the same call will meet again is final.
+// outline is a run as a workflow carries it. An error that will recur is final.
 func (a *Records) outline(begun *store.BegunRun, err error) (schema.Outline, error) {
 	switch {
 	case err != nil:
@@ -53,7 +53,7 @@ func (a *Records) outline(begun *store.BegunRun, err error) (schema.Outline, err
 	return o, nil
 }
 
-// lasting marks an error as final when the same call will meet it again.
+// lasting marks an error as final if the same call would fail again.
 func lasting(err error) error {
 	if schema.Lasting(err) {
 		return final(err)
@@ -61,8 +61,8 @@ func lasting(err error) error {
 	return err
 }
 
-// Record writes a transition. An error that the same call will meet again is final. What an approval is about, in words and in full, is put in
-// here: the workflow carries ids and digests only. What a step asks comes in its own words.
+// Record writes a transition. An error that will recur is final. It adds what each approval is about, in words and in
+// full: the workflow carries ids and digests only. A step's question comes in its own words.
 func (a *Records) Record(ctx context.Context, t schema.Transition) (schema.Recorded, error) {
 	if err := a.describe(ctx, &t); err != nil {
 		return schema.Recorded{}, lasting(err)
@@ -117,7 +117,7 @@ type stepContext struct {
 	Command []string         `json:"command"`
 }
 
-// describe fills in what is asked. last is how the latest attempts at steps that failed ended.
+// describe fills in what is asked. last says how the latest attempts at failed steps ended.
 func describe(o *schema.ApprovalOpen, plan *schema.Plan, last map[string]schema.StepResult) error {
 	if o.Type == schema.ApprovalPlan {
 		titles := make([]string, len(plan.Steps))
@@ -159,7 +159,7 @@ func commandLine(s *schema.PlanStep) string {
 	return strings.Join(s.Run, " ")
 }
 
-// shorten keeps a description to a few lines; the context has all of it.
+// shorten cuts a description to a few lines; the context has all of it.
 func shorten(s string) string {
 	const most = 300
 	if r := []rune(s); len(r) > most {

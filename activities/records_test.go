@@ -184,13 +184,13 @@ func TestRecord_SaysWhatIsAskedInWords(t *testing.T) {
 		string(a.Context) != `{"n":1}` {
 		t.Errorf("%s with %s", a.Description, a.Context)
 	}
-	// A step may ask without a word of context.
+	// A step may ask without any context.
 	if a := w.ask(schema.ApprovalOpen{Type: schema.ApprovalBudget, StepID: "a"}); string(a.Context) != `{}` {
 		t.Errorf("%s with %s", a.Description, a.Context)
 	}
 }
 
-// A question nested so deep that Postgres cannot read it: no repetition changes that.
+// A question nested so deep that Postgres cannot read it: repeating it does not help.
 func TestRecord_IsFinalAboutWhatPostgresCannotHold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 )
 
-// heartbeatEvery is how often a running step tells Temporal that its worker lives.
+// heartbeatEvery is how often a running step tells Temporal that its worker is alive.
 const heartbeatEvery = time.Second
 
 const (
@@ -33,16 +33,16 @@ type Steps struct {
 	DataDir string
 }
 
-// Run executes a step and answers with what became of it. A failed program is an answer,
-// not an error: an error means that nobody knows, and Temporal tries again.
+// Run executes a step and returns its outcome. A failed program is an outcome, not an error: an
+// error means that nobody knows, and Temporal retries.
 //
-// The step is not bound to the activity: when the connection to Temporal is lost the step
-// goes on, and the next attempt of the activity attaches to it.
+// The step is not tied to the activity: if the connection to Temporal is lost, the step goes on,
+// and the next attempt of the activity attaches to it.
 func (a *Steps) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
 	stopBeating := beat(ctx)
 	defer stopBeating()
 	if !a.Runner.Lives(ask.Execution) {
-		if ask.Again || activity.GetInfo(ctx).Attempt > 1 { // what has ended has ended, whatever has become of its session since
+		if ask.Again || activity.GetInfo(ctx).Attempt > 1 { // an ended execution stays ended, whatever has become of its session
 			if result, ended, err := a.Store.Ended(ctx, ask.RunID, ask.StepID, ask.Execution); ended || err != nil {
 				return result, err
 			}
@@ -72,15 +72,15 @@ func (a *Steps) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult,
 	}
 }
 
-// forgotten reports whether Temporal does not know the activity any more: its workflow has
-// continued as new, and asks again for the steps that run, or is gone.
+// forgotten reports whether Temporal no longer knows the activity: its workflow has continued as
+// new, and requests its running steps again, or is gone.
 func forgotten(ctx context.Context) bool {
 	_, gone := errors.AsType[*serviceerror.NotFound](context.Cause(ctx))
 	return gone
 }
 
-// awaitStop waits for the stop that comes with every cancel and counts what it ends. One
-// that does not come in time is made up for.
+// awaitStop waits for the stop that comes with every cancel and counts what it ends. If it does not
+// come in time, awaitStop stops the step itself.
 func (a *Steps) awaitStop(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
 	patient, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
@@ -92,8 +92,8 @@ func (a *Steps) awaitStop(ctx context.Context, ask schema.RunStep) (schema.StepR
 	return result, err
 }
 
-// waitWhileSuspended keeps a step from starting while its session is suspended: Temporal
-// may start an attempt anew after a worker was lost, whatever the session says.
+// waitWhileSuspended keeps a step from starting while its session is suspended: after a lost
+// worker, Temporal may start an attempt anew regardless of the session.
 func (a *Steps) waitWhileSuspended(ctx context.Context, sessionID string) error {
 	const poll = time.Second
 	for {
@@ -118,7 +118,7 @@ func (a *Steps) Freeze(_ context.Context, of schema.StepsOf) error {
 	return nil
 }
 
-// Thaw lets them go on.
+// Thaw resumes them.
 func (a *Steps) Thaw(_ context.Context, of schema.StepsOf) error {
 	a.Runner.Thaw(of.RunID)
 	return nil
@@ -155,13 +155,13 @@ func beat(ctx context.Context) (stop func()) {
 	return func() { close(done); <-ended }
 }
 
-// final marks an error as one that no retry will change.
+// final marks an error that no retry will change.
 func final(err error) error {
 	return temporal.NewNonRetryableApplicationError(err.Error(), string(schema.CodeOf(err)), err)
 }
 
-// usual marks an error as one of normal operation, which is tried again and not worth a line in
-// the log: a worker that ends leaves its steps to the next one, and a full host sends sessions on.
+// usual marks an error as part of normal operation, to be retried without a line in the log: a
+// worker that ends leaves its steps to the next one, and a full host sends sessions on.
 func usual(err error) error {
 	return temporal.NewApplicationErrorWithOptions(err.Error(), string(schema.CodeOf(err)), temporal.ApplicationErrorOptions{
 		Category: temporal.ApplicationErrorCategoryBenign, Cause: err,

@@ -5,11 +5,11 @@ import (
 	"log/slog"
 )
 
-// Handler adds the context's attributes to each record and hands it on.
+// Handler adds the context's attributes to each record and passes it on.
 type Handler struct {
 	inner   slog.Handler
 	known   []slog.Attr // attributes given by Logger.With; the context does not repeat them
-	grouped bool        // within a group the record's attributes are other names
+	grouped bool        // within a group the record's attributes have other names
 }
 
 var _ slog.Handler = (*Handler)(nil)

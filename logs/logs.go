@@ -20,7 +20,7 @@ const (
 	FormatJSON Format = "json"
 )
 
-// The attribute keys that context carries. They are the field names of events, too.
+// The attribute keys that context carries. They are also field names of events.
 const (
 	KeySession   = "session_id"
 	KeyRun       = "run_id"
@@ -50,7 +50,7 @@ func Approval(id string) slog.Attr { return slog.String(KeyApproval, id) }
 // Request is the request_id attribute.
 func Request(id string) slog.Attr { return slog.String(KeyRequest, id) }
 
-// Err is the attribute of an error; its text is the whole chain, as the log should have it.
+// Err is the attribute of an error; its text is the whole chain.
 func Err(err error) slog.Attr { return slog.Any(KeyError, err) }
 
 // New makes a logger that writes to w.
@@ -72,7 +72,7 @@ func New(w io.Writer, format Format, level slog.Leveler) *slog.Logger {
 // Discard is a logger that writes nothing.
 func Discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// utc writes times in UTC with milliseconds, as everything else of Holdfast does.
+// utc formats times in UTC with milliseconds, as everywhere in Holdfast.
 func utc(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
 		return slog.String(slog.TimeKey, a.Value.Time().UTC().Format("2006-01-02T15:04:05.000Z"))
@@ -85,8 +85,8 @@ func utc(groups []string, a slog.Attr) slog.Attr {
 
 type contextKey struct{}
 
-// With returns a context whose records carry these attributes, after those that ctx
-// carries already. An attribute given again replaces the earlier one.
+// With returns a context whose records carry these attributes, after those that ctx already
+// carries. A repeated attribute replaces the earlier one.
 func With(ctx context.Context, attrs ...slog.Attr) context.Context {
 	if len(attrs) == 0 {
 		return ctx
@@ -100,7 +100,7 @@ func With(ctx context.Context, attrs ...slog.Attr) context.Context {
 	return context.WithValue(ctx, contextKey{}, append(merged, attrs...))
 }
 
-// Attrs are the attributes that ctx carries. The slice is not to be changed.
+// Attrs are the attributes that ctx carries. The slice must not be changed.
 func Attrs(ctx context.Context) []slog.Attr {
 	attrs, _ := ctx.Value(contextKey{}).([]slog.Attr)
 	return attrs

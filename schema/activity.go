@@ -19,8 +19,8 @@ const (
 	ActivityPlace       = "Hosts.Place"
 )
 
-// ControlQueue is the task queue on which one host takes freeze, thaw and stop. It is
-// apart from [StepsQueue] so that a host full of running steps can still be told to stop.
+// ControlQueue is the task queue on which one host receives freeze, thaw and stop. It is separate
+// from [StepsQueue] so that a host full of running steps can still be told to stop.
 func ControlQueue(host string) string { return "holdfast-control@" + host }
 
 // BeginRun is the argument of [ActivityBeginRun]: open a run of a plan.
@@ -30,7 +30,7 @@ type BeginRun struct {
 	Number     int    `json:"number"`
 	Key        string `json:"key"`
 	Phase      Phase  `json:"phase"`                 // the phase that follows
-	PlanDigest string `json:"plan_digest,omitempty"` // of a plan that the session has; "" for its latest
+	PlanDigest string `json:"plan_digest,omitempty"` // digest of one of the session's plans; "" for the latest
 	Message    int    `json:"message,omitempty"`     // the number of the message that the run answers; 0 for none
 }
 
@@ -46,13 +46,13 @@ type Revise struct {
 	Modifications json.RawMessage `json:"modifications"`
 }
 
-// Outline is a plan as a workflow carries it: no commands and no files, only what decides
-// the order of things.
+// Outline is the part of a plan that a workflow carries: what decides the order of steps, without
+// commands or files.
 type Outline struct {
 	Digest string        `json:"digest"`
-	Host   string        `json:"host"` // of the worker that opened the run: the run's steps go there
+	Host   string        `json:"host"` // worker that opened the run; the run's steps go there
 	Steps  []OutlineStep `json:"steps"`
-	// Problem says why the run cannot be carried out; "" when it can.
+	// Problem says why the run cannot be carried out; "" if it can.
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -69,26 +69,26 @@ type OutlineStep struct {
 	Inherited bool      `json:"inherited,omitempty"` // finished in the session that this one was forked from
 }
 
-// RunStep is the argument of [ActivityRunStep]. Execution stays the same when the activity
-// is retried, so that a step which has finished is not run again.
+// RunStep is the argument of [ActivityRunStep]. Execution stays the same when the activity is
+// retried, so that a finished step is not run again.
 type RunStep struct {
 	SessionID string `json:"session_id"`
 	RunID     string `json:"run_id"`
 	StepID    string `json:"step_id"`
 	Execution string `json:"execution"`
-	Digest    string `json:"digest"` // of the step that was agreed on, with the plan's files
+	Digest    string `json:"digest"` // the approved step, with the plan's files
 	Retry     bool   `json:"retry,omitempty"`
-	// Feedback is what a human said with the decision that led to this execution.
+	// Feedback is what the person said with the decision that led to this execution.
 	Feedback string `json:"feedback,omitempty"`
-	// Before is to be recorded before the step starts; nil when it is already.
+	// Before is recorded before the step starts; nil if it already is.
 	Before *Transition `json:"before,omitempty"`
-	// Again says that this execution was asked for before: it may run, or be over.
+	// Again says that this execution was requested before: it may be running, or finished.
 	Again bool `json:"again,omitempty"`
 	// Last says that a failure of this execution is final: no retry and no question follows.
 	Last bool `json:"last"`
 }
 
-// StepResult is what became of an execution.
+// StepResult is the outcome of an execution.
 type StepResult struct {
 	Status   AttemptStatus `json:"status"` // succeeded, failed or cancelled
 	Attempt  int           `json:"attempt"`
@@ -98,8 +98,8 @@ type StepResult struct {
 	Message  string        `json:"message,omitempty"`
 }
 
-// Place is the argument of [ActivityPlace]: which host takes a session that the one before
-// does not serve? Any host that has room answers.
+// Place is the argument of [ActivityPlace]: which host takes over a session that its host no longer
+// serves? Any host with room answers.
 type Place struct {
 	SessionID string `json:"session_id"`
 	RunID     string `json:"run_id"`
@@ -119,15 +119,14 @@ type StepsOf struct {
 	Grace     time.Duration `json:"grace,omitempty"` // nanoseconds between SIGTERM and SIGKILL
 }
 
-// StoppedSteps answers [ActivityStopSteps]. Survivors is what could not be ended.
+// StoppedSteps answers [ActivityStopSteps]. Survivors counts the processes that could not be ended.
 type StoppedSteps struct {
 	ProcessesKilled int `json:"processes_killed"`
 	Survivors       int `json:"survivors"`
 	Files           int `json:"files"` // in the workspace
 }
 
-// Describe says in a few words how an execution failed, such as "exit code 2" or "killed
-// by SIGSEGV".
+// Describe says briefly how an execution failed, such as "exit code 2" or "killed by SIGSEGV".
 func (r *StepResult) Describe() string {
 	switch {
 	case r.Message != "":

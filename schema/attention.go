@@ -19,14 +19,14 @@ type AttentionKind string
 const (
 	AttentionNetwork        AttentionKind = "network"          // the step may use the network
 	AttentionEnv            AttentionKind = "env"              // a variable changes what programs load or run
-	AttentionRemoteCode     AttentionKind = "remote_code"      // what is fetched or decoded is run unseen
+	AttentionRemoteCode     AttentionKind = "remote_code"      // fetched or decoded code runs unseen
 	AttentionDelete         AttentionKind = "delete"           // files or data are deleted for good
-	AttentionSecret         AttentionKind = "secret"           // a credential is named, or is there in clear
+	AttentionSecret         AttentionKind = "secret"           // a credential is named, or appears in clear
 	AttentionPrivilege      AttentionKind = "privilege"        // permissions or owners are changed
-	AttentionHidden         AttentionKind = "hidden_text"      // characters that do not show, or turn the text around
-	AttentionApprovesItself AttentionKind = "approves_itself"  // its own approval says yes when nobody answers
+	AttentionHidden         AttentionKind = "hidden_text"      // invisible characters, or ones that reorder text
+	AttentionApprovesItself AttentionKind = "approves_itself"  // its own approval is granted when nobody answers
 	AttentionGoesOn         AttentionKind = "goes_on_if_fails" // the run goes on when it fails
-	AttentionMore           AttentionKind = "more"             // how many more there are than are listed, in Found
+	AttentionMore           AttentionKind = "more"             // the number of entries left out, in Found
 )
 
 // Attention is one thing that deserves a look, and where it is.
@@ -37,19 +37,19 @@ type Attention struct {
 	Found  string        `json:"found,omitempty" doc:"What was found there, shortened"`
 }
 
-// maxAttention bounds what is listed, the entry that counts the rest included; a plan with more
-// of it needs no longer list to be looked at.
+// maxAttention bounds the list, including the entry that counts the rest. A plan with more findings
+// gains nothing from a longer list.
 const maxAttention = 200
 
 const maxFound = 80 // characters
 
-// lazy compiles a pattern when it is first used: every step starts two programs with this package,
-// and they use none of them.
+// lazy compiles a pattern on first use: every step starts two programs with this package, and they
+// use none of the patterns.
 func lazy(pattern string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
 }
 
-// What to look for in a text that is run.
+// Patterns to look for in text that is run.
 var suspicious = []struct {
 	kind    AttentionKind
 	pattern func() *regexp.Regexp
@@ -71,10 +71,9 @@ var loading = lazy(`^(?:(?:LD|DYLD)_.*|PATH|IFS|ENV|BASH_ENV|PROMPT_COMMAND|GCON
 
 var secretName = lazy(`(?i)(?:^|_)(?:token|secret|passwd|password|api_?key|private_?key|access_?key|credentials?)(?:_|$)`)
 
-// Attention lists what of a plan deserves a look before it is approved: steps in their order,
-// then files by name. Each kind is listed once for each place; of a list of more than 200 the
-// kinds come first, and how many more there are comes last. asks are the steps that ask, by id;
-// see [Plan.Asks].
+// Attention lists what in a plan deserves a look before approval: steps in order, then files by
+// name. Each kind is listed once per place. If there are more than 200, one of each kind comes
+// first, and the number left out comes last. asks are the steps that ask, by id; see [Plan.Asks].
 func (p *Plan) Attention(asks map[string]StepAsks) []Attention {
 	list := []Attention{}
 	for i := range p.Steps {
@@ -90,8 +89,7 @@ func (p *Plan) Attention(asks map[string]StepAsks) []Attention {
 	return bounded(list)
 }
 
-// bounded is the list, or the first of it: no kind goes missing by that, whatever stands before it, and what is left out is
-// counted.
+// bounded cuts the list to its limit. It keeps at least one entry of every kind, and counts what it leaves out.
 func bounded(list []Attention) []Attention {
 	if len(list) <= maxAttention {
 		return list
@@ -142,7 +140,7 @@ func (s *PlanStep) attention(onTimeout OnTimeout) []Attention {
 	return list
 }
 
-// texts are what of a step a person reads.
+// texts are the parts of a step that a person reads.
 func (s *PlanStep) texts() []string {
 	texts := []string{s.Title, s.Shell, strings.Join(s.Run, " "), s.Task}
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
@@ -151,7 +149,7 @@ func (s *PlanStep) texts() []string {
 	return texts
 }
 
-// lookAt finds each kind once in some texts that belong together.
+// lookAt finds each kind once in a group of texts.
 func lookAt(texts ...string) []Attention {
 	var list []Attention
 	for _, text := range texts {
@@ -170,25 +168,26 @@ func lookAt(texts ...string) []Attention {
 	return list
 }
 
-// fillers take room, or none, and show nothing, though Unicode counts them as letters and marks.
+// fillers show nothing, whether or not they take room, though Unicode counts them as letters and
+// marks.
 const fillers = "\u034f\u115f\u1160\u3164\uffa0"
 
-// Hidden reports whether a character does not show, or changes how the text around it does. The
-// browser has the same list, in web/ui/src/lib/hidden.ts.
+// Hidden reports whether a character is invisible, or changes how the text around it is displayed.
+// The browser has the same list, in web/ui/src/lib/hidden.ts.
 func Hidden(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t' || r == '\r':
 		return false
 	case r < 0xa0:
 		return r < 0x20 || r >= 0x7f // control characters, ESC among them
-	case r >= 0x2060 && r <= 0x206f, r >= 0xe0000 && r <= 0xe007f: // also those of them that Unicode has not given away
+	case r >= 0x2060 && r <= 0x206f, r >= 0xe0000 && r <= 0xe007f: // including those that Unicode has not assigned
 		return true
 	default:
 		return unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Bidi_Control) || strings.ContainsRune(fillers, r)
 	}
 }
 
-// shortFound is a find on one line, without what does not show.
+// shortFound is a match on one line, without hidden characters.
 func shortFound(s string) string {
 	s = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
 		if Hidden(r) {

@@ -49,7 +49,7 @@ func TestAttention_IsBounded(t *testing.T) {
 	for i := range 300 {
 		plan.Files[strings.Repeat("x", i+1)] = "rm -rf " + strings.Repeat("y", 500)
 	}
-	plan.Files["z"] = "cat ~/.ssh/id_ed25519" // behind all of them
+	plan.Files["z"] = "cat ~/.ssh/id_ed25519" // after all of them
 	list := plan.Attention(nil)
 	if len(list) != 200 || len([]rune(list[0].Found)) > 80 {
 		t.Fatalf("%d entries, the first is %q", len(list), list[0].Found)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// ParseDuration reads a length of time as [time.ParseDuration] does, with days (d) and weeks (w) besides: 3d, 1w2d, 1.5d, 36h.
-// A day is 24 hours. It is the one reader of durations in plans, configs, settings and flags.
+// ParseDuration reads a duration as [time.ParseDuration] does, and also days (d) and weeks (w): 3d, 1w2d, 1.5d, 36h. A
+// day is 24 hours. Plans, configs, settings and flags all use it.
 func ParseDuration(s string) (time.Duration, error) {
 	if !strings.ContainsAny(s, "dw") {
 		return time.ParseDuration(s)

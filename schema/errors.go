@@ -16,18 +16,18 @@ type Code string
 const (
 	CodeInvalid      Code = "invalid"      // the request breaks a rule; errors[] says which
 	CodeNotFound     Code = "not_found"    // no such session, run, approval or file
-	CodeConflict     Code = "conflict"     // it contradicts what was decided or done already
+	CodeConflict     Code = "conflict"     // it contradicts an earlier decision or action
 	CodeExpired      Code = "expired"      // the approval's time is over
 	CodeTooLarge     Code = "too_large"    // the body or frame is over its limit
-	CodeUnavailable  Code = "unavailable"  // Postgres, Temporal or every worker is away; try again
+	CodeUnavailable  Code = "unavailable"  // Postgres, Temporal or every worker is down; try again
 	CodeForbidden    Code = "forbidden"    // known, but not allowed
 	CodeInternal     Code = "internal"     // a fault of ours; the log has the cause
 	CodeStale        Code = "stale"        // a newer attempt or version has taken over
 	CodeRateLimited  Code = "rate_limited" // too many requests or frames
 	CodeUnsupported  Code = "unsupported"  // known, but not available on this server
 	CodeMethod       Code = "method_not_allowed"
-	CodeCursorAhead  Code = "cursor_ahead"      // the log ends before what the client has seen: it was restored
-	CodeRange        Code = "range_unavailable" // a stretch of a log cannot be read
+	CodeCursorAhead  Code = "cursor_ahead"      // the log ends before the client's cursor: it was restored
+	CodeRange        Code = "range_unavailable" // part of a log cannot be read
 	CodeHostDraining Code = "host_draining"     // from a worker to a session, never to a client: this host takes no new steps
 )
 
@@ -79,7 +79,7 @@ func PlainText(location, text string) []FieldError {
 	return nil
 }
 
-// Brief is a value as an error repeats it: nothing long, so that it does not fill the answer.
+// Brief is a value as an error repeats it, cut short so that it does not fill the answer.
 func Brief(value any) any {
 	const most = 100
 	switch v := value.(type) {
@@ -99,7 +99,7 @@ func Brief(value any) any {
 	}
 }
 
-// NoNUL refuses a text that Postgres and environments cannot hold.
+// NoNUL is the message for text that Postgres and environments cannot hold.
 const NoNUL = "this must be text without NUL"
 
 // Error implements error.
@@ -123,8 +123,8 @@ func Wrap(code Code, cause error, message string) *Error {
 	return &Error{Code: code, Message: message, Cause: cause}
 }
 
-// CodeOf returns the code of the first [Error] in err's chain, [CodeInternal] when there
-// is none, and "" for nil.
+// CodeOf returns the code of the first [Error] in err's chain, [CodeInternal] if there is none, and
+// "" for nil.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""
@@ -135,10 +135,9 @@ func CodeOf(err error) Code {
 	return CodeInternal
 }
 
-// Lasting reports whether whoever makes the same call again will get the same error: what is
-// asked for is not there, breaks a rule, cannot be kept or contradicts what stands. Such an
-// error is final, and shows; any other may heal, and is worth another try. This is the only
-// place that says so.
+// Lasting reports whether the same call will fail the same way again: what it asks for does not
+// exist, breaks a rule, cannot be kept or contradicts the current state. Such an error is final, and
+// shows; any other may heal, and is worth another try. Only this function decides which is which.
 func Lasting(err error) bool {
 	switch CodeOf(err) {
 	case CodeInvalid, CodeNotFound, CodeConflict, CodeExpired, CodeTooLarge, CodeForbidden, CodeStale, CodeUnsupported, CodeMethod:

@@ -50,7 +50,7 @@ type Payload struct {
 	Data any
 }
 
-// Events has every type of stored event with its payload.
+// Events lists every type of stored event with its payload.
 var Events = []Payload{
 	{EventWorkflowStarted, WorkflowStartedData{}},
 	{EventWorkflowStateChanged, WorkflowStateChangedData{}},
@@ -86,8 +86,8 @@ var Events = []Payload{
 	{EventSessionForked, SessionForkedData{}},
 }
 
-// Event is one entry of a session's log, and a frame as viewers get it. Seq is 1, 2, 3, …
-// without a gap within a session.
+// Event is one entry of a session's log, and a frame as viewers receive it. Seq is 1, 2, 3, …
+// within a session, without gaps.
 type Event struct {
 	Type      EventType       `json:"event_type"`
 	Seq       int64           `json:"seq,omitempty"`
@@ -106,7 +106,7 @@ type NewEvent struct {
 	Data   any // one of the payload structs of this package
 }
 
-// Time is an instant that travels as RFC 3339 UTC with milliseconds.
+// Time is an instant, encoded as RFC 3339 UTC with milliseconds.
 type Time struct{ time.Time }
 
 const timeLayout = "2006-01-02T15:04:05.000Z"
@@ -116,7 +116,7 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return []byte(t.UTC().Format(`"` + timeLayout + `"`)), nil
 }
 
-// String is the instant as it travels.
+// String is the encoded form.
 func (t Time) String() string { return t.UTC().Format(timeLayout) }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -129,7 +129,7 @@ type (
 		Mode      Mode   `json:"mode"`
 		RunNumber int    `json:"run_number"`
 		Task      string `json:"task,omitempty"`
-		Message   int    `json:"message_number,omitempty"` // of the message that the run answers
+		Message   int    `json:"message_number,omitempty"` // number of the message that the run answers
 	}
 	// WorkflowStateChangedData follows every change of a session's status or phase.
 	WorkflowStateChangedData struct {
@@ -146,7 +146,7 @@ type (
 		Actor string `json:"actor,omitempty"`
 	}
 	// WorkflowCompletedData closes a run whose steps are all done. Some may have failed, if the
-	// plan says that the run goes on without them.
+	// plan lets the run go on without them.
 	WorkflowCompletedData struct {
 		DurationMS  int64 `json:"duration_ms"`
 		Steps       int   `json:"steps"`
@@ -157,8 +157,8 @@ type (
 		Error      string `json:"error"`
 		DurationMS int64  `json:"duration_ms"`
 	}
-	// WorkflowCancelledData closes a run that was cancelled. Reason is "interrupted" when a
-	// message took its place, "expired" when the session was not used any more, else "".
+	// WorkflowCancelledData closes a run that was cancelled. Reason is "interrupted" when a message
+	// took its place, "expired" when nobody used the session any more, else "".
 	WorkflowCancelledData struct {
 		Actor   string  `json:"actor,omitempty"`
 		Reason  string  `json:"reason,omitempty"`
@@ -169,8 +169,8 @@ type (
 		Plan   *Plan  `json:"plan"`
 		Digest string `json:"digest"`
 	}
-	// PlanUpdatedData carries the plan of a run after a human changed it. StepID is the step
-	// that was edited; "" when it was the plan as a whole.
+	// PlanUpdatedData carries the plan of a run after a human changed it. StepID is the edited
+	// step; "" if the whole plan was edited.
 	PlanUpdatedData struct {
 		Plan       *Plan  `json:"plan"`
 		Digest     string `json:"digest"`
@@ -196,14 +196,14 @@ type (
 		Host    string   `json:"host"`
 		Command []string `json:"command"`
 	}
-	// StepProgressData is what an attempt uses at a moment, once a second while that changes, and
-	// how far it says to have come. Progress is from 0 to 1, nil until the program has told.
+	// StepProgressData is what an attempt uses at a moment, sent once a second while that changes,
+	// and the progress that the program reports: from 0 to 1, nil until it reports any.
 	StepProgressData struct {
 		Attempt  int      `json:"attempt"`
 		Progress *float64 `json:"progress,omitempty"`
 		Note     string   `json:"note,omitempty"`
-		// Waiting says what the step waits for on its host before it starts or goes on, such as room
-		// on the disk. It is absent again once it does.
+		// Waiting says what the step waits for on its host before it starts or goes on, such as disk
+		// space. It is absent once the wait is over.
 		Waiting    string  `json:"waiting,omitempty"`
 		ElapsedMS  int64   `json:"elapsed_ms"`
 		CPUSeconds float64 `json:"cpu_seconds"`
@@ -212,7 +212,7 @@ type (
 		WriteBytes int64   `json:"write_bytes"`
 		Processes  int     `json:"processes"`
 	}
-	// StepReattachedData says that a worker has come back to an attempt that went on without one.
+	// StepReattachedData says that a worker has come back to an attempt that ran on without one.
 	StepReattachedData struct {
 		Attempt int    `json:"attempt"`
 		Host    string `json:"host"`
@@ -240,8 +240,8 @@ type (
 		ReadBytes   int64   `json:"read_bytes"`
 		WriteBytes  int64   `json:"write_bytes"`
 	}
-	// StepRetryStartedData says that a further attempt takes the place of one that failed
-	// (reason retry) or that was cut when its worker died (reason worker_lost).
+	// StepRetryStartedData says that a new attempt replaces one that failed (reason retry) or was
+	// cut off when its worker died (reason worker_lost).
 	StepRetryStartedData struct {
 		Attempt int    `json:"attempt"`
 		Reason  Reason `json:"reason"`
@@ -259,8 +259,8 @@ type (
 	StepRetryExhaustedData struct {
 		Attempts int `json:"attempts"`
 	}
-	// OutputData is a chunk of what a step printed. Offset is where it starts in the stream of
-	// its attempt, in bytes; Text is UTF-8, with U+FFFD in place of bytes that are not.
+	// OutputData is a chunk of what a step printed. Offset is its first byte in the attempt's
+	// stream; Text is UTF-8, with U+FFFD for invalid bytes.
 	OutputData struct {
 		Stream  Stream `json:"stream"`
 		Text    string `json:"text"`
@@ -292,8 +292,7 @@ type (
 		Seconds    float64 `json:"seconds"`
 		Actor      string  `json:"actor"`
 	}
-	// ApprovalEscalatedData says that nobody answered in time, and until when an answer is
-	// waited for now.
+	// ApprovalEscalatedData says that nobody answered in time, and gives the new deadline.
 	ApprovalEscalatedData struct {
 		ApprovalID string `json:"approval_id"`
 		ExpiresAt  Time   `json:"expires_at"`
@@ -306,18 +305,17 @@ type (
 		Actor   string `json:"actor,omitempty"`
 		Number  int    `json:"number,omitempty"` // of a user's message
 	}
-	// SessionForkedData links a session and its fork, in the logs of both. SessionID is the other
-	// one, StepID the last finished step that they share.
+	// SessionForkedData links a session and its fork, in both logs. SessionID is the other session,
+	// StepID the last finished step that they share.
 	SessionForkedData struct {
 		SessionID string `json:"session_id"`
 		Direction string `json:"direction"` // "to" in the source's log, "from" in the fork's
 		StepID    string `json:"step_id,omitempty"`
 		Actor     string `json:"actor"`
 	}
-	// ApprovalExpiredData says that an approval closed without an answer: its time passed
-	// (reason timeout), what it was about has changed (reason plan_changed), its run was
-	// cancelled (reason cancelled), failed (run_failed), or the step that asked ended
-	// (step_ended).
+	// ApprovalExpiredData says that an approval closed without an answer: its time passed (reason
+	// timeout), its subject changed (plan_changed), its run was cancelled (cancelled) or failed
+	// (run_failed), or the step that asked ended (step_ended).
 	ApprovalExpiredData struct {
 		ApprovalID string    `json:"approval_id"`
 		Reason     string    `json:"reason"`
@@ -334,7 +332,7 @@ type (
 	}
 )
 
-// Stream is where a step printed.
+// Stream is the stream that a step printed to.
 type Stream string
 
 // The streams.
@@ -343,7 +341,8 @@ const (
 	Stderr Stream = "stderr"
 )
 
-// Receipt says what a cancel did. Survivors is what still runs: 0, or the cancel failed.
+// Receipt says what a cancel did. Survivors counts the processes that still run: 0, or the cancel
+// failed.
 type Receipt struct {
 	ProcessesKilled int      `json:"processes_killed"`
 	Survivors       int      `json:"survivors"`

@@ -1,10 +1,10 @@
 package schema
 
-// ExportFormat names the form of an export. It changes when a reader would have to.
+// ExportFormat names the format of an export. It changes whenever a reader has to.
 const ExportFormat = "holdfast-export-1"
 
-// The entries of an export. Files of the workspace are below ExportFiles. The manifest is the
-// last one, and says that the archive is whole: events are 1, 2, 3, … up to its head_seq.
+// The entries of an export. Files of the workspace are below ExportFiles. The manifest comes last
+// and says that the archive is complete: events are 1, 2, 3, … up to its head_seq.
 const (
 	ExportSession   = "session.json"
 	ExportRuns      = "runs.json"
@@ -17,7 +17,7 @@ const (
 	ExportEnd       = "manifest.json"
 )
 
-// ExportManifest says what an export has.
+// ExportManifest says what an export contains.
 type ExportManifest struct {
 	Format    string       `json:"format"`
 	SessionID string       `json:"session_id"`

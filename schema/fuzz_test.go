@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// FuzzPlan: no text makes ParsePlan fail in an unknown way, and a plan that it reads is the
+// FuzzPlan: no text makes ParsePlan fail in an unexpected way, and a plan that it accepts is the
 // same when it is written and read again.
 func FuzzPlan(f *testing.F) {
 	examples, err := filepath.Glob("../examples/*.json")
@@ -31,7 +31,7 @@ func FuzzPlan(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	for _, text := range hopeless() {
-		f.Add([]byte(text[:min(len(text), 4096)])) // cut short: whole ones make every other input slow
+		f.Add([]byte(text[:min(len(text), 4096)])) // truncated: whole ones make every other input slow
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		plan, problems := schema.ParsePlan(text)
@@ -47,7 +47,7 @@ func FuzzPlan(f *testing.F) {
 			return
 		}
 		if len(schema.Marshal(plan)) > schema.MaxPlanBytes {
-			return // written in full it is too long to be read
+			return // written in full it is too long to read
 		}
 		again, problems := schema.ParsePlan(schema.Marshal(plan))
 		if again == nil {

@@ -15,9 +15,9 @@ func NewID() string {
 	return formatUUID(b, 4)
 }
 
-// DeriveID returns a UUID (version 8, RFC 9562: vendor specific) that is a pure function
-// of its parts. Everything below a session is named this way, so that doing the same thing
-// twice names the same thing: a retried activity finds its own row instead of adding one.
+// DeriveID returns a UUID (version 8, RFC 9562: vendor specific) that is a pure function of its
+// parts. Everything below a session is named this way, so that a repetition names the same thing: a
+// retried activity finds its own row instead of adding one.
 func DeriveID(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	var b [16]byte
@@ -60,11 +60,11 @@ func ValidID(s string) bool {
 	return true
 }
 
-// MinIDPrefix is how much of an id names a thing at least.
+// MinIDPrefix is the shortest prefix of an id that may stand for it.
 const MinIDPrefix = 4
 
-// IDRange returns the first and the last id that begin with prefix, [MinIDPrefix] or more
-// characters of an id in lower-case text form; ok is false when it is not that.
+// IDRange returns the first and last id that begin with prefix, which is [MinIDPrefix] or more
+// characters of an id in lower-case text form; otherwise ok is false.
 func IDRange(prefix string) (first, last string, ok bool) {
 	const zero = "00000000-0000-0000-0000-000000000000"
 	if len(prefix) < MinIDPrefix || len(prefix) > len(zero) {

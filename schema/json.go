@@ -5,13 +5,13 @@ import (
 	"fmt"
 )
 
-// MaxJSONDepth is how deep objects and lists may be nested in JSON that users and programs
-// give us to keep: Postgres gives up at some thousands, encoding/json at ten thousand, and a
-// person long before.
+// MaxJSONDepth is how deep objects and lists may be nested in JSON that users and programs give us
+// to store: Postgres gives up at some thousands, encoding/json at ten thousand, and a person long
+// before.
 const MaxJSONDepth = 32
 
-// JSONProblem says why JSON text from outside cannot be kept, or "" when it can. Text that is
-// absent can. It reads the text once, and does not follow its nesting by recursion.
+// JSONProblem says why JSON text from outside cannot be stored, or "" if it can. Absent text can.
+// It reads the text once, without recursion.
 func JSONProblem(text json.RawMessage, maxBytes int) string {
 	switch {
 	case len(text) > maxBytes:
@@ -24,7 +24,7 @@ func JSONProblem(text json.RawMessage, maxBytes int) string {
 	return ""
 }
 
-// NestedDeeper reports whether lists and objects are nested more than most deep.
+// NestedDeeper reports whether lists and objects are nested deeper than most.
 func NestedDeeper(text json.RawMessage, most int) bool {
 	depth := 0
 	quoted, escaped := false, false

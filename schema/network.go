@@ -13,11 +13,11 @@ import (
 // MaxNetworkRules bounds the allow-list of a step.
 const MaxNetworkRules = 256
 
-// Network says what of the network a step may reach: in JSON false, true, or {"allow": [rule, …]}.
+// Network says what a step may reach on the network: in JSON false, true, or {"allow": [rule, …]}.
 type Network struct {
 	On bool
-	// Allow are the only places that it may reach, as [ParseNetworkRule] takes them; nil is
-	// everything that a step can reach at all.
+	// Allow lists the only places that it may reach, in the form that [ParseNetworkRule] takes; nil
+	// is everything that a step can reach at all.
 	Allow []string
 }
 
@@ -49,15 +49,15 @@ func (n *Network) UnmarshalJSON(text []byte) error {
 
 // NetworkRule is a place on the network.
 type NetworkRule struct {
-	Name   string       // a host's, in lower case; "" when Prefix is given
-	Below  bool         // not the host itself, but every name below it; of Name "", every place
-	Prefix netip.Prefix // of addresses
-	Port   uint16       // 0 is every one
+	Name   string       // host name in lower case; "" when Prefix is given
+	Below  bool         // every name below Name, but not Name itself; with Name "", every place
+	Prefix netip.Prefix // address range
+	Port   uint16       // 0 is every port
 }
 
 var hostPattern = lazy(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
 
-// NetworkRuleForm is what [ParseNetworkRule] takes, for people.
+// NetworkRuleForm describes for people what [ParseNetworkRule] takes.
 const NetworkRuleForm = `a name, *.name, an address or a range of them, then a colon and a port or *, such as "example.org:443", "*.example.org:443", "10.1.2.3:5432", "10.0.0.0/8:*" or "[2001:db8::1]:443"`
 
 var errNetworkRule = errors.New("this is not " + NetworkRuleForm)
@@ -105,10 +105,10 @@ func ParseNetworkRule(s string) (NetworkRule, error) {
 	return r, nil
 }
 
-// Named says whether the rule is about a name; every place is not.
+// Named says whether the rule is about a name; a rule for every place is not.
 func (r *NetworkRule) Named() bool { return r.Name != "" }
 
-// CoversName says whether a name, in lower case and without a dot at its end, is the rule's.
+// CoversName says whether the rule covers a name, given in lower case and without a final dot.
 func (r *NetworkRule) CoversName(name string) bool {
 	if !r.Below {
 		return r.Name != "" && name == r.Name
@@ -116,15 +116,15 @@ func (r *NetworkRule) CoversName(name string) bool {
 	return r.Name == "" || strings.HasSuffix(name, "."+r.Name)
 }
 
-// CoversAddr says whether an address is the rule's without any name.
+// CoversAddr says whether the rule covers an address regardless of any name.
 func (r *NetworkRule) CoversAddr(a netip.Addr) bool {
 	return r.Below && r.Name == "" || r.Prefix.IsValid() && r.Prefix.Contains(a)
 }
 
-// CoversPort says whether a port is the rule's.
+// CoversPort says whether the rule covers a port.
 func (r *NetworkRule) CoversPort(port uint16) bool { return r.Port == 0 || r.Port == port }
 
-// network reads what of the network a step may reach.
+// network reads what a step may reach on the network.
 func (p *planParser) network(n *node, at string) *Network {
 	if n.kind != kindObject {
 		return &Network{On: p.is(n, at, kindBool, `or an object with "allow"`) && n.truth}

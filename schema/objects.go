@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The objects that the API answers with.
+// Objects in the API's answers.
 type (
 	// Session is a durable conversation with its runs.
 	Session struct {
@@ -143,8 +143,8 @@ type (
 	}
 )
 
-// Config is what a session is asked to do differently. The zero value of each field means
-// its default.
+// Config holds a session's deviations from the defaults. The zero value of each field means its
+// default.
 type Config struct {
 	ApprovalMode           ApprovalMode `json:"approval_mode,omitempty" enum:"none,after_planning,before_each_step,on_error,all" doc:"Where to ask a human; none when absent"`
 	ApprovalTimeoutSeconds float64      `json:"approval_timeout_seconds,omitempty" doc:"How long an approval waits; the server's HOLDFAST_APPROVAL_TIMEOUT when absent"`
@@ -157,10 +157,10 @@ type Config struct {
 	SessionTTL             string       `json:"session_ttl,omitempty" doc:"How long the session is kept open while nobody uses it, such as 720h; the server's HOLDFAST_SESSION_TTL when absent"`
 }
 
-// DefaultParallel is how many ready steps run at the same time unless config.parallel says.
+// DefaultParallel is how many ready steps run at the same time unless config.parallel is set.
 const DefaultParallel = 2
 
-// Bounds of a config and of commands.
+// Limits of a config and of commands.
 const (
 	MaxParallel               = 64
 	MinApprovalTimeoutSeconds = 1
@@ -170,15 +170,15 @@ const (
 	MaxQueuedMessages         = 100
 	MaxFeedback               = 10_000   // in characters
 	MaxQuestion               = 2_000    // in characters
-	MaxAskContext             = 64 << 10 // with the options, as JSON
-	MaxAskID                  = 512      // what the session calls it has the run, step and attempt too, and fits MaxRequestIDBytes
+	MaxAskContext             = 64 << 10 // together with the options, as JSON
+	MaxAskID                  = 512      // the session adds run, step and attempt to it, and that must fit MaxRequestIDBytes
 	MaxActorBytes             = 512
 	MaxRequestIDBytes         = 1024
 	MaxDigestBytes            = 128
 	MaxOpenAsks               = 16 // of one step
 )
 
-// LeaveOutContext has an approval say that its context is to be read elsewhere.
+// LeaveOutContext removes the context and marks that it is available elsewhere.
 func (a *Approval) LeaveOutContext() { a.Context, a.ContextTruncated = json.RawMessage(`{}`), true }
 
 // Check lists what is wrong with a config; locations start with at.
@@ -216,8 +216,8 @@ func (c *Config) Check(at string) []FieldError {
 	return errs
 }
 
-// Unsupported lists what a valid plan asks of a server that this one cannot do. Nothing of
-// it is ignored in silence: such a plan is refused. As of other problems, so many are told.
+// Unsupported lists what a valid plan needs that this server cannot do. Such a plan is refused;
+// nothing in it is silently ignored. At most maxProblems are listed.
 func (p *Plan) Unsupported() []FieldError {
 	var errs []FieldError
 	for i := range p.Steps {
@@ -228,13 +228,13 @@ func (p *Plan) Unsupported() []FieldError {
 	return errs
 }
 
-// UnsupportedIn is Unsupported with the places in the text that the plan was read from.
+// UnsupportedIn is Unsupported with positions in the text that the plan was read from.
 func (p *Plan) UnsupportedIn(text []byte) []PlanProblem {
 	if len(p.Unsupported()) == 0 {
 		return nil
 	}
 	root, err := parseNode(text)
-	if err != nil { // it is not that text
+	if err != nil { // not that text
 		return nil
 	}
 	parser := planParser{text: text}

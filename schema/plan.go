@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// Bounds of a plan. They keep one plan within one request, one workflow state and one page.
+// Limits of a plan. They keep one plan within one request, one workflow state and one page.
 const (
-	MaxPlanBytes = 1 << 20 // of the JSON text, files included
+	MaxPlanBytes = 1 << 20 // of the JSON text, including files
 	MaxSteps     = 500
 	MaxNeeds     = 500  // of one step
-	MaxFiles     = 2000 // of one plan; more belong into an archive, or are made by a step
+	MaxFiles     = 2000 // of one plan; more belong in an archive, or are made by a step
 	MaxRetries   = 10
 	MaxTitle     = 200 // in characters
 	MaxTimeout   = 30 * 24 * time.Hour
 )
 
-// Plan is what a run does: steps that form a graph, and files that are put into the
-// workspace before the first of them. See [ParsePlan] for the rules.
+// Plan is what a run does: a graph of steps, and files that are written to the workspace before the
+// first step. See [ParsePlan] for the rules.
 type Plan struct {
 	Steps []PlanStep        `json:"steps" doc:"What to run; needs makes it a graph"`
 	Files map[string]string `json:"files,omitempty" doc:"Workspace files to write before the first step: relative path to text"`
@@ -54,7 +54,7 @@ func (s *PlanStep) MemoryBytes() int64 {
 	digits := strings.TrimRight(s.Memory, "BKMGTi")
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil {
-		return 0 // "": [ParsePlan] has seen to everything else
+		return 0 // "": [ParsePlan] refuses everything else
 	}
 	unit := map[string]int64{
 		"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
@@ -68,7 +68,7 @@ func (s *PlanStep) MemoryBytes() int64 {
 // Networked tells whether the step may use the network.
 func (s *PlanStep) Networked() bool { return s.Network != nil && s.Network.On }
 
-// NetworkAllow are the only places that the step may reach; nil when it has no such list.
+// NetworkAllow lists the only places that the step may reach; nil if it has no such list.
 func (s *PlanStep) NetworkAllow() []string {
 	if s.Network == nil {
 		return nil
@@ -87,7 +87,7 @@ const (
 	OnTimeoutEscalate OnTimeout = "escalate"
 )
 
-// Next is what follows the next time that nobody answers: once escalated, the session is suspended.
+// Next is what happens the next time nobody answers: once escalated, the session is suspended.
 func (t OnTimeout) Next(escalated bool) OnTimeout {
 	if t == OnTimeoutEscalate && escalated {
 		return OnTimeoutSuspend
@@ -147,17 +147,17 @@ func (s *PlanStep) Name() string {
 	return s.ID
 }
 
-// TimeoutDuration is Timeout as a duration, 0 when there is none. The plan is valid.
+// TimeoutDuration is Timeout as a duration, 0 if there is none. The plan must be valid.
 func (s *PlanStep) TimeoutDuration() time.Duration {
 	d, _ := ParseDuration(s.Timeout)
 	return d
 }
 
-// Digest names exactly what is approved: the hex SHA-256 of the plan's canonical JSON.
+// Digest identifies exactly what is approved: the hex SHA-256 of the plan's canonical JSON.
 func (p *Plan) Digest() string { return digest(p) }
 
-// StepDigest names exactly what an approval of this step approves: the step itself and
-// the files it may read.
+// StepDigest identifies exactly what an approval of this step covers: the step itself and the files
+// it may read.
 func (p *Plan) StepDigest(s *PlanStep) string { return stepDigest(s, p.filesDigest()) }
 
 func (p *Plan) filesDigest() string { return digest(p.Files) }
@@ -198,9 +198,9 @@ func digest(v any) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Marshal is the JSON encoding that Holdfast stores and sends: compact, map keys sorted,
-// and <, > and & as they are. The value must be one that JSON can hold; it is always one
-// of our own structs, so anything else is a bug and panics.
+// Marshal is the JSON encoding that Holdfast stores and sends: compact, map keys sorted, and <, >
+// and & unescaped. The value is always one of our own structs, so one that JSON cannot hold is a
+// bug and panics.
 func Marshal(v any) json.RawMessage {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

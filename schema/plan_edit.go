@@ -10,32 +10,32 @@ import (
 	"strings"
 )
 
-// The modifications that come with a resolution, one shape for each kind of approval.
+// The modifications that come with a resolution, one shape per kind of approval.
 type (
-	// PlanEdit is a new plan in place of the one that is asked about. The plan itself, without
-	// `plan` around it, is understood too.
+	// PlanEdit is a new plan to replace the one in question. The plan itself, without `plan` around
+	// it, is accepted too.
 	PlanEdit struct {
 		Plan *Plan `json:"plan"`
 	}
-	// StepEdit is what a human changes about one step, before it runs or before it is tried
-	// again: another command, other environment variables, another timeout, other files.
-	// What is absent stays as it is. `command` is understood too: text is Shell, a list is Run.
+	// StepEdit is what a human changes in one step before it runs or is retried: another command,
+	// other environment variables, another timeout, other files. Absent fields stay as they are.
+	// `command` is accepted too: text is Shell, a list is Run.
 	StepEdit struct {
-		Run     []string          `json:"run,omitempty"`     // in place of the step's run or shell
+		Run     []string          `json:"run,omitempty"`     // replaces the step's run or shell
 		Shell   string            `json:"shell,omitempty"`   // the same
-		Env     map[string]string `json:"env,omitempty"`     // added to the step's, or in place of those of the same name
+		Env     map[string]string `json:"env,omitempty"`     // added to the step's; replaces variables of the same name
 		Timeout string            `json:"timeout,omitempty"` // such as 90s
-		Files   map[string]string `json:"files,omitempty"`   // added to the plan's, or in place of those of the same path
+		Files   map[string]string `json:"files,omitempty"`   // added to the plan's; replaces files with the same path
 	}
-	// ToolEdit is the arguments with which a tool is called in place of those that are asked about.
+	// ToolEdit is the arguments to call a tool with instead of the proposed ones.
 	ToolEdit struct {
 		Arguments json.RawMessage `json:"arguments"`
 	}
 )
 
-// CheckShape lists what can be told to be wrong with modifications without reading what is in
-// them: a workflow, which has a second for all it does, checks no more. What it lets through
-// and [CheckModifications] would not is refused when the edit is carried out.
+// CheckShape lists the errors in modifications that show without reading their contents. A workflow
+// checks no more than this, because it has one second for everything. What passes here but not
+// [CheckModifications] is refused when the edit is carried out.
 func CheckShape(t ApprovalType, r Resolution, raw json.RawMessage) []FieldError {
 	absent := len(raw) == 0 || string(raw) == "null"
 	switch {
@@ -58,7 +58,7 @@ func CheckShape(t ApprovalType, r Resolution, raw json.RawMessage) []FieldError 
 	if !t.AskedByStep() {
 		return nil
 	}
-	var edit ToolEdit // no edit is carried out that could be refused: the step acts on it
+	var edit ToolEdit // nothing carries out this edit, and could refuse it later: the step acts on it
 	if err := decodeStrict(raw, &edit); err != nil {
 		return modificationError("", err.Error(), nil)
 	}
@@ -68,8 +68,8 @@ func CheckShape(t ApprovalType, r Resolution, raw json.RawMessage) []FieldError 
 	return nil
 }
 
-// CheckModifications lists what is wrong with the modifications that come with a
-// resolution of an approval of this type. Locations start with "modifications".
+// CheckModifications lists what is wrong with the modifications of a resolution for an approval of
+// this type. Locations start with "modifications".
 func CheckModifications(t ApprovalType, r Resolution, raw json.RawMessage) []FieldError {
 	if errs := CheckShape(t, r, raw); errs != nil || len(raw) == 0 || string(raw) == "null" {
 		return errs
@@ -89,12 +89,12 @@ func CheckModifications(t ApprovalType, r Resolution, raw json.RawMessage) []Fie
 func encodedSize(raw json.RawMessage) int {
 	encoded, err := json.Marshal(raw)
 	if err != nil {
-		return len(raw) // it is no JSON, and refused for that
+		return len(raw) // not JSON, and refused for that
 	}
 	return max(len(raw), len(encoded))
 }
 
-// ParsePlanEdit reads a [PlanEdit] and checks the plan in it as a new plan is checked.
+// ParsePlanEdit reads a [PlanEdit] and checks its plan like a new plan.
 func ParsePlanEdit(raw json.RawMessage) (*Plan, []FieldError) {
 	at := ".plan"
 	var edit struct {
@@ -117,7 +117,7 @@ func ParsePlanEdit(raw json.RawMessage) (*Plan, []FieldError) {
 	return parseEdited(text, at)
 }
 
-// ParseStepEdit reads a [StepEdit] and checks all that can be known without the plan.
+// ParseStepEdit reads a [StepEdit] and checks everything that does not need the plan.
 func ParseStepEdit(raw json.RawMessage) (*StepEdit, []FieldError) {
 	edit := &StepEdit{}
 	if err := decodeStrict(plainCommand(raw), edit); err != nil {
@@ -136,8 +136,8 @@ func ParseStepEdit(raw json.RawMessage) (*StepEdit, []FieldError) {
 	return edit, nil
 }
 
-// plainCommand understands `command`, the word that approvals show a step's command under:
-// text is shell, a list is run.
+// plainCommand accepts `command`, the field in which approvals show a step's command: text is
+// shell, a list is run.
 func plainCommand(raw json.RawMessage) json.RawMessage {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(raw, &fields) != nil || fields["command"] == nil || fields["run"] != nil || fields["shell"] != nil {
@@ -152,7 +152,7 @@ func plainCommand(raw json.RawMessage) json.RawMessage {
 	return Marshal(fields)
 }
 
-// Edited is the plan with one step changed, checked as a new plan is checked.
+// Edited is the plan with one step changed, checked like a new plan.
 func (p *Plan) Edited(stepID string, e *StepEdit) (*Plan, []FieldError) {
 	edited := &Plan{Steps: slices.Clone(p.Steps), Files: p.Files}
 	step, ok := edited.Step(stepID)
@@ -168,7 +168,7 @@ func (p *Plan) Edited(stepID string, e *StepEdit) (*Plan, []FieldError) {
 	step.Env = merged(step.Env, e.Env)
 	edited.Files = merged(p.Files, e.Files)
 	plan, errs := parseEdited(Marshal(edited), "")
-	for i := range errs { // what was sent is the step, not the plan around it
+	for i := range errs { // the request held the step, not the plan around it
 		if _, rest, ok := strings.Cut(errs[i].Location, "]."); ok && strings.HasPrefix(errs[i].Location, "modifications.steps[") {
 			errs[i].Location = "modifications." + rest
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// hopeless are texts of about a megabyte that are much work for a parser which looks at
-// something again and again.
+// hopeless are texts of about a megabyte that are expensive for a parser which looks at anything
+// repeatedly.
 func hopeless() map[string]string {
 	const step = `{"steps":[{"id":"a","shell":"x"`
 	many := func(n int, one func(i int) string) string {
@@ -42,7 +42,7 @@ func hopeless() map[string]string {
 	}
 }
 
-// best is the fastest of some tries: the machine may have other things to do.
+// best is the fastest of several tries: the machine may be busy.
 func best(f func()) time.Duration {
 	fastest := time.Hour
 	for range 2 {
@@ -77,12 +77,12 @@ func TestParsePlan_TakesNoLongerThanTheTextIsLong(t *testing.T) {
 	}
 }
 
-// mostReadings is how many times as long as only to read a text anything may take that looks at it;
+// mostReadings is how many times longer than reading a text any function that looks at it may take;
 // it was some thousand times.
 const mostReadings = 25
 
-// reading is how long it takes to read the tokens of a text, and nothing more: what other work
-// is compared with, so that a busy machine is as good as another.
+// reading is how long it takes just to read the tokens of a text. Other work is compared with it,
+// so that the speed of the machine does not matter.
 func reading(text string) time.Duration {
 	took := best(func() {
 		dec := json.NewDecoder(strings.NewReader(text))
@@ -93,7 +93,7 @@ func reading(text string) time.Duration {
 	return max(took, 10*time.Millisecond)
 }
 
-// What a workflow checks of an edit costs no more than to read it a few times.
+// A workflow's check of an edit costs no more than reading it a few times.
 func TestCheckShape_IsQuick(t *testing.T) {
 	t.Parallel()
 	for name, text := range hopeless() {

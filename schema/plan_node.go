@@ -14,16 +14,16 @@ import (
 	"unicode/utf8"
 )
 
-// A node is a JSON value that remembers where it stands in the text, so that a message
-// can point at it. encoding/json reads the tokens; it does not keep their places.
+// A node is a JSON value that remembers its position in the text, so that a message can point at
+// it. encoding/json reads the tokens, but does not keep their positions.
 type node struct {
 	kind   nodeKind
 	offset int
-	text   string // of a string, or a number's digits
+	text   string // of a string, or the digits of a number
 	truth  bool
 	items  []*node
 	fields []nodeField
-	byName map[string]*node // the fields' values, of an object with many
+	byName map[string]*node // the fields' values, for an object with many
 }
 
 type nodeField struct {
@@ -50,7 +50,7 @@ type nodeError struct {
 	message string
 }
 
-// fewFields are found as fast one by one.
+// Up to fewFields, a linear search is as fast as a map.
 const fewFields = 8
 
 func (n *node) field(name string) *node {
@@ -78,7 +78,7 @@ func (n *node) addField(f nodeField) {
 	}
 }
 
-// at is the place of a field's value, or of the node itself when there is none.
+// at is the position of a field's value, or of the node itself if there is none.
 func (n *node) at(name string) int {
 	if f := n.field(name); f != nil {
 		return f.offset
@@ -196,7 +196,7 @@ func (r *nodeReader) list(n *node, depth int) *nodeError {
 	return err
 }
 
-// fields maps the names that an object may have to what reads their values.
+// fields maps the names that an object may have to the functions that read their values.
 type fields map[string]func(n *node, at string)
 
 func (p *planParser) object(n *node, at string, known fields, required ...string) bool {
@@ -266,7 +266,7 @@ func (p *planParser) nonEmpty(n *node, at string) string {
 	return n.text
 }
 
-// text1 reads a line for people.
+// text1 reads one line of text for people.
 func (p *planParser) text1(n *node, at string, most int) string {
 	s := p.nonEmpty(n, at)
 	if utf8.RuneCountInString(s) > most {

@@ -20,7 +20,7 @@ type PlanProblem struct {
 	Value    any    `json:"value,omitempty"`
 }
 
-// maxProblems bounds the answer to a hopeless plan: after that many nothing more is looked for.
+// maxProblems bounds the answer to a hopeless plan: the parser stops looking after that many.
 const maxProblems = 50
 
 var (
@@ -29,9 +29,8 @@ var (
 	memoryPattern = lazy(`^[1-9][0-9]{0,9}(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)$`)
 )
 
-// ParsePlan reads a plan from JSON text and checks every rule, in a time that grows with the
-// length of the text alone. It returns the plan, or what is wrong with it, in the order of the
-// text:
+// ParsePlan reads a plan from JSON text and checks every rule, in time that depends only on the
+// length of the text. It returns the plan, or its problems in the order of the text:
 //
 //   - it is at most [MaxPlanBytes] of JSON, with no unknown or repeated field;
 //   - there are 1 to [MaxSteps] steps, with ids that are unique;
@@ -66,10 +65,10 @@ func ParsePlan(text []byte) (*Plan, []PlanProblem) {
 type planParser struct {
 	text     []byte
 	problems []PlanProblem
-	lines    []int // where each line starts, once it is asked for
+	lines    []int // where each line starts, computed on first use
 }
 
-// full reports whether as many problems were found as are told.
+// full reports whether maxProblems have been found.
 func (p *planParser) full() bool { return len(p.problems) >= maxProblems }
 
 func (p *planParser) add(offset int, location, message string, value any) {
@@ -83,7 +82,7 @@ func (p *planParser) add(offset int, location, message string, value any) {
 	p.problems = append(p.problems, PlanProblem{Line: line, Column: column, Location: location, Message: message, Value: value})
 }
 
-// position is the line and the column of a place in the text.
+// position is the line and column of an offset in the text.
 func (p *planParser) position(offset int) (line, column int) {
 	if p.lines == nil {
 		p.lines = []int{0}
@@ -109,7 +108,7 @@ func (p *planParser) plan(root *node) *Plan {
 	return plan
 }
 
-// stepAt remembers where a step stands, for the checks that need all of them.
+// stepAt remembers the position of a step, for the checks that need all steps.
 type stepAt struct {
 	node  *node
 	needs *node
@@ -182,7 +181,7 @@ func (p *planParser) step(s *PlanStep, w *stepAt) {
 	if !ok {
 		return
 	}
-	kinds := make([]string, 0, 3) // of those that are given
+	kinds := make([]string, 0, 3) // those present
 	for _, k := range []StepKind{KindRun, KindShell, KindAgent} {
 		if w.node.field(string(k)) != nil {
 			kinds = append(kinds, string(k))
@@ -208,7 +207,7 @@ func (p *planParser) needs(n *node, at string) []string {
 	return p.strings(n, at)
 }
 
-// graph checks that needs point at other steps and make no cycle.
+// graph checks that needs refer to other steps and form no cycle.
 func (p *planParser) graph(steps []PlanStep, where []stepAt, index map[string]int) {
 	for i := range steps {
 		seen := make(map[string]bool, len(steps[i].Needs))
@@ -237,8 +236,8 @@ func (p *planParser) graph(steps []PlanStep, where []stepAt, index map[string]in
 	}
 }
 
-// findCycle returns the ids along a cycle, the first one repeated at the end, or nil.
-// A step that needs itself has its own message.
+// findCycle returns the ids along a cycle, with the first repeated at the end, or nil. It skips a
+// step that needs itself: that has its own message.
 func findCycle(steps []PlanStep, index map[string]int) []string {
 	const (
 		visiting = 1
@@ -306,8 +305,8 @@ func (p *planParser) files(n *node, at string) map[string]string {
 	return files
 }
 
-// clashes finds files that are also folders. In an order in which / comes before all else, what
-// is in a folder follows it at once.
+// clashes finds files that are also folders. It sorts / before everything else, so that a folder's
+// contents directly follow it.
 func (p *planParser) clashes(n *node, at string, files map[string]string) {
 	names := make([]string, 0, len(files))
 	for _, f := range n.fields {
@@ -324,11 +323,11 @@ func (p *planParser) clashes(n *node, at string, files map[string]string) {
 	}
 }
 
-// MaxPath is how long the path of a file in a workspace may be, in bytes. Linux takes no longer ones.
+// MaxPath is the longest path of a file in a workspace, in bytes. Linux accepts no longer ones.
 const MaxPath = 4096
 
-// badPlanPath is BadPath for a file of a plan, which is put into the workspace: what is below Holdfast's own folder there
-// would be in no snapshot.
+// badPlanPath is BadPath for the files of a plan, which are written to the workspace. Files below Holdfast's own folder
+// there would not be in any snapshot.
 func badPlanPath(name string) string {
 	const most = 1024
 	switch why := BadPath(name); {
@@ -385,7 +384,7 @@ func (p *planParser) env(n *node, at string) map[string]string {
 	return env
 }
 
-// minTimeout is the unit in which a supervisor counts: less would be no timeout at all.
+// minTimeout is the supervisor's unit of time: anything less would be no timeout at all.
 const minTimeout = time.Millisecond
 
 func (p *planParser) duration(n *node, at string) string {
@@ -413,7 +412,7 @@ func quotedList(steps []PlanStep) string {
 	return strings.Join(ids, ", ")
 }
 
-// quoted is a name from the text, in quotes and not longer than a message can bear.
+// quoted is a name from the text in quotes, cut to a length that fits a message.
 func quoted(name string) string { return strconv.Quote(brief(name)) }
 
 func brief(name string) string {

@@ -7,18 +7,17 @@ import (
 	"unicode/utf8"
 )
 
-// Question is what a program in a step asks people. The same ID is the same question. Its bounds
-// are the same wherever it comes in: at `holdfast ask`, at the step's socket and in the session.
+// Question is what a program in a step asks people. The same ID is the same question. The limits
+// are the same at `holdfast ask`, at the step's socket and in the session.
 type Question struct {
 	ID             string          `json:"id"`
 	Question       string          `json:"question"`
 	Options        []string        `json:"options,omitempty"`
 	Context        json.RawMessage `json:"context,omitempty"`
-	TimeoutSeconds float64         `json:"timeout_seconds,omitempty"` // 0 for the session's own
+	TimeoutSeconds float64         `json:"timeout_seconds,omitempty"` // 0 for the session's default
 }
 
-// CheckWords refuses a question without its words, or with too many, and a time that nobody may
-// wait.
+// CheckWords refuses an empty or overlong question, and a timeout out of bounds.
 func (q *Question) CheckWords() error {
 	if strings.TrimSpace(q.Question) == "" || utf8.RuneCountInString(q.Question) > MaxQuestion {
 		allowed := fmt.Sprintf("1 to %d characters", MaxQuestion)
@@ -31,8 +30,8 @@ func (q *Question) CheckWords() error {
 	return nil
 }
 
-// Check is CheckWords, and refuses an ID that is too long and more than people can be shown
-// beside the question.
+// Check is CheckWords, and also refuses an overlong ID and more context and options than people can
+// be shown beside the question.
 func (q *Question) Check() error {
 	if err := q.CheckWords(); err != nil {
 		return err
@@ -54,8 +53,8 @@ func (q *Question) Check() error {
 	return nil
 }
 
-// About is what people see besides the question: its context, and with options an object that
-// has both.
+// About is what people see besides the question: its context or, if there are options, an object
+// with both.
 func (q *Question) About() (json.RawMessage, error) {
 	if len(q.Context) == 0 && len(q.Options) == 0 {
 		return nil, nil
@@ -65,7 +64,7 @@ func (q *Question) About() (json.RawMessage, error) {
 	}
 	about := map[string]json.RawMessage{}
 	if len(q.Context) > 0 && (json.Unmarshal(q.Context, &about) != nil || about == nil) {
-		about = map[string]json.RawMessage{"context": q.Context} // no object
+		about = map[string]json.RawMessage{"context": q.Context} // not an object
 	}
 	about["options"] = Marshal(q.Options)
 	return json.Marshal(about)

@@ -10,7 +10,7 @@ import (
 // People see the context as it was written, with the options beside it.
 func TestQuestion_AboutHasItsContextAndItsOptions(t *testing.T) {
 	t.Parallel()
-	for context, want := range map[string][2]string{ // without options, and with them
+	for context, want := range map[string][2]string{ // without options, and with
 		``:                              {``, `{"options":["a","b"]}`},
 		`null`:                          {`null`, `{"context":null,"options":["a","b"]}`},
 		`[1, 2]`:                        {`[1,2]`, `{"context":[1,2],"options":["a","b"]}`},

@@ -106,7 +106,7 @@ func TestConfig_RefusesWhatItCannotMean(t *testing.T) {
 	}
 }
 
-// The vocabulary stands below everything else.
+// The vocabulary is below everything else.
 func TestSchema_ImportsTheStandardLibraryOnly(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*.go")

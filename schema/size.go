@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// Size is a number of bytes for people to read, in the units that settings are given in, as in "308 MiB".
+// Size formats a number of bytes for people, in the units that settings use, as in "308 MiB".
 func Size(n int64) string {
 	const step = 1024
 	if n < step {
 		return fmt.Sprintf("%d bytes", n)
 	}
-	// What rounds to 1024 is 1 of the next unit.
+	// A value that rounds to 1024 is 1 of the next unit.
 	v, names := float64(n)/step, "KMGTPE"
 	for v >= step-0.5 && len(names) > 1 {
 		v, names = v/step, names[1:]
@@ -23,7 +23,7 @@ func Size(n int64) string {
 	return text + " " + names[:1] + "iB"
 }
 
-// Sizes says how much there is and how much there may be: exactly where they would read the same otherwise.
+// Sizes formats an amount and its limit. It gives exact bytes where both would otherwise read the same.
 func Sizes(got, most int64) (gotText, mostText string) {
 	gotText, mostText = Size(got), Size(most)
 	if gotText == mostText && got != most {

@@ -2,7 +2,7 @@ package schema
 
 import "strings"
 
-// SessionStatus is the status of a session: that of its latest run.
+// SessionStatus is the status of a session, which is that of its latest run.
 type SessionStatus string
 
 // The session statuses.
@@ -15,7 +15,7 @@ const (
 	SessionExpired   SessionStatus = "expired"
 )
 
-// SessionStatuses are all of them, in the order in which lists show them.
+// SessionStatuses lists all of them, in the order that lists show them.
 var SessionStatuses = []SessionStatus{SessionActive, SessionSuspended, SessionCompleted, SessionFailed, SessionCancelled, SessionExpired}
 
 // Final reports whether the run behind this status is over.
@@ -71,7 +71,7 @@ const (
 	AttemptLost      AttemptStatus = "lost" // its worker died; a new attempt takes its place
 )
 
-// Reason says why an attempt ended as it did, where the exit code alone does not tell.
+// Reason says why an attempt ended, where the exit code alone does not tell.
 type Reason string
 
 // The reasons.
@@ -81,19 +81,19 @@ const (
 	ReasonTimeout     Reason = "timeout"      // the step's timeout passed
 	ReasonCancelled   Reason = "cancelled"    // the session was cancelled
 	ReasonStart       Reason = "start_failed" // the program could not be started
-	ReasonWorkerLost  Reason = "worker_lost"  // the worker died under it
+	ReasonWorkerLost  Reason = "worker_lost"  // its worker died
 	ReasonOutOfMemory Reason = "out_of_memory"
-	ReasonDiskQuota   Reason = "disk_quota" // what it kept on the disk grew over the quota of bytes or files
+	ReasonDiskQuota   Reason = "disk_quota" // its files on disk exceeded the quota of bytes or files
 	ReasonProcesses   Reason = "too_many_processes"
 	ReasonOutputLimit Reason = "output_limit"    // it printed more than is kept
 	ReasonSandbox     Reason = "sandbox"         // a layer of the sandbox is missing, and the worker requires it
-	ReasonSupervisor  Reason = "supervisor_lost" // the supervisor died under it, and the step with it
+	ReasonSupervisor  Reason = "supervisor_lost" // its supervisor died, and the step with it
 	ReasonHostLost    Reason = "host_lost"       // its host does not answer, and another has taken over
-	ReasonOutput      Reason = "output_lost"     // what it printed cannot be recorded: its copy on the disk, or the database's, is damaged
+	ReasonOutput      Reason = "output_lost"     // its output cannot be recorded: the copy on disk, or the database's, is damaged
 	ReasonOrphaned    Reason = "orphaned"        // no worker came back to it in time
 	ReasonRetry       Reason = "retry"           // it failed and the plan allows another attempt
-	// ReasonChanged: the worker died under it, and meanwhile its files were edited, so that what
-	// would run again is not what was agreed on.
+	// ReasonChanged: the worker died during the attempt and its files were edited meanwhile, so
+	// that a new attempt would not be what was approved.
 	ReasonChanged Reason = "plan_changed"
 )
 
@@ -106,7 +106,7 @@ const (
 	ApprovalResolved  ApprovalStatus = "resolved"
 	ApprovalExpired   ApprovalStatus = "expired"
 	ApprovalCancelled ApprovalStatus = "cancelled"
-	ApprovalVoid      ApprovalStatus = "void" // what it was about has changed
+	ApprovalVoid      ApprovalStatus = "void" // its subject has changed
 )
 
 // ApprovalType says what an approval is about.
@@ -135,11 +135,10 @@ const (
 	ResolutionAbort    Resolution = "abort"
 )
 
-// Resolutions are all of them.
+// Resolutions lists all of them.
 var Resolutions = []Resolution{ResolutionApproved, ResolutionRejected, ResolutionModified, ResolutionRetry, ResolutionSkip, ResolutionAbort}
 
-// Options lists the resolutions that mean something for an approval of this type, the
-// usual one first.
+// Options lists the resolutions that make sense for an approval of this type, the usual one first.
 func (t ApprovalType) Options() []Resolution {
 	switch t {
 	case ApprovalErrorRecovery:
@@ -151,19 +150,19 @@ func (t ApprovalType) Options() []Resolution {
 	}
 }
 
-// AskedByStep reports whether approvals of this type are asked for by a step that runs,
-// with [CommandAsk]: the step itself acts on the answer.
+// AskedByStep reports whether approvals of this type come from a running step, with [CommandAsk]:
+// the step itself acts on the answer.
 func (t ApprovalType) AskedByStep() bool {
 	return t == ApprovalToolCall || t == ApprovalProgramAsk || t == ApprovalBudget
 }
 
 // TakesModifications reports whether a resolution of an approval of this type may carry
-// modifications: [ResolutionModified] must, a retry can.
+// modifications: [ResolutionModified] must, a retry may.
 func (t ApprovalType) TakesModifications(r Resolution) bool {
 	return r == ResolutionModified || (t == ApprovalErrorRecovery && r == ResolutionRetry)
 }
 
-// JoinResolutions lists resolutions for a message, such as "approved, rejected".
+// JoinResolutions formats resolutions for a message, such as "approved, rejected".
 func JoinResolutions(list []Resolution) string {
 	words := make([]string, len(list))
 	for i, r := range list {
@@ -172,13 +171,13 @@ func JoinResolutions(list []Resolution) string {
 	return strings.Join(words, ", ")
 }
 
-// OnModified says what follows when an approval is resolved with modifications.
+// OnModified says what happens when an approval is resolved with modifications.
 type OnModified string
 
 // The policies for modifications.
 const (
-	OnModifiedAsk     OnModified = "ask"     // the default: what was edited is asked about again
-	OnModifiedApprove OnModified = "approve" // who edits approves
+	OnModifiedAsk     OnModified = "ask"     // the default: the edited version is asked about again
+	OnModifiedApprove OnModified = "approve" // editing is approving
 )
 
 // WhenBusy says what a message does while a run is under way.
@@ -186,12 +185,12 @@ type WhenBusy string
 
 // The policies for messages to a busy session.
 const (
-	WhenBusyEnqueue   WhenBusy = "enqueue"   // the default: it starts a run once those before it are done
+	WhenBusyEnqueue   WhenBusy = "enqueue"   // the default: it starts a run once the earlier ones are done
 	WhenBusyInterrupt WhenBusy = "interrupt" // the run under way is cancelled and the message starts the next one
 	WhenBusyReject    WhenBusy = "reject"    // it is refused
 )
 
-// MessageStatus is where a user's message is on its way to a run.
+// MessageStatus is how far a user's message has come on its way to a run.
 type MessageStatus string
 
 // The message statuses.
@@ -213,17 +212,17 @@ const (
 	ApproveAll            ApprovalMode = "all"              // the plan, each step and each failure
 )
 
-// ApprovalModes are all of them.
+// ApprovalModes lists all of them.
 var ApprovalModes = []ApprovalMode{ApproveNone, ApproveAfterPlanning, ApproveBeforeEachStep, ApproveOnError, ApproveAll}
 
-// AsksPlan reports whether the plan wants approval under this mode.
+// AsksPlan reports whether the plan needs approval in this mode.
 func (m ApprovalMode) AsksPlan() bool { return m == ApproveAfterPlanning || m == ApproveAll }
 
-// AsksEachStep reports whether every step wants approval under this mode.
+// AsksEachStep reports whether every step needs approval in this mode.
 func (m ApprovalMode) AsksEachStep() bool { return m == ApproveBeforeEachStep || m == ApproveAll }
 
-// AsksOnError reports whether every failed step wants an answer under this mode, unless the step
-// says otherwise.
+// AsksOnError reports whether every failed step needs an answer in this mode, unless the step says
+// otherwise.
 func (m ApprovalMode) AsksOnError() bool { return m == ApproveOnError || m == ApproveAll }
 
 // Mode is the kind of workflow that a session runs.
@@ -240,7 +239,7 @@ const (
 	ModeProgram         Mode = "program"
 )
 
-// ModeInfo describes a mode to a person who chooses one.
+// ModeInfo describes a mode to a person choosing one.
 type ModeInfo struct {
 	ID             Mode   `json:"id"`
 	Label          string `json:"label"`
@@ -251,7 +250,7 @@ type ModeInfo struct {
 	WhyNot         string `json:"why_not,omitempty"`
 }
 
-// Modes lists every mode with whether this server can run it.
+// Modes lists every mode and whether this server can run it.
 func Modes() []ModeInfo {
 	const later = "this server has no agent provider; only runbook sessions can be started"
 	return []ModeInfo{

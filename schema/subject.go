@@ -2,20 +2,20 @@ package schema
 
 import "cmp"
 
-// Subject is all that an approval's digest binds, in full, with what of it deserves a look.
+// Subject is everything that an approval's digest binds, in full, and what in it deserves a look.
 type Subject struct {
 	ApprovalID string    `json:"approval_id"`
 	Digest     string    `json:"digest" doc:"That of the approval, computed anew from what is here"`
 	OnTimeout  OnTimeout `json:"on_timeout,omitempty" doc:"What follows when nobody answers this approval in time; suspend once it has escalated"`
-	// Plan is what a yes allows. Of a step it is that step and the files that it may read.
+	// Plan is what approval allows. For a step, it is that step and the files that it may read.
 	Plan *Plan `json:"plan,omitempty" doc:"What a yes allows: a plan, or of a step that step and every file that it may read. Absent when the approval is about neither"`
-	// Asks are the steps of the plan that ask, by id.
+	// Asks lists the steps of the plan that ask, by id.
 	Asks      map[string]StepAsks `json:"asks,omitempty" doc:"For each step of the plan that asks somebody, when it does and what follows when nobody answers"`
 	Attention []Attention         `json:"attention" doc:"What of it deserves a look. It is no verdict: nothing here does not mean that it is harmless"`
 	Before    *SubjectBefore      `json:"before,omitempty" doc:"What was asked about before, when this is asked because that changed"`
 }
 
-// SubjectBefore is the version that people were asked about before.
+// SubjectBefore is the version that was asked about before.
 type SubjectBefore struct {
 	ApprovalID string `json:"approval_id"`
 	Plan       *Plan  `json:"plan"`
@@ -24,14 +24,14 @@ type SubjectBefore struct {
 // Bound is the part of the plan that an approval of one of its steps binds: see [Plan.StepDigest].
 func (p *Plan) Bound(s *PlanStep) *Plan { return &Plan{Steps: []PlanStep{*s}, Files: p.Files} }
 
-// StepAsks is when a step asks somebody, and what follows when nobody answers in time.
+// StepAsks says when a step asks somebody, and what happens when nobody answers in time.
 type StepAsks struct {
 	First     bool      `json:"first" doc:"It asks before it runs"`
 	Failed    bool      `json:"failed" doc:"It asks when it has failed"`
 	OnTimeout OnTimeout `json:"on_timeout" doc:"Its own, else that of the session's config, else suspend"`
 }
 
-// Asks are the steps that ask somebody in a session with this config, by id.
+// Asks lists the steps that ask somebody in a session with this config, by id.
 func (p *Plan) Asks(c Config) map[string]StepAsks {
 	asks := map[string]StepAsks{}
 	for i := range p.Steps {
@@ -44,16 +44,16 @@ func (p *Plan) Asks(c Config) map[string]StepAsks {
 	return asks
 }
 
-// AsksFirst reports whether a step asks before it runs; approval is what its plan says.
+// AsksFirst reports whether a step asks before it runs; approval is the step's own setting.
 func (c *Config) AsksFirst(approval bool) bool { return approval || c.ApprovalMode.AsksEachStep() }
 
-// AsksOnError reports whether a step asks when it has failed; onError is what its plan says.
+// AsksOnError reports whether a step asks after it has failed; onError is the step's own setting.
 func (c *Config) AsksOnError(onError OnError) bool {
 	return onError == OnErrorAsk || (onError == "" && c.ApprovalMode.AsksOnError())
 }
 
-// OnTimeoutOf is what follows when nobody answers an approval of a step; onTimeout is what its plan
-// says, "" for an approval of the plan.
+// OnTimeoutOf is what happens when nobody answers an approval of a step. onTimeout is the step's
+// own setting, "" for an approval of the plan.
 func (c *Config) OnTimeoutOf(onTimeout OnTimeout) OnTimeout {
 	return cmp.Or(onTimeout, c.OnTimeout, OnTimeoutSuspend)
 }

@@ -10,7 +10,7 @@ import (
 const (
 	WorkflowType      = "Session"
 	TaskQueueSessions = "holdfast-sessions"
-	TaskQueueSteps    = "holdfast-steps" // of every host: whoever answers takes a session that has lost its own
+	TaskQueueSteps    = "holdfast-steps" // shared by all hosts: any of them takes a session that has lost its host
 )
 
 // Updates and signals of the Session workflow: the same names, the same arguments.
@@ -18,8 +18,8 @@ const (
 	CommandResolveApproval = "resolve_approval"
 	CommandExtendApproval  = "extend_approval"
 	CommandAsk             = "ask"     // a running step asks a human
-	CommandMessage         = "message" // the next run, or one after it, answers it
-	CommandRun             = "run"     // the next run, of a plan that the session has
+	CommandMessage         = "message" // the next run, or a later one, answers it
+	CommandRun             = "run"     // start the next run, of one of the session's plans
 	CommandSuspend         = "suspend"
 	CommandResume          = "resume"
 	CommandCancel          = "cancel"
@@ -39,11 +39,11 @@ func WorkflowID(sessionID string) string { return "session-" + sessionID }
 // StepsQueue is the task queue of one host's worker.
 func StepsQueue(host string) string { return TaskQueueSteps + "@" + host }
 
-// DefaultHostTimeout is enough for a worker to be replaced on its host.
+// DefaultHostTimeout is long enough to replace a worker on its host.
 const DefaultHostTimeout = time.Minute
 
-// SessionInput starts a Session workflow. Everything that a workflow is configured by is
-// in it: workflow code reads no settings.
+// SessionInput starts a Session workflow. It holds the workflow's whole configuration: workflow
+// code reads no settings.
 type SessionInput struct {
 	SessionID       string        `json:"session_id"`
 	Name            string        `json:"name"`
@@ -51,28 +51,28 @@ type SessionInput struct {
 	Mode            Mode          `json:"mode"`
 	Config          Config        `json:"config"`
 	ApprovalTimeout time.Duration `json:"approval_timeout"`      // nanoseconds; the server's default
-	SessionTTL      time.Duration `json:"session_ttl,omitempty"` // nanoseconds; the server's default; 0 is never
-	// HostTimeout is how long a step waits for the session's host before another may take the
+	SessionTTL      time.Duration `json:"session_ttl,omitempty"` // nanoseconds; the server's default; 0 for never
+	// HostTimeout is how long a step waits for the session's host before another may take over the
 	// session: nanoseconds; 0 is [DefaultHostTimeout].
 	HostTimeout time.Duration `json:"host_timeout,omitempty"`
-	// Searchable says that the [SearchAttributes] exist in the namespace: to set one that does
-	// not would stop the workflow.
+	// Searchable says that the [SearchAttributes] exist in the namespace: setting one that does not
+	// would stop the workflow.
 	Searchable bool `json:"searchable,omitempty"`
-	// Revival is what a session goes on with whose workflow was gone; nil for a new session.
+	// Revival is what a session continues from after its workflow was lost; nil for a new session.
 	Revival *Revival `json:"revival,omitempty"`
 }
 
-// Revival is what Postgres knows of a session whose workflow is begun anew. No run of it is
-// under way: what was is recorded as failed.
+// Revival is what Postgres knows of a session whose workflow is started anew. None of its runs is
+// active: the one that was is recorded as failed.
 type Revival struct {
-	Run      int           `json:"run"`      // the number of the latest
-	Status   SessionStatus `json:"status"`   // with which that ended
-	Messages int           `json:"messages"` // the number of the latest
-	Queue    []int         `json:"queue"`    // the numbers of those that wait for their run
-	// Suspended says that somebody had suspended the session: what waits goes on waiting.
+	Run      int           `json:"run"`      // number of the latest run
+	Status   SessionStatus `json:"status"`   // status with which that run ended
+	Messages int           `json:"messages"` // number of the latest message
+	Queue    []int         `json:"queue"`    // numbers of the messages waiting for their run
+	// Suspended says that somebody had suspended the session: what waits keeps waiting.
 	Suspended bool   `json:"suspended,omitempty"`
-	Host      string `json:"host"` // which host has the workspace; "" when none ever had
-	// LeftBehind are hosts that may still have processes of the latest run.
+	Host      string `json:"host"` // host that has the workspace; "" if none ever had it
+	// LeftBehind lists hosts that may still have processes of the latest run.
 	LeftBehind []string  `json:"left_behind,omitempty"`
 	LastUsed   time.Time `json:"last_used"`
 }
@@ -85,7 +85,7 @@ const (
 	SearchOwner  = "HoldfastOwner"
 )
 
-// SearchAttributes are all of them.
+// SearchAttributes lists all of them.
 var SearchAttributes = []string{SearchStatus, SearchPhase, SearchMode, SearchOwner}
 
 // ResolveApproval is the argument of [CommandResolveApproval].
@@ -93,7 +93,8 @@ type ResolveApproval struct {
 	ApprovalID string     `json:"approval_id"`
 	Resolution Resolution `json:"resolution"`
 	Feedback   string     `json:"feedback,omitempty"`
-	// Modifications is a [PlanEdit], a [StepEdit] or a [ToolEdit], as the approval's type asks.
+	// Modifications is a [PlanEdit], a [StepEdit] or a [ToolEdit], depending on the approval's
+	// type.
 	Modifications json.RawMessage `json:"modifications,omitempty"`
 	Actor         string          `json:"actor,omitempty"`
 	RequestID     string          `json:"request_id,omitempty"`
@@ -107,8 +108,8 @@ type ExtendApproval struct {
 	RequestID  string  `json:"request_id,omitempty"`
 }
 
-// Ask is the argument of [CommandAsk]. RequestID names the question: asked again, it is the
-// same approval.
+// Ask is the argument of [CommandAsk]. RequestID names the question: asking again gives the same
+// approval.
 type Ask struct {
 	StepID         string          `json:"step_id"`
 	Type           ApprovalType    `json:"approval_type"` // program_ask when absent; tool_call or budget
@@ -119,8 +120,8 @@ type Ask struct {
 	RequestID      string          `json:"request_id"`
 }
 
-// SendMessage is the argument of [CommandMessage]. What comes through web is in Postgres
-// already, and Text says where; else Content has it.
+// SendMessage is the argument of [CommandMessage]. A message sent through web is already in
+// Postgres, where Text says; otherwise it is in Content.
 type SendMessage struct {
 	Content   string `json:"content,omitempty"`
 	Text      *Text  `json:"text,omitempty"`
@@ -128,20 +129,20 @@ type SendMessage struct {
 	RequestID string `json:"request_id,omitempty"`
 }
 
-// Text is a text that was stored in Postgres before the command that it belongs to, under an
-// id that follows from both.
+// Text is a text that was stored in Postgres before the command that refers to it. Its id is
+// derived from the command and the text.
 type Text struct {
 	ID    string `json:"id"`
 	Bytes int    `json:"bytes"`
 }
 
-// TextID names a text of a session that comes with a request.
+// TextID names the text of a request to a session.
 func TextID(sessionID, requestID, content string) string {
 	return DeriveID("text", sessionID, requestID, content)
 }
 
-// StartRun is the argument of [CommandRun]. PlanDigest names a plan that the session has;
-// "" is its latest.
+// StartRun is the argument of [CommandRun]. PlanDigest names one of the session's plans; "" is the
+// latest.
 type StartRun struct {
 	PlanDigest string `json:"plan_digest,omitempty"`
 	Actor      string `json:"actor,omitempty"`
@@ -154,7 +155,7 @@ type Command struct {
 	RequestID string `json:"request_id,omitempty"`
 }
 
-// From says who sends a command, and by which name it knows the request.
+// From says who sends a command, and the sender's id for the request.
 func (c Command) From() Command { return c }
 
 // From is as for [Command].
@@ -163,7 +164,7 @@ func (c ResolveApproval) From() Command { return Command{c.Actor, c.RequestID} }
 // From is as for [Command].
 func (c ExtendApproval) From() Command { return Command{c.Actor, c.RequestID} }
 
-// From is as for [Command]: a step has the name of its question for a request id.
+// From is as for [Command]: a step uses the name of its question as the request id.
 func (c Ask) From() Command { return Command{"step " + c.StepID, c.RequestID} }
 
 // From is as for [Command].
@@ -172,8 +173,8 @@ func (c SendMessage) From() Command { return Command{c.Actor, c.RequestID} }
 // From is as for [Command].
 func (c StartRun) From() Command { return Command{c.Actor, c.RequestID} }
 
-// A request id names one request. Its digest, which leaves out who sends it, tells another request
-// under the same id from the same one sent again.
+// A request id names one request. The digest, which leaves out the sender, tells a repetition of a
+// request from a different request under the same id.
 
 // RequestDigest is as for [Command].
 func (c ResolveApproval) RequestDigest() string {
@@ -205,11 +206,11 @@ func (c StartRun) RequestDigest() string {
 	return digest(c)
 }
 
-// RequestDigest names what is asked for, beside the command's name: nothing.
+// RequestDigest covers what is asked for besides the command's name: nothing.
 func (c Command) RequestDigest() string { return digest(struct{}{}) }
 
-// AnswerDigest names what a decision says beside its resolution: the modifications, and to a
-// question of a step, which acts on it, also the feedback.
+// AnswerDigest covers what a decision says besides its resolution: the modifications and, for a
+// step's question, also the feedback, because the step acts on it.
 func AnswerDigest(t ApprovalType, feedback string, modifications json.RawMessage) string {
 	if !t.AskedByStep() {
 		feedback = ""
@@ -220,8 +221,8 @@ func AnswerDigest(t ApprovalType, feedback string, modifications json.RawMessage
 	}{feedback, canonical(modifications)})
 }
 
-// canonical is JSON in the one spelling that two equal values share; null is absent. Text that
-// is no JSON stays as it is, in quotes.
+// canonical returns the same JSON for equal values; null counts as absent. Text that is not JSON is
+// kept as it is, in quotes.
 func canonical(text json.RawMessage) json.RawMessage {
 	if len(text) == 0 {
 		return nil
@@ -238,7 +239,7 @@ func canonical(text json.RawMessage) json.RawMessage {
 	return Marshal(value)
 }
 
-// Digest names exactly what is asked: the hex SHA-256 of question and context.
+// Digest identifies exactly what is asked: the hex SHA-256 of question and context.
 func (c Ask) Digest() string {
 	return digest(struct {
 		Question string          `json:"question"`
@@ -246,15 +247,15 @@ func (c Ask) Digest() string {
 	}{c.Question, c.Context})
 }
 
-// CommandResult answers an update. Status and Phase are those of the session once the
-// command is taken in; the projection in Postgres follows.
+// CommandResult answers an update. Status and Phase are the session's after the command was
+// accepted; the projection in Postgres follows.
 type CommandResult struct {
 	Status   SessionStatus `json:"status"`
 	Phase    Phase         `json:"phase"`
-	Repeated bool          `json:"repeated,omitempty"` // the same command had been taken in before
+	Repeated bool          `json:"repeated,omitempty"` // the same command had been accepted before
 
 	ApprovalID string `json:"approval_id,omitempty"` // of ask and extend_approval
-	ExpiresAt  *Time  `json:"expires_at,omitempty"`  // of the same
+	ExpiresAt  *Time  `json:"expires_at,omitempty"`  // the same
 	RunID      string `json:"run_id,omitempty"`      // of run
 	RunNumber  int    `json:"run_number,omitempty"`  // of run
 	Message    int    `json:"message,omitempty"`     // of message: its number within the session
@@ -273,7 +274,7 @@ type WorkflowState struct {
 	Queued      int           `json:"queued_messages"`
 }
 
-// StepState is a step in the answers of the `state` and `plan` queries.
+// StepState is a step in answers to the `state` and `plan` queries.
 type StepState struct {
 	ID     string     `json:"id"`
 	Title  string     `json:"title"`
@@ -281,7 +282,7 @@ type StepState struct {
 	Status StepStatus `json:"status"`
 }
 
-// Asked is an approval as the workflow knows it.
+// Asked is the workflow's view of an approval.
 type Asked struct {
 	ApprovalID string         `json:"approval_id"`
 	Type       ApprovalType   `json:"approval_type"`

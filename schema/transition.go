@@ -6,14 +6,13 @@ import (
 	"time"
 )
 
-// Transition is one move of a session's state machine, as the store records it: rows and
-// events in one transaction, once, however often it is sent (Key tells repetitions apart).
-// The events it makes are, in order: agent_message for new Messages, dag_node_status_changed
-// for Steps, approval_received or approval_expired for Close, approval_extended or
-// approval_escalated for Extend, approval_requested for Open, Notes, workflow_state_changed
-// when Status or Phase differ from what the session had, and the closing event of End. Audit
-// makes none. An approval that is opened and closed, or extended, in the same transition has its
-// approval_requested first.
+// Transition is one move of a session's state machine. The store records it as rows and events in
+// one transaction, once, however often it is sent (Key identifies repetitions). The events, in
+// order: agent_message for new Messages, dag_node_status_changed for Steps, approval_received or
+// approval_expired for Close, approval_extended or approval_escalated for Extend,
+// approval_requested for Open, Notes, workflow_state_changed when Status or Phase change, and the
+// closing event of End. Audit makes none. If a transition both opens and closes or extends an
+// approval, approval_requested comes first.
 type Transition struct {
 	SessionID   string          `json:"session_id"`
 	RunID       string          `json:"run_id"`
@@ -34,22 +33,22 @@ type Transition struct {
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 }
 
-// Recorded answers a transition that ends a run before all of its steps have: what stands of
-// each of them. A host records the end of a step itself, and the workflow may not have heard
-// of it, for instance because the worker died in between.
+// Recorded answers a transition that ends a run before all of its steps: what Postgres has of each
+// step. A host records the end of a step itself, and the workflow may not have heard of it, for
+// instance because the worker died in between.
 type Recorded struct {
 	Steps []StepChange `json:"steps,omitempty"`
 }
 
-// StepChange moves a step to a new status. The old one is read from its row.
+// StepChange moves a step to a new status. The store reads the old one from its row.
 type StepChange struct {
 	ID     string     `json:"id"`
 	Status StepStatus `json:"status"`
 	Reason string     `json:"reason,omitempty"`
 }
 
-// ApprovalOpen asks a human. Description, context and digest are made by the store's
-// caller from the plan: the workflow carries ids only.
+// ApprovalOpen asks a human. The store's caller makes description, context and digest from the
+// plan: the workflow carries ids only.
 type ApprovalOpen struct {
 	ID          string          `json:"id"`
 	Type        ApprovalType    `json:"approval_type"`
@@ -60,13 +59,12 @@ type ApprovalOpen struct {
 	ExpiresAt   time.Time       `json:"expires_at"`
 	OnTimeout   OnTimeout       `json:"on_timeout"`
 	Description string          `json:"description,omitempty"`
-	Why         string          `json:"why,omitempty"` // it is asked again
+	Why         string          `json:"why,omitempty"` // reason for asking again
 	Context     json.RawMessage `json:"context,omitempty"`
 }
 
-// ApprovalClose ends an approval: resolved, expired, cancelled or void. Of these only
-// resolved has a resolution and makes approval_received; the others make approval_expired
-// with Reason.
+// ApprovalClose ends an approval as resolved, expired, cancelled or void. Only resolved has a
+// resolution and makes approval_received; the others make approval_expired with Reason.
 type ApprovalClose struct {
 	ID         string         `json:"id"`
 	StepID     string         `json:"step_id,omitempty"`
@@ -81,8 +79,8 @@ type ApprovalClose struct {
 	Modifications json.RawMessage `json:"modifications,omitempty"`
 }
 
-// ApprovalExtend moves the deadline of a pending approval: by a human (Actor, Seconds), or
-// because it escalates.
+// ApprovalExtend moves the deadline of a pending approval, because a human asked (Actor, Seconds)
+// or because it escalates.
 type ApprovalExtend struct {
 	ID        string    `json:"id"`
 	StepID    string    `json:"step_id,omitempty"`
@@ -93,8 +91,8 @@ type ApprovalExtend struct {
 	At        time.Time `json:"at"`
 }
 
-// MessageChange adds a user's message to the conversation (Status queued, with Content or
-// Text, Actor and At), or drops one. A run takes one when it begins, see [BeginRun].
+// MessageChange adds a user's message to the conversation (Status queued, with Content or Text,
+// Actor and At), or drops one. A run takes a message when it begins, see [BeginRun].
 type MessageChange struct {
 	Number  int           `json:"number"` // 1, 2, 3, … within the session
 	Status  MessageStatus `json:"status"`
@@ -121,16 +119,16 @@ type AuditEntry struct {
 	RequestID  string       `json:"request_id,omitempty"`
 }
 
-// AuditOutcome says what became of a command.
+// AuditOutcome is the outcome of a command.
 type AuditOutcome string
 
 // The outcomes.
 const (
 	AuditTaken   AuditOutcome = "taken"
-	AuditIgnored AuditOutcome = "ignored" // a signal that came too late or contradicts what was decided
+	AuditIgnored AuditOutcome = "ignored" // a signal that came too late or contradicts a decision
 )
 
-// Note is a further event of a transition; Data is one of the payload structs, encoded.
+// Note is an additional event of a transition; Data is one of the payload structs, encoded.
 type Note struct {
 	Type   EventType       `json:"type"`
 	StepID string          `json:"step_id,omitempty"`
@@ -144,9 +142,9 @@ type RunEnd struct {
 	Status  SessionStatus `json:"status"`
 	Error   string        `json:"error,omitempty"`
 	Actor   string        `json:"actor,omitempty"`
-	Reason  string        `json:"reason,omitempty"` // of a cancel that nobody asked for: interrupted, expired
+	Reason  string        `json:"reason,omitempty"` // of a cancel that nobody requested: interrupted, expired
 	Receipt *Receipt      `json:"receipt,omitempty"`
-	// How many steps the run has, and how many of them have failed.
+	// The number of steps in the run, and of those that failed.
 	Steps       int `json:"steps,omitempty"`
 	FailedSteps int `json:"failed_steps,omitempty"`
 }
@@ -156,6 +154,5 @@ func WorkspaceDir(dataDir, sessionID string) string {
 	return filepath.Join(dataDir, "workspaces", sessionID)
 }
 
-// WorkspacePrivate is the folder of a workspace that is Holdfast's own: it is not listed,
-// served or kept.
+// WorkspacePrivate is Holdfast's own folder in a workspace: it is not listed, served or saved.
 const WorkspacePrivate = ".holdfast"

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast/holdfast/snapshot"
 )
 
-// Any driver that is imported serves: this one is no folder, as little as the clouds are.
+// Any imported driver works: this one is not a folder, just like the clouds.
 func TestOpen_TakesWhateverDriverIsThere(t *testing.T) {
 	t.Parallel()
 	s, err := snapshot.Open(t.Context(), "mem://")
@@ -42,7 +42,7 @@ func TestOpen_TakesWhateverDriverIsThere(t *testing.T) {
 func TestOpen_RefusesWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{"nothing", "ftp://x", "s3://no-driver-here", "file://" + filepath.Join(t.TempDir(), "f", "x"), ":"} {
-		if strings.HasPrefix(bad, "file") { // a file where a folder belongs
+		if strings.HasPrefix(bad, "file") { // a file instead of a folder
 			must(t, os.WriteFile(filepath.Dir(strings.TrimPrefix(bad, "file://")), nil, 0o600))
 		}
 		if s, err := snapshot.Open(t.Context(), bad); err == nil {
@@ -52,7 +52,7 @@ func TestOpen_RefusesWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-// A store that goes away in the middle is said to be away, which is worth another try.
+// A store that goes down in the middle is reported as down, which is worth another try.
 func TestSave_SaysWhenTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	w := start(t)

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// chmodAt changes the permissions of exactly what s describes, be it readable or not, and of
-// nothing that a link points at. (fchmodat takes AT_SYMLINK_NOFOLLOW only since Linux 6.6.)
+// chmodAt changes the permissions of exactly what s describes, readable or not, and never of a
+// link's target. (fchmodat takes AT_SYMLINK_NOFOLLOW only since Linux 6.6.)
 func chmodAt(dir *os.File, name string, s *stat, mode uint32) error {
 	f, err := openAt(dir, name, unix.O_PATH, 0)
 	if err != nil {
@@ -25,17 +25,17 @@ func chmodAt(dir *os.File, name string, s *stat, mode uint32) error {
 	return unix.Chmod(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), mode)
 }
 
-// coarseNow is the clock that the kernel stamps files with: what is written after it was read
+// coarseNow is the clock that the kernel stamps files with: anything written after reading it
 // carries this time or a later one.
 func coarseNow() int64 {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &t); err != nil {
-		return 0 // nothing is trusted to be unchanged
+		return 0 // then nothing counts as unchanged
 	}
 	return t.Nano()
 }
 
-// syncAll makes what was written to the file system of a folder survive a power cut.
+// syncAll makes everything written to a folder's file system survive a power cut.
 func syncAll(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -16,7 +16,7 @@ func chmodAt(dir *os.File, name string, s *stat, mode uint32) error {
 	return unix.Fchmodat(int(dir.Fd()), name, mode, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// coarseNow is a time before which nothing is stamped that is written from now on.
+// coarseNow is a time that nothing written from now on is stamped before.
 func coarseNow() int64 { return time.Now().Add(-20 * time.Millisecond).UnixNano() }
 
 func syncAll(string) error {

@@ -11,44 +11,43 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// StateDir is where a host keeps what it knows of a session's workspace. It is not in the
+// StateDir is where a host keeps what it knows about a session's workspace. It is outside the
 // workspace, where a step could change it.
 func StateDir(dataDir, sessionID string) string {
 	return filepath.Join(dataDir, "workspace-state", sessionID)
 }
 
-// Folder is a workspace on this host, with what is known of it: at which snapshot it is, and what
-// its files looked like then. It may be used from several goroutines; saves and restores of it
-// take turns.
+// Folder is a workspace on this host, with what is known about it: which snapshot it is at, and
+// what its files looked like then. It is safe for concurrent use; saves and restores take turns.
 type Folder struct {
 	dir   string
 	state string
 
-	turn sync.Mutex // of a save or a restore
+	turn sync.Mutex // held by a save or a restore
 
 	mu    sync.Mutex
 	read  bool
 	at    Position
-	known []known // nil until it is needed
+	known []known // nil until needed
 }
 
-// NewFolder describes the workspace at dir. What is known of it is kept in the folder state.
+// NewFolder describes the workspace at dir. The folder state holds what is known about it.
 func NewFolder(dir, state string) *Folder { return &Folder{dir: dir, state: state} }
 
-// Position says at which snapshot a folder is.
+// Position says which snapshot a folder is at.
 type Position struct {
-	At       string    `json:"at"`  // the snapshot that was saved or restored last; "" is none
-	Dev      uint64    `json:"dev"` // of the folder: another one in its place is at nothing
+	At       string    `json:"at"`  // the snapshot that was last saved or restored; "" for none
+	Dev      uint64    `json:"dev"` // of the folder: a folder that replaced it is at no snapshot
 	Ino      uint64    `json:"ino"`
 	Prepared *Prepared `json:"prepared,omitempty"`
 }
 
-// known is what a file looked like when its content was read, so that it need not be again.
+// known is what a file looked like when its content was read, so that it need not be read again.
 type known struct {
 	Entry
 
 	Dev, Ino uint64
-	Ctime    int64 // 0 when it may have changed unseen since
+	Ctime    int64 // 0 if it may have changed unnoticed since
 }
 
 type index struct {
@@ -61,7 +60,7 @@ const (
 	indexFile    = "index"
 )
 
-// Position tells where the folder is. It costs a few microseconds.
+// Position says where the folder is. It takes a few microseconds.
 func (f *Folder) Position() Position {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -82,7 +81,7 @@ func (f *Folder) Position() Position {
 	return f.at
 }
 
-// ReadPosition tells where a folder is that another process may be working on.
+// ReadPosition says where a folder is that another process may be working on.
 func ReadPosition(dir, state string) Position { return NewFolder(dir, state).Position() }
 
 func readPosition(state string) Position {
@@ -94,7 +93,7 @@ func readPosition(state string) Position {
 	return p
 }
 
-// files gives what is known of the folder's files, for the snapshot that it is at.
+// files returns what is known about the folder's files, for the snapshot that it is at.
 func (f *Folder) files() []known {
 	p := f.Position()
 	f.mu.Lock()
@@ -118,7 +117,7 @@ func (f *Folder) files() []known {
 	return f.known
 }
 
-// leave takes away what the folder is at: it is about to become something else.
+// leave removes the folder's position, because the folder is about to change.
 func (f *Folder) leave() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -132,7 +131,8 @@ func (f *Folder) leave() error {
 	return nil
 }
 
-// arrive keeps what the folder is at. The position is written last: without it the rest means nothing.
+// arrive stores the folder's position. It writes the position last: without it, the rest means
+// nothing.
 func (f *Folder) arrive(p Position, files []known) error {
 	err := os.MkdirAll(f.state, 0o700)
 	if err == nil {
@@ -155,7 +155,7 @@ func (f *Folder) arrive(p Position, files []known) error {
 	return nil
 }
 
-// Forget drops what is in memory and can be read again.
+// Forget drops what can be read again from memory.
 func (f *Folder) Forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -50,7 +50,7 @@ func start(t testing.TB) *world {
 	return w
 }
 
-// folder makes a workspace; another name is another host.
+// folder makes a workspace; another name means another host.
 func (w *world) folder(name string) (dir string, f *snapshot.Folder) {
 	w.Helper()
 	dir = schema.WorkspaceDir(w.host, name)
@@ -91,7 +91,7 @@ func older(t testing.TB, dir string) {
 	}))
 }
 
-// describe says all that should survive, in text: which paths share a file, too.
+// describe lists as text everything that should survive, including which paths share a file.
 func describe(t testing.TB, dir string) string {
 	t.Helper()
 	var b strings.Builder

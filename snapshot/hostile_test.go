@@ -18,8 +18,8 @@ import (
 	"github.com/holdfast/holdfast/snapshot"
 )
 
-// A program swaps a folder for a link to outside, and back, as fast as it can, while the
-// workspace is saved: what is outside must never be in a snapshot.
+// A program swaps a folder for a link to outside, and back, as fast as it can, while the workspace
+// is saved: files outside must never be in a snapshot.
 func TestSave_AFolderThatIsSwappedForALinkLeadsNowhere(t *testing.T) {
 	t.Parallel()
 	w := start(t)
@@ -62,7 +62,7 @@ func TestSave_AFolderThatIsSwappedForALinkLeadsNowhere(t *testing.T) {
 	w.save(f, snapshot.SaveOptions{})
 }
 
-// The same while it is restored, by a process that has outlived its step.
+// The same during a restore, by a process that has outlived its step.
 func TestRestore_AFolderThatIsSwappedForALinkLeadsNowhere(t *testing.T) {
 	t.Parallel()
 	w := start(t)
@@ -100,8 +100,8 @@ func TestRestore_AFolderThatIsSwappedForALinkLeadsNowhere(t *testing.T) {
 	w.wantSame(dir, other)
 }
 
-// A file that a program writes all the time is kept as some moment's content, whole parts of it,
-// and is not taken for known afterwards.
+// A file that a program writes all the time is saved with its content at some moment, in complete
+// parts, and does not count as known afterwards.
 func TestSave_AFileThatChangesMeanwhileIsKeptAsItWasRead(t *testing.T) {
 	t.Parallel()
 	w := start(t)
@@ -151,8 +151,8 @@ func TestSave_AFileThatChangesMeanwhileIsKeptAsItWasRead(t *testing.T) {
 	w.wantSame(dir, other)
 }
 
-// Without root's powers: what the owner may not read is kept all the same, and has the permissions
-// that it had afterwards.
+// Without root's powers: files that the owner may not read are saved all the same, and keep their
+// permissions.
 func TestSaveAndRestore_AsAnOrdinaryUser(t *testing.T) {
 	if dir := os.Getenv("HOLDFAST_TEST_ORDINARY"); dir != "" {
 		asOrdinary(t, dir)

@@ -21,20 +21,20 @@ const (
 	File    Kind = "file"
 	Dir     Kind = "dir"
 	Symlink Kind = "symlink"
-	Link    Kind = "link" // another name of a file that stands before it: a hard link
+	Link    Kind = "link" // another name of a file listed before it: a hard link
 )
 
-// Entry is one thing in a workspace. Path is relative, with slashes; it may be any bytes that a
-// file system takes.
+// Entry is one entry of a workspace. Path is relative, with slashes; it may be any bytes that a
+// file system accepts.
 type Entry struct {
 	Path   string
 	Kind   Kind
-	Mode   uint32  // rwxrwxrwx, and of a folder also the sticky bit; 0 for the two kinds of links
-	Mtime  int64   // nanoseconds since 1970; 0 for a hard link, which has that of its file
+	Mode   uint32  // rwxrwxrwx, and for a folder also the sticky bit; 0 for both kinds of links
+	Mtime  int64   // nanoseconds since 1970; 0 for a hard link, whose file has it
 	Size   int64   // of a file
 	Sum    string  // SHA-256 of a file of up to 4 MiB; "" when it is empty
-	Chunks []Chunk // of a larger one; a part that is not listed holds zeros
-	Target string  // of a link: the text of a symbolic one, the path of the file of a hard one
+	Chunks []Chunk // of a larger file; a part that is not listed is all zeros
+	Target string  // of a link: the text of a symbolic link, the path of a hard link's file
 }
 
 // Chunk is the N-th 4 MiB of a file, counted from 0. The last one may be shorter.
@@ -51,7 +51,7 @@ func (e *Entry) sameContent(o *Entry) bool {
 	return e.Size == o.Size && e.Sum == o.Sum && slices.Equal(e.Chunks, o.Chunks)
 }
 
-// chunks lists the parts of a file that do not only hold zeros.
+// chunks lists the parts of a file that are not all zeros.
 func (e *Entry) chunks() []Chunk {
 	if e.Sum != "" {
 		return []Chunk{{0, e.Sum}}
@@ -59,20 +59,20 @@ func (e *Entry) chunks() []Chunk {
 	return e.Chunks
 }
 
-// Prepared says which files of a plan were put into the workspace, for which run of which session:
-// path to SHA-256. It goes where the workspace goes, so that another host does not write them
-// over what steps have made of them.
+// Prepared says which files of a plan were written to the workspace, for which run of which
+// session: path to SHA-256. It moves with the workspace, so that another host does not overwrite
+// what steps have made of them.
 type Prepared struct {
 	Session string            `json:"session"`
 	Run     string            `json:"run"`
 	Files   map[string]string `json:"files"`
 }
 
-// Manifest is what a workspace holds: a folder stands before what is in it, and the names in it
-// are sorted by their bytes.
+// Manifest is the contents of a workspace: each folder comes before its contents, whose names are
+// sorted by bytes.
 type Manifest struct {
 	Entries  []Entry
-	Prepared *Prepared // nil when no plan's files were put there
+	Prepared *Prepared // nil if no plan's files were written
 }
 
 const format = "holdfast-workspace-1"
@@ -93,8 +93,8 @@ type wire struct {
 	Target string  `json:"target"`
 }
 
-// encode gives the canonical form: lines of JSON, a header and one for each entry. It is written
-// by hand because there may be a hundred thousand, after every step.
+// encode returns the canonical form: lines of JSON, a header and one for each entry. It does not
+// use encoding/json, because there may be a hundred thousand entries, after every step.
 func (m *Manifest) encode() []byte {
 	b := append(schema.Marshal(header{format, m.Prepared}), '\n')
 	b = slices.Grow(b, 200*len(m.Entries))
@@ -131,7 +131,7 @@ func (m *Manifest) encode() []byte {
 	return b
 }
 
-// decode reads the canonical form. It takes nothing that could lead out of a folder.
+// decode reads the canonical form. It rejects anything that could lead out of a folder.
 func decode(data []byte) (*Manifest, error) {
 	first, rest, _ := bytes.Cut(data, []byte{'\n'})
 	var h header
@@ -161,10 +161,10 @@ func decode(data []byte) (*Manifest, error) {
 	return m, m.check()
 }
 
-// check makes sure that each entry stands in a folder of the list, that none comes twice and that
-// a hard link is one of a file before it.
+// check makes sure that each entry is in a listed folder, that none is repeated and that a hard
+// link refers to a file before it.
 func (m *Manifest) check() error {
-	var open []string // the folders that lead to where we are
+	var open []string // the folders that lead to the current entry
 	files := map[string]bool{}
 	for i := range m.Entries {
 		e := &m.Entries[i]
@@ -218,7 +218,7 @@ func (e *Entry) check(files map[string]bool) error {
 	}
 }
 
-// find gives the place of a path in the list.
+// find returns the entry with a path.
 func (m *Manifest) find(path string) (*Entry, bool) {
 	i, ok := slices.BinarySearchFunc(m.Entries, path, func(e Entry, p string) int { return comparePaths(e.Path, p) })
 	if !ok {
@@ -265,7 +265,7 @@ func comparePaths(a, b string) int {
 	return len(a) - len(b)
 }
 
-// manifestCache keeps the lists that were read last: a browser that plays a video asks for the
+// manifestCache keeps the most recently read manifests: a browser that plays a video asks for the
 // same one a hundred times.
 type manifestCache struct {
 	mu      sync.Mutex

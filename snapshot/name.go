@@ -7,8 +7,8 @@ import (
 
 const hexDigits = "0123456789ABCDEF"
 
-// appendName writes a name so that it is safe in JSON and readable, and every name is written in
-// one way only: bytes that are not UTF-8, control characters of ASCII, %, " and \ become %XX.
+// appendName writes a name in a readable form that is safe in JSON and unique for each name: bytes
+// that are not UTF-8, ASCII control characters, %, " and \ become %XX.
 func appendName(b []byte, name string) []byte {
 	for i := 0; i < len(name); {
 		c := name[i]

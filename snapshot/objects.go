@@ -12,11 +12,11 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Objects that others keep beside the snapshots, such as the blocks of old logs, have keys of
-// their own: slashes, letters, digits, dots and dashes. They must not begin with the name of
-// one of the kinds of this package.
+// Other objects that are stored beside the snapshots, such as blocks of old logs, have their own
+// keys: slashes, letters, digits, dots and dashes. They must not begin with the name of one of this
+// package's kinds.
 
-// WriteObject keeps data under a key, in place of what was there. It is safe when it returns.
+// WriteObject stores data under a key, and replaces what was there. It is durable on return.
 func (s *Store) WriteObject(ctx context.Context, key string, data []byte) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, blobTimeout, errSlow)
 	defer cancel()
@@ -30,7 +30,7 @@ func (s *Store) WriteObject(ctx context.Context, key string, data []byte) error 
 	if err := syncOne(filepath.Join(s.dir, filepath.FromSlash(key))); err != nil {
 		return away(ctx, err)
 	}
-	for dir := path.Dir(key); ; dir = path.Dir(dir) { // the names on the way to it
+	for dir := path.Dir(key); ; dir = path.Dir(dir) { // the names of the folders above it
 		if err := syncOne(filepath.Join(s.dir, filepath.FromSlash(dir))); err != nil {
 			return away(ctx, err)
 		}
@@ -40,7 +40,7 @@ func (s *Store) WriteObject(ctx context.Context, key string, data []byte) error 
 	}
 }
 
-// ReadObject returns what is kept under a key; [schema.CodeNotFound] when nothing is.
+// ReadObject returns what is stored under a key; [schema.CodeNotFound] if nothing is.
 func (s *Store) ReadObject(ctx context.Context, key string) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, blobTimeout, errSlow)
 	defer cancel()
@@ -54,7 +54,7 @@ func (s *Store) ReadObject(ctx context.Context, key string) ([]byte, error) {
 	return data, nil
 }
 
-// DeleteObject removes what is kept under a key, if anything is.
+// DeleteObject removes what is stored under a key, if anything.
 func (s *Store) DeleteObject(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, blobTimeout, errSlow)
 	defer cancel()
@@ -62,7 +62,7 @@ func (s *Store) DeleteObject(ctx context.Context, key string) error {
 		return away(ctx, err)
 	}
 	if s.dir != "" {
-		_ = os.Remove(filepath.Join(s.dir, filepath.FromSlash(path.Dir(key)))) // only when it is empty
+		_ = os.Remove(filepath.Join(s.dir, filepath.FromSlash(path.Dir(key)))) // succeeds only if it is empty
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ func TestObjects_AreKeptReplacedAndRemoved(t *testing.T) {
 		must(t, err)
 		defer s.Close()
 		const key = "events/3f1c/1-500.zst"
-		must(t, s.DeleteObject(t.Context(), key)) // nothing is there
+		must(t, s.DeleteObject(t.Context(), key)) // there is nothing
 		if _, err := s.ReadObject(t.Context(), key); schema.CodeOf(err) != schema.CodeNotFound {
 			t.Errorf("%s: %v", url, err)
 		}

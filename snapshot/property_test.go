@@ -15,7 +15,7 @@ import (
 )
 
 // Whatever programs do to a workspace, and wherever it is restored in between, each snapshot
-// brings back exactly what was saved, from whatever a folder held before.
+// restores exactly what was saved, whatever the folder held before.
 func TestSnapshots_BringBackWhateverWasSaved(t *testing.T) {
 	t.Parallel()
 	w := start(t)
@@ -56,7 +56,7 @@ func TestSnapshots_BringBackWhateverWasSaved(t *testing.T) {
 			"symlink": func(t *rapid.T) { _ = os.Symlink(name.Draw(t, "from"), filepath.Join(dir, name.Draw(t, "to"))) },
 			"chmod": func(t *rapid.T) {
 				p := filepath.Join(dir, name.Draw(t, "name"))
-				if info, err := os.Lstat(p); err == nil && info.Mode()&os.ModeSymlink == 0 { // not what it points at
+				if info, err := os.Lstat(p); err == nil && info.Mode()&os.ModeSymlink == 0 { // not its target
 					_ = os.Chmod(p, os.FileMode(rapid.SampledFrom([]int{0, 0o400, 0o755, 0o777}).Draw(t, "mode")))
 				}
 			},

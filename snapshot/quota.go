@@ -4,20 +4,20 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Quota bounds a workspace; 0 is no bound.
+// Quota limits a workspace; 0 is no limit.
 type Quota struct {
-	Bytes int64 // on the disk, as du counts: holes take none, a file with two names counts once
+	Bytes int64 // on the disk, as du counts: holes take none, a file with several names counts once
 	Files int64 // everything that has a name: files, folders, links
 }
 
-// Usage is what a workspace takes.
+// Usage is the size of a workspace.
 type Usage struct {
 	Bytes int64
 	Files int64
 }
 
-// Check answers an error when a usage is over the quota: of [schema.CodeTooLarge], with a message
-// for whoever wrote the plan. See [Exceeds].
+// Check returns an error if a usage is over the quota: [schema.CodeTooLarge], with a message for
+// the author of the plan. See [Exceeds].
 func (q Quota) Check(u Usage) error {
 	switch {
 	case q.Bytes > 0 && u.Bytes > q.Bytes:
@@ -30,8 +30,8 @@ func (q Quota) Check(u Usage) error {
 	}
 }
 
-// Exceeds reports whether an error says that a workspace is too large to be kept: over its quota,
-// or deeper than anything that makes sense. The attempt that made it so failed by disk_quota.
+// Exceeds reports whether an error says that a workspace is too large to be saved: over its quota,
+// or deeper than makes sense. The attempt that made it so failed with disk_quota.
 func Exceeds(err error) bool { return schema.CodeOf(err) == schema.CodeTooLarge }
 
 // counter adds up a usage.

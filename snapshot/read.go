@@ -10,16 +10,16 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// FileInfo is a file of a snapshot as a reader sees it: a link within the workspace is what it
-// points at.
+// FileInfo is a file of a snapshot as a reader sees it: a link within the workspace appears as its
+// target.
 type FileInfo struct {
 	Path    string
 	Size    int64
 	ModTime time.Time
 }
 
-// Files lists the files of a snapshot by path, with the links to files; what a link points at
-// outside of the workspace is no file.
+// Files lists the files of a snapshot by path, including links to files, but not links that lead
+// out of the workspace.
 func (s *Store) Files(ctx context.Context, digest string) ([]FileInfo, error) {
 	m, err := s.Manifest(ctx, digest)
 	if err != nil {
@@ -37,23 +37,23 @@ func (s *Store) Files(ctx context.Context, digest string) ([]FileInfo, error) {
 	return out, nil
 }
 
-// Reader reads a file of a snapshot. It is for one goroutine at a time.
+// Reader reads a file of a snapshot. Only one goroutine may use it at a time.
 type Reader struct {
 	FileInfo
 
-	ctx   context.Context //nolint:containedctx // of everything that it reads, as with an HTTP body
+	ctx   context.Context //nolint:containedctx // for everything that it reads, as with an HTTP body
 	s     *Store
 	e     *Entry
 	at    int64
-	n     int64  // which part data is; -1 is none
-	data  []byte // shorter than the part where zeros follow
+	n     int64  // which part data is; -1 for none
+	data  []byte // shorter than the part if zeros follow
 	index map[int64]string
 }
 
 var _ io.ReadSeekCloser = (*Reader)(nil)
 
-// OpenFile opens a file of a snapshot; links are followed within the workspace. ctx is for all
-// that is read. A path that leads to no file is [schema.CodeNotFound].
+// OpenFile opens a file of a snapshot; links are followed within the workspace. ctx applies to
+// everything that is read. A path that leads to no file is [schema.CodeNotFound].
 func (s *Store) OpenFile(ctx context.Context, digest, path string) (*Reader, error) {
 	m, err := s.Manifest(ctx, digest)
 	if err != nil {
@@ -123,8 +123,8 @@ func (r *Reader) Close() error {
 
 const maxLinks = 40 // as Linux
 
-// resolve follows links as the file system would, within the workspace alone. It is nil for what
-// leads out of it, to nothing or in a circle.
+// resolve follows links as the file system would, but only within the workspace. It returns nil for
+// a path that leads out of it, to nothing or in a circle.
 func (m *Manifest) resolve(p string) *Entry {
 	at, todo := "", strings.Split(p, "/")
 	for links := 0; len(todo) > 0; {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reader reads the content of files for a save. It is for one goroutine.
+// reader reads the content of files for a save. Only one goroutine may use it.
 type reader struct {
 	s     *Store
 	busy  bool
@@ -25,7 +25,7 @@ type reader struct {
 	denied []string // paths
 }
 
-// take completes an item with its content. What is not there any more is marked as gone.
+// take completes an item with its content. An item that no longer exists is marked as gone.
 func (r *reader) take(ctx context.Context, it *item) error {
 	err := r.try(ctx, it)
 	switch {
@@ -78,7 +78,7 @@ func (r *reader) try(ctx context.Context, it *item) error {
 			return err
 		}
 		it.Mtime, it.Ctime, it.Dev, it.Ino = after.Mtime, after.Ctime, after.Dev, after.Ino
-		it.Mode = it.seen.Mode // and not what it took to read it
+		it.Mode = it.seen.Mode // not the mode that was set to read it
 		steady := !moved && after.Ctime == now.Ctime && after.Size == now.Size && it.Size == after.Size
 		margin := int64(0)
 		if r.busy {
@@ -98,7 +98,7 @@ func (r *reader) readLink(dir *os.File, name string, it *item, before int64) err
 	buf := make([]byte, maxPath+1)
 	n := 0
 	err := again(func() (err error) { n, err = unix.Readlinkat(int(dir.Fd()), name, buf); return err })
-	if errors.Is(err, unix.EINVAL) { // no link any more
+	if errors.Is(err, unix.EINVAL) { // no longer a link
 		return errMoved
 	}
 	if err != nil {
@@ -111,7 +111,7 @@ func (r *reader) readLink(dir *os.File, name string, it *item, before int64) err
 	return nil
 }
 
-// content reads up to size bytes and brings them to the store. It returns how many there were.
+// content reads up to size bytes and stores them. It returns how many there were.
 func (r *reader) content(ctx context.Context, f *os.File, size int64, it *item) (int64, error) {
 	if size == 0 {
 		return 0, nil
@@ -143,9 +143,9 @@ func (r *reader) content(ctx context.Context, f *os.File, size int64, it *item) 
 	return r.large(ctx, f, size, it)
 }
 
-// large reads a file in parts, several at once, and passes over its holes.
+// large reads a file in parts, several at once, and skips its holes.
 func (r *reader) large(ctx context.Context, f *os.File, size int64, it *item) (int64, error) {
-	var mu sync.Mutex // of end, sums and the counts
+	var mu sync.Mutex // guards end, sums and the counts
 	end, sums := int64(0), map[int64]string{}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(cap(chunkSlots))
@@ -172,11 +172,11 @@ func (r *reader) large(ctx context.Context, f *os.File, size int64, it *item) (i
 	if err != nil {
 		return 0, err
 	}
-	if now.Size < size { // it was cut meanwhile; a hole at its end has told us nothing
+	if now.Size < size { // it was truncated meanwhile; a hole at its end goes unnoticed
 		size = max(end, now.Size)
 	}
 	if size <= chunkSize {
-		return 0, errMoved // it is to be read as the smaller file that it has become
+		return 0, errMoved // read it again, now that it is smaller
 	}
 	for n := range (size + chunkSize - 1) / chunkSize {
 		sum, ok := sums[n]
@@ -188,7 +188,7 @@ func (r *reader) large(ctx context.Context, f *os.File, size int64, it *item) (i
 	return size, nil
 }
 
-// nextData gives the first part from n on that does not only consist of a hole.
+// nextData returns the first part from n on that is not entirely a hole.
 func nextData(f *os.File, n, size int64) int64 {
 	at := n * chunkSize
 	if at >= size {
@@ -196,9 +196,9 @@ func nextData(f *os.File, n, size int64) int64 {
 	}
 	to, err := unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
 	switch {
-	case errors.Is(err, unix.ENXIO): // nothing but a hole up to the end
+	case errors.Is(err, unix.ENXIO): // only a hole up to the end
 		return (size + chunkSize - 1) / chunkSize
-	case err != nil || to < at: // not on this file system
+	case err != nil || to < at: // not supported by this file system
 		return n
 	default:
 		return to / chunkSize
@@ -229,7 +229,7 @@ func readFull(f *os.File, buf []byte, at int64) (int, error) {
 
 var chunkBuffers = sync.Pool{New: func() any { b := make([]byte, chunkSize); return &b }}
 
-// withChunk lends memory for a part of a file, once there is some.
+// withChunk lends memory for one part of a file, once some is free.
 func withChunk(ctx context.Context, do func(buf []byte) error) error {
 	select {
 	case chunkSlots <- struct{}{}:

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RemoveTree removes a folder and all that is below it, whatever its permissions, and never what
-// a link points at. One that is not there is no error.
+// RemoveTree removes a folder and everything below it, whatever its permissions, and never a link's
+// target. A missing folder is no error.
 func RemoveTree(name string) error {
 	parent, err := os.Open(filepath.Dir(name))
 	if errors.Is(err, os.ErrNotExist) {
@@ -28,8 +28,8 @@ func RemoveTree(name string) error {
 	return nil
 }
 
-// removeAll removes a name and all that is below it, whatever its permissions, and never what a
-// link points at.
+// removeAll removes a name and everything below it, whatever its permissions, and never a link's
+// target.
 func removeAll(dir *os.File, name string, depth int) error {
 	unlinkAt := func(flags int) error {
 		err := again(func() error { return unix.Unlinkat(int(dir.Fd()), name, flags) })
@@ -76,8 +76,8 @@ func removeAll(dir *os.File, name string, depth int) error {
 	return unlinkAt(unix.AT_REMOVEDIR)
 }
 
-// removeDeep removes a folder that is deeper than there are descriptors: what is in its folders is
-// moved up, until it is flat.
+// removeDeep removes a folder that is deeper than there are descriptors. It moves the contents of
+// its subfolders up until it is flat.
 func removeDeep(dir *os.File, name string) error {
 	for {
 		top, err := openDirAt(dir, name)
@@ -95,7 +95,7 @@ func removeDeep(dir *os.File, name string) error {
 	}
 }
 
-// flatten removes what is in a folder, and moves what is in the folders in it up into it.
+// flatten removes a folder's contents, and moves the contents of its subfolders up into it.
 func flatten(top *os.File) (empty bool, err error) {
 	names, err := top.Readdirnames(-1)
 	if err != nil {

@@ -18,10 +18,10 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Restore makes a folder, which is made if need be, equal to a snapshot: it writes what differs
-// and removes what is not in it, except for what is Holdfast's own. No program may be at work
-// there. A restore that dies in the middle leaves a folder that is at nothing, and the next one
-// completes it.
+// Restore makes a folder equal to a snapshot, creating it if necessary. It writes what differs and
+// removes what is not in the snapshot, except for Holdfast's own files. No program may be working
+// there. An interrupted restore leaves a folder that is at no snapshot, and the next one completes
+// it.
 func (s *Store) Restore(ctx context.Context, f *Folder, digest string) (Stats, error) {
 	f.turn.Lock()
 	defer f.turn.Unlock()
@@ -65,9 +65,9 @@ type restoring struct {
 	s    *Store
 	m    *Manifest
 	root *os.File
-	was  map[string]*known // what the folder was known to hold
+	was  map[string]*known // the known contents of the folder
 
-	write []*Entry // files whose content is not there
+	write []*Entry // files whose content is missing
 	links []*Entry
 	stats Stats
 }
@@ -87,8 +87,8 @@ func (r *restoring) run(ctx context.Context) error {
 			return fmt.Errorf("%q: %w", e.Path, err)
 		}
 	}
-	// What is in a folder changes its time, and may need more than its permissions: from the
-	// innermost to the outermost, when all is in place.
+	// Changing a folder's contents changes its time, and may need more than its permissions. So set
+	// both at the end, from the innermost folder to the outermost.
 	for i := range slices.Backward(r.m.Entries) {
 		if e := &r.m.Entries[i]; e.Kind == Dir {
 			if err := r.finishDir(&dirs, e); err != nil {
@@ -99,7 +99,7 @@ func (r *restoring) run(ctx context.Context) error {
 	return nil
 }
 
-// dir makes the folders, removes what is too much, and finds what is to be written. rest are the
+// dir makes the folders, removes what does not belong, and finds what to write. rest are the
 // entries from the first one in this folder on.
 func (r *restoring) dir(ctx context.Context, dir *os.File, path string, rest *[]Entry) error {
 	if err := ctx.Err(); err != nil {
@@ -196,7 +196,7 @@ func (r *restoring) folder(ctx context.Context, dir *os.File, name string, e *En
 	return r.dir(ctx, sub, e.Path, rest)
 }
 
-// holds reports whether a file holds what it should already, and is nobody else's as well.
+// holds reports whether a file already has the right content, and no other names.
 func (r *restoring) holds(ctx context.Context, dir *os.File, name string, e *Entry, now *stat) bool {
 	if now.Size != e.Size || now.Nlink > 1 {
 		return false
@@ -254,7 +254,7 @@ func (r *restoring) symlink(dir *os.File, name string, e *Entry, there bool) err
 	return setTimesAt(dir, name, e.Mtime)
 }
 
-// writeAll brings the files whose content is missing from the store.
+// writeAll writes the files with missing content from the store.
 func (r *restoring) writeAll(ctx context.Context) error {
 	if len(r.write) == 0 {
 		return nil
@@ -281,7 +281,7 @@ func (r *restoring) writeAll(ctx context.Context) error {
 			for part := range work {
 				for _, e := range part {
 					if err := r.writeFile(ctx, &dirs, e); err != nil {
-						if schema.CodeOf(err) != schema.CodeInternal { // else it says which
+						if schema.CodeOf(err) != schema.CodeInternal { // otherwise it says which
 							return fmt.Errorf("%q: %w", e.Path, err)
 						}
 						return err
@@ -297,8 +297,8 @@ func (r *restoring) writeAll(ctx context.Context) error {
 	return g.Wait()
 }
 
-// writeFile writes a file anew: what stands in its place may have other names, which stay as they
-// are. That it is half written for a while is nobody's concern as long as the folder is at nothing.
+// writeFile writes a new file: what it replaces may have other names, which stay as they are. A
+// half-written file does no harm while the folder is at no snapshot.
 func (r *restoring) writeFile(ctx context.Context, dirs *folders, e *Entry) (err error) {
 	dir, err := dirs.open(dirOf(e.Path))
 	if err != nil {
@@ -321,7 +321,7 @@ func (r *restoring) writeFile(ctx context.Context, dirs *folders, e *Entry) (err
 	return finishFile(f, e)
 }
 
-// create makes a file that was not there.
+// create makes a file that did not exist.
 func create(dir *os.File, name string) (*os.File, error) {
 	const flags = unix.O_RDWR | unix.O_CREAT | unix.O_EXCL
 	f, err := openAt(dir, name, flags, 0o600)
@@ -347,10 +347,10 @@ func (r *restoring) fill(ctx context.Context, f *os.File, e *Entry) error {
 		if err := r.fillChunk(ctx, f, e, chunks[0]); err != nil {
 			return err
 		}
-		return f.Truncate(e.Size) // it may end with zeros, which were not written
+		return f.Truncate(e.Size) // trailing zeros were not written
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(4) // of the same file; more are written at the same time
+	g.SetLimit(4) // per file; several files are written at the same time
 	for _, c := range chunks {
 		g.Go(func() error { return r.fillChunk(ctx, f, e, c) })
 	}
@@ -402,7 +402,7 @@ func writeWithHoles(f *os.File, data []byte, at int64) error {
 	return nil
 }
 
-// link makes another name of a file.
+// link makes another name for a file.
 func (r *restoring) link(dirs *folders, e *Entry) error {
 	from, err := openPath(r.root, dirOf(e.Target))
 	if err != nil {
@@ -436,8 +436,8 @@ func (r *restoring) finishDir(dirs *folders, e *Entry) error {
 	return finishFile(dir, e)
 }
 
-// stamps tells what the files look like now. It waits for the clock of the file system to go on,
-// a few milliseconds at most, so that whatever is written from now on looks different.
+// stamps returns what the files look like now. It waits for the file system's clock to advance, a
+// few milliseconds at most, so that anything written from now on looks different.
 func (r *restoring) stamps(ctx context.Context) []known {
 	out := make([]known, len(r.m.Entries))
 	dirs := folders{root: r.root}
@@ -448,7 +448,7 @@ func (r *restoring) stamps(ctx context.Context) []known {
 		out[i].Entry = r.m.Entries[i]
 		dir, err := dirs.open(dirOf(out[i].Path))
 		if err != nil {
-			continue // it is read again by the next save
+			continue // the next save reads it again
 		}
 		s, err := statAt(dir, baseOf(out[i].Path))
 		if err != nil {
@@ -460,7 +460,7 @@ func (r *restoring) stamps(ctx context.Context) []known {
 	}
 	r.stats.Usage = count.Usage
 	for begin := time.Now(); coarseNow() <= latest; {
-		if ctx.Err() != nil || time.Since(begin) > time.Second { // the file system has a clock of its own
+		if ctx.Err() != nil || time.Since(begin) > time.Second { // the file system has its own clock
 			for i := range out {
 				out[i].Ctime = 0
 			}

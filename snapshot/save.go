@@ -16,16 +16,16 @@ import (
 // SaveOptions says how a workspace is saved.
 type SaveOptions struct {
 	Quota Quota
-	// Busy says that programs may still write there. What they have mapped into memory changes
-	// unseen for a while, so more is read again the next time.
+	// Busy says that programs may still be writing there. Changes through memory mappings stay
+	// unnoticed for a while, so more is read again the next time.
 	Busy bool
-	// Prepared goes into the manifest.
+	// Prepared is stored in the manifest.
 	Prepared *Prepared
-	// Base is the snapshot that changes are told against; "" for an empty folder.
+	// Base is the snapshot to report changes against; "" for an empty folder.
 	Base string
 }
 
-// Saved is what a save has made.
+// Saved is the result of a save.
 type Saved struct {
 	Digest  string // names the snapshot
 	Changes []Change
@@ -38,13 +38,13 @@ type Stats struct {
 
 	Regular  int           // files, one for each name
 	Read     int           // files whose content was read
-	Uploaded int           // blobs that were not there yet, without the manifest
-	Sent     int64         // bytes that went to the store, or came from it, packed
-	Written  int           // by a restore: files that were not right
-	Removed  int           // by a restore: what was not in the snapshot
+	Uploaded int           // blobs that were new to the store, without the manifest
+	Sent     int64         // bytes sent to or received from the store, compressed
+	Written  int           // by a restore: files that were wrong
+	Removed  int           // by a restore: entries that were not in the snapshot
 	Skipped  int           // pipes, sockets and devices
 	Denied   []string      // paths that could not be read, and are not in the snapshot
-	Took     time.Duration // all in all
+	Took     time.Duration // in total
 }
 
 // Change is a file that was created or written since the base.
@@ -55,29 +55,30 @@ type Change struct {
 }
 
 const (
-	readers = 16 // files that are read at once; small ones wait for the store, most of the time
-	// What a mapping changed is stamped when the kernel writes it out, after 30 s and a bit.
+	readers = 16 // files read at once; small ones mostly wait for the store
+	// The kernel stamps changes through a mapping when it writes them out, after a little more than
+	// 30 s.
 	mappedUnseen = time.Minute
-	tries        = 3 // to read a file that does not change meanwhile
+	tries        = 3 // to read a file without it changing meanwhile
 )
 
-// chunkSlots bounds the memory of everything that is saved and restored at the same time: each
-// slot is a part of a large file.
+// chunkSlots limits the memory of all concurrent saves and restores: each slot is a part of a large
+// file.
 var chunkSlots = make(chan struct{}, 8)
 
-// item is a thing that is being saved.
+// item is an entry that is being saved.
 type item struct {
-	*known // that of the last save, when nothing has changed
+	*known // from the last save, if nothing has changed
 
 	seen  stat
-	fresh bool // its content has to be read
+	fresh bool // its content must be read
 	gone  bool
 }
 
-// Save keeps what the folder holds now and returns the snapshot's name, which is the same for the
-// same content. When nothing has changed it writes nothing. Programs may go on writing there: each
-// file is then kept as it was read. An error that [Exceeds] reports means that nothing was kept, and
-// that the folder is at no snapshot from now on: the next restore brings it back to what it was.
+// Save saves what the folder holds now and returns the snapshot's name, which is the same for the
+// same content. If nothing has changed, it writes nothing. Programs may go on writing there: each
+// file is then saved as it was read. An error that [Exceeds] reports means that nothing was saved,
+// and that the folder is at no snapshot from now on: the next restore resets it.
 func (s *Store) Save(ctx context.Context, f *Folder, o SaveOptions) (Saved, error) {
 	f.turn.Lock()
 	defer f.turn.Unlock()
@@ -90,7 +91,7 @@ func (s *Store) Save(ctx context.Context, f *Folder, o SaveOptions) (Saved, erro
 	v := saving{s: s, o: o, root: root, at: f.Position().At}
 	if v.at == o.Base {
 		v.was = f.files()
-	} else { // nobody knows of what was saved last, so it may have been collected: all of it is brought to the store again
+	} else { // the last save is unknown to the session and may have been collected, so send everything to the store again
 		v.at = ""
 	}
 	w := walker{ctx: ctx, visit: v.visit, unlock: true}
@@ -120,10 +121,10 @@ type saving struct {
 	s     *Store
 	o     SaveOptions
 	root  *os.File
-	at    string  // the snapshot that the folder was at, if the session knows of it
-	was   []known // as it was saved then
-	next  int     // of was
-	same  int     // how many are exactly what they were
+	at    string  // the folder's snapshot, if the session knows of it
+	was   []known // the files as saved then
+	next  int     // index into was
+	same  int     // how many are exactly as before
 	items []item
 	first map[[2]uint64]string // paths of files with several names
 	count counter
@@ -131,11 +132,11 @@ type saving struct {
 	new   []string // blobs that this save has written
 }
 
-// visit takes down one thing, and decides whether its content is known.
+// visit records one entry, and decides whether its content is known.
 func (v *saving) visit(dir, name string, s *stat) error {
 	v.count.add(s)
 	if q := v.o.Quota; q.Files > 0 && v.count.Files > 2*q.Files {
-		return q.Check(v.count.Usage) // there is no use in counting on
+		return q.Check(v.count.Usage) // no use in counting on
 	}
 	if s.Kind == "" {
 		v.stats.Skipped++
@@ -167,7 +168,7 @@ func (v *saving) visit(dir, name string, s *stat) error {
 	return nil
 }
 
-// find gives the path, and what stood there. It makes no path of what it can find without one.
+// find returns the path, and what was there. It avoids making a path if it can.
 func (v *saving) find(dir, name string) (string, *known) {
 	if v.next < len(v.was) {
 		if p := v.was[v.next].Path; len(p) == len(dir)+len(name)+min(len(dir), 1) && p[len(p)-len(name):] == name && p[:len(dir)] == dir && (dir == "" || p[len(dir)] == '/') {
@@ -186,7 +187,8 @@ func (v *saving) find(dir, name string) (string, *known) {
 	return path, nil
 }
 
-// firstName gives the name under which a file with several was met before; "" at the first.
+// firstName returns the name under which a file with several names was seen first; "" the first
+// time.
 func (v *saving) firstName(path string, s *stat) string {
 	id := [2]uint64{s.Dev, s.Ino}
 	first, ok := v.first[id]
@@ -199,7 +201,7 @@ func (v *saving) firstName(path string, s *stat) string {
 	return first
 }
 
-// still reports whether a thing looks exactly as it did. first is what a hard link is one of.
+// still reports whether an entry looks exactly as it did. first is the file of a hard link.
 func (k *known) still(s *stat, first string) bool {
 	if k.Ctime == 0 || k.Ctime != s.Ctime || k.Ino != s.Ino || k.Dev != s.Dev {
 		return false
@@ -210,7 +212,7 @@ func (k *known) still(s *stat, first string) bool {
 	return k.Kind == s.Kind && k.Mode == s.Mode && k.Mtime == s.Mtime && (k.Kind != File || k.Size == s.Size)
 }
 
-// readAll reads what is not known, and brings it to the store.
+// readAll reads unknown content, and stores it.
 func (v *saving) readAll(ctx context.Context) error {
 	var fresh []*item
 	for i := range v.items {
@@ -263,7 +265,7 @@ func (v *saving) readAll(ctx context.Context) error {
 	return err
 }
 
-// finish names what was found, and keeps the list.
+// finish names what was found, and stores the manifest.
 func (v *saving) finish(ctx context.Context, f *Folder) (Saved, error) {
 	p := f.Position()
 	if v.same == len(v.items) && v.same == len(v.was) && v.at != "" && v.o.Prepared.equal(p.Prepared) {
@@ -313,7 +315,7 @@ func (v *saving) arrive(f *Folder, p Position, digest string, files []known) err
 	return f.arrive(p, files)
 }
 
-// confirm looks once more at what a long save has brought to the store.
+// confirm rechecks what a long save has stored.
 func (v *saving) confirm(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers)
@@ -328,8 +330,8 @@ func (v *saving) confirm(ctx context.Context) error {
 	return g.Wait()
 }
 
-// dropGone leaves out what went away while it was read. Other names of such a file are found
-// again the next time.
+// dropGone leaves out files that were removed while being read. The next save finds other names of
+// such a file.
 func (v *saving) dropGone() {
 	if !slices.ContainsFunc(v.items, func(it item) bool { return it.gone }) {
 		return
@@ -363,8 +365,8 @@ func (v *saving) changes(ctx context.Context, m *Manifest, at string) ([]Change,
 	return diff(base, m.Entries, v.o.Prepared), nil
 }
 
-// diff lists the files that are new or hold something else than before, but not those that still
-// hold what was put there for the run.
+// diff lists the files that are new or have other content than before, except those that still have
+// the content prepared for the run.
 func diff(before, after []Entry, p *Prepared) []Change {
 	var out []Change
 	sizes := map[string]*Entry{}

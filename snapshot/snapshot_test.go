@@ -21,7 +21,7 @@ import (
 
 func sum(b []byte) [32]byte { return sha256.Sum256(b) }
 
-// awkward fills a folder with all that is hard to keep.
+// awkward fills a folder with everything that is hard to save.
 func awkward(t testing.TB, dir string) {
 	t.Helper()
 	put(t, dir, "plain.txt", "plain")
@@ -79,7 +79,7 @@ func TestRestore_BringsBackAllThatIsHardToKeep(t *testing.T) {
 	other, g := w.folder("b")
 	w.restore(g, saved.Digest)
 	must(t, os.Remove(filepath.Join(dir, "pipe")))
-	// The folder itself is not the step's.
+	// The folder itself does not belong to the step.
 	w.wantSame(dir, other)
 	if info, err := os.Stat(filepath.Join(other, "setuid")); err != nil || info.Mode() != 0o755 {
 		t.Errorf("setuid: %v, %v", info.Mode(), err)
@@ -87,7 +87,7 @@ func TestRestore_BringsBackAllThatIsHardToKeep(t *testing.T) {
 	if _, err := os.Lstat(filepath.Join(other, schema.WorkspacePrivate)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("what is private was kept: %v", err)
 	}
-	// What was restored is known to be: saving it again reads nothing and gives the same name.
+	// Restored files count as known: saving again reads nothing and gives the same name.
 	again := w.save(g, snapshot.SaveOptions{Base: saved.Digest})
 	if again.Digest != saved.Digest || again.Stats.Read != 0 || len(again.Changes) != 0 {
 		t.Errorf("again: %+v", again)
@@ -108,19 +108,19 @@ func TestRestore_MakesAFolderThatHoldsOtherThingsEqual(t *testing.T) {
 	other, g := w.folder("b")
 	outside := t.TempDir()
 	put(t, outside, "precious", "precious")
-	put(t, other, "plain.txt/was/a folder", "x") // a folder where a file belongs
-	put(t, other, "deep", "was a file")          // and the other way round
+	put(t, other, "plain.txt/was/a folder", "x") // a folder instead of a file
+	put(t, other, "deep", "was a file")          // and the reverse
 	put(t, other, "x-y", "3")                    // the same size
 	put(t, other, "surplus/sub/file", "x")
 	put(t, other, "surplus file", "x")
 	must(t, os.Chmod(filepath.Join(other, "surplus", "sub"), 0))
-	must(t, os.Symlink(outside, filepath.Join(other, "hard")))     // a link where a folder belongs
+	must(t, os.Symlink(outside, filepath.Join(other, "hard")))     // a link instead of a folder
 	must(t, os.Symlink(outside, filepath.Join(other, "readonly"))) // what is inside it must not be written through it
 	must(t, os.Symlink(filepath.Join(outside, "precious"), filepath.Join(other, "m777")))
 	must(t, os.Symlink(outside, filepath.Join(other, "surplus link")))
 	must(t, os.Symlink("elsewhere", filepath.Join(other, "absolute")))
 	put(t, other, "dangling", "was a file")
-	must(t, os.Link(filepath.Join(outside, "precious"), filepath.Join(other, "m444"))) // another name of a file outside
+	must(t, os.Link(filepath.Join(outside, "precious"), filepath.Join(other, "m444"))) // another name for a file outside
 	put(t, other, ".holdfast/keep", "ours")
 	must(t, syscall.Mkfifo(filepath.Join(other, "empty"), 0o600))
 	stats := w.restore(g, saved.Digest)
@@ -176,7 +176,7 @@ func TestSave_OnlyWhatChangedIsReadAndSent(t *testing.T) {
 	if second.Stats.Uploaded != 1 || second.Stats.Sent > 5<<20 || second.Stats.Read != 1 {
 		t.Fatalf("%+v", second.Stats)
 	}
-	// Another session with the same content sends nothing but its list, and that is the same.
+	// Another session with the same content sends only its manifest, which is the same.
 	dir2, g := w.folder("b")
 	w.restore(g, second.Digest)
 	third := w.save(snapshot.NewFolder(dir2, t.TempDir()), snapshot.SaveOptions{})
@@ -185,7 +185,7 @@ func TestSave_OnlyWhatChangedIsReadAndSent(t *testing.T) {
 	}
 }
 
-// A file that is written in the very moment in which it was saved must not count as unchanged.
+// A file that is written at the very moment of being saved must not count as unchanged.
 func TestSave_SeesAChangeWithinTheSameTickOfTheClock(t *testing.T) {
 	t.Parallel()
 	w := start(t)
@@ -321,7 +321,7 @@ func TestRestore_SaysWhichFileIsDamagedAndWritesNothingElsewhere(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// Whoever saves it again mends an empty one, and one that is gone.
+	// Saving again repairs an empty blob, and a missing one.
 	must(t, os.WriteFile(blobs[0], nil, 0o600))
 	w.save(snapshot.NewFolder(dir, t.TempDir()), snapshot.SaveOptions{})
 	other, g := w.folder("c")
@@ -386,7 +386,7 @@ func TestRestore_ThatDiesInTheMiddleIsCompletedByTheNext(t *testing.T) {
 			}
 		}
 	}
-	// As a kill leaves it: a temporary file, and no word of where it is.
+	// As a kill leaves it: a temporary file, and no position.
 	put(t, other, ".holdfast-LEFTOVER", "half of it")
 	_ = os.Remove(filepath.Join(state, "at"))
 	g = snapshot.NewFolder(other, state)

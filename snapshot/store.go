@@ -22,32 +22,32 @@ import (
 )
 
 const (
-	// chunkSize is how much of a file one blob holds at most. It is part of the format.
+	// chunkSize is the most of a file that one blob holds. It is part of the format.
 	chunkSize = 4 << 20
-	// maxManifest bounds what is unpacked of a manifest: a million files with long names.
+	// maxManifest limits the unpacked size of a manifest: a million files with long names.
 	maxManifest = 512 << 20
 
 	blobDirMode = 0o700
 
-	// blobTimeout ends what takes so long for one blob that it will not come back.
+	// blobTimeout ends operations on one blob that take so long that they will never finish.
 	blobTimeout = 2 * time.Minute
 )
 
-// Store is a blob store of snapshots. It may be used from several goroutines.
+// Store is a blob store of snapshots. It is safe for concurrent use.
 type Store struct {
 	bucket *blob.Bucket
 	pack   *zstd.Encoder
-	// Each gives up on what unpacks to more than there can be.
+	// Each refuses to unpack more than possible.
 	unpackChunk, unpackManifest *zstd.Decoder
 
-	dir string // of a file:// store: where to make it survive a power cut; else ""
+	dir string // of a file:// store, which must be synced to survive a power cut; else ""
 
 	cache    manifestCache
 	deleting func() // for tests: called before each deletion of a collection
 }
 
-// Open opens the store that a URL names: file:///some/dir, which is made if need be, or what the
-// imported drivers know (see snapshot/clouds). It does not reach for the store yet.
+// Open opens the store at a URL: file:///some/dir, which is created if necessary, or what the
+// imported drivers know (see snapshot/clouds). It does not connect to the store yet.
 func Open(ctx context.Context, rawURL string) (*Store, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -58,7 +58,7 @@ func Open(ctx context.Context, rawURL string) (*Store, error) {
 		s.dir = filepath.FromSlash(u.Path)
 		s.bucket, err = fileblob.OpenBucket(s.dir, &fileblob.Options{
 			CreateDir: true, DirFileMode: blobDirMode,
-			NoTempDir: true, // the system's /tmp may be another file system, and small
+			NoTempDir: true, // the system's /tmp may be another, small file system
 			Metadata:  fileblob.MetadataDontWrite,
 		})
 	} else {
@@ -79,7 +79,7 @@ func Open(ctx context.Context, rawURL string) (*Store, error) {
 	return s, nil
 }
 
-// Close lets go of the store.
+// Close closes the store.
 func (s *Store) Close() error {
 	s.unpackChunk.Close()
 	s.unpackManifest.Close()
@@ -89,8 +89,8 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// The two kinds of objects. They differ in their keys, so that a file that holds a manifest's
-// text is not one.
+// The two kinds of objects. They have different keys, so that a file with a manifest's text does
+// not count as one.
 const (
 	blobs     = "blobs"
 	manifests = "manifests"
@@ -118,13 +118,13 @@ func ValidDigest(s string) bool {
 
 const contentType = "application/zstd"
 
-// put stores data under its sum unless it is there. It returns how many bytes that took.
+// put stores data under its sum unless it exists. It returns how many bytes that took.
 func (s *Store) put(ctx context.Context, kind, sum string, data []byte) (int64, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, blobTimeout, errSlow)
 	defer cancel()
 	k := key(kind, sum)
 	switch attrs, err := s.bucket.Attributes(ctx, k); {
-	case err == nil && attrs.Size > 0: // of an empty one only the name has survived a power cut
+	case err == nil && attrs.Size > 0: // of an empty object only the name survived a power cut
 		if kind == blobs && time.Since(attrs.ModTime) < touchAfter {
 			return 0, nil
 		}
@@ -147,12 +147,11 @@ func (s *Store) put(ctx context.Context, kind, sum string, data []byte) (int64, 
 	return int64(len(packed)), nil
 }
 
-// syncEach is up to how many new blobs are made safe one by one.
+// syncEach is the number of new blobs up to which each is synced on its own.
 const syncEach = 64
 
-// sync makes what was written to a store in a folder survive a power cut, before anything relies
-// on it: Postgres does so, and would know of what is not there. The stores of the clouds do that
-// by themselves.
+// sync makes what was written to a store in a folder survive a power cut, before anything relies on
+// it: Postgres survives one, and would refer to what is gone. Cloud stores do that by themselves.
 func (s *Store) sync(ctx context.Context, written []string, list bool, digest string) error {
 	if s.dir == "" || len(written) == 0 && !list {
 		return nil
@@ -194,10 +193,10 @@ func syncOne(name string) error {
 	return f.Sync()
 }
 
-// errDamaged is the cause of what cannot be right whenever it is read.
+// errDamaged is the cause for data that is wrong whenever it is read.
 var errDamaged = errors.New("damaged")
 
-// get reads what is stored under a sum, and makes sure that it is that.
+// get reads what is stored under a sum, and verifies it.
 func (s *Store) get(ctx context.Context, kind, sum string, unpack *zstd.Decoder) ([]byte, error) {
 	if !ValidDigest(sum) {
 		return nil, fmt.Errorf("%w: %q names nothing", errDamaged, sum)
@@ -230,8 +229,8 @@ func (s *Store) getChunk(ctx context.Context, sum, path string) ([]byte, error) 
 	return data, err
 }
 
-// Manifest reads a snapshot's list. It is not to be changed. A name that the store does not know
-// is [schema.CodeNotFound].
+// Manifest reads a snapshot's manifest, which must not be changed. A name that the store does not
+// know is [schema.CodeNotFound].
 func (s *Store) Manifest(ctx context.Context, digest string) (*Manifest, error) {
 	if !ValidDigest(digest) {
 		return nil, schema.Errorf(schema.CodeInvalid, "%q is not the name of a snapshot", digest)

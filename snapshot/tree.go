@@ -15,17 +15,17 @@ import (
 
 const (
 	maxPath  = 4096
-	maxDepth = 256 // of folders in folders: each one that is open takes a descriptor
+	maxDepth = 256 // of nested folders: each open one takes a descriptor
 )
 
-// stat is what the file system says of one thing, without following it.
+// stat is what the file system says about one entry, without following links.
 type stat struct {
-	Kind        Kind // "" for what is not kept
+	Kind        Kind // "" for entries that are not saved
 	Mode        uint32
 	Mtime       int64
 	Ctime       int64
 	Size        int64
-	Disk        int64 // bytes that it takes on the disk, as far as that is known
+	Disk        int64 // bytes on the disk, if known
 	Dev, Ino    uint64
 	Nlink       uint64
 	permissions uint32 // all twelve bits, as they are
@@ -48,7 +48,7 @@ func statOf(st *unix.Stat_t) stat {
 	return s
 }
 
-// again repeats a system call that a signal has cut short.
+// again repeats a system call that a signal interrupted.
 func again(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, unix.EINTR) {
@@ -59,7 +59,7 @@ func again(call func() error) error {
 
 func statAt(dir *os.File, name string) (stat, error) {
 	var st unix.Stat_t
-	for { // not by again: this is called a hundred thousand times, and needs no closure
+	for { // without again: this is called a hundred thousand times, and needs no closure
 		err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
 		if err == nil {
 			return statOf(&st), nil
@@ -78,8 +78,8 @@ func statFile(f *os.File) (stat, error) {
 	return statOf(&st), nil
 }
 
-// openAt opens a name in a folder, and never what a link points at. What waits for somebody, as
-// a named pipe does, is opened without waiting.
+// openAt opens a name in a folder, and never a link's target. It does not block on files such as
+// named pipes.
 func openAt(dir *os.File, name string, flags int, mode uint32) (*os.File, error) {
 	if flags&unix.O_DIRECTORY == 0 {
 		flags |= unix.O_NONBLOCK
@@ -136,8 +136,8 @@ func openPath(root *os.File, path string) (*os.File, error) {
 	return openDirAt(root, ".")
 }
 
-// folders opens folders by their paths, and keeps the last one open: files come sorted. It is for
-// one goroutine.
+// folders opens folders by their paths, and keeps the last one open, because files come sorted.
+// Only one goroutine may use it.
 type folders struct {
 	root *os.File
 	path string
@@ -170,22 +170,22 @@ func join(dir, name string) string {
 	return dir + "/" + name
 }
 
-// gone reports that a path does not lead any more to what was there: it was removed, or became
-// something else.
+// gone reports that a path no longer leads to what was there: it was removed, or became something
+// else.
 func gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ESTALE)
 }
 
-// walker visits everything below a folder, except for what is Holdfast's own, in the order of a
-// manifest. What goes meanwhile may be missing.
+// walker visits everything below a folder, except for Holdfast's own files, in the order of a
+// manifest. Entries that disappear meanwhile may be missing.
 type walker struct {
-	ctx context.Context //nolint:containedctx // of one walk
-	// visit gets each thing. An error ends the walk.
+	ctx context.Context //nolint:containedctx // for one walk
+	// visit is called for each entry. An error ends the walk.
 	visit func(dir, name string, s *stat) error
-	// unlock makes folders readable that are not, to look into them; unlocked are those.
+	// unlock makes unreadable folders readable, to walk them; unlocked lists those.
 	unlock   bool
 	unlocked []unlocked
-	denied   []string // what could not be looked into
+	denied   []string // what could not be read
 }
 
 type unlocked struct {
@@ -195,11 +195,11 @@ type unlocked struct {
 
 func (w *walker) walk(root *os.File) error { return w.dir(root, "", 0) }
 
-// lock gives the folders their permissions back.
+// lock restores the folders' permissions.
 func (w *walker) lock(root *os.File) {
 	for _, u := range slices.Backward(w.unlocked) {
 		if dir, err := openPath(root, dirOf(u.path)); err == nil {
-			_ = chmodAt(dir, baseOf(u.path), &u.was, u.was.permissions) // who took it away meanwhile, took its permissions with it
+			_ = chmodAt(dir, baseOf(u.path), &u.was, u.was.permissions) // if somebody moved it meanwhile, its permissions went with it
 			_ = dir.Close()
 		}
 	}
@@ -266,7 +266,7 @@ func (w *walker) entry(dir *os.File, path, name string, depth int) error {
 	return w.dir(sub, path, depth+1)
 }
 
-// openReadable opens a file that its owner may not read: it is made readable for that moment.
+// openReadable opens a file that its owner may not read, by making it readable for a moment.
 func openReadable(dir *os.File, name string, s *stat) (*os.File, error) {
 	f, err := openAt(dir, name, unix.O_RDONLY, 0)
 	if !errors.Is(err, fs.ErrPermission) || chmodAt(dir, name, s, s.permissions|0o400) != nil {

@@ -27,7 +27,7 @@ func newWorldDSN(t *testing.T) (w *world, dsn string) {
 	return w, dsn
 }
 
-// holdUp has every write of the session wait, until release is called.
+// holdUp makes every write of the session wait until release is called.
 func holdUp(t *testing.T, dsn, sessionID string) (release func()) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)
@@ -47,8 +47,8 @@ func holdUp(t *testing.T, dsn, sessionID string) (release func()) {
 	return release
 }
 
-// sendAll sends n commands as updates, as many at a time as web does, and counts those that
-// were taken in; the others have to be refused for now.
+// sendAll sends n commands as updates, as many at a time as web does, and counts those that were
+// accepted; the others must be refused for now.
 func (w *world) sendAll(id, name string, n int, command func(i int) any) int {
 	w.t.Helper()
 	var (
@@ -81,8 +81,8 @@ func (w *world) sendAll(id, name string, n int, command func(i int) any) int {
 	return taken
 }
 
-// While the processes of a run are being stopped, people go on talking: as much as they may say
-// at most, in the characters that take the most room.
+// While the processes of a run are being stopped, people keep sending: the most that they may, in
+// the characters that take the most space.
 func TestPressure_EverythingSaidDuringACancelIsKept(t *testing.T) {
 	t.Parallel()
 	text := func(i int) string {
@@ -152,8 +152,8 @@ func (w *world) awaitOpen(id string) {
 	}
 }
 
-// Temporal takes 2,000 updates in an execution. A session takes more in a run, with a step that
-// never ends: that one is the same after it, and a cancel is heard.
+// Temporal accepts 2,000 updates per execution. A session accepts more in one run, with a step that
+// never ends: that step stays the same, and a cancel is heard.
 func TestUpdates_MoreThanTemporalTakesWhileAStepRuns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -182,8 +182,8 @@ func TestUpdates_MoreThanTemporalTakesWhileAStepRuns(t *testing.T) {
 	}
 }
 
-// A server that suggests continue-as-new early, and steps that end at every moment, also while
-// no execution is there to hear of it: each runs once, and its end is found.
+// A server that suggests continue-as-new early, and steps that end at any moment, even without an
+// execution to hear of it: each runs once, and its end is found.
 func TestContinuedAsNew_EveryStepThatEndsMeanwhileHasRunOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorldAt(t, hastyTemporal(t))
@@ -197,7 +197,7 @@ func TestContinuedAsNew_EveryStepThatEndsMeanwhileHasRunOnce(t *testing.T) {
 	go func() {
 		defer close(done)
 		for i := 0; w.countTypes(id, schema.EventWorkflowCompleted) == 0 && i < 10_000 && t.Context().Err() == nil; i++ {
-			_, _ = w.update(id, schema.CommandResume, schema.Command{Actor: "ada"}) // refused when the run is over
+			_, _ = w.update(id, schema.CommandResume, schema.Command{Actor: "ada"}) // refused if the run is over
 		}
 	}()
 	events := w.awaitType(id, schema.EventWorkflowCompleted)
@@ -229,7 +229,7 @@ func TestContinuedAsNew_EveryStepThatEndsMeanwhileHasRunOnce(t *testing.T) {
 	}
 }
 
-// A cancellation through Temporal is one cancel: the runs after it are none of its business.
+// A cancellation through Temporal is one cancel: it does not concern later runs.
 func TestCancel_ThroughTemporalIsOfOneRun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Check answers nil when the worker of a data folder runs and Temporal hears of it: then what is sent to its host arrives.
-// One that runs and waits, for Postgres or for its host's name, asks for nothing yet and is [schema.CodeUnavailable].
+// Check returns nil if the worker of a data folder runs and Temporal hears from it: then requests to its host arrive. A
+// worker that is still waiting, for Postgres or for its host's name, polls nothing yet and is [schema.CodeUnavailable].
 func Check(ctx context.Context, c client.Client, dataDir string) error {
 	lock, free, err := lockDataDir(dataDir)
 	if err != nil {
@@ -29,7 +29,7 @@ func Check(ctx context.Context, c client.Client, dataDir string) error {
 		return fmt.Errorf("ask Temporal who polls %s: %w", queue, err)
 	}
 	for _, p := range answer.GetPollers() {
-		// An earlier worker of the host is listed for some minutes after its end.
+		// An earlier worker of the host stays listed for some minutes after its end.
 		if at := p.GetLastAccessTime().AsTime(); at.After(who.Since) && time.Since(at) <= pollerAge {
 			return nil
 		}

@@ -20,38 +20,38 @@ import (
 )
 
 const (
-	// CollectGrace is how long what nobody needs stays: the files of a session after it is deleted and has ended, and
-	// what a save has brought to the blob store before Postgres knows of it.
+	// CollectGrace is how long unneeded files stay: the files of a session after it is deleted and has ended, and
+	// what a save has sent to the blob store before Postgres knows of it.
 	CollectGrace = 20 * time.Minute
-	// What no session names may be of a save whose end waits for Postgres.
+	// A snapshot that no session refers to may be of a save whose end waits for Postgres.
 	collectOrphans = 7 * 24 * time.Hour
-	// With the grace, disk comes back within the hour.
+	// Including the grace, disk space is free again within the hour.
 	collectInterval = 10 * time.Minute
 	collectFull     = 6 * time.Hour
 	discardedMost   = 1000 // sessions that Postgres is asked about at once
 
-	gonePrefix = ".gone-" // of what is being removed
+	gonePrefix = ".gone-" // prefix of folders being removed
 )
 
-// Collector frees the disk of deleted sessions: their folders on this host, and what the blob
-// store has of them.
+// Collector frees the disk space of deleted sessions: their folders on this host, and their data in
+// the blob store.
 type Collector struct {
 	Store     *store.Store
 	Snapshots *snapshot.Store
-	DataDir   string // "" is no folders
+	DataDir   string // "" for no folders
 	Logger    *slog.Logger
 	Grace     time.Duration // [CollectGrace] when 0
 	DryRun    bool
 }
 
-// Folders is what a collection of folders has freed, or would.
+// Folders is what a collection of folders has freed, or would free.
 type Folders struct {
 	Sessions int   `json:"sessions_freed"`
 	Bytes    int64 `json:"bytes_freed"`
 	Kept     int   `json:"sessions_kept"`
-	// Deleted are those of the kept ones that go after the grace. They are counted when that is asked for.
+	// Deleted are the kept folders that go after the grace. They are counted only on request.
 	Deleted int `json:"sessions_deleted"`
-	// KeptBytes is measured when that is asked for.
+	// KeptBytes is measured only on request.
 	KeptBytes int64 `json:"bytes_kept"`
 }
 
@@ -62,8 +62,8 @@ func (c *Collector) grace() time.Duration {
 	return CollectGrace
 }
 
-// Blobs collects from the blob store; full looks at all of it. One worker does so at a time:
-// false says that another one is at it.
+// Blobs collects from the blob store; full looks at all of it. One worker does so at a time: held
+// is false if another one is doing it.
 func (c *Collector) Blobs(ctx context.Context, full bool) (done snapshot.Collected, held bool, err error) {
 	held, err = c.Store.HoldRetention(ctx, func(ctx context.Context) error {
 		done, err = c.blobs(ctx, full)
@@ -72,7 +72,7 @@ func (c *Collector) Blobs(ctx context.Context, full bool) (done snapshot.Collect
 	return done, held, err
 }
 
-// blobs is Blobs for who holds retention's lock.
+// blobs is Blobs for a caller that holds retention's lock.
 func (c *Collector) blobs(ctx context.Context, full bool) (snapshot.Collected, error) {
 	named, err := c.Store.SnapshotOwners(ctx)
 	if err != nil {
@@ -92,9 +92,9 @@ func (c *Collector) blobs(ctx context.Context, full bool) (snapshot.Collected, e
 	return done, err
 }
 
-// Folders removes the folders that deleted sessions had on this host. A folder is first moved
-// aside, so that one which is removed in part is never taken for a workspace; what was left by
-// a removal that was cut short goes, too.
+// Folders removes the folders that deleted sessions had on this host. It first moves a folder
+// aside, so that a partly removed one is never taken for a workspace. It also removes what
+// interrupted removals left.
 func (c *Collector) Folders(ctx context.Context, measure bool) (Folders, error) {
 	var done Folders
 	ids, err := c.found()
@@ -143,7 +143,8 @@ func (c *Collector) Folders(ctx context.Context, measure bool) (Folders, error) 
 	return done, nil
 }
 
-// found lists the sessions that have a folder on this host, and removes what was moved aside.
+// found lists the sessions that have a folder on this host, and removes folders that were moved
+// aside.
 func (c *Collector) found() (ids []string, err error) {
 	for _, dir := range []string{filepath.Dir(schema.WorkspaceDir(c.DataDir, "x")), filepath.Dir(snapshot.StateDir(c.DataDir, "x"))} {
 		names, err := os.ReadDir(dir)
@@ -187,7 +188,7 @@ func (c *Collector) remove(ctx context.Context, id string) (used int64, err erro
 	return used, nil
 }
 
-// measure is 0 for a folder that is not there, or cannot be looked into: it is a figure, and nothing depends on it.
+// measure returns 0 for a folder that does not exist or cannot be read: it is a figure, and nothing depends on it.
 func (c *Collector) measure(ctx context.Context, id string) int64 {
 	used, err := snapshot.Measure(ctx, schema.WorkspaceDir(c.DataDir, id))
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast/holdfast/snapshot"
 )
 
-// worked is a session whose step has left files, in its folder and in the blob store.
+// worked is a session whose step has left files in its folder and in the blob store.
 func worked(t *testing.T, s *store.Store, blobs *snapshot.Store, dataDir, text string) string {
 	t.Helper()
 	ctx := t.Context()
@@ -45,7 +45,7 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// The disk of a deleted session comes back, on its host and in the blob store; what a fork goes on with stays.
+// A deleted session's disk space comes back, on its host and in the blob store; what a fork uses stays.
 func TestCollector_FreesADeletedSessionAndKeepsWhatItsForkHas(t *testing.T) {
 	t.Parallel()
 	s, dsn := storetest.NewDSN(t)
@@ -57,7 +57,7 @@ func TestCollector_FreesADeletedSessionAndKeepsWhatItsForkHas(t *testing.T) {
 	alone, forked, kept := worked(t, s, blobs, dataDir, "alone"), worked(t, s, blobs, dataDir, "forked"), worked(t, s, blobs, dataDir, "kept")
 	fork, _, err := s.Fork(t.Context(), store.NewFork{ID: schema.NewID(), SourceID: forked, StepID: "a", Actor: "carl"})
 	check(t, err)
-	lost := schema.NewID() // that the database does not know: it may be of another one
+	lost := schema.NewID() // unknown to the database: it may belong to another one
 	check(t, os.MkdirAll(schema.WorkspaceDir(dataDir, lost), 0o700))
 	cutShort := filepath.Join(filepath.Dir(schema.WorkspaceDir(dataDir, "x")), ".gone-before", "sub")
 	check(t, os.MkdirAll(cutShort, 0o700))
@@ -88,7 +88,7 @@ func TestCollector_FreesADeletedSessionAndKeepsWhatItsForkHas(t *testing.T) {
 		t.Errorf("a dry run says %+v", dry)
 	}
 
-	// The workers do it by themselves.
+	// The workers do it on their own.
 	stop := startRetention(context.Background(), &Options{
 		Store: s, Snapshots: blobs, DataDir: dataDir, Logger: logs.Discard(), Retention: Retention{Interval: 20 * time.Millisecond},
 	})
@@ -107,7 +107,7 @@ func TestCollector_FreesADeletedSessionAndKeepsWhatItsForkHas(t *testing.T) {
 			}
 			return err
 		}))
-		return left == 4 // two lists, and a blob of each
+		return left == 4 // two manifests, and a blob of each
 	})
 	stop()
 	if !exists(schema.WorkspaceDir(dataDir, kept)) || !exists(schema.WorkspaceDir(dataDir, lost)) {

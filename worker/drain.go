@@ -16,28 +16,28 @@ import (
 )
 
 const (
-	// drainTell is how often a draining worker says what still runs.
+	// drainTell is how often a draining worker reports what still runs.
 	drainTell = time.Second
 	drainLook = 50 * time.Millisecond
-	// drainQuiet is how long the sessions of the last steps have to turn to their next ones.
+	// drainQuiet is how long the sessions of the last steps have to move on to their next steps.
 	drainQuiet = 2 * time.Second
-	// drainEnd is how long a worker that has drained takes, at most, to be gone.
+	// drainEnd is the longest that a drained worker takes to end.
 	drainEnd  = 30 * time.Second
 	drainDial = 5 * time.Second
 )
 
-// DrainState is how far a drain is.
+// DrainState is the state of a drain.
 type DrainState string
 
 // The states: draining, then one of the others.
 const (
 	Draining   DrainState = "draining"
 	Drained    DrainState = "drained"     // nothing runs any more
-	HandedOver DrainState = "handed_over" // the time was over: what runs goes on, for the next worker of the host
+	HandedOver DrainState = "handed_over" // the time was over: running steps go on, for the next worker of the host
 	Ended      DrainState = "ended"       // the time was over, and this worker's steps end with it
 )
 
-// DrainProgress is what a draining worker says.
+// DrainProgress is what a draining worker reports.
 type DrainProgress struct {
 	State   DrainState    `json:"state"`
 	Host    string        `json:"host"`
@@ -51,26 +51,26 @@ type DrainedStep struct {
 	StepID    string `json:"step_id"`
 }
 
-// drainAsk is what the command asks: a drain, unless it says otherwise.
+// drainAsk is the command's request: a drain, unless it says otherwise.
 type drainAsk struct {
 	Timeout time.Duration `json:"timeout"`
-	Look    bool          `json:"look,omitempty"` // only say what runs
-	End     bool          `json:"end,omitempty"`  // only note that the steps are to end with the worker
+	Look    bool          `json:"look,omitempty"` // only report what runs
+	End     bool          `json:"end,omitempty"`  // only record that the steps are to end with the worker
 }
 
-// drains is the worker's side: it listens on the socket of the data folder.
+// drains is the worker's side: it listens on the data folder's socket.
 type drains struct {
 	hosts  *activities.Hosts
-	refuse func()     // no session is to be placed here any more
+	refuse func()     // no more sessions are to be placed here
 	doomed func()     // the steps end with this worker
-	late   DrainState // what becomes of steps at the deadline: HandedOver or Ended
+	late   DrainState // what happens to steps at the deadline: HandedOver or Ended
 	log    *slog.Logger
 
 	listener net.Listener
 	all      sync.WaitGroup
 	begin    sync.Once
 	finish   sync.Once
-	over     chan struct{} // closed when the worker is to end
+	over     chan struct{} // closed when the worker must end
 	quit     chan struct{} // closed by close
 
 	mu    sync.Mutex
@@ -103,7 +103,7 @@ func serveDrains(ctx context.Context, h *hold, o *Options, hosts *activities.Hos
 	return d, nil
 }
 
-// close hangs up, which is how the command sees that the worker has ended.
+// close closes the connections, which tells the command that the worker has ended.
 func (d *drains) close() {
 	close(d.quit)
 	_ = d.listener.Close()
@@ -116,7 +116,7 @@ func (d *drains) close() {
 }
 
 func (d *drains) serve(conn net.Conn) {
-	if supervisor.FromStep(conn) { // it can connect where it has no user of its own
+	if supervisor.FromStep(conn) { // a step without its own user can connect
 		d.log.Warn("a step asked this worker to end, and was refused", "host", d.hosts.Host)
 		_ = conn.Close()
 		return
@@ -130,7 +130,7 @@ func (d *drains) serve(conn net.Conn) {
 		if ask.End {
 			d.doomed()
 		}
-		_ = json.NewEncoder(conn).Encode(d.progress(Draining)) //nolint:errchkjson // who asked has gone
+		_ = json.NewEncoder(conn).Encode(d.progress(Draining)) //nolint:errchkjson // the caller has gone
 		_ = conn.Close()
 		return
 	}
@@ -171,7 +171,7 @@ func (d *drains) end(out *json.Encoder, state DrainState) {
 	if len(p.Running) == 0 {
 		p.State = Drained
 	}
-	_ = out.Encode(p) //nolint:errchkjson // the worker ends when nobody listens, too
+	_ = out.Encode(p) //nolint:errchkjson // the worker ends even when nobody listens
 	d.finish.Do(func() {
 		d.log.Info("drained", "host", d.hosts.Host, "state", p.State, "running", len(p.Running))
 		close(d.over)
@@ -186,10 +186,10 @@ func (d *drains) progress(state DrainState) DrainProgress {
 	return p
 }
 
-// Drain tells the worker of a data folder to take no new steps, to finish those that it runs
-// and to end; after timeout it ends nevertheless, and leaves them to their supervisors. It
-// returns when that worker is gone, with how it came to it; tell hears of each state in
-// between. The drain goes on when ctx ends.
+// Drain tells the worker of a data folder to take no new steps, to finish those that it runs and to
+// end. After timeout it ends anyway, and leaves its steps to their supervisors. Drain returns when
+// that worker is gone, with the last state; tell receives each state in between. The drain goes on
+// when ctx ends.
 func Drain(ctx context.Context, dataDir string, timeout time.Duration, tell func(DrainProgress)) (DrainProgress, error) {
 	lock, free, err := lockDataDir(dataDir)
 	if err != nil {
@@ -229,7 +229,7 @@ func Drain(ctx context.Context, dataDir string, timeout time.Duration, tell func
 	}
 }
 
-// dialWorker connects to the worker of a data folder and asks it for something.
+// dialWorker connects to the worker of a data folder and sends it a request.
 func dialWorker(ctx context.Context, who *holder, ask drainAsk) (net.Conn, error) {
 	conn, err := (&net.Dialer{Timeout: drainDial}).DialContext(ctx, "unix", who.Socket)
 	if err != nil {
@@ -246,7 +246,7 @@ func Running(ctx context.Context, dataDir string) ([]DrainedStep, error) {
 	return askOnce(ctx, dataDir, drainAsk{Look: true})
 }
 
-// EndWithWorker has the steps of a data folder's worker end with it, whatever its settings say.
+// EndWithWorker makes the steps of a data folder's worker end with it, whatever its settings say.
 func EndWithWorker(ctx context.Context, dataDir string) error {
 	_, err := askOnce(ctx, dataDir, drainAsk{End: true})
 	return err
@@ -267,7 +267,8 @@ func askOnce(ctx context.Context, dataDir string, ask drainAsk) ([]DrainedStep, 
 	return p.Running, nil
 }
 
-// awaitFree waits until nobody holds the data folder: the worker hangs up a moment before.
+// awaitFree waits until nobody holds the data folder: the worker closes the connection a moment
+// before.
 func awaitFree(ctx context.Context, dataDir string, who *holder) error {
 	const poll = 10 * time.Millisecond
 	ctx, cancel := context.WithTimeout(ctx, drainEnd)
@@ -278,7 +279,7 @@ func awaitFree(ctx context.Context, dataDir string, who *holder) error {
 			return errors.Join(err, lock.Close())
 		}
 		if now := readHolder(dataDir); err != nil || (now.PID != 0 && (now.PID != who.PID || now.Since != who.Since)) {
-			return err // the next one has begun already
+			return err // the next worker has already begun
 		}
 		select {
 		case <-ctx.Done():

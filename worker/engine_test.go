@@ -106,7 +106,7 @@ func TestMessage_StartsTheNextRunWithItsText(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The same request again is the same message.
+	// Repeating the request gives the same message.
 	result, err := w.update(id, schema.CommandMessage, schema.SendMessage{Content: "first", Actor: "ada", RequestID: "request first"})
 	if err != nil || !result.Repeated || result.Message != 1 {
 		t.Fatalf("%+v, %v", result, err)
@@ -243,7 +243,7 @@ func TestSignal_ThatIsRefusedStandsInTheAuditTrail(t *testing.T) {
 	id := w.session(schema.Config{}, `{"steps":[{"id":"s","shell":"true","approval":true}]}`)
 	a := w.pending(id)
 	for i, r := range []schema.Resolution{schema.ResolutionSkip, schema.ResolutionApproved, schema.ResolutionRejected} {
-		by := []string{"", schema.ActorRetention, schema.ActorHoldfast}[i] // names of the product's own are nobody's
+		by := []string{"", schema.ActorRetention, schema.ActorHoldfast}[i] // names of the product's own belong to nobody
 		if err := w.temporal.SignalWorkflow(t.Context(), schema.WorkflowID(id), "", schema.CommandResolveApproval, schema.ResolveApproval{ApprovalID: a.ID, Resolution: r, Actor: by}); err != nil {
 			t.Fatal(err)
 		}
@@ -270,7 +270,7 @@ func TestSignal_ThatIsRefusedStandsInTheAuditTrail(t *testing.T) {
 	}
 }
 
-// The first decision wins, whichever way it came: a worker that starts hears both in one workflow task.
+// The first decision wins, however it came: a starting worker hears both in one workflow task.
 func TestSignal_ComesBeforeALaterUpdate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -288,7 +288,7 @@ func TestSignal_ComesBeforeALaterUpdate(t *testing.T) {
 		_, err := w.update(id, schema.CommandResolveApproval, decision(schema.ResolutionRejected))
 		refused <- err
 	}()
-	w.start() // which takes longer than the update needs to be there
+	w.start() // which takes longer than the update needs to arrive
 	w.awaitType(id, schema.EventWorkflowCompleted)
 	if app, ok := errors.AsType[*temporal.ApplicationError](<-refused); !ok || schema.Code(app.Type()) != schema.CodeConflict {
 		t.Errorf("the later one was answered with %v", app)
@@ -334,7 +334,7 @@ func TestApproval_EscalatesAndIsExtended(t *testing.T) {
 		t.Fatalf("the same again: %+v, %v", again, err)
 	}
 	w.awaitType(id, schema.EventApprovalExtended)
-	time.Sleep(2500 * time.Millisecond) // past the deadline that was moved
+	time.Sleep(2500 * time.Millisecond) // past the original deadline
 	if now := w.decide(id, schema.ResolutionApproved, ""); now.ID != a.ID || now.RemainingSeconds < 500 {
 		t.Fatalf("%+v", now)
 	}
@@ -408,7 +408,7 @@ func TestPressure_EveryCommandIsAnsweredTruly(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.awaitEnds(id, 1)
-	time.Sleep(200 * time.Millisecond) // were the queue not empty, the next run would begin now
+	time.Sleep(200 * time.Millisecond) // if the queue were not empty, the next run would begin now
 	if n := w.countTypes(id, schema.EventWorkflowStarted); n != 1 {
 		t.Fatalf("%d runs began, want the one that was cancelled", n)
 	}

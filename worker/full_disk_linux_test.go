@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast/holdfast/worker"
 )
 
-// What fills the disk may be what the steps of this host have printed: only a worker takes that away.
+// The disk may be full of the output of this host's steps: only a worker removes that.
 func TestWorker_StartsOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	disk := testkit.NewDisk(t, 2<<20)
@@ -30,7 +30,7 @@ func TestWorker_StartsOnAFullDisk(t *testing.T) {
 	disk.Fill(0)
 	w.start()
 	id := w.session(schema.Config{}, `{"steps":[{"id":"s","shell":"echo $HOLDFAST_ATTEMPT"}]}`)
-	w.awaitType(id, schema.EventStepProgress) // it waits for room, and says so
+	w.awaitType(id, schema.EventStepProgress) // it waits for space, and says so
 	disk.Free()
 	if got := output(t, w.awaitType(id, schema.EventWorkflowCompleted), "s"); got != "1\n" {
 		t.Fatalf("it printed %q", got)

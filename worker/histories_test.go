@@ -24,9 +24,8 @@ import (
 	"github.com/holdfast/holdfast/workflows"
 )
 
-// With -save every session of these tests leaves its histories in that folder, one for each
-// execution. A release saves its own with `make histories`, and no later one may fail to
-// replay them.
+// With -save every session of these tests saves its histories in that folder, one per execution. A
+// release saves its own with `make histories`, and every later one must be able to replay them.
 var save = flag.String("save", "", "where the histories of the sessions go, such as testdata/histories/0.1.0")
 
 // replayer runs a workflow function under the name of the Session workflow.
@@ -36,8 +35,8 @@ func replayer(session any) sdkworker.WorkflowReplayer {
 	return r
 }
 
-// replay runs the session's workflow again over its history: code that would decide
-// otherwise than it did cannot carry on what it began.
+// replay runs the session's workflow again over its history: code that would decide differently
+// cannot continue what it began.
 func (w *world) replay(id string) {
 	w.t.Helper()
 	if w.t.Failed() {
@@ -58,8 +57,8 @@ func (w *world) replay(id string) {
 	}
 }
 
-// maxSaved keeps the corpus to what has something to say: of a session with many executions
-// the first ones, and of long histories none.
+// maxSaved keeps the corpus small: only the first executions of a session that has many, and no
+// long histories.
 const (
 	maxSaved       = 3
 	maxSavedEvents = 400
@@ -142,8 +141,8 @@ func readHistory(t *testing.T, name string) *historypb.History {
 	return history
 }
 
-// Sessions live for months: what a release began, every later one carries on. When this
-// fails, guard the change with workflow.GetVersion; never replace a saved history.
+// Sessions live for months: every later release continues what an earlier one began. If this fails,
+// guard the change with workflow.GetVersion; never replace a saved history.
 func TestReplay_EverySavedHistory(t *testing.T) {
 	t.Parallel()
 	for _, name := range savedHistories(t) {
@@ -153,7 +152,7 @@ func TestReplay_EverySavedHistory(t *testing.T) {
 	}
 }
 
-// Every kind of thing that happens to a session is in the corpus.
+// The corpus has everything that can happen to a session.
 func TestReplay_TheCorpusHasEveryShape(t *testing.T) {
 	t.Parallel()
 	names := savedHistories(t)
@@ -172,7 +171,7 @@ func TestReplay_TheCorpusHasEveryShape(t *testing.T) {
 	}
 }
 
-// The test of the test: code that decides otherwise is noticed.
+// The test of the test: code that decides differently is noticed.
 func TestReplay_NoticesCodeThatDecidesOtherwise(t *testing.T) {
 	t.Parallel()
 	waits := func(ctx workflow.Context, in schema.SessionInput, carried *workflows.State) error {

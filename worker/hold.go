@@ -12,16 +12,16 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// A data folder has one worker at a time: two would both answer for the same steps. It is
-// held by a lock on worker.lock that the kernel releases with the process; worker.json beside
+// A data folder has one worker at a time: two would both answer for the same steps. The worker
+// holds it with a lock on worker.lock that the kernel releases with the process; worker.json beside
 // it says who holds it, and where it listens.
 const (
 	lockFile   = "worker.lock"
 	holderFile = "worker.json"
 	socketFile = "worker.sock"
-	// maxSocketPath is what every system's unix sockets take.
+	// maxSocketPath is a length that unix sockets on every system accept.
 	maxSocketPath = 100
-	// The worker before may be about to end.
+	// The previous worker may be about to end.
 	holdPatience = 500 * time.Millisecond
 	holdPoll     = 20 * time.Millisecond
 )
@@ -32,7 +32,7 @@ type holder struct {
 	Host    string    `json:"host"`
 	BuildID string    `json:"build_id,omitempty"`
 	Since   time.Time `json:"since"`
-	Socket  string    `json:"socket,omitempty"` // of `holdfast worker --drain`
+	Socket  string    `json:"socket,omitempty"` // for `holdfast worker --drain`
 }
 
 func (h *holder) String() string {
@@ -42,15 +42,15 @@ func (h *holder) String() string {
 	return fmt.Sprintf("the worker of host %s, pid %d, since %s", h.Host, h.PID, h.Since.Format(time.RFC3339))
 }
 
-// hold is a data folder that this process holds.
+// hold is a data folder held by this process.
 type hold struct {
 	dir  string
 	lock *os.File
 	me   holder
-	temp string // a folder of the socket's own, when the data folder's path is too long for one
+	temp string // a folder for the socket alone, if the data folder's path is too long
 }
 
-// holdDataDir takes the data folder, or refuses with who has it.
+// holdDataDir takes the data folder, or fails with an error that says who has it.
 func holdDataDir(o *Options) (*hold, error) {
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
@@ -75,7 +75,7 @@ func holdDataDir(o *Options) (*hold, error) {
 		h.me.Socket = filepath.Join(h.temp, socketFile)
 	}
 	if err == nil {
-		err = os.Remove(h.me.Socket) // of a worker that was killed
+		err = os.Remove(h.me.Socket) // left by a killed worker
 		if errors.Is(err, os.ErrNotExist) {
 			err = nil
 		}
@@ -92,7 +92,7 @@ func holdDataDir(o *Options) (*hold, error) {
 	return h, nil
 }
 
-// lockDataDir takes a data folder, if nobody holds it.
+// lockDataDir locks a data folder, if nobody holds it.
 func lockDataDir(dir string) (lock *os.File, free bool, err error) {
 	lock, _, err = filelock.Try(filepath.Join(dir, lockFile))
 	switch {
@@ -118,7 +118,7 @@ func (h *hold) write() error {
 	return os.Rename(fresh, name)
 }
 
-// release gives the data folder back.
+// release releases the data folder.
 func (h *hold) release() {
 	_ = os.Remove(filepath.Join(h.dir, holderFile))
 	_ = os.Remove(h.me.Socket)
@@ -128,7 +128,7 @@ func (h *hold) release() {
 	_ = h.lock.Close()
 }
 
-// readHolder reads who holds a data folder; what cannot be read is as if it were not there.
+// readHolder reads who holds a data folder; an unreadable file counts as missing.
 func readHolder(dir string) holder {
 	var h holder
 	text, err := os.ReadFile(filepath.Join(dir, holderFile))

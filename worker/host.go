@@ -19,8 +19,9 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 )
 
-// A host's name belongs to one data folder at a time: sessions send their steps to the name, and would find the files of
-// some of them in one folder and of some in another. Postgres keeps which folder has it, and the worker renews that.
+// A host's name belongs to one data folder at a time: sessions send their steps to the name, and would otherwise find
+// some of their files in one folder and some in another. Postgres records which folder has the name, and the worker
+// renews that.
 const (
 	folderFile = "folder-id"
 	claimFile  = "host-claim"
@@ -47,15 +48,15 @@ func newHostName(o *Options) (*hostName, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the data folder: %w", err)
 	}
-	machine, _ := os.Hostname() // "" says nothing, and does no harm
+	machine, _ := os.Hostname() // "" does no harm
 	return &hostName{
 		holder: store.HostHolder{Host: o.Host, Folder: folder, Holder: rand.Text(), Place: fmt.Sprintf("the data folder %s on %s, pid %d", place, machine, os.Getpid())},
 		dir:    o.DataDir, store: o.Store, log: o.Logger,
 	}, nil
 }
 
-// folderID tells a folder from every other one, and from a copy of itself: the copy takes a file with it, but not the
-// place on its disk, nor, on another machine, the time of the boot.
+// folderID identifies a folder and tells it from any other, including a copy of itself: a copy includes the id file,
+// but not the folder's inode or, on another machine, the boot id.
 func folderID(dir string) (string, error) {
 	name := filepath.Join(dir, folderFile)
 	text, err := os.ReadFile(name)
@@ -79,7 +80,7 @@ func folderID(dir string) (string, error) {
 	return id + " " + bootID(), nil
 }
 
-// bootID tells this machine, since it was started, from every other one.
+// bootID identifies this boot of this machine.
 func bootID() string {
 	if text, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
 		return strings.TrimSpace(string(text))
@@ -88,18 +89,18 @@ func bootID() string {
 	return machine
 }
 
-// mine is what the claim file says of this folder under this name.
+// mine is what the claim file says when this folder has this name.
 func (n *hostName) mine() string { return n.holder.Host + " " + n.holder.Folder + "\n" }
 
-// wasOurs reports whether this very folder had the name when it was last in use: then what runs in it may be taken up
-// while Postgres is away.
+// wasOurs reports whether this very folder had the name when it was last in use: then its running steps may be
+// continued while Postgres is down.
 func (n *hostName) wasOurs() bool {
 	text, err := os.ReadFile(filepath.Join(n.dir, claimFile))
 	return err == nil && string(text) == n.mine()
 }
 
-// claim returns when the name is ours. It waits while Postgres is away, and while it is not certain that the worker
-// which had the name has ended; one that is heard of meanwhile is [schema.CodeConflict].
+// claim returns when the name is ours. It waits while Postgres is down, and until it is certain that the worker
+// which had the name has ended; if that one turns out to be alive, claim fails with [schema.CodeConflict].
 func (n *hostName) claim(ctx context.Context) error {
 	var (
 		seen time.Time
@@ -132,7 +133,7 @@ func (n *hostName) claim(ctx context.Context) error {
 
 func (n *hostName) remember() error {
 	if n.wasOurs() {
-		return nil // it is written, and a disk that is full meanwhile keeps no worker from its steps
+		return nil // written; a disk that has filled up must not keep a worker from its steps
 	}
 	name := filepath.Join(n.dir, claimFile)
 	err := os.WriteFile(name+".new", []byte(n.mine()), 0o600)
@@ -145,8 +146,8 @@ func (n *hostName) remember() error {
 	return nil
 }
 
-// keep renews the name until ctx ends. It calls fatal when somebody else has taken it, and when a newer release has
-// changed the database in a way that this one cannot work with: then this worker must not go on.
+// keep renews the name until ctx ends. It calls fatal if somebody else has taken it, or if a newer release has
+// changed the database so that this one cannot work with it: then this worker must not go on.
 func (n *hostName) keep(ctx context.Context, fatal func(error)) {
 	n.all.Go(func() {
 		for rest(ctx, hostBeat) {
@@ -158,7 +159,7 @@ func (n *hostName) keep(ctx context.Context, fatal func(error)) {
 			case schema.CodeConflict, schema.CodeUnsupported:
 				fatal(err)
 				return
-			default: // Postgres is away: others hear of nobody either
+			default: // Postgres is down, so others hear of nobody either
 			}
 		}
 	})

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast/holdfast/worker"
 )
 
-// run starts a worker and returns how it ends, and what it says.
+// run starts a worker and returns how it ends, and what it logs.
 func run(t *testing.T, o worker.Options) (ended chan error, log *record, stop func()) {
 	t.Helper()
 	log = &record{}
@@ -25,7 +25,7 @@ func run(t *testing.T, o worker.Options) (ended chan error, log *record, stop fu
 	return ended, log, cancel
 }
 
-// A copy of a data folder, on this machine or another one, has the name of its host, and none of its right to it.
+// A copy of a data folder, on this machine or another, has its host's name, but no right to it.
 func TestHost_ASecondFolderUnderALiveNameIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -54,7 +54,7 @@ func TestHost_ASecondFolderUnderALiveNameIsRefused(t *testing.T) {
 		t.Error("it has worked before")
 	}
 
-	// Whoever stops gives the name back.
+	// A worker that stops gives the name back.
 	stop()
 	if err := <-ended; err != nil {
 		t.Fatal(err)
@@ -71,8 +71,8 @@ func TestHost_ASecondFolderUnderALiveNameIsRefused(t *testing.T) {
 	}
 }
 
-// A worker that was killed leaves its name behind. The next one in the same folder has it at once, one in another folder
-// when the lease is over; and whoever comes back to find it taken ends.
+// A killed worker leaves its name behind. The next one in the same folder gets it at once, one in another folder after
+// the lease; a worker that comes back to find its name taken ends.
 func TestHost_ANameIsTakenOverWhenItsWorkerIsGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -99,7 +99,7 @@ func TestHost_ANameIsTakenOverWhenItsWorkerIsGone(t *testing.T) {
 		t.Errorf("in the same folder it waited %s", took)
 	}
 
-	// Another one has it by now, as after a long time in which this one was stopped.
+	// Another one has it by now, as if this one had been stopped for a long time.
 	stranger := killed
 	stranger.Folder, stranger.Holder, stranger.Place = "elsewhere", "stranger", "elsewhere"
 	taken, err := w.store.ClaimHost(t.Context(), stranger)
@@ -118,7 +118,7 @@ func TestHost_ANameIsTakenOverWhenItsWorkerIsGone(t *testing.T) {
 		t.Error(log)
 	}
 
-	// Who took it is never heard of again.
+	// Its new holder is never heard of again.
 	ended, log, stop = run(t, o)
 	log.await(t, "waiting for the worker that had this host's name")
 	log.await(t, "worker ready")

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast/holdfast/worker"
 )
 
-// host is a worker beside the world's own, with a data folder of its own.
+// host is a worker beside the world's own, with its own data folder.
 type host struct {
 	w    *world
 	o    worker.Options
@@ -21,7 +21,7 @@ type host struct {
 	done chan struct{} // closed when the worker has ended
 }
 
-// newHost has the steps go on without it, unless a test says otherwise.
+// newHost lets steps go on without it, unless a test changes that.
 func (w *world) newHost(name string) *host {
 	w.t.Helper()
 	o := w.options()
@@ -54,7 +54,7 @@ func (h *host) write(id, name string) {
 	}
 }
 
-// ranOn says where each attempt at a step was made and how it ended, such as "2 on b: succeeded".
+// ranOn says where each attempt at a step ran and how it ended, such as "2 on b: succeeded".
 func (w *world) ranOn(id, step string) []string {
 	w.t.Helper()
 	runs, err := w.store.Runs(w.t.Context(), id)
@@ -84,7 +84,7 @@ func (w *world) wantRan(id, step string, want ...string) {
 	}
 }
 
-// places is how often a host was looked for.
+// places is how often a session looked for a host.
 func (w *world) places(id string) int {
 	w.t.Helper()
 	n := 0
@@ -98,7 +98,7 @@ func (w *world) places(id string) int {
 	return n
 }
 
-// newHosts is a world without a worker, whose sessions soon give up a host.
+// newHosts is a world without a worker, whose sessions give up a host soon.
 func newHosts(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t)

@@ -12,9 +12,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TemporalLogger makes the Temporal SDK log through slog. What it warns of in normal operation
-// becomes a line for debugging: a cancel, a worker that ends, a heartbeat for something that has
-// just ended. A line at WARN or above is for somebody to look at.
+// TemporalLogger makes the Temporal SDK log through slog. Its warnings about normal operation
+// become debug lines: a cancel, a worker that ends, a heartbeat for something that has just ended.
+// A line at WARN or above is for somebody to look at.
 func TemporalLogger(l *slog.Logger) sdklog.Logger {
 	return &temporalLogger{sdklog.NewStructuredLogger(l)}
 }
@@ -54,11 +54,10 @@ func (l *temporalLogger) WithCallerSkip(depth int) sdklog.Logger {
 	return &temporalLogger{sdklog.Skip(l.Logger, depth)}
 }
 
-// workerStopping is what the SDK's pollers say when their worker ends; that error has no name.
+// workerStopping is what the SDK's pollers report when their worker ends; that error has no name.
 const workerStopping = "worker stopping"
 
-// isUsual looks whether a line is about nothing but an end: something was cancelled, or what it
-// is about is over already.
+// isUsual reports whether a line is only about an end: something was cancelled, or is already over.
 func isUsual(keyvals []any) bool {
 	for _, v := range keyvals {
 		err, ok := v.(error)

@@ -22,7 +22,7 @@ import (
 	"github.com/holdfast/holdfast/worker"
 )
 
-// loud keeps the lines that say that somebody should look.
+// loud keeps the lines that somebody should look at.
 type loud struct {
 	mu    sync.Mutex
 	lines bytes.Buffer
@@ -40,8 +40,8 @@ func (l *loud) String() string {
 	return l.lines.String()
 }
 
-// A step runs, one fails and is tried again, one is cancelled while it runs, one while it is frozen, a session is
-// deleted, workers are replaced under a step, and the last one ends: none of it is for anybody to look at.
+// A step runs, one fails and is retried, one is cancelled while running, one while frozen, a session is deleted,
+// workers are replaced under a step, and the last one ends: nobody needs to look at any of it.
 func TestLog_NormalOperationHasNoWarnings(t *testing.T) {
 	t.Parallel()
 	said := &loud{}
@@ -81,7 +81,7 @@ func TestLog_NormalOperationHasNoWarnings(t *testing.T) {
 	w.stop()
 	w.start()
 	w.awaitType(kept, schema.EventStepReattached)
-	time.Sleep(2 * time.Second) // in which what was cut off by the restart is tried again
+	time.Sleep(2 * time.Second) // time to retry what the restart cut off
 	w.stop()
 	w.start()
 	if err := os.WriteFile(filepath.Join(schema.WorkspaceDir(w.dir, kept), "go"), nil, 0o600); err != nil {

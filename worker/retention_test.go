@@ -22,7 +22,7 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// printed is a session whose run has printed something, and is over.
+// printed is a session whose run has printed something and is over.
 func printed(t *testing.T, s *store.Store) string {
 	t.Helper()
 	ctx := t.Context()
@@ -57,7 +57,7 @@ func within(t *testing.T, what string, ok func() bool) {
 	t.Fatalf("not in time: %s", what)
 }
 
-// Two workers look after the same logs, and one log is whole all the time.
+// Two workers process the same logs, and a log is complete at all times.
 func TestRetention_CompactsArchivesAndDeletes(t *testing.T) {
 	t.Parallel()
 	_, dsn := storetest.NewDSN(t)
@@ -122,7 +122,7 @@ func TestRetention_CompactsArchivesAndDeletes(t *testing.T) {
 	})
 }
 
-// refusing is an archive that does not let go of some sessions' logs.
+// refusing is an archive that refuses to delete some sessions' logs.
 type refusing struct {
 	store.Archive
 
@@ -136,7 +136,7 @@ func (a *refusing) DeleteObject(ctx context.Context, key string) error {
 	return a.Archive.DeleteObject(ctx, key)
 }
 
-// What the archive does not let go keeps neither other logs nor the collection of blobs waiting.
+// What the archive refuses to delete delays neither other logs nor the collection of blobs.
 func TestRetention_PurgesBesideWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	_, dsn := storetest.NewDSN(t)
@@ -147,7 +147,7 @@ func TestRetention_PurgesBesideWhatIsRefused(t *testing.T) {
 	s, err := store.Open(t.Context(), dsn, store.Options{Archive: archive})
 	check(t, err)
 	defer s.Close()
-	ids := make([]string, 4) // one more than are tried in vain at once
+	ids := make([]string, 4) // one more than the number of failures that ends a look
 	for i := range ids {
 		ids[i] = printed(t, s)
 		_, err := s.Compact(t.Context(), ids[i])

@@ -10,12 +10,12 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// A session of years may well have a thousand turns: `go test ./worker -run Turns -turns 1000`, and `make bench` measures
-// as many, on a Temporal as it is.
+// A session of years may well have a thousand turns: `go test ./worker -run Turns -turns 1000`, and `make bench`
+// measures as many, on an unmodified Temporal.
 var manyTurns = flag.Int("turns", 60, "how many turns a long session has")
 
-// A session is as small after many turns as after one: its history and what it carries from
-// one execution to the next stay bounded.
+// A session is as small after many turns as after one: its history and what it carries from one
+// execution to the next stay bounded.
 func TestSession_ManyTurnsKeepItSmall(t *testing.T) {
 	t.Parallel()
 	turns := *manyTurns

@@ -22,7 +22,7 @@ import (
 	"github.com/holdfast/holdfast/worker"
 )
 
-// newEmptyWorld has no worker. Those that startBuild starts have a host each.
+// newEmptyWorld has no worker. Each one that startBuild starts has its own host.
 func newEmptyWorld(t *testing.T) (w *world, addr string) {
 	t.Helper()
 	addr = embeddedtest.StartTestTemporal(t).Addr()
@@ -35,8 +35,8 @@ func newEmptyWorld(t *testing.T) (w *world, addr string) {
 		supervisor: supervise, snapshots: openSnapshots(t, t.TempDir())}, addr
 }
 
-// startBuild runs a worker of a build, "" for an unversioned one, and waits until it polls.
-// The connection is its own, so that its identity is, too.
+// startBuild runs a worker of a build, "" for an unversioned one, and waits until it polls. It has
+// its own connection, and so its own identity.
 func (w *world) startBuild(addr, build string) (stop func()) {
 	w.t.Helper()
 	c, err := client.Dial(client.Options{HostPort: addr, Identity: "worker-" + build, Logger: worker.TemporalLogger(quiet())})
@@ -110,8 +110,8 @@ func (w *world) rollout(build string) {
 	}
 }
 
-// decidedBy says which builds completed the session's workflow tasks, in order, each once in
-// a row; "" is an unversioned worker.
+// decidedBy says which builds completed the session's workflow tasks, in order and without
+// repetitions; "" is an unversioned worker.
 func (w *world) decidedBy(id string) []string {
 	w.t.Helper()
 	var builds []string
@@ -159,7 +159,7 @@ func TestRollout_AnOpenSessionGoesOnWithTheNewBuildAndBack(t *testing.T) {
 	forward, back := w.session(schema.Config{}, twoGates), w.session(schema.Config{}, twoGates)
 	w.approve(forward, "build")
 	w.pending(back)
-	w.until("second question", func() bool { return w.pending(forward).StepID == "publish" }) // else the step goes with its host
+	w.until("second question", func() bool { return w.pending(forward).StepID == "publish" }) // otherwise the step goes with its host
 
 	stopB := w.startBuild(addr, "B")
 	w.rollout("B")
@@ -217,8 +217,8 @@ func TestRollout_FromUnversionedWorkersAndBackToThem(t *testing.T) {
 	}
 }
 
-// With no current build, a versioned worker alone gets nothing: sessions wait, and go on with
-// the first rollout.
+// Without a current build, a versioned worker alone gets nothing: sessions wait, and go on with the
+// first rollout.
 func TestRollout_SessionsWaitForTheFirstOne(t *testing.T) {
 	t.Parallel()
 	w, addr := newEmptyWorld(t)
@@ -240,8 +240,8 @@ func TestRollout_SessionsWaitForTheFirstOne(t *testing.T) {
 	}
 }
 
-// Temporal carries a request out, the answer is lost, and it refuses the same request when it
-// comes again. Nobody else changed anything.
+// Temporal carries out a request, the answer is lost, and Temporal refuses the repeated request.
+// Nobody else changed anything.
 func TestRollout_IsDoneThoughTheAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	w, addr := newEmptyWorld(t)
@@ -275,7 +275,7 @@ func TestRollout_IsDoneThoughTheAnswerIsLost(t *testing.T) {
 	}
 }
 
-// refuseAfterwards has a rollout answered by a refusal once it is done.
+// refuseAfterwards carries out a rollout, and answers it with a refusal.
 func refuseAfterwards(ctx context.Context, method string, request, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
 	err := invoke(ctx, method, request, answer, conn, o...)
 	switch request.(type) {

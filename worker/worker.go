@@ -32,45 +32,45 @@ type Options struct {
 	Temporal client.Client
 	DataDir  string // holds workspaces/, steps/ and locks/; its owner is the host
 	Host     string // names this data directory's host in task queues and attempts
-	// Supervisor is the program that owns a step's processes: holdfast-supervisor beside this
-	// program when "", or, where that is not installed, this program itself.
+	// Supervisor is the program that owns a step's processes. "" is holdfast-supervisor beside this
+	// program or, if that is not installed, this program itself.
 	Supervisor string
-	// MaxSteps is how many steps this host runs at a time; [DefaultMaxSteps] when 0.
+	// MaxSteps is how many steps this host runs at a time; [DefaultMaxSteps] if 0.
 	MaxSteps int
-	// BuildID makes this a worker of a build, to which sessions come once [Rollout] says so;
-	// "" leaves it unversioned.
+	// BuildID makes this a worker of a build, which receives sessions once [Rollout] says so; ""
+	// leaves it unversioned.
 	BuildID string
 	Logger  *slog.Logger
-	// Snapshots keeps the workspaces; hosts that share sessions share it.
+	// Snapshots stores the workspaces; hosts that share sessions share it.
 	Snapshots *snapshot.Store
-	Quota     snapshot.Quota // of each session's workspace
-	// MaxOutput is how much of an attempt's output is kept before it is ended; 0 for all.
+	Quota     snapshot.Quota // for each session's workspace
+	// MaxOutput is how much of an attempt's output is kept before the attempt is ended; 0 for all.
 	MaxOutput int64
-	// Sandbox is the world that steps run in, SandboxPaths what they see of this host besides.
+	// Sandbox is how steps are isolated, SandboxPaths what else they see of this host.
 	Sandbox      sandbox.Mode
 	SandboxPaths []string
 	// NetworkRefused are the product's own places, which no step reaches.
 	NetworkRefused []string
 	// OrphanTimeout is how long a step goes on without a worker; 0 for an hour.
 	OrphanTimeout time.Duration
-	// EndSteps has the steps end with this worker. Otherwise they go on, for the next one.
+	// EndSteps makes the steps end with this worker. Otherwise they go on, for the next one.
 	EndSteps bool
-	// Retention says what becomes of old logs.
+	// Retention says what happens to old logs.
 	Retention Retention
 }
 
 // How much one worker does at a time.
 const (
 	maxRecords = 100
-	// What a host is told besides its steps: freeze, thaw, stop.
+	// Orders to a host besides its steps: freeze, thaw, stop.
 	maxControls = 100
-	// Sessions that a host takes over at a time; each says no more than yes.
+	// Sessions that a host takes over at a time; each is a short answer.
 	maxPlaces = 4
-	// Most steps wait for something, and those that need cores or memory declare it.
+	// Most steps wait for something; those that need cores or memory declare it.
 	stepsPerCore = 16
 	fewestSteps  = 200
-	// A session takes about 64 KB while a worker knows it by heart. One that it has forgotten is
-	// read again from its history, in about 15 ms, when somebody turns to it.
+	// A cached session takes about 64 KB. One that was evicted is read again from its history, in
+	// about 15 ms, when somebody uses it.
 	cachedSessions = 2000
 	// Throttled heartbeats made a cancel take 14.5 s instead of 0.5 s.
 	heartbeatThrottle = time.Second
@@ -80,14 +80,14 @@ const (
 	dialWait = 500 * time.Millisecond
 )
 
-// DefaultMaxSteps is 16 for each core, and at least 200: most steps wait for something, and what
-// they declare of cpu and memory is counted apart.
+// DefaultMaxSteps is 16 per core, and at least 200: most steps wait for something, and the cpu and
+// memory that they declare are counted separately.
 func DefaultMaxSteps() int { return max(fewestSteps, stepsPerCore*runtime.NumCPU()) }
 
-// Run works until ctx ends or [Drain] has ended it, and then ends what it started, in order.
-// It starts, and waits, while Postgres or Temporal is away and while the database lacks
-// migrations. A data folder or a host's name that another worker has is [schema.CodeConflict], a
-// database with which this release cannot work [schema.CodeUnsupported].
+// Run works until ctx ends or [Drain] has ended it, and then ends what it started, in order. It
+// starts, and waits, even while Postgres or Temporal is down or the database lacks migrations. If
+// another worker has the data folder or the host's name, it fails with [schema.CodeConflict]; if
+// this release cannot work with the database, with [schema.CodeUnsupported].
 func Run(ctx context.Context, o Options) error {
 	if o.MaxSteps == 0 {
 		o.MaxSteps = DefaultMaxSteps()
@@ -125,7 +125,7 @@ func Run(ctx context.Context, o Options) error {
 	end := func(err error) {
 		select {
 		case fatal <- err:
-		default: // the first one ends the process
+		default: // the first error ends the process
 		}
 	}
 	keeping, stopKeeping := context.WithCancel(ctx)
@@ -153,8 +153,8 @@ func Run(ctx context.Context, o Options) error {
 	case <-drain.over:
 	case err = <-fatal:
 	}
-	// Both at once: the workers take no new tasks, and wait for activities that end because
-	// their steps do.
+	// Both at once: the workers take no new tasks, and wait for activities, which end because their
+	// steps do.
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -165,12 +165,12 @@ func Run(ctx context.Context, o Options) error {
 	return err
 }
 
-// begin takes up what runs on this host, and returns when the worker may take new work: when its name is its own, and
-// Postgres and Temporal are there.
+// begin continues what runs on this host, and returns when the worker may take new work: when it owns its name, and
+// Postgres and Temporal are up.
 func begin(ctx context.Context, o Options, name *hostName, steps *runner.Runner) error {
 	before := name.wasOurs()
 	if before {
-		steps.Recover() // what runs already goes on while Postgres and Temporal are away
+		steps.Recover() // running steps go on while Postgres and Temporal are down
 	}
 	if err := name.claim(ctx); err != nil {
 		return err
@@ -241,7 +241,7 @@ func waitForTemporal(ctx context.Context, o Options) error {
 // placer is the index of the worker that takes sessions over.
 const placer = 0
 
-// onceStopped is a worker that may be stopped twice.
+// onceStopped is a worker whose Stop may be called twice.
 type onceStopped struct {
 	worker.Worker
 
@@ -257,7 +257,7 @@ func compose(o Options, steps *runner.Runner, hosts *activities.Hosts, fatal fun
 	}
 	sessions := base
 	sessions.MaxConcurrentActivityExecutionSize = maxRecords
-	sessions.DeploymentOptions = versioned(o.BuildID) // the queues of a host are its own: any build works on them
+	sessions.DeploymentOptions = versioned(o.BuildID) // a host's own queues are not versioned: any build serves them
 	s := worker.New(o.Temporal, schema.TaskQueueSessions, sessions)
 	s.RegisterWorkflowWithOptions(workflows.Session, workflow.RegisterOptions{Name: schema.WorkflowType})
 	records := &activities.Records{Store: o.Store, Host: o.Host}

@@ -40,31 +40,31 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// world is one worker with a database and a namespace's worth of queues of its own.
+// world is one worker with its own database and its own namespace's worth of queues.
 type world struct {
 	t        *testing.T
 	store    *store.Store
 	temporal client.Client
 	dir      string
 	host     string
-	// supervisor is the supervisor's program, unless a test says otherwise.
+	// supervisor is the supervisor's program, unless a test changes it.
 	supervisor string
 	snapshots  *snapshot.Store
-	// hostTimeout is that of the sessions; 0 for the default.
+	// hostTimeout is for the sessions; 0 for the default.
 	hostTimeout time.Duration
-	// logger gets what the workers say; nil for nobody.
+	// logger receives what the workers log; nil for nobody.
 	logger *slog.Logger
-	// keepSteps has steps go on when a worker ends.
+	// keepSteps lets steps go on when a worker ends.
 	keepSteps bool
 	stop      func()
 }
 
-// patience bounds every wait of these tests; none of them should come near it.
+// patience limits every wait of these tests; none should come near it.
 const patience = 60 * time.Second
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	return newWorldAt(t, embeddedtest.StartTestTemporal(t).Addr()) // its own: task queues have fixed names
+	return newWorldAt(t, embeddedtest.StartTestTemporal(t).Addr()) // its own, because task queues have fixed names
 }
 
 func newWorldAt(t *testing.T, addr string) *world {
@@ -352,7 +352,7 @@ func hastyTemporal(t *testing.T) (addr string) {
 	return suggestingTemporal(t, 30)
 }
 
-// suggestingTemporal is a server that suggests continue-as-new after so many events.
+// suggestingTemporal is a server that suggests continue-as-new after this many events.
 func suggestingTemporal(t *testing.T, events int) (addr string) {
 	t.Helper()
 	server := &embedded.Temporal{Dir: t.TempDir(), Headless: true, DynamicConfig: map[string]string{"limit.historyCount.suggestContinueAsNew": strconv.Itoa(events)}}
@@ -361,7 +361,7 @@ func suggestingTemporal(t *testing.T, events int) (addr string) {
 	}
 	t.Cleanup(func() {
 		ended, cancel := context.WithCancel(context.Background())
-		cancel() // at once: nobody wants its data
+		cancel() // at once: nobody needs its data
 		if err := server.Stop(ended); err != nil {
 			t.Error(err)
 		}
@@ -369,8 +369,8 @@ func suggestingTemporal(t *testing.T, events int) (addr string) {
 	return server.Addr()
 }
 
-// A server that suggests continue-as-new early makes a session go through it many times, in
-// the middle of its run and with an approval pending: nobody sees a difference.
+// A server that suggests continue-as-new early makes a session do it many times, during its run and
+// with an approval pending: nobody sees a difference.
 func TestSession_ContinuesAsNewWithoutATrace(t *testing.T) {
 	t.Parallel()
 	w := newWorldAt(t, hastyTemporal(t))

@@ -11,10 +11,10 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// record brings Postgres up to State. Steps that may run now are started at the same time:
-// each brings the transition along, and its host records it first, should it be the first to
-// do so. So a decision is followed by one round trip through Temporal instead of two, and
-// is recorded even when the host is away.
+// record brings Postgres up to date with State. Steps that may run now start at the same time: each
+// carries the transition, and its host records it before the step if it gets there first. So a
+// decision takes effect after one round trip through Temporal instead of two, and is recorded even
+// when the host is down.
 func (s *session) record(ctx workflow.Context) error {
 	t := s.nextTransition(ctx)
 	s.show(ctx)
@@ -34,7 +34,7 @@ func (s *session) record(ctx workflow.Context) error {
 	return nil
 }
 
-// codeOf is the code of an activity's error, as activities put it there.
+// codeOf is the error code that an activity gave its error.
 func codeOf(err error) schema.Code {
 	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		return schema.Code(app.Type())
@@ -42,13 +42,13 @@ func codeOf(err error) schema.Code {
 	return ""
 }
 
-// isFinal reports whether an activity's error says that trying again is of no use.
+// isFinal reports whether an activity's error says that retrying is no use.
 func isFinal(err error) bool {
 	app, ok := errors.AsType[*temporal.ApplicationError](err)
 	return ok && app.NonRetryable()
 }
 
-// show keeps what Temporal's own tools show of the session up to date.
+// show updates what Temporal's own tools show of the session.
 func (s *session) show(ctx workflow.Context) {
 	st := s.state
 	workflow.SetCurrentDetails(ctx, s.details())
@@ -83,7 +83,7 @@ func recordSummary(t schema.Transition) string {
 	return cite(strings.Join(words, ", "))
 }
 
-// act does the next thing that State asks for, if there is one.
+// act does the next thing that State asks for, if any.
 func (s *session) act(ctx workflow.Context) bool {
 	st := s.state
 	switch {
@@ -104,10 +104,10 @@ func (s *session) act(ctx workflow.Context) bool {
 	return true
 }
 
-// begin opens the run. What opens the first one is known before anything else is, so it
-// is tried in the worker that makes this decision, which saves two round trips to Temporal.
-// Nothing else may be: a decision that depends on what has happened is lost with its worker,
-// and another one made in its place, while what it wrote to Postgres stays.
+// begin opens the run. Everything that opening the first run needs is known at the start, so the
+// worker that makes this decision tries it itself, which saves two round trips to Temporal. Nothing
+// else may be done this way: a decision that depends on earlier events is lost with its worker, and
+// another is made in its place, while what it wrote to Postgres stays.
 func (s *session) begin(ctx workflow.Context) {
 	r := s.state.Run
 	summary := fmt.Sprintf("open run %d", r.Number)
@@ -131,7 +131,7 @@ func (s *session) begin(ctx workflow.Context) {
 
 var errNotTried = errors.New("not tried yet")
 
-// revise carries out an edit that a human made.
+// revise carries out a human's edit.
 func (s *session) revise(ctx workflow.Context) {
 	st := s.state
 	ask := st.Revise(st.NextEdit())
@@ -144,8 +144,8 @@ func (s *session) revise(ctx workflow.Context) {
 	st.revised(outline, workflow.Now(ctx), !st.changesNothing(outline) || !older(ctx))
 }
 
-// start runs every step that may run now, all on the host that has the workspace. Before is
-// the transition that led to it, when it may not be recorded yet.
+// start runs every step that may run now, all on the host that has the workspace. Before is the
+// transition that led to this, if it may not be recorded yet.
 func (s *session) start(ctx workflow.Context, before *schema.Transition) bool {
 	st := s.state
 	list := st.Startable(workflow.Now(ctx))
@@ -174,19 +174,19 @@ func stepResult(result schema.StepResult, err error) schema.StepResult {
 	}
 }
 
-// freezeOrThaw brings what runs in line with whether the session is suspended. A host that
-// does not answer has no worker now; what runs there may go on without one, and the next
-// worker brings it in line before it does anything else with it.
+// freezeOrThaw freezes or thaws the running steps to match whether the session is suspended. A host
+// that does not answer has no worker now. Its steps may go on without one, and the next worker
+// freezes or thaws them before it does anything else with them.
 func (s *session) freezeOrThaw(ctx workflow.Context) {
 	st := s.state
 	from, to := schema.StepRunning, schema.StepFrozen
 	if st.Frozen {
 		from, to = schema.StepFrozen, schema.StepRunning
-		// A host that answers, after it may have been away for long, has its steps back.
+		// The host may have been away for long: if it answers, it has its steps back.
 		if s.hostAnswers(ctx, freezeTimeout, schema.ActivityThawSteps, schema.ActivityThawSteps) && s.placing == nil {
 			s.mark(s.lost(lossSilent, lossAway), lossOver)
 		}
-	} else if !s.homeless() || len(s.lost(lossNone)) > 0 { // else its host has just been found silent
+	} else if !s.homeless() || len(s.lost(lossNone)) > 0 { // else its host was just found silent
 		s.hostAnswers(ctx, freezeTimeout, schema.ActivityFreezeSteps, schema.ActivityFreezeSteps)
 	}
 	st.Frozen = !st.Frozen
@@ -197,27 +197,27 @@ func (s *session) freezeOrThaw(ctx workflow.Context) {
 	}
 }
 
-// stop ends everything of the run and counts what was ended. What runs on a host that does
-// not answer is ended by its next worker, or ends by itself after an hour without one.
+// stop ends everything in the run and counts what it ended. Steps on a host that does not answer
+// are ended by its next worker, or end by themselves after an hour without one.
 func (s *session) stop(ctx workflow.Context) {
 	st := s.state
 	s.giveUpPlacing()
 	for i := range st.Run.Steps {
 		if f, ok := s.inFlight[i]; ok {
-			f.cancel() // from here on Temporal starts no further attempt
+			f.cancel() // from here on Temporal starts no new attempt
 		}
 	}
 	receipt := s.stopEverywhere(ctx)
 	enough := workflow.Now(ctx).Add(settleTimeout)
 	for !s.allLanded() && workflow.Now(ctx).Before(enough) {
 		s.alarm.set(ctx, enough, "stopped steps are recorded")
-		_ = workflow.Await(ctx, func() bool { return s.allLanded() || s.alarm.rang() }) // an error would be a cancelled ctx: it is disconnected
+		_ = workflow.Await(ctx, func() bool { return s.allLanded() || s.alarm.rang() }) // an error would mean a cancelled ctx, and this one is disconnected
 	}
 	for i := range st.Run.Steps {
 		if f, ok := s.inFlight[i]; ok && f.lost == lossNone && f.future.IsReady() {
 			s.land(ctx, i, f)
 		}
-		delete(s.inFlight, i) // what was lost to its host is cancelled with the rest
+		delete(s.inFlight, i) // steps lost to their host are cancelled with the rest
 	}
 	st.Cancelled(receipt, workflow.Now(ctx))
 }
@@ -239,7 +239,7 @@ func describe(err error) string {
 	return err.Error()
 }
 
-// maxShownApprovals bounds what Temporal's tools are told of a session that asks much at once.
+// maxShownApprovals limits what Temporal's tools show of a session that asks much at once.
 const maxShownApprovals = 10
 
 // details is what the Temporal Web UI shows of the session, in Markdown.

@@ -11,11 +11,11 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// escalationFactor is how much longer than its first time an escalated approval waits,
-// unless config.escalation_timeout says.
+// escalationFactor is how many times longer an escalated approval waits than at first, unless
+// config.escalation_timeout is set.
 const escalationFactor = 4
 
-// ask opens an approval about the plan, or about a step: a gate.
+// ask opens an approval about the plan or a step: a gate.
 func (s *State) ask(now time.Time, t schema.ApprovalType, st *Step) {
 	s.Asked++
 	a := Approval{OnTimeout: s.onTimeout(st)}
@@ -28,7 +28,7 @@ func (s *State) ask(now time.Time, t schema.ApprovalType, st *Step) {
 	s.open(now, s.ApprovalTimeout(), a, schema.ApprovalOpen{Why: why})
 }
 
-// open adds a pending approval, and with o what its record says beside it.
+// open adds a pending approval. o adds what only its record needs.
 func (s *State) open(now time.Time, wait time.Duration, a Approval, o schema.ApprovalOpen) {
 	a.Options, a.Status, a.AskedAt, a.RunNumber = a.Type.Options(), schema.ApprovalPending, now, s.Run.Number
 	a.setDeadline(now.Add(wait))
@@ -43,7 +43,7 @@ func (a *Approval) setDeadline(t time.Time) {
 	a.Deadline, a.ExpiresAt = t, schema.Time{Time: t}
 }
 
-// whyAgain says what became of the last approval about the same, when it is asked again.
+// whyAgain says what happened to the last approval of the same subject when it is asked again.
 func (s *State) whyAgain(st *Step) string {
 	id := ""
 	if st != nil {
@@ -101,7 +101,7 @@ func (s *State) pendingApproval() *Approval {
 	return nil
 }
 
-// gateOf finds the pending approval that a step waits for, or the plan when stepID is "".
+// gateOf finds the pending approval that a step waits for; stepID "" is the plan.
 func (s *State) gateOf(stepID string) *Approval {
 	for i := range s.Approvals {
 		if a := &s.Approvals[i]; a.Status == schema.ApprovalPending && a.StepID == stepID && !a.Type.AskedByStep() {
@@ -111,7 +111,7 @@ func (s *State) gateOf(stepID string) *Approval {
 	return nil
 }
 
-// gates are the steps that wait for a pending approval; "" is the plan.
+// gates lists the steps that wait for a pending approval; "" is the plan.
 func (s *State) gates() map[string]bool {
 	waiting := map[string]bool{}
 	for i := range s.Approvals {
@@ -122,7 +122,7 @@ func (s *State) gates() map[string]bool {
 	return waiting
 }
 
-// pending finds a pending approval by its id, or says what became of it.
+// pendingByID finds a pending approval by its id, or says why it is not pending.
 func (s *State) pendingByID(now time.Time, id string) (*Approval, error) {
 	a := s.approval(id)
 	switch {
@@ -148,8 +148,8 @@ func (s *State) approval(id string) *Approval {
 	return &s.Approvals[i]
 }
 
-// CheckResolve says whether a decision can be taken at this instant: nil when it can, or
-// when it repeats the one that was taken (repeated). It changes nothing.
+// CheckResolve says whether a decision can be accepted now: nil if it can, or if it repeats the one
+// that was accepted (repeated). It changes nothing.
 func (s *State) CheckResolve(now time.Time, c schema.ResolveApproval) (a *Approval, repeated bool, err error) {
 	a, repeated, err = s.checkResolve(now, c)
 	if err == nil && !repeated {
@@ -161,7 +161,7 @@ func (s *State) CheckResolve(now time.Time, c schema.ResolveApproval) (a *Approv
 	return a, repeated, nil
 }
 
-// checkFeedbackHeld refuses what the release before took in: see [session.resolveOlder].
+// checkFeedbackHeld refuses what the previous release accepted: see [session.resolveOlder].
 func (s *State) checkFeedbackHeld(c schema.ResolveApproval) error {
 	if c.Feedback == "" || s.feedbackHeld()+encoded(c.Feedback) <= maxFeedbackHeld {
 		return nil
@@ -191,7 +191,7 @@ func (s *State) checkResolve(now time.Time, c schema.ResolveApproval) (a *Approv
 	if strings.ContainsRune(c.Feedback, 0) { // the step gets it in its environment
 		return nil, false, invalid("feedback is text without NUL", "feedback", "text without NUL", nil)
 	}
-	if errs := schema.CheckShape(a.Type, c.Resolution, c.Modifications); errs != nil { // the rest, where the edit is carried out
+	if errs := schema.CheckShape(a.Type, c.Resolution, c.Modifications); errs != nil { // the rest is checked where the edit is carried out
 		return nil, false, wrongModifications(errs)
 	}
 	return a, false, nil
@@ -221,8 +221,8 @@ func invalid(message, field, allowed string, value any) error {
 	}
 }
 
-// Resolve takes a decision: the first one wins, the same again changes nothing, another
-// one or a late one is refused.
+// Resolve accepts a decision. The first one wins, a repetition changes nothing, and a different or
+// late one is refused.
 func (s *State) Resolve(now time.Time, by schema.Command, c schema.ResolveApproval) (repeated bool, err error) {
 	a, repeated, err := s.checkResolve(now, c)
 	if err != nil || repeated {
@@ -251,7 +251,7 @@ func (s *State) Resolve(now time.Time, by schema.Command, c schema.ResolveApprov
 	return false, nil
 }
 
-// hear keeps what was said about a step for its next execution.
+// hear keeps feedback about a step for its next execution.
 func (s *State) hear(stepID, feedback string) {
 	if st := s.step(stepID); st != nil {
 		st.Feedback = feedback
@@ -265,7 +265,7 @@ func byWhom(actor, feedback string) string {
 	return "by " + actor + ": " + feedback
 }
 
-// follow does what a resolution of a gate means.
+// follow does what the resolution of a gate implies.
 func (s *State) follow(a *Approval, r schema.Resolution, why string) {
 	st := s.step(a.StepID)
 	switch {
@@ -290,10 +290,10 @@ func (s *State) follow(a *Approval, r schema.Resolution, why string) {
 	}
 }
 
-// tryAgain gives a step the retries of its plan anew, and no backoff.
+// tryAgain gives a step the retries of its plan again, without backoff.
 func (s *State) tryAgain(st *Step) { st.NotBefore, st.Spent = time.Time{}, st.Executions }
 
-// CheckExtend says whether the deadline of an approval can move by that much.
+// CheckExtend says whether the deadline of an approval can be moved by that much.
 func (s *State) CheckExtend(now time.Time, c schema.ExtendApproval) (*Approval, error) {
 	a, err := s.pendingByID(now, c.ApprovalID)
 	if err != nil {
@@ -323,7 +323,7 @@ func (s *State) Extend(now time.Time, by schema.Command, c schema.ExtendApproval
 	return a, nil
 }
 
-// expire closes the approvals whose time is over and does what their policy says.
+// expire closes overdue approvals and applies their policy.
 func (s *State) expire(now time.Time) {
 	for i := range s.Approvals {
 		a := &s.Approvals[i]
@@ -360,7 +360,7 @@ func (s *State) expire(now time.Time) {
 	}
 }
 
-// escalate gives a pending approval its second, longer time.
+// escalate gives a pending approval its second, longer period.
 func (s *State) escalate(a *Approval, now time.Time) {
 	a.Escalated = true
 	a.setDeadline(now.Add(lasting(s.Input.Config.EscalationTimeout, escalationFactor*a.Deadline.Sub(a.AskedAt))))
@@ -369,14 +369,14 @@ func (s *State) escalate(a *Approval, now time.Time) {
 	})
 }
 
-// askAgainLater puts a step back to where its gate asks again once the session is resumed.
+// askAgainLater puts a step back so that its gate asks again when the session is resumed.
 func (s *State) askAgainLater(a *Approval) {
 	if st := s.step(a.StepID); st != nil && a.Type == schema.ApprovalStep {
 		s.setStep(st, schema.StepPending, "its approval expired")
 	}
 }
 
-// closePending closes the pending approvals that which picks, without an answer.
+// closePending closes the pending approvals that which selects, without an answer.
 func (s *State) closePending(now time.Time, status schema.ApprovalStatus, reason string, which func(*Approval) bool) {
 	for i := range s.Approvals {
 		if a := &s.Approvals[i]; a.Status == schema.ApprovalPending && which(a) {

@@ -30,7 +30,7 @@ func resolveWith(t *testing.T, s *State, stepID string, r schema.Resolution, mod
 	settle(s, epoch)
 }
 
-// revised carries the next edit out: the digests of the steps named by changed are new.
+// revised carries out the next edit: the steps in changed get new digests.
 func revised(t *testing.T, s *State, changed ...string) {
 	t.Helper()
 	if s.NextEdit() == nil {
@@ -114,7 +114,7 @@ func TestModified_ARetryWithAnotherCommandIsAskedAboutOnlyWhereTheStepIs(t *test
 			resolveWith(t, s, "a", schema.ResolutionApproved, "")
 		}
 		now := epoch
-		for range 2 { // its retry too
+		for range 2 { // including its retry
 			startIDs(s, now)
 			finish(s, "a", schema.AttemptFailed, now)
 			now = now.Add(time.Second)
@@ -150,7 +150,7 @@ func TestModified_FilesTakeBackWhatWasAskedAndDecidedAboutOtherSteps(t *testing.
 	finish(s, "failing", schema.AttemptFailed, epoch)
 	settle(s, epoch)
 	resolveWith(t, s, "approved", schema.ResolutionApproved, "")
-	startIDs(s, epoch) // the one place goes to "approved"; give it back
+	startIDs(s, epoch) // the only slot goes to "approved"; give it back
 	s.step("approved").Status = schema.StepReady
 	voided := []string{s.gateOf("failing").ApprovalID, s.gateOf("asked").ApprovalID}
 	resolveWith(t, s, "edited", schema.ResolutionModified, `{"files":{"in.txt":"new"}}`)
@@ -303,7 +303,7 @@ func TestEscalate_GivesASecondLongerTimeAndThenSuspends(t *testing.T) {
 	}
 }
 
-// The first decision stands: another one is refused, even under the same resolution.
+// The first decision stands: a different one is refused, even with the same resolution.
 func TestResolve_AnotherAnswerIsAConflict(t *testing.T) {
 	t.Parallel()
 	edit, other := json.RawMessage(`{"shell":"echo 1","env":{"A":"1"}}`), json.RawMessage(`{"shell":"echo 2"}`)
@@ -341,7 +341,7 @@ func TestResolve_AnotherAnswerIsAConflict(t *testing.T) {
 			if !c.conflict && (!repeated || err != nil) {
 				t.Fatalf("%v, %v, want the same again", repeated, err)
 			}
-			s.approval("x").Answer = "" // of a release that did not keep it
+			s.approval("x").Answer = "" // from a release that did not keep it
 			if repeated, err := s.Resolve(epoch, ada, c.second); !repeated || err != nil {
 				t.Fatal("of an older release", repeated, err)
 			}
@@ -349,7 +349,7 @@ func TestResolve_AnotherAnswerIsAConflict(t *testing.T) {
 	}
 }
 
-// An edit that leaves the step as it was is a decision all the same.
+// An edit that leaves the step as it was is still a decision.
 func TestModified_WithWhatItWasBefore(t *testing.T) {
 	t.Parallel()
 	edit := schema.ResolveApproval{Resolution: schema.ResolutionModified, Modifications: json.RawMessage(`{"shell":"true"}`)}

@@ -11,44 +11,43 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// What Temporal takes is bounded, and what people send is not: while the loop waits for an
-// activity, commands pile up. What is too much for one transition waits for the next, in
-// order; what would never fit is refused when it comes.
+// Temporal's limits are fixed, but what people send is not: while the loop waits for an activity,
+// commands pile up. What is too much for one transition waits for the next, in order; what could
+// never fit is refused at once.
 
-// Bounds, in bytes of the JSON that Temporal is sent: `<` takes six of them. Temporal refuses a
-// payload of more than 2 MiB (limit.blobSize.error of its dynamic configuration) and ends the
-// workflow, gRPC a message of more than 4 MiB, and a history ends at 50 MiB
-// (limit.historySize.error).
+// Limits in bytes of the JSON sent to Temporal, where `<` takes six. Temporal refuses a payload of
+// more than 2 MiB (limit.blobSize.error of its dynamic configuration) and ends the workflow, gRPC
+// refuses a message of more than 4 MiB, and a history ends at 50 MiB (limit.historySize.error).
 const (
-	// A transition may have one more element than fits: the largest is the end of an approval
-	// with modifications, of 1 MiB.
+	// A transition may have one element more than fits: the largest is the end of an approval with
+	// modifications, of 1 MiB.
 	maxTransition = 512 << 10
-	// What a transition takes in all the steps that it is sent along with.
+	// The total size of a transition in all the steps that it is sent with.
 	maxBrought = 1 << 20
-	// State, when it is carried over.
+	// State when it is carried over.
 	maxCarried = 1_900 << 10
-	// What somebody says goes through a history three times at most. From this size on only
-	// commands of a few words are taken, until the session continues as new.
+	// What somebody says goes through a history at most three times. From this size on only short
+	// commands are accepted, until the session continues as new.
 	fullHistory  = 12 << 20
 	smallCommand = 16 << 10
-	// Of the feedback that waits for the steps that it was given to.
+	// Feedback that waits for the steps that it is for.
 	maxFeedbackHeld = 256 << 10
-	// Signals that are taken in between two transitions.
+	// Signals accepted between two transitions.
 	maxSignals = 200
-	// Of what an audit entry cites from a signal that was refused, in characters.
+	// What an audit entry cites of a refused signal, in characters.
 	maxCited = 500
 )
 
-// encoded is how many bytes v takes in a history.
+// encoded is the size of v in a history, in bytes.
 func encoded(v any) int {
 	text, err := json.Marshal(v)
 	if err != nil {
-		return 0 // it will not be sent, either
+		return 0 // it will not be sent either
 	}
 	return len(text)
 }
 
-// cite is the beginning of a text that somebody sent.
+// cite is the beginning of a text, at most maxCited characters.
 func cite(text string) string {
 	if utf8.RuneCountInString(text) <= maxCited {
 		return text
@@ -56,24 +55,24 @@ func cite(text string) string {
 	return string([]rune(text)[:maxCited]) + "…"
 }
 
-// weight is what an element counts for in a transition.
+// weight is the size of an element in a transition.
 func weight[T any](element *T) int {
 	n := encoded(element)
 	if m, ok := any(element).(*schema.MessageChange); ok && m.Text != nil {
-		n += m.Text.Bytes // Postgres is given it in the same transaction
+		n += m.Text.Bytes // Postgres receives it in the same transaction
 	}
 	return n
 }
 
-// room is what a transition may still take.
+// room is the space left in a transition.
 type room struct {
 	left int
-	some bool // it has something already
+	some bool // the transition has at least one element
 	full bool
 }
 
-// pack takes elements in their order, for as long as there is room and none that waits for
-// another one; the rest is for later.
+// pack takes elements in order while there is room, except those that wait for another one. The
+// rest is left for later.
 func pack[T any](r *room, from []T, waits func(*T) bool) (in, rest []T) {
 	for i := range from {
 		if waits != nil && waits(&from[i]) {
@@ -106,8 +105,8 @@ func isEmpty(t *schema.Transition) bool {
 	return lists == 0 && t.End == nil
 }
 
-// divide splits a transition into what fits and the rest. The end of a run comes last of all.
-// Apart, what becomes of an approval follows its question: its end is not in the same part.
+// divide splits a transition into what fits and the rest. The end of a run comes last of all. If
+// apart, an approval opened here is not closed or extended in the same part, but after it.
 func divide(t *schema.Transition, most int, apart bool) (in, rest schema.Transition) {
 	opened := map[string]bool{}
 	for i := range t.Open {
@@ -131,13 +130,13 @@ func divide(t *schema.Transition, most int, apart bool) (in, rest schema.Transit
 	return in, rest
 }
 
-// bounded reports whether this execution bounds its transitions. It is asked only when it
-// makes a difference.
+// bounded reports whether this execution limits its transitions. It is only called when it makes a
+// difference.
 func (s *session) bounded(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, changeBounded, workflow.DefaultVersion, 1) != workflow.DefaultVersion
 }
 
-// nextTransition is what is recorded next.
+// nextTransition is the next transition to record.
 func (s *session) nextTransition(ctx workflow.Context) schema.Transition {
 	if !fits(&s.state.Pending, maxTransition) && !s.bounded(ctx) {
 		return s.state.takePending(math.MaxInt)
@@ -145,7 +144,7 @@ func (s *session) nextTransition(ctx workflow.Context) schema.Transition {
 	return s.state.TakePending()
 }
 
-// mayBring reports whether the steps that may start now may take the transition along.
+// mayBring reports whether the steps that may start now can carry the transition.
 func (s *session) mayBring(ctx workflow.Context, t *schema.Transition) bool {
 	n := len(s.state.Startable(workflow.Now(ctx)))
 	if n == 0 {
@@ -161,7 +160,7 @@ func (s *State) carriable() bool {
 	return encoded(s) <= maxCarried
 }
 
-// compact forgets what no later move needs.
+// compact drops what no later move needs.
 func (s *State) compact() {
 	for i := range s.Run.Steps {
 		if st := &s.Run.Steps[i]; st.Status.Final() {
@@ -170,7 +169,7 @@ func (s *State) compact() {
 	}
 }
 
-// checkSender refuses a command that comes under an endless name.
+// checkSender refuses a command with an overlong sender name.
 func checkSender(by schema.Command) error {
 	if len(by.Actor) > schema.MaxActorBytes {
 		most := fmt.Sprintf("at most %d bytes", schema.MaxActorBytes)
@@ -183,7 +182,7 @@ func checkSender(by schema.Command) error {
 	return nil
 }
 
-// checkRoom refuses a command that is too large for what is left of the history.
+// checkRoom refuses a command that is too large for the rest of the history.
 func checkRoom(ctx workflow.Context, command any) error {
 	if workflow.GetInfo(ctx).GetCurrentHistorySize() < fullHistory || encoded(command) <= smallCommand {
 		return nil
@@ -191,7 +190,7 @@ func checkRoom(ctx workflow.Context, command any) error {
 	return schema.Errorf(schema.CodeUnavailable, "the session has taken in more than it can record at once; send this again in a moment")
 }
 
-// feedbackHeld is how much feedback waits for its steps.
+// feedbackHeld is the size of the feedback that waits for its steps.
 func (s *State) feedbackHeld() int {
 	n := 0
 	for i := range s.Run.Steps {

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// As much as people may say while the session is busy is recorded in parts that Temporal takes,
+// However much people say while the session is busy, it is recorded in parts that Temporal accepts,
 // in the order in which it was said; the end of the run comes last.
 func TestTakePending_IsBoundedAndKeepsTheOrder(t *testing.T) {
 	t.Parallel()
@@ -47,7 +47,7 @@ func TestTakePending_IsBoundedAndKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// What becomes of a question is not recorded before the question is.
+// The end of a question is not recorded before the question.
 func TestTakePending_TheQuestionComesBeforeItsEnd(t *testing.T) {
 	t.Parallel()
 	steps := make([]schema.OutlineStep, 40)
@@ -159,7 +159,7 @@ func TestSender_HasANameOfSomeLengthAtMost(t *testing.T) {
 	}
 }
 
-// What a session counts after its workflow was lost has names that it did not have before.
+// After its workflow was lost, a session counts under new names.
 func TestRevived_GoesOnUnderNewNames(t *testing.T) {
 	t.Parallel()
 	before := newState(t, schema.Config{}, gated("a"))
@@ -196,7 +196,7 @@ func TestRevived_GoesOnUnderNewNames(t *testing.T) {
 	}
 }
 
-// Somebody had stopped the session: that its workflow was lost does not start it again.
+// Somebody had suspended the session: losing its workflow does not resume it.
 func TestRevived_WhatWasHeldWaitsForResume(t *testing.T) {
 	t.Parallel()
 	in := newState(t, schema.Config{}, gated("a")).Input
@@ -219,7 +219,7 @@ func TestRevived_WhatWasHeldWaitsForResume(t *testing.T) {
 	}
 }
 
-// More may come in at once than one transition holds: each part of it is recorded with a status.
+// More may come in at once than one transition holds: each part is recorded with a status.
 func TestRevived_TheFirstTransitionMayBeDivided(t *testing.T) {
 	t.Parallel()
 	in := newState(t, schema.Config{}, gated("a")).Input

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// The commands to a session that are not about an approval. Each has a check, which
-// refuses and changes nothing, and a move, which is legal whenever the check passes.
+// The commands to a session that are not about an approval. Each has a check, which may refuse but
+// changes nothing, and a move, which is legal whenever the check passes.
 
 func (s *State) underWay(what string) error {
 	switch {
@@ -30,7 +30,7 @@ func (s *State) stillOpen(what string) error {
 	return nil
 }
 
-// checkSuspend refuses when there is nothing to hold: no run is under way, and none waits.
+// checkSuspend refuses if there is nothing to suspend: no run is under way, and none waits.
 func (s *State) checkSuspend() error {
 	if s.waits() {
 		return nil
@@ -38,7 +38,7 @@ func (s *State) checkSuspend() error {
 	return s.underWay("suspend")
 }
 
-// checkResume refuses when there is nothing to go on with.
+// checkResume refuses if there is nothing to resume.
 func (s *State) checkResume() error {
 	if s.waits() {
 		return nil
@@ -46,11 +46,11 @@ func (s *State) checkResume() error {
 	return s.underWay("resume")
 }
 
-// waits reports whether a run is to begin once the session is not held.
+// waits reports whether a run will begin once the session is not suspended.
 func (s *State) waits() bool { return s.Run.Ended != "" && s.Busy() && s.stillOpen("") == nil }
 
-// Suspend stops anything new from starting, the next run too. The session must be under way,
-// or have something that waits.
+// Suspend keeps anything new from starting, including the next run. A run must be under way or
+// waiting.
 func (s *State) Suspend(now time.Time, by schema.Command) (repeated bool, err error) {
 	if err := s.checkSuspend(); err != nil {
 		return false, err
@@ -64,7 +64,7 @@ func (s *State) Suspend(now time.Time, by schema.Command) (repeated bool, err er
 	return false, nil
 }
 
-// pause suspends; the run's own time stands still meanwhile.
+// pause suspends the session and stops the run's clock.
 func (s *State) pause(now time.Time) {
 	s.Suspended, s.LastUsed = true, now
 	if r := s.Run; r.Ended == "" && !r.Deadline.IsZero() {
@@ -89,8 +89,7 @@ func (s *State) Resume(now time.Time, by schema.Command) (repeated bool, err err
 	return false, nil
 }
 
-// RequestCancel asks for everything of the run to be stopped for good, and for every
-// message that waits to be dropped.
+// RequestCancel asks to stop everything in the run for good, and to drop all waiting messages.
 func (s *State) RequestCancel(now time.Time, by schema.Command) (repeated bool, err error) {
 	if err := s.checkCancel(); err != nil {
 		return false, err
@@ -101,14 +100,14 @@ func (s *State) RequestCancel(now time.Time, by schema.Command) (repeated bool, 
 		return true, nil
 	}
 	s.dropQueue(now)
-	if underWay { // also when it is being stopped for another reason: now it is for good
+	if underWay { // even if it is being stopped for another reason: now it is for good
 		s.Cancel = &Cancelling{Actor: by.Actor}
 	}
 	s.audit(now, by, schema.AuditEntry{Action: schema.CommandCancel})
 	return false, nil
 }
 
-// checkCancel refuses when there is nothing to cancel. Cancelled twice is cancelled.
+// checkCancel refuses if there is nothing to cancel. Cancelling twice is fine.
 func (s *State) checkCancel() error {
 	if s.Busy() || s.Run.Ended == schema.SessionCancelled {
 		return nil
@@ -121,12 +120,12 @@ func (s *State) dropQueue(now time.Time) {
 		s.Pending.Messages = append(s.Pending.Messages, schema.MessageChange{Number: n, Status: schema.MessageDropped, At: now})
 	}
 	s.Queue, s.Next = nil, nil
-	if s.Run.Ended != "" { // what was held is gone
+	if s.Run.Ended != "" { // what was suspended is gone
 		s.Suspended = false
 	}
 }
 
-// RequestClose ends the session for good, because it was deleted: what runs is cancelled.
+// RequestClose ends the session for good because it was deleted, and cancels what runs.
 func (s *State) RequestClose(now time.Time, by schema.Command) (repeated bool, err error) {
 	repeated = s.Closing
 	s.Closing = true
@@ -137,10 +136,10 @@ func (s *State) RequestClose(now time.Time, by schema.Command) (repeated bool, e
 	return repeated, nil
 }
 
-// Over reports whether the workflow has nothing to do any more, ever.
+// Over reports whether the workflow will never have anything to do again.
 func (s *State) Over() bool { return (s.Closing || s.Expired) && s.Run.Ended != "" }
 
-// Cancelled ends the run after everything of it was stopped.
+// Cancelled ends the run after everything in it was stopped.
 func (s *State) Cancelled(receipt schema.Receipt, now time.Time) {
 	c := *s.Cancel
 	s.closePending(now, schema.ApprovalCancelled, "cancelled", func(*Approval) bool { return true })
@@ -178,8 +177,7 @@ func (s *State) cancelReason() string {
 	}
 }
 
-// expireSession ends a session that nobody used for its time to live. What is frozen is
-// stopped first.
+// expireSession ends a session that nobody used for its time to live. It stops frozen steps first.
 func (s *State) expireSession(now time.Time) {
 	at := s.ExpiresAt()
 	if at.IsZero() || at.After(now) {
@@ -194,7 +192,7 @@ func (s *State) expireSession(now time.Time) {
 	s.Expired = true
 }
 
-// CheckMessage refuses a message that cannot be taken in.
+// CheckMessage refuses a message that cannot be accepted.
 func (s *State) CheckMessage(c schema.SendMessage) error {
 	size := len(c.Content)
 	if c.Text != nil {
@@ -223,8 +221,8 @@ func (s *State) CheckMessage(c schema.SendMessage) error {
 	return nil
 }
 
-// Message takes a user's message in: it starts a run of its own once those before it are
-// done. It never decides an approval.
+// Message accepts a user's message: it starts its own run once the earlier ones are done. It never
+// decides an approval.
 func (s *State) Message(now time.Time, by schema.Command, c schema.SendMessage) (number int, err error) {
 	if err := s.CheckMessage(c); err != nil {
 		return 0, err
@@ -258,7 +256,7 @@ func (s *State) CheckStartRun(c schema.StartRun) error {
 	return nil
 }
 
-// StartRun asks for the next run, and says which one it will be.
+// StartRun requests the next run, and returns its number.
 func (s *State) StartRun(now time.Time, by schema.Command, c schema.StartRun) (number int, err error) {
 	if err := s.CheckStartRun(c); err != nil {
 		return 0, err
@@ -268,8 +266,8 @@ func (s *State) StartRun(now time.Time, by schema.Command, c schema.StartRun) (n
 	return s.Run.Number + 1, nil
 }
 
-// TakeNext starts the run that was asked for, or that of the first message that waits. It
-// reports whether there was one.
+// TakeNext starts the requested run, or that of the first waiting message. It reports whether there
+// was one.
 func (s *State) TakeNext() bool {
 	if s.Run.Ended == "" || s.Closing || s.Expired || s.Suspended {
 		return false
@@ -288,11 +286,11 @@ func (s *State) TakeNext() bool {
 	return true
 }
 
-// CheckAsk refuses a question that no running step can have.
+// CheckAsk refuses a question that no running step can have asked.
 func (s *State) CheckAsk(c schema.Ask) error { return cmp.Or(s.checkAsk(c), s.checkNewAsk(c)) }
 
-// checkNewAsk refuses what the release before took in: see [session.askOlder]. A question that is
-// asked already is not refused.
+// checkNewAsk refuses what the previous release accepted: see [session.askOlder]. It does not
+// refuse a question that was already asked.
 func (s *State) checkNewAsk(c schema.Ask) error {
 	if s.approval(schema.AskID(s.Run.ID, c.StepID, c.RequestID)) != nil {
 		return nil
@@ -338,7 +336,7 @@ func (s *State) checkAsk(c schema.Ask) error {
 	}
 }
 
-// openAsks counts the questions of a step that nobody has answered.
+// openAsks counts a step's unanswered questions.
 func (s *State) openAsks(stepID string) int {
 	n := 0
 	for i := range s.Approvals {

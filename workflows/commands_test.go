@@ -193,7 +193,7 @@ func TestExpiry_EndsASessionThatNobodyUses(t *testing.T) {
 	}
 
 	s = newState(t, schema.Config{}, step("a"))
-	s.Input.SessionTTL = time.Hour // the server's, where the session says nothing
+	s.Input.SessionTTL = time.Hour // the server's, because the session has none
 	startIDs(s, epoch)
 	if _, err := s.Suspend(epoch, ada); err != nil {
 		t.Fatal(err)
@@ -281,8 +281,8 @@ func TestFeedback_ReachesTheExecutionThatTheDecisionLedTo(t *testing.T) {
 	}
 }
 
-// A step goes on when its files are edited under it. When its worker dies then, what would
-// start again is something else, so it goes through its gate again.
+// A step goes on when its files are edited meanwhile. If its worker then dies, what would start
+// again is different, so it goes through its gate again.
 func TestFiles_ChangedUnderAStepWhoseWorkerDiesAreAskedAbout(t *testing.T) {
 	t.Parallel()
 	for _, asks := range []bool{false, true} {
@@ -337,7 +337,7 @@ func TestRequests_AreRememberedWithTheirAnswer(t *testing.T) {
 		s.Remember(schema.CommandMessage, message(i), schema.CommandResult{Message: i})
 	}
 	last := message(maxRequests + 9)
-	last.Actor = "bob" // whoever sends it again
+	last.Actor = "bob" // whoever repeats it
 	if r, seen, err := s.Seen(schema.CommandMessage, last); !seen || err != nil || r.Message != maxRequests+9 || len(s.Requests) != maxRequests {
 		t.Fatalf("%+v, %v, %v, %d remembered", r, seen, err, len(s.Requests))
 	}
@@ -353,13 +353,13 @@ func TestRequests_AreRememberedWithTheirAnswer(t *testing.T) {
 	if _, seen, err := s.Seen(schema.CommandMessage, schema.SendMessage{Content: "another"}); seen || err != nil {
 		t.Error("without a request id", seen, err)
 	}
-	s.Requests[len(s.Requests)-1].Digest = "" // of a release that kept no digests
+	s.Requests[len(s.Requests)-1].Digest = "" // from a release that kept no digests
 	if _, seen, err := s.Seen(schema.CommandMessage, schema.SendMessage{Content: "another", RequestID: last.RequestID}); !seen || err != nil {
 		t.Error("of an older release", seen, err)
 	}
 }
 
-// Each part of each command counts, and nothing else does.
+// Every part of each command counts, and nothing else does.
 func TestRequests_AreTheSameOnlyWhenTheyAskForTheSame(t *testing.T) {
 	t.Parallel()
 	base := schema.ResolveApproval{ApprovalID: "a", Resolution: "modified", Feedback: "f", Modifications: json.RawMessage(`{"run":["x"],"env":{"A":"1"}}`), RequestID: "1"}

@@ -7,17 +7,17 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// The moves of State around modifications: a human edits what an approval asked about, an
-// activity changes the plan, and the edited is asked about again, unless config.on_modified
-// says that who edits approves.
+// The moves of State around modifications: a human edits what an approval asked about, an activity
+// changes the plan, and the result is asked about again, unless config.on_modified says that
+// editing is approving.
 
-// beingEdited reports whether an edit of the step, or of the plan when stepID is "", is
-// accepted and not carried out yet.
+// beingEdited reports whether an edit of the step, or of the plan if stepID is "", was accepted but
+// not carried out yet.
 func (s *State) beingEdited(stepID string) bool {
 	return slices.ContainsFunc(s.Edits, func(e Edit) bool { return e.StepID == stepID })
 }
 
-// edited are the steps of which an edit is accepted and not carried out yet; "" is the plan.
+// edited lists the steps with an edit that was accepted but not carried out yet; "" is the plan.
 func (s *State) edited() map[string]bool {
 	steps := make(map[string]bool, len(s.Edits))
 	for i := range s.Edits {
@@ -26,7 +26,7 @@ func (s *State) edited() map[string]bool {
 	return steps
 }
 
-// NextEdit is the edit to carry out now, nil when there is none.
+// NextEdit is the edit to carry out now, nil if there is none.
 func (s *State) NextEdit() *Edit {
 	if len(s.Edits) == 0 || s.Run.Ended != "" || s.Cancel != nil {
 		return nil
@@ -34,7 +34,7 @@ func (s *State) NextEdit() *Edit {
 	return &s.Edits[0]
 }
 
-// Revise says what the activity is asked that carries out an edit.
+// Revise is the argument of the activity that carries out an edit.
 func (s *State) Revise(e *Edit) schema.Revise {
 	return schema.Revise{
 		SessionID: s.Input.SessionID, RunID: s.Run.ID, StepID: e.StepID, ApprovalID: e.ApprovalID,
@@ -42,17 +42,17 @@ func (s *State) Revise(e *Edit) schema.Revise {
 	}
 }
 
-// changesNothing reports whether the plan after the first of the edits has its step as it was.
+// changesNothing reports whether the first of the edits leaves its step as it was.
 func (s *State) changesNothing(o schema.Outline) bool {
 	st := s.step(s.Edits[0].StepID)
 	return st != nil && slices.ContainsFunc(o.Steps, func(step schema.OutlineStep) bool { return step.ID == st.ID && step.Digest == st.Digest })
 }
 
-// Revised takes in the outline of the plan as it is after the first of the edits. An edit that
-// leaves the step as it was is one all the same: it lets the step run, or tries it again.
+// Revised takes in the outline of the plan after the first of the edits. An edit that leaves the
+// step as it was still counts: it lets the step run, or retries it.
 func (s *State) Revised(o schema.Outline, now time.Time) { s.revised(o, now, true) }
 
-// revised is Revised; an older release passed over a step that is as it was.
+// revised is Revised; an older release ignored an edit that left the step as it was.
 func (s *State) revised(o schema.Outline, now time.Time, countsAlways bool) {
 	e := s.Edits[0]
 	s.Edits = slices.Delete(s.Edits, 0, 1)
@@ -82,7 +82,7 @@ func (s *State) revised(o schema.Outline, now time.Time, countsAlways bool) {
 	s.sendBack(s.step(e.StepID), "edited by "+e.Actor)
 }
 
-// sendBack has a step go through its gate anew, or makes it ready when it has none.
+// sendBack puts a step before its gate again, or makes it ready if it has none.
 func (s *State) sendBack(st *Step, why string) {
 	if st.Status.Final() {
 		return
@@ -94,8 +94,8 @@ func (s *State) sendBack(st *Step, why string) {
 	s.setStep(st, schema.StepReady, "")
 }
 
-// changedUnder takes back what was asked, or decided, about a step whose files somebody
-// changed by editing another one. What runs already goes on as it is.
+// changedUnder withdraws the question or decision about a step whose files somebody changed by
+// editing another one. A step that already runs goes on as it is.
 func (s *State) changedUnder(st *Step, now time.Time) {
 	const why = "plan_changed"
 	if st.Status.Final() || st.Status == schema.StepRunning || st.Status == schema.StepFrozen {
@@ -113,8 +113,7 @@ func (s *State) changedUnder(st *Step, now time.Time) {
 	}
 }
 
-// EditRefused drops the first of the edits: the plan with it would not be valid. Its gate
-// asks again.
+// EditRefused drops the first of the edits, which would make the plan invalid. Its gate asks again.
 func (s *State) EditRefused(why string, now time.Time) {
 	e := s.Edits[0]
 	s.Edits = slices.Delete(s.Edits, 0, 1)

@@ -11,14 +11,14 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// command is a name under which updates and signals reach the session. Both call the same
-// functions; they change State and return, and the loop does what follows.
+// command is a command that reaches the session by update or signal. Both call the same functions,
+// which change State and return; the loop does the rest.
 type command[T request] struct {
 	name, description string
 	check             func(now time.Time, c T) error // refuses without changing anything
 	do                func(now time.Time, by schema.Command, c T) (schema.CommandResult, error)
-	older             func(ctx workflow.Context, c T) (*schema.CommandResult, error) // what an older release did otherwise, see legacy.go
-	about             func(c T) schema.AuditEntry                                    // what the audit trail says of a signal that is refused; nil for its name alone
+	older             func(ctx workflow.Context, c T) (*schema.CommandResult, error) // what an older release did differently, see legacy.go
+	about             func(c T) schema.AuditEntry                                    // what the audit trail says about a refused signal; nil for its name alone
 }
 
 // handle registers updates, queries and the readers of signals.
@@ -91,7 +91,7 @@ func approvalResult(a *Approval, repeated bool) schema.CommandResult {
 	return schema.CommandResult{ApprovalID: a.ApprovalID, ExpiresAt: &a.ExpiresAt, Repeated: repeated}
 }
 
-// acceptPlain takes a command without an object of its own.
+// acceptPlain registers a command without arguments of its own.
 func (s *session) acceptPlain(
 	ctx workflow.Context, name, description string, check func() error, do func(time.Time, schema.Command) (bool, error),
 ) error {
@@ -140,7 +140,7 @@ func accept[T request](ctx workflow.Context, s *session, cmd command[T]) error {
 		}, Description: cmd.description})
 }
 
-// take carries a command out, once for each request id.
+// take carries out a command, once per request id.
 func take[T request](ctx workflow.Context, s *session, cmd command[T], c T) (schema.CommandResult, error) {
 	now, by := workflow.Now(ctx), sender(cmd.name, c)
 	result, seen, err := s.state.Seen(cmd.name, c)
@@ -177,8 +177,8 @@ func carryOut[T request](ctx workflow.Context, cmd command[T], now time.Time, by
 	return cmd.do(now, by, c)
 }
 
-// sender says who sent a command. Whoever gives no name, or one of the product's own, came with
-// Temporal's tools; but for what only the product sends.
+// sender says who sent a command. A sender without a name, or with one of the product's own names,
+// used Temporal's tools, except for commands that only the product sends.
 func sender(name string, c interface{ From() schema.Command }) schema.Command {
 	by := c.From()
 	ours := name == schema.CommandClose || name == schema.CommandAsk
@@ -188,7 +188,7 @@ func sender(name string, c interface{ From() schema.Command }) schema.Command {
 	return by
 }
 
-// refusal turns an error into one that keeps its code across Temporal, as its type.
+// refusal turns an error into one that carries its code through Temporal, as its type.
 func refusal(err error) error {
 	if err == nil {
 		return nil

@@ -13,50 +13,50 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// A session's steps run on one host: the one that has its workspace. A step that this host
-// does not take is lost to it, and waits here; no other step starts meanwhile. Once nothing
-// of the session is under way there any more, whichever host has room takes the session, and
-// what was lost goes to it under the execution that it had: where that one still runs it is
-// joined, and elsewhere it is closed as lost and the step's next attempt begins.
+// A session's steps run on one host: the one that has its workspace. A step that this host does not
+// take is lost to it, and waits here; meanwhile no other step starts. Once nothing of the session
+// is under way on that host, any host with room takes over the session. The lost steps go there
+// under the same execution: if it still runs there, the host joins it; otherwise the execution is
+// closed as lost and the step's next attempt begins.
 //
-// All of this begins with a failure that no history before this code can have, since steps
-// had no limit to their wait: a replay never comes here by surprise, and needs no version.
+// All of this begins with a failure that older histories cannot have, because steps used to wait
+// without limit. So a replay never gets here by surprise, and needs no version.
 
-// flight is a step whose activity is under way, or lost to its host.
+// flight is a step whose activity is under way, or that is lost to its host.
 type flight struct {
 	ask    schema.RunStep
-	future workflow.Future // nil for one that was lost in the execution before
+	future workflow.Future // nil if it was lost in the previous execution
 	cancel workflow.CancelFunc
-	hosts  []string // where its processes may be; the last one is where it was sent
+	hosts  []string // where its processes may be; the last is the host that it was sent to
 	lost   loss
 }
 
-// loss says why a host did not take a step, and what is known since.
+// loss says why a host did not take a step, or what is known since.
 type loss string
 
 const (
 	lossNone     loss = ""
-	lossSilent   loss = "silent"   // it did not take the step in time: it is away, or full
-	lossAway     loss = "away"     // it did not answer on its other queue, either
+	lossSilent   loss = "silent"   // it did not take the step in time: it is down, or full
+	lossAway     loss = "away"     // it did not answer on its other queue either
 	lossDraining loss = "draining" // it takes no new steps
-	lossOver     loss = "over"     // the session's host is there for it: send it again
+	lossOver     loss = "over"     // the session's host is ready for it: send it again
 )
 
-// placing is the question which host takes the session.
+// placing is a pending question about which host takes the session.
 type placing struct {
 	future workflow.Future
 	cancel workflow.CancelFunc
 }
 
-// Flight is a step whose activity is under way, or lost to its host, between two executions.
+// Flight is a [flight] as it is carried from one execution to the next.
 type Flight struct {
-	Step  int            `json:"step"` // its index
+	Step  int            `json:"step"` // index of the step
 	Ask   schema.RunStep `json:"ask"`
 	Hosts []string       `json:"hosts"` // where its processes may be
 	Lost  loss           `json:"lost"`
 }
 
-// flights is what the next execution goes on with.
+// flights is what the next execution continues from.
 func (s *session) flights() []Flight {
 	var list []Flight
 	for _, i := range workflow.DeterministicKeys(s.inFlight) {
@@ -66,10 +66,10 @@ func (s *session) flights() []Flight {
 	return list
 }
 
-// goOn takes up what the execution before had under way. Temporal has forgotten its activities,
-// and nobody has told their steps: each is asked for again under the execution that it has, and
-// its host joins it, or finds the end that was recorded of it. Which host takes a session that
-// has lost its own is asked anew.
+// goOn continues the steps that the previous execution had under way. Temporal has forgotten their
+// activities, but the steps themselves were not told. Each is requested again under its execution,
+// and its host joins it, or finds its recorded end. If the session has lost its host, the question
+// of which host takes it is asked again.
 func (s *session) goOn(ctx workflow.Context) {
 	for _, f := range s.state.Flights {
 		if f.Lost == lossNone {
@@ -81,7 +81,7 @@ func (s *session) goOn(ctx workflow.Context) {
 	s.state.Flights = nil
 }
 
-// again is a step that was asked for before.
+// again marks a step as requested before.
 func again(ask schema.RunStep) schema.RunStep {
 	ask.Again = true
 	return ask
@@ -105,11 +105,11 @@ func (s *session) launch(ctx workflow.Context, i int, ask schema.RunStep, hosts 
 	}
 	stepCtx, cancel := workflow.WithCancel(withStep(ctx, st.Host, st.Run.Steps[i].Title, st.hostTimeout()))
 	future := workflow.ExecuteActivity(stepCtx, schema.ActivityRunStep, ask)
-	ask.Before = nil // it is recorded before anybody sends the step again
+	ask.Before = nil // it is recorded before the step is sent again
 	s.inFlight[i] = flight{ask: ask, future: future, cancel: cancel, hosts: hosts}
 }
 
-// land takes in what became of a step, unless its host did not take it.
+// land takes in the outcome of a step, unless its host did not take it.
 func (s *session) land(ctx workflow.Context, i int, f flight) {
 	var result schema.StepResult
 	err := f.future.Get(ctx, &result)
@@ -118,14 +118,14 @@ func (s *session) land(ctx workflow.Context, i int, f flight) {
 		delete(s.inFlight, i)
 		s.state.Finished(i, stepResult(result, err), workflow.Now(ctx))
 		return
-	case lossDraining: // nothing of it is there: a host goes on with what it has
+	case lossDraining: // nothing of it is there: a draining host keeps what it has
 		f.hosts = slices.DeleteFunc(f.hosts, func(host string) bool { return host == s.state.Host })
 	default:
 	}
 	s.inFlight[i] = f
 }
 
-// lost lists the steps in flight that were lost in one of these ways, by index.
+// lost lists the indexes of the steps in flight that were lost in one of these ways.
 func (s *session) lost(how ...loss) []int {
 	var list []int
 	for _, i := range workflow.DeterministicKeys(s.inFlight) {
@@ -136,7 +136,7 @@ func (s *session) lost(how ...loss) []int {
 	return list
 }
 
-// homeless reports whether a step waits for a host: then no other one starts.
+// homeless reports whether a step waits for a host; meanwhile no other step starts.
 func (s *session) homeless() bool {
 	return len(s.lost(lossSilent, lossAway, lossDraining, lossOver)) > 0
 }
@@ -149,7 +149,7 @@ func (s *session) mark(list []int, as loss) {
 	}
 }
 
-// rehouse does the next thing for steps that wait for a host. It reports whether there was one.
+// rehouse does the next thing for steps that wait for a host. It reports whether there was any.
 func (s *session) rehouse(ctx workflow.Context) bool {
 	st := s.state
 	switch {
@@ -162,8 +162,8 @@ func (s *session) rehouse(ctx workflow.Context) bool {
 	case len(s.lost(lossNone)) == 0:
 		s.place(ctx)
 	case len(s.lost(lossSilent)) > 0:
-		// What else is under way there ties the session to the host. If the host answers it is
-		// only full; else that is going to be lost, too, and both are waited for.
+		// Other steps under way there tie the session to the host. If the host answers, it is only
+		// full; otherwise those will be lost too, and the session waits for that.
 		how := lossAway
 		if s.hostAnswers(ctx, probeTimeout, schema.ActivityThawSteps, "ask whether the host is there") {
 			how = lossOver
@@ -176,7 +176,7 @@ func (s *session) rehouse(ctx workflow.Context) bool {
 	return true
 }
 
-// place asks every host which one takes the session. It may be long before one does.
+// place asks all hosts which one takes the session. An answer may take long.
 func (s *session) place(ctx workflow.Context) {
 	st := s.state
 	placeCtx, cancel := workflow.WithCancel(withPlace(ctx, "find a host; "+st.Host+" "+s.why()))
@@ -184,7 +184,7 @@ func (s *session) place(ctx workflow.Context) {
 	s.placing = &placing{future: workflow.ExecuteActivity(placeCtx, schema.ActivityPlace, ask), cancel: cancel}
 }
 
-// placed takes in which host it is.
+// placed takes in the answer.
 func (s *session) placed(ctx workflow.Context) {
 	if s.placing == nil || !s.placing.future.IsReady() {
 		return
@@ -194,13 +194,13 @@ func (s *session) placed(ctx workflow.Context) {
 	s.placing = nil
 	if err != nil {
 		workflow.GetLogger(ctx).Error("no host found", "error", err)
-		return // it is asked again
+		return // it will be asked again
 	}
 	s.state.Host = answer.Host
 	s.mark(s.lost(lossSilent, lossAway, lossDraining), lossOver)
 }
 
-// giveUpPlacing leaves the session where it was.
+// giveUpPlacing leaves the session on its host.
 func (s *session) giveUpPlacing() {
 	if s.placing != nil {
 		s.placing.cancel()
@@ -215,7 +215,7 @@ func (s *session) why() string {
 	return "does not answer"
 }
 
-// hostAnswers has the session's host do something with the steps of the run, and reports
+// hostAnswers asks the session's host to do something with the steps of the run, and reports
 // whether it did.
 func (s *session) hostAnswers(ctx workflow.Context, timeout time.Duration, activity, summary string) bool {
 	st := s.state
@@ -227,8 +227,8 @@ func (s *session) hostAnswers(ctx workflow.Context, timeout time.Duration, activ
 	return err == nil
 }
 
-// stopEverywhere has each host end what it has of the run. Where a step was moved away from
-// its host, that one is told, too.
+// stopEverywhere has each host end its part of the run, including hosts from which a step was moved
+// away.
 func (s *session) stopEverywhere(ctx workflow.Context) schema.Receipt {
 	st := s.state
 	var hosts []string
@@ -245,8 +245,8 @@ func (s *session) stopEverywhere(ctx workflow.Context) schema.Receipt {
 	return s.stopOn(ctx, hosts)
 }
 
-// stopLeftBehind ends what a run has left behind that was under way when its workflow went. A
-// host that does not answer ends it when its worker is back.
+// stopLeftBehind ends what is left of the run that was under way when the session's workflow was
+// lost. A host that does not answer ends it when its worker is back.
 func (s *session) stopLeftBehind(ctx workflow.Context) {
 	s.stopOn(ctx, s.state.LeftBehind)
 	s.state.LeftBehind = nil
@@ -267,12 +267,12 @@ func (s *session) stopOn(ctx workflow.Context, hosts []string) schema.Receipt {
 		}
 		receipt.ProcessesKilled += stopped.ProcessesKilled
 		receipt.Survivors += stopped.Survivors
-		receipt.ArtifactsKept = max(receipt.ArtifactsKept, stopped.Files) // the same ones, as far as they go
+		receipt.ArtifactsKept = max(receipt.ArtifactsKept, stopped.Files) // the same files, as far as they go
 	}
 	return receipt
 }
 
-// hostDetails says in Markdown what is wrong with the host, if anything is.
+// hostDetails describes in Markdown what is wrong with the host, if anything.
 func (s *session) hostDetails() string {
 	if !s.homeless() || len(s.lost(lossOver)) > 0 {
 		return ""

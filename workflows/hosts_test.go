@@ -21,8 +21,8 @@ import (
 	"github.com/holdfast/holdfast/workflows"
 )
 
-// hosts stand for the hosts of a session: what each does with a step is up to the test, and
-// what they were asked is written down, such as "run a/1 on one".
+// hosts replaces the hosts of a session: the test decides what each does with a step, and what they
+// were asked is recorded, such as "run a/1 on one".
 type hosts struct {
 	t   *testing.T
 	env *testsuite.TestWorkflowEnvironment
@@ -40,7 +40,7 @@ type hosts struct {
 	plan    *schema.Plan
 }
 
-// fate is what becomes of a step on a host, after a while.
+// fate is what happens to a step on a host, after a while.
 type fate struct {
 	takes time.Duration
 	err   error
@@ -102,7 +102,7 @@ func (h *hosts) record(_ context.Context, t schema.Transition) (schema.Recorded,
 	return h.stands, nil
 }
 
-// queueHost is the host whose queue an activity came by.
+// queueHost is the host whose queue delivered an activity.
 func queueHost(ctx context.Context) string {
 	_, host, _ := strings.Cut(activity.GetInfo(ctx).TaskQueue, "@")
 	return host
@@ -124,7 +124,7 @@ func (h *hosts) runStep(ctx context.Context, ask schema.RunStep) (schema.StepRes
 	token := activity.GetInfo(ctx).TaskToken
 	h.env.RegisterDelayedCallback(func() {
 		result := schema.StepResult{Status: schema.AttemptSucceeded, Attempt: 1}
-		_ = h.env.CompleteActivity(token, result, f.err) // one that was cancelled is not waited for any more
+		_ = h.env.CompleteActivity(token, result, f.err) // nobody waits for a cancelled one any more
 	}, f.takes)
 	return schema.StepResult{}, activity.ErrResultPending
 }
@@ -161,8 +161,8 @@ func (h *hosts) at(when time.Duration, command string) {
 	h.env.RegisterDelayedCallback(func() { h.env.SignalWorkflow(command, schema.Command{Actor: "ada"}) }, when)
 }
 
-// play runs the session and compares what the hosts were asked, in order; what is asked of
-// them at once, such as "a & b", is in any.
+// play runs the session and compares what the hosts were asked, in order; requests made at once,
+// such as "a & b", are in any order.
 func (h *hosts) play(want ...string) {
 	h.t.Helper()
 	began := h.env.Now()
@@ -237,7 +237,7 @@ func TestHosts_AFullHostIsAskedAgainWhileItRunsAnotherStep(t *testing.T) {
 	h.play("run a on one & run b on one", "Steps.Thaw on one", "run a on one", "Steps.Thaw on one", "run a on one", "run c on one", "end completed")
 }
 
-// What runs on a draining host is finished there; what follows it goes elsewhere.
+// A draining host finishes what it runs; what follows goes elsewhere.
 func TestHosts_ADrainingHostKeepsWhatItRunsAndNothingElse(t *testing.T) {
 	t.Parallel()
 	h := newHosts(t, func(step, on string, _ int) fate {
@@ -264,7 +264,7 @@ func TestHosts_CancelWhileNoHostLives(t *testing.T) {
 	}
 }
 
-// A host that a step was moved away from may still run it: it is told of a cancel, too.
+// A host from which a step was moved away may still run it: it also receives a cancel.
 func TestHosts_CancelReachesTheHostBefore(t *testing.T) {
 	t.Parallel()
 	h := newHosts(t, livesOn("two", silent()), oneStep)
@@ -275,8 +275,8 @@ func TestHosts_CancelReachesTheHostBefore(t *testing.T) {
 	}
 }
 
-// Its host had recorded the step's success before it was stopped, and died before anybody
-// heard of it.
+// The host had recorded the step's success before it was stopped, and died before anybody heard of
+// it.
 func TestHosts_WhatTheHostRecordedBeforeItDiedStands(t *testing.T) {
 	t.Parallel()
 	h := newHosts(t, livesOn("none", silent()), oneStep)

@@ -22,9 +22,9 @@ import (
 	"github.com/holdfast/holdfast/workflows"
 )
 
-// ledger stands for Postgres and the hosts under Temporal's time-skipping environment. It
-// keeps what the workflow records and objects to everything that must never happen. The
-// real ones are behind the same model in e2e.
+// ledger replaces Postgres and the hosts under Temporal's time-skipping environment. It keeps what
+// the workflow records and objects to everything that must never happen. In e2e the real ones are
+// checked against the same model.
 type ledger struct {
 	mu  sync.Mutex
 	env *testsuite.TestWorkflowEnvironment
@@ -34,25 +34,25 @@ type ledger struct {
 	plan   *schema.Plan
 	script []outcome // of one step execution after the other
 
-	keys      map[string]string // what was recorded under each
+	keys      map[string]string // what was recorded under each key
 	begun     string            // the key under which the latest run was opened
 	runs      []*ledgerRun
 	approvals map[string]*ledgerApproval
-	order     []string // ids of approvals, as they were asked for
+	order     []string // ids of approvals, in the order of asking
 	messages  map[int]schema.MessageStatus
 	status    schema.SessionStatus
 	phase     schema.Phase
 	expires   *time.Time
 	executed  int
-	running   map[string]bool // executions that were started and are not over
-	// executions by the id of their activity: the environment ends one that is cancelled at once
+	running   map[string]bool // executions that were started and have not ended
+	// executions by activity id: the environment ends a cancelled one at once
 	executions map[string]string
-	underWay   map[string]ledgerStep        // what runs, by execution
-	ends       map[string]schema.StepResult // of executions that are over
-	places     map[string]string            // the hosts of what runs, by execution
-	lostBefore map[string]int               // how often an execution was not taken by its host
+	underWay   map[string]ledgerStep        // running steps, by execution
+	ends       map[string]schema.StepResult // by ended execution
+	places     map[string]string            // host of each running step, by execution
+	lostBefore map[string]int               // how often no host took an execution
 	deaf       bool                         // the session's host does not answer
-	away       [2]time.Time                 // from when until when nothing is recorded
+	away       [2]time.Time                 // nothing is recorded between these times
 	placed     int
 	seen       map[string]int // what has happened, for the test of the test
 	broken     []string
@@ -61,9 +61,10 @@ type ledger struct {
 type outcome struct {
 	Takes  time.Duration
 	Status schema.AttemptStatus
-	// Lost has the host not take the step: "silent", "deaf" (nor anything else) or "draining".
+	// Lost keeps the host from taking the step: "silent", "deaf" (it answers nothing else either)
+	// or "draining".
 	Lost string
-	// Search is how long it is until some host takes the session.
+	// Search is the time until some host takes the session.
 	Search time.Duration
 }
 
@@ -71,25 +72,25 @@ type ledgerRun struct {
 	id    string
 	plan  *schema.Plan
 	steps map[string]schema.StepStatus
-	// agreed are the digests that a human, or a policy, said yes to.
+	// agreed are the digests that a human, or a policy, has approved.
 	agreed map[string]bool
 	ended  schema.SessionStatus
 }
 
-// ledgerStep is an execution that runs: Temporal may forget it, its host does not.
+// ledgerStep is a running execution: Temporal may forget it, its host does not.
 type ledgerStep struct {
 	run    *ledgerRun
 	ask    schema.RunStep
 	until  time.Time
 	result schema.StepResult
-	joined bool // it was asked for again
+	joined bool // it was requested again
 }
 
 type ledgerApproval struct {
 	schema.ApprovalOpen
 	status     schema.ApprovalStatus
 	resolution schema.Resolution
-	answer     string // the digest of what was said beside the resolution
+	answer     string // the digest of what was said besides the resolution
 }
 
 func newLedger(config schema.Config, plan *schema.Plan, script []outcome) *ledger {
@@ -104,20 +105,20 @@ func (l *ledger) objectf(format string, args ...any) {
 	l.broken = append(l.broken, l.now().UTC().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
 }
 
-// environment is a time-skipping Temporal with the workflow, and the ledger behind it.
+// environment is a time-skipping Temporal with the workflow, backed by the ledger.
 func (l *ledger) environment(start time.Time) *testsuite.TestWorkflowEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetStartTime(start)
 	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // on a busy machine; TestLargestPlan measures
-	env.SetTestTimeout(2 * time.Minute)                                         // by the wall's clock
+	env.SetTestTimeout(2 * time.Minute)                                         // by the wall clock
 	env.RegisterWorkflowWithOptions(workflows.Session, workflow.RegisterOptions{Name: schema.WorkflowType})
 	l.register(env)
 	return env
 }
 
-// register puts the ledger behind the names that the workflow calls.
+// register registers the ledger under the names that the workflow calls.
 func (l *ledger) register(env *testsuite.TestWorkflowEnvironment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,7 +150,7 @@ func (l *ledger) control(context.Context, schema.StepsOf) error {
 	return nil
 }
 
-// place is answered by a host of another name each third time.
+// place answers with another host's name every third time.
 func (l *ledger) place(ctx context.Context, in schema.Place) (schema.Placed, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -167,7 +168,7 @@ func (l *ledger) place(ctx context.Context, in schema.Place) (schema.Placed, err
 		l.mu.Lock()
 		l.deaf = false
 		l.mu.Unlock()
-		_ = l.env.CompleteActivity(token, schema.Placed{Host: host}, nil) // one that was cancelled is not waited for any more
+		_ = l.env.CompleteActivity(token, schema.Placed{Host: host}, nil) // nobody waits for a cancelled one any more
 	}, l.script[l.executed%len(l.script)].Search)
 	return schema.Placed{}, activity.ErrResultPending
 }
@@ -194,7 +195,7 @@ func (l *ledger) current() *ledgerRun {
 func (l *ledger) beginRun(_ context.Context, in schema.BeginRun) (schema.Outline, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.current().id == in.RunID && l.begun == in.Key { // the first attempt was given up, on a busy machine, and was made all the same
+	if l.current().id == in.RunID && l.begun == in.Key { // the first attempt was given up, on a busy machine, but still succeeded
 		o := l.plan.Outline()
 		o.Host = "host"
 		return o, nil
@@ -221,7 +222,7 @@ func (l *ledger) beginRun(_ context.Context, in schema.BeginRun) (schema.Outline
 	return o, nil
 }
 
-// recordWhenThere records, or does so once Postgres is back.
+// recordWhenThere records, now or once Postgres is back.
 func (l *ledger) recordWhenThere(ctx context.Context, t schema.Transition) error {
 	now := l.now()
 	if now.Before(l.away[0]) || !now.Before(l.away[1]) {
@@ -258,7 +259,7 @@ func (l *ledger) record(_ context.Context, t schema.Transition) error {
 	for _, c := range t.Steps {
 		l.move(r, c.ID, c.Status)
 	}
-	// What this transition asks is closed after it was asked, all else before.
+	// What this transition asks is closed after it was asked, everything else before.
 	asked := func(id string) bool {
 		return slices.ContainsFunc(t.Open, func(o schema.ApprovalOpen) bool { return o.ID == id })
 	}
@@ -339,7 +340,7 @@ func (l *ledger) extendApprovals(list []schema.ApprovalExtend, which func(id str
 func (l *ledger) move(r *ledgerRun, id string, to schema.StepStatus) {
 	from, ok := r.steps[id]
 	if from == to || (from.Final() && (to == schema.StepRunning || to == schema.StepFrozen)) {
-		return // its host recorded the end while the workflow was busy with freezing it
+		return // its host recorded the end while the workflow was busy freezing it
 	}
 	if !ok || from.Final() || r.ended != "" {
 		l.objectf("step %s moves from %q to %s in a run that is %q", id, from, to, r.ended)
@@ -390,7 +391,7 @@ func (l *ledger) revise(_ context.Context, in schema.Revise) (schema.Outline, er
 	return plan.Outline(), nil
 }
 
-// lose is a host that does not take a step.
+// lose plays a host that does not take a step.
 func (l *ledger) lose(ctx context.Context, ask schema.RunStep, how string) (schema.StepResult, error) {
 	l.seen["lost "+how]++
 	l.lostBefore[ask.Execution]++
@@ -407,10 +408,10 @@ func (l *ledger) lose(ctx context.Context, ask schema.RunStep, how string) (sche
 	return schema.StepResult{}, activity.ErrResultPending
 }
 
-// runStep carries a step out as the script says, and checks that it may run at all.
+// runStep carries out a step as scripted, and checks that it may run at all.
 func (l *ledger) runStep(ctx context.Context, env *testsuite.TestWorkflowEnvironment, ask schema.RunStep) (schema.StepResult, error) {
 	l.mu.Lock()
-	if env != l.env { // asked for by an execution of the workflow that is over, and the next one asks again
+	if env != l.env { // requested by a past execution of the workflow; the next one asks again
 		l.mu.Unlock()
 		return schema.StepResult{}, activity.ErrResultPending
 	}
@@ -424,7 +425,7 @@ func (l *ledger) runStep(ctx context.Context, env *testsuite.TestWorkflowEnviron
 	}
 	next := l.script[l.executed%len(l.script)]
 	l.executed++
-	if next.Lost != "" && l.lostBefore[ask.Execution] < 2 { // it has to end at some time
+	if next.Lost != "" && l.lostBefore[ask.Execution] < 2 { // it must end at some time
 		defer l.mu.Unlock()
 		return l.lose(ctx, ask, next.Lost)
 	}
@@ -490,8 +491,8 @@ func (l *ledger) runStep(ctx context.Context, env *testsuite.TestWorkflowEnviron
 	return l.await(ctx, ask)
 }
 
-// holdWhileSuspended is a host that is asked again for a step which it never had, in a session that is suspended
-// meanwhile: it looks every second whether the step may begin.
+// holdWhileSuspended plays a host that is asked again for a step which it never had, in a session that is
+// suspended meanwhile: it checks every second whether the step may begin.
 func (l *ledger) holdWhileSuspended(ctx context.Context, env *testsuite.TestWorkflowEnvironment, ask schema.RunStep) (schema.StepResult, error) {
 	l.seen["held while suspended"]++
 	token := activity.GetInfo(ctx).TaskToken
@@ -503,14 +504,14 @@ func (l *ledger) holdWhileSuspended(ctx context.Context, env *testsuite.TestWork
 			return
 		}
 		if result, err := l.runStep(ctx, env, ask); !errors.Is(err, activity.ErrResultPending) {
-			_ = env.CompleteActivity(token, result, err) // one that was cancelled is not waited for any more
+			_ = env.CompleteActivity(token, result, err) // nobody waits for a cancelled one any more
 		}
 	}, time.Second)
 	return schema.StepResult{}, activity.ErrResultPending
 }
 
-// join is a host that is asked for an execution that it has, or has had: the workflow has
-// continued as new meanwhile.
+// join plays a host that is asked for an execution that it has, or had: the workflow has continued
+// as new meanwhile.
 func (l *ledger) join(ctx context.Context, ask schema.RunStep) (result schema.StepResult, here bool, err error) {
 	is := l.underWay[ask.Execution]
 	if end, over := l.ends[ask.Execution]; over && ask.Again {
@@ -534,14 +535,14 @@ func (l *ledger) await(ctx context.Context, ask schema.RunStep) (schema.StepResu
 	token := activity.GetInfo(ctx).TaskToken
 	l.env.RegisterDelayedCallback(func() {
 		if l.finish(is.run, ask, is.result) {
-			_ = l.env.CompleteActivity(token, is.result, nil) // one that was cancelled is not waited for any more
+			_ = l.env.CompleteActivity(token, is.result, nil) // nobody waits for a cancelled one any more
 		}
 	}, max(is.until.Sub(l.now()), time.Millisecond))
 	return schema.StepResult{}, activity.ErrResultPending
 }
 
-// skip lets time go by in which no execution of the workflow is there: one in two of the steps
-// that run ends meanwhile, and nobody hears of it.
+// skip lets time pass without an execution of the workflow: every other running step ends
+// meanwhile, and nobody hears of it.
 func (l *ledger) skip() {
 	l.mu.Lock()
 	if len(l.running) > 0 {
@@ -559,7 +560,7 @@ func (l *ledger) skip() {
 	}
 }
 
-// finish records the end of a step as the runner does; one whose run is over was stopped.
+// finish records the end of a step as the runner does; a step whose run is over was stopped.
 func (l *ledger) finish(r *ledgerRun, ask schema.RunStep, result schema.StepResult) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,28 +8,27 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// What this code decides otherwise than the release before it did, for the histories that were
-// begun under that one. A session at rest continues as new each day, so that all of this may go
-// with a later release.
+// Where this code decides differently from the previous release, for histories begun under that
+// one. An idle session continues as new each day, so a later release can drop all of this.
 
-// changeAnswers is the name of the change: commands are compared with what stands, and an edit
-// is checked where it is carried out.
+// changeAnswers names the change: commands are compared with the current state, and an edit is
+// checked where it is carried out.
 const changeAnswers = "answers-are-compared"
 
-// older reports whether this part of the history is of the release before. It is only asked
-// where the two differ, since the first time costs the history an event.
+// older reports whether this part of the history was made by the previous release. It is only
+// called where the two differ, because the first call costs the history an event.
 func older(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, changeAnswers, workflow.DefaultVersion, 1) == workflow.DefaultVersion
 }
 
-// inOrder reports whether signals are taken in when they come, and before the updates that come
-// after them. Under the release before, they waited until the loop looked for them.
+// inOrder reports whether signals are taken in when they arrive, before any later updates. In the
+// previous release, they waited until the loop looked for them.
 func (s *session) inOrder(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, changeInOrder, workflow.DefaultVersion, 1) != workflow.DefaultVersion
 }
 
-// resolveOlder: another answer with the same resolution was the same again, an edit was checked
-// in full, and any amount of feedback was kept.
+// resolveOlder: another answer with the same resolution counted as a repetition, an edit was
+// checked in full, and any amount of feedback was kept.
 func (s *session) resolveOlder(ctx workflow.Context, c schema.ResolveApproval) (*schema.CommandResult, error) {
 	st, now := s.state, workflow.Now(ctx)
 	a, repeated, err := st.checkResolve(now, c)
@@ -50,8 +49,8 @@ func (s *session) resolveOlder(ctx workflow.Context, c schema.ResolveApproval) (
 	return nil, nil //nolint:nilnil,nilerr // nothing differs
 }
 
-// askOlder: another question under the same request id was the same one, the context of a
-// question could be nested at will, and a step could have any number of open questions.
+// askOlder: another question under the same request id counted as the same one, the context of a
+// question could be nested to any depth, and a step could have any number of open questions.
 func (s *session) askOlder(ctx workflow.Context, c schema.Ask) (*schema.CommandResult, error) {
 	st := s.state
 	known := st.approval(schema.AskID(st.Run.ID, c.StepID, c.RequestID))
@@ -67,7 +66,7 @@ func (s *session) askOlder(ctx workflow.Context, c schema.Ask) (*schema.CommandR
 	return nil, nil //nolint:nilnil,nilerr // nothing differs
 }
 
-// holdOlder: what waits for its turn could not be suspended.
+// holdOlder: a waiting run could not be suspended.
 func (s *session) holdOlder(ctx workflow.Context, name string) (*schema.CommandResult, error) {
 	st := s.state
 	holds := (name == schema.CommandSuspend && st.checkSuspend() == nil) || (name == schema.CommandResume && st.checkResume() == nil)

@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// What the release before took in has to be taken in again when its history is replayed, although
-// a new history refuses it. As signals they come to the handlers alone, past the validators.
+// What the previous release accepted must be accepted again when its history is replayed, although
+// a new history refuses it. Signals reach only the handlers, not the validators.
 func TestOlder_TakesInWhatANewHistoryRefuses(t *testing.T) {
 	t.Parallel()
 	asking := func(t *testing.T) *State {
@@ -51,7 +51,7 @@ func TestOlder_TakesInWhatANewHistoryRefuses(t *testing.T) {
 				s := newState(t, schema.Config{}, step("a"), gated("b"))
 				settle(s, epoch)
 				s.step("a").Feedback = strings.Repeat("x", maxFeedbackHeld)
-				s.Approvals[0].setDeadline(time.Now().AddDate(1, 0, 0)) // the workflow has a clock of its own
+				s.Approvals[0].setDeadline(time.Now().AddDate(1, 0, 0)) // the workflow has its own clock
 				return s
 			},
 			schema.CommandResolveApproval,

@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// The moves of a run. Each is a pure function of State and an instant; what has to be
-// recorded gathers in State.Pending, what has to be started is asked with Startable.
+// The moves of a run. Each is a pure function of State and an instant. What must be recorded
+// collects in State.Pending; Startable says what to start.
 //
 //	pending ──► (awaiting_approval ──►) ready ──► running ──► succeeded
 //	   │                  │               ▲          │  └───► failed ─► run fails, unless on_error: continue
@@ -19,7 +19,7 @@ import (
 func (s *State) Begun(o schema.Outline, now time.Time) {
 	r := s.Run
 	r.Begun = true
-	if s.Host == "" { // a later run finds the workspace where the first one left it
+	if s.Host == "" { // a later run finds the workspace where the first run left it
 		s.Host = o.Host
 	}
 	s.takeOutline(o)
@@ -46,7 +46,7 @@ func (s *State) takeOutline(o schema.Outline) {
 	}
 }
 
-// phaseAfterBegin is the phase that opening the run records.
+// phaseAfterBegin is the phase recorded when the run opens.
 func (s *State) phaseAfterBegin() schema.Phase {
 	if s.Input.Config.ApprovalMode.AsksPlan() {
 		return schema.PhasePlanning
@@ -79,7 +79,7 @@ func (s *State) Advance(now time.Time) {
 	s.finishIfOver(now)
 }
 
-// expireRun stops a run whose time is over.
+// expireRun stops an overdue run.
 func (s *State) expireRun(now time.Time) {
 	if d := s.Run.Deadline; !d.IsZero() && !d.After(now) && s.Cancel == nil {
 		s.Cancel = &Cancelling{Actor: schema.ActorHoldfast, Why: CancelTimeout}
@@ -96,10 +96,10 @@ func (s *State) gatePlan(now time.Time) {
 	}
 }
 
-// gateSteps asks about the steps whose turn has come and makes the others ready.
+// gateSteps asks about the steps whose turn has come, or makes them ready.
 func (s *State) gateSteps(now time.Time) {
 	asked, edited := s.gates(), s.edited()
-	busy := s.running() // with those before this one that are ready
+	busy := s.running() // includes the steps before this one that are ready
 	for i := range s.Run.Steps {
 		st := &s.Run.Steps[i]
 		if s.gateStep(now, st, asked[st.ID], edited[st.ID]) && busy >= s.Parallel() {
@@ -111,14 +111,14 @@ func (s *State) gateSteps(now time.Time) {
 	}
 }
 
-// gateStep asks about one step, or makes it ready. Ready is worth an event only when the step
-// has to wait for a free place, else it is running a moment later; so it reports whether the
-// step has become ready, and does not say so.
+// gateStep asks about one step, or makes it ready. Being ready needs an event only if the step has
+// to wait for a free slot; otherwise it runs a moment later. So gateStep reports that the step has
+// become ready, and does not record it.
 func (s *State) gateStep(now time.Time, st *Step, asked, edited bool) (ready bool) {
 	switch {
 	case edited:
 	case st.Status == schema.StepAwaitingApproval && !asked:
-		s.ask(now, schema.ApprovalErrorRecovery, st) // the question before expired, or is void
+		s.ask(now, schema.ApprovalErrorRecovery, st) // the previous question expired, or is void
 	case st.Status != schema.StepPending || !s.needsMet(st):
 	case s.asksAbout(st) && !st.Approved:
 		if !asked {
@@ -150,9 +150,9 @@ func (s *State) needsMet(st *Step) bool {
 	})
 }
 
-// skipDependents skips every step that can never run, because one that it needs did not
-// succeed and never will; and those that need it, in turn. It looks at each step and at each
-// need once: first at what a step needs, then at the step.
+// skipDependents skips every step that can never run because one that it needs did not succeed and
+// never will, and in turn the steps that need it. It looks at each step and each need once: first
+// at what a step needs, then at the step.
 func (s *State) skipDependents() {
 	looked := make([]bool, len(s.Run.Steps))
 	var look func(i int)
@@ -193,7 +193,7 @@ func (s *State) step(id string) *Step {
 	return nil
 }
 
-// place is where a step stands among those of the run.
+// place is a step's index among those of the run.
 func (s *State) place(id string) (int, bool) {
 	r := s.Run
 	if r.places == nil {
@@ -206,8 +206,8 @@ func (s *State) place(id string) (int, bool) {
 	return i, ok
 }
 
-// finishIfOver ends the run when nothing of it can go on any more. In a run that has failed
-// nothing is asked any more, except by the steps that still run.
+// finishIfOver ends the run if nothing in it can go on. A failed run asks nothing more, except
+// through steps that still run.
 func (s *State) finishIfOver(now time.Time) {
 	r := s.Run
 	if r.Error != "" {
@@ -251,8 +251,8 @@ func (s *State) end(now time.Time, e schema.RunEnd) {
 	s.Pending.End = &e
 }
 
-// Stands takes in what was recorded of a run that is over. A step whose host had recorded its
-// end before it was stopped has ended so, whatever was heard of it here.
+// Stands takes in what was recorded of a run that is over. If a step's host had recorded its end
+// before it was stopped, that end counts, whatever was heard here.
 func (s *State) Stands(runID string, of schema.Recorded) {
 	if s.Run.ID != runID || s.Run.Ended == "" {
 		return
@@ -264,7 +264,7 @@ func (s *State) Stands(runID string, of schema.Recorded) {
 	}
 }
 
-// Startable lists the steps to start now, by index, at most as many as may run at once.
+// Startable lists the steps to start now, by index, up to the parallel limit.
 func (s *State) Startable(now time.Time) []int {
 	if s.Suspended || s.Frozen || s.Cancel != nil || len(s.Edits) > 0 || s.Run.Error != "" || s.Run.Ended != "" {
 		return nil
@@ -280,8 +280,8 @@ func (s *State) Startable(now time.Time) []int {
 	return list
 }
 
-// Start marks a step as running and says what the activity is asked. The activity records
-// the start, in the same transaction as the attempt.
+// Start marks a step as running and returns the activity's argument. The activity records the
+// start, in the same transaction as the attempt.
 func (s *State) Start(i int) schema.RunStep {
 	st := &s.Run.Steps[i]
 	st.Status, st.Started = schema.StepRunning, st.Digest
@@ -298,15 +298,14 @@ func (s *State) Start(i int) schema.RunStep {
 	}
 }
 
-// lastExecution reports whether a failure of the execution under way is final.
+// lastExecution reports whether a failure of the current execution is final.
 func (s *State) lastExecution(st *Step) bool { return !retriesLeft(st) && !s.asksOnError(st) }
 
 func retriesLeft(st *Step) bool { return st.Executions-st.Spent <= st.Retries }
 
 func (s *State) asksOnError(st *Step) bool { return s.Input.Config.AsksOnError(st.OnError) }
 
-// Finished takes in what became of a step's execution. What it still asked is not asked any
-// more.
+// Finished takes in the outcome of a step's execution. Its open questions are closed.
 func (s *State) Finished(i int, result schema.StepResult, now time.Time) {
 	st := &s.Run.Steps[i]
 	s.closePending(now, schema.ApprovalCancelled, "step_ended", func(a *Approval) bool { return a.StepID == st.ID })
@@ -323,7 +322,7 @@ func (s *State) Finished(i int, result schema.StepResult, now time.Time) {
 func (s *State) failed(st *Step, result schema.StepResult, now time.Time) {
 	switch {
 	case s.Cancel != nil && s.lastExecution(st):
-		s.setStep(st, schema.StepFailed, "") // as its host recorded it before it heard of the cancel
+		s.setStep(st, schema.StepFailed, "") // its host recorded this before it heard of the cancel
 	case s.Cancel != nil:
 		s.setStep(st, schema.StepCancelled, s.cancelReason())
 	case result.Reason == schema.ReasonChanged && s.Run.Error == "":
@@ -334,7 +333,7 @@ func (s *State) failed(st *Step, result schema.StepResult, now time.Time) {
 	case retriesLeft(st):
 		wait := retryBackoff(st.Executions - st.Spent)
 		st.NotBefore = now.Add(wait)
-		if st.Digest != st.Started { // its files were edited under it: nobody agreed to what would run now
+		if st.Digest != st.Started { // its files were edited meanwhile: nobody approved what would run now
 			st.Approved = false
 		}
 		s.sendBack(st, "its files were changed")
@@ -361,8 +360,8 @@ func (s *State) fail(why string) {
 	}
 }
 
-// NextDeadline is the earliest instant at which Advance or Startable has something to do
-// without anybody's command, and a word on what; the zero time when there is none.
+// NextDeadline is the earliest instant at which Advance or Startable has something to do without a
+// command, and a word on what; the zero time if there is none.
 func (s *State) NextDeadline(now time.Time) (time.Time, string) {
 	var next time.Time
 	var what string

@@ -30,7 +30,7 @@ func step(id string, needs ...string) schema.OutlineStep {
 	return schema.OutlineStep{ID: id, Title: id, Needs: needs}
 }
 
-// settle advances until nothing is due any more and returns what was recorded.
+// settle advances until nothing is due and returns what was recorded.
 func settle(s *State, now time.Time) []schema.Transition {
 	var recorded []schema.Transition
 	for s.Advance(now); s.Dirty(); s.Advance(now) {
@@ -447,7 +447,7 @@ func TestState_EveryFieldSurvivesContinueAsNew(t *testing.T) {
 	}
 }
 
-// fill gives every field a value that is not its zero value.
+// fill gives every field a non-zero value.
 func fill(v reflect.Value, n int64) {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -459,7 +459,7 @@ func fill(v reflect.Value, n int64) {
 			return
 		}
 		for i := range v.NumField() {
-			if !v.Type().Field(i).IsExported() { // it follows from the others
+			if !v.Type().Field(i).IsExported() { // derived from the others
 				continue
 			}
 			fill(v.Field(i), n+int64(i))

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// 500 cases for each of the model's four parts; -rapid.checks says otherwise.
+// 500 cases for each of the model's four parts, unless -rapid.checks is set.
 func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", "500"); err != nil {
 		panic(err)

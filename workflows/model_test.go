@@ -20,7 +20,7 @@ import (
 	"github.com/holdfast/holdfast/workflows"
 )
 
-// A case is a session with everything that happens to it, drawn beforehand.
+// A case is a session with everything that happens to it, drawn in advance.
 type modelCase struct {
 	config  schema.Config
 	plan    *schema.Plan
@@ -28,18 +28,17 @@ type modelCase struct {
 	actions []action
 }
 
-// action is something that somebody does. Which approval it is about is chosen when its
-// time has come.
+// action is something that somebody does. The approval is chosen only when its time has come.
 type action struct {
-	after      time.Duration // since the action before
+	after      time.Duration // since the previous action
 	name       string
 	pick       int // among the approvals, the latest first
 	resolution schema.Resolution
-	option     int // one of the approval's own in place of resolution, when there is one and this is not negative
+	option     int // one of the approval's own instead of resolution, if there is one and this is not negative
 	edit       int
 	seconds    float64
 	signal     bool
-	again      bool // sent twice, with one request id
+	again      bool // sent twice, with the same request id
 	suggest    bool // from here on Temporal suggests to continue as new
 }
 
@@ -48,7 +47,7 @@ var someStart = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 func drawCase(t *rapid.T) modelCase {
 	c := modelCase{config: schema.Config{
 		ApprovalMode:           rapid.SampledFrom(schema.ApprovalModes).Draw(t, "approval_mode"),
-		ApprovalTimeoutSeconds: 300.7, // no deadline falls on the moment of an action
+		ApprovalTimeoutSeconds: 300.7, // no deadline coincides with an action
 		OnTimeout:              rapid.SampledFrom([]schema.OnTimeout{"", "reject", "approve", "escalate"}).Draw(t, "on_timeout"),
 		OnModified:             rapid.SampledFrom([]schema.OnModified{"", "approve"}).Draw(t, "on_modified"),
 		WhenBusy:               rapid.SampledFrom([]schema.WhenBusy{"", "interrupt", "reject"}).Draw(t, "when_busy"),
@@ -88,7 +87,7 @@ func drawPlan(t *rapid.T) *schema.Plan {
 
 func drawAction(t *rapid.T) action {
 	return action{
-		after: time.Duration(rapid.SampledFrom([]int{10, 10, 20, 50, 600, 4000}).Draw(t, "after")) * time.Second, // the clock of the environment moves with the wall's while activities run
+		after: time.Duration(rapid.SampledFrom([]int{10, 10, 20, 50, 600, 4000}).Draw(t, "after")) * time.Second, // the environment's clock moves with the wall clock while activities run
 		name: rapid.SampledFrom([]string{
 			"resolve", "resolve", "resolve", "resolve", "resolve", "resolve", "resolve", "resolve", "resolve", "resolve", "resolve",
 			"suspend", "resume", "resume", "cancel", "extend", "message", "message", "run", "ask",
@@ -104,12 +103,12 @@ func drawAction(t *rapid.T) action {
 	}
 }
 
-// Thousands of sessions in which everything that can happen does, in an order nobody
-// thought of: what is recorded is always possible, every command is answered as a small
-// model of the session says, and what Postgres shows is what the workflow knows.
+// Thousands of sessions in which everything that can happen does, in unforeseen orders: what is
+// recorded is always possible, every command is answered as a small model of the session predicts,
+// and Postgres shows what the workflow knows.
 func TestModel_AnySequenceOfCommandsTimeoutsAndFailures(t *testing.T) {
 	t.Parallel()
-	const progress = 10_000 // a long run (make model) says how far it is
+	const progress = 10_000 // how often a long run (make model) reports its progress
 	var mu sync.Mutex
 	played, seen := 0, map[string]int{}
 	for shard := range 4 {
@@ -135,7 +134,7 @@ func TestModel_AnySequenceOfCommandsTimeoutsAndFailures(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		for _, what := range []string{
-			// What comes up dozens of times in a run of the test; the rest has tests of its own.
+			// What comes up dozens of times in a run of the test; the rest has its own tests.
 			"plan_approval resolved approved", "plan_approval resolved rejected", "plan_approval expired timeout",
 			"step_approval resolved approved", "step_approval resolved modified", "step_approval void plan_changed", "step_approval expired timeout",
 			"error_recovery expired timeout", "error_recovery cancelled cancelled", "program_ask cancelled step_ended",
@@ -159,7 +158,7 @@ type model struct {
 	at         time.Time // of the next action
 	next       int
 	env        *testsuite.TestWorkflowEnvironment
-	decided    map[string]schema.Resolution // the first decision that was taken on each approval
+	decided    map[string]schema.Resolution // the first accepted decision on each approval
 	perhaps    map[string]bool              // a decision was sent to a run that was being cancelled
 	stopped    string                       // the id of the run whose cancel was accepted
 	dropped    []int                        // messages that waited when a cancel was accepted
@@ -172,7 +171,7 @@ func newModel(c modelCase) *model {
 	return &model{c: c, at: someStart, ledger: newLedger(c.config, c.plan, c.script), decided: map[string]schema.Resolution{}, perhaps: map[string]bool{}, unanswered: map[int]func(){}}
 }
 
-// play runs one execution of the workflow after the other until the session is closed.
+// play runs one execution of the workflow after another until the session is closed.
 func (m *model) play() {
 	in := schema.SessionInput{
 		SessionID: "11111111-2222-4333-8444-555555555555", Mode: schema.ModeRunbook, Config: m.c.config, ApprovalTimeout: 300 * time.Second,
@@ -231,8 +230,7 @@ func (m *model) count(what string) {
 	m.seen[what]++
 }
 
-// schedule has the next action happen when its time has come; after the last one, the
-// session is deleted.
+// schedule makes the next action happen in its time; after the last one, the session is deleted.
 func (m *model) schedule(now time.Time) {
 	if m.next == len(m.c.actions) {
 		m.env.RegisterDelayedCallback(func() {
@@ -260,9 +258,9 @@ func (m *model) schedule(now time.Time) {
 	}, m.later(now, a.after).Sub(now))
 }
 
-// later is when the next action happens, ten seconds from now at the least: at a second of the clock and a fraction of a
-// millisecond that is this action's alone. Deadlines are whole milliseconds after an action. In the instant in which the
-// time of an approval is over, its timer and a command may come in either order.
+// later is when the next action happens, at least ten seconds from now: at a second of the clock plus a fraction of a
+// millisecond that only this action has. Deadlines are whole milliseconds after an action. Otherwise, at the instant
+// when an approval expires, its timer and a command could come in either order.
 func (m *model) later(now time.Time, after time.Duration) time.Time {
 	at, soon := m.at.Add(after).Truncate(time.Second), now.Add(11*time.Second-time.Millisecond).Truncate(time.Second)
 	if at.Before(soon) {
@@ -271,8 +269,8 @@ func (m *model) later(now time.Time, after time.Duration) time.Time {
 	return at.Add(time.Duration(m.next+1) * 37 * time.Microsecond)
 }
 
-// check compares what Postgres shows with what the workflow answers; steps that run are
-// recorded by their host, not by the workflow.
+// check compares what Postgres shows with what the workflow answers, except for running steps,
+// which their host records.
 func (m *model) check() {
 	value, err := m.env.QueryWorkflow(schema.QueryState)
 	if err != nil {
@@ -318,7 +316,7 @@ func (m *model) check() {
 	}
 }
 
-// do sends a command and says what must come of it.
+// do sends a command and says what its answer must be.
 func (m *model) do(a action) {
 	key := fmt.Sprintf("request %d", m.next)
 	switch a.name {
@@ -373,7 +371,7 @@ func (m *model) do(a action) {
 	}
 }
 
-// anyCode says that the model does not know: the command is answered all the same.
+// anyCode says that the model does not know the answer, but there must be one.
 const anyCode = schema.Code("any")
 
 func (m *model) busy() bool { return m.current().ended == "" }
@@ -383,7 +381,7 @@ func (m *model) cancelling() bool { return m.busy() && m.stopped == m.current().
 // over reports whether the session has expired.
 func (m *model) over() bool { return m.status == schema.SessionExpired }
 
-// pick chooses an approval, the latest first; one in four is one that never was.
+// pick chooses an approval, the latest first; one in four does not exist.
 func (m *model) pick(n int) string {
 	if n >= len(m.order) {
 		return "99999999-2222-4333-8444-555555555555"
@@ -391,7 +389,7 @@ func (m *model) pick(n int) string {
 	return m.order[len(m.order)-1-n]
 }
 
-// wantOpen is the refusal of a command about an approval that is not pending.
+// wantOpen is the refusal of a command on an approval that is not pending.
 func (m *model) wantOpen(id string) schema.Code {
 	a := m.approvals[id]
 	switch {
@@ -431,7 +429,7 @@ func (m *model) resolve(a action, key string) {
 	about := m.approvals[id]
 	switch {
 	case want == schema.CodeConflict && about.resolution == a.resolution && about.answer == schema.AnswerDigest(about.Type, "", c.Modifications):
-		want = "" // the same again
+		want = "" // a repetition
 	case want == "" && !slices.Contains(about.Options, a.resolution):
 		want = schema.CodeInvalid
 	case want == "" && schema.CheckShape(about.Type, a.resolution, c.Modifications) != nil:
@@ -445,7 +443,7 @@ func (m *model) resolve(a action, key string) {
 		m.decided[id] = a.resolution
 	}
 	m.send(a, schema.CommandResolveApproval, c, want)
-	if want == "" && a.edit%2 == 0 { // in the same moment, somebody decides otherwise
+	if want == "" && a.edit%2 == 0 { // at the same moment, somebody decides differently
 		other := c
 		other.Resolution, other.RequestID, other.Modifications = schema.ResolutionRejected, key+" of another", nil
 		refused := schema.CodeConflict
@@ -481,7 +479,7 @@ func (m *model) send(a action, name string, c any, want schema.Code) {
 	}
 }
 
-// answer compares what a command was answered with what it should have been.
+// answer compares a command's answer with the expected one.
 func (m *model) answer(id int, name string, c any, err error, want schema.Code) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -496,16 +494,16 @@ func (m *model) answer(id int, name string, c any, err error, want schema.Code) 
 	}
 }
 
-// sendAgain does what Temporal does with updates that a workflow did not take in before it
-// continued as new.
+// sendAgain does what Temporal does with updates that a workflow did not accept before it continued
+// as new.
 func (m *model) sendAgain() {
 	for _, id := range slices.Sorted(maps.Keys(m.unanswered)) {
 		m.env.RegisterDelayedCallback(m.unanswered[id], time.Millisecond)
 	}
 }
 
-// runsOnTheClock reports whether the run or the session may have been ended by its own
-// time at this very moment, which the model does not follow.
+// runsOnTheClock reports whether a timeout may have ended the run or the session at this very
+// moment, which the model does not follow.
 func (m *model) runsOnTheClock() bool {
 	return m.c.config.RunTimeout != "" || m.c.config.SessionTTL != ""
 }

@@ -11,42 +11,42 @@ import (
 
 // The timeouts of the activities, each with its reason.
 const (
-	// A record is one short transaction; when Postgres is away the attempt ends early and
-	// the next one follows.
+	// A record is one short transaction. When Postgres is down, the attempt ends early and the next
+	// one follows.
 	recordTimeout = 10 * time.Second
-	// A run that is not open after this time is opened by an activity that any worker may take.
+	// If opening a run takes longer, an activity that any worker may take does it.
 	localTimeout = 3 * time.Second
-	// A history gets no older than this while nothing runs.
+	// The maximum age of a history while nothing runs.
 	refreshEvery = 24 * time.Hour
-	// A step may run as long as a plan can allow, and some more for its last records.
+	// A step may run as long as a plan can allow, plus time for its last records.
 	stepTimeout = schema.MaxTimeout + 24*time.Hour
-	// A worker that is silent for this long is lost. Heartbeats go out every second.
+	// A worker that is silent for this long counts as lost. Heartbeats go out every second.
 	stepHeartbeat = 10 * time.Second
-	// A host that does not take a freeze or thaw in this time has no worker now. What runs there
-	// goes on under its supervisors; the next worker asks Postgres whether the session is
-	// suspended, or over, and freezes or ends it before it does anything else with it.
+	// A host that does not take a freeze or thaw in this time has no worker now. Its steps go on
+	// under their supervisors. The next worker first asks Postgres whether the session is suspended
+	// or over, and freezes or ends them before it does anything else with them.
 	freezeTimeout = 15 * time.Second
-	// The same for a stop, with the grace period and the last records. A supervisor to which no
-	// worker comes back ends its step after an hour.
+	// The same for a stop, including the grace period and the last records. A supervisor ends its
+	// step after an hour without a worker.
 	stopTimeout = 20 * time.Second
-	// A host that is there says so at once.
+	// A live host answers at once.
 	probeTimeout = 5 * time.Second
-	// A host says at once whether it takes a session; one that is full takes a second over it.
+	// A host answers at once whether it takes a session; a full one takes a second.
 	placeTimeout = 10 * time.Second
-	// From this many events on nothing new starts beside what runs, so that the moment comes at
-	// which the session can continue as new. Temporal ends a workflow at 51,200.
+	// From this many events on nothing new starts beside running steps, so that the session reaches
+	// a point where it can continue as new. Temporal ends a workflow at 51,200.
 	longHistory = 20_000
 	// Temporal refuses further updates of an execution after 2,000 (history.maxTotalUpdates of its
-	// dynamic configuration). The rest is for those that come while the loop is busy.
+	// dynamic configuration). The rest is left for those that come while the loop is busy.
 	updatesPerExecution = 1_000
-	// How long SIGTERM has before SIGKILL follows.
+	// The time between SIGTERM and SIGKILL.
 	stopGrace = 500 * time.Millisecond
-	// How long a cancel waits, at most, for stopped steps to be recorded.
+	// The longest that a cancel waits for stopped steps to be recorded.
 	settleTimeout = 30 * time.Second
 )
 
-// forever retries a short activity until it succeeds: what it does must be done, and the
-// reason why it cannot (Postgres is away) goes by.
+// forever retries a short activity until it succeeds: its work must be done, and the cause of
+// failure (Postgres is down) passes.
 func forever() *temporal.RetryPolicy {
 	return &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 2 * time.Second}
 }
@@ -57,7 +57,7 @@ func withRecord(ctx workflow.Context, summary string) workflow.Context {
 	})
 }
 
-// withLocalRecord tries twice: the second time is for a connection that had gone stale.
+// withLocalRecord tries twice: the second attempt is for when a connection had gone stale.
 func withLocalRecord(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		ScheduleToCloseTimeout: localTimeout, Summary: summary,
@@ -65,8 +65,8 @@ func withLocalRecord(ctx workflow.Context, summary string) workflow.Context {
 	})
 }
 
-// withStep gives a host patience to take a step, and to take it again after its worker was
-// lost: it is back in time, or another host takes over.
+// withStep gives a host patience to take a step, and to take it again after its worker was lost. If
+// the host is not back in time, another takes over.
 func withStep(ctx workflow.Context, host, summary string, patience time.Duration) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue: schema.StepsQueue(host), ScheduleToStartTimeout: patience, StartToCloseTimeout: stepTimeout, HeartbeatTimeout: stepHeartbeat,
@@ -74,7 +74,7 @@ func withStep(ctx workflow.Context, host, summary string, patience time.Duration
 	})
 }
 
-// withPlace waits for as long as it takes until some host lives.
+// withPlace waits as long as it takes until a host is up.
 func withPlace(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue: schema.TaskQueueSteps, StartToCloseTimeout: placeTimeout, RetryPolicy: forever(), Summary: summary,
@@ -87,8 +87,8 @@ func withControl(ctx workflow.Context, host string, timeout time.Duration, summa
 	})
 }
 
-// Changes of what the workflow asks Temporal for. A history that was begun before one of them
-// is carried on as it was begun: [workflow.GetVersion].
+// Changes in what the workflow asks of Temporal. A history begun before one of them goes on as it
+// began: [workflow.GetVersion].
 const (
 	changeCancelOnce       = "a cancellation is taken in once"
 	changeContinueInFlight = "continue as new with steps under way"

@@ -8,18 +8,18 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// What of State is still to be recorded, and what is remembered of commands.
+// What of State is not recorded yet, and the memory of past commands.
 
-// Dirty reports whether Postgres does not show this state yet.
+// Dirty reports whether Postgres is behind this state.
 func (s *State) Dirty() bool {
 	return !isEmpty(&s.Pending) || s.Shown != s.show()
 }
 
 func (s *State) show() Shown { return Shown{s.Status(), s.Phase(), s.ExpiresAt()} }
 
-// TakePending returns the transition that brings Postgres up to this state, or as far as one
-// transition can: the rest stays pending, in its order. Its key counts transitions, so that a
-// repeated attempt at recording it is known for what it is.
+// TakePending returns the transition that brings Postgres up to date, or as much as one transition
+// can hold: the rest stays pending, in order. Its key is a count, which identifies a repeated
+// attempt to record it.
 func (s *State) TakePending() schema.Transition { return s.takePending(maxTransition) }
 
 func (s *State) takePending(most int) schema.Transition {
@@ -29,7 +29,7 @@ func (s *State) takePending(most int) schema.Transition {
 		t, s.Pending = divide(&t, most, true)
 	}
 	s.Recorded++
-	if isEmpty(&s.Pending) { // else what is shown changes with the last part
+	if isEmpty(&s.Pending) { // otherwise the shown state changes with the last part
 		s.Shown = s.show()
 	}
 	t.SessionID, t.RunID = s.Input.SessionID, s.Run.ID
@@ -41,7 +41,8 @@ func (s *State) takePending(most int) schema.Transition {
 	return t
 }
 
-// life is a part of the names of what this workflow counts; "" for the first of a session.
+// life is part of the names that this workflow derives by counting; "" for a session's first
+// workflow.
 func (s *State) life() string {
 	if s.Life == "" {
 		return ""
@@ -49,14 +50,14 @@ func (s *State) life() string {
 	return s.Life + "/"
 }
 
-// request is a command that can be told from others.
+// request is a command with an id.
 type request interface {
 	From() schema.Command
 	RequestDigest() string
 }
 
-// Seen finds the answer to a command that was taken in before under the same request id. One
-// under which something else was asked for is a conflict.
+// Seen finds the answer to a command that was accepted before under the same request id. A
+// different command under that id is a conflict.
 func (s *State) Seen(name string, c request) (result schema.CommandResult, seen bool, err error) {
 	id := c.From().RequestID
 	if id == "" {
@@ -78,7 +79,7 @@ func (s *State) Seen(name string, c request) (result schema.CommandResult, seen 
 	return was.Result, true, nil
 }
 
-// SeenBefore is Seen as it was before requests were compared.
+// SeenBefore is Seen from before requests were compared.
 func (s *State) SeenBefore(name string, c request) (result schema.CommandResult, seen bool) {
 	id := c.From().RequestID
 	i := slices.IndexFunc(s.Requests, func(r RememberedRequest) bool { return r.ID == id && r.Name == name })
@@ -88,7 +89,7 @@ func (s *State) SeenBefore(name string, c request) (result schema.CommandResult,
 	return s.Requests[i].Result, true
 }
 
-// Remember keeps a command that was taken in; one without a request id is not kept.
+// Remember stores an accepted command; one without a request id is not stored.
 func (s *State) Remember(name string, c request, result schema.CommandResult) {
 	id := c.From().RequestID
 	if id == "" {
@@ -112,13 +113,13 @@ func (s *State) note(t schema.EventType, stepID string, data any) {
 	s.Pending.Notes = append(s.Pending.Notes, schema.Note{Type: t, StepID: stepID, Data: schema.Marshal(data)})
 }
 
-// audit adds to the audit trail what a command did.
+// audit records in the audit trail what a command did.
 func (s *State) audit(now time.Time, by schema.Command, e schema.AuditEntry) {
 	e.At, e.Actor, e.RequestID, e.Outcome = schema.Time{Time: now}, by.Actor, by.RequestID, schema.AuditTaken
 	s.Pending.Audit = append(s.Pending.Audit, e)
 }
 
-// Ignored adds to the audit trail a signal that was refused: nobody waits for its answer.
+// Ignored records a refused signal in the audit trail: nobody waits for its answer.
 func (s *State) Ignored(now time.Time, by schema.Command, e schema.AuditEntry, why error) {
 	s.audit(now, by, e)
 	last := &s.Pending.Audit[len(s.Pending.Audit)-1]

@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Session is the workflow of type [schema.WorkflowType]. State is nil for a new session,
-// and what the execution before carried over for one that continues as new.
+// Session is the workflow of type [schema.WorkflowType]. State is nil for a new session; when it
+// continues as new, it is what the previous execution carried over.
 func Session(ctx workflow.Context, in schema.SessionInput, carried *State) error {
 	state := carried
 	switch {
@@ -19,8 +19,8 @@ func Session(ctx workflow.Context, in schema.SessionInput, carried *State) error
 	default:
 		state = NewState(in)
 	}
-	// The session decides for itself what a cancellation through Temporal means: it is a
-	// cancel like any other, with a receipt. So nothing below runs under ctx itself.
+	// The session itself decides what a cancellation through Temporal means: a cancel like any
+	// other, with a receipt. So nothing below runs under ctx itself.
 	work, _ := workflow.NewDisconnectedContext(ctx)
 	s := &session{state: state, inFlight: map[int]flight{}, since: workflow.Now(ctx)}
 	if err := s.handle(work); err != nil {
@@ -31,25 +31,24 @@ func Session(ctx workflow.Context, in schema.SessionInput, carried *State) error
 	return s.loop(work, ctx)
 }
 
-// session is a running workflow: its State, and what belongs to this execution alone.
+// session is a running workflow: its State, and what belongs to this execution only.
 type session struct {
 	state    *State
 	since    time.Time // this execution's start
 	readers  []reader
 	inFlight map[int]flight // by the index of the step
-	placing  *placing       // a host is being looked for
+	placing  *placing       // the search for a host
 	heard    heard          // from signals, since takeIn
 	resting  bool           // the loop waits for something to happen, not for an activity
 	woken    bool           // a command changed State
-	updates  int            // how many of them came as updates
-	asked    bool           // a cancellation through Temporal was taken in
-	deaf     bool           // another one would not be heard
+	updates  int            // how many of the commands came as updates
+	asked    bool           // a cancellation through Temporal was accepted
+	deaf     bool           // another one would not be noticed
 	alarm    alarm
 }
 
-// loop makes one move at a time: take in what happened, advance, record, act, wait. What
-// is recorded comes before what follows from it, and nothing is recorded of a run before
-// it was opened.
+// loop makes one move at a time: take in what happened, advance, record, act, wait. It records a
+// change before anything that follows from it, and records nothing of a run before opening it.
 func (s *session) loop(ctx, asked workflow.Context) error {
 	for {
 		s.takeIn(ctx, asked)
@@ -74,12 +73,12 @@ func (s *session) loop(ctx, asked workflow.Context) error {
 	}
 }
 
-// takeIn moves everything that has happened into State.
+// takeIn takes everything that has happened into State.
 func (s *session) takeIn(ctx, asked workflow.Context) {
 	s.woken, s.heard = false, heard{}
 	s.drain(ctx)
 	s.takeCancellation(ctx, asked)
-	for i := range s.state.Run.Steps { // by index: the order of a map is not the same in a replay
+	for i := range s.state.Run.Steps { // by index: a replay would iterate a map in another order
 		if f, ok := s.inFlight[i]; ok && f.lost == lossNone && f.future.IsReady() {
 			s.land(ctx, i, f)
 		}
@@ -87,9 +86,9 @@ func (s *session) takeIn(ctx, asked workflow.Context) {
 	s.placed(ctx)
 }
 
-// takeCancellation takes in a cancellation through Temporal. It is one cancel, of what is
-// under way at that moment, although its context stays cancelled for as long as the execution
-// lives: another one is heard by the next execution, which begins as soon as it may.
+// takeCancellation accepts a cancellation through Temporal. It counts as one cancel, of what is
+// under way at that moment, although its context stays cancelled for the rest of the execution.
+// Another one is noticed only by the next execution, which begins as soon as it may.
 func (s *session) takeCancellation(ctx, asked workflow.Context) {
 	if asked.Err() == nil {
 		return
@@ -98,15 +97,15 @@ func (s *session) takeCancellation(ctx, asked workflow.Context) {
 	s.asked = true
 	version := workflow.GetVersion(ctx, changeCancelOnce, workflow.DefaultVersion, 2)
 	if version == workflow.DefaultVersion {
-		again = s.state.Run.Ended != "" // it was taken in for every run
+		again = s.state.Run.Ended != "" // it was accepted for every run
 	}
 	s.deaf = version > 1
 	if !again {
-		_, _ = s.state.RequestCancel(workflow.Now(ctx), schema.Command{Actor: schema.ActorTemporal}) // refused only when there is nothing to cancel
+		_, _ = s.state.RequestCancel(workflow.Now(ctx), schema.Command{Actor: schema.ActorTemporal}) // refused only if there is nothing to cancel
 	}
 }
 
-// wait blocks until something happens that takeIn or Advance has to see.
+// wait blocks until something happens for takeIn or Advance.
 func (s *session) wait(ctx, asked workflow.Context) error {
 	happened := func() bool {
 		return s.woken || s.signalled(ctx) || s.landed() || (asked.Err() != nil && !s.asked)
@@ -121,17 +120,17 @@ func (s *session) wait(ctx, asked workflow.Context) error {
 	return workflow.Await(ctx, func() bool { return happened() || s.alarm.rang() })
 }
 
-// alarm is the one timer that a waiting session has. One that rings before the deadline is
-// kept: the session looks what is due then, and sets the next one. So a decision does not
-// cost a timer, and nothing is left behind. (An Await with a timeout leaves its timer running
-// when it ends early; each would wake the session for nothing.)
+// alarm is the only timer of a waiting session. A timer that fires before the deadline is kept: the
+// session then checks what is due, and sets the next one. So a decision does not cost a timer, and
+// none is left behind. (An Await with a timeout leaves its timer running when it ends early; each
+// would wake the session for nothing.)
 type alarm struct {
 	at     time.Time
 	timer  workflow.Future
 	cancel workflow.CancelFunc
 }
 
-// set has the alarm ring at an instant or before it; at the zero time it need not.
+// set makes the alarm fire no later than at; at the zero time it need not fire.
 func (a *alarm) set(ctx workflow.Context, at time.Time, what string) {
 	if pending := a.timer != nil && !a.rang(); pending {
 		if at.IsZero() || !a.at.After(at) {
@@ -149,7 +148,7 @@ func (a *alarm) set(ctx workflow.Context, at time.Time, what string) {
 
 func (a *alarm) rang() bool { return a.timer != nil && a.timer.IsReady() }
 
-// landed reports whether takeIn has something to take in, besides commands.
+// landed reports whether takeIn has anything to take in besides commands.
 func (s *session) landed() bool {
 	for _, i := range s.lost(lossNone) {
 		if s.inFlight[i].future.IsReady() {
@@ -164,10 +163,10 @@ func (s *session) quiet(ctx workflow.Context) bool {
 	return len(s.inFlight) == 0 && s.state.Cancel == nil && workflow.AllHandlersFinished(ctx)
 }
 
-// mayContinueAsNew reports whether it is time for a new execution, and State the whole truth.
-// It is when the history is long, when Temporal would soon take no more updates, after a
-// cancellation through Temporal, and after a day: the code of a new release then never meets a
-// history that is older than that. Steps that run go on meanwhile, see [session.goOn].
+// mayContinueAsNew reports whether it is time for a new execution, and State is complete. The time
+// has come when the history is long, when Temporal would soon accept no more updates, after a
+// cancellation through Temporal, and after a day: so the code of a new release never meets a
+// history older than that. Running steps go on meanwhile, see [session.goOn].
 func (s *session) mayContinueAsNew(ctx workflow.Context) bool {
 	st := s.state
 	if st.Cancel != nil || st.Over() || len(st.Edits) > 0 || s.signalled(ctx) || !workflow.AllHandlersFinished(ctx) {
@@ -184,7 +183,7 @@ func (s *session) mayContinueAsNew(ctx workflow.Context) bool {
 	}
 }
 
-// continueAsNew carries State over. Nothing yields between the move before it and the return:
+// continueAsNew carries State over. Nothing yields between the preceding move and the return:
 // whatever has happened is in State, or is for the next execution.
 func (s *session) continueAsNew(ctx workflow.Context) error {
 	s.state.Flights = s.flights()

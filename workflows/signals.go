@@ -2,7 +2,7 @@ package workflows
 
 import "go.temporal.io/sdk/workflow"
 
-// takeSignal takes one signal from its channel, if there is one, and says how large it was.
+// takeSignal takes one signal from its channel, if there is one, and returns its size.
 type takeSignal func(ctx workflow.Context, ch workflow.ReceiveChannel) (ok bool, bytes int)
 
 type reader struct {
@@ -14,14 +14,14 @@ func (s *session) listen(name string, take takeSignal) {
 	s.readers = append(s.readers, reader{name, take})
 }
 
-// heard is how much was taken in from signals since the loop looked last.
+// heard is how much came in by signal since the loop last looked.
 type heard struct{ signals, bytes int }
 
 func (h heard) enough() bool { return h.signals >= maxSignals || h.bytes >= maxTransition }
 
-// drain takes in the signals that have arrived, or as many of them as may be recorded at once:
-// the others stay in their channels. Those that arrived together come by their kind: the SDK
-// does not tell the order across channels.
+// drain takes in the signals that have arrived, or as many as may be recorded at once: the others
+// stay in their channels. Signals that arrived together are taken by kind, because the SDK does not
+// tell the order across channels.
 func (s *session) drain(ctx workflow.Context) {
 	for _, r := range s.readers {
 		for {
@@ -47,9 +47,9 @@ func (s *session) signalled(ctx workflow.Context) bool {
 	return false
 }
 
-// hear takes in what comes as a signal while the loop waits for an activity. That is long when
-// Postgres is away, and a decision counts from the moment in which it came. In a session at
-// rest the loop takes them in itself.
+// hear takes in signals while the loop waits for an activity. That takes long when Postgres is
+// down, and a decision counts from the moment that it arrives. In an idle session the loop takes
+// them in itself.
 func (s *session) hear(ctx workflow.Context) {
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for {
@@ -62,9 +62,9 @@ func (s *session) hear(ctx workflow.Context) {
 	})
 }
 
-// hearFirst takes in what came as a signal before an update is carried out: Temporal runs
-// handlers of updates before all else. The validator has judged without it, and what it let
-// through is checked again.
+// hearFirst takes in earlier signals before an update is carried out, because Temporal runs update
+// handlers before anything else. The validator decided without those signals, so the update is
+// checked again.
 func (s *session) hearFirst(ctx workflow.Context) {
 	if s.behind(ctx) && s.inOrder(ctx) {
 		s.drain(ctx)
@@ -72,7 +72,7 @@ func (s *session) hearFirst(ctx workflow.Context) {
 	}
 }
 
-// behind reports whether signals wait that may be taken in now.
+// behind reports whether signals are waiting that may be taken in now.
 func (s *session) behind(ctx workflow.Context) bool {
 	return s.signalled(ctx) && !s.heard.enough()
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/holdfast/holdfast/workflows"
 )
 
-// While Postgres is away the workflow waits for its record, and an approval by Temporal's tools is a signal in the history:
-// it counts from then on, whatever comes after it until Postgres is back.
+// While Postgres is down the workflow waits for its record, and an approval by Temporal's tools is a signal in the
+// history: it counts from then on, whatever comes after it until Postgres is back.
 func TestSignal_CountsFromTheMomentInWhichItCame(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		timeout float64
-		other   bool // somebody else decides otherwise, later
+		other   bool // somebody else decides differently, later
 	}{
 		"before another decision":   {timeout: 3600, other: true},
 		"before its time was over":  {timeout: 50},
@@ -64,7 +64,7 @@ func TestSignal_CountsFromTheMomentInWhichItCame(t *testing.T) {
 	}
 }
 
-// refusalOf is the code with which a command was refused; "" when it was not, or with another error.
+// refusalOf is the code with which a command was refused; "" if it was not, or with another error.
 func refusalOf(err error) schema.Code {
 	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		return schema.Code(app.Type())

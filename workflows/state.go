@@ -7,35 +7,35 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// State is everything that a Session workflow knows. It is carried whole across
-// continue-as-new, so every field is exported and serialisable, and every deadline is an
-// instant rather than a duration.
+// State is everything that a Session workflow knows. It is carried over whole by continue-as-new,
+// so every field is exported and serialisable, and every deadline is an instant rather than a
+// duration.
 type State struct {
 	Input schema.SessionInput `json:"input"`
 
 	Run       *Run       `json:"run,omitempty"` // the latest run
-	Approvals []Approval `json:"approvals"`     // the pending ones and the last closed ones
-	Asked     int        `json:"asked"`         // how many approvals were ever asked for
-	Edits     []Edit     `json:"edits"`         // accepted, and not carried out yet
-	Host      string     `json:"host"`          // which host has the workspace
-	// Life names the workflow of a session whose first one is gone: what it counts anew has other
-	// names than before.
+	Approvals []Approval `json:"approvals"`     // the pending ones and the most recently closed ones
+	Asked     int        `json:"asked"`         // how many approvals have been opened in total
+	Edits     []Edit     `json:"edits"`         // accepted, but not carried out yet
+	Host      string     `json:"host"`          // the host that has the workspace
+	// Life identifies the workflow of a session whose first one was lost, so that its new counts
+	// make names not used before.
 	Life       string   `json:"life"`
-	LeftBehind []string `json:"left_behind"` // hosts that may have processes of the run that went with its workflow
-	Flights    []Flight `json:"flights"`     // only on the way to the next execution
+	LeftBehind []string `json:"left_behind"` // hosts that may have processes of the run that was lost with its workflow
+	Flights    []Flight `json:"flights"`     // set only between executions
 
-	Messages int      `json:"messages"`       // how many were ever taken in
-	Queue    []int    `json:"queue"`          // the numbers of those that wait for their run
-	Next     *NextRun `json:"next,omitempty"` // the run that was asked for without a message
+	Messages int      `json:"messages"`       // how many have been accepted in total
+	Queue    []int    `json:"queue"`          // numbers of the messages waiting for their run
+	Next     *NextRun `json:"next,omitempty"` // a run requested without a message
 
 	Suspended bool        `json:"suspended"`
-	Frozen    bool        `json:"frozen"` // the host was told to freeze what runs
+	Frozen    bool        `json:"frozen"` // the host was told to freeze running steps
 	Cancel    *Cancelling `json:"cancel,omitempty"`
 	Closing   bool        `json:"closing"`   // the session was deleted
 	Expired   bool        `json:"expired"`   // nobody used it for its time to live
 	LastUsed  time.Time   `json:"last_used"` // the last command, or the last end of a run
 
-	Recorded int64               `json:"recorded"` // how many transitions were recorded
+	Recorded int64               `json:"recorded"` // how many transitions have been recorded
 	Shown    Shown               `json:"shown"`    // what Postgres shows
 	Searched Searched            `json:"searched"` // what the search attributes say
 	Pending  schema.Transition   `json:"pending"`  // what is not recorded yet
@@ -49,19 +49,19 @@ type Shown struct {
 	ExpiresAt time.Time            `json:"expires_at"`
 }
 
-// Searched is what people find a session by in Temporal.
+// Searched is what people search for sessions by in Temporal.
 type Searched struct {
 	Status schema.SessionStatus `json:"status"`
 	Phase  schema.Phase         `json:"phase"`
 }
 
-// Cancelling is a cancel that was asked for and is not done yet.
+// Cancelling is a cancel that was requested but is not done yet.
 type Cancelling struct {
 	Actor string      `json:"actor"`
 	Why   CancelCause `json:"why"`
 }
 
-// CancelCause says what else than a person's wish a cancel comes from.
+// CancelCause says what caused a cancel, if not a person's wish.
 type CancelCause string
 
 // The causes.
@@ -72,17 +72,16 @@ const (
 	CancelTimeout     CancelCause = "timeout"     // the run's time is over: it fails
 )
 
-// NextRun is a run of a plan that was asked for.
+// NextRun is a requested run of a plan.
 type NextRun struct {
 	PlanDigest string `json:"plan_digest"`
 }
 
-// RememberedRequest is a command that was taken in, by the id that its caller gave it, with
-// its answer.
+// RememberedRequest is an accepted command, by its caller's id, with its answer.
 type RememberedRequest struct {
 	ID     string               `json:"id"`
 	Name   string               `json:"name"`
-	Digest string               `json:"digest"` // of what was asked for; "" of those before there were digests
+	Digest string               `json:"digest"` // of the request; "" from before there were digests
 	Result schema.CommandResult `json:"result"`
 }
 
@@ -90,17 +89,17 @@ type RememberedRequest struct {
 type Run struct {
 	ID           string               `json:"id"`
 	Number       int                  `json:"number"`
-	Message      int                  `json:"message"` // the number of the message that it answers; 0 for none
+	Message      int                  `json:"message"` // number of the message that it answers; 0 for none
 	Begun        bool                 `json:"begun"`   // its rows are in Postgres
-	Digest       string               `json:"digest"`  // of its plan; before it has begun, of the one to take
+	Digest       string               `json:"digest"`  // of its plan; before it has begun, of the plan to use
 	Steps        []Step               `json:"steps"`
 	PlanApproved bool                 `json:"plan_approved"`
-	Deadline     time.Time            `json:"deadline"` // of the run as a whole; zero for none, and while suspended
-	Left         time.Duration        `json:"left"`     // until Deadline, while suspended
+	Deadline     time.Time            `json:"deadline"` // of the whole run; zero for none, and while suspended
+	Left         time.Duration        `json:"left"`     // time to Deadline, while suspended
 	Error        string               `json:"error"`    // why it cannot go on; nothing new starts
 	Ended        schema.SessionStatus `json:"ended"`    // "" while it is under way
 
-	places map[string]int // of the steps, by id: it follows from Steps, see State.place
+	places map[string]int // index of each step by id, derived from Steps; see State.place
 }
 
 // Step is a step of the run under way.
@@ -108,11 +107,11 @@ type Step struct {
 	schema.OutlineStep
 	Status     schema.StepStatus `json:"status"`
 	Approved   bool              `json:"approved"`
-	Executions int               `json:"executions"` // how often it was started by the workflow
-	Started    string            `json:"started"`    // the digest with which it was started last
-	Spent      int               `json:"spent"`      // executions before a human's retry: its retries count from there
-	NotBefore  time.Time         `json:"not_before"` // the end of its backoff
-	Feedback   string            `json:"feedback"`   // of the decision that let it run
+	Executions int               `json:"executions"` // how often the workflow has started it
+	Started    string            `json:"started"`    // the digest that it was last started with
+	Spent      int               `json:"spent"`      // executions before a human's retry: retries count from there
+	NotBefore  time.Time         `json:"not_before"` // when its backoff ends
+	Feedback   string            `json:"feedback"`   // from the decision that let it run
 }
 
 // Approval is a question with its answer.
@@ -124,14 +123,14 @@ type Approval struct {
 	Deadline  time.Time        `json:"deadline"`
 	Actor     string           `json:"actor"`
 	ClosedAt  time.Time        `json:"closed_at"`
-	// Answer is the digest of what the decision said beside its resolution; "" of those before there were digests.
+	// Answer is the digest of what the decision said besides its resolution; "" from before there were digests.
 	Answer string `json:"answer"`
-	// EditProblem is why the modifications that came with its resolution could not be used.
+	// EditProblem is why the modifications of its resolution could not be used.
 	EditProblem string `json:"edit_problem"`
 }
 
-// Edit is what a human wants instead of what an approval asked about. StepID is "" when it
-// is the whole plan.
+// Edit is what a human wants instead of what an approval asked about. StepID is "" if it is the
+// whole plan.
 type Edit struct {
 	ApprovalID    string          `json:"approval_id"`
 	StepID        string          `json:"step_id"`
@@ -140,21 +139,21 @@ type Edit struct {
 	Modifications json.RawMessage `json:"modifications"`
 }
 
-// Bounds of what State remembers.
+// Limits on what State remembers.
 const (
 	maxClosedApprovals = 64
 	maxRequests        = 128
 )
 
-// NewState is the state of a session that was just created: its first run is to begin.
+// NewState is the state of a newly created session: its first run is about to begin.
 func NewState(in schema.SessionInput) *State {
 	s := &State{Input: in, Searched: Searched{schema.SessionActive, schema.PhasePlanning}} // as web starts it
 	s.startRun(Run{Number: 1})
 	return s
 }
 
-// Revived is the state of a session whose workflow was gone, by what Postgres knows of it. Life
-// is a name that no workflow of the session had.
+// Revived is the state of a session whose workflow was lost, from what Postgres knows of it. Life
+// is a name that no earlier workflow of the session had.
 func Revived(in schema.SessionInput, life string) *State {
 	r := in.Revival
 	in.Revival = nil
@@ -163,13 +162,13 @@ func Revived(in schema.SessionInput, life string) *State {
 		Run:      &Run{ID: schema.RunID(in.SessionID, r.Run), Number: r.Run, Begun: true, Ended: r.Status},
 		Messages: r.Messages, Queue: r.Queue, Suspended: r.Suspended && len(r.Queue) > 0, Host: r.Host, LeftBehind: r.LeftBehind, LastUsed: r.LastUsed,
 	}
-	// A first transition that is divided is recorded with this. The phase is not what Postgres shows, so that there is a
-	// first transition in any case.
+	// If the first transition is divided, it is recorded with this. The phase differs from what Postgres shows, so that
+	// there is always a first transition.
 	s.Shown.Status, s.Shown.Phase = s.Status(), schema.PhasePlanning
 	return s
 }
 
-// startRun makes r the latest run. Postgres learns of it when it begins.
+// startRun makes r the latest run. Postgres learns of it when the run begins.
 func (s *State) startRun(r Run) {
 	r.ID = schema.RunID(s.Input.SessionID, r.Number)
 	s.Run = &r
@@ -177,12 +176,12 @@ func (s *State) startRun(r Run) {
 	s.Shown.Status, s.Shown.Phase = schema.SessionActive, schema.PhasePlanning
 }
 
-// Status is what the session's status is, as it follows from the rest.
+// Status is the session's status, derived from the rest.
 func (s *State) Status() schema.SessionStatus {
 	switch {
 	case s.Expired:
 		return schema.SessionExpired
-	case s.Run.Ended != "" && !s.Suspended: // else what waits for its turn is held
+	case s.Run.Ended != "" && !s.Suspended: // otherwise what waits is suspended
 		return s.Run.Ended
 	case s.Suspended:
 		return schema.SessionSuspended
@@ -191,7 +190,7 @@ func (s *State) Status() schema.SessionStatus {
 	}
 }
 
-// Phase is what the session is doing, as it follows from the rest.
+// Phase is what the session is doing, derived from the rest.
 func (s *State) Phase() schema.Phase {
 	switch {
 	case s.Run.Ended != "":
@@ -205,8 +204,8 @@ func (s *State) Phase() schema.Phase {
 	}
 }
 
-// CurrentStep is the step that a person would look at: the first that runs, else the
-// first that waits for an answer.
+// CurrentStep is the step that a person would look at: the first running one, else the first that
+// waits for an answer.
 func (s *State) CurrentStep() string {
 	waiting := ""
 	for i := range s.Run.Steps {
@@ -242,7 +241,7 @@ func (s *State) ApprovalTimeout() time.Duration {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// lasting reads a duration of a config that was checked; "" is otherwise.
+// lasting reads a duration from a checked config; "" is otherwise.
 func lasting(text string, otherwise time.Duration) time.Duration {
 	if d, err := schema.ParseDuration(text); err == nil {
 		return d
@@ -253,8 +252,8 @@ func lasting(text string, otherwise time.Duration) time.Duration {
 // Busy reports whether a run is under way, or about to be.
 func (s *State) Busy() bool { return s.Run.Ended == "" || s.Next != nil || len(s.Queue) > 0 }
 
-// ExpiresAt is when the session ends if nobody uses it; the zero time when it does not, or
-// while it has something to do.
+// ExpiresAt is when the session ends if nobody uses it; the zero time if it does not end, or has
+// something to do.
 func (s *State) ExpiresAt() time.Time {
 	ttl := lasting(s.Input.Config.SessionTTL, s.Input.SessionTTL)
 	waits := !s.Busy() || (s.Suspended && s.Cancel == nil)

@@ -8,18 +8,18 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// A transition that Postgres refuses for good (it cannot hold something in it, or what it is
-// about is gone) must not keep the session from going on: a session can always be cancelled and
-// deleted, whatever is in it. So the transition is recorded with less in it, down to the bare
-// status, and what was left out is refused.
+// A transition that Postgres refuses for good (it cannot hold some of the content, or the subject
+// is gone) must not block the session: every session can always be cancelled and deleted, whatever
+// is in it. So the transition is recorded with less in it, down to the bare status, and what was
+// left out is refused.
 
-// unrecordable stands where the words were that could not be kept.
+// unrecordable replaces words that could not be stored.
 const unrecordable = "(this could not be recorded)"
 
-// reasonUnrecordable is why a question is closed that could not be recorded.
+// reasonUnrecordable is the reason for closing a question that could not be recorded.
 const reasonUnrecordable = "unrecordable"
 
-// recordLess records what can be recorded of a transition that was refused for the reason err.
+// recordLess records as much as possible of a transition that was refused with err.
 func (s *session) recordLess(ctx workflow.Context, t schema.Transition, err error) {
 	log := workflow.GetLogger(ctx)
 	for _, less := range []schema.Transition{s.state.withoutWords(&t, workflow.Now(ctx)), bare(&t), bareSession(&t)} {
@@ -34,8 +34,8 @@ func (s *session) recordLess(ctx workflow.Context, t schema.Transition, err erro
 	log.Error("a transition could not be recorded at all", "key", t.Key, "error", err)
 }
 
-// withoutWords is the transition without anybody's words. The questions of steps are refused:
-// nobody could tell what is asked. Gates stay open, since people know what they are about.
+// withoutWords is the transition without anybody's words. Steps' questions are refused, since
+// nobody could tell what they ask. Gates stay open, since people know what they are about.
 func (s *State) withoutWords(from *schema.Transition, now time.Time) schema.Transition {
 	t := *from
 	t.Key += "/without words"
@@ -82,7 +82,7 @@ func endWithoutWords(end *schema.RunEnd) *schema.RunEnd {
 	return &e
 }
 
-// bare is what a run has come to, and nothing else of the transition.
+// bare is the run's outcome without the rest of the transition.
 func bare(from *schema.Transition) schema.Transition {
 	t := schema.Transition{
 		SessionID: from.SessionID, RunID: from.RunID, Key: from.Key + "/bare", Status: from.Status, Phase: from.Phase,
@@ -94,7 +94,7 @@ func bare(from *schema.Transition) schema.Transition {
 	return t
 }
 
-// bareSession is what the session has come to: its run is not there.
+// bareSession is the session's outcome when its run does not exist.
 func bareSession(from *schema.Transition) schema.Transition {
 	return schema.Transition{SessionID: from.SessionID, Key: from.Key + "/bare session", Status: from.Status, Phase: from.Phase, ExpiresAt: from.ExpiresAt}
 }

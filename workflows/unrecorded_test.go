@@ -36,7 +36,7 @@ func (r *recorder) record(_ context.Context, t schema.Transition) (schema.Record
 	return schema.Recorded{}, nil
 }
 
-// play runs a session of one long step, which asks, is cancelled and then deleted.
+// play runs a session with one long step, which asks, is cancelled and then deleted.
 func (r *recorder) play(t *testing.T) {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
@@ -93,7 +93,7 @@ func (r *recorder) play(t *testing.T) {
 	}
 }
 
-// What Postgres refuses for good is refused to whoever asked it; the session goes on.
+// What Postgres refuses for good is refused to the caller; the session goes on.
 func TestRecord_WhatCannotBeRecordedIsRefused(t *testing.T) {
 	t.Parallel()
 	r := &recorder{refuses: func(t *schema.Transition) bool { return bytes.Contains(schema.Marshal(t), []byte("poison")) }}

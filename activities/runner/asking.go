@@ -11,9 +11,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// relayAsks takes the program's questions to people and their answers back, until ctx or the
-// connection ends. A question that nobody has answered by then comes again with the next
-// worker.
+// relayAsks carries the program's questions to people and their answers back, until ctx or the
+// connection ends. Questions still unanswered come again with the next worker.
 func (r *Runner) relayAsks(ctx context.Context, step *schema.RunStep, attempt int, s *supervised) {
 	var all sync.WaitGroup
 	defer all.Wait()

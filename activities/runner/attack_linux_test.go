@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// intruder has all that a step without walls has: the worker's user, and the attempt's secret. It
-// says what answered it.
+// intruder has everything that an unisolated step has: the worker's user, and the attempt's secret.
+// It prints what answered it.
 const intruder = `
 import json, os, socket, sys
 attempt, worker, ask = sys.argv[1:]
@@ -36,8 +36,8 @@ say("worker", worker, b"{}\n")
 say("ask", ask, b"GET /status HTTP/1.0\r\n\r\n")
 `
 
-// TestAttack_ControlSocketsOfOthers: a step that nothing keeps from its worker's files reaches
-// neither another step's supervisor, nor its questions, nor the worker.
+// TestAttack_ControlSocketsOfOthers: a step that can read its worker's files still reaches neither
+// another step's supervisor, nor its questions, nor the worker.
 func TestAttack_ControlSocketsOfOthers(t *testing.T) {
 	t.Parallel()
 	off := func(o *runner.Options) { o.Sandbox = sandbox.Off }
@@ -96,7 +96,7 @@ func TestAttack_ControlSocketsOfOthers(t *testing.T) {
 	}
 }
 
-// socketOf is where a step's process asks people.
+// socketOf is the socket at which a step's process asks people.
 func socketOf(t *testing.T, pid int) string {
 	t.Helper()
 	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
@@ -122,7 +122,7 @@ func touch(t *testing.T, name string) {
 }
 
 // TestAttack_NetworkReachesTheProduct: a step with the network on is refused at every address of
-// the host that a server listens on, by its own router: nothing else would say so.
+// the host that a server listens on, by its own router: nothing else would refuse it.
 func TestAttack_NetworkReachesTheProduct(t *testing.T) {
 	t.Parallel()
 	product, err := net.Listen("tcp", ":0")

@@ -19,22 +19,22 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 )
 
-// stepsDir is the folder of all of them, in the data folder.
+// stepsDir is the folder of all steps, in the data folder.
 const stepsDir = "steps"
 
-// stepDir is where a host keeps what it knows of a step that runs: a folder for each attempt.
+// stepDir is where a host keeps what it knows about a running step: a folder for each attempt.
 func (r *Runner) stepDir(runID, stepID string) string {
 	return filepath.Join(r.dataDir, stepsDir, runID, stepID)
 }
 
-// leftover is an attempt that was not recorded to its end: its supervisor runs, or has left
-// an exit, or was killed.
+// leftover is an attempt whose end was not recorded: its supervisor runs, has left an exit, or was
+// killed.
 type leftover struct {
 	dir  string
 	spec supervisor.Spec
 }
 
-// leftovers lists a step's, the latest first. An error means that they cannot be read now.
+// leftovers lists a step's leftovers, latest first. An error means that they cannot be read now.
 func (r *Runner) leftovers(runID, stepID string) ([]leftover, error) {
 	dir := r.stepDir(runID, stepID)
 	entries, err := os.ReadDir(dir)
@@ -60,7 +60,7 @@ func (r *Runner) leftovers(runID, stepID string) ([]leftover, error) {
 	return list, nil
 }
 
-// unusable tells a spec that is not there, or is none, from one that cannot be read now.
+// unusable tells a missing or invalid spec from one that cannot be read now.
 func unusable(err error) bool {
 	_, system := errors.AsType[*fs.PathError](err)
 	return err != nil && (!system || errors.Is(err, fs.ErrNotExist))
@@ -68,8 +68,8 @@ func unusable(err error) bool {
 
 var errCleared = errors.New("it is no attempt, or not yet")
 
-// clear removes a folder without a spec: its worker died before it started anything. One whose
-// step is locked is somebody's who is about to write it.
+// clear removes a folder without a spec: its worker died before it started anything. If the step is
+// locked, somebody is about to write the spec, and the folder stays.
 func (r *Runner) clear(runID, stepID, dir string) (supervisor.Spec, error) {
 	lock, existed, err := filelock.Try(lockName(r.o.DataDir, runID, stepID))
 	switch {
@@ -89,8 +89,8 @@ func (r *Runner) clear(runID, stepID, dir string) (supervisor.Spec, error) {
 	return spec, err
 }
 
-// leftoversAtLast lists them as soon as they can be read: a host that is short of descriptors
-// is no reason to start a second attempt beside one that runs.
+// leftoversAtLast retries until they can be read: a shortage of descriptors must not start a second
+// attempt beside a running one.
 func (r *Runner) leftoversAtLast(runID, stepID string) (list []leftover, err error) {
 	for wait := faultFirstWait; ; wait = min(2*wait, faultLongest) {
 		if list, err = r.leftovers(runID, stepID); err == nil {
@@ -107,7 +107,7 @@ func (r *Runner) leftoversAtLast(runID, stepID string) (list []leftover, err err
 	}
 }
 
-// attempt runs a step, or goes on with it, from its lock to its last record.
+// attempt runs or continues a step, from its lock to its last record.
 func (r *Runner) attempt(run *running) (schema.StepResult, error) {
 	ask := run.ask
 	left, err := r.leftoversAtLast(ask.RunID, ask.StepID)
@@ -115,7 +115,7 @@ func (r *Runner) attempt(run *running) (schema.StepResult, error) {
 		return schema.StepResult{}, err
 	}
 	for _, l := range left {
-		if l.spec.Step.Execution != ask.Execution { // the workflow has gone on since
+		if l.spec.Step.Execution != ask.Execution { // the workflow has moved on since
 			r.dispose(l)
 			continue
 		}
@@ -137,17 +137,17 @@ func (r *Runner) attempt(run *running) (schema.StepResult, error) {
 	}
 }
 
-// maxLosses is how often a step starts again because its supervisor was killed. It may be the
-// step that does it.
+// maxLosses is how often a step starts again because its supervisor was killed. The step itself may
+// be the killer.
 const maxLosses = 2
 
-// errNothingToResume ends the recovery of a step that has to start again: that is for the
-// workflow to say.
+// errNothingToResume ends the recovery of a step that has to start again: only the workflow decides
+// that.
 var errNothingToResume = errors.New("the step has to start again")
 
-// resume goes on with an attempt that another worker began, or this one before it lost the
-// connection. done is false when a further attempt is needed; unless that is to follow now,
-// what is known of this one stays.
+// resume continues an attempt that another worker began, or this one before it lost the connection.
+// done is false if a new attempt is needed; unless that follows at once, what is known of this one
+// stays.
 func (r *Runner) resume(run *running, l leftover) (result schema.StepResult, done bool, err error) {
 	if !r.comeBack(run) {
 		return result, false, ErrClosed
@@ -158,7 +158,8 @@ func (r *Runner) resume(run *running, l leftover) (result schema.StepResult, don
 		return result, false, err
 	}
 	defer s.detach()
-	// From here on orders reach it; what it is to do may be known here already, whoever else is away.
+	// From here on orders reach it. Whether to freeze may be known here already, even if others are
+	// down.
 	run.started(s)
 	if r.isFrozen(run.ask.RunID) {
 		r.align(run)
@@ -170,7 +171,7 @@ func (r *Runner) resume(run *running, l leftover) (result schema.StepResult, don
 		}
 	}()
 	ask := run.ask
-	// It runs, and stays this worker's while the store is away: nobody else follows it.
+	// It runs, and stays this worker's while the store is down: nobody else follows it.
 	var begun store.BegunAttempt
 	err = r.persist(func(ctx context.Context) (err error) {
 		begun, err = r.o.Store.BeginAttempt(ctx, store.BeginAttempt{
@@ -183,7 +184,7 @@ func (r *Runner) resume(run *running, l leftover) (result schema.StepResult, don
 	switch {
 	case err != nil && code != schema.CodeStale && code != schema.CodeNotFound:
 		return result, false, err
-	case err != nil: // the run is over, and this should be
+	case err != nil: // the run is over, and so must this be
 		r.end(s)
 		r.remove(l.dir)
 		return schema.StepResult{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled}, true, nil
@@ -191,12 +192,12 @@ func (r *Runner) resume(run *running, l leftover) (result schema.StepResult, don
 		r.end(s)
 		r.remove(l.dir)
 		if begun.Finished == nil {
-			run.lost = schema.ReasonWorkerLost // an attempt has begun of which nothing is here
+			run.lost = schema.ReasonWorkerLost // an attempt has begun that has nothing here
 			return result, false, nil
 		}
 		return resultOf(begun.Number, *begun.Finished), true, nil
 	}
-	run.told = "its worker" // and maybe more, which the worker before has said
+	run.told = "its worker" // and perhaps more that the previous worker had reported
 	r.o.Logger.Info("step re-attached", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "attempt", begun.Number)
 	if err := r.persist(func(ctx context.Context) error { return r.askWhetherFrozen(ctx, &ask) }); err != nil {
 		return result, false, err
@@ -231,8 +232,8 @@ func (r *Runner) resume(run *running, l leftover) (result schema.StepResult, don
 	return result, true, err
 }
 
-// connect reaches the supervisor of a leftover. One that is gone has left its files: it is
-// proven gone by its lock, which is the answer then.
+// connect connects to the supervisor of a leftover. If the supervisor is gone, as its free lock
+// proves, only its files are left, and connect returns the lock.
 func (r *Runner) connect(l leftover) (s *supervised, lock *os.File, err error) {
 	ask := &l.spec.Step
 	deadline := time.Now().Add(lockPatience)

@@ -20,11 +20,11 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// rememberStopped is how long a stopped run is remembered, against activities that were on
-// their way to this host when the stop came.
+// rememberStopped is how long a stopped run is remembered, to refuse activities that were already
+// on their way to this host.
 const rememberStopped = 10 * time.Minute
 
-// of lists what runs here for a run.
+// of lists the steps of a run that are running here.
 func (r *Runner) of(runID string) []*running {
 	var list []*running
 	for _, run := range r.live {
@@ -36,8 +36,8 @@ func (r *Runner) of(runID string) []*running {
 	return list
 }
 
-// Stop ends every process of the run's steps here, with grace between SIGTERM and SIGKILL,
-// and counts. It returns when they are gone and recorded, or with ctx.
+// Stop ends every process of the run's steps here, with grace between SIGTERM and SIGKILL, and
+// counts. It returns when they are gone and recorded, or when ctx ends.
 func (r *Runner) Stop(ctx context.Context, runID string, grace time.Duration) schema.StoppedSteps {
 	r.mu.Lock()
 	for id, at := range r.stopped {
@@ -65,7 +65,7 @@ func (r *Runner) Stop(ctx context.Context, runID string, grace time.Duration) sc
 	return sum
 }
 
-// endQuietly ends a step without a record, and removes what could be taken for one.
+// endQuietly ends a step without a record, and removes anything that could be taken for one.
 func (r *Runner) endQuietly(run *running) {
 	s := run.drop()
 	if s == nil {
@@ -84,7 +84,8 @@ func each(list []*running, do func(*running)) {
 	all.Wait()
 }
 
-// ownProgram is what a step asks people with: `holdfast ask`. It is last in its PATH.
+// ownProgram is the program of `holdfast ask`, with which a step asks people. It comes last in its
+// PATH.
 func ownProgram() []string {
 	exe, err := os.Executable()
 	if err != nil || filepath.Base(exe) != "holdfast" {
@@ -93,8 +94,9 @@ func ownProgram() []string {
 	return []string{exe}
 }
 
-// environment is all that a program gets, but for TMPDIR, which the sandbox knows: what its plan gives, what every step has, and what people said: the message
-// that the run answers, and the feedback with the decision that led here.
+// environment is everything in a program's environment except TMPDIR, which the sandbox sets: the plan's variables,
+// those that every step has, and what people said: the message that the run answers, and the feedback of the decision
+// that led here.
 func environment(dir string, step *schema.PlanStep, ask schema.RunStep, message string, attempt int) []string {
 	env := map[string]string{
 		"PATH": cmp.Or(os.Getenv("PATH"), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
@@ -112,7 +114,7 @@ func environment(dir string, step *schema.PlanStep, ask schema.RunStep, message 
 	env["HOLDFAST_ATTEMPT"] = strconv.Itoa(attempt)
 	for name, said := range map[string]string{"HOLDFAST_MESSAGE": message, "HOLDFAST_FEEDBACK": ask.Feedback} {
 		if said != "" {
-			env[name] = strings.ReplaceAll(said, "\x00", "\uFFFD") // no variable can hold a NUL
+			env[name] = strings.ReplaceAll(said, "\x00", "\uFFFD") // a variable cannot hold NUL
 		}
 	}
 	list := make([]string, 0, len(env))
@@ -123,7 +125,7 @@ func environment(dir string, step *schema.PlanStep, ask schema.RunStep, message 
 	return list
 }
 
-// The variables by which a step's processes can be told from all others.
+// The variables that identify a step's processes.
 const (
 	markRun  = "HOLDFAST_RUN_ID"
 	markStep = "HOLDFAST_STEP_ID"
@@ -133,7 +135,7 @@ func marks(ask schema.RunStep) []string {
 	return []string{markRun + "=" + ask.RunID, markStep + "=" + ask.StepID}
 }
 
-// endMarked ends what an attempt left behind without a supervisor.
+// endMarked ends processes that an attempt left behind without a supervisor.
 func endMarked(ask schema.RunStep) error {
 	if _, alive := supervisor.KillMarked(marks(ask)); alive > 0 {
 		return fmt.Errorf("%d processes of an attempt before cannot be ended", alive)

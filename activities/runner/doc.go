@@ -1,22 +1,22 @@
-// Package runner runs the steps of plans, each in a world of its own.
+// Package runner runs the steps of plans, each in its own world.
 //
-// A step's program is started by a supervisor: a small process that owns everything the
-// program starts, and that outlives its worker (see package supervisor). It keeps what the
-// program prints in a spool on the disk (package spool), and starts the program in
-// namespaces of its own, with the workspace and little else (package sandbox). The runner
-// is the worker's side: it starts supervisors, or comes back to those that an earlier
-// worker of this host has left, and carries what they say to the store.
+// A step's program is started by a supervisor: a small process that owns everything the program
+// starts, and outlives its worker (see package supervisor). It keeps the program's output in a
+// spool on the disk (package spool), and starts the program in its own namespaces, with the
+// workspace and little else (package sandbox). The runner is the worker's side: it starts
+// supervisors, or comes back to those of an earlier worker on this host, and carries what they
+// report to the store.
 //
 // What the package promises:
 //
-//   - output reaches the store in the order in which it was printed, in chunks, each once,
-//     whoever dies: how far the spool has been taken over is recorded with it;
-//   - nothing is dropped: while the store is away for long the program blocks on its pipe;
+//   - output reaches the store in the order in which it was printed, in chunks, each once, whatever dies:
+//     the spool offset is recorded along with it;
+//   - nothing is dropped: while the store is down for long, the program blocks on its pipe;
 //   - while one attempt at a step has a process on this host, no other attempt is started;
-//   - a caller that loses its connection detaches, and so does a worker that ends; the next
-//     call for the same execution attaches to what runs;
-//   - a step to which a worker comes back is brought in line with its session: ended,
-//     frozen or let go on;
+//   - a caller that loses its connection detaches, and so does a worker that ends; the next call for the
+//     same execution attaches to the running step;
+//   - when a worker comes back to a step, it does what the session's state requires: it ends the step,
+//     freezes it or lets it go on;
 //   - a stop counts what it ended, and what it could not end.
 //
 // Imports: activities/runner/sandbox, activities/runner/spool, activities/runner/supervisor, activities/workspace, internal/filelock, schema, schema/store, snapshot.

@@ -52,7 +52,7 @@ func (r *Runner) goOn(run *running, s *supervised, l *leftover, stay *workspace.
 	return r.settle(run, l, stay, endOf(&exit))
 }
 
-// settle keeps what an attempt has left, records its end and forgets it here.
+// settle saves what an attempt has left, records its end and forgets it here.
 func (r *Runner) settle(run *running, l *leftover, stay *workspace.Stay, end store.AttemptEnd) (schema.StepResult, error) {
 	result, err := r.keep(run, stay, l.spec.Attempt, end)
 	if err == nil {
@@ -61,7 +61,7 @@ func (r *Runner) settle(run *running, l *leftover, stay *workspace.Stay, end sto
 	return result, err
 }
 
-// finish records the end of an attempt; saved is nil when it has left no workspace.
+// finish records the end of an attempt; saved is nil if it has left no workspace.
 func (r *Runner) finish(run *running, attempt int, end store.AttemptEnd, files []store.FileChange, saved *workspace.Saved) (schema.StepResult, error) {
 	ask := &run.ask
 	f := store.FinishAttempt{
@@ -82,7 +82,7 @@ func (r *Runner) finish(run *running, attempt int, end store.AttemptEnd, files [
 	return resultOf(attempt, end), err
 }
 
-// dispose ends an attempt that nobody wants any more.
+// dispose ends an attempt that is no longer wanted.
 func (r *Runner) dispose(l leftover) {
 	s, lock, err := r.connect(l)
 	if err != nil {
@@ -100,14 +100,14 @@ func (r *Runner) dispose(l leftover) {
 func (r *Runner) end(s *supervised) {
 	s.order(supervisor.Order{Do: supervisor.DoStop})
 	go func() {
-		for range s.asks { // nobody is asked any more, and the reports behind them are waited for
+		for range s.asks { // nobody is asked any more, but the reports after the questions are needed
 		}
 	}()
 	for deadline := time.After(endPatience); ; {
 		select {
 		case <-s.gone:
 			return
-		case <-s.changed: // what it printed is in nobody's way
+		case <-s.changed: // its output does not matter
 			s.order(supervisor.Order{Do: supervisor.DoConsumed, Offset: s.look().end})
 		case <-deadline:
 			return
@@ -115,15 +115,15 @@ func (r *Runner) end(s *supervised) {
 	}
 }
 
-// makeAll makes a folder of an attempt. Nobody removes the folders above it meanwhile.
+// makeAll makes a folder of an attempt. The folders above it are not removed meanwhile.
 func (r *Runner) makeAll(dir string) error {
 	r.folders.Lock()
 	defer r.folders.Unlock()
 	return os.MkdirAll(dir, 0o700)
 }
 
-// remove removes an attempt's folder, and the step's when it was the last one in it. What
-// stays is found by the next start.
+// remove removes an attempt's folder, and the step's if it was the last one in it. The next start
+// finds what stays.
 func (r *Runner) remove(dir string) {
 	if err := removeAll(dir); err != nil {
 		r.o.Logger.Warn("an attempt's folder stays", "error", err)
@@ -135,7 +135,7 @@ func (r *Runner) remove(dir string) {
 	_ = os.Remove(filepath.Dir(filepath.Dir(dir))) // or another step
 }
 
-// endOf is what is recorded of an exit.
+// endOf is the record of an exit.
 func endOf(e *supervisor.Exit) store.AttemptEnd {
 	status, reason := e.Status()
 	return store.AttemptEnd{

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// SetFaultPatience is for tests that do not wait for a minute.
+// SetFaultPatience is for tests that do not wait a minute.
 func (r *Runner) SetFaultPatience(d time.Duration) { r.faultPatience = d }
 
 // IsFrozen reports whether an order has come.

@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// How often a start that failed is tried again.
+	// How often a failed start is tried again.
 	faultFirstWait = 50 * time.Millisecond
 	faultLongest   = 5 * time.Second
-	// faultPatience is for how long, when nothing says that the trouble will pass.
+	// faultPatience is how long, unless something says that the problem will pass.
 	faultPatience = time.Minute
 )
 
-// fault is why a program could not be started that is not to blame for it.
+// fault is why a program could not be started when the program is not to blame.
 type fault struct {
 	error
 
-	shortage bool // of the host, which passes once somebody makes room
+	shortage bool // of the host; it passes once somebody makes room
 }
 
 func (f *fault) Unwrap() error { return f.error }
@@ -32,29 +32,28 @@ func newFault(err error) *fault { return &fault{error: err, shortage: isShortage
 
 var errNoSupervisor = errors.New("its supervisor ended before it had started anything")
 
-// shortages are what the system says when the host has too little of something, or a disk that
-// does not work.
+// shortages are the system's errors when the host lacks something, or a disk does not work.
 var shortages = []syscall.Errno{
 	syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.ENOBUFS, syscall.EIO, syscall.EROFS,
 }
 
-// isShortage looks at an error, which may have come from another process as a text.
+// isShortage checks an error, which may have come from another process as text.
 func isShortage(err error) bool {
 	return slices.ContainsFunc(shortages, func(e syscall.Errno) bool {
 		return errors.Is(err, e) || strings.HasSuffix(err.Error(), ": "+e.Error())
 	})
 }
 
-// isRace is what happens to whoever prepares a folder in which another step is at work.
+// isRace reports the errors of preparing a folder while another step works in it.
 func isRace(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.ETXTBSY)
 }
 
-// waitsAgain is how soon a second log line may say that steps wait for this host.
+// waitsAgain is the shortest time between two log lines that say that steps wait for this host.
 const waitsAgain = time.Minute
 
-// waits takes in what a step waits for on this host, "" for nothing, and tells whether that is
-// news. The log says it for the first one alone: when a disk is full, all of them wait.
+// waits records what a step waits for on this host, "" for nothing, and reports whether that is
+// new. The log mentions only the first step: when a disk is full, all of them wait.
 func (r *Runner) waits(run *running, why string) (news bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

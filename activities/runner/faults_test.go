@@ -19,13 +19,13 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 )
 
-// faultyStore is a store that a test gets in the way of.
+// faultyStore is a store that a test can disturb.
 type faultyStore struct {
 	*store.Store
 
 	append    func(a store.AppendOutput) (done bool, err error)
 	suspended func()
-	resume    func() error // of what a worker asks that comes back to a step
+	resume    func() error // called before what a returning worker asks
 }
 
 func (r *faultyStore) resuming() error {
@@ -69,7 +69,7 @@ func (r *faultyStore) Suspended(ctx context.Context, id string) (bool, error) {
 	return suspended, err
 }
 
-// numbered prints lines of 100 bytes, n of them.
+// numbered prints n lines of 100 bytes.
 func numbered(n int) (shell, want string) {
 	var b strings.Builder
 	for i := 1; i <= n; i++ {
@@ -85,7 +85,7 @@ func (b *bench) touch(name string) {
 	}
 }
 
-// waiting is what the step is said to wait for, at last.
+// waiting is what the step was last said to wait for.
 func (b *bench) waiting() string {
 	b.t.Helper()
 	why := ""
@@ -147,7 +147,7 @@ func TestRun_AFullDiskHoldsAStepAndLosesNothing(t *testing.T) {
 	}
 }
 
-// The disk is full in the moment in which the step succeeds.
+// The disk is full at the moment when the step succeeds.
 func TestRun_ASuccessOnAFullDiskIsASuccess(t *testing.T) {
 	t.Parallel()
 	for _, whose := range []string{"the worker's", "the next worker's"} {
@@ -174,7 +174,7 @@ func TestRun_ASuccessOnAFullDiskIsASuccess(t *testing.T) {
 	}
 }
 
-// A person can leave while the disk stays full.
+// A person can end a step while the disk stays full.
 func TestStop_EndsAStepOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	disk := testkit.NewDisk(t, 8<<20)
@@ -198,7 +198,7 @@ func TestStop_EndsAStepOnAFullDisk(t *testing.T) {
 	}
 }
 
-// A start that fails for want of something is no failure of the step.
+// A start that fails for lack of something is not a failure of the step.
 func TestRun_AStartThatFailsThroughNoFaultOfTheProgramIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	t.Run("a full disk", func(t *testing.T) {
@@ -264,7 +264,8 @@ func TestRun_AStartThatFailsThroughNoFaultOfTheProgramIsTriedAgain(t *testing.T)
 	})
 }
 
-// A freeze that comes while a worker finds a step again holds it, whatever that worker has read before.
+// A freeze that comes while a worker reattaches to a step holds it, whatever that worker has read
+// before.
 func TestFreeze_DuringReattachmentHolds(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"while :; do echo line; sleep 0.01; done"`)
@@ -287,7 +288,7 @@ func TestFreeze_DuringReattachmentHolds(t *testing.T) {
 	b.await("its order", func() bool { return b.r.IsFrozen(b.ask.RunID) })
 	close(goOn)
 	<-frozen
-	b.await("everything to stand still", b.stands) // on a busy machine a process has to have its turn to stop
+	b.await("everything to stand still", b.stands) // on a busy machine a process needs its turn to stop
 	for until := time.Now().Add(time.Second); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
 		if !b.stands() {
 			t.Fatal("it goes on after Freeze has returned")
@@ -298,8 +299,8 @@ func TestFreeze_DuringReattachmentHolds(t *testing.T) {
 	b.await("more output", func() bool { return len(b.output(schema.Stdout)) > before })
 }
 
-// A worker that starts while Postgres is away keeps what runs here: it holds its place, and is
-// gone on with before anybody asks for it.
+// A worker that starts while Postgres is down keeps what runs here: the step holds its place, and
+// is continued before anybody asks for it.
 func TestRecover_KeepsWhatRunsWhileTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"echo up; while [ ! -e go ]; do sleep 0.02; done; echo done","cpu":1`)
@@ -325,19 +326,19 @@ func TestRecover_KeepsWhatRunsWhileTheStoreIsAway(t *testing.T) {
 	}
 }
 
-// An order that never came is made up for by what Postgres says.
+// Postgres makes up for an order that never came.
 func TestRunner_BringsAFrozenRunInLineWithItsSession(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"echo up; while [ ! -e go ]; do sleep 0.02; done"`)
 	b.r = b.newRunner(func(o *runner.Options) { o.CheckEvery = 50 * time.Millisecond })
 	done := b.runAside()
 	b.await("start", func() bool { return b.output(schema.Stdout) == "up\n" })
-	b.r.Freeze(b.ask.RunID) // the session is active: this was thawed while nobody could say so
+	b.r.Freeze(b.ask.RunID) // the session is active, but nobody could report the thaw
 	b.touch("go")
 	b.wantOneAttempt(<-done)
 }
 
-// Steps that are found again hold what they declared.
+// Recovered steps hold what they declared.
 func TestRecover_StepsThatRunTakeTheirSlots(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"echo up; while [ ! -e go ]; do sleep 0.02; done","cpu":1`)
@@ -360,7 +361,7 @@ func TestRecover_StepsThatRunTakeTheirSlots(t *testing.T) {
 	release()
 }
 
-// A database that has lost what it had gets it again; one that takes nothing ends the attempt.
+// A database that lost its data gets it again; one that takes nothing ends the attempt.
 func TestRun_OutputThatDoesNotFitIsNotTriedForEver(t *testing.T) {
 	t.Parallel()
 	t.Run("a flush was lost", func(t *testing.T) {

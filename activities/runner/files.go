@@ -11,10 +11,10 @@ import (
 	"github.com/holdfast/holdfast/snapshot"
 )
 
-// keep keeps the workspace as an attempt has left it, and records the attempt's end with it.
+// keep saves the workspace as an attempt has left it, and records the attempt's end with it.
 func (r *Runner) keep(run *running, stay *workspace.Stay, attempt int, end store.AttemptEnd) (result schema.StepResult, err error) {
 	err = stay.Save(r.ctx, func(saved *workspace.Saved) error {
-		if snapshot.Exceeds(saved.Err) && end.Status != schema.AttemptCancelled && end.Reason != schema.ReasonDiskQuota { // then it says more
+		if snapshot.Exceeds(saved.Err) && end.Status != schema.AttemptCancelled && end.Reason != schema.ReasonDiskQuota { // then the quota message says more
 			end.Status, end.Reason, end.Message = schema.AttemptFailed, schema.ReasonDiskQuota, saved.Err.Error()
 		}
 		changes := make([]store.FileChange, len(saved.Changes))
@@ -27,8 +27,8 @@ func (r *Runner) keep(run *running, stay *workspace.Stay, attempt int, end store
 	return result, err
 }
 
-// removeAll removes a folder also when what is in it does not want to be removed: it may be shut,
-// and its paths too long to be named.
+// removeAll removes a folder even if its contents resist: they may be unreadable, with paths too
+// long to name.
 func removeAll(dir string) error {
 	if os.RemoveAll(dir) == nil {
 		return nil

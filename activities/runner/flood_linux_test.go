@@ -17,14 +17,14 @@ import (
 
 const mib = 1 << 20
 
-// flood is a step that takes more than it may, in a place where that might not be seen.
+// flood is a step that takes more than it may, where that might go unnoticed.
 type flood struct {
 	name   string
 	python string
 	says   string // in the message
 }
 
-// run runs floods one by one and wants each to be ended for the reason.
+// runFloods runs floods one by one and wants each to be ended for the reason.
 func runFloods(t *testing.T, floods []flood, limits string, reason schema.Reason, change func(*runner.Options)) {
 	t.Helper()
 	for _, f := range floods {
@@ -33,7 +33,7 @@ func runFloods(t *testing.T, floods []flood, limits string, reason schema.Reason
 			script := schema.Marshal([]string{"/usr/bin/python3", "-c", "import ctypes, mmap, os, signal, socket, sys, threading, time\nMiB = b'x' * (1 << 20)\n" + f.python + "\ntime.sleep(60)"})
 			b := newBench(t, limits+`"timeout":"40s","run":`+string(script))
 			b.r = b.newRunner(func(o *runner.Options) { o.Sandbox = sandbox.Isolated; change(o) })
-			t.Cleanup(func() { _ = snapshot.RemoveTree(b.dir) }) // what is shut, too
+			t.Cleanup(func() { _ = snapshot.RemoveTree(b.dir) }) // even what is unreadable
 			result := b.run()
 			if result.Status != schema.AttemptFailed || result.Reason != reason || !strings.Contains(result.Message, f.says) {
 				t.Errorf("%+v, printed %s%s", result, b.output(schema.Stdout), b.output(schema.Stderr))
@@ -76,7 +76,7 @@ func TestAttack_DiskBesideTheWorkspace(t *testing.T) {
 	}, "", schema.ReasonDiskQuota, func(o *runner.Options) { o.QuotaFiles = 500 })
 }
 
-// TestAttack_MemoryInFiles: memory is memory, whether it is a process's own or a file's. Where the
+// TestAttack_MemoryInFiles: memory counts whether it is a process's own or a file's. Where the
 // kernel does not count it, the supervisor does.
 func TestAttack_MemoryInFiles(t *testing.T) {
 	t.Parallel()
@@ -96,8 +96,8 @@ func TestAttack_MemoryInFiles(t *testing.T) {
 	}, `"memory":"100MiB",`, schema.ReasonOutOfMemory, func(*runner.Options) {})
 }
 
-// TestAttack_OutputWithoutEnd: a step that prints more than is kept is ended, and what it printed
-// until then is there. So is one that has ended by itself when that is seen.
+// TestAttack_OutputWithoutEnd: a step that prints more than is kept is ended, and its output until
+// then is there. The same goes for one that has already ended by itself.
 func TestAttack_OutputWithoutEnd(t *testing.T) {
 	t.Parallel()
 	const most = 3 * mib
@@ -161,8 +161,8 @@ for i in range(4): os.wait()
 	}
 }
 
-// TestAttack_FloodsOfANormalUser plays the floods again with a worker that is nobody: it may look
-// into less.
+// TestAttack_FloodsOfANormalUser plays the floods again with a worker that runs as nobody, which
+// may look into less.
 func TestAttack_FloodsOfANormalUser(t *testing.T) {
 	const nested = "HOLDFAST_TEST_FLOODS_OF_NOBODY"
 	if os.Getenv(nested) != "" {

@@ -45,7 +45,7 @@ func TestPrepare_IsNotDisturbedByStepsThatEnd(t *testing.T) {
 	all.Wait()
 }
 
-// What cannot be read now may be of a step that lives.
+// What cannot be read now may belong to a live step.
 func TestLeftovers_OnlyWhatIsNobodysIsRemoved(t *testing.T) {
 	t.Parallel()
 	r := newFolders(t)
@@ -65,7 +65,7 @@ func TestLeftovers_OnlyWhatIsNobodysIsRemoved(t *testing.T) {
 	if list, err := r.leftovers("r", "unreadable"); err == nil || len(list) > 0 || !stays(unreadable) {
 		t.Errorf("what cannot be read: %v, %v, stays %v", list, err, stays(unreadable))
 	}
-	begun := folder("begun", "tmp") // and somebody is about to write its spec
+	begun := folder("begun", "tmp") // somebody is about to write its spec
 	lock, _, err := lockStep(t.Context(), r.dataDir, "r", "begun")
 	if err != nil {
 		t.Fatal(err)

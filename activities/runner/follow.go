@@ -18,17 +18,17 @@ import (
 )
 
 const (
-	// chunkBytes is the most that one output event carries: small enough for a viewer to
-	// show at once, large enough that a million lines are some thousand events.
+	// chunkBytes is the most that one output event carries: small enough for a viewer to show at
+	// once, large enough that a million lines are about a thousand events.
 	chunkBytes = 64 << 10
 	// flushBytes is the most that one flush carries.
 	flushBytes = 1 << 20
-	// tellBytes is after how much a supervisor is told what it needs no more: each time wakes it.
-	// A spool that is not much larger is told of all.
+	// tellBytes is how much must be recorded before the supervisor is told what it no longer needs,
+	// because telling wakes it. A spool that is not much larger is told every time.
 	tellBytes = 1 << 20
 )
 
-// lostError is what became of an attempt that has no end to record: why it is lost.
+// lostError is why an attempt without an end to record is lost.
 type lostError schema.Reason
 
 func (e lostError) Error() string { return "the attempt is lost: " + string(e) }
@@ -37,11 +37,11 @@ func (e lostError) Error() string { return "the attempt is lost: " + string(e) }
 type follower struct {
 	attempt int
 	spool   *spool.Reader
-	told    schema.StepProgressData // of the program's progress and its use, the newest of each
-	rewound int64                   // to where, at last
+	told    schema.StepProgressData // the program's progress and use, the newest of each
+	rewound int64                   // the last offset rewound to
 }
 
-// flush is what is recorded at once.
+// flush is recorded in one go.
 type flush struct {
 	from, to int64
 	bytes    int
@@ -49,17 +49,17 @@ type flush struct {
 	progress []schema.StepProgressData
 }
 
-// unrecordable is an error after which an attempt's output cannot be recorded, whatever is tried.
+// unrecordable says that an attempt's output can never be recorded.
 type unrecordable struct{ error }
 
-// follow records everything that the program prints, until it has ended; how is the answer.
-// What is read while one flush is under way makes up the next one. An error means that the
-// attempt is not ours any more, that the worker is ending, that what it printed cannot be
-// recorded, an [unrecordable], or that the supervisor was killed, a [lostError].
+// follow records everything that the program prints until it has ended, and returns how it ended.
+// What is read during one flush makes up the next. An error means that the attempt is no longer
+// ours, that the worker is ending, that its output cannot be recorded, an [unrecordable], or that
+// the supervisor was killed, a [lostError].
 func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) (supervisor.Exit, error) {
 	ask := &run.ask
 	f := follower{attempt: attempt, spool: spool.Open(s.dir, offset), rewound: -1}
-	f.told.Waiting = run.told // so that the log hears that it does not wait any more
+	f.told.Waiting = run.told // so that the log records that it no longer waits
 	defer func() { _ = f.spool.Close() }()
 	defer r.waits(run, "")
 	told, tellAfter := int64(0), int64(tellBytes)
@@ -67,7 +67,7 @@ func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) 
 		tellAfter = 0
 	}
 	for {
-		gone := s.isGone() // asked first: once it is, what is known of the exit is final
+		gone := s.isGone() // checked first: once it is gone, what is known of the exit is final
 		now := s.look()
 		next, err := f.next(&now)
 		if err != nil {
@@ -106,8 +106,8 @@ func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) 
 	}
 }
 
-// unreadable waits a moment when a spool cannot be read now, as when descriptors are short.
-// Damage is final.
+// unreadable waits a moment if a spool cannot be read now, such as when descriptors run out. Damage
+// is final.
 func (r *Runner) unreadable(ask *schema.RunStep, err error) error {
 	if errors.Is(err, spool.ErrDamaged) {
 		return unrecordable{err}
@@ -130,9 +130,9 @@ func (r *Runner) recordOrRewind(ask *schema.RunStep, f *follower, next *flush, e
 	return err == nil, err
 }
 
-// rewind goes back to what the store has, which has lost what it had (it was restored, or a
-// standby has taken over), and records from there. Where that is not in the spool any more, no
-// further try helps: why is the error.
+// rewind goes back to what the store has, after the store has lost some (it was restored, or a
+// standby has taken over), and records from there. If the spool no longer has that, retrying does
+// not help, and the error is why.
 func (r *Runner) rewind(ask *schema.RunStep, f *follower, end int64, why error) error {
 	var begun store.BegunAttempt
 	err := r.persist(func(ctx context.Context) (err error) {
@@ -160,7 +160,7 @@ func (r *Runner) rewind(ask *schema.RunStep, f *follower, end int64, why error) 
 	return nil
 }
 
-// next reads what there is.
+// next reads what is available.
 func (f *follower) next(now *known) (flush, error) {
 	next := flush{from: f.spool.Offset()}
 	told := false
@@ -170,7 +170,7 @@ func (f *follower) next(now *known) (flush, error) {
 			return flush{}, err
 		}
 		if err != nil || !ok {
-			break // what was read before the error is recorded before it
+			break // record what was read before the error first
 		}
 		switch frame.Kind {
 		case spool.Progress:
@@ -201,7 +201,7 @@ func (f *follower) next(now *known) (flush, error) {
 	return next, nil
 }
 
-// add joins a chunk to the one before, if they are of one stream and small.
+// add appends a chunk to the previous one if both are of one stream and small.
 func (n *flush) add(c schema.OutputData) {
 	n.bytes += len(c.Text)
 	if last := len(n.chunks) - 1; last >= 0 && n.chunks[last].Stream == c.Stream && len(n.chunks[last].Text)+len(c.Text) <= chunkBytes {
@@ -211,7 +211,7 @@ func (n *flush) add(c schema.OutputData) {
 	}
 }
 
-// toUTF8 makes text of b: each byte that is not part of a rune becomes U+FFFD.
+// toUTF8 converts b to text: each byte that is not part of a rune becomes U+FFFD.
 func toUTF8(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
@@ -227,7 +227,7 @@ func toUTF8(b []byte) string {
 }
 
 // record records a flush. One that is refused for good is [unrecordable], unless the attempt is
-// over, or the store has lost what came before: those have answers of their own.
+// over or the store has lost earlier output: those have their own answers.
 func (r *Runner) record(ask *schema.RunStep, attempt int, f *flush) error {
 	err := r.persist(func(ctx context.Context) error {
 		return r.o.Store.AppendOutput(ctx, store.AppendOutput{

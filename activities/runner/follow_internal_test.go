@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// A supervisor says how the program ended and is gone in the next moment: whenever that is
-// seen, it is an end and no loss.
+// A supervisor says how the program ended and is gone the next moment: whenever that is seen, it is
+// an end and not a loss.
 func TestFollow_AnExitInTheLastMomentIsAnExit(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

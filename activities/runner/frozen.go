@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Freeze suspends every process of the run's steps here; what starts later waits for Thaw. When
-// it returns they stand still, those included that are about to start or to be found again.
+// Freeze suspends every process of the run's steps here; steps that start later wait for Thaw. When
+// it returns, they all stand still, including those that were about to start or to be recovered.
 func (r *Runner) Freeze(runID string) {
 	r.mu.Lock()
 	r.turn(runID, true)
@@ -20,7 +20,7 @@ func (r *Runner) Freeze(runID string) {
 	each(list, r.align)
 }
 
-// Thaw lets them go on.
+// Thaw resumes them.
 func (r *Runner) Thaw(runID string) {
 	r.mu.Lock()
 	r.turn(runID, false)
@@ -30,8 +30,8 @@ func (r *Runner) Thaw(runID string) {
 	each(list, r.align)
 }
 
-// turn takes in what a run is to do; r.mu is held. Whoever learns it elsewhere counts the turns
-// to see that nothing came in between.
+// turn records whether a run is to be frozen; r.mu is held. The count of turns shows other sources
+// of that information whether it has changed meanwhile.
 func (r *Runner) turn(runID string, frozen bool) {
 	r.turns++
 	if frozen {
@@ -41,8 +41,8 @@ func (r *Runner) turn(runID string, frozen bool) {
 	}
 }
 
-// settleLaunches waits until every step of a run that is about to have a process has it, and can
-// be given orders; r.mu is held.
+// settleLaunches waits until every step of a run that is about to have a process has one that takes
+// orders; r.mu is held.
 func (r *Runner) settleLaunches(runID string) {
 	until := time.Now().Add(ackPatience)
 	wake := time.AfterFunc(ackPatience, r.changed.Broadcast)
@@ -67,15 +67,15 @@ func (r *Runner) isFrozen(runID string) bool {
 	return r.frozen[runID]
 }
 
-// align brings a step's processes to what its run is to do. Of several callers the last one
-// acts on the newest word.
+// align freezes or thaws a step's processes to match its run. Of several callers, the last acts on
+// the newest state.
 func (r *Runner) align(run *running) {
 	run.aligning.Lock()
 	defer run.aligning.Unlock()
 	run.bring(r.isFrozen(run.ask.RunID))
 }
 
-// waitWhileFrozen waits for the run to be thawed. It says no when the step is not to begin.
+// waitWhileFrozen waits until the run is thawed. It returns false if the step must not begin.
 func (r *Runner) waitWhileFrozen(run *running) bool {
 	defer context.AfterFunc(run.waiting, r.changed.Broadcast)()
 	r.mu.Lock()
@@ -86,8 +86,8 @@ func (r *Runner) waitWhileFrozen(run *running) bool {
 	return run.waiting.Err() == nil
 }
 
-// mayLaunch waits as [Runner.waitWhileFrozen] does, and has a freeze wait for the step from here
-// on until [Runner.launched].
+// mayLaunch waits like [Runner.waitWhileFrozen], and makes freezes wait for the step from here on
+// until [Runner.launched].
 func (r *Runner) mayLaunch(run *running) bool {
 	defer context.AfterFunc(run.waiting, r.changed.Broadcast)()
 	r.mu.Lock()
@@ -99,7 +99,7 @@ func (r *Runner) mayLaunch(run *running) bool {
 	return run.launching
 }
 
-// comeBack is mayLaunch for a step that runs already, frozen or not.
+// comeBack is mayLaunch for a step that already runs, frozen or not.
 func (r *Runner) comeBack(run *running) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -114,8 +114,8 @@ func (r *Runner) launched(run *running) {
 	r.changed.Broadcast()
 }
 
-// askWhetherFrozen takes from the session's own record what its run is to do, unless an order
-// has come meanwhile: that is newer.
+// askWhetherFrozen reads from the store whether the run is to be frozen, unless a newer order has
+// come meanwhile.
 func (r *Runner) askWhetherFrozen(ctx context.Context, ask *schema.RunStep) error {
 	r.mu.Lock()
 	turns := r.turns
@@ -133,12 +133,12 @@ func (r *Runner) askWhetherFrozen(ctx context.Context, ask *schema.RunStep) erro
 	return nil
 }
 
-// keepInLine looks now and then whether what runs here, or waits, is what its sessions say. An
-// order that did not come through in time is not sent again: Postgres has what was decided.
+// keepInLine periodically compares what runs or waits here with what the sessions say. An order
+// that did not get through in time is not sent again, but Postgres has the decision.
 func (r *Runner) keepInLine() {
 	every := time.NewTicker(r.o.CheckEvery)
 	defer every.Stop()
-	odd := map[string]bool{} // runs that were not in line at the last look, too
+	odd := map[string]bool{} // runs that also differed at the last look
 	for {
 		select {
 		case <-every.C:
@@ -152,7 +152,7 @@ func (r *Runner) keepInLine() {
 			}
 			suspended, err := r.o.Store.Suspended(r.ctx, ask.SessionID)
 			if err != nil || suspended == r.isFrozen(ask.RunID) {
-				continue // Postgres is away, or all is well
+				continue // Postgres is down, or all is well
 			}
 			if now[ask.RunID] = true; !odd[ask.RunID] {
 				continue // the order may be on its way

@@ -22,7 +22,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 )
 
-// How many cases the fault harness plays, and with which number it begins: `make faults`.
+// How many cases the fault harness plays, and the number of the first: `make faults`.
 var (
 	faultCases = flag.Int("faults", 6, "cases of the fault harness")
 	faultFirst = flag.Int("faults-first", 1, "number of the first case, to play one again")
@@ -63,7 +63,7 @@ var drawnCases = rapid.Custom(func(t *rapid.T) drawnFaults {
 	}), 1, 5).Draw(t, "parts")
 	d.faults = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) drawnFault {
 		return drawnFault{
-			// The longest is longer than any patience with a pipe or an order.
+			// The longest exceeds any patience with a pipe or an order.
 			after: time.Duration(rapid.SampledFrom([]int{0, 20, 100, 300, 1000, 6000}).Draw(t, "after")) * time.Millisecond,
 			name: rapid.SampledFrom([]string{
 				"fill", "fill", "fill", "free", "free", "away", "back", "restart", "restart", "freeze", "thaw", "stall", "continue",
@@ -74,8 +74,8 @@ var drawnCases = rapid.Custom(func(t *rapid.T) drawnFaults {
 	return d
 })
 
-// A step of which nobody thought prints and ends while its disk fills, its store goes away, its worker is replaced
-// and its supervisor stands still, in any order: in the end it ran once, and what it printed is there once.
+// A random step prints and ends while its disk fills, its store goes down, its worker is replaced and its
+// supervisor stands still, in any order: in the end it ran once, and its output is there once.
 func TestFaults_NothingIsLostDoubledStuckOrRunTwice(t *testing.T) {
 	t.Parallel()
 	places := make(chan struct{}, 3)
@@ -90,7 +90,7 @@ func TestFaults_NothingIsLostDoubledStuckOrRunTwice(t *testing.T) {
 	}
 }
 
-// program is the step's, and what it prints.
+// program is the step's program, and what it prints.
 func (d *drawnFaults) program() (code string, want map[schema.Stream]string) {
 	var b strings.Builder
 	b.WriteString("import sys, time\n")
@@ -123,7 +123,7 @@ func (d *drawnFaults) play(t *testing.T) {
 		})
 	}
 	b.r = worker()
-	var mu sync.Mutex // of b.r
+	var mu sync.Mutex // guards b.r
 	result := make(chan schema.StepResult, 1)
 	go func() { // as Temporal does
 		for {

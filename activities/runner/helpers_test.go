@@ -30,7 +30,7 @@ const patience = 30 * time.Second
 // supervise is the supervisor's program.
 var supervise string
 
-// The test binary is a worker, too, for the tests that kill one.
+// The test binary is also a worker, for the tests that kill one.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "work" {
 		supervise = os.Args[5]
@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// work runs one step, as the worker that a test kills: a database, a data folder, a step.
+// work runs one step as the worker that a test kills: a database, a data folder, a step.
 func work(dsn, dir, askJSON string) int {
 	var ask schema.RunStep
 	if err := json.Unmarshal([]byte(askJSON), &ask); err != nil {
@@ -78,7 +78,7 @@ func newBench(t *testing.T, step string) *bench {
 	return newBenchAt(t, filepath.Join(t.TempDir(), "data"), step)
 }
 
-// newBenchAt is the same with a data folder of the test's choice.
+// newBenchAt is newBench with a given data folder.
 func newBenchAt(t *testing.T, dir, step string) *bench {
 	t.Helper()
 	plan, problems := schema.ParsePlan([]byte(`{"steps":[{"id":"s",` + step + `}]}`))
@@ -119,7 +119,7 @@ func options(db *store.Store, dir string, change ...func(*runner.Options)) runne
 	return o
 }
 
-// newRunner is a worker's; the last one of a test ends what runs.
+// newRunner is a worker's runner; a test's last one ends what runs.
 func (b *bench) newRunner(change ...func(*runner.Options)) *runner.Runner {
 	b.t.Helper()
 	end := func(o *runner.Options) { o.EndSteps = true }
@@ -131,7 +131,7 @@ func (b *bench) newRunner(change ...func(*runner.Options)) *runner.Runner {
 	return r
 }
 
-// processes are those of the step that live, as the host sees them: by their environment.
+// processes are the step's live processes as the host sees them, found by their environment.
 func (b *bench) processes() []int {
 	b.t.Helper()
 	entries, err := os.ReadDir("/proc")
@@ -152,7 +152,8 @@ func (b *bench) processes() []int {
 	return pids
 }
 
-// stands reports whether all of them are stopped. A shell whose child was stopped before it became a program waits for it, in D.
+// stands reports whether all of them are stopped. A shell whose child was stopped before it became a program waits for
+// it, in state D.
 func (b *bench) stands() bool {
 	b.t.Helper()
 	for _, pid := range b.processes() {
@@ -164,7 +165,7 @@ func (b *bench) stands() bool {
 	return true
 }
 
-// supervisor is the process that owns the step: its folder is in its arguments.
+// supervisor is the process that owns the step, found by the folder in its arguments.
 func (b *bench) supervisor() int {
 	b.t.Helper()
 	entries, err := os.ReadDir("/proc")
@@ -189,7 +190,7 @@ func (b *bench) run() schema.StepResult {
 	return result
 }
 
-// runAside runs the step while the test goes on; the channel gets its result.
+// runAside runs the step in the background; the channel receives its result.
 func (b *bench) runAside() <-chan schema.StepResult {
 	done := make(chan schema.StepResult, 1)
 	go func() {
@@ -199,7 +200,7 @@ func (b *bench) runAside() <-chan schema.StepResult {
 	return done
 }
 
-// leave starts a step that prints "up" first, and ends its worker: the step is left to the next one.
+// leave starts a step that first prints "up", and ends its worker: the step is left to the next one.
 func (b *bench) leave() {
 	b.t.Helper()
 	b.r = b.newRunner(func(o *runner.Options) { o.EndSteps = false })

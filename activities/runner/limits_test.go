@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 )
 
-// What is too much has a name, and is not "exit 137".
+// Exceeding a limit has a name, and is not "exit 137".
 func TestRun_TooMuchIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -65,7 +65,7 @@ func TestRun_AStepIsRefusedWhereALayerIsRequired(t *testing.T) {
 	}
 }
 
-// A line of 256 MB arrives whole, and nobody keeps it in memory.
+// A line of 256 MB arrives complete, and nobody keeps it in memory.
 func TestRun_ALineThatHardlyEnds(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"head -c 96000000 /dev/zero | tr '\\0' x; echo; sleep 1"`)
@@ -77,7 +77,7 @@ func TestRun_ALineThatHardlyEnds(t *testing.T) {
 		case result = <-done:
 			running = false
 		case <-time.After(20 * time.Millisecond):
-			status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.supervisor())) // it may be over
+			status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.supervisor())) // it may have ended
 			for line := range strings.Lines(string(status)) {
 				var kib int
 				if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
@@ -131,8 +131,8 @@ func TestRun_TellsProgressAndUse(t *testing.T) {
 	}
 }
 
-// Another host has taken the step over while this one could not be reached: what runs here
-// ends, though it never says a word.
+// Another host has taken the step over while this one could not be reached: what runs here ends,
+// even though it never prints anything.
 func TestRun_ASilentStepThatAnotherHostHasTakenOverEnds(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"sleep 1000"`)
@@ -151,7 +151,7 @@ func TestRun_ASilentStepThatAnotherHostHasTakenOverEnds(t *testing.T) {
 	}
 }
 
-// A worker that died between two of its moves has left a folder and nothing in it.
+// A worker that died between two of its moves has left an empty folder.
 func TestRecover_LooksOverWhatWasNeverBegun(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"echo once"`)

@@ -17,7 +17,7 @@ import (
 
 const (
 	lockPoll = 5 * time.Millisecond
-	// A supervisor whose worker died needs this long, at the very most, to end its tree.
+	// A supervisor whose worker died needs at most this long to end its tree.
 	lockPatience = 15 * time.Second
 )
 
@@ -26,9 +26,9 @@ func lockName(dataDir, runID, stepID string) string {
 	return filepath.Join(dataDir, "locks", runID+"."+stepID)
 }
 
-// lockStep takes a step's lock on this host. It is free once no process of an attempt before
-// is left: the supervisor inherits it and holds it until it exits, whatever became of its
-// worker. Left says that one did not come to its end.
+// lockStep takes a step's lock on this host. The lock is free once no process of an earlier attempt
+// is left: the supervisor inherits it and holds it until it exits, whether or not its worker lives.
+// left says that an attempt did not finish.
 func lockStep(ctx context.Context, dataDir, runID, stepID string) (lock *os.File, left bool, err error) {
 	name := lockName(dataDir, runID, stepID)
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
@@ -52,7 +52,7 @@ func lockStep(ctx context.Context, dataDir, runID, stepID string) (lock *os.File
 	}
 }
 
-// lockStep takes the lock of a step that is to begin, as soon as the host has what that takes.
+// lockStep takes the lock of a step that is about to begin, as soon as the host has the resources.
 func (r *Runner) lockStep(run *running) (lock *os.File, left bool, err error) {
 	defer r.waits(run, "")
 	for wait := faultFirstWait; ; wait = min(2*wait, faultLongest) {
@@ -69,8 +69,8 @@ func (r *Runner) lockStep(run *running) (lock *os.File, left bool, err error) {
 	}
 }
 
-// unlockStep gives a step's lock back. The file goes only when nothing of the step is left:
-// one that stays says that something may be.
+// unlockStep releases a step's lock. It removes the file only if nothing of the step is left: a
+// file that stays says that something may be.
 func unlockStep(f *os.File, clean bool) {
 	if clean {
 		_ = os.Remove(f.Name())
@@ -78,18 +78,18 @@ func unlockStep(f *os.File, clean bool) {
 	_ = f.Close()
 }
 
-// sweepLocks removes the locks that steps of earlier workers left: what went on without its
-// worker keeps its lock's file, since nobody was there to see it end.
+// sweepLocks removes the locks that steps of earlier workers left: a step that went on without its
+// worker keeps its lock file, since nobody saw it end.
 func (r *Runner) sweepLocks() {
 	locks, _ := os.ReadDir(filepath.Join(r.dataDir, "locks")) // none is the usual case
 	for _, file := range locks {
 		runID, stepID, _ := strings.Cut(file.Name(), ".")
 		if _, err := os.Stat(r.stepDir(runID, stepID)); err == nil {
-			continue // the step is gone on with
+			continue // the step is being continued
 		}
 		lock, _, err := filelock.Try(lockName(r.dataDir, runID, stepID))
 		if err != nil {
-			continue // it runs
+			continue // it is running
 		}
 		unlockStep(lock, endMarked(schema.RunStep{RunID: runID, StepID: stepID}) == nil)
 	}

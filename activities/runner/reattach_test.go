@@ -142,8 +142,8 @@ func TestRun_AKilledSupervisorIsARetryThatSaysSo(t *testing.T) {
 	}
 }
 
-// The supervisor is killed while a stop is on its way to it: what outlives it, where the step has
-// no PID namespace, is ended and counted.
+// The supervisor is killed while a stop is on its way to it: what outlives it, if the step has no
+// PID namespace, is ended and counted.
 func TestStop_EndsAndCountsWhatAKilledSupervisorLeft(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"setsid sh -c 'echo up; exec sleep 1000' & wait"`)
@@ -192,8 +192,8 @@ func TestRun_AKilledSupervisorAndWorkerAreARetryToo(t *testing.T) {
 	}
 }
 
-// TestRecover_RemovesWhatADeletedSessionHasLeft: it was deleted while no worker was here. What
-// runs yet is ended by the session's workflow.
+// TestRecover_RemovesWhatADeletedSessionHasLeft: it was deleted while no worker was here. The
+// session's workflow ends what still runs.
 func TestRecover_RemovesWhatADeletedSessionHasLeft(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"echo x > /tmp/much; echo ready; while [ ! -e stop ]; do sleep 0.05; done"`)

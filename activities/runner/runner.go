@@ -21,9 +21,9 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 )
 
-// Store is the part of [store.Store] that steps need. Writes may be repeated: each has its effect
-// once. It is an interface because the tests of faults stand between a runner and the real store,
-// and lose answers.
+// Store is the part of [store.Store] that steps need. Writes may be repeated: each takes effect
+// once. It is an interface because fault tests put a layer between the runner and the real store
+// that loses answers.
 type Store interface {
 	RunPlan(ctx context.Context, runID string) (store.RunPlan, error)
 	BeginAttempt(ctx context.Context, b store.BeginAttempt) (store.BegunAttempt, error)
@@ -36,10 +36,10 @@ type Store interface {
 
 var _ Store = (*store.Store)(nil)
 
-// Asker takes the questions of programs to people.
+// Asker takes programs' questions to people.
 type Asker interface {
-	// Ask asks and waits for the answer. Asked again it is the same question. An error means
-	// that nobody can be asked now.
+	// Ask asks and waits for the answer. Repeating it asks the same question. An error means that
+	// nobody can be asked now.
 	Ask(ctx context.Context, step *schema.RunStep, attempt int, ask supervisor.Ask) (supervisor.Answer, error)
 }
 
@@ -49,26 +49,26 @@ type Options struct {
 	Asker   Asker
 	DataDir string // holds workspaces/, steps/ and locks/
 	Host    string // the name of this host in attempts
-	// Supervisor is the program that is started for each step, with the argument "supervise".
+	// Supervisor is the program to start for each step, with the argument "supervise".
 	Supervisor string
 	Logger     *slog.Logger
 
 	Sandbox      sandbox.Mode
-	SandboxPaths []string // that every step sees, read-only
+	SandboxPaths []string // visible to every step, read-only
 	// NetworkRefused are the product's own places, which no step reaches, as
 	// [schema.ParseNetworkRule] takes them.
 	NetworkRefused []string
-	Cgroup         string // in which steps get groups of their own; "" for none
-	Slots          *Slots // nil for those of this host
+	Cgroup         string // where steps get their own groups; "" for none
+	Slots          *Slots // nil for this host's
 	Workspaces     *workspace.Keeper
 
-	SpoolBytes    int64         // of a step's output that waits on the disk; 0 for 64 MiB
-	OrphanTimeout time.Duration // for which a step goes on without a worker; 0 for an hour
-	OutputBytes   int64         // that are kept of an attempt's output, at whose end it is ended; 0 for all
-	QuotaBytes    int64         // of what a step keeps on the disk; 0 for none
+	SpoolBytes    int64         // how much of a step's output may wait on the disk; 0 for 64 MiB
+	OrphanTimeout time.Duration // how long a step goes on without a worker; 0 for an hour
+	OutputBytes   int64         // how much of an attempt's output is kept; an attempt that prints more is ended; 0 for all
+	QuotaBytes    int64         // how much a step may keep on the disk; 0 for no limit
 	QuotaFiles    int64         // the same
-	CheckEvery    time.Duration // between looks whether a silent attempt is still the step's; 0 for half a minute
-	// EndSteps has Close end the steps that run. Otherwise they go on, for the next worker.
+	CheckEvery    time.Duration // between checks whether a silent attempt is still the step's; 0 for half a minute
+	// EndSteps makes Close end running steps. Otherwise they go on, for the next worker.
 	EndSteps bool
 }
 
@@ -76,38 +76,38 @@ const (
 	defaultSpoolBytes    = 64 << 20
 	defaultOrphanTimeout = time.Hour
 	defaultCheckEvery    = 30 * time.Second
-	// maxProcesses bounds the processes and threads of a step.
+	// maxProcesses limits the processes and threads of a step.
 	maxProcesses = 4096
-	// endPatience is how long the end of a supervisor is waited for.
+	// endPatience is how long to wait for a supervisor to end.
 	endPatience = 15 * time.Second
 )
 
-// Runner runs the steps that this host's worker was given. Close it to let them go.
+// Runner runs the steps given to this host's worker. Close it to let them go.
 type Runner struct {
 	o       Options
 	name    string          // of this worker, among those that had the same steps
 	dataDir string          // absolute
-	ctx     context.Context //nolint:containedctx // of everything that runs; it ends with Close, not with a caller
+	ctx     context.Context //nolint:containedctx // for everything that runs; it ends with Close, not with a caller
 	cancel  context.CancelFunc
-	owners  *os.File   // of the files of steps that are nobody, nil where they are not
-	folders sync.Mutex // of attempts: none is made below one that is being removed
+	owners  *os.File   // of the files of steps that run as nobody; nil where they do not
+	folders sync.Mutex // guards attempts' folders: none is made below one that is being removed
 	runs    sync.WaitGroup
 	mu      sync.Mutex
 	closed  bool
 	live    map[string]*running  // by execution
-	frozen  map[string]bool      // run ids; what starts there waits
-	turns   int                  // of runs to frozen, or back
-	changed *sync.Cond           // a run left frozen, or a step is no longer about to start
+	frozen  map[string]bool      // run ids; what starts in them waits
+	turns   int                  // number of changes to frozen
+	changed *sync.Cond           // a run left frozen, or a launch is over
 	short   map[string]string    // what steps wait for on this host, by execution
-	shortAt time.Time            // when the log said so
-	stopped map[string]time.Time // run ids, and when; what starts there is refused
+	shortAt time.Time            // when the log last said so
+	stopped map[string]time.Time // run ids, and when; what starts in them is refused
 
 	shortSaid     bool
 	faultPatience time.Duration
-	unrecorded    atomic.Bool // the log says that the store is away
+	unrecorded    atomic.Bool // the log says that the store is down
 }
 
-// New makes a runner. Recover brings it back to what runs already.
+// New makes a runner. Recover brings it back to what is already running.
 func New(o Options) (*Runner, error) {
 	if o.SpoolBytes == 0 {
 		o.SpoolBytes = defaultSpoolBytes
@@ -140,8 +140,8 @@ func New(o Options) (*Runner, error) {
 	return r, nil
 }
 
-// Recover goes on with every step that an earlier worker of this host has left: it takes
-// over what they print from the first moment on, before the workflow asks for them.
+// Recover continues every step that an earlier worker of this host has left. It takes over their
+// output from the first moment, before the workflow asks for them.
 func (r *Runner) Recover() {
 	if err := r.recover(); err != nil {
 		r.o.Logger.Warn("what runs on this host cannot be read", "error", err)
@@ -157,7 +157,7 @@ func (r *Runner) Recover() {
 	}
 }
 
-// recover may be called again when it has failed.
+// recover may be called again after a failure.
 func (r *Runner) recover() error {
 	all := filepath.Join(r.dataDir, stepsDir)
 	runs, err := os.ReadDir(all)
@@ -190,23 +190,23 @@ func (r *Runner) recover() error {
 	return failed
 }
 
-// occupy has a step that runs already hold what it declared of the host.
+// occupy makes a running step hold what it declared of the host.
 func (r *Runner) occupy(run *running, spec *supervisor.Spec) {
 	if !run.isOccupying() {
 		run.occupied(r.o.Slots.Occupy(spec.Sandbox.CPUs, spec.Sandbox.MemoryBytes))
 	}
 }
 
-// EndOnClose has Close end the steps that run, whatever the options say.
+// EndOnClose makes Close end running steps, whatever the options say.
 func (r *Runner) EndOnClose() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.o.EndSteps = true
 }
 
-// Close lets go of every step that runs here: they go on, and the next worker of this host
-// finds them. With EndSteps it ends them instead, without a word to the store: the next
-// worker starts new attempts. It waits until that is done.
+// Close lets go of every step that runs here: they go on, and the next worker of this host finds
+// them. With EndSteps it ends them instead, without telling the store: the next worker starts new
+// attempts. It waits until that is done.
 func (r *Runner) Close() {
 	r.mu.Lock()
 	r.closed = true
@@ -230,10 +230,9 @@ func (r *Runner) Close() {
 // ErrDetached says that the caller's context ended while the step went on.
 var ErrDetached = errors.New("the step goes on without this caller")
 
-// Run executes a step and waits for its end, or attaches to it when it runs already. What
-// the step does is read once it may start.
-// When ctx ends first the step goes on and Run returns [ErrDetached]; call Run again to
-// attach, or Stop to end it.
+// Run executes a step and waits for its end, or attaches to it if it is already running. It reads
+// what the step does once the step may start. If ctx ends first, the step goes on and Run returns
+// [ErrDetached]; call Run again to attach, or Stop to end it.
 func (r *Runner) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
 	for {
 		run, isNew, err := r.attach(ask, false)
@@ -246,7 +245,7 @@ func (r *Runner) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult
 		select {
 		case <-run.done:
 			if errors.Is(run.err, errNothingToResume) {
-				continue // it was left by an earlier worker, and is to start again
+				continue // left by an earlier worker, and to be started again
 			}
 			if run.err != nil && r.ctx.Err() != nil {
 				return run.result, fmt.Errorf("%w: %w", ErrClosed, run.err)
@@ -260,10 +259,10 @@ func (r *Runner) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult
 
 var errStopped = errors.New("the run was stopped")
 
-// ErrClosed says that this worker ends: the next one goes on with the step.
+// ErrClosed says that this worker is ending: the next one continues the step.
 var ErrClosed = errors.New("this worker is ending")
 
-// attach finds the execution, or makes it; recovers says that a new one may only go on with what runs.
+// attach finds the execution, or makes it; recovers says that a new one may only continue what runs.
 func (r *Runner) attach(ask schema.RunStep, recovers bool) (run *running, isNew bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -309,8 +308,7 @@ func (r *Runner) execute(run *running) {
 	run.finish(result, err)
 }
 
-// persist repeats a call of the store until it is done: only an answer that will not change ends it, or
-// the end of the worker.
+// persist repeats a call to the store until it succeeds, fails for good, or the worker ends.
 func (r *Runner) persist(call func(ctx context.Context) error) error {
 	const (
 		firstWait = 20 * time.Millisecond
@@ -340,7 +338,7 @@ func (r *Runner) persist(call func(ctx context.Context) error) error {
 	}
 }
 
-// reasonOf says what is wrong without saying where on the server.
+// reasonOf describes an error without saying where on the server.
 func reasonOf(err error) string {
 	if e, ok := errors.AsType[*os.PathError](err); ok {
 		return e.Err.Error()

@@ -35,7 +35,7 @@ func TestRun_KeepsEveryByteOfBothStreamsInOrder(t *testing.T) {
 
 func TestRun_BinaryBecomesTextAndRunesStayWhole(t *testing.T) {
 	t.Parallel()
-	// The bytes of é come a moment apart; then two bytes that are no text, and a NUL.
+	// The bytes of é come a moment apart; then two invalid bytes, and a NUL.
 	b := newBench(t, `"shell":"printf '\\303'; sleep 0.2; printf '\\251\\377\\376\\000.'"`)
 	b.run()
 	if got, want := b.output(schema.Stdout), "é\ufffd\ufffd\x00."; got != want {
@@ -61,12 +61,12 @@ func TestRun_TheProgramGetsAnEnvironmentOfItsOwn(t *testing.T) {
 	if pgid, pid := f[len(f)-2], f[len(f)-1]; pgid != pid {
 		t.Errorf("process group %s of process %s: not its own", pgid, pid)
 	}
-	if fds := f[len(f)-3]; fds != "4" { // stdin, stdout, stderr, and the folder that is listed
+	if fds := f[len(f)-3]; fds != "4" { // stdin, stdout, stderr, and the listed folder
 		t.Errorf("%s descriptors, want 4: something was inherited", fds)
 	}
 }
 
-// What people said reaches the program, and the plan cannot say it in their place.
+// What people said reaches the program, and the plan cannot replace it.
 func TestRun_TheProgramGetsWhatPeopleSaid(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"printf '%s|%s|%s' \"${HOLDFAST_MESSAGE-none}\" \"${HOLDFAST_FEEDBACK-none}\" \"$HOLDFAST_ATTEMPT\""`)
@@ -99,7 +99,7 @@ func TestRun_TheProgramGetsWhatPeopleSaid(t *testing.T) {
 	}
 }
 
-// A step that was edited after its run began runs as edited; what was agreed on before does not.
+// A step edited after its run began runs as edited; the version approved before does not.
 func TestRun_AnEditedStepRunsAsEditedWithItsFiles(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"cat old"`)
@@ -120,7 +120,7 @@ func TestRun_AnEditedStepRunsAsEditedWithItsFiles(t *testing.T) {
 	}
 }
 
-// Temporal may ask again for a step whose end it was never told, at any time later.
+// Temporal may ask again at any later time for a step whose end it never heard of.
 func TestRun_AStepThatHasEndedStaysSoWhenItsFilesAreEdited(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"shell":"cat old"`)
@@ -145,8 +145,8 @@ func TestRun_TheProgramHasTheUsualSignals(t *testing.T) {
 	if result.Signal != "SIGTERM" {
 		t.Errorf("result %+v, want the end by SIGTERM", result)
 	}
-	// Signals 32 and up belong to the C library: whoever started the tests may have left its own
-	// at "ignored", and Go hands it on.
+	// Signals 32 and up belong to the C library: the process that started the tests may have left
+	// its own ignored, and Go passes that on.
 	var blocked, ignored uint64
 	var rest string
 	out := b.output(schema.Stdout)
@@ -251,9 +251,6 @@ func TestRun_AFinishedExecutionIsNotRunAgain(t *testing.T) {
 	}
 }
 
-// The worker dies by SIGKILL while the step prints; the step goes on, and the next worker
-// takes over where the dead one was.
-// What happened while no worker was there is made up for.
 func TestStop_EndsAForkBombInProgress(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `"run":["python3","-u","-c","import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('go')\nend = time.time() + 20\nn = 0\nwhile time.time() < end and n < 6:\n    os.fork(); n += 1\nprint('forked')\ntime.sleep(1000)"]`)
@@ -287,6 +284,3 @@ func TestFreeze_StopsTheClockOfTheTimeout(t *testing.T) {
 		t.Fatalf("result %+v", result)
 	}
 }
-
-// The program dies with its supervisor, and starts again; what it had printed stays.
-// Both at once: nothing is left that could end the program but the kernel.

@@ -15,10 +15,10 @@ import (
 // running is one execution of a step on this host.
 type running struct {
 	ask      schema.RunStep
-	recovers bool          // goes on with what an earlier worker left, and starts nothing
+	recovers bool          // continues what an earlier worker left, and starts nothing
 	done     chan struct{} // closed when result and err are set
 
-	lost   schema.Reason // why the attempt before is, when that is known
+	lost   schema.Reason // why the previous attempt is lost, if known
 	losses int           // of supervisors
 	told   string        // what the log may say that it waits for
 
@@ -29,15 +29,15 @@ type running struct {
 	waiting context.Context //nolint:containedctx // it is a signal
 	cancel  context.CancelFunc
 
-	aligning sync.Mutex // of one at a time: who freezes or thaws it
-	// launching says that it is about to have a process that takes orders; under Runner.mu.
+	aligning sync.Mutex // one freeze or thaw at a time
+	// launching says that it is about to have a process that takes orders; guarded by Runner.mu.
 	launching bool
 
 	mu      sync.Mutex
-	s       *supervised // nil until it is started
+	s       *supervised // nil until started
 	halted  *time.Duration
 	exit    *supervisor.Exit
-	release func() // gives back what it takes of the host since before this worker, or nil
+	release func() // gives back what it has held of the host since before this worker, or nil
 
 	dropped bool
 }
@@ -55,7 +55,7 @@ func (r *running) finish(result schema.StepResult, err error) {
 	close(r.done)
 }
 
-// occupied takes in what is to be given back of the host once it has ended.
+// occupied sets the function that gives back its part of the host once it has ended.
 func (r *running) occupied(release func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -68,7 +68,7 @@ func (r *running) isOccupying() bool {
 	return r.release != nil
 }
 
-// vacate gives it back.
+// vacate gives back its part of the host.
 func (r *running) vacate() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -78,7 +78,8 @@ func (r *running) vacate() {
 	}
 }
 
-// started tells who carries out orders from here on. A stop that came before is the first.
+// started sets the supervisor that carries out orders from here on. If a stop came earlier, it is
+// the first.
 func (r *running) started(s *supervised) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,14 +89,14 @@ func (r *running) started(s *supervised) {
 	}
 }
 
-// unstarted takes back that there is a supervisor: it has ended without having begun.
+// unstarted removes the supervisor: it has ended without having begun.
 func (r *running) unstarted() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.s = nil
 }
 
-// stop asks for the end of the step; done tells when it has come. It does not start again.
+// stop asks the step to end; done tells when it has. The step does not start again.
 func (r *running) stop(grace time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,7 +108,7 @@ func (r *running) stop(grace time.Duration) {
 	r.s.order(supervisor.Order{Do: supervisor.DoStop, GraceMS: grace.Milliseconds()})
 }
 
-// lose takes in that the attempt is lost, if that is what err says.
+// lose records that the attempt is lost, if err says so.
 func (r *running) lose(err error) bool {
 	why, lost := errors.AsType[lostError](err)
 	if lost {
@@ -117,11 +118,10 @@ func (r *running) lose(err error) bool {
 	return lost
 }
 
-// ackPatience is how long a freeze or thaw may take; a supervisor that is slower is busy
-// ending.
+// ackPatience is how long a freeze or thaw may take; a slower supervisor is busy ending.
 const ackPatience = 5 * time.Second
 
-// bring freezes the step's processes, or lets them go on.
+// bring freezes or thaws the step's processes.
 func (r *running) bring(frozen bool) {
 	r.mu.Lock()
 	s := r.s
@@ -135,8 +135,8 @@ func (r *running) bring(frozen bool) {
 	}
 }
 
-// ended takes in how the program ended. It says no when that is nobody's business: it was
-// ended with its worker.
+// ended records how the program ended. It returns false if nobody needs that, because the program
+// was ended with its worker.
 func (r *running) ended(exit *supervisor.Exit) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -144,7 +144,8 @@ func (r *running) ended(exit *supervisor.Exit) bool {
 	return !r.dropped
 }
 
-// left takes in what was ended of an attempt whose supervisor was killed, and what could not be.
+// left records how many processes of an attempt whose supervisor was killed were ended, and how
+// many could not be.
 func (r *running) left(killed, survivors int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -157,7 +158,7 @@ func (r *running) isDropped() bool {
 	return r.dropped
 }
 
-// drop has the end of the step recorded by nobody.
+// drop keeps the end of the step from being recorded.
 func (r *running) drop() *supervised {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -165,7 +166,7 @@ func (r *running) drop() *supervised {
 	return r.s
 }
 
-// count is what the end of the step ended, once it is done.
+// count is how many processes the end of the step ended, once it is done.
 func (r *running) count() (killed, survivors int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

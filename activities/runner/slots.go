@@ -12,14 +12,14 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Slots are the cores and the memory of a host, of which steps take what their plan declares.
-// Whoever does not fit waits, first come, first served: a large step is not overtaken by small
-// ones for ever. A step that declares nothing takes nothing and never waits here.
+// Slots are the cores and memory of a host. Steps take from them what their plan declares. Steps
+// that do not fit wait, first come, first served, so that small steps do not overtake a large one
+// for ever. A step that declares nothing takes nothing and never waits here.
 type Slots struct {
 	cores float64
 	bytes int64
 
-	anyMemory bool // it is not known how much there is
+	anyMemory bool // the amount of memory is unknown
 
 	mu        sync.Mutex
 	usedCores float64
@@ -33,15 +33,15 @@ type claim struct {
 	given  chan struct{}
 }
 
-// NewSlots are those of a host with so many cores and bytes of memory; 0 bytes when nobody
-// knows, and then memory does not count.
+// NewSlots makes the slots of a host with these cores and bytes of memory; 0 bytes means unknown,
+// and then memory does not count.
 func NewSlots(cores float64, bytes int64) *Slots {
 	return &Slots{cores: cores, bytes: bytes, anyMemory: bytes <= 0}
 }
 
-// Acquire takes what a step declares, and waits for it. Call release once when the step has
-// ended. A step that asks for more than there is gets [schema.CodeInvalid] at once, and one
-// whose context ends meanwhile its cause.
+// Acquire takes what a step declares, waiting if necessary. Call release once the step has ended. A
+// step that asks for more than the host has gets [schema.CodeInvalid] at once; if its context ends
+// while it waits, it gets the cause.
 func (s *Slots) Acquire(ctx context.Context, cpu float64, memory int64) (release func(), err error) {
 	c := &claim{cpu: max(cpu, 0), memory: max(memory, 0), given: make(chan struct{})}
 	if c.cpu > s.cores {
@@ -67,7 +67,7 @@ func (s *Slots) Acquire(ctx context.Context, cpu float64, memory int64) (release
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		select {
-		case <-c.given: // in the same moment: it goes back
+		case <-c.given: // given at the same moment: give it back
 			s.giveBack(c)
 		default:
 			s.waiting.Remove(place)
@@ -85,8 +85,8 @@ func (s *Slots) Acquire(ctx context.Context, cpu float64, memory int64) (release
 	}, nil
 }
 
-// Occupy takes what a step has already: it runs since before this worker. There may be less
-// than that, and then nobody gets anything until there is more.
+// Occupy takes what a step already uses because it ran before this worker. There may be less than
+// that; then nobody gets anything until there is more.
 func (s *Slots) Occupy(cpu float64, memory int64) (release func()) {
 	c := &claim{cpu: max(cpu, 0), memory: max(memory, 0)}
 	s.mu.Lock()
@@ -116,9 +116,9 @@ func (s *Slots) giveBack(c *claim) {
 	s.serve()
 }
 
-// serve gives the first ones that wait what they ask for, as far as it goes.
+// serve gives the first waiting steps what they ask for, as far as it goes.
 func (s *Slots) serve() {
-	const rounding = 1e-9 // ten times 0.1 are one core
+	const rounding = 1e-9 // ten times 0.1 must make one core
 	for first := s.waiting.Front(); first != nil; first = s.waiting.Front() {
 		c, ok := first.Value.(*claim)
 		if !ok || s.usedCores+c.cpu > s.cores+rounding || (!s.anyMemory && s.usedBytes+c.memory > s.bytes) {
@@ -137,13 +137,13 @@ func HostSlots() *Slots {
 	return NewSlots(float64(min(runtime.NumCPU(), runtime.GOMAXPROCS(0))), hostMemory())
 }
 
-// hostMemory is in bytes; 0 when it is not known, as on systems without /proc.
+// hostMemory is in bytes; 0 if unknown, as on systems without /proc.
 func hostMemory() int64 {
 	total := int64(0)
 	if text, err := os.ReadFile("/proc/meminfo"); err == nil {
 		for line := range strings.Lines(string(text)) {
 			if rest, ok := strings.CutPrefix(line, "MemTotal:"); ok {
-				kib, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64) // 0 is not known
+				kib, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64) // 0 means unknown
 				total = kib << 10
 			}
 		}
@@ -153,7 +153,7 @@ func hostMemory() int64 {
 		if err != nil {
 			continue
 		}
-		n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64) // "max" is no number
+		n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64) // "max" is not a number
 		if err == nil && n > 0 && (total == 0 || n < total) {
 			total = n
 		}

@@ -66,7 +66,7 @@ func TestSlots_MemoryCountsAsCoresDo(t *testing.T) {
 		t.Fatal(got)
 	}
 	also()
-	take(t, s, 64, 1<<30)() // all of it is there again
+	take(t, s, 64, 1<<30)() // all of it is available again
 }
 
 func TestSlots_WhatNoHostLikeThisCanGiveIsRefused(t *testing.T) {

@@ -29,7 +29,8 @@ func (r *Runner) begin(run *running) (schema.StepResult, error) {
 	}
 	step, ok := of.Plan.Step(ask.StepID)
 	if !ok || of.Plan.StepDigest(step) != ask.Digest {
-		// Its end may be recorded, and not have reached the workflow when somebody edited its files.
+		// Its end may be recorded without having reached the workflow when somebody edited its
+		// files.
 		result, ended, err := r.o.Store.Ended(r.ctx, ask.RunID, ask.StepID, ask.Execution)
 		if err == nil && !ended {
 			err = schema.Errorf(schema.CodeConflict, "step %q is not what was agreed on", ask.StepID)
@@ -53,7 +54,7 @@ func (r *Runner) begin(run *running) (schema.StepResult, error) {
 	}
 	clean := false
 	defer func() { unlockStep(lock, clean) }()
-	if left { // an attempt before lost its worker, and may have lost its supervisor with it
+	if left { // an earlier attempt lost its worker, and perhaps its supervisor too
 		if err := endMarked(ask); err != nil {
 			return schema.StepResult{}, err
 		}
@@ -73,7 +74,7 @@ func (r *Runner) begin(run *running) (schema.StepResult, error) {
 	}
 	result, err := r.launch(run, &p)
 	_, survivors := run.count()
-	clean = err == nil && survivors == 0 // what is left is ended when the lock's file is found
+	clean = err == nil && survivors == 0 // whatever is left is ended when the lock's file is found
 	return result, err
 }
 
@@ -97,7 +98,7 @@ func (r *Runner) beginning(run *running, step *schema.PlanStep) store.BeginAttem
 	return b
 }
 
-// planned is an attempt that has begun, and has no process yet.
+// planned is an attempt that has begun but has no process yet.
 type planned struct {
 	of      *store.RunPlan
 	step    *schema.PlanStep
@@ -107,11 +108,11 @@ type planned struct {
 }
 
 // launch starts an attempt, and follows it to its end. A start that fails through no fault of the
-// program is tried again, with growing waits, as one that never was; the step's log says
-// meanwhile what it waits for.
+// program is retried with growing waits, and does not count; meanwhile the step's log says what it
+// waits for.
 func (r *Runner) launch(run *running, p *planned) (schema.StepResult, error) {
 	defer r.waits(run, "")
-	var since time.Time // of the first of these faults in a row
+	var since time.Time // of the first of consecutive faults
 	for wait := faultFirstWait; ; wait = min(2*wait, faultLongest) {
 		result, err := r.tryLaunch(run, p)
 		trouble, ok := errors.AsType[*fault](err)
@@ -133,8 +134,8 @@ func (r *Runner) launch(run *running, p *planned) (schema.StepResult, error) {
 	}
 }
 
-// cancelled ends an attempt of which nothing runs, when its step was stopped; with the worker
-// it is left as it is.
+// cancelled ends an attempt without processes whose step was stopped. If the worker is ending, it
+// leaves the attempt as it is.
 func (r *Runner) cancelled(run *running, p *planned) (schema.StepResult, error) {
 	if r.ctx.Err() != nil || run.isDropped() {
 		return schema.StepResult{}, ErrClosed
@@ -143,8 +144,8 @@ func (r *Runner) cancelled(run *running, p *planned) (schema.StepResult, error) 
 	return r.finish(run, p.attempt, end, nil, nil)
 }
 
-// waitToStart waits until the next try, or until the step is stopped, and says why. An error
-// means that there will be no next try.
+// waitToStart records why the step waits, and waits for the next try or until the step is stopped.
+// An error means that there will be no next try.
 func (r *Runner) waitToStart(run *running, p *planned, why *fault, wait time.Duration) error {
 	ask := &run.ask
 	text := "it cannot start yet: " + reasonOf(why.error)
@@ -157,7 +158,7 @@ func (r *Runner) waitToStart(run *running, p *planned, why *fault, wait time.Dur
 		})
 		cancel()
 		if code := schema.CodeOf(err); code == schema.CodeStale || code == schema.CodeNotFound {
-			return err // nobody wants it any more
+			return err // no longer wanted
 		}
 	}
 	select {
@@ -167,14 +168,14 @@ func (r *Runner) waitToStart(run *running, p *planned, why *fault, wait time.Dur
 	return nil
 }
 
-// tryLaunch is one try. A [*fault] means that the program was never started.
+// tryLaunch makes one try. A [*fault] means that the program was never started.
 func (r *Runner) tryLaunch(run *running, p *planned) (schema.StepResult, error) {
 	ask := &run.ask
 	stay, err := r.o.Workspaces.Enter(r.ctx, workspace.Visit{SessionID: ask.SessionID, RunID: ask.RunID, Snapshot: p.of.Snapshot, Files: p.of.Plan.Files})
 	switch {
 	case r.ctx.Err() != nil:
 		return schema.StepResult{}, r.ctx.Err()
-	case schema.CodeOf(err) == schema.CodeUnavailable: // the blob store is away
+	case schema.CodeOf(err) == schema.CodeUnavailable: // the blob store is down
 		return schema.StepResult{}, &fault{error: err, shortage: true}
 	case err != nil && (isShortage(err) || isRace(err)):
 		return schema.StepResult{}, newFault(err)
@@ -206,13 +207,13 @@ func (r *Runner) tryLaunch(run *running, p *planned) (schema.StepResult, error) 
 	run.unstarted()
 	if !supervisor.Began(l.dir) {
 		r.remove(l.dir)
-		run.losses-- // nothing is lost
+		run.losses-- // nothing was lost
 		return result, newFault(errNoSupervisor)
 	}
 	r.remove(l.dir)
 	run.left(supervisor.KillMarked(marks(*ask)))
 	switch {
-	case run.waiting.Err() != nil: // it is not to start again
+	case run.waiting.Err() != nil: // it must not start again
 		return r.cancelled(run, p)
 	case run.losses > maxLosses:
 		end := store.AttemptEnd{Status: schema.AttemptFailed, Reason: schema.ReasonSupervisor, Message: "its supervisor was killed", DurationMS: time.Since(p.began).Milliseconds()}
@@ -222,16 +223,16 @@ func (r *Runner) tryLaunch(run *running, p *planned) (schema.StepResult, error) 
 	}
 }
 
-// prepare makes the attempt's folder ready.
+// prepare prepares the attempt's folder.
 func (r *Runner) prepare(run *running, work string, of *store.RunPlan, step *schema.PlanStep, attempt int) (leftover, error) {
 	ask := run.ask
 	dir := filepath.Join(r.stepDir(ask.RunID, ask.StepID), strconv.Itoa(attempt))
-	r.remove(dir) // a number that was given out and not used
+	r.remove(dir) // left by a number that was assigned but not used
 	tmp := filepath.Join(dir, "tmp")
 	if err := r.makeAll(tmp); err != nil {
 		return leftover{}, err
 	}
-	ask.Before = nil // it is recorded
+	ask.Before = nil // already recorded
 	l := leftover{dir: dir, spec: supervisor.Spec{
 		Step: ask, Attempt: attempt, TimeoutMS: step.TimeoutDuration().Milliseconds(), OrphanMS: r.o.OrphanTimeout.Milliseconds(),
 		NetworkAllow: step.NetworkAllow(), NetworkRefused: r.o.NetworkRefused,
@@ -245,8 +246,8 @@ func (r *Runner) prepare(run *running, work string, of *store.RunPlan, step *sch
 	return l, supervisor.WriteSpec(dir, &l.spec)
 }
 
-// fileBytes bounds one file of a workspace with a quota: a little over it, so that whoever
-// looks at the workspace afterwards sees that it is too large.
+// fileBytes limits one file of a workspace with a quota. It is a little over the quota, so that a
+// later check of the workspace finds it too large.
 func fileBytes(quota int64) int64 {
 	if quota <= 0 {
 		return 0

@@ -18,7 +18,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// supervised is a worker's end of a supervisor.
+// supervised is a worker's end of the connection to a supervisor.
 type supervised struct {
 	dir  string // of the attempt
 	conn net.Conn
@@ -27,18 +27,17 @@ type supervised struct {
 	sending sync.Mutex // guards orders
 
 	mu      sync.Mutex
-	changed chan struct{} // a token is in it when there is news
+	changed chan struct{} // holds a token when there is news
 	end     int64         // how much is in the spool
 	stats   *schema.StepProgressData
 	waiting string         // what output waits for
-	acks    map[string]int // reports of a kind that have come
+	acks    map[string]int // number of reports received of each kind
 	acked   *sync.Cond
 	exit    *supervisor.Exit
 	gone    chan struct{} // closed when the connection has ended; exit is final then
 }
 
-// startSupervisor starts the supervisor of an attempt's folder, which holds the lock from
-// here on.
+// startSupervisor starts the supervisor of an attempt's folder, which holds the lock from here on.
 func startSupervisor(exe, dir string, lock, owners *os.File) (*supervised, error) {
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {
@@ -54,7 +53,7 @@ func startSupervisor(exe, dir string, lock, owners *os.File) (*supervised, error
 		return nil, fmt.Errorf("talk to the supervisor: %w", err)
 	}
 	cmd := exec.Command(exe, supervisor.ArgSupervise, dir)       //nolint:noctx // it ends by its own rules, not with a context
-	cmd.Env = []string{"GOMAXPROCS=2", "TMPDIR=" + os.TempDir()} // of the supervisor: it idles
+	cmd.Env = []string{"GOMAXPROCS=2", "TMPDIR=" + os.TempDir()} // for the supervisor, which idles
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.ExtraFiles = []*os.File{theirs, lock, owners} // descriptors 3 to 5; 5 is closed without owners
@@ -62,7 +61,7 @@ func startSupervisor(exe, dir string, lock, owners *os.File) (*supervised, error
 		_ = conn.Close()
 		return nil, fmt.Errorf("start the supervisor: %w", err)
 	}
-	go func() { _ = cmd.Wait() }() // its file says how the program ended; its own code adds nothing
+	go func() { _ = cmd.Wait() }() // its file says how the program ended; its own exit code adds nothing
 	return newSupervised(dir, conn), nil
 }
 
@@ -84,7 +83,7 @@ func (s *supervised) read() {
 			break
 		}
 		if r.Is == supervisor.IsAsk && r.Ask != nil {
-			s.asks <- *r.Ask // whoever follows takes them all
+			s.asks <- *r.Ask // whoever follows receives them all
 			continue
 		}
 		s.take(&r)
@@ -128,7 +127,7 @@ func (s *supervised) news() {
 	}
 }
 
-// known is what there is to know of a step: how much is in its spool, what it uses if that is
+// known is what there is to know about a step: how much is in its spool, what it uses if that is
 // new, what its output waits for, and how it ended if it has.
 type known struct {
 	end     int64
@@ -137,9 +136,9 @@ type known struct {
 	exit    *supervisor.Exit
 }
 
-// look takes it.
+// look returns what is known.
 func (s *supervised) look() known {
-	gone := s.isGone() // asked first: once it is, what is known of the exit is final
+	gone := s.isGone() // checked first: once it is gone, what is known of the exit is final
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := known{end: s.end, stats: s.stats, waiting: s.waiting, exit: s.exit}
@@ -150,7 +149,7 @@ func (s *supervised) look() known {
 	return k
 }
 
-// order sends an order. A supervisor that is gone takes none: its exit says so.
+// order sends an order. A supervisor that is gone ignores it: its exit says so.
 func (s *supervised) order(o supervisor.Order) {
 	s.sending.Lock()
 	defer s.sending.Unlock()
@@ -182,10 +181,10 @@ func (s *supervised) isGone() bool {
 	}
 }
 
-// detach leaves the supervisor to itself.
+// detach leaves the supervisor on its own.
 func (s *supervised) detach() { _ = s.conn.Close() }
 
-// abandoned stands for a supervisor that is gone: what it left in its folder is all there is.
+// abandoned represents a supervisor that is gone: only what it left in its folder remains.
 func abandoned(dir string) *supervised {
 	ours, theirs := net.Pipe()
 	_ = theirs.Close()

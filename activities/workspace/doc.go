@@ -1,6 +1,6 @@
-// Package workspace keeps the folder in which a session's steps work: it brings it to the
-// session's latest snapshot, puts the plan's files there, and saves it when an attempt has ended.
-// It never reads or writes outside of it, whatever links it finds.
+// Package workspace manages the folder in which a session's steps work. It restores the session's
+// latest snapshot, writes the plan's files, and saves the folder after an attempt has ended. It
+// never reads or writes outside it, whatever links it finds.
 //
 // Imports: schema, snapshot.
 // Imported by: activities, activities/runner, worker.

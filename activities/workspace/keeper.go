@@ -18,27 +18,27 @@ type Options struct {
 	DataDir string // holds workspaces/ and workspace-state/
 	Quota   snapshot.Quota
 	Logger  *slog.Logger
-	// Latest reads a session's latest snapshot; "" while there is none. It is asked before a folder
-	// is restored: what a visitor knows may have been overtaken by a step that has just ended here.
-	// Without it the visitor is believed.
+	// Latest reads a session's latest snapshot; "" if there is none. It is called before a folder
+	// is restored: a step that has just ended here may have made the visit's snapshot outdated.
+	// Without Latest, the visit's snapshot is used.
 	Latest func(ctx context.Context, sessionID string) (string, error)
 }
 
-// Keeper keeps the workspaces of the sessions whose steps run on this host: it brings each to the
+// Keeper keeps the workspaces of the sessions whose steps run on this host. It brings each to the
 // session's latest snapshot before a step starts, and saves it after an attempt has ended.
 //
-// For each attempt: [Keeper.Enter], or [Keeper.Return] when its program runs already; then
+// For each attempt: [Keeper.Enter], or [Keeper.Return] if its program already runs; then
 // [Stay.Save], once, when it has ended; and [Stay.Leave] in any case.
 type Keeper struct {
 	o Options
 
 	mu   sync.Mutex
 	held map[string]*held // by session
-	idle []string         // sessions that nobody works for, the latest last
+	idle []string         // sessions without stays, the latest last
 }
 
-// idleKept is how many workspaces are known by heart while no step of theirs runs: their list of
-// files is then not read again.
+// idleKept is how many idle workspaces stay in memory, so that their list of files need not be read
+// again.
 const idleKept = 32
 
 // held is a workspace on this host.
@@ -48,30 +48,30 @@ type held struct {
 	folder  *snapshot.Folder
 	stays   int // under Keeper.mu
 
-	entering chan struct{} // of one at a time: who brings it to where it should be
-	saving   chan struct{} // of one at a time: who saves it and records that
+	entering chan struct{} // one at a time brings it to the right snapshot
+	saving   chan struct{} // one at a time saves it and records that
 
 	mu       sync.Mutex
 	working  int    // stays whose programs may be writing
-	recorded string // the snapshot that the session's log knows of
+	recorded string // the snapshot in the session's log
 }
 
 // NewKeeper makes a keeper.
 func NewKeeper(o Options) *Keeper { return &Keeper{o: o, held: map[string]*held{}} }
 
-// Visit says for what a workspace is entered.
+// Visit says what a workspace is entered for.
 type Visit struct {
 	SessionID string
 	RunID     string
-	Snapshot  string            // the session's latest, as store.RunPlan has it; "" while there is none
+	Snapshot  string            // the session's latest, from store.RunPlan; "" if there is none
 	Files     map[string]string // of the plan
 }
 
 // Stay is an attempt's time in a workspace.
 type Stay struct {
 	Dir      string         // absolute
-	Restored bool           // whether the workspace had to be brought here
-	Stats    snapshot.Stats // of that
+	Restored bool           // whether the workspace had to be restored
+	Stats    snapshot.Stats // of the restore
 
 	k       *Keeper
 	h       *held
@@ -80,12 +80,12 @@ type Stay struct {
 	left    bool
 }
 
-// Enter makes the workspace ready for a step. When the folder on this host is not at the session's
-// latest snapshot it is restored; when it is, that costs well under a millisecond. While another step of the session is at work here the folder is taken as it is.
-// Then the plan's files are put there, as by [Prepare].
+// Enter makes the workspace ready for a step. It restores the folder if it is not at the session's latest snapshot; if
+// it is, that costs well under a millisecond. While another step of the session works here, the folder is taken as it
+// is. Then the plan's files are written, as by [Prepare].
 //
-// An error of [schema.CodeUnavailable] is the store's, and worth another try; any other tells why
-// this workspace cannot be had. After an error there is no stay to end.
+// An error of [schema.CodeUnavailable] comes from the store, and is worth another try; any other says why this
+// workspace is not available. After an error there is no stay to end.
 func (k *Keeper) Enter(ctx context.Context, v Visit) (*Stay, error) {
 	s, err := k.stay(v)
 	if err != nil {
@@ -98,7 +98,7 @@ func (k *Keeper) Enter(ctx context.Context, v Visit) (*Stay, error) {
 	return s, nil
 }
 
-// Return takes up the stay of an attempt whose program is at work already, and touches nothing.
+// Return takes up the stay of an attempt whose program is already running, and touches nothing.
 func (k *Keeper) Return(v Visit) (*Stay, error) {
 	s, err := k.stay(v)
 	if err == nil {
@@ -107,7 +107,7 @@ func (k *Keeper) Return(v Visit) (*Stay, error) {
 	return s, err
 }
 
-// At tells at which snapshot a session's folder is; "" is at none.
+// At says which snapshot a session's folder is at; "" for none.
 func (k *Keeper) At(sessionID string) string {
 	k.mu.Lock()
 	h := k.held[sessionID]
@@ -162,11 +162,11 @@ func (s *Stay) Leave() {
 	}
 }
 
-// work begins the time in which a program may be writing.
+// work marks that a program may be writing from here on.
 func (s *Stay) work() {
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
-	if s.h.working == 0 { // else it is known here, and may be newer than what this caller has read
+	if s.h.working == 0 { // otherwise it is known here, and may be newer than what this caller has read
 		s.h.recorded = s.visit.Snapshot
 	}
 	s.h.working++
@@ -188,7 +188,7 @@ func (s *Stay) enter(ctx context.Context) error {
 		return err
 	}
 	defer func() { <-s.h.entering }()
-	// Whoever else has a stay by now has its workspace, or waits for this lock.
+	// Any other stay by now has its workspace, or waits for this lock.
 	p := s.h.folder.Position()
 	if p.At != s.visit.Snapshot && !s.others() && s.k.o.Latest != nil {
 		latest, err := s.k.o.Latest(ctx, s.visit.SessionID)

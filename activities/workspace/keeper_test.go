@@ -24,7 +24,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// hosts makes keepers that share a blob store, each with a data dir of its own.
+// hosts makes keepers that share a blob store, each with its own data dir.
 func hosts(t *testing.T, n int, quota snapshot.Quota) []*workspace.Keeper {
 	t.Helper()
 	return hostsOver(t, t.TempDir(), n, quota)
@@ -42,7 +42,7 @@ func hostsOver(t *testing.T, bucket string, n int, quota snapshot.Quota) []*work
 	return out
 }
 
-// session plays a session's log: the snapshot that was recorded last.
+// session plays a session's log: the last recorded snapshot.
 type session struct {
 	*testing.T
 
@@ -65,7 +65,7 @@ func (s *session) record(saved *workspace.Saved) error {
 	return saved.Err
 }
 
-// step runs a step from its beginning to its end, and wants these changes.
+// step runs a step from beginning to end, and wants these changes.
 func (s *session) step(k *workspace.Keeper, run string, program func(dir string), want ...string) (restored bool) {
 	s.Helper()
 	stay := s.enter(k, run)
@@ -117,7 +117,7 @@ func TestKeeper_AStepOnAnotherHostGoesOnWhereTheLastOneEnded(t *testing.T) {
 	if k[0].At("s") == k[1].At("s") || k[1].At("s") != s.snapshot {
 		t.Error("where they are is wrong")
 	}
-	// Back on the first, with an edit of the plan that the second host has put there meanwhile.
+	// Back on the first, with an edit of the plan that the second host has written meanwhile.
 	s.files["plan.txt"] = "edited"
 	s.step(k[1], "r", func(dir string) { wantText(t, dir, "plan.txt", "edited"); write(t, dir, "plan.txt", "used") }, "~plan.txt")
 	s.step(k[0], "r", func(dir string) {
@@ -127,7 +127,7 @@ func TestKeeper_AStepOnAnotherHostGoesOnWhereTheLastOneEnded(t *testing.T) {
 			t.Error("what was deleted has come back")
 		}
 	})
-	// The next run starts from its plan, on whatever host.
+	// The next run starts from its plan, on any host.
 	s.step(k[1], "r2", func(dir string) { wantText(t, dir, "plan.txt", "edited"); wantText(t, dir, "other.txt", "other") })
 }
 
@@ -144,7 +144,7 @@ func TestKeeper_AHostThatIsWhereItShouldBeRestoresNothing(t *testing.T) {
 	if s.step(k, "r", func(dir string) { wantText(t, dir, "left", "1") }, "+left") {
 		t.Error("restored")
 	}
-	// One that was saved and never recorded: nobody has heard of it.
+	// A saved but never recorded attempt: nobody has heard of it.
 	s.snapshot = first
 	if !s.step(k, "r", func(dir string) {
 		if _, err := os.Stat(filepath.Join(dir, "left")); err == nil {
@@ -155,7 +155,7 @@ func TestKeeper_AHostThatIsWhereItShouldBeRestoresNothing(t *testing.T) {
 	}
 }
 
-// A step is asked for, another one ends, and then the first one starts: what it knew is old.
+// A step is requested, another one ends, and then the first one starts: what it knew is outdated.
 func TestKeeper_WhatAVisitorKnowsMayHaveBeenOvertaken(t *testing.T) {
 	t.Parallel()
 	s := &session{T: t, id: "s"}
@@ -178,7 +178,7 @@ func TestKeeper_WhatAVisitorKnowsMayHaveBeenOvertaken(t *testing.T) {
 	stay.Leave()
 }
 
-// What another host made may be what this one had before: a file came and went.
+// Another host may make the same state that this one had earlier: a file came and went.
 func TestKeeper_AnEarlierStateThatComesBackIsRestoredLikeAnyOther(t *testing.T) {
 	t.Parallel()
 	k := hosts(t, 2, snapshot.Quota{})
@@ -235,7 +235,7 @@ func TestKeeper_NeverRestoresUnderAStepThatRuns(t *testing.T) {
 	} else {
 		three.Leave()
 	}
-	// The same for one that was there before this worker was.
+	// The same for one that was there before this worker.
 	back, err := k[1].Return(workspace.Visit{SessionID: "s", RunID: "r", Snapshot: s.snapshot})
 	must(t, err)
 	s.step(k[0], "r", func(dir string) { write(t, dir, "a", "elsewhere again") }, "~a")
@@ -247,7 +247,7 @@ func TestKeeper_NeverRestoresUnderAStepThatRuns(t *testing.T) {
 	back.Leave()
 }
 
-// Two attempts end together: what is recorded last must hold what both have made.
+// Two attempts end together: the last record must hold what both have made.
 func TestKeeper_TheSnapshotThatIsRecordedLastIsTheNewest(t *testing.T) {
 	t.Parallel()
 	k := hosts(t, 2, snapshot.Quota{})
@@ -296,7 +296,7 @@ func TestKeeper_ChangesAreToldAgainUntilTheyAreRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	stay.Leave()
-	// The next worker takes it up.
+	// The next worker continues it.
 	stay, err := k.Return(workspace.Visit{SessionID: "s", RunID: "r", Snapshot: s.snapshot})
 	must(t, err)
 	must(t, stay.Save(t.Context(), func(saved *workspace.Saved) error { s.wantChanges(saved, "+b"); return s.record(saved) }))
@@ -305,7 +305,7 @@ func TestKeeper_ChangesAreToldAgainUntilTheyAreRecorded(t *testing.T) {
 	s.step(k, "r", func(string) {})
 }
 
-// A record may wait for Postgres for so long that nobody knows of what was saved.
+// A record may wait so long for Postgres that nobody knows what was saved.
 func TestKeeper_WhatWasCollectedBeforeItsRecordIsSavedAgain(t *testing.T) {
 	t.Parallel()
 	bucket := t.TempDir()
@@ -365,7 +365,7 @@ func TestKeeper_WhatAStepPutsWhereOurFilesAreDoesNoHarm(t *testing.T) {
 	s.step(k, "r", func(dir string) {
 		record := filepath.Join(dir, schema.WorkspacePrivate, "prepared-r")
 		must(t, os.Remove(record))
-		must(t, syscall.Mkfifo(record, 0o600)) // who opens it would wait for good
+		must(t, syscall.Mkfifo(record, 0o600)) // opening it would block for ever
 	}, "+p")
 	stay, err := k.Enter(t.Context(), workspace.Visit{SessionID: "s", RunID: "r", Snapshot: s.snapshot, Files: s.files})
 	if err == nil {
@@ -375,7 +375,7 @@ func TestKeeper_WhatAStepPutsWhereOurFilesAreDoesNoHarm(t *testing.T) {
 	s.files = map[string]string{"p": "2"}
 	stay = s.enter(k, "r2")
 	must(t, os.Remove(filepath.Join(stay.Dir, "p")))
-	must(t, os.Link(outside, filepath.Join(stay.Dir, "p"))) // another name of a file outside
+	must(t, os.Link(outside, filepath.Join(stay.Dir, "p"))) // another name for a file outside
 	stay.Leave()
 	s.files = map[string]string{"p": "3"}
 	s.step(k, "r2", func(dir string) { wantText(t, dir, "p", "3") })

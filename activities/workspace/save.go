@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// How long a save waits for a blob store that is away before the attempt is recorded without.
+	// How long a save waits for the blob store before the attempt is recorded without a snapshot.
 	storePatience  = 30 * time.Second
 	storeFirstWait = 100 * time.Millisecond
 	storeLongest   = 5 * time.Second
@@ -29,18 +29,18 @@ const (
 type Saved struct {
 	snapshot.Saved
 
-	// Err says why there is no snapshot; Digest is "" then. When [snapshot.Exceeds] reports it,
-	// the workspace is over its quota and the attempt has failed by that, with Err's message. Else
-	// the store was away or has refused: nothing is lost as long as this host is there, and the
-	// next save catches up.
+	// Err says why there is no snapshot; Digest is "" then. If [snapshot.Exceeds] reports it, the
+	// workspace is over its quota and the attempt has failed, with Err's message. Otherwise the
+	// store was down or refused: nothing is lost as long as this host is there, and the next save
+	// catches up.
 	Err error
 
 	store *snapshot.Store
 	held  time.Time
 }
 
-// Hold keeps what was saved from being collected while its record waits. It is called before each
-// try of the record, and fails with [snapshot.ErrCollected] when that comes too late.
+// Hold keeps what was saved from being collected while its record waits. Call it before each try to
+// record; it fails with [snapshot.ErrCollected] if that is too late.
 func (s *Saved) Hold(ctx context.Context) error {
 	if s.Digest == "" || time.Since(s.held) < snapshot.HoldAfter {
 		return nil
@@ -52,11 +52,11 @@ func (s *Saved) Hold(ctx context.Context) error {
 	return nil
 }
 
-// Save keeps the workspace as it is once an attempt has ended, and calls record with the result,
-// once, to record the end of the attempt with it; again only after [snapshot.ErrCollected], as what
-// was saved is not there any more. Until record returns no other attempt of
-// the session is saved or recorded, so that the snapshot that was recorded last is the newest. It
-// returns what record returns; or the reason of ctx when that ended before it had its turn.
+// Save saves the workspace after an attempt has ended, and calls record once with the result, to
+// record the end of the attempt with it. It calls record again only after [snapshot.ErrCollected],
+// when what was saved no longer exists. Until record returns, no other attempt of the session is
+// saved or recorded, so that the last recorded snapshot is the newest. It returns what record
+// returns, or the cause of ctx if that ended before Save had its turn.
 func (s *Stay) Save(ctx context.Context, record func(*Saved) error) error {
 	if err := take(ctx, s.h.saving); err != nil {
 		return err
@@ -114,9 +114,9 @@ func (s *Stay) save(ctx context.Context) Saved {
 	}
 }
 
-// prepare puts the plan's files into the workspace. Which of them were put there for this run may
-// have been decided on another host: then that comes with the snapshot. A fork goes on in a run of
-// its own from what was prepared in the session that it comes from.
+// prepare writes the plan's files to the workspace. Another host may have decided which of them
+// were already written for this run; then that comes with the snapshot. A fork's own run continues
+// from what was prepared in the session that it was forked from.
 func (s *Stay) prepare(p *snapshot.Position) error {
 	if err := s.carry(p.Prepared); err != nil {
 		return fmt.Errorf("keep what was prepared: %w", err)
@@ -126,7 +126,7 @@ func (s *Stay) prepare(p *snapshot.Position) error {
 }
 
 func (s *Stay) carry(p *snapshot.Prepared) error {
-	if p == nil || p.Run != s.visit.RunID && p.Session == s.visit.SessionID { // a run before: this one starts from its plan
+	if p == nil || p.Run != s.visit.RunID && p.Session == s.visit.SessionID { // an earlier run: this one starts from its plan
 		p = nil
 	}
 	root, err := os.OpenRoot(s.Dir)
@@ -140,7 +140,7 @@ func (s *Stay) carry(p *snapshot.Prepared) error {
 	record := recordOf(s.visit.RunID)
 	if !s.Restored {
 		if _, err := root.Lstat(record); err == nil || p == nil {
-			return nil // what this host has written down is the newest
+			return nil // what this host has recorded is the newest
 		}
 	}
 	if p == nil {
@@ -155,7 +155,7 @@ func (s *Stay) carry(p *snapshot.Prepared) error {
 	return writeRecord(root, record, p.Files)
 }
 
-// prepared reads what was prepared for this run, so that it goes where the workspace goes.
+// prepared reads what was prepared for this run, so that it moves with the workspace.
 func (s *Stay) prepared() (*snapshot.Prepared, error) {
 	root, err := os.OpenRoot(s.Dir)
 	if err != nil {
@@ -176,7 +176,8 @@ func (s *Stay) prepared() (*snapshot.Prepared, error) {
 	return p, nil
 }
 
-// readOwn reads a file of ours, in a folder where steps can put anything: a pipe would never end.
+// readOwn reads one of our files in a folder where steps can put anything: reading a pipe would
+// never end.
 func readOwn(root *os.Root, name string) ([]byte, error) {
 	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

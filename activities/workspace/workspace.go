@@ -25,10 +25,9 @@ const (
 	programMode = 0o755
 )
 
-// Prepare makes the folder, if it is not there, and writes a plan's files into it for a run,
-// before a step of it starts. A file is written when its text differs from what Prepare wrote
-// last for the same run, and never otherwise: in between, the files are the steps'. It
-// returns the paths that it wrote.
+// Prepare makes the folder, if it does not exist, and writes a plan's files into it for a run,
+// before a step starts. It writes a file only if its text differs from what Prepare last wrote for
+// the same run: in between, the files belong to the steps. It returns the paths that it wrote.
 func Prepare(dir, runID string, files map[string]string) (written []string, err error) {
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return nil, fmt.Errorf("make the workspace: %w", err)
@@ -58,7 +57,8 @@ func Prepare(dir, runID string, files map[string]string) (written []string, err 
 		written = append(written, name)
 	}
 	if first || len(written) > 0 {
-		// Whoever dies before this writes the same files again: no step has started in between.
+		// After a crash before this, the same files are written again: no step has started in
+		// between.
 		err = writeRecord(root, record, was)
 	}
 	return written, err
@@ -73,7 +73,7 @@ func readRecord(root *os.Root, record string, files map[string]string) (was map[
 		return was, true, nil
 	case err != nil:
 		return nil, false, fmt.Errorf("read what was prepared: %w", err)
-	case len(text) == 0: // by a version that only kept that all of them were written
+	case len(text) == 0: // by a version that only recorded that all of them were written
 		for name, text := range files {
 			was[name] = sumOf(text)
 		}
@@ -85,8 +85,8 @@ func readRecord(root *os.Root, record string, files map[string]string) (was map[
 	return was, false, nil
 }
 
-// writeRecord replaces the record as a whole: a half one would be worse than none. Each writer
-// has a file of its own until then.
+// writeRecord replaces the record atomically: half of one would be worse than none. Each writer has
+// its own file until then.
 func writeRecord(root *os.Root, record string, was map[string]string) error {
 	fresh := record + "." + rand.Text() + ".new"
 	err := root.WriteFile(fresh, schema.Marshal(was), fileMode)
@@ -117,14 +117,14 @@ func writeFile(root *os.Root, name, text string) error {
 		mode = programMode
 	}
 	if info, err := root.Lstat(local); err == nil && otherNames(info) {
-		if err := root.Remove(local); err != nil { // what has other names, maybe outside, is not written through this one
+		if err := root.Remove(local); err != nil { // the file may have other names, perhaps outside: do not write through this one
 			return fmt.Errorf("replace %s: %w", name, err)
 		}
 	}
 	if err := root.WriteFile(local, []byte(text), mode); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	if mode == programMode { // the file may have been there as something else
+	if mode == programMode { // an existing file may have had another mode
 		if err := root.Chmod(local, mode); err != nil {
 			return fmt.Errorf("make %s a program: %w", name, err)
 		}
@@ -137,13 +137,13 @@ func otherNames(info fs.FileInfo) bool {
 	return ok && info.Mode().IsRegular() && st.Nlink > 1
 }
 
-// Count counts the regular files of a workspace: what an ended run leaves to be looked at. Links
-// are not followed.
+// Count counts the regular files in a workspace: what an ended run leaves to look at. It does not
+// follow links.
 func Count(dir string) (n int, err error) {
 	err = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
-			return nil // it went meanwhile, or is the program's secret
+			return nil // it was removed meanwhile, or is the program's secret
 		case err != nil:
 			return err
 		case d.IsDir() && name == filepath.Join(dir, schema.WorkspacePrivate):

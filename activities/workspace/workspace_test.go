@@ -55,7 +55,7 @@ func TestPrepare_WritesAFileAgainOnlyWhenThePlanChangedIt(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(dir, "new.sh")); err != nil || info.Mode().Perm()&0o100 == 0 {
 		t.Fatalf("the script is no program: %v, %v", info.Mode(), err)
 	}
-	// Back to what it was is a change too, and a file that leaves the plan stays.
+	// Changing back counts as a change too, and a file that leaves the plan stays.
 	prepare(t, dir, "r1", files, "sub/b.txt")
 	prepare(t, dir, "r1", map[string]string{"a.txt": "#!/bin/sh\n"}, "a.txt")
 	if info, err := os.Stat(filepath.Join(dir, "a.txt")); err != nil || info.Mode().Perm()&0o100 == 0 {
@@ -88,7 +88,7 @@ func TestPrepare_AfterADeathInBetweenWritesTheSameAgain(t *testing.T) {
 	wantText(t, dir, "b", "3")
 }
 
-// The release before kept an empty mark. What is there by then is what steps have made of it.
+// The previous release kept an empty mark. By then, the files are what steps have made of them.
 func TestPrepare_GoesOnWithARunOfTheReleaseBefore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -22,7 +22,7 @@ func everything(b began, closed, extended, escalated, voided string, at time.Tim
 	t.Extend = []schema.ApprovalExtend{
 		{ID: extended, StepID: "make", ExpiresAt: at.Add(time.Hour), Seconds: 90, Actor: "bob", At: at},
 		{ID: escalated, StepID: "make", ExpiresAt: at.Add(2 * time.Hour), Escalates: true, At: at},
-		{ID: closed, ExpiresAt: at.Add(3 * time.Hour), Seconds: 1, Actor: "bob", At: at}, // closed by then
+		{ID: closed, ExpiresAt: at.Add(3 * time.Hour), Seconds: 1, Actor: "bob", At: at}, // already closed by then
 	}
 	t.Messages = []schema.MessageChange{{Number: 1, Status: schema.MessageQueued, Content: "hello", Actor: "bob", At: at}}
 	t.Audit = []schema.AuditEntry{
@@ -118,7 +118,7 @@ func TestApply_MakesEveryEventInOrderOnce(t *testing.T) {
 		t.Errorf("%+v", trail)
 	}
 
-	// Later: nothing of it is touched by a transition that does not speak of it, but the session is used again.
+	// Later: a transition changes nothing that it does not mention, but the session is in use again.
 	_, err = s.Apply(ctx, schema.Transition{
 		SessionID: b.session, RunID: b.run, Key: "later", Status: schema.SessionExpired, Phase: schema.PhaseIdle,
 	})
@@ -159,7 +159,7 @@ func TestAudit_SaysWhoStartedRenamedAndDeleted(t *testing.T) {
 	conn, err := pgx.Connect(ctx, dsn)
 	must(t, err)
 	defer conn.Close(ctx)
-	var actor string // of a session that is hidden, the trail stays
+	var actor string // the trail of a hidden session stays
 	must(t, conn.QueryRow(ctx, `SELECT string_agg(actor, ' ') FROM audit_log WHERE session_id = $1 AND action = 'delete'`, session.ID).Scan(&actor))
 	if actor != "dora" {
 		t.Fatalf("deleted by %q", actor)

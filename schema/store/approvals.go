@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// ApprovalFilter chooses approvals. The zero value of each field means any.
+// ApprovalFilter selects approvals. The zero value of each field means any.
 type ApprovalFilter struct {
 	SessionID string
 	Status    schema.ApprovalStatus
@@ -19,22 +19,23 @@ type ApprovalFilter struct {
 	Prefix    string // of the id, schema.MinIDPrefix or more characters
 	Brief     bool   // leave out long contexts
 	Limit     int    // DefaultPage when 0; at most MaxPage
-	Cursor    string // next of the page before
+	Cursor    string // next of the previous page
 }
 
-// Bounds of the contexts in a session, or in a brief list. A longer one is in the approval alone: a session with some steps
-// that ask as much as they may would be many megabytes, which every viewer reads again and again.
+// Limits on the contexts in a session, or in a brief list. A longer one is only in the approval itself: a session with
+// a few steps that ask as much as they may would otherwise be many megabytes, which every viewer reads repeatedly.
 const (
 	briefContext  = 4 << 10  // of one approval
-	briefContexts = 64 << 10 // of all of them together
+	briefContexts = 64 << 10 // of all together
 )
 
-// briefContextExpr is NULL where the context is too long. What is stored is smaller than the text, if anything, so most of
-// them need not be unpacked to find out.
+// briefContextExpr is NULL where the context is too long. The stored form is no larger than the text, so most contexts
+// need not be unpacked to find out.
 var briefContextExpr = fmt.Sprintf(`CASE WHEN pg_column_size(a.context) > %[1]d THEN NULL WHEN octet_length(a.context::text) > %[1]d THEN NULL
 	ELSE a.context END AS context`, briefContext)
 
-// briefly makes objects of rows, whose contexts fit together into what an answer may hold. left is what is left of that.
+// briefly converts a row, and leaves out its context if it exceeds left, the space that the answer still has for
+// contexts.
 func (r *approvalRow) briefly(left *int) schema.Approval {
 	a := r.object()
 	if len(a.Context) == 0 || len(a.Context) > *left {
@@ -45,13 +46,14 @@ func (r *approvalRow) briefly(left *int) schema.Approval {
 	return a
 }
 
-// The remaining time is by the clock that all servers share, and 0 once the approval is closed.
+// The remaining time is by the database's clock, which all servers share, and 0 once the approval
+// is closed.
 const remainingExpr = `CASE WHEN a.status = 'pending'
 	THEN GREATEST(0, EXTRACT(EPOCH FROM a.expires_at - clock_timestamp()))::double precision ELSE 0 END AS remaining`
 
-// reopenableExpr says that an approval was not answered in time, and that its session is suspended and asks again once it
-// is resumed: the steps that ask for themselves go on without an answer, other policies than suspend have decided, and
-// what was asked again since, or is of an earlier run, is nobody's business any more.
+// reopenableExpr says that nobody answered the approval in time, and that its session is suspended and asks again on
+// resume. It excludes steps that ask for themselves, which go on without an answer; policies other than suspend, which
+// have decided; and approvals that were asked again since or belong to an earlier run.
 const reopenableExpr = `(a.status = 'expired' AND a.on_timeout NOT IN ('reject', 'approve') AND a.approval_type NOT IN ('program_ask', 'tool_call', 'budget')
 	AND EXISTS (SELECT FROM session_states t WHERE t.session_id = a.session_id AND t.status = 'suspended')
 	AND NOT EXISTS (SELECT FROM runs r, runs of WHERE of.id = a.run_id AND r.session_id = a.session_id AND r.number > of.number)
@@ -66,8 +68,8 @@ func (s *Store) selectApprovals() *bun.SelectQuery {
 		ColumnExpr(remainingExpr).ColumnExpr(reopenableExpr + " AS reopenable")
 }
 
-// Approvals lists approvals, the newest first; next is the cursor of the page after this
-// one, "" on the last. An unknown session is [schema.CodeNotFound].
+// Approvals lists approvals, newest first; next is the cursor of the next page, "" on the last. An
+// unknown session is [schema.CodeNotFound].
 func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.Approval, next string, err error) {
 	limit := page(f.Limit)
 	context := "a.context"
@@ -112,7 +114,7 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.
 	return list, next, nil
 }
 
-// CountApprovals is how many approvals a filter chooses on all pages together.
+// CountApprovals counts the approvals that a filter selects, on all pages.
 func (s *Store) CountApprovals(ctx context.Context, f ApprovalFilter) (n int, err error) {
 	q, err := f.narrow(s.db.NewSelect().TableExpr("approval_requests AS a").ColumnExpr("count(*)").Join("JOIN sessions AS s ON s.id = a.session_id").
 		Where("s.deleted_at IS NULL"))
@@ -155,11 +157,11 @@ func (s *Store) Approval(ctx context.Context, id string) (schema.Approval, error
 	return row.object(), nil
 }
 
-// openApprovals are the approvals of a session that somebody may do something about, the oldest first.
+// openApprovals are the approvals of a session that somebody can act on, oldest first.
 type openApprovals struct{ pending, expired []schema.Approval }
 
-// openApprovals reads the pending and the reopenable approvals of some sessions, with their contexts only as far as an
-// answer holds them.
+// openApprovals reads the pending and reopenable approvals of some sessions, with as many of their contexts as an
+// answer holds.
 func (s *Store) openApprovals(ctx context.Context, sessions []string, contexts bool) (map[string]*openApprovals, error) {
 	open := make(map[string]*openApprovals)
 	if len(sessions) == 0 {
@@ -191,7 +193,7 @@ func (s *Store) openApprovals(ctx context.Context, sessions []string, contexts b
 	return open, nil
 }
 
-// attach puts them into their session.
+// attach adds them to their session.
 func (o *openApprovals) attach(to *schema.Session) {
 	if o == nil {
 		return

@@ -13,30 +13,30 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// BeginAttempt begins an attempt at a step, or finds the one that has begun.
+// BeginAttempt begins an attempt at a step, or finds the one that has already begun.
 type BeginAttempt struct {
 	SessionID string
 	RunID     string
 	StepID    string
-	Execution string // names one execution by the workflow; it stays when Temporal retries the activity
+	Execution string // names one execution by the workflow; it stays the same when Temporal retries the activity
 	Host      string
 	Command   []string
 	Reason    schema.Reason // retry when it follows a failure, or ""
-	// Live is the attempt under this execution whose processes or output the caller has; 0 for
-	// none. Worker names the caller when it comes back to them after another worker was lost.
+	// Live is the attempt of this execution whose processes or output the caller has; 0 for none.
+	// Worker names the caller if it comes back to them after another worker was lost.
 	Live   int
 	Worker string
-	// Lost says why an attempt that runs without the caller is lost: worker_lost when it is "".
-	// One that ran on another host is host_lost.
+	// Lost says why an attempt that runs without the caller is lost: "" means worker_lost, and an
+	// attempt on another host is host_lost.
 	Lost schema.Reason
 }
 
-// BegunAttempt is the answer: Finished is nil when the attempt with this number is to be
-// run, or goes on; otherwise this execution is over and must not run again.
+// BegunAttempt is the answer. Finished is nil if the attempt with this number is to be run or to go
+// on; otherwise this execution is over and must not run again.
 type BegunAttempt struct {
 	Number      int
 	Finished    *AttemptEnd
-	SpoolOffset int64 // how far the attempt's output has been taken over
+	SpoolOffset int64 // how much of the attempt's output has been recorded
 }
 
 // AttemptEnd says how an attempt ended.
@@ -53,7 +53,7 @@ type AttemptEnd struct {
 	WriteBytes  int64
 }
 
-// begun is an attempt as its row has it.
+// begun is an attempt as stored in its row.
 type begun struct {
 	number    int
 	execution string
@@ -66,19 +66,18 @@ type begun struct {
 // BeginAttempt decides, under the session's lock, what an execution has to do:
 //
 //   - its attempt has ended: it is returned as Finished, and nothing changes;
-//   - its attempt runs, and the caller has it (Live): it goes on, and nothing changes but that
-//     step_reattached says so when a worker is named, once for each;
-//   - what the caller has was closed as lost, when another host took over: it is not to go on.
-//     The number of the attempt in its place is the answer, and nothing changes;
-//   - its attempt runs, and the caller does not have it: it is lost. The attempt is closed,
-//     with step_failed {worker_lost, host_lost or what the caller says}, and the next one
-//     begins, with step_retry_started of the same reason. So is a running attempt of another
-//     execution;
+//   - its attempt runs, and the caller has it (Live): it goes on. Nothing changes, except that
+//     step_reattached is added once for each worker that is named;
+//   - the caller's attempt was closed as lost when another host took over: it must not go on. The
+//     answer is the number of the attempt that replaced it, and nothing changes;
+//   - its attempt runs, and the caller does not have it: it is lost. The attempt is closed with
+//     step_failed {worker_lost, host_lost or the caller's reason}, and the next one begins, with
+//     step_retry_started for the same reason. So is a running attempt of another execution;
 //   - else the next attempt begins, with step_retry_started when Reason is retry.
 //
-// With an attempt that begins, the step is running and the session's current step, and
-// step_started says so. When the run is over, no attempt begins, and one that still runs is
-// closed as cancelled: [schema.CodeStale].
+// When an attempt begins, the step becomes running and the session's current step, and step_started
+// is added. Once the run is over, no attempt begins, and one that still runs is closed as
+// cancelled: [schema.CodeStale].
 func (s *Store) BeginAttempt(ctx context.Context, b BeginAttempt) (BegunAttempt, error) {
 	if !schema.ValidID(b.RunID) {
 		return BegunAttempt{}, noRun(b.RunID)
@@ -133,7 +132,7 @@ func (s *Store) BeginAttempt(ctx context.Context, b BeginAttempt) (BegunAttempt,
 			}
 		}
 		if over {
-			return nil // what is closed stays closed; see below
+			return nil // closed attempts stay closed; see below
 		}
 		answer = BegunAttempt{Number: last + 1}
 		b.begin(c, answer.Number, status, lost)
@@ -145,8 +144,7 @@ func (s *Store) BeginAttempt(ctx context.Context, b BeginAttempt) (BegunAttempt,
 	return answer, err
 }
 
-// superseded is the number of the attempt that has taken the place of the one that the caller
-// has; 0 when there is none.
+// superseded is the number of the attempt that replaced the caller's; 0 if there is none.
 func (b *BeginAttempt) superseded(attempts []begun) int {
 	lost := func(a begun) bool { return a.number == b.Live && a.end.Status == schema.AttemptLost }
 	if last := len(attempts) - 1; last >= 0 && attempts[last].number > b.Live && slices.ContainsFunc(attempts, lost) {
@@ -155,8 +153,8 @@ func (b *BeginAttempt) superseded(attempts []begun) int {
 	return 0
 }
 
-// close closes an attempt that was cut off when its run ended: nobody is told, as the run
-// has said what there was to say.
+// close closes an attempt that was cut off when its run ended. It adds no event: the run's end has
+// said everything.
 func (b *BeginAttempt) close(c *change, a *begun) {
 	c.writes.Queue(`UPDATE attempts SET status = $4, reason = $5, duration_ms = $6, finished_at = $7::timestamptz
 		WHERE run_id = $1::uuid AND step_id = $2 AND number = $3`,
@@ -196,11 +194,11 @@ func (b *BeginAttempt) begin(c *change, number int, status schema.StepStatus, lo
 type FileChange struct {
 	Path    string
 	Size    int64
-	Created bool // it was not there before
+	Created bool // it did not exist before
 }
 
-// FinishAttempt closes an attempt. StepStatus is what the step becomes: succeeded, failed,
-// cancelled, or ready when it will be tried or asked about again.
+// FinishAttempt closes an attempt. StepStatus is the step's new status: succeeded, failed,
+// cancelled, or ready when it will be retried or asked about again.
 type FinishAttempt struct {
 	SessionID  string
 	RunID      string
@@ -209,13 +207,13 @@ type FinishAttempt struct {
 	End        AttemptEnd
 	StepStatus schema.StepStatus
 	Files      []FileChange
-	Snapshot   string // what the workspace was afterwards, in the blob store; "" when it was not kept
+	Snapshot   string // the workspace afterwards, in the blob store; "" if it was not saved
 }
 
 // FinishAttempt records an attempt's end with file_created and file_updated for Files, then
 // step_completed (and step_retry_succeeded after the first attempt) or step_failed, then
-// dag_node_status_changed. An attempt that has ended stays as it ended, without error; one
-// that was closed as lost is [schema.CodeStale]: another has taken its place.
+// dag_node_status_changed. An attempt that has already ended stays as it is, without error; one
+// that was closed as lost is [schema.CodeStale]: another has replaced it.
 func (s *Store) FinishAttempt(ctx context.Context, f FinishAttempt) error {
 	if !schema.ValidID(f.RunID) {
 		return noRun(f.RunID)
@@ -306,7 +304,7 @@ func queueAttempts(c *change, run, step string, into *[]begun) {
 		})
 }
 
-// missing says what was not there.
+// missing returns what if err says that there was no row.
 func missing(err, what error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return what

@@ -29,7 +29,7 @@ func (b began) finish(attempt int, status schema.AttemptStatus, step schema.Step
 	return f
 }
 
-// since runs do and returns the types of the events that it made.
+// since runs do and returns the events that it made.
 func since(t *testing.T, s *store.Store, b began, do func()) []schema.Event {
 	t.Helper()
 	before := len(log(t, s, b.session))
@@ -191,7 +191,7 @@ func TestFinishAttempt_OnceHoweverOften(t *testing.T) {
 	mustFail(t, s.FinishAttempt(context1(t), b.finish(7, schema.AttemptFailed, schema.StepFailed)), schema.CodeNotFound)
 }
 
-// Two workers may begin the same execution at once, when the heartbeat of the first came too late.
+// Two workers may begin the same execution at once, if the heartbeat of the first came too late.
 func TestBeginAttempt_LeavesOneRunningWhenManyBegin(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)

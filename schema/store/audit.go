@@ -9,9 +9,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Audit reads who asked a session for what, the oldest first: entries whose ID is over
-// after, which is 0 for the first page. next is what to give as after for the page after
-// this one, 0 on the last.
+// Audit reads who asked a session for what, oldest first: entries with an ID greater than after, 0
+// for the first page. next is the value of after for the next page, 0 on the last.
 func (s *Store) Audit(ctx context.Context, sessionID string, after int64, limit int) (list []schema.AuditEntry, next int64, err error) {
 	if _, err := s.HeadSeq(ctx, sessionID); err != nil {
 		return nil, 0, err
@@ -40,7 +39,7 @@ func (s *Store) Audit(ctx context.Context, sessionID string, after int64, limit 
 	return list, next, nil
 }
 
-// audit adds an entry to the audit trail of the session; its time is that of the change when it has none.
+// audit adds an entry to the session's audit trail. An entry without a time gets that of the change.
 func (c *change) audit(e *schema.AuditEntry) {
 	dated := *e
 	if dated.At.IsZero() {
@@ -49,7 +48,7 @@ func (c *change) audit(e *schema.AuditEntry) {
 	queueAudit(c.writes, c.session, &dated)
 }
 
-// queueAudit adds an entry to the audit trail of a session; its time is the database's when it has none.
+// queueAudit adds an entry to a session's audit trail. An entry without a time gets the database's.
 func queueAudit(b *pgx.Batch, session string, e *schema.AuditEntry) {
 	run := e.RunID
 	if !schema.ValidID(run) {

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// BeginRun opens a run over a plan that the session has. Key tells repetitions apart.
+// BeginRun opens a run of one of the session's plans. Key identifies repetitions.
 type BeginRun struct {
 	SessionID  string
 	RunID      string
@@ -21,18 +21,18 @@ type BeginRun struct {
 	Message    int    // the number of the message that the run answers; 0 for none
 }
 
-// BegunRun is the plan that the run carries out, and the name of exactly that plan.
+// BegunRun is the plan that the run carries out, and its digest.
 type BegunRun struct {
-	Plan      *schema.Plan // nil when there is a Problem
+	Plan      *schema.Plan // nil if there is a Problem
 	Digest    string
 	Inherited []string // steps that finished in the session that this one was forked from
-	Problem   string   // why the run cannot be carried out; "" when it can
+	Problem   string   // why the run cannot be carried out; "" if it can
 }
 
-// inheritedReason stands beside the status of an inherited step.
+// inheritedReason is the reason in the status of an inherited step.
 const inheritedReason = "finished in the session that this one was forked from"
 
-// begin is a run on its way, with the session as it was before it.
+// begin is a run being begun, with the session as it was before.
 type begin struct {
 	BeginRun
 	is     BegunRun
@@ -42,15 +42,14 @@ type begin struct {
 	latest string // digest of the session's latest plan
 }
 
-// BeginRun adds a run with all its steps, pending, and the events workflow_started,
-// plan_proposed, dag_created and workflow_state_changed. The plan becomes the session's
-// latest one and the message is taken. In the first run of a fork, the steps that it
-// inherits have succeeded.
+// BeginRun adds a run with all its steps, pending, and the events workflow_started, plan_proposed,
+// dag_created and workflow_state_changed. The plan becomes the session's latest, and the message is
+// taken. In the first run of a fork, the inherited steps have already succeeded.
 //
-// When the plan is missing or cannot be read, the run is opened without steps, plan_proposed
-// and dag_created, and the answer says so in Problem: the run is there to be ended as
-// failed. A repetition changes nothing and returns the same. A second run with the same
-// number is [schema.CodeConflict].
+// If the plan is missing or unreadable, the run is opened without steps, plan_proposed and
+// dag_created, and the answer says so in Problem, so that the caller can end the run as failed. A
+// repetition changes nothing and returns the same. A second run with the same number is
+// [schema.CodeConflict].
 func (s *Store) BeginRun(ctx context.Context, r BeginRun) (BegunRun, error) {
 	if !schema.ValidID(r.RunID) {
 		return BegunRun{}, noRun(r.RunID)
@@ -88,7 +87,7 @@ func (b *begin) read(c *change) {
 		})
 }
 
-// runnable reads a plan, or says why there is none to run.
+// runnable reads a plan, or says why it cannot be run.
 func runnable(text []byte, digest string) (*schema.Plan, string) {
 	plan, err := decodePlan(text)
 	switch {
@@ -103,7 +102,7 @@ func runnable(text []byte, digest string) (*schema.Plan, string) {
 	}
 }
 
-// stepsOf is those of the ids that the plan has, in its order.
+// stepsOf returns those of the ids that the plan has, in the plan's order.
 func stepsOf(plan *schema.Plan, ids []string) []string {
 	var has []string
 	for i := range plan.Steps {
@@ -139,8 +138,8 @@ func (b *begin) decide(c *change) error {
 	return nil
 }
 
-// messageNumber is that of the message which the run answers, or nil. A fork's first run goes on with number 0, if its
-// source's run answered one.
+// messageNumber is the number of the message that the run answers, or nil. A fork's first run has number 0 if the run
+// it was forked from answered a message.
 func (b *begin) messageNumber() *int {
 	if b.Message > 0 || (b.forked && b.Number == 1) {
 		return &b.Message
@@ -188,7 +187,7 @@ func queueSteps(c *change, run string, plan *schema.Plan, inherited []string) {
 		run, string(schema.Marshal(rows)))
 }
 
-// graph is the plan with the status of each step; a step without one is pending.
+// graph is the plan's graph with the status of each step; a step without one is pending.
 func graph(plan *schema.Plan, is map[string]schema.StepStatus) schema.DAGCreatedData {
 	data := schema.DAGCreatedData{Nodes: []schema.DAGNode{}, Edges: []schema.DAGEdge{}}
 	for i := range plan.Steps {

@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-// BenchmarkAppendOutput appends chunks of 100-byte lines, one flush after the other, for each of some steps at once.
+// BenchmarkAppendOutput appends chunks of 100-byte lines, one flush after the other, for several steps at once.
 func BenchmarkAppendOutput(b *testing.B) {
 	for _, size := range []int{100, 4 << 10, 64 << 10, 512 << 10} {
 		for _, writers := range []int{1, 8} {

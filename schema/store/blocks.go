@@ -13,14 +13,14 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Archive keeps blocks of events outside of Postgres. Its errors are [schema.Error]s:
-// unavailable when it is away, not_found for what it does not have.
+// Archive stores blocks of events outside Postgres. Its errors are [schema.Error]s: unavailable
+// when it is down, not_found for keys that it does not have.
 type Archive interface {
 	// ReadObject returns what was written under a key.
 	ReadObject(ctx context.Context, key string) ([]byte, error)
-	// WriteObject keeps data for good, in place of what was there.
+	// WriteObject stores data durably, and replaces what was there.
 	WriteObject(ctx context.Context, key string, data []byte) error
-	// DeleteObject removes what is there, if anything is.
+	// DeleteObject removes an object, if it exists.
 	DeleteObject(ctx context.Context, key string) error
 }
 
@@ -37,9 +37,9 @@ func (b *block) archiveKey() string {
 	return "events/" + b.session + "/" + strconv.FormatInt(b.first, 10) + "-" + strconv.FormatInt(b.last, 10) + ".zst"
 }
 
-// wholeEvents is [Store.Events] for a part of a log of which something is in blocks. Blocks and rows are read as of one
-// moment, in one round trip: what is compacted meanwhile is still a row then, or a block already. A block never changes,
-// so its text may be read later.
+// wholeEvents is [Store.Events] for part of a log that is partly in blocks. It reads blocks and rows as of one moment,
+// in one round trip, so that an event being compacted meanwhile is in exactly one of them. A block never changes, so
+// its text may be read later.
 func (s *Store) wholeEvents(ctx context.Context, sessionID string, f *EventFilter) ([]schema.Event, error) {
 	var (
 		blocks []block
@@ -47,7 +47,7 @@ func (s *Store) wholeEvents(ctx context.Context, sessionID string, f *EventFilte
 	)
 	b := &pgx.Batch{}
 	b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
-	// One block more than events: of the first block, all may be before what is asked for.
+	// One block more than events: all of the first block may precede the requested range.
 	b.Queue(`SELECT first_seq, last_seq, events, size FROM event_blocks
 		WHERE session_id = $1 AND last_seq > $2 AND first_seq <= $3 AND (cardinality($4::text[]) = 0 OR types && $4::text[])
 		ORDER BY last_seq LIMIT $5`, sessionID, f.Since, f.Until, f.kinds(), f.Limit+1).
@@ -81,9 +81,9 @@ func (s *Store) wholeEvents(ctx context.Context, sessionID string, f *EventFilte
 	return beforeLoss(f, out, lost)
 }
 
-// beforeLoss is what there is up to the first event that was lost, or that stretch as an error when nothing is before it.
+// beforeLoss returns the events before the first lost one or, if there are none, the lost range as an error.
 func beforeLoss(f *EventFilter, events []schema.Event, lost *RangeError) ([]schema.Event, error) {
-	if len(f.Types) > 0 { // gaps are no news here: what is there before the block is all that can be promised
+	if len(f.Types) > 0 { // gaps are normal here, so only events before the block are certain
 		whole := slices.IndexFunc(events, func(e schema.Event) bool { return e.Seq >= lost.From })
 		if whole < 0 {
 			whole = len(events)
@@ -101,19 +101,19 @@ func beforeLoss(f *EventFilter, events []schema.Event, lost *RangeError) ([]sche
 		return events[:n], nil
 	}
 	to := lost.To
-	if len(events) > 0 { // what is no output stands beside the blocks
+	if len(events) > 0 { // events other than output are rows beside the blocks
 		to = min(to, events[0].Seq-1)
 	}
 	return nil, lostRange(f.Since+1, to, lost.cause.Cause)
 }
 
-// enough chooses, of the blocks that may hold what is asked for, those from the first one on that hold so much of it
-// that no further one is needed, and up to which seq that is.
+// enough selects the blocks to read, from the first on, so that they hold as much as the filter allows. It also
+// returns the seq up to which the blocks are complete.
 func (f *EventFilter) enough(blocks []block) ([]block, int64) {
 	events, size := 0, int64(0)
 	for i := range blocks {
 		b := &blocks[i]
-		if b.first <= f.Since { // what it has after that is not known
+		if b.first <= f.Since { // how many of its events come after that is unknown
 			continue
 		}
 		if len(f.Types) > 0 {
@@ -129,7 +129,7 @@ func (f *EventFilter) enough(blocks []block) ([]block, int64) {
 	return blocks, f.Until
 }
 
-// merge joins rows and blocks, each in the order of seq, up to the bounds of the filter.
+// merge merges rows and blocks, each in the order of seq, up to the limits of the filter.
 func (f *EventFilter) merge(rows []schema.Event, parts [][]schema.Event) []schema.Event {
 	out := []schema.Event{}
 	size := int64(0)
@@ -158,14 +158,14 @@ func (f *EventFilter) merge(rows []schema.Event, parts [][]schema.Event) []schem
 		}
 	}
 	for i := range rows {
-		if rows[i].Seq > f.Until || !add(&rows[i]) { // after the bound there may be blocks that were not read
+		if rows[i].Seq > f.Until || !add(&rows[i]) { // beyond Until there may be blocks that were not read
 			break
 		}
 	}
 	return out
 }
 
-// loadBlocks reads the events of blocks, and says which is the first that cannot be read.
+// loadBlocks reads the events of blocks, and reports the first block that cannot be read.
 func (s *Store) loadBlocks(ctx context.Context, blocks []block) (_ [][]schema.Event, lost *RangeError, _ error) {
 	parts := make([][]schema.Event, len(blocks))
 	var missing []int64
@@ -214,7 +214,7 @@ func (s *Store) loadBlocks(ctx context.Context, blocks []block) (_ [][]schema.Ev
 		switch {
 		case err == nil:
 			s.blocks.add(&blocks[i], parts[i])
-		case !errors.Is(err, errNoBlock) && !errors.Is(err, errBlock): // it may be there later
+		case !errors.Is(err, errNoBlock) && !errors.Is(err, errBlock): // it may be readable later
 			return nil, nil, err
 		case lost == nil:
 			lost = lostRange(blocks[i].first, blocks[i].last, err)
@@ -231,13 +231,13 @@ func (s *Store) readArchived(ctx context.Context, key string) ([]byte, error) {
 		return nil, fmt.Errorf("%w, which has none", errNoBlock)
 	}
 	packed, err := s.archive.ReadObject(ctx, key)
-	if schema.CodeOf(err) == schema.CodeNotFound { // most likely it is another one than that of the worker
+	if schema.CodeOf(err) == schema.CodeNotFound { // most likely this is another blob store than the worker's
 		return nil, fmt.Errorf("%w: %w", errNoBlock, err)
 	}
 	return packed, err
 }
 
-// unpack reads the events of a block, and makes sure that they are those that it should have.
+// unpack reads the events of a block, and checks that they are the expected ones.
 func (b *block) unpack(packed []byte) ([]schema.Event, error) {
 	text, err := decoder().DecodeAll(packed, nil)
 	if err != nil {
@@ -253,13 +253,13 @@ func (b *block) unpack(packed []byte) ([]schema.Event, error) {
 	return events, nil
 }
 
-// Bounds of what a store keeps of blocks.
+// Limits of the block cache.
 const (
 	cachedBlockBytes = 32 << 20 // of the events' data
 	cachedBlocks     = 256
 )
 
-// blockCache keeps the blocks that were read last: a reader comes back for the rest of one.
+// blockCache keeps the most recently read blocks: a reader comes back for the rest of one.
 type blockCache struct {
 	mu    sync.Mutex
 	held  []cachedBlock // the latest last

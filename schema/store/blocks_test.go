@@ -19,7 +19,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-// talk has a run print, and things happen between.
+// talk makes a run print, with other events in between.
 func talk(t testing.TB, s *store.Store, b began, flushes int) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(7, uint64(flushes)))
@@ -80,7 +80,7 @@ func same(t testing.TB, what string, got, want []schema.Event) {
 	}
 }
 
-// choose is what Events should answer, of a whole log.
+// choose returns what Events should answer, given the whole log.
 func choose(events []schema.Event, f store.EventFilter) []schema.Event {
 	out := []schema.Event{}
 	size := int64(0)
@@ -140,7 +140,7 @@ func TestCompact_EveryEventStaysAsItWas(t *testing.T) {
 		t.Errorf("compacted again: %+v", again)
 	}
 
-	// A run after it appends rows, which become blocks later.
+	// A later run appends rows, which become blocks later.
 	happen(t, s, b.session, 3)
 	number := 1
 	must(t, s.AppendOutput(context1(t), store.AppendOutput{
@@ -155,7 +155,7 @@ func TestCompact_EveryEventStaysAsItWas(t *testing.T) {
 	check(t, storetest.Open(t, dsn), b.session, mixed) // which has read no block yet
 }
 
-// check compares the answers to many filters with what they should be.
+// check compares the answers to many filters with the expected ones.
 func check(t *testing.T, s *store.Store, session string, all []schema.Event) {
 	t.Helper()
 	kinds := [][]schema.EventType{
@@ -174,7 +174,7 @@ func check(t *testing.T, s *store.Store, session string, all []schema.Event) {
 		got, err := s.Events(context1(t), session, f)
 		must(t, err)
 		want := choose(all, f)
-		// With types, an answer may be shorter; but not empty, and without a gap.
+		// With types, an answer may be shorter, but not empty and without gaps.
 		if len(f.Types) > 0 && len(got) > 0 && len(got) < len(want) {
 			want = want[:len(got)]
 		}
@@ -192,7 +192,7 @@ func check(t *testing.T, s *store.Store, session string, all []schema.Event) {
 	}
 }
 
-// Readers see every seq once whenever they look, also while rows become blocks, and while two processes do that.
+// Readers see every seq once at any time, even while rows become blocks, and while two processes do that.
 func TestCompact_ReadersSeeTheWholeLogMeanwhile(t *testing.T) {
 	t.Parallel()
 	s, dsn := storetest.NewDSN(t)
@@ -243,7 +243,7 @@ func TestCompact_ReadersSeeTheWholeLogMeanwhile(t *testing.T) {
 	same(t, "at the end", log(t, s, b.session), want)
 }
 
-// bulk has a run print so many events.
+// bulk makes a run print this many events.
 func bulk(t testing.TB, s *store.Store, b began, events int) {
 	t.Helper()
 	number := b.attempt(t, s, "make")

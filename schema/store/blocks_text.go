@@ -15,13 +15,13 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// The text of a block is its events as clients get them, one on each line, in the order of seq. So `zstd -dc` shows an
-// archived log without Holdfast. Lines are only ever written here, with their fields in this order, and are read without
-// a parser for JSON in general: the data of an event are the bytes that they were.
+// The text of a block is its events as clients receive them, one per line, in the order of seq. So `zstd -dc` shows an
+// archived log without Holdfast. Only this file writes these lines, with fixed field order, and it reads them without a
+// general JSON parser: the data of an event are the original bytes.
 
 var errBlock = errors.New("a block of events cannot be read")
 
-// blockEncoder takes more time than the encoder of what is live, for less to keep; its texts carry a checksum.
+// blockEncoder is slower than the encoder of live events, but compresses better; its texts carry a checksum.
 var blockEncoder = sync.OnceValue(func() *zstd.Encoder {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(true),
 		zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)), zstd.WithLowerEncoderMem(true))
@@ -31,8 +31,8 @@ var blockEncoder = sync.OnceValue(func() *zstd.Encoder {
 	return e
 })
 
-// fitsLine reports whether an event can be a line: JSON may have line breaks between its parts, though no writer makes
-// any.
+// fitsLine reports whether an event fits on one line: JSON may have line breaks between its parts, though no writer
+// makes any.
 func fitsLine(e *schema.Event) bool { return bytes.IndexByte(e.Data, '\n') < 0 }
 
 // appendLine appends an event as a line of a block.
@@ -58,7 +58,7 @@ func appendLine(b []byte, e *schema.Event) []byte {
 	return append(b, '}', '\n')
 }
 
-// parseLines reads the text of a block. The data of the events are parts of the text.
+// parseLines reads the text of a block. The events' data are slices of the text.
 func parseLines(text []byte, count int) ([]schema.Event, error) {
 	events := make([]schema.Event, 0, count)
 	for len(text) > 0 {
@@ -80,7 +80,7 @@ func parseLines(text []byte, count int) ([]schema.Event, error) {
 	return events, nil
 }
 
-// line reads one line from left to right. After what it does not expect it is bad, and gives nothing more.
+// line parses one line from left to right. After anything unexpected it is bad, and returns nothing more.
 type line struct {
 	rest []byte
 	bad  bool
@@ -92,7 +92,7 @@ func (l *line) skip(name string) bool {
 	return ok
 }
 
-// field reads a string of JSON after its name.
+// field reads a JSON string after its name.
 func (l *line) field(name string) string {
 	if l.bad || !l.skip(name) || len(l.rest) == 0 || l.rest[0] != '"' {
 		l.bad = true
@@ -101,7 +101,7 @@ func (l *line) field(name string) string {
 	for i := 1; i < len(l.rest); i++ {
 		switch l.rest[i] {
 		case '\\':
-			i++ // whatever it is that stands there, it does not end the string
+			i++ // whatever character follows, it does not end the string
 		case '"':
 			quoted := l.rest[:i+1]
 			l.rest = l.rest[i+1:]
@@ -145,7 +145,7 @@ func (l *line) time(name string) schema.Time {
 	return schema.Time{Time: at.UTC()}
 }
 
-// data reads the last field, to the end of the line.
+// data reads the last field, up to the end of the line.
 func (l *line) data() json.RawMessage {
 	if l.bad || !l.skip(`,"data":`) || len(l.rest) < 2 || l.rest[len(l.rest)-1] != '}' {
 		l.bad = true

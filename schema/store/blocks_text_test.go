@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// What is a block is read as it was written; what is none is refused, whatever it is.
+// A block is read as it was written; anything else is refused.
 func FuzzParseLines(f *testing.F) {
 	id := schema.NewID()
 	at := schema.Time{Time: time.UnixMilli(1_795_000_000_123).UTC()}

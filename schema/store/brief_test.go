@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-// text is JSON of so many bytes, which Postgres can store in less, or cannot.
+// text is JSON of this many bytes, which Postgres can or cannot compress.
 func text(bytes int, packs bool) string {
 	var b strings.Builder
 	for b.Len() < bytes {

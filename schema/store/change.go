@@ -12,16 +12,15 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// errNothing ends a change that has nothing to write: it was made before.
+// errNothing ends a change that has nothing to write: it was already made.
 var errNothing = errors.New("nothing to write")
 
-// change is one transaction on one session. All of it happens under the lock of the session's row, taken first, so that
-// changes to a session come one after the other and never wait for each other in a circle. It takes three round trips:
-// the lock with everything that is read, everything that is written, the commit.
+// change is one transaction on one session. It first locks the session's row, so that changes to a session happen one
+// after the other and cannot deadlock. It takes three round trips: the lock with all reads, all writes, the commit.
 type change struct {
 	session string
 	head    int64     // before the change
-	deleted bool      // the session is; what its workers still write is kept all the same
+	deleted bool      // the session was deleted; what its workers still write is stored all the same
 	now     time.Time // by the clock of the database
 	list    bool      // what lists show has changed
 	key     string    // of the first event
@@ -31,13 +30,13 @@ type change struct {
 	events []schema.NewEvent
 }
 
-// event adds an event, in the order of the calls.
+// event adds an event. Events keep the order of the calls.
 func (c *change) event(kind schema.EventType, run, step string, data any) {
 	c.events = append(c.events, schema.NewEvent{Type: kind, RunID: run, StepID: step, Data: data})
 }
 
-// change carries one out. read queues what the decision needs; decide looks at it and queues rows and events. When
-// decide returns errNothing, nothing is written and the answer is the head as it is. A key that was applied before has
+// change runs one change. read queues what the decision needs; decide looks at it and queues rows and events. If
+// decide returns errNothing, nothing is written and the answer is the current head. A key that was applied before has
 // the same effect, before decide.
 func (s *Store) change(ctx context.Context, op, session, key string, read func(*change), decide func(*change) error) (int64, error) {
 	if !schema.ValidID(session) {

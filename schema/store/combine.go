@@ -15,18 +15,18 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Bounds of one transaction of flushes.
+// Limits of one transaction of flushes.
 const (
 	appendFlights     = 2       // transactions at once: while one commits, the next is filled
-	appendCalls       = 64      // flushes in one
+	appendCalls       = 64      // flushes in one transaction
 	appendBytes       = 4 << 20 // and their data
 	appendTimeout     = 30 * time.Second
-	appendLockTimeout = time.Second // for a session's row, while others wait with it
+	appendLockTimeout = time.Second // for a session's row, while other flushes wait with it
 )
 
-// combiner lets flushes of many attempts that come at the same time share a transaction: a
-// commit costs the same for one line as for fifty, and so does what follows from it. A flush
-// that comes alone is written at once.
+// combiner lets concurrent flushes of many attempts share a transaction: a commit costs the same
+// for one line as for fifty, and so does everything after it. A flush that comes alone is written
+// at once.
 type combiner struct {
 	pool    *pgxpool.Pool
 	flights sync.WaitGroup
@@ -48,8 +48,8 @@ type appendCall struct {
 	err  error
 }
 
-// append waits for its turn and returns what the function answered. When ctx ends first, the
-// flush may be written all the same.
+// append waits for the flush and returns the function's answer. If ctx ends first, the flush may
+// still be written.
 func (c *combiner) append(ctx context.Context, call *appendCall) (int64, error) {
 	call.done = make(chan struct{})
 	c.mu.Lock()
@@ -67,7 +67,7 @@ func (c *combiner) append(ctx context.Context, call *appendCall) (int64, error) 
 	}
 }
 
-// fly writes what waits until nothing does.
+// fly writes waiting flushes until there are none.
 func (c *combiner) fly() {
 	for {
 		calls := c.take()
@@ -81,8 +81,8 @@ func (c *combiner) fly() {
 			}
 			continue
 		}
-		// Postgres refuses one of them, or somebody holds the row of one. None suffers for another, and nobody waits
-		// for them but who sent them.
+		// Postgres refuses one of the flushes, or somebody holds a row that one needs. Each is sent on its own, so
+		// that none fails because of another, and only its own sender waits for it.
 		for _, call := range calls {
 			c.flights.Go(func() { call.end(c.send([]*appendCall{call}, appendTimeout)) })
 		}
@@ -95,8 +95,8 @@ func (a *appendCall) end(err error) {
 	close(a.done)
 }
 
-// take returns the flushes of the next transaction, nil when there are none: then the flight
-// is over.
+// take returns the flushes for the next transaction, or nil if there are none: then the flight is
+// over.
 func (c *combiner) take() []*appendCall {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -114,9 +114,9 @@ func (c *combiner) take() []*appendCall {
 	return calls
 }
 
-// send writes flushes in one round trip and one transaction. The rows of sessions are locked
-// in the order of their ids, so that two flights never wait for each other in a circle, and
-// none for longer than patience.
+// send writes flushes in one round trip and one transaction. It locks the rows of sessions in the
+// order of their ids, so that two flights cannot deadlock, and waits for a row no longer than
+// patience.
 func (c *combiner) send(calls []*appendCall, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), appendTimeout)
 	defer cancel()

@@ -46,7 +46,7 @@ func TestAppendOutput_ManyAttemptsAtOnce(t *testing.T) {
 	}
 }
 
-// Whoever holds a session's row, or sends what Postgres cannot take, keeps nobody else waiting.
+// A client that holds a session's row, or sends what Postgres cannot take, delays nobody else.
 func TestAppendOutput_OneThatCannotBeWrittenHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	s, dsn := storetest.NewDSN(t)
@@ -66,7 +66,7 @@ func TestAppendOutput_OneThatCannotBeWrittenHoldsUpNoOther(t *testing.T) {
 		_, err := tx.Exec(ctx, `SELECT FROM sessions WHERE id = $1 FOR UPDATE`, held[i].session)
 		must(t, err)
 	}
-	// Sooner than the transaction would be given up that waits for the rows.
+	// Before the transaction that waits for the rows would be given up.
 	soon, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	var stuck, others sync.WaitGroup

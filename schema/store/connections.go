@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Instance is a web instance that lives.
+// Instance is a live web instance.
 type Instance struct {
 	ID            string
 	StartedAt     schema.Time
@@ -21,57 +21,58 @@ type Instance struct {
 }
 
 // Connection is a client's connection to a web instance. Its times are by the clock of whoever
-// holds it: by the caller's when it is recorded, by the database's when it is read.
+// provides it: the caller's when it is recorded, the database's when it is read.
 type Connection struct {
 	ID             string
-	Place          Place // zero until it was recorded
+	Place          Place // zero until it is recorded
 	ClientID       string
-	SessionID      string   // what it watches, the latest one; "" for none
-	Sessions       []string // what it views; only read
+	SessionID      string   // the latest session that it watches; "" for none
+	Sessions       []string // the sessions that it views; only read
 	User           string
 	Address        string
 	ServerInstance string
 	ConnectedAt    schema.Time
 	LastActivity   schema.Time
-	LastHeartbeat  schema.Time // when it was recorded last; given by the database
-	Lag            int64       // events that it had not been sent then
+	LastHeartbeat  schema.Time // when it was last recorded; set by the database
+	Lag            int64       // events not yet sent to it at that time
 }
 
-// Place is a connection's place in the order of connecting, over all instances: when it was made, by the database's clock,
-// and a number among those of the same moment.
+// Place is a connection's place in the order of connecting, across all instances: the time by the database's clock, and
+// a number to order connections of the same moment.
 type Place struct {
 	At     time.Time
 	Number int64
 }
 
-// ConnectionChanges is what an instance has to say of its connections. Saying it again changes nothing.
+// ConnectionChanges is what an instance reports about its connections. Reporting it again changes
+// nothing.
 type ConnectionChanges struct {
-	Connected    []Connection // new, or as they are by now
-	Disconnected []string     // ids; unknown ones are forgotten already
-	Viewing      []Viewer     // new, or as they are by now
+	Connected    []Connection // new or changed
+	Disconnected []string     // ids; unknown ones are ignored
+	Viewing      []Viewer     // new or changed
 	Left         []Viewer     // by SessionID and ConnectionID
 }
 
-// ErrInstanceGone says that an instance is not, or no longer, known: it was not heard of for
-// too long, and has to say everything again.
+// ErrInstanceGone says that an instance is unknown: it was not heard of for too long, and has to
+// report everything again.
 var ErrInstanceGone = errors.New("the web instance is not known to the database")
 
-// Heartbeat says that an instance lives. It reports whether the instance was unknown before:
-// it is new, or was given up, and all that it had said is forgotten.
+// Heartbeat says that an instance is alive. fresh reports that the instance was unknown: it is new,
+// or was given up, with all that it had reported.
 func (s *Store) Heartbeat(ctx context.Context, instance string) (fresh bool, err error) {
 	done, err := s.pool.Exec(ctx, `WITH beat AS (UPDATE web_instances SET last_heartbeat = clock_timestamp() WHERE instance = $1 RETURNING 1)
 		INSERT INTO web_instances (instance) SELECT $1 WHERE NOT EXISTS (SELECT FROM beat) ON CONFLICT DO NOTHING`, clean(instance))
 	return done.RowsAffected() > 0, failed("record a heartbeat", err)
 }
 
-// RemoveInstance forgets an instance with its connections and viewers.
+// RemoveInstance removes an instance with its connections and viewers.
 func (s *Store) RemoveInstance(ctx context.Context, instance string) error {
 	_, err := s.pool.Exec(ctx, `DELETE FROM web_instances WHERE instance = $1`, clean(instance))
 	return failed("forget a web instance", err)
 }
 
-// RemoveDeadInstances forgets the instances that have not been heard of for olderThan, with
-// their connections and viewers, and returns how many. Any number of instances may do so at once.
+// RemoveDeadInstances removes instances not heard of for olderThan, with their connections and
+// viewers, and returns how many. Any number of instances may call it at once.
 func (s *Store) RemoveDeadInstances(ctx context.Context, olderThan time.Duration) (int, error) {
 	done, err := s.pool.Exec(ctx, `DELETE FROM web_instances WHERE instance IN (
 		SELECT instance FROM web_instances WHERE last_heartbeat < clock_timestamp() - make_interval(secs => $1) FOR UPDATE SKIP LOCKED)`,
@@ -79,7 +80,7 @@ func (s *Store) RemoveDeadInstances(ctx context.Context, olderThan time.Duration
 	return int(done.RowsAffected()), failed("forget dead web instances", err)
 }
 
-// Instances lists the instances that live, the oldest first.
+// Instances lists the live instances, oldest first.
 func (s *Store) Instances(ctx context.Context) ([]Instance, error) {
 	rows, err := s.pool.Query(ctx, `SELECT instance, started_at, last_heartbeat FROM web_instances ORDER BY started_at, instance`)
 	if err != nil {
@@ -93,9 +94,9 @@ func (s *Store) Instances(ctx context.Context) ([]Instance, error) {
 	return list, failed("list the web instances", err)
 }
 
-// RecordConnections records what an instance has to say, whole or not at all, and returns the
-// places of those that were connected, by id. It fails with [ErrInstanceGone] when there was no
-// [Store.Heartbeat] of the instance, or it was given up since.
+// RecordConnections records an instance's report, all or nothing, and returns the places of the
+// connected ones by id. It fails with [ErrInstanceGone] if there was no [Store.Heartbeat] of the
+// instance, or it was given up since.
 func (s *Store) RecordConnections(ctx context.Context, instance string, c ConnectionChanges) (map[string]Place, error) {
 	if slices.ContainsFunc(c.Connected, func(c Connection) bool { return c.Place.At.IsZero() }) {
 		clock, err := s.clock(ctx)
@@ -110,7 +111,7 @@ func (s *Store) RecordConnections(ctx context.Context, instance string, c Connec
 		}
 	}
 	places := make(map[string]Place, len(c.Connected))
-	b := &pgx.Batch{} // without a BEGIN it is one transaction
+	b := &pgx.Batch{} // one transaction, even without BEGIN
 	if len(c.Connected) > 0 {
 		if err := queueConnections(b, clean(instance), c.Connected, places); err != nil {
 			return nil, err
@@ -130,12 +131,12 @@ func (s *Store) RecordConnections(ctx context.Context, instance string, c Connec
 	return places, failed("record connections", err)
 }
 
-// clock reads the database's clock. It returns what that shows at a moment of this process, the zero one being now: an answer
-// that comes late makes the moment no later.
+// clock reads the database's clock. It returns a function from a time of this process to that clock; the zero time
+// means now. A slow answer does not make the result later.
 func (s *Store) clock(ctx context.Context) (func(time.Time) time.Time, error) {
 	const (
 		tries  = 5
-		enough = 5 * time.Millisecond // for an answer; one that took longer says less
+		enough = 5 * time.Millisecond // a round trip this short is precise enough
 	)
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -205,7 +206,7 @@ func queueConnections(b *pgx.Batch, instance string, list []Connection, places m
 	return nil
 }
 
-// age is how long ago something was, in seconds; the zero time is now.
+// age is the number of seconds since a time; the zero time is now.
 func age(t schema.Time) float64 {
 	if t.IsZero() {
 		return 0
@@ -213,7 +214,7 @@ func age(t schema.Time) float64 {
 	return time.Since(t.Time).Seconds()
 }
 
-// Connections lists every recorded connection, the oldest first.
+// Connections lists every recorded connection, oldest first.
 func (s *Store) Connections(ctx context.Context) ([]Connection, error) {
 	rows, err := s.pool.Query(ctx, `SELECT c.id, c.number, c.client_id, COALESCE(c.session_id::text, ''), c.user_name, c.address, c.server_instance,
 		       c.connected_at, c.last_activity, c.last_heartbeat, c.lag,
@@ -233,15 +234,15 @@ func (s *Store) Connections(ctx context.Context) ([]Connection, error) {
 	return list, failed("list connections", err)
 }
 
-// newer is the condition under which the client of the connection o has connected again since, to another instance: when
-// each was recorded does not matter, which may be much later. An instance knows the order of its own by itself.
+// newer is the condition that the client of connection o has since connected to another instance. It ignores when each
+// was recorded, which may be much later. Within one instance, the instance itself knows the order.
 const newer = `o.client_id <> '' AND EXISTS (SELECT FROM active_connections n
 	WHERE n.user_name = o.user_name AND n.client_id = o.client_id AND n.client_id <> '' AND n.server_instance <> o.server_instance
 	  AND (n.connected_at, n.number) > (o.connected_at, o.number))`
 
-// TellReplaced tells every instance of the connections that newer ones of the same client have
-// replaced, of the clients that these connections are of. It is called once they were recorded:
-// of two that connect at the same time to two instances, at least the later call sees both.
+// TellReplaced notifies all instances of connections that newer ones of the same client have
+// replaced, for the clients of the given connections. Call it after recording them: if a client
+// connects to two instances at the same time, at least the later call sees both.
 func (s *Store) TellReplaced(ctx context.Context, connectionIDs []string) error {
 	_, err := s.pool.Exec(ctx, `SELECT pg_notify($2, string_agg(r.id, ' ')) FROM (
 		SELECT x.id, row_number() OVER () / 200 AS part FROM (
@@ -251,7 +252,7 @@ func (s *Store) TellReplaced(ctx context.Context, connectionIDs []string) error 
 	return failed("tell of replaced connections", err)
 }
 
-// Replaced lists the connections of an instance that newer ones of the same client have replaced.
+// Replaced lists an instance's connections that newer ones of the same client have replaced.
 func (s *Store) Replaced(ctx context.Context, instance string) ([]string, error) {
 	rows, err := s.pool.Query(ctx, `SELECT o.id FROM active_connections o WHERE o.server_instance = $1 AND `+newer, clean(instance))
 	if err != nil {

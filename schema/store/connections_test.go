@@ -64,7 +64,7 @@ func TestConnections_LiveAsLongAsTheirInstance(t *testing.T) {
 		t.Fatalf("the places are %v, then %v", place, others)
 	}
 	first.Connected[0].Lag = 0
-	if again := record(t, s, "a", first)["1"]; again != place { // said twice, the place not known
+	if again := record(t, s, "a", first)["1"]; again != place { // recorded twice, the place not known
 		t.Fatalf("the place was %v and is %v", place, again)
 	}
 	record(t, s, "b", store.ConnectionChanges{Disconnected: []string{"3", "unknown"}})
@@ -91,7 +91,7 @@ func TestConnections_LiveAsLongAsTheirInstance(t *testing.T) {
 	if list = connections(t, s); len(list) != 0 {
 		t.Fatalf("the connections are %+v", list)
 	}
-	// It was only slow: it says everything again, and keeps its place in the order.
+	// It was only slow: it reports everything again, and keeps its place in the order.
 	if _, err := s.RecordConnections(ctx, "a", first); !errors.Is(err, store.ErrInstanceGone) {
 		t.Fatalf("recorded for an instance that was given up: %v", err)
 	}
@@ -105,7 +105,7 @@ func TestConnections_LiveAsLongAsTheirInstance(t *testing.T) {
 	}
 }
 
-// heard is what a listener was told of viewers and replaced connections.
+// heard is what a listener received about viewers and replaced connections.
 type heard struct {
 	viewers, replaced chan []string
 }
@@ -136,7 +136,7 @@ func hear(t *testing.T, s *store.Store) heard {
 	return h
 }
 
-// want waits until all of these, and nothing else, were told.
+// want waits until exactly these have been reported.
 func want(t *testing.T, told <-chan []string, ids ...string) {
 	t.Helper()
 	var got []string
@@ -171,7 +171,7 @@ func TestViewers_AreToldOfAndCountedByClient(t *testing.T) {
 	record(t, s, "a", both)
 	want(t, h.viewers, one, two)
 	record(t, s, "a", both) // again: nothing has changed
-	// The same client on another instance, and one who looks at an approval.
+	// The same client on another instance, and a viewer of an approval.
 	record(t, s, "b", store.ConnectionChanges{Viewing: []store.Viewer{
 		{SessionID: one, ConnectionID: "3", User: "ann", ClientID: "tab", Since: ago(time.Minute)},
 		{SessionID: one, ConnectionID: "4", User: "ben", ApprovalID: "x", Since: ago(time.Minute)},
@@ -193,7 +193,7 @@ func TestViewers_AreToldOfAndCountedByClient(t *testing.T) {
 	want(t, h.viewers, one)
 	record(t, s, "a", store.ConnectionChanges{Left: []store.Viewer{{SessionID: two, ConnectionID: "1"}, {SessionID: two, ConnectionID: "unknown"}}})
 	want(t, h.viewers, two)
-	// Leaves and comes back at once.
+	// It leaves and comes back at once.
 	record(t, s, "a", store.ConnectionChanges{
 		Left: []store.Viewer{{SessionID: one, ConnectionID: "2"}}, Viewing: []store.Viewer{{SessionID: one, ConnectionID: "2"}},
 	})
@@ -244,7 +244,7 @@ func TestReplaced_TheNewestConnectionOfAClientStays(t *testing.T) {
 	connect("b", "no-client-2", "ann", "")
 	connect("b", "new", "ann", "tab")
 	want(t, h.replaced, "old")
-	must(t, s.TellReplaced(ctx, []string{"old"})) // whoever looks, finds the same
+	must(t, s.TellReplaced(ctx, []string{"old"})) // a second call finds the same
 	want(t, h.replaced, "old")
 	must(t, s.TellReplaced(ctx, nil))
 	for instance, wanted := range map[string][]string{"a": {"old"}, "b": {}} {
@@ -254,7 +254,7 @@ func TestReplaced_TheNewestConnectionOfAClientStays(t *testing.T) {
 			t.Errorf("replaced of %s are %v", instance, got)
 		}
 	}
-	if list := connections(t, s); len(list) != 6 { // nothing was unregistered by it
+	if list := connections(t, s); len(list) != 6 { // nothing was unregistered
 		t.Errorf("the connections are %+v", list)
 	}
 }
@@ -277,7 +277,7 @@ func TestReplaced_IsDecidedByWhoConnectedLastNotByWhoWasRecordedLast(t *testing.
 	want(t, h.replaced, "late")
 	connect("b", "later", time.Hour)
 	want(t, h.replaced, "late", "later")
-	// Of its own connections an instance knows the order, and has ended the older one by now.
+	// An instance knows the order of its own connections, and has ended the older one by now.
 	connect("a", "same-instance", 0)
 	want(t, h.replaced, "late", "later")
 	connect("c", "in-between", 500*time.Millisecond)
@@ -292,7 +292,7 @@ func TestReplaced_IsDecidedByWhoConnectedLastNotByWhoWasRecordedLast(t *testing.
 	}
 }
 
-// A statement may wait for long once it is on its way: in a network, in a stopped server, or as here for a lock.
+// A statement may be delayed on its way: in a network, in a stopped server, or as here by a lock.
 func TestRecordConnections_TheTimeThatRecordingTakesMakesNobodyNewer(t *testing.T) {
 	t.Parallel()
 	s, dsn := storetest.NewDSN(t)

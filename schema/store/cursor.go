@@ -25,7 +25,7 @@ func page(limit int) int {
 	return min(limit, MaxPage)
 }
 
-// place is where a page of a list that is sorted by (created_at, id) ends. As a cursor it is opaque to the caller.
+// place is where a page of a list sorted by (created_at, id) ends. As a cursor it is opaque to the caller.
 type place struct {
 	at time.Time
 	id string
@@ -53,7 +53,7 @@ func plausible(micros int64) bool {
 	return micros >= 0 && micros <= year9999
 }
 
-// withIDPrefix narrows a query to the ids that begin with prefix, "" for any, by a range of the index over the column.
+// withIDPrefix restricts a query to ids that begin with prefix, "" for any, by a range of the index on the column.
 func withIDPrefix(q *bun.SelectQuery, column bun.Ident, prefix string) (*bun.SelectQuery, error) {
 	if prefix == "" {
 		return q, nil

@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// SQLSTATE codes that are told apart; see Appendix A of the Postgres manual.
+// SQLSTATE codes that need separate handling; see Appendix A of the Postgres manual.
 const (
 	sqlUniqueViolation = "23505"
 	sqlUndefinedTable  = "42P01"
@@ -24,8 +24,8 @@ const (
 	sqlForeignKeyViolation = "23503"
 )
 
-// failed turns what a driver returned into a [schema.Error]; nil stays nil, and so does an
-// error that is one already. op completes "the database could not …".
+// failed turns a driver's error into a [schema.Error]; nil and errors that already are one stay as
+// they are. op completes "the database could not …".
 func failed(op string, err error) error {
 	if err == nil {
 		return nil
@@ -44,7 +44,7 @@ func failed(op string, err error) error {
 			return unavailable(err)
 		case unstorable(refused.Code):
 			return schema.Wrap(schema.CodeInvalid, err, "the database cannot hold this: "+refused.Message)
-		case strings.HasPrefix(refused.Code, "23"): // an integrity constraint: what is there already, or is not there
+		case strings.HasPrefix(refused.Code, "23"): // an integrity constraint: something exists already, or does not exist
 			return schema.Wrap(schema.CodeConflict, err, "it contradicts what the database holds; it could not "+op)
 		default:
 			return schema.Wrap(schema.CodeInternal, err, "the database could not "+op)
@@ -60,9 +60,9 @@ func unavailable(err error) error {
 	return schema.Wrap(schema.CodeUnavailable, err, "the database is not available; try again")
 }
 
-// transient reports whether the same statement may go through later: connection trouble (08), a conflict between
+// transient reports whether the same statement may succeed later: connection trouble (08), a conflict between
 // transactions (40), too few resources (53), a shutdown or start (57P), a cancelled statement (57014), a lock that was
-// not to be had (55P03) and a server that has become a standby (25006).
+// not available (55P03) or a server that has become a standby (25006).
 func transient(code string) bool {
 	for _, class := range []string{"08", "40", "53", "57P"} {
 		if strings.HasPrefix(code, class) {
@@ -77,8 +77,8 @@ func transient(code string) bool {
 	}
 }
 
-// unstorable reports whether the data itself is refused, which no repetition will change: text, JSON or a number that a
-// column does not take (22), or something that is too long, too large or nested too deep (54).
+// unstorable reports whether Postgres refuses the data itself, so that retrying is no use: text, JSON or a number that
+// a column does not take (22), or something too long, too large or nested too deep (54).
 func unstorable(code string) bool {
 	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "54")
 }
@@ -117,10 +117,10 @@ func noApproval(id string) error {
 	return schema.Errorf(schema.CodeNotFound, "there is no approval %q", id)
 }
 
-// RangeError says that a stretch of a log cannot be read, however often one tries: what holds it is missing or damaged.
-// It wraps a [schema.Error] of code [schema.CodeRange].
+// RangeError says that part of a log cannot be read, however often one tries: its storage is missing or damaged. It
+// wraps a [schema.Error] of code [schema.CodeRange].
 type RangeError struct {
-	From, To int64 // the first and the last seq
+	From, To int64 // first and last seq
 	cause    *schema.Error
 }
 

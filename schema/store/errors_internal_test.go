@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// What cannot heal is final, whoever meets it; what can is tried again.
+// Errors that cannot heal are final everywhere; others are retried.
 func TestFailed_TellsWhatLastsFromWhatHeals(t *testing.T) {
 	t.Parallel()
 	for code, lasts := range map[string]bool{

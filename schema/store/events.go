@@ -14,35 +14,35 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// DefaultEventLimit is how many events [Store.Events] returns when the filter does not say.
+// DefaultEventLimit is how many events [Store.Events] returns if the filter has no limit.
 const DefaultEventLimit = 1000
 
-// EventFilter chooses events of one session.
+// EventFilter selects events of one session.
 type EventFilter struct {
 	Since    int64              // only seq > Since
-	Until    int64              // only seq <= Until; 0 for no bound
+	Until    int64              // only seq <= Until; 0 for no limit
 	Types    []schema.EventType // only these; empty for all
 	Limit    int                // at most this many; DefaultEventLimit when 0
-	MaxBytes int64              // stop before the data is larger than this in all, but after one event at least; 0 for no bound
+	MaxBytes int64              // stop before the data exceeds this in total, but after at least one event; 0 for no limit
 }
 
-// A part of a log is asked for in one of these ways.
+// The ways to ask for part of a log.
 type eventsQuery int
 
 const (
-	queryRows  eventsQuery = iota // the rows; none when a part of the answer is in blocks
-	queryStory                    // the rows, of types that never are in blocks
-	queryMixed                    // the rows, and with MaxBytes the first one that is too much: the rest is in blocks
+	queryRows  eventsQuery = iota // the rows; none if part of the answer is in blocks
+	queryStory                    // the rows, for types that are never in blocks
+	queryMixed                    // the rows and, with MaxBytes, the first one beyond it: the rest is in blocks
 )
 
-// text is the query. Its first column is compacted_seq; without a matching event there is one row, with seq 0, and
-// without a session there is none.
+// text is the query. Its first column is compacted_seq. Without a matching event it returns one row with seq 0,
+// without a session none.
 func (q eventsQuery) text(bounded bool) string {
 	where := ""
 	switch q {
 	case queryRows:
 		where = ` AND (SELECT compacted_seq FROM log) <= $2`
-	case queryStory: // so that the planner sees that events_story has them all
+	case queryStory: // so that the planner sees that events_story covers them
 		where = ` AND e.type NOT IN ('output', 'step_progress')`
 	case queryMixed:
 	}
@@ -63,7 +63,7 @@ func (q eventsQuery) text(bounded bool) string {
 		COALESCE(e.at, log.created_at), COALESCE(e.size, 0), e.data::text, e.packed FROM log LEFT JOIN ` + from + ` ON ` + on
 }
 
-// eventsQueries has the texts, without MaxBytes and with it.
+// eventsQueries has the texts, without and with MaxBytes.
 var eventsQueries = map[eventsQuery][2]string{
 	queryRows:  {queryRows.text(false), queryRows.text(true)},
 	queryStory: {queryStory.text(false), queryStory.text(true)},
@@ -93,9 +93,9 @@ func compactable(kind schema.EventType) bool {
 	return kind == schema.EventOutput || kind == schema.EventStepProgress
 }
 
-// Events returns a part of a session's log in the order of seq. Fewer events than Limit do
-// not mean that the log has ended: compare the last seq with the head. No event means that
-// there is none. The data of the events must not be changed: others may read it, too.
+// Events returns part of a session's log in the order of seq. Fewer events than Limit do not mean
+// that the log has ended: compare the last seq with the head. No events means that there are none.
+// The data of the events must not be changed: it may be shared with other readers.
 func (s *Store) Events(ctx context.Context, sessionID string, f EventFilter) ([]schema.Event, error) {
 	if !schema.ValidID(sessionID) {
 		return nil, noSession(sessionID)
@@ -125,7 +125,7 @@ func (s *Store) Events(ctx context.Context, sessionID string, f EventFilter) ([]
 	return events, nil
 }
 
-// scanEvents reads the answer to an [eventsQuery].
+// scanEvents reads the result of an [eventsQuery].
 func scanEvents(rows pgx.Rows, session string) (events []schema.Event, compacted int64, err error) {
 	defer rows.Close()
 	events = []schema.Event{}
@@ -148,14 +148,14 @@ func scanEvents(rows pgx.Rows, session string) (events []schema.Event, compacted
 		return nil, 0, noSession(session)
 	}
 	bySeq := func(a, b schema.Event) int { return cmp.Compare(a.Seq, b.Seq) }
-	if !slices.IsSortedFunc(events, bySeq) { // SQL promises no order of a join
+	if !slices.IsSortedFunc(events, bySeq) { // SQL guarantees no order for a join
 		slices.SortFunc(events, bySeq)
 	}
 	return events, compacted, nil
 }
 
-// scanEvent reads a row of columns that belong to the query, then those of an event. bad says that the data is not what
-// was written.
+// scanEvent reads a row: the query's own columns, then those of an event. bad says that the data is not what was
+// written.
 func scanEvent(rows pgx.Rows, e *schema.Event, own ...any) (bad, err error) {
 	var (
 		kind   string
@@ -194,12 +194,11 @@ func (s *Store) HeadSeq(ctx context.Context, sessionID string) (int64, error) {
 // AppendEvents adds events to a session's log.
 type AppendEvents struct {
 	SessionID string
-	Key       string // tells repetitions apart; required
+	Key       string // identifies repetitions; required
 	Events    []schema.NewEvent
 }
 
-// AppendEvents adds events that change no other row, once for each key, and returns the
-// head of the log.
+// AppendEvents adds events that change no other row, once per key, and returns the head of the log.
 func (s *Store) AppendEvents(ctx context.Context, a AppendEvents) (int64, error) {
 	return s.change(ctx, "append events", a.SessionID, "events:"+a.Key, nil, func(c *change) error {
 		c.events = append(c.events, a.Events...)

@@ -12,49 +12,49 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// NewFork is a session to make out of another one, up to a step that has succeeded.
+// NewFork describes a session to make from another one, up to a step that has succeeded.
 type NewFork struct {
 	ID       string // of the new session
 	SourceID string
 	RunID    string       // of the source; "" for its latest run
-	StepID   string       // of that run; "" for the one that finished last, if any has
+	StepID   string       // of that run; "" for the last one to finish, if any has
 	Plan     *schema.Plan // valid; nil for the run's own
-	Name     string       // "" for the source's with "(fork)" behind it
-	Actor    string       // who asks, and owns the new session
-	// ApprovalTimeout is of the new session's config where the source's has none; 0 leaves it so.
+	Name     string       // "" for the source's name with "(fork)" appended
+	Actor    string       // who asks, and becomes the owner
+	// ApprovalTimeout is for the new session's config if the source's has none; 0 for none.
 	ApprovalTimeout time.Duration
-	IdempotencyKey  string // of the actor's request; "" when it has none
-	RequestDigest   string // tells two requests with the same key apart
+	IdempotencyKey  string // of the actor's request; "" for none
+	RequestDigest   string // tells different requests with the same key apart
 }
 
-// maxName bounds the name that a fork is given by itself, in characters.
+// maxName bounds the name that a fork gets by default, in characters.
 const maxName = 200
 
-// fork is a fork on its way, with its source as it is.
+// fork is a fork being made, with its source.
 type fork struct {
 	NewFork
 
-	pack *packer // of the new session's log
+	pack *packer // for the new session's log
 
-	earlier string // the session that the same key made before
+	earlier string // the session that an earlier request with the key made
 	name    string
 	mode    schema.Mode
 	task    string
 	config  string
 	vars    string
 
-	run     string // "" when the source has none yet
+	run     string // "" if the source has none yet
 	number  int    // of the run; 0 without one
-	message *int   // that the run answers
-	kept    string // the session's latest workspace, then the one that the fork begins with
-	base    string // the one that the source itself was forked with; "" when it was not, or that is not known
-	before  string // the one that the run began with; "" for an empty one
-	unkept  bool   // whether that was not kept
+	message *int   // number of the message that the run answers
+	kept    string // the session's latest workspace, then the one that the fork starts with
+	base    string // the workspace that the source was forked with; "" if it was not forked, or that is unknown
+	before  string // the workspace that the run began with; "" for an empty one
+	unkept  bool   // whether that workspace was not saved
 	plan    *schema.Plan
 	began   time.Time
 	steps   []forkStep
 
-	cut       time.Time // the moment up to which the conversation goes; zero for all of it
+	cut       time.Time // the end of the copied conversation; zero for all of it
 	inherited []string
 }
 
@@ -63,22 +63,22 @@ type forkStep struct {
 	id        string
 	status    schema.StepStatus
 	inherited bool
-	finished  time.Time // of its latest attempt; when the run began, for an inherited one
-	snapshot  string    // the workspace after it; "" when it was not kept
+	finished  time.Time // when its latest attempt ended, or for an inherited step, when the run began
+	snapshot  string    // the workspace after it; "" if it was not saved
 }
 
-// Fork makes a new session with the config, the context, the plan and the conversation that
-// another one had when a step of it finished. In the first run of the new session, what had
-// succeeded by then is inherited and does not run again; under a plan of its own, that is
-// only what this plan has unchanged, with everything that it needs. Both logs say so, with
+// Fork makes a new session with the config, context, plan and conversation that another one had
+// when one of its steps finished. The new session's first run inherits the steps that had succeeded
+// by then and does not run them again. If the fork has its own plan, it inherits only those that
+// are unchanged in it, along with everything that they need. Both logs record this with
 // session_forked, and so do both audit trails.
 //
-// The workspace is the one that the step left, or the run began with when no step of it has
-// succeeded, and never a later one: where that was not kept, there is no fork.
+// The workspace is the one that the step left, or the one that the run began with if no step has
+// succeeded; it is never a later one. If that workspace was not saved, the fork fails.
 //
-// An idempotency key is understood as by [Store.CreateSession]. A source, run or step that
-// does not exist is [schema.CodeNotFound]; a step that has not succeeded, or whose workspace
-// was not kept, is [schema.CodeConflict].
+// An idempotency key works as in [Store.CreateSession]. A source, run or step that does not exist
+// is [schema.CodeNotFound]; a step that has not succeeded, or whose workspace was not saved, is
+// [schema.CodeConflict].
 func (s *Store) Fork(ctx context.Context, n NewFork) (session schema.Session, created bool, err error) {
 	if !schema.ValidID(n.ID) {
 		return session, false, schema.Errorf(schema.CodeInvalid, "%q is not the id of a session", n.ID)
@@ -90,7 +90,7 @@ func (s *Store) Fork(ctx context.Context, n NewFork) (session schema.Session, cr
 	defer f.pack.release()
 	id := n.ID
 	_, err = s.change(ctx, "fork a session", n.SourceID, "", f.read, f.decide)
-	if isUnique(err) { // another request with the same key came first, or there is a session with this id
+	if isUnique(err) { // another request with the same key came first, or a session with this id exists
 		f.earlier, err = earlierSession(ctx, s.pool, f.request())
 		if errors.Is(err, pgx.ErrNoRows) {
 			err = schema.Errorf(schema.CodeConflict, "there is a session %q already", n.ID)
@@ -107,7 +107,7 @@ func (s *Store) Fork(ctx context.Context, n NewFork) (session schema.Session, cr
 	return session, created, err
 }
 
-// request is what tells whether the same was asked before.
+// request identifies the request, to find an earlier one.
 func (f *fork) request() *NewSession {
 	return &NewSession{ID: f.ID, Owner: f.Actor, IdempotencyKey: f.IdempotencyKey, RequestDigest: f.RequestDigest}
 }
@@ -139,7 +139,7 @@ func (f *fork) read(c *change) {
 			if err := row.Scan(&f.name, &f.mode, &f.task, &f.config, &f.vars, &f.kept, &f.base, &f.before, &f.unkept, &f.run, &f.number, &f.message, &f.began, &text); err != nil {
 				return err
 			}
-			f.plan, _ = decodePlan(text) // one that cannot be read is none: the new session may be given another
+			f.plan, _ = decodePlan(text) // an unreadable plan counts as none: the new session may be given another
 			return nil
 		})
 	c.reads.Queue(`SELECT st.step_id, st.status, st.inherited, CASE WHEN st.inherited THEN r.started_at ELSE
@@ -194,7 +194,8 @@ func (f *fork) decide(c *change) error {
 	return nil
 }
 
-// inherit finds the step up to which the source is taken over, and what had succeeded by then.
+// inherit finds the step up to which the fork copies its source, and the steps that had succeeded
+// by then.
 func (f *fork) inherit() error {
 	var upTo *forkStep
 	for i := range f.steps {
@@ -271,9 +272,9 @@ func (f *fork) queueSession(c *change) {
 	}
 }
 
-// queueConversation copies what had been said. Messages that wait for a later run are not part of it. The one that the
-// source's run answers is the one that the new session's first run goes on with: it gets number 0, and the others none,
-// since the new session counts anew.
+// queueConversation copies the conversation, except for messages that wait for a later run. The message that the
+// source's run answers is also the one that the new session's first run answers: it gets number 0. The others get none,
+// since the new session starts counting again.
 func (f *fork) queueConversation(c *change) {
 	var cut *time.Time
 	if !f.cut.IsZero() {

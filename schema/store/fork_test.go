@@ -13,7 +13,8 @@ import (
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-// chain is a session whose second run answers a message and has done a, b (at once) and c; d waits.
+// chain is a session whose second run answers a message and has done a and b (at once) and c; d
+// waits.
 func chain(t *testing.T, s *store.Store) began {
 	t.Helper()
 	session := newSession(t, s, func(n *store.NewSession) {
@@ -41,7 +42,7 @@ func chainPlan() *schema.Plan {
 	}}
 }
 
-// do runs steps to their success, one after the other.
+// do runs steps one after the other until they succeed.
 func (b began) do(t *testing.T, s *store.Store, steps ...string) {
 	t.Helper()
 	for _, step := range steps {
@@ -52,7 +53,7 @@ func (b began) do(t *testing.T, s *store.Store, steps ...string) {
 	}
 }
 
-// kept is the name of the workspace that do leaves behind a step.
+// kept is the name of the workspace that do leaves after a step.
 func kept(b began, step string) string {
 	sum := sha256.Sum256([]byte(b.run + step))
 	return hex.EncodeToString(sum[:])
@@ -90,7 +91,7 @@ func TestFork_BringsTheWorkspaceOfItsStepAndNoLaterOne(t *testing.T) {
 		t.Errorf("a fork of the fork from a step that it has inherited is at %s, and not %s", got, kept(b, "b"))
 	}
 
-	// A second run, of which no step has succeeded, began with what the first one left.
+	// A second run, none of whose steps has succeeded, began with what the first one left.
 	end(t, s, child)
 	say(t, s, child, 1, "again")
 	begin := child.begin()
@@ -137,7 +138,8 @@ func (b began) fork(step string) store.NewFork {
 	return store.NewFork{ID: schema.NewID(), SourceID: b.session, StepID: step, Actor: "carl"}
 }
 
-// inherited begins a session's first run and lists what it inherits, as the answer, the rows and the graph say it.
+// inherited begins a session's first run and lists what it inherits, according to the answer, the rows and the
+// graph.
 func inherited(t *testing.T, s *store.Store, session string) []string {
 	t.Helper()
 	b := began{session: session, run: schema.RunID(session, 1)}
@@ -255,7 +257,7 @@ func TestFork_ByDefaultFromTheStepThatFinishedLast(t *testing.T) {
 	if list := inherited(t, s, got.ID); !slices.Equal(list, []string{"a", "b", "c"}) {
 		t.Fatalf("inherited are %v", list)
 	}
-	// A fork of the fork inherits what the fork inherited, whether that is asked for by name or not.
+	// A fork of the fork inherits what the fork inherited, with or without a named step.
 	for step, want := range map[string][]string{"": {"a", "b", "c"}, "a": {"a", "b", "c"}} {
 		again, _, err := s.Fork(ctx, began{session: got.ID}.fork(step))
 		must(t, err)
@@ -268,7 +270,8 @@ func TestFork_ByDefaultFromTheStepThatFinishedLast(t *testing.T) {
 			t.Errorf("the fork's run goes on with %q", of.Message)
 		}
 	}
-	// Of a run in which nothing has finished, and of a session without a run, nothing is inherited.
+	// Nothing is inherited from a run in which nothing has finished, or from a session without a
+	// run.
 	early := b.fork("")
 	early.RunID = schema.RunID(b.session, 1)
 	for _, n := range []store.NewFork{early, began{session: newSession(t, s).ID}.fork("")} {
@@ -287,7 +290,7 @@ func TestFork_UnderAnotherPlanInheritsOnlyWhatItHasUnchanged(t *testing.T) {
 	n := b.fork("c")
 	n.Name = "mine"
 	n.Plan = chainPlan()
-	n.Plan.Steps[0].Shell = "another a" // and so c, which needs it, is not inherited either
+	n.Plan.Steps[0].Shell = "another a" // so c, which needs it, is not inherited either
 	got, _, err := s.Fork(context1(t), n)
 	must(t, err)
 	if got.Name != "mine" || got.Plan.Digest() != n.Plan.Digest() {
@@ -296,7 +299,7 @@ func TestFork_UnderAnotherPlanInheritsOnlyWhatItHasUnchanged(t *testing.T) {
 	if list := inherited(t, s, got.ID); !slices.Equal(list, []string{"b"}) {
 		t.Fatalf("inherited are %v", list)
 	}
-	// Edited once more before it runs, it keeps what is still the same.
+	// If edited again before it runs, it keeps what is still the same.
 	fork := began{session: got.ID, run: schema.RunID(got.ID, 1)}
 	revised, err := s.Revise(context1(t), fork.revise("", `{"steps": [{"id": "new", "shell": "n"}, {"id": "b", "shell": "b"}]}`))
 	must(t, err)
@@ -355,7 +358,7 @@ func TestFork_OnceForEachKey(t *testing.T) {
 		all.Go(func() {
 			n := b.fork("c")
 			if i%2 == 1 {
-				n = other.fork("c") // the locks of two sources do not keep these apart
+				n = other.fork("c") // the locks of two sources do not exclude each other
 			}
 			n.IdempotencyKey, n.RequestDigest = "key", "this"
 			session, created, err := s.Fork(ctx, n)
@@ -385,7 +388,7 @@ func TestFork_OnceForEachKey(t *testing.T) {
 	if !created {
 		t.Fatal("another owner's key is another key")
 	}
-	// A key that made a session by itself is used up as well.
+	// A key that made a plain session is used up as well.
 	_, _, err = s.CreateSession(ctx, store.NewSession{ID: schema.NewID(), Owner: "carl", IdempotencyKey: "key", RequestDigest: "create"})
 	mustFail(t, err, schema.CodeConflict)
 }

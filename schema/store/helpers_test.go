@@ -57,7 +57,7 @@ func newSession(t testing.TB, s *store.Store, change ...func(*store.NewSession))
 	return session
 }
 
-// began is a session with a run that has begun.
+// began is a session whose run has begun.
 type began struct {
 	session, run string
 }

@@ -7,29 +7,30 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// HostLease is how long a host's name stays with a worker that is not heard of. A worker renews
-// it several times in that time.
+// HostLease is how long a worker that is not heard of keeps its host's name. A worker renews it
+// several times in that time.
 const HostLease = 15 * time.Second
 
 // HostHolder is a worker that has, or wants, a host's name.
 type HostHolder struct {
 	Host   string
-	Folder string // tells the data folder from every other one, and from a copy of it
+	Folder string // tells the data folder from any other, and from a copy of it
 	Holder string // the process
 	Place  string // for people: which machine, which path
 }
 
-// HostClaim is the answer to who wants a host's name.
+// HostClaim is the answer to [Store.ClaimHost].
 type HostClaim struct {
 	Taken bool
-	// Otherwise: who has it, when it was heard of last, and whether this is so long ago that it is gone.
+	// If not taken: who has the name, when it was last heard of, and whether that is so long ago that it
+	// is gone.
 	Other HostHolder
 	Seen  time.Time
 }
 
-// ClaimHost gives a host's name to a worker: when nobody has it, when who has it works in the
-// same folder (which a lock of that folder tells to be over), or when it was not heard of for
-// [HostLease] while Postgres was there to hear it.
+// ClaimHost gives a host's name to a worker if nobody has it, if its holder works in the same
+// folder (whose lock shows that the holder is gone), or if the holder was not heard of for
+// [HostLease] while Postgres was up.
 func (s *Store) ClaimHost(ctx context.Context, h HostHolder) (HostClaim, error) {
 	var claim HostClaim
 	err := s.pool.QueryRow(ctx, `INSERT INTO worker_hosts AS w (host, folder, holder, place) VALUES ($1, $2, $3, $4)
@@ -41,14 +42,14 @@ func (s *Store) ClaimHost(ctx context.Context, h HostHolder) (HostClaim, error) 
 		err = s.pool.QueryRow(ctx, `SELECT host, folder, holder, place, seen_at FROM worker_hosts WHERE host = $1`, clean(h.Host)).
 			Scan(&claim.Other.Host, &claim.Other.Folder, &claim.Other.Holder, &claim.Other.Place, &claim.Seen)
 		if missing(err, nil) == nil {
-			err = nil // it was given back in this moment
+			err = nil // the holder has just given it back
 		}
 	}
 	return claim, failed("claim a host's name", err)
 }
 
-// KeepHost says that a worker is there. [schema.CodeConflict] says that another one has its
-// host's name by now.
+// KeepHost says that a worker is alive. [schema.CodeConflict] says that another one has taken its
+// host's name.
 func (s *Store) KeepHost(ctx context.Context, h HostHolder) error {
 	tag, err := s.pool.Exec(ctx, `UPDATE worker_hosts SET seen_at = now() WHERE host = $1 AND holder = $2`, clean(h.Host), clean(h.Holder))
 	if err != nil {
@@ -57,7 +58,7 @@ func (s *Store) KeepHost(ctx context.Context, h HostHolder) error {
 	if tag.RowsAffected() > 0 {
 		return nil
 	}
-	claim, err := s.ClaimHost(ctx, h) // the row may have been removed, with an older state of the database
+	claim, err := s.ClaimHost(ctx, h) // the row may be missing because an older state of the database was restored
 	if err == nil && !claim.Taken {
 		err = hostTaken(h.Host, claim.Other.Place)
 	}
@@ -70,8 +71,8 @@ func (s *Store) LeaveHost(ctx context.Context, h HostHolder) error {
 	return failed("give a host's name back", err)
 }
 
-// WorkersSilent reports whether workers are known of which none was heard of for [HostLease]
-// while Postgres was there to hear it. One that ended by itself is not known any more.
+// WorkersSilent reports whether there are known workers but none of them was heard of for
+// [HostLease] while Postgres was up. A worker that ended normally is no longer known.
 func (s *Store) WorkersSilent(ctx context.Context) (bool, error) {
 	var silent bool
 	err := s.pool.QueryRow(ctx, `SELECT COALESCE(bool_and(greatest(seen_at, pg_postmaster_start_time()) < now() - make_interval(secs => $1)), false)

@@ -19,31 +19,31 @@ const (
 
 	listenBackoffFirst = 50 * time.Millisecond
 	listenBackoffMost  = 3 * time.Second
-	listenIdle         = 15 * time.Second // after so long without a notice, ask whether the connection is alive
+	listenIdle         = 15 * time.Second // check the connection after this long without a notice
 )
 
-// Notice says that a session has changed: Head is the seq of its latest event. List says
-// that what lists show changed too: created, deleted, renamed, status, phase, approvals,
-// messages that wait, or the end of a run.
+// Notice says that a session has changed: Head is the seq of its latest event. List says that what
+// lists show changed too: created, deleted, renamed, status, phase, approvals, waiting messages, or
+// the end of a run.
 type Notice struct {
 	SessionID string
 	Head      int64
 	List      bool
 }
 
-// Listener is told what others do to the database, from one goroutine. Its functions should
-// return soon: meanwhile notices wait in the connection. What is nil is not listened to.
+// Listener receives changes that others make to the database, from one goroutine. Its functions
+// should return soon, because notices wait in the connection meanwhile. Nil functions are not
+// listened for.
 type Listener struct {
-	Notice    func(Notice)                 // a transaction has changed a session; in the order of the commits
-	Viewers   func(sessionIDs []string)    // who views these has changed
-	Replaced  func(connectionIDs []string) // newer connections of the same clients have replaced these
+	Notice    func(Notice)                 // a transaction changed a session; in commit order
+	Viewers   func(sessionIDs []string)    // the viewers of these sessions have changed
+	Replaced  func(connectionIDs []string) // newer connections of the same clients replaced these
 	Connected func()
 }
 
-// Listen tells l until ctx ends; then it returns nil. It holds a connection of its own,
-// past a pooler, and makes a new one when it breaks. Notices that fall between two connections are lost:
-// Connected is called after each connect, the first one too, once notices arrive again, for
-// the caller to catch up.
+// Listen calls l until ctx ends; then it returns nil. It holds its own connection, past a pooler, and
+// reconnects when that breaks. Notices between two connections are lost: Connected is called after each
+// connect, including the first, once notices arrive again, so that the caller can catch up.
 func (s *Store) Listen(ctx context.Context, l Listener) error {
 	channels := make([]string, 0, 3)
 	for name, wanted := range map[string]bool{channel: l.Notice != nil, channelViewers: l.Viewers != nil, channelReplaced: l.Replaced != nil} {

@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-// listening is a listener on its way.
+// listening is a running listener.
 type listening struct {
 	notices   chan store.Notice
 	connected chan struct{}
@@ -70,16 +70,16 @@ func TestListen_SaysEachTransactionOnce(t *testing.T) {
 	l.want(t, store.Notice{b.session, 0, true}, store.Notice{b.session, 4, true})
 	b.attempt(t, s, "make")
 	must(t, s.AppendOutput(ctx, b.output("make", 1, 0, "a", "b", "c")))
-	must(t, s.AppendOutput(ctx, b.output("make", 1, 0, "a", "b", "c"))) // again: nothing to say
+	must(t, s.AppendOutput(ctx, b.output("make", 1, 0, "a", "b", "c"))) // again: nothing to report
 	must(t, s.AppendOutput(ctx, b.output("make", 1, 1, "d")))
 	l.want(t, store.Notice{b.session, 6, false}, store.Notice{b.session, 9, false}, store.Notice{b.session, 10, false})
 	must(t, s.FinishAttempt(ctx, b.finish(1, schema.AttemptSucceeded, schema.StepSucceeded)))
 	ask(t, s, b)
-	ask(t, s, b) // again: nothing to say
+	ask(t, s, b) // again: nothing to report
 	_, err := s.RenameSession(ctx, b.session, 1, "new", "bob")
 	must(t, err)
 	must(t, s.DeleteSession(ctx, b.session, "bob"))
-	must(t, s.DeleteSession(ctx, b.session, "bob")) // again: nothing to say
+	must(t, s.DeleteSession(ctx, b.session, "bob")) // again: nothing to report
 	other := newSession(t, s)
 	l.want(t, store.Notice{b.session, 12, false}, store.Notice{b.session, 13, true}, store.Notice{b.session, 14, true},
 		store.Notice{b.session, 14, true}, store.Notice{other.ID, 0, true})
@@ -107,7 +107,7 @@ func TestListen_ComesBackAndCatchesUp(t *testing.T) {
 		})
 		must(t, err)
 		l.waitConnected(t)
-		// Whoever reads once it is connected has missed nothing, and hears of what follows.
+		// Reading after connecting misses nothing, and later events are heard.
 		events, err := s.Events(ctx, session.ID, store.EventFilter{Since: head - 1})
 		must(t, err)
 		if len(events) != 1 {

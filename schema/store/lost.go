@@ -10,14 +10,14 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// reasonLost stands beside what ended with a session's workflow.
+// reasonLost is the reason for everything that ended with a session's workflow.
 const (
 	reasonLost     = "the session's workflow is gone"
 	reasonRunEnded = "run_failed"
 )
 
-// UnderWay lists sessions that count on their workflow, by id and from the one after the given
-// id: a run is under way, or a message waits.
+// UnderWay lists sessions that rely on their workflow, by id and after the given id: a run is under
+// way, or a message waits.
 func (s *Store) UnderWay(ctx context.Context, after string, limit int) ([]string, error) {
 	rows, err := s.pool.Query(ctx, `SELECT s.id::text FROM sessions s
 		 WHERE s.id > COALESCE(NULLIF($1::text, '')::uuid, '00000000-0000-0000-0000-000000000000'::uuid)
@@ -32,8 +32,8 @@ func (s *Store) UnderWay(ctx context.Context, after string, limit int) ([]string
 	return ids, failed("list sessions", err)
 }
 
-// LatestRun names the run of a session with the highest number, and says whether it is under
-// way. A session without runs has none.
+// LatestRun returns the id of a session's latest run, and whether it is under way. A session
+// without runs has none.
 func (s *Store) LatestRun(ctx context.Context, sessionID string) (id string, underWay bool, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT id::text, finished_at IS NULL FROM runs WHERE session_id = $1::uuid ORDER BY number DESC LIMIT 1`, sessionID).
 		Scan(&id, &underWay)
@@ -43,10 +43,10 @@ func (s *Store) LatestRun(ctx context.Context, sessionID string) (id string, und
 	return id, underWay, failed("read a run", err)
 }
 
-// LoseRun ends a run whose workflow is gone, as failed for that reason: its attempts and steps
-// are cancelled, and so are its approvals. What its hosts still run ends once they look. A run
-// that is over stays as it ended. A session that was suspended stays so while messages wait in
-// it: only a person lets the next run begin.
+// LoseRun ends a run whose workflow is gone. The run fails for that reason; its attempts, steps and
+// approvals are cancelled. What its hosts still run ends when they next look. A run that is already
+// over stays as it is. A suspended session with waiting messages stays suspended: only a person
+// lets the next run begin.
 func (s *Store) LoseRun(ctx context.Context, sessionID, runID, why string) error {
 	if !schema.ValidID(runID) {
 		return noRun(runID)
@@ -81,7 +81,7 @@ func (s *Store) LoseRun(ctx context.Context, sessionID, runID, why string) error
 	return err
 }
 
-// readRun reads what the end of a run ends, into the transition.
+// readRun reads into the transition what ending the run has to end.
 func (a *apply) readRun(c *change) {
 	c.reads.Queue(`SELECT status, current_phase FROM session_states WHERE session_id = $1::uuid`, c.session).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&a.status, &a.phase) })
@@ -113,8 +113,8 @@ func (a *apply) readRun(c *change) {
 		})
 }
 
-// Revival reads what a session goes on with when its workflow is begun anew, once no run of it
-// is under way; nil when it never had one, and begins like any other.
+// Revival reads what a session continues from when its workflow is started anew, once none of its
+// runs is under way; nil if it never had a run, and so starts like any other.
 func (s *Store) Revival(ctx context.Context, sessionID string) (*schema.Revival, error) {
 	var (
 		r    schema.Revival

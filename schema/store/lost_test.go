@@ -56,7 +56,7 @@ func TestLoseRun_EndsEverythingOfItOnce(t *testing.T) {
 	if failed != 1 {
 		t.Fatalf("it failed %d times", failed)
 	}
-	// What the host still has to say is not wanted any more: it ends what it runs.
+	// The host's reports are no longer wanted: it ends what it runs.
 	mustFail(t, s.AppendOutput(ctx, b.output("make", 1, 0, "x")), schema.CodeStale)
 
 	revival, err := s.Revival(ctx, b.session)
@@ -72,7 +72,7 @@ func TestLoseRun_EndsEverythingOfItOnce(t *testing.T) {
 	}
 }
 
-// A person has stopped the session: what waits in it is still held when its run is lost.
+// A person has suspended the session: what waits in it still waits after its run is lost.
 func TestLoseRun_LeavesASuspendedSessionSuspendedWhileMessagesWait(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
@@ -141,7 +141,7 @@ func TestTexts_AreTakenOverByTheirMessage(t *testing.T) {
 	if n, err := s.CollectTexts(ctx, time.Hour, 10); err != nil || n != 0 {
 		t.Fatalf("%d young texts were collected: %v", n, err)
 	}
-	// One that was accepted is a message, though its workflow has not come to record it.
+	// An accepted text is a message, even if its workflow did not get to record it.
 	accepted := schema.TextID(b.session, "accepted", "I was heard")
 	accept(t, s, b.session, accepted, 3, save(t, s, b.session, accepted, "I was heard"))
 	if saved, err := s.SaveText(ctx, b.session, id, "ada", "hello"); err != nil || saved.Message != 1 { // the first request again
@@ -161,7 +161,7 @@ func TestTexts_AreTakenOverByTheirMessage(t *testing.T) {
 	}
 }
 
-// A text that a lost workflow has taken in is accepted too late for the next one, which is told of it.
+// A text accepted by a lost workflow comes too late for the next one, and the caller learns it.
 func TestTexts_AreNotAcceptedWhenTheWorkflowWasBegunAnew(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
@@ -177,7 +177,7 @@ func TestTexts_AreNotAcceptedWhenTheWorkflowWasBegunAnew(t *testing.T) {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	again := save(t, s, b.session, id, "hello")
-	if revived, err := s.AcceptText(context1(t), b.session, id, 1, 0); err != nil || !revived { // though the text was saved since, by a request that came again
+	if revived, err := s.AcceptText(context1(t), b.session, id, 1, 0); err != nil || !revived { // even though a repeated request has saved the text since
 		t.Fatalf("the workflow was begun anew: %t, %v", revived, err)
 	}
 	accept(t, s, b.session, id, 1, again)
@@ -200,7 +200,7 @@ func TestTexts_OfADeletedSessionAreNotStored(t *testing.T) {
 	}
 }
 
-// save stores a new text and returns how often the workflow had begun anew by then.
+// save stores a new text and returns how often the workflow had been started anew by then.
 func save(t *testing.T, s *store.Store, session, id, content string) (revivals int) {
 	t.Helper()
 	saved, err := s.SaveText(context1(t), session, id, "ada", content)
@@ -247,7 +247,7 @@ func TestHoldLease_OneHolderUntilItsTimeIsOver(t *testing.T) {
 	}{
 		{"a", time.Minute, true},
 		{"b", time.Minute, false},
-		{"a", -time.Second, true}, // over at once
+		{"a", -time.Second, true}, // expired at once
 		{"b", time.Minute, true},
 		{"a", time.Minute, false},
 	} {

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Messages reads a session's conversation, the oldest first; next is the cursor of the page
-// after this one, "" on the last.
+// Messages reads a session's conversation, oldest first; next is the cursor of the next page, "" on
+// the last.
 func (s *Store) Messages(ctx context.Context, sessionID string, limit int, cursor string) (list []schema.Message, next string, err error) {
 	if _, err := s.HeadSeq(ctx, sessionID); err != nil {
 		return nil, "", err
@@ -40,8 +40,8 @@ func (s *Store) Messages(ctx context.Context, sessionID string, limit int, curso
 	return list, next, nil
 }
 
-// AddMessage adds an entry to a session's conversation, once for each key, and moves the
-// session's conversation position to it. ID and CreatedAt of m are given by the database.
+// AddMessage adds an entry to a session's conversation, once per key, and moves the session's
+// conversation position to it. The database sets m's ID and CreatedAt.
 func (s *Store) AddMessage(ctx context.Context, key string, m schema.Message) error {
 	_, err := s.change(ctx, "add a message", m.SessionID, "message:"+key, nil, func(c *change) error {
 		queueMessage(c.writes, &messageRow{SessionID: m.SessionID, RunID: m.RunID, Role: m.Role, Agent: m.Agent, Actor: m.Actor, Content: m.Content})

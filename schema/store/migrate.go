@@ -21,18 +21,17 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// migrationLock names the advisory lock under which migrations run. It belongs to a transaction, so that it is held to
-// the right connection behind a pooler too, and Postgres drops it with the connection: a migrate that was killed blocks
+// migrationLock identifies the advisory lock under which migrations run. It belongs to a transaction, so that it is
+// held on the right connection even behind a pooler, and Postgres drops it with the connection: a killed migrate blocks
 // nobody.
 const migrationLock = 0x686f6c64666173 // "holdfas"
 
-// migrationRest is how long whoever does not get it waits before it tries again.
+// migrationRest is how long a process waits before it tries again for the lock.
 const migrationRest = 100 * time.Millisecond
 
-// Migrate applies what is missing, in order, and returns the names of what it applied. Any
-// number of processes may call it at once: one works, the others wait and find nothing to do.
-// On a database that a newer release has migrated, and with which this one cannot work, it is
-// [schema.CodeUnsupported].
+// Migrate applies missing migrations in order, and returns their names. Any number of processes may
+// call it at once: one works, the others wait and find nothing to do. If a newer release has
+// migrated the database so that this one cannot work with it, it returns [schema.CodeUnsupported].
 func (s *Store) Migrate(ctx context.Context) ([]string, error) {
 	var names []string
 	err := s.migrating(ctx, func(m *migrate.Migrator) error {
@@ -46,8 +45,8 @@ func (s *Store) Migrate(ctx context.Context) ([]string, error) {
 		if err := buildIndexes(ctx, m.DB(), state); err != nil {
 			return err
 		}
-		// Before them where that is possible: an older release that works meanwhile takes what has no mark for one with
-		// which it cannot.
+		// Where possible, mark them before applying them: an older release running meanwhile takes an unmarked
+		// migration for one that it cannot work with.
 		var marked bool
 		if err := m.DB().QueryRowContext(ctx, `SELECT to_regclass('migration_marks') IS NOT NULL`).Scan(&marked); err != nil {
 			return err
@@ -67,9 +66,9 @@ func (s *Store) Migrate(ctx context.Context) ([]string, error) {
 	return names, failed("migrate", err)
 }
 
-// MigrateDown undoes the migrations that were applied together last, and returns their names.
-// When there are applied ones that this release does not know, it undoes nothing and is
-// [schema.CodeConflict]: what is known may not be taken from under them.
+// MigrateDown undoes the migrations that were last applied together, and returns their names. If
+// this release does not know all applied migrations, it undoes nothing and returns
+// [schema.CodeConflict]: unknown ones may depend on the known ones.
 func (s *Store) MigrateDown(ctx context.Context) ([]string, error) {
 	var names []string
 	err := s.migrating(ctx, func(m *migrate.Migrator) error {
@@ -87,7 +86,7 @@ func (s *Store) MigrateDown(ctx context.Context) ([]string, error) {
 	return names, failed("undo a migration", err)
 }
 
-// MigrateDownAll undoes every migration: all data is gone afterwards.
+// MigrateDownAll undoes every migration: all data is lost.
 func (s *Store) MigrateDownAll(ctx context.Context) error {
 	for {
 		names, err := s.MigrateDown(ctx)
@@ -97,7 +96,7 @@ func (s *Store) MigrateDownAll(ctx context.Context) error {
 	}
 }
 
-// migrating runs do while no other process migrates, with connections of its own that keep clear of a pooler.
+// migrating runs do while no other process migrates, on its own connections, which bypass a pooler.
 func (s *Store) migrating(ctx context.Context, do func(*migrate.Migrator) error) error {
 	known, err := knownMigrations()
 	if err != nil {
@@ -108,8 +107,8 @@ func (s *Store) migrating(ctx context.Context, do func(*migrate.Migrator) error)
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer hangUp(ctx, conn)
-	// Tried for, not waited for: a statement that waits has a snapshot, and whoever holds the lock and builds an index
-	// beside those who write waits for all of them.
+	// Poll for the lock instead of waiting: a waiting statement has a snapshot, and a process that holds the lock and
+	// builds an index concurrently waits for all snapshots.
 	var lock *txLock
 	for lock == nil {
 		if lock, err = lockIn(ctx, conn, `SELECT pg_try_advisory_xact_lock($1::bigint)`, migrationLock); err != nil {
@@ -135,7 +134,7 @@ func (s *Store) migrating(ctx context.Context, do func(*migrate.Migrator) error)
 	return do(m)
 }
 
-// knownMigrations are those of this release.
+// knownMigrations are the migrations of this release.
 var knownMigrations = sync.OnceValues(func() (*migrate.Migrations, error) {
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
@@ -159,8 +158,9 @@ func groupNames(group *migrate.MigrationGroup) []string {
 	return names
 }
 
-// earlyIndex is an index of a table that may have many millions of rows. A migration runs in a transaction, where an
-// index is built while nobody can write: this one is built before it, beside those who write, and the migration finds it.
+// earlyIndex is an index on a table that may have many millions of rows. A migration runs in a transaction, where
+// building an index blocks all writers. So this one is built before the migration, concurrently, and the migration
+// finds it.
 type earlyIndex struct {
 	migration string
 	name      string
@@ -168,13 +168,13 @@ type earlyIndex struct {
 	on        string
 }
 
-// earlyIndexes has every index that a migration adds to events after 0001. To a table that does not exist yet, on a new
-// database, the migration adds it itself.
+// earlyIndexes lists every index that a migration after 0001 adds to events. On a new database, where the table does
+// not exist yet, the migration adds it itself.
 var earlyIndexes = []earlyIndex{
 	{"0005", "events_story", "events", "(session_id, seq) WHERE type NOT IN ('output', 'step_progress')"},
 }
 
-// buildIndexes builds those indexes whose migrations are missing.
+// buildIndexes builds the indexes whose migrations are missing.
 func buildIndexes(ctx context.Context, db *bun.DB, state Schema) error {
 	for _, index := range earlyIndexes {
 		if !state.misses(index.migration) {
@@ -190,7 +190,7 @@ func buildIndexes(ctx context.Context, db *bun.DB, state Schema) error {
 			continue
 		}
 		for _, statement := range []string{
-			"DROP INDEX CONCURRENTLY IF EXISTS " + index.name, // what a build that was cut short left
+			"DROP INDEX CONCURRENTLY IF EXISTS " + index.name, // left by a build that was cut short
 			"CREATE INDEX CONCURRENTLY " + index.name + " ON " + index.table + " " + index.on,
 		} {
 			if _, err := db.ExecContext(ctx, statement); err != nil {
@@ -201,9 +201,9 @@ func buildIndexes(ctx context.Context, db *bun.DB, state Schema) error {
 	return nil
 }
 
-// markMigrations says of this release's migrations what other releases cannot know: their titles, who applied them, and
-// whether releases that do not know them can work with them. Those that the database missed before are applied by this
-// release.
+// markMigrations records what other releases cannot know about this release's migrations: their titles, who applied
+// them, and whether releases that do not know them can work with them. This release is recorded for the ones that were
+// missing before.
 func (s *Store) markMigrations(ctx context.Context, db *bun.DB, before Schema) error {
 	known, err := knownMigrations()
 	if err != nil {
@@ -226,14 +226,14 @@ func (s *Store) markMigrations(ctx context.Context, db *bun.DB, before Schema) e
 	return nil
 }
 
-// What a migration's first line may say of releases that do not know it.
+// What a migration's first line may say about releases that do not know it.
 const (
 	olderWork = "work"
 	olderStop = "stop"
 	olderLine = "-- older releases: "
 )
 
-// olderReleases reads the first line of a migration. One that does not say that older releases work stops them.
+// olderReleases reads the first line of a migration. Unless it says that older releases work, they must stop.
 func olderReleases(migration string) (string, error) {
 	text, err := migrationFiles.ReadFile("migrations/" + migration + ".tx.up.sql")
 	if err != nil {

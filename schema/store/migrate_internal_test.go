@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A database may have many millions of events. An index that a migration builds in its transaction keeps all from writing
-// for as long: it is in earlyIndexes, which builds it before.
+// A database may have many millions of events. A migration that builds an index in its transaction blocks all writers
+// meanwhile; earlyIndexes builds the index before that.
 func TestMigrations_BuildNoIndexOnEventsInTheirTransaction(t *testing.T) {
 	t.Parallel()
 	known, err := knownMigrations()

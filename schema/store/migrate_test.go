@@ -66,7 +66,7 @@ func TestMigrate_UpDownUpWithData(t *testing.T) {
 		t.Fatalf("down leaves %v", left)
 	}
 	_, err = s.Session(ctx, b.session)
-	mustFail(t, err, schema.CodeUnavailable) // and not a fault of ours: somebody has to migrate
+	mustFail(t, err, schema.CodeUnavailable) // not a fault of ours: somebody has to migrate
 	status, err = s.MigrationStatus(ctx)
 	must(t, err)
 	if len(status) == 0 || status[0].AppliedAt != nil {
@@ -127,8 +127,8 @@ func TestMigrate_RepeatsWhatIsNotRecorded(t *testing.T) {
 	must(t, err)
 }
 
-// What a release before has written stays, and works, after the migrations that it did not know; and it stays when they
-// are undone.
+// What an earlier release has written stays, and works, after migrations that it did not know, and stays when they are
+// undone.
 func TestMigrate_KeepsTheDataOfTheReleaseBefore(t *testing.T) {
 	t.Parallel()
 	s, dsn := storetest.NewDSN(t)
@@ -140,7 +140,7 @@ func TestMigrate_KeepsTheDataOfTheReleaseBefore(t *testing.T) {
 		t.Helper()
 		text, err := os.ReadFile("migrations/0002_engine.tx.down.sql")
 		must(t, err)
-		for range 2 { // it tolerates that it was carried out before
+		for range 2 { // it may be carried out twice
 			_, err = conn.Exec(ctx, string(text))
 			must(t, err)
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// The rows as bun reads and writes them.
+// Rows as bun reads and writes them.
 type (
 	sessionRow struct {
 		bun.BaseModel `bun:"table:sessions,alias:s"`
@@ -26,7 +26,7 @@ type (
 		CreatedAt  time.Time       `bun:"created_at"`
 		UpdatedAt  time.Time       `bun:"updated_at"`
 
-		// Of session_states.
+		// From session_states.
 		Status           schema.SessionStatus `bun:"status"`
 		CurrentPhase     schema.Phase         `bun:"current_phase"`
 		CurrentStep      string               `bun:"current_step"`
@@ -38,7 +38,7 @@ type (
 		Runs   int      `bun:"runs"`
 		Steps  int      `bun:"steps"`
 		Queued int      `bun:"queued"`
-		Failed int      `bun:"failed_steps"` // of the latest run
+		Failed int      `bun:"failed_steps"` // in the latest run
 		Forks  []string `bun:"forks,array"`
 	}
 
@@ -53,7 +53,7 @@ type (
 		PlanDigest string               `bun:"plan_digest"`
 		StartedAt  time.Time            `bun:"started_at"`
 		FinishedAt *time.Time           `bun:"finished_at"`
-		Message    string               `bun:"message,scanonly"` // of messages
+		Message    string               `bun:"message,scanonly"` // from messages
 	}
 
 	stepRow struct {

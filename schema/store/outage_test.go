@@ -63,7 +63,8 @@ func TestStore_SaysUnavailableWhileNobodyListens(t *testing.T) {
 	}
 }
 
-// Whatever was lost with the connection, the retry finds out: every chunk is in the log once.
+// Whatever was lost with the connection, the retry finds out: every chunk is in the log exactly
+// once.
 func TestStore_LosesAndDoublesNothingWhenPostgresIsKilled(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

@@ -12,14 +12,14 @@ type AppendOutput struct {
 	RunID     string
 	StepID    string
 	Attempt   int
-	// From and To say which part of the attempt's spool this is, in bytes: From is where the
-	// flush before it ended. Without output they are the same.
+	// From and To are the range of the attempt's spool, in bytes: From is where the previous flush
+	// ended. Without output they are equal.
 	From, To int64
 	Chunks   []schema.OutputData
 	Progress []schema.StepProgressData // comes after the chunks
 }
 
-// What holdfast_append_output answers instead of a head.
+// Answers of holdfast_append_output other than a head.
 const (
 	appendUnknown = -1
 	appendBefore  = -2
@@ -27,13 +27,12 @@ const (
 	appendGap     = -4
 )
 
-// AppendOutput adds an `output` event for each chunk and a `step_progress` for each progress,
-// and moves the attempt's spool offset, exactly once, in one transaction, which it may
-// share with flushes of other attempts. What is in already
-// succeeds without effect; only progress without output may be there twice. It fails with
-// [schema.CodeStale] when the attempt is not running any more, with [schema.CodeConflict]
-// when something before it is missing and with [schema.CodeNotFound] for an attempt that
-// never began.
+// AppendOutput adds an `output` event for each chunk and a `step_progress` for each progress, and
+// moves the attempt's spool offset, exactly once, in one transaction, which it may share with
+// flushes of other attempts. A repetition succeeds without effect; only progress without output may
+// be added twice. It fails with [schema.CodeStale] when the attempt is no longer running, with
+// [schema.CodeConflict] when something before it is missing and with [schema.CodeNotFound] for an
+// attempt that never began.
 func (s *Store) AppendOutput(ctx context.Context, o AppendOutput) error {
 	if !schema.ValidID(o.SessionID) || !schema.ValidID(o.RunID) {
 		return noAttempt(o.RunID, o.StepID, o.Attempt)

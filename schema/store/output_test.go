@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-// printed puts together what the output events of a step say.
+// printed joins the output events of a step.
 func printed(t *testing.T, events []schema.Event, step string) string {
 	t.Helper()
 	var text strings.Builder
@@ -47,7 +47,7 @@ func TestAppendOutput_EachBatchOnce(t *testing.T) {
 		}
 		all.Wait()
 	}
-	for batch := range int64(4) { // a batch may be empty, also in the first flush of a process
+	for batch := range int64(4) { // a batch may be empty, even in the first flush of a process
 		runtime.GC()
 		runtime.GC() // by now the pooled buffers are gone
 		must(t, s.AppendOutput(ctx, b.output("make", 1, 5+batch)))
@@ -125,7 +125,7 @@ func TestLog_HasNoGapUnderManyWriters(t *testing.T) {
 			}
 		})
 	}
-	// A reader who follows sees every seq once, in order, whatever is under way.
+	// A following reader sees every seq once, in order, whatever else happens.
 	var seen int64
 	deadline := time.Now().Add(testTimeout)
 	const base, total = 6, writers * each * 2

@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	packOver       = 512       // bytes of JSON below which compression is not worth its cost
+	packOver       = 512       // bytes of JSON below which compression is not worth it
 	maxUnpacked    = 256 << 20 // no writer makes an event as large as this
-	packedAtMost   = 0.9       // of the JSON, or it is stored as it is
+	packedAtMost   = 0.9       // of the JSON; otherwise it is stored uncompressed
 	keepBufferUpTo = 8 << 20   // a larger buffer is not kept for the next flush
 )
 
-// The codecs keep no goroutine and no stream: EncodeAll and DecodeAll only.
+// The codecs keep no goroutines and no streams: EncodeAll and DecodeAll only.
 var (
 	encoder = sync.OnceValue(func() *zstd.Encoder {
 		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
@@ -40,23 +40,23 @@ var (
 	})
 )
 
-// packer turns JSON texts into the columns size, data and packed, one row for each call of add. Of data and packed one
+// packer turns JSON texts into the columns size, data and packed, one row per call of add. In each row, data or packed
 // is empty.
 type packer struct {
 	sizes  []int32
 	data   []string
 	packed [][]byte
 
-	json  []byte // scratch, of one event
+	json  []byte // scratch buffer for one event
 	arena []byte // holds what packed points into
-	ends  []int  // where in arena each packed ends; -1 for a row with data
+	ends  []int  // where each packed ends in arena; -1 for a row with data
 }
 
 var packers = sync.Pool{New: func() any { return new(packer) }}
 
 func newPacker() *packer { return packers.Get().(*packer) } //nolint:errcheck // the pool holds nothing else
 
-// release gives the packer back; its columns must not be used any more.
+// release returns the packer to the pool; its columns must not be used any more.
 func (p *packer) release() {
 	if cap(p.arena) > keepBufferUpTo || cap(p.json) > keepBufferUpTo {
 		return
@@ -90,7 +90,7 @@ func (p *packer) addOutput(chunk *schema.OutputData) {
 	p.add(p.json)
 }
 
-// columns are ready once every row has been added: the arena moves while it grows.
+// columns returns the columns. Call it after the last row: the arena moves while it grows.
 func (p *packer) columns() (sizes []int32, data []string, packed [][]byte) {
 	start := 0
 	for _, end := range p.ends {
@@ -104,7 +104,7 @@ func (p *packer) columns() (sizes []int32, data []string, packed [][]byte) {
 	return p.sizes, p.data, p.packed
 }
 
-// bytes is how much the columns hold.
+// bytes is the size of the columns.
 func (p *packer) bytes() int {
 	n := len(p.arena)
 	for _, text := range p.data {
@@ -121,8 +121,8 @@ func unpack(packed []byte, size int32) ([]byte, error) {
 	return text, nil
 }
 
-// appendOutput is schema.Marshal for the payload that makes up nearly all of a log, at the speed of the copy. What
-// encoding/json does one rune at a time is done here in runs of bytes that need no escape.
+// appendOutput is schema.Marshal for the payload that makes up nearly all of a log, at the speed of a copy. It
+// copies runs of bytes that need no escape, where encoding/json goes rune by rune.
 func appendOutput(b []byte, chunk *schema.OutputData) []byte {
 	b = append(b, `{"stream":`...)
 	b = appendString(b, string(chunk.Stream))
@@ -137,7 +137,7 @@ func appendOutput(b []byte, chunk *schema.OutputData) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-// appendString appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD, one for each, as in encoding/json.
+// appendString appends s as a JSON string. Each invalid UTF-8 byte becomes a U+FFFD, as in encoding/json.
 func appendString(b []byte, s string) []byte {
 	if !utf8.ValidString(s) {
 		s = strings.Map(func(r rune) rune { return r }, s)
@@ -168,8 +168,8 @@ func appendString(b []byte, s string) []byte {
 }
 
 // plainPrefix counts the bytes before the first one that a JSON string must escape: below 0x20, quote or backslash.
-// It looks at eight bytes at a time, by the bit tricks for "a byte less than n" and "a zero byte" (Warren, Hacker's
-// Delight, 6-1); a carry makes them wrong only above the first hit.
+// It looks at eight bytes at a time, with the bit tricks for "a byte less than n" and "a zero byte" (Warren,
+// Hacker's Delight, 6-1); a carry makes them wrong only above the first hit.
 func plainPrefix(s string) int {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	n := 0

@@ -88,7 +88,7 @@ func TestPacker_KeepsRowsApart(t *testing.T) {
 	}
 }
 
-// noise is text that does not compress to nine tenths.
+// noise is text that does not compress below nine tenths.
 func noise(n int) string {
 	var b strings.Builder
 	random := rand.New(rand.NewPCG(3, 4))

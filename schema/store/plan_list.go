@@ -8,7 +8,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// PlanDigests names every plan that a session has had, the oldest first; see [Store.SavedPlan].
+// PlanDigests lists the digests of every plan that a session has had, oldest first; see
+// [Store.SavedPlan].
 func (s *Store) PlanDigests(ctx context.Context, sessionID string) ([]string, error) {
 	if _, err := s.HeadSeq(ctx, sessionID); err != nil {
 		return nil, err
@@ -21,8 +22,7 @@ func (s *Store) PlanDigests(ctx context.Context, sessionID string) ([]string, er
 	return digests, failed("list plans", err)
 }
 
-// SavedPlan reads a plan that a session has had. One that it has not had is
-// [schema.CodeNotFound].
+// SavedPlan reads a plan that a session has had. Any other is [schema.CodeNotFound].
 func (s *Store) SavedPlan(ctx context.Context, sessionID, digest string) (schema.SavedPlan, error) {
 	p := schema.SavedPlan{Digest: digest}
 	if !schema.ValidID(sessionID) {

@@ -10,14 +10,14 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// planText is the text of the plan that d.digest names, NULL when the session has none such. It stands in a query where
-// t is a row of session_states. What an older server has just written is in session_states alone.
+// planText is the text of the plan with digest d.digest, NULL if the session has no such plan. It belongs in a query
+// where t is a row of session_states. A plan that an older server has just written is in session_states alone.
 const planText = `COALESCE((SELECT p.plan FROM plans p WHERE p.session_id = t.session_id AND p.digest = d.digest),
 	CASE WHEN t.plan_digest = d.digest THEN t.plan_data END)::text`
 
-// SavePlan keeps a plan for a session and returns its digest, by which a run can be begun.
-// It does not become the session's latest plan before that. Saving it again changes
-// nothing. An unknown or deleted session is [schema.CodeNotFound].
+// SavePlan stores a plan for a session and returns its digest, with which a run can be begun. It
+// becomes the session's latest plan only then. Saving it again changes nothing. An unknown or
+// deleted session is [schema.CodeNotFound].
 func (s *Store) SavePlan(ctx context.Context, sessionID string, p *schema.Plan) (digest string, err error) {
 	if !schema.ValidID(sessionID) {
 		return "", noSession(sessionID)
@@ -30,7 +30,7 @@ func (s *Store) SavePlan(ctx context.Context, sessionID string, p *schema.Plan) 
 	if err != nil {
 		return "", failed("save a plan", err)
 	}
-	if tag.RowsAffected() == 0 { // it is there already, or the session is not
+	if tag.RowsAffected() == 0 { // the plan exists already, or the session does not
 		if _, err := s.HeadSeq(ctx, sessionID); err != nil {
 			return "", err
 		}
@@ -44,20 +44,20 @@ func keepPlan(b *pgx.Batch, session, digest string, text json.RawMessage) {
 		session, digest, string(text))
 }
 
-// makeLatest queues that a plan that the session has is its latest one.
+// makeLatest queues that one of the session's plans becomes its latest.
 func makeLatest(b *pgx.Batch, session, digest string) {
 	b.Queue(`UPDATE session_states t SET plan_digest = p.digest, plan_data = p.plan FROM plans p
 		WHERE t.session_id = $1::uuid AND p.session_id = t.session_id AND p.digest = $2 AND t.plan_digest <> p.digest`, session, digest)
 }
 
 // Plan is the latest plan of a session: the one that its next run carries out. It fails with
-// [schema.CodeNotFound] when there is none.
+// [schema.CodeNotFound] if there is none.
 func (s *Store) Plan(ctx context.Context, sessionID string) (*schema.Plan, error) {
 	if !schema.ValidID(sessionID) {
 		return nil, noSession(sessionID)
 	}
 	var text []byte
-	// Of a deleted session too: its workers may not have heard yet.
+	// Also for a deleted session: its workers may not have heard yet.
 	err := s.pool.QueryRow(ctx, `SELECT COALESCE(plan_data::text, '') FROM session_states WHERE session_id = $1`,
 		sessionID).Scan(&text)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -76,8 +76,8 @@ func (s *Store) Plan(ctx context.Context, sessionID string) (*schema.Plan, error
 // RunPlan is what a run carries out.
 type RunPlan struct {
 	Plan    *schema.Plan
-	Message string // that the run answers; "" when it answers none
-	// Snapshot is the session's workspace as it was after the attempt that finished last.
+	Message string // what the run answers; "" if it answers no message
+	// Snapshot is the session's workspace after the last attempt to finish.
 	Snapshot string
 }
 
@@ -87,9 +87,9 @@ const selectRunPlan = `SELECT COALESCE(` + planText + `, ''), COALESCE(m.content
 	  LEFT JOIN messages m ON m.session_id = r.session_id AND m.number = r.message_number
 	 WHERE r.id = $1::uuid`
 
-// RunPlan reads what a run carries out, as it is by now: a human may have edited it. Of a
-// deleted session too: its workers may not have heard yet. It fails with
-// [schema.CodeNotFound] when there is no such run, or it has no plan.
+// RunPlan reads what a run carries out now: a human may have edited it. It works for a deleted
+// session too, whose workers may not have heard yet. It fails with [schema.CodeNotFound] if there
+// is no such run, or it has no plan.
 func (s *Store) RunPlan(ctx context.Context, runID string) (RunPlan, error) {
 	if !schema.ValidID(runID) {
 		return RunPlan{}, noRun(runID)
@@ -97,8 +97,7 @@ func (s *Store) RunPlan(ctx context.Context, runID string) (RunPlan, error) {
 	return scanRunPlan(s.pool.QueryRow(ctx, selectRunPlan, runID), runID)
 }
 
-// Snapshot names a session's workspace as it was after the attempt that finished last; "" when
-// there is none.
+// Snapshot is a session's workspace after the last attempt to finish; "" if there is none.
 func (s *Store) Snapshot(ctx context.Context, sessionID string) (digest string, err error) {
 	if !schema.ValidID(sessionID) {
 		return "", noSession(sessionID)
@@ -126,9 +125,9 @@ func scanRunPlan(row pgx.Row, runID string) (RunPlan, error) {
 	return is, err
 }
 
-// Asking reads what a run carries out, and how the latest attempt at each of some of its
-// steps ended, in one round trip. A step that was not tried yet is missing in the answer.
-// It fails as [Store.RunPlan] does.
+// Asking reads what a run carries out, and how the latest attempt at each of some of its steps
+// ended, in one round trip. Steps that were not tried yet are missing from the answer. It fails as
+// [Store.RunPlan] does.
 func (s *Store) Asking(ctx context.Context, runID string, steps []string) (RunPlan, map[string]schema.StepResult, error) {
 	if !schema.ValidID(runID) {
 		return RunPlan{}, nil, noRun(runID)

@@ -8,24 +8,24 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Viewer is a client that views a session, over one connection.
+// Viewer is a client viewing a session over one connection.
 type Viewer struct {
 	SessionID    string
 	ConnectionID string
 	ClientID     string
 	User         string
-	ApprovalID   string      // of the pending approval that it looks at; "" for none
-	Since        schema.Time // as the times of a [Connection]
+	ApprovalID   string      // the pending approval that it looks at; "" for none
+	Since        schema.Time // on the same clock as the times of a [Connection]
 }
 
-// Viewers is who views a session.
+// Viewers says who views a session.
 type Viewers struct {
-	First []Viewer // those at an approval first, then who came first
+	First []Viewer // those at an approval first, then in order of arrival
 	Count int      // all of them
 }
 
-// queueViewers queues what an instance's connections view. Each statement tells
-// of the sessions that it changes. Who leaves and comes back is there.
+// queueViewers queues what an instance's connections view. Each statement notifies about the
+// sessions that it changes. A viewer that leaves and comes back in one report is present.
 func queueViewers(b *pgx.Batch, instance string, c ConnectionChanges) {
 	if len(c.Left) > 0 {
 		var sessions, connections []string
@@ -58,8 +58,8 @@ func queueViewers(b *pgx.Batch, instance string, c ConnectionChanges) {
 	}
 }
 
-// Viewers returns who views each of these sessions; one without viewers is absent. Of the
-// connections of one client, the newest counts. At most limit are listed of each session.
+// Viewers returns who views each of these sessions; one without viewers is absent. Of a client's
+// connections, the newest counts. At most limit viewers are listed per session.
 func (s *Store) Viewers(ctx context.Context, sessionIDs []string, limit int) (map[string]Viewers, error) {
 	rows, err := s.pool.Query(ctx, `SELECT session_id::text, connection_id, client_id, user_name, approval_id, since, total FROM (
 			SELECT v.*, count(*) OVER (PARTITION BY session_id) AS total,

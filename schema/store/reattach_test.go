@@ -77,7 +77,7 @@ func TestBeginAttempt_SaysWhyTheOneBeforeIsLost(t *testing.T) {
 	}
 }
 
-// A host that comes back after another has taken over has nothing to say about the step.
+// A host that comes back after another has taken over may no longer report on the step.
 func TestBeginAttempt_DoesNotTakeAStepBackFromTheHostThatTookOver(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
@@ -102,7 +102,7 @@ func TestBeginAttempt_DoesNotTakeAStepBackFromTheHostThatTookOver(t *testing.T) 
 			t.Fatalf("%d events", len(events))
 		}
 	}
-	there.Live = 2 // it has it still
+	there.Live = 2 // it still has it
 	if got, err := s.BeginAttempt(ctx, there); err != nil || got.Number != 2 {
 		t.Fatalf("%+v, %v", got, err)
 	}

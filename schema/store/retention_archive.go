@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	archiveBlocks   = 32 // that one step takes
-	archiveRefusals = 3  // one after the other, after which a step ends
+	archiveBlocks   = 32 // per step
+	archiveRefusals = 3  // in a row, after which a step ends
 )
 
-// Archived is what a step of archiving did.
+// Archived is the result of one archiving step.
 type Archived struct {
 	Blocks int
 	Bytes  int64
@@ -22,18 +22,18 @@ type Archived struct {
 	More   bool // whether there may be more to do
 }
 
-// ArchiveFailure is a block that could not be archived. It is tried again later, less and less
-// often, and keeps no other one waiting.
+// ArchiveFailure is a block that could not be archived. It is retried less and less often, and
+// delays no other block.
 type ArchiveFailure struct {
 	SessionID   string
 	First, Last int64 // the events of the block
 	Err         error
 }
 
-// ArchiveBlocks moves some blocks that are older than after from Postgres to the archive. A
-// block is in the archive before Postgres lets go of it; one that was put there by a process
-// that died is put there again. The error says that Postgres is away; what the archive refuses
-// is in Failed.
+// ArchiveBlocks moves some blocks that are older than after from Postgres to the archive. A block
+// is in the archive before it is removed from Postgres; one that a process archived before it died
+// is archived again. The error says that Postgres is down; blocks that the archive refuses are in
+// Failed.
 func (s *Store) ArchiveBlocks(ctx context.Context, after time.Duration) (Archived, error) {
 	var done Archived
 	if s.archive == nil {
@@ -61,7 +61,7 @@ func (s *Store) ArchiveBlocks(ctx context.Context, after time.Duration) (Archive
 				archive_not_before = now() + least(interval '1 minute' * 2 ^ least(archive_failures, 12), interval '6 hours')
 				WHERE session_id = $1 AND last_seq = $2`, b.session, b.last)
 			if err == nil && len(done.Failed) == archiveRefusals && done.Blocks == 0 {
-				return done, nil // it is not the block: the archive is away
+				return done, nil // not the block's fault: the archive is down
 			}
 			if err == nil {
 				continue
@@ -80,7 +80,7 @@ func (s *Store) ArchiveBlocks(ctx context.Context, after time.Duration) (Archive
 	return done, nil
 }
 
-// archiveBlock returns how many bytes it took out of Postgres, and why the archive did not take them.
+// archiveBlock returns how many bytes it moved out of Postgres, or why the archive refused them.
 func (s *Store) archiveBlock(ctx context.Context, b *block) (size int64, refused, err error) {
 	var packed []byte
 	err = s.pool.QueryRow(ctx, `SELECT packed FROM event_blocks WHERE session_id = $1 AND last_seq = $2`, b.session, b.last).Scan(&packed)

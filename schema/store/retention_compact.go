@@ -11,32 +11,33 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Bounds of one step of compaction. A step is one transaction, so this is also how long others may wait for it.
+// Limits of one step of compaction. A step is one transaction, so they also limit how long others may wait for
+// it.
 const (
-	defaultCompactEvents = 20_000  // that a step takes
+	defaultCompactEvents = 20_000  // per step
 	compactBytes         = 8 << 20 // and their data
 	blockBytes           = 1 << 20 // of events' data in one block
 )
 
-// Compactable lists sessions whose latest run is over for longer than after, and which have
-// events that [Store.Compact] has not seen.
+// Compactable lists sessions whose latest run has been over for longer than after, and which have
+// events that [Store.Compact] has not processed.
 func (s *Store) Compactable(ctx context.Context, after time.Duration, limit int) ([]string, error) {
 	return s.sessionsThat(ctx, `s.compacted_seq < s.head_seq AND s.deleted_at IS NULL AND `+isOver+` LIMIT $2`, after.Seconds(), page(limit))
 }
 
-// Compacted is what a step of compaction did.
+// Compacted is the result of one compaction step.
 type Compacted struct {
-	Events int   // rows that became parts of blocks
-	Blocks int   // that they became
+	Events int   // rows that were moved into blocks
+	Blocks int   // blocks made
 	Before int64 // bytes of the events' data
-	After  int64 // and of the blocks
+	After  int64 // bytes of the blocks
 	More   bool  // whether there may be more to do
 }
 
-// Compact moves the next part of a session's output from rows to blocks, in one transaction.
-// Seq, type, time and data of every event stay as they are, and [Store.Events] reads them as
-// before. It is for sessions whose run is over, but right for any. Doing it twice, or in two
-// processes at once, does it once.
+// Compact moves the next part of a session's output from rows to blocks, in one transaction. Seq,
+// type, time and data of every event stay the same, and [Store.Events] reads them as before. It is
+// meant for sessions whose run is over, but correct for any. Calling it twice, or in two processes
+// at once, compacts once.
 func (s *Store) Compact(ctx context.Context, sessionID string) (Compacted, error) {
 	var done Compacted
 	var from, head int64
@@ -44,7 +45,7 @@ func (s *Store) Compact(ctx context.Context, sessionID string) (Compacted, error
 	if err != nil {
 		return done, failed("compact a log", missing(err, noSession(sessionID)))
 	}
-	// Rows never change, and nobody else removes them: they are read and packed before the session is locked.
+	// Rows never change, and nobody else removes them: read and pack them before locking the session.
 	events, err := s.Events(ctx, sessionID, EventFilter{
 		Since: from, Until: head, Types: []schema.EventType{schema.EventOutput, schema.EventStepProgress}, Limit: s.compactEvents, MaxBytes: compactBytes,
 	})
@@ -73,15 +74,15 @@ func (s *Store) Compact(ctx context.Context, sessionID string) (Compacted, error
 	return done, nil
 }
 
-// compaction is a step of it: the columns of its blocks, and what they take the place of.
+// compaction is one step: the columns of its blocks, and what they replace.
 type compaction struct {
 	session    string
 	from, upTo int64
-	overtaken  bool // another process has done it
+	overtaken  bool // another process has done it already
 
 	firsts, lasts, sizes []int64
 	counts               []int32
-	types                []string // of each block, with commas
+	types                []string // per block, separated by commas
 	packed               [][]byte
 	rows                 int64
 	kept                 []int64 // the seqs of events that stay rows
@@ -128,7 +129,7 @@ func (c *compaction) pack(events []schema.Event) {
 	}
 }
 
-// write puts the blocks in the place of the rows, all or none.
+// write replaces the rows with the blocks, all or none.
 func (c *compaction) write(ctx context.Context, tx pgx.Tx) error {
 	var at int64
 	err := tx.QueryRow(ctx, `SELECT compacted_seq FROM sessions WHERE id = $1 FOR NO KEY UPDATE`, c.session).Scan(&at)
@@ -152,7 +153,7 @@ func (c *compaction) write(ctx context.Context, tx pgx.Tx) error {
 		if err != nil {
 			return fmt.Errorf("remove rows: %w", err)
 		}
-		if tag.RowsAffected() != c.rows { // that would lose some, or have some twice
+		if tag.RowsAffected() != c.rows { // otherwise some events would be lost or doubled
 			return fmt.Errorf("%d rows from %d to %d are in blocks, but there were %d", c.rows, c.from, c.upTo, tag.RowsAffected())
 		}
 	}

@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	purgeEvents = 20_000 // rows that one step of a removal takes
-	purgeBlocks = 100    // and blocks
+	purgeEvents = 20_000 // rows per step
+	purgeBlocks = 100    // blocks per step
 )
 
-// Outdated lists sessions whose latest run is over for longer than after, the oldest first.
+// Outdated lists sessions whose latest run has been over for longer than after, oldest first.
 func (s *Store) Outdated(ctx context.Context, after time.Duration, limit int) ([]string, error) {
 	return s.sessionsThat(ctx, `s.deleted_at IS NULL AND `+isOver+` ORDER BY s.updated_at LIMIT $2`, after.Seconds(), page(limit))
 }
 
-// DeleteOutdated is [Store.DeleteSession] for a session whose latest run is still over for
-// longer than after, and reports whether it was that. The audit trail has "retention" as the
+// DeleteOutdated is [Store.DeleteSession] for a session whose latest run has still been over for
+// longer than after; deleted reports whether that was so. The audit trail has "retention" as the
 // actor.
 func (s *Store) DeleteOutdated(ctx context.Context, sessionID string, after time.Duration) (deleted bool, err error) {
 	var over bool
@@ -39,24 +39,23 @@ func (s *Store) DeleteOutdated(ctx context.Context, sessionID string, after time
 	return deleted && err == nil, err
 }
 
-// Purgeable lists deleted sessions of which something is left of the log, once that is of no
-// use to anybody: the workflow is known to end, and the deletion is longer ago than grace. The
-// ones in except are not listed.
+// Purgeable lists deleted sessions that still have some of their log, once nobody needs it: the
+// workflow is known to end, and the deletion is longer ago than grace. Sessions in except are left
+// out.
 func (s *Store) Purgeable(ctx context.Context, grace time.Duration, except []string, limit int) ([]string, error) {
 	return s.sessionsThat(ctx, `s.deleted_at < now() - make_interval(secs => $1) AND s.workflow_closed_at IS NOT NULL
 		AND s.purged_seq < s.head_seq AND s.id <> ALL ($3::uuid[]) ORDER BY s.deleted_at LIMIT $2`, grace.Seconds(), page(limit), append([]string{}, except...))
 }
 
-// Purged is what a step of a removal did.
+// Purged is the result of one purge step.
 type Purged struct {
 	Events int64 // rows
 	Blocks int64
 	More   bool // whether there is more to do
 }
 
-// Purge removes a part of the log of a deleted session for good: rows, blocks, and what the
-// archive has. The session's row and its audit trail stay. A step that was cut off is
-// repeated by the next one.
+// Purge removes part of the log of a deleted session for good: rows, blocks, and archived blocks.
+// The session's row and its audit trail stay. A step that was cut off is repeated by the next one.
 func (s *Store) Purge(ctx context.Context, sessionID string) (Purged, error) {
 	var done Purged
 	var head int64
@@ -76,13 +75,14 @@ func (s *Store) Purge(ctx context.Context, sessionID string) (Purged, error) {
 	if done.More = done.Events == purgeEvents || done.Blocks == purgeBlocks; done.More {
 		return done, nil
 	}
-	// What was written since, by whoever had not heard of the end, is for the next time.
+	// Anything written since, by a worker that had not heard of the deletion, is left for the next
+	// time.
 	_, err = s.pool.Exec(ctx, `WITH keys AS (DELETE FROM applied_keys WHERE session_id = $1)
 		UPDATE sessions SET purged_seq = $2 WHERE id = $1`, sessionID, head)
 	return done, failed("remove a log", err)
 }
 
-// purgeBlocks removes what the archive has of a block, or may have, before it removes the row that says so.
+// purgeBlocks removes blocks from the archive before it removes the rows that point to them.
 func (s *Store) purgeBlocks(ctx context.Context, sessionID string) (int64, error) {
 	rows, err := s.pool.Query(ctx, `SELECT first_seq, last_seq, blob IS NOT NULL FROM event_blocks
 		WHERE session_id = $1 ORDER BY last_seq LIMIT $2`, sessionID, purgeBlocks)

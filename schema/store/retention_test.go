@@ -19,11 +19,11 @@ import (
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-// memory is an archive.
+// memory is an archive in memory.
 type memory struct {
 	mu      sync.Mutex
 	objects map[string][]byte
-	fails   int              // this many writes fail, after they have been done
+	fails   int              // this many writes fail after they have been done
 	away    bool             // reads fail
 	wrote   func(key string) // after a write
 }
@@ -107,10 +107,10 @@ func exec1(t testing.TB, dsn, statement string, args ...any) {
 
 const (
 	envCompact = "HOLDFAST_TEST_COMPACT"
-	smallSteps = 200 // events in each step of compaction, where a test wants many
+	smallSteps = 200 // events per step of compaction, where a test wants many steps
 )
 
-// compactChild is what this test binary does when a test starts it to be killed: it compacts a session of a database.
+// compactChild runs when a test starts this binary to kill it: it compacts a session of a database.
 func compactChild() {
 	dsn, session, _ := strings.Cut(os.Getenv(envCompact), " ")
 	s, err := store.Open(context.Background(), dsn, store.Options{})
@@ -144,7 +144,7 @@ func TestCompact_AKillAnywhereLeavesAWholeLog(t *testing.T) {
 		must(t, child.Start())
 		ended := make(chan error, 1)
 		go func() { ended <- child.Wait() }()
-		// Each child dies somewhere else, between two steps or within one. The fifth may finish.
+		// Each child dies at another point, between two steps or within one. The fifth may finish.
 		var over bool
 		if attempt < 4 {
 			select {
@@ -172,7 +172,7 @@ func TestCompact_AKillAnywhereLeavesAWholeLog(t *testing.T) {
 	}
 }
 
-// A connection that breaks within the transaction undoes all of it.
+// A connection that breaks within the transaction undoes everything.
 func TestCompact_ALostConnectionLosesNothing(t *testing.T) {
 	t.Parallel()
 	s, dsn := storetest.NewDSN(t)
@@ -238,7 +238,7 @@ func TestArchive_BlocksAreReadBackFromThere(t *testing.T) {
 	if n := len(a.keys()); n != 0 {
 		t.Fatalf("%d blocks of this minute are archived", n)
 	}
-	// The first write is done, but its answer is lost: it is done again.
+	// The first write succeeds, but its answer is lost: it is repeated.
 	done, err := s.ArchiveBlocks(context1(t), 0)
 	must(t, err)
 	if len(done.Failed) != 1 || done.Failed[0].SessionID != b.session || schema.CodeOf(done.Failed[0].Err) != schema.CodeUnavailable || done.Blocks < 1 {
@@ -263,7 +263,7 @@ func TestArchive_BlocksAreReadBackFromThere(t *testing.T) {
 	}
 	same(t, "archived", log(t, withArchive(t, dsn, a), b.session), want)
 
-	// Without the archive what is there cannot be read, and says so; the rest can.
+	// Without the archive, archived events cannot be read, and the error says so; the rest can.
 	if kept, lost := readable(t, plain, b.session); kept == 0 || lost == 0 || kept+lost != len(want) {
 		t.Errorf("%d events can be read, %d cannot, of %d", kept, lost, len(want))
 	}
@@ -273,14 +273,15 @@ func TestArchive_BlocksAreReadBackFromThere(t *testing.T) {
 	_, err = withArchive(t, dsn, a).Events(context1(t), b.session, store.EventFilter{})
 	mustFail(t, err, schema.CodeUnavailable)
 	a.away = false
-	// Something else in its place is not taken for the log.
+	// Another object in its place is not taken for the log.
 	a.objects[first] = a.objects[a.keys()[1]]
 	if kept, lost := readable(t, withArchive(t, dsn, a), b.session); kept == 0 || lost == 0 || kept+lost != len(want) {
 		t.Errorf("%d events can be read, %d cannot, of %d", kept, lost, len(want))
 	}
 }
 
-// readable counts the events of a log that can be read, each in its place, and those that are named as lost.
+// readable counts the events of a log that can be read, each in its place, and those that are reported as
+// lost.
 func readable(t *testing.T, s *store.Store, session string) (kept, lost int) {
 	t.Helper()
 	head, err := s.HeadSeq(context1(t), session)
@@ -363,7 +364,7 @@ func TestPurge_RemovesTheLogOfADeletedSessionAndNothingElse(t *testing.T) {
 			t.Errorf("%s is left", key)
 		}
 	}
-	// What a worker that has not heard still writes goes, too.
+	// What an unaware worker still writes is purged too.
 	happen(t, s, gone.session, 3)
 	if ids := purgeable(); !slices.Equal(ids, []string{gone.session}) {
 		t.Fatalf("%v", ids)
@@ -405,7 +406,7 @@ func TestDeleteOutdated_IsADeletionByThePolicy(t *testing.T) {
 	if ids, err = s.Outdated(context1(t), time.Hour, 10); err != nil || !slices.Equal(ids, []string{b.session}) {
 		t.Fatalf("%v, %v", ids, err)
 	}
-	// Somebody starts a run before the policy comes to it.
+	// Somebody starts a run before the policy reaches the session.
 	next := b.begin()
 	next.RunID, next.Number, next.Key = schema.RunID(b.session, 2), 2, "2"
 	_, err = s.BeginRun(context1(t), next)
@@ -445,7 +446,8 @@ func TestHoldRetention_IsHeldByOneAtATime(t *testing.T) {
 	}
 }
 
-// A release that does not know blocks would show logs with gaps: the way back is closed once there are some.
+// A release that does not know blocks would show logs with gaps: once there are blocks, migrations cannot be
+// undone.
 func TestMigrate_DoesNotGoBackOverBlocks(t *testing.T) {
 	t.Parallel()
 	s, dsn := storetest.NewDSN(t)
@@ -461,7 +463,8 @@ func TestMigrate_DoesNotGoBackOverBlocks(t *testing.T) {
 	same(t, "after", log(t, storetest.Open(t, dsn), b.session), want)
 }
 
-// What the archive refuses for good is tried less and less often, and an archive that is away is not asked for everything.
+// What the archive refuses for good is retried less and less often, and an archive that is down is not asked for
+// everything.
 func TestArchive_ABlockThatIsRefusedKeepsNobodyWaiting(t *testing.T) {
 	t.Parallel()
 	_, dsn := storetest.NewDSN(t)

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Revise changes the plan of a run as a human asked. Modifications is a [schema.PlanEdit]
-// when StepID is "", else a [schema.StepEdit]. Key tells repetitions apart.
+// Revise changes the plan of a run as a human asked. Modifications is a [schema.PlanEdit] when
+// StepID is "", else a [schema.StepEdit]. Key identifies repetitions.
 type Revise struct {
 	SessionID     string
 	RunID         string
@@ -22,24 +22,23 @@ type Revise struct {
 	Modifications json.RawMessage
 }
 
-// revise is a revision on its way, with the run as it was before it.
+// revise is a revision being made, with the run as it was before.
 type revise struct {
 	Revise
 	is        BegunRun
 	over      bool
 	statuses  map[string]schema.StepStatus
 	inherited []string
-	tried     string // a step that has been tried; "" when none has
+	tried     string // a step that has been tried; "" if none has
 }
 
-// Revise gives a run its edited plan, which becomes the session's latest one too, with the
-// events plan_updated and dag_updated, and answers with what the run carries out from then
-// on. A new plan takes the place of all steps, so none may have been tried; an edited step
-// keeps its status. A repetition changes nothing and answers with what the run carries out
-// by then.
+// Revise gives a run its edited plan, which also becomes the session's latest, with the events
+// plan_updated and dag_updated. It answers with what the run carries out from then on. A new plan
+// replaces all steps, so none may have been tried; an edited step keeps its status. A repetition
+// changes nothing and answers with what the run carries out at that time.
 //
-// Modifications that make no valid plan are [schema.CodeInvalid], with Fields; a run that is
-// over or has started, or a step that has ended well, is [schema.CodeConflict].
+// Modifications that make no valid plan are [schema.CodeInvalid], with Fields; a run that is over
+// or has started, or a step that has succeeded, is [schema.CodeConflict].
 func (s *Store) Revise(ctx context.Context, r Revise) (BegunRun, error) {
 	if !schema.ValidID(r.RunID) {
 		return BegunRun{}, noRun(r.RunID)
@@ -160,8 +159,8 @@ func invalidEdit(wrong []schema.FieldError) error {
 	return &schema.Error{Code: schema.CodeInvalid, Message: "the modifications make no valid plan: " + wrong[0].Message, Fields: wrong}
 }
 
-// unchanged is those of the finished steps that the other plan has as they were, and whose needs are all among them. It
-// looks at each step and at each need once.
+// unchanged returns the finished steps that are the same in the other plan, and whose needs are all among them. It
+// looks at each step and each need once.
 func unchanged(was, is *schema.Plan, finished []string) []string {
 	before := make(map[string]*schema.PlanStep, len(was.Steps))
 	for i := range was.Steps {
@@ -185,7 +184,7 @@ func unchanged(was, is *schema.Plan, finished []string) []string {
 		looked[id] = true
 		for _, need := range after[id].Needs {
 			if !look(need) {
-				same[id] = false // a step that is not inherited takes those that need it with it
+				same[id] = false // a step that is not inherited excludes those that need it
 				break
 			}
 		}

@@ -17,8 +17,8 @@ func (s *Store) selectRuns(into any) *bun.SelectQuery {
 		Join("LEFT JOIN messages AS m ON m.session_id = r.session_id AND m.number = r.message_number")
 }
 
-// Runs lists the runs of a session, the first one first, with their steps in the order of
-// the plan and the attempts at each.
+// Runs lists the runs of a session, oldest first, with their steps in the order of the plan and the
+// attempts at each.
 func (s *Store) Runs(ctx context.Context, sessionID string) ([]schema.Run, error) {
 	if _, err := s.HeadSeq(ctx, sessionID); err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (s *Store) Run(ctx context.Context, id string) (schema.Run, error) {
 	return runs[0], nil
 }
 
-// fillRuns reads the steps and attempts of all the runs, with one query for each kind.
+// fillRuns reads the steps and attempts of all the runs, with one query for each.
 func (s *Store) fillRuns(ctx context.Context, rows []runRow) ([]schema.Run, error) {
 	runs := make([]schema.Run, 0, len(rows))
 	if len(rows) == 0 {
@@ -96,7 +96,7 @@ func (s *Store) fillRuns(ctx context.Context, rows []runRow) ([]schema.Run, erro
 	return runs, nil
 }
 
-// StepStatuses lists the steps of a run with what became of each, in the order of the plan.
+// StepStatuses lists the steps of a run with their statuses, in the order of the plan.
 func (s *Store) StepStatuses(ctx context.Context, runID string) ([]schema.StepChange, error) {
 	if !schema.ValidID(runID) {
 		return nil, noRun(runID)

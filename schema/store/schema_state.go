@@ -14,28 +14,29 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Migration is one step of the schema. AppliedAt is nil while it is not applied.
+// Migration is one migration of the database. AppliedAt is nil while it is not applied.
 type Migration struct {
 	Name      string       `json:"name"`
 	AppliedAt *schema.Time `json:"applied_at,omitempty"`
-	// Unknown says that it is applied, but that this release does not have it.
+	// Unknown says that it is applied, but not part of this release.
 	Unknown bool `json:"unknown,omitempty"`
-	// Release has applied it; "" when that is not known.
+	// Release is the release that applied it; "" if unknown.
 	Release string `json:"release,omitempty"`
-	// OlderReleases, of an unknown one: whether releases that do not know it "work" with it, or have to "stop".
+	// OlderReleases, for an unknown one: whether releases that do not know it "work" with it, or have to
+	// "stop".
 	OlderReleases string `json:"older_releases,omitempty"`
 }
 
-// Schema is how the migrations of a database stand to those of this release.
+// Schema compares the migrations of a database with those of this release.
 type Schema struct {
-	Missing []string    // of this release, by name
-	Unknown []Migration // applied, and not of this release
+	Missing []string    // migrations of this release, by name
+	Unknown []Migration // applied, but not part of this release
 	applied map[string]Migration
 }
 
-// Err is nil when this release can work with the database. Migrations that are missing are
-// [schema.CodeUnavailable]: somebody has to migrate. Ones of a newer release with which this
-// one cannot work are [schema.CodeUnsupported]. Both texts are for people.
+// Err is nil if this release can work with the database. Missing migrations are
+// [schema.CodeUnavailable]: somebody has to migrate. Migrations of a newer release that this one
+// cannot work with are [schema.CodeUnsupported]. Both texts are for people.
 func (d *Schema) Err() error {
 	if err := d.newer(); err != nil {
 		return err
@@ -46,7 +47,7 @@ func (d *Schema) Err() error {
 	return nil
 }
 
-// Newer says what is unknown to this release although it can work with it; "" when nothing is.
+// Newer lists migrations that this release does not know but can work with; "" if there are none.
 func (d *Schema) Newer() string {
 	if len(d.Unknown) == 0 || d.newer() != nil {
 		return ""
@@ -54,7 +55,7 @@ func (d *Schema) Newer() string {
 	return d.unknownNames()
 }
 
-// newer is an error when a newer release has changed the database in a way that this one cannot work with.
+// newer is an error if a newer release has changed the database so that this one cannot work with it.
 func (d *Schema) newer() error {
 	for i := range d.Unknown {
 		if d.Unknown[i].OlderReleases != olderWork {
@@ -74,14 +75,14 @@ func (d *Schema) unknownNames() string {
 	return strings.Join(names, ", ")
 }
 
-// misses reports whether a migration, named by its number, is missing.
+// misses reports whether a migration, given by its number, is missing.
 func (d *Schema) misses(number string) bool {
 	_, is := d.applied[number]
 	return !is
 }
 
-// SchemaReady is [Store.Schema] as the one answer that a readiness check needs: nil, or why
-// this release cannot work with the database. It is one short query, two with a newer database.
+// SchemaReady is [Store.Schema] in the form that a readiness check needs: nil, or why this release
+// cannot work with the database. It is one short query, two if the database is newer.
 func (s *Store) SchemaReady(ctx context.Context) error {
 	state, err := s.Schema(ctx)
 	if err != nil {
@@ -90,8 +91,8 @@ func (s *Store) SchemaReady(ctx context.Context) error {
 	return state.Err()
 }
 
-// Schema compares the database's migrations with those of this release. An error says that
-// Postgres could not be asked; a database without any is not one.
+// Schema compares the database's migrations with those of this release. An error says that Postgres
+// could not be queried; a database without migrations is not an error.
 func (s *Store) Schema(ctx context.Context) (Schema, error) {
 	known, err := knownMigrations()
 	if err != nil {
@@ -122,7 +123,7 @@ func (s *Store) Schema(ctx context.Context) (Schema, error) {
 		m := state.applied[number]
 		m.Unknown = true
 		if m.OlderReleases == "" {
-			m.OlderReleases = olderStop // whoever applied it was cut short before it could say
+			m.OlderReleases = olderStop // the release that applied it was cut short before it could say
 		}
 		state.Unknown = append(state.Unknown, m)
 	}
@@ -147,7 +148,7 @@ func (s *Store) readApplied(ctx context.Context, state *Schema) error {
 	return err
 }
 
-// readMarks adds what the releases that applied them say of migrations.
+// readMarks adds what other releases recorded about the migrations that they applied.
 func (s *Store) readMarks(ctx context.Context, applied map[string]Migration) error {
 	rows, err := s.pool.Query(ctx, `SELECT name, title, release, older_releases FROM migration_marks`)
 	if err == nil {
@@ -161,7 +162,7 @@ func (s *Store) readMarks(ctx context.Context, applied map[string]Migration) err
 		})
 	}
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == sqlUndefinedTable {
-		return nil // of a time before there were marks
+		return nil // from before there were marks
 	}
 	return err
 }

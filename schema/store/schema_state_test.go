@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-// newerRelease leaves what a release to come will: a migration that this one does not know.
+// newerRelease leaves what a future release will: a migration that this one does not know.
 func newerRelease(t *testing.T, dsn, number, olderReleases string) {
 	t.Helper()
 	conn := connect(t, dsn)
@@ -93,7 +93,7 @@ func TestSchemaReady_SaysWhetherThisReleaseCanWork(t *testing.T) {
 	if state.Newer() != "0998_shinier (of release v9)" {
 		t.Errorf("what is newer is %q", state.Newer())
 	}
-	_, err = s.Migrate(ctx) // there is nothing to do, and no reason to refuse
+	_, err = s.Migrate(ctx) // nothing to do, and no reason to refuse
 	must(t, err)
 
 	for number, mark := range map[string]string{"0999": "stop", "1000": ""} { // a release that was cut short says nothing
@@ -129,7 +129,7 @@ func TestMigrationStatus_ListsWhatThisReleaseDoesNotKnow(t *testing.T) {
 	}
 }
 
-// An index on events of a database that has millions of them is built while others write: nobody waits for it.
+// An index on millions of events is built while others write: nobody waits for it.
 func TestMigrate_BuildsAnIndexBesideThoseWhoWrite(t *testing.T) {
 	t.Parallel()
 	s, dsn := storetest.NewDSN(t)
@@ -137,13 +137,13 @@ func TestMigrate_BuildsAnIndexBesideThoseWhoWrite(t *testing.T) {
 	back := connect(t, dsn)
 	execute(t, back,
 		`DROP INDEX events_story`,
-		// What a build that was cut short leaves has the name, and is of no use.
+		// What an interrupted build leaves has the name, but is of no use.
 		`CREATE INDEX events_story ON events (seq)`,
 		`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'events_story'::regclass`,
 		`DELETE FROM bun_migrations WHERE name = '0005'`,
 	)
 	const add = `INSERT INTO events (session_id, seq, type, size, data) VALUES (gen_random_uuid(), 1, 'output', 2, '{}')`
-	early, err := back.Begin(ctx) // somebody who was in the middle of writing when the build began
+	early, err := back.Begin(ctx) // a writer in the middle of a transaction when the build began
 	must(t, err)
 	_, err = early.Exec(ctx, add)
 	must(t, err)
@@ -168,7 +168,7 @@ func TestMigrate_BuildsAnIndexBesideThoseWhoWrite(t *testing.T) {
 	if _, err = other.Exec(ctx, add); err != nil {
 		t.Errorf("who writes meanwhile waits for the build: %v", err)
 	}
-	go migrateToo() // nor does the build wait for who waits for it
+	go migrateToo() // nor does the build wait for those that wait for it
 	time.Sleep(100 * time.Millisecond)
 	must(t, early.Commit(ctx))
 	must(t, <-done)
@@ -181,7 +181,8 @@ func TestMigrate_BuildsAnIndexBesideThoseWhoWrite(t *testing.T) {
 	}
 }
 
-// An older release that works beside a migrate takes what has no mark for one with which it cannot work, and ends.
+// An older release running beside a migration takes an unmarked migration for one that it cannot work with, and
+// ends.
 func TestMigrate_MarksBeforeItApplies(t *testing.T) {
 	t.Parallel()
 	s, dsn := storetest.NewDSN(t)
@@ -203,8 +204,8 @@ func TestMigrate_MarksBeforeItApplies(t *testing.T) {
 	}
 }
 
-// Under a pooler of transactions each statement may meet another connection of Postgres: what belongs to a connection goes
-// by the direct address, and no lock is left behind.
+// Under a transaction pooler, each statement may use another connection to Postgres: what belongs to a connection uses
+// the direct address, and no lock is left behind.
 func TestOpen_WhatBelongsToAConnectionGoesByTheDirectAddress(t *testing.T) {
 	t.Parallel()
 	ctx := context1(t)
@@ -287,7 +288,7 @@ func TestOpen_WhatBelongsToAConnectionGoesByTheDirectAddress(t *testing.T) {
 	must(t, <-heard)
 }
 
-// Some poolers cannot prepare statements: then the address says how to ask.
+// Some poolers cannot prepare statements: then the address says how to query.
 func TestOpen_TheAddressSaysWhetherStatementsArePrepared(t *testing.T) {
 	t.Parallel()
 	ctx := context1(t)
@@ -303,7 +304,7 @@ func TestOpen_TheAddressSaysWhetherStatementsArePrepared(t *testing.T) {
 	t.Cleanup(s.Close)
 	_, err = s.Migrate(ctx)
 	must(t, err)
-	// A pooler that forgets them, as badly as it gets: every connection loses its statements all the time.
+	// The worst pooler: every connection loses its prepared statements all the time.
 	b := newRun(t, s)
 	b.attempt(t, s, "make")
 	must(t, s.AppendOutput(ctx, b.output("make", 1, 0, "x")))

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// NewSession is a session to create. The plan is valid.
+// NewSession is a session to create. The plan must be valid.
 type NewSession struct {
 	ID             string
 	Name           string
@@ -18,16 +18,16 @@ type NewSession struct {
 	Owner          string
 	Task           string
 	Config         schema.Config
-	Plan           *schema.Plan // nil when the mode drafts one
+	Plan           *schema.Plan // nil if the mode drafts one
 	ForkedFrom     string       // the id of a session, or ""
-	IdempotencyKey string       // of the owner's request; "" when it has none
-	RequestDigest  string       // tells two requests with the same key apart
+	IdempotencyKey string       // of the owner's request; "" for none
+	RequestDigest  string       // tells different requests with the same key apart
 }
 
-// CreateSession creates a session: active, planning, its workflow not started yet. With an
-// idempotency key that the owner has used before it returns the session of that time, and
-// created is false; when that request was another one (its digest differs), or its session
-// has been deleted, it fails with [schema.CodeConflict].
+// CreateSession creates a session: active, planning, its workflow not started yet. If the owner has
+// used the idempotency key before, it returns the earlier session with created false. It fails with
+// [schema.CodeConflict] if that request was a different one (its digest differs), or its session
+// has been deleted.
 func (s *Store) CreateSession(ctx context.Context, n NewSession) (session schema.Session, created bool, err error) {
 	if !schema.ValidID(n.ID) || (n.ForkedFrom != "" && !schema.ValidID(n.ForkedFrom)) {
 		return session, false, schema.Errorf(schema.CodeInvalid, "%q is not the id of a session", n.ID)
@@ -88,7 +88,7 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// earlierSession finds the session that the same request made before; pgx.ErrNoRows when there is none.
+// earlierSession finds the session that the same request made before; pgx.ErrNoRows if there is none.
 func earlierSession(ctx context.Context, q querier, n *NewSession) (id string, err error) {
 	return scanEarlier(q.QueryRow(ctx, earlierQuery, clean(n.Owner), clean(n.IdempotencyKey)), n)
 }
@@ -125,9 +125,9 @@ func (s *Store) MarkWorkflowStarted(ctx context.Context, id string) error {
 	return failed("record a workflow's start", err)
 }
 
-// UnstartedSessions lists sessions whose workflow was never confirmed to run, created at
-// least olderThan ago, the oldest first: what a start that was cut off in the middle leaves
-// to be done. They carry neither plan nor approvals.
+// UnstartedSessions lists sessions whose workflow was never confirmed to run, created at least
+// olderThan ago, oldest first: their start was cut off halfway. They carry neither plan nor
+// approvals.
 func (s *Store) UnstartedSessions(ctx context.Context, olderThan time.Duration, limit int) ([]schema.Session, error) {
 	var rows []sessionRow
 	err := s.selectSessions().
@@ -149,10 +149,9 @@ func (s *Store) MarkWorkflowClosed(ctx context.Context, id string) error {
 	return failed("record a workflow's end", err)
 }
 
-// UnclosedSessions lists the ids of deleted sessions whose workflow may still run, the
-// oldest first: what a deletion that was cut off in the middle leaves to be done. One whose
-// workflow was never confirmed to run is listed a minute later, when no start can still be
-// on its way.
+// UnclosedSessions lists the ids of deleted sessions whose workflow may still run, oldest first:
+// their deletion was cut off halfway. One whose workflow was never confirmed to run is listed a
+// minute later, when no start can still be on its way.
 func (s *Store) UnclosedSessions(ctx context.Context, limit int) ([]string, error) {
 	rows, err := s.pool.Query(ctx, `SELECT id::text FROM sessions WHERE deleted_at IS NOT NULL AND workflow_closed_at IS NULL
 		AND (workflow_started_at IS NOT NULL OR deleted_at < now() - interval '1 minute') ORDER BY deleted_at LIMIT $1`, page(limit))
@@ -163,9 +162,8 @@ func (s *Store) UnclosedSessions(ctx context.Context, limit int) ([]string, erro
 	return ids, failed("list deleted sessions", err)
 }
 
-// RenameSession gives a session a new name. version is the one that the caller has seen;
-// when it is not the current one any more, the call fails with [schema.CodeConflict]. The
-// actor is who asks.
+// RenameSession renames a session. version is the one that the caller has seen; if it is no longer
+// the current one, the call fails with [schema.CodeConflict]. actor is who asks.
 func (s *Store) RenameSession(ctx context.Context, id string, version int64, name, actor string) (schema.Session, error) {
 	var now int64
 	_, err := s.change(ctx, "rename a session", id, "", func(c *change) {
@@ -189,8 +187,8 @@ func (s *Store) RenameSession(ctx context.Context, id string, version int64, nam
 	return s.Session(ctx, id)
 }
 
-// DeleteSession hides a session from every read. Its rows stay, and what its workers still
-// write is kept without complaint. Deleting it again changes nothing. The actor is who asks.
+// DeleteSession hides a session from every read. Its rows stay, and what its workers still write is
+// stored without complaint. Deleting it again changes nothing. actor is who asks.
 func (s *Store) DeleteSession(ctx context.Context, id, actor string) error {
 	_, err := s.change(ctx, "delete a session", id, "", nil, func(c *change) error {
 		if c.deleted {
@@ -208,8 +206,8 @@ func (c *change) delete(actor string) {
 	c.audit(&schema.AuditEntry{Actor: actor, Action: "delete"})
 }
 
-// Suspended reports whether nothing of a session may start now. It fails with
-// [schema.CodeNotFound] when the session does not exist, or was deleted.
+// Suspended reports whether nothing in a session may start now. It fails with [schema.CodeNotFound]
+// if the session does not exist or was deleted.
 func (s *Store) Suspended(ctx context.Context, id string) (suspended bool, err error) {
 	if !schema.ValidID(id) {
 		return false, noSession(id)

@@ -11,15 +11,15 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// SessionFilter chooses sessions. The zero value of each field means any.
+// SessionFilter selects sessions. The zero value of each field means any.
 type SessionFilter struct {
 	Status []schema.SessionStatus
 	Mode   schema.Mode
 	Owner  string
-	Query  string // a part of the name or the task, whatever its case
+	Query  string // part of the name or the task, ignoring case
 	Prefix string // of the id, schema.MinIDPrefix or more characters
 	Limit  int    // DefaultPage when 0; at most MaxPage
-	Cursor string // next of the page before
+	Cursor string // next of the previous page
 }
 
 func (s *Store) selectSessions() *bun.SelectQuery {
@@ -34,8 +34,8 @@ func (s *Store) selectSessions() *bun.SelectQuery {
 		Where("s.deleted_at IS NULL")
 }
 
-// Session reads one session with its plan, its pending approvals and its forks. Of the approvals'
-// contexts it carries the short ones.
+// Session reads one session with its plan, its pending approvals and its forks. It includes only
+// short approval contexts.
 func (s *Store) Session(ctx context.Context, id string) (schema.Session, error) {
 	if !schema.ValidID(id) {
 		return schema.Session{}, noSession(id)
@@ -62,9 +62,9 @@ func (s *Store) Session(ctx context.Context, id string) (schema.Session, error) 
 	return session, nil
 }
 
-// Sessions lists sessions, the newest first. total counts all that the filter chooses; next
-// is the cursor of the page after this one, "" on the last. They carry no plan, and their
-// approvals no context.
+// Sessions lists sessions, newest first. total counts everything that the filter selects; next is
+// the cursor of the next page, "" on the last. The sessions carry no plan, and their approvals no
+// context.
 func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Session, total int, next string, err error) {
 	limit := page(f.Limit)
 	choose := func(q *bun.SelectQuery) (*bun.SelectQuery, error) {
@@ -146,7 +146,7 @@ func (s *Store) attachOpen(ctx context.Context, list []schema.Session) error {
 	return nil
 }
 
-// CountSessions is how many sessions there are.
+// CountSessions counts all sessions.
 func (s *Store) CountSessions(ctx context.Context) (n int, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM sessions WHERE deleted_at IS NULL`).Scan(&n)
 	return n, failed("count sessions", err)

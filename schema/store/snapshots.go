@@ -7,14 +7,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// SnapshotOwner is what is known of the sessions that name a snapshot.
+// SnapshotOwner is what is known about the sessions that refer to a snapshot.
 type SnapshotOwner struct {
 	Live    bool      // one of them is not deleted, or its workflow has not ended yet
-	Settled time.Time // when the last one of them was deleted and had ended; zero when Live
+	Settled time.Time // when the last of them was both deleted and ended; zero when Live
 }
 
-// SnapshotOwners lists every snapshot that any session names: as what an attempt left, as where
-// it is, as where it began.
+// SnapshotOwners lists every snapshot that any session refers to: as the result of an attempt, as
+// its current workspace, or as the one it began with.
 func (s *Store) SnapshotOwners(ctx context.Context) (map[string]SnapshotOwner, error) {
 	rows, err := s.pool.Query(ctx, `SELECT n.snapshot, bool_or(s.deleted_at IS NULL OR s.workflow_closed_at IS NULL),
 		       COALESCE(max(greatest(s.deleted_at, s.workflow_closed_at)), now())
@@ -38,9 +38,9 @@ func (s *Store) SnapshotOwners(ctx context.Context) (map[string]SnapshotOwner, e
 	return owners, failed("list snapshots", err)
 }
 
-// Discarded tells which of some sessions were deleted, and had ended, longer ago than grace: nobody
-// works in their folders any more, and nobody will. Ones that the database does not know are not
-// among them.
+// Discarded returns which of the sessions were deleted, and had ended, longer ago than grace:
+// nobody works in their folders now, nor ever will. Sessions unknown to the database are not
+// included.
 func (s *Store) Discarded(ctx context.Context, sessionIDs []string, grace time.Duration) ([]string, error) {
 	rows, err := s.pool.Query(ctx, `SELECT id::text FROM sessions WHERE id = ANY ($1::uuid[])
 		AND greatest(deleted_at, workflow_closed_at) < now() - make_interval(secs => $2) AND deleted_at IS NOT NULL AND workflow_closed_at IS NOT NULL`,

@@ -15,45 +15,43 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Timeouts and bounds of the store's connections.
+// Timeouts and limits of the store's connections.
 const (
 	defaultMaxConns = 16
 	connectTimeout  = 5 * time.Second
 	rollbackTimeout = 2 * time.Second
-	idleTimeout     = 30 * time.Minute // as the pool has it
+	idleTimeout     = 30 * time.Minute // the pool's own default
 )
 
 // Options configures a store. The zero value of each field means its default.
 type Options struct {
-	MaxConns int          // for writes and single reads, at least 2; 16. Lists have half as many beside them
+	MaxConns int          // for writes and single reads, at least 2; default 16. Lists get half as many on top
 	Logger   *slog.Logger // slog.Default()
-	Archive  Archive      // where old events are; without one they cannot be read
-	// Direct is an address of the same database that leads past a pooler: for LISTEN, migrations and locks, which belong
-	// to a connection. The store's own address when "".
+	Archive  Archive      // stores old events; without it they cannot be read
+	// Direct is an address of the same database that bypasses a pooler: for LISTEN, migrations and locks, which need
+	// their own connection. Default: the store's own address.
 	Direct  string
-	Release string // of this program, for migrations to say who applied them
+	Release string // of this program; migrations record it
 }
 
-// Store reads and writes a Holdfast database. Its methods may be called from any number of
-// goroutines.
+// Store reads and writes a Holdfast database. Its methods are safe for concurrent use.
 type Store struct {
 	pool *pgxpool.Pool
 	db   *bun.DB
 	log  *slog.Logger
 
-	direct  *pgx.ConnConfig // of connections that keep state
+	direct  *pgx.ConnConfig // for connections that keep state
 	release string
 
 	appends combiner
 	archive Archive
 	blocks  blockCache
 
-	compactEvents int // that a step of compaction takes
+	compactEvents int // per compaction step
 }
 
-// Open prepares a store. It fails with [schema.CodeInvalid] when the address cannot be
-// understood; that Postgres is away shows with the first call that needs it. The caller
-// closes the store.
+// Open prepares a store. It fails with [schema.CodeInvalid] if the address cannot be understood; if
+// Postgres is down, the first call that needs it fails. The caller closes the store.
 func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	config, err := parseAddress(dsn)
 	if err != nil {
@@ -69,9 +67,9 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if o.MaxConns > 0 {
 		config.MaxConns = int32(min(max(o.MaxConns, 2), 10_000))
 	}
-	// What the pool is asked is asked again and again: Postgres parses and plans it once for each connection, unless the
-	// address says otherwise. bun writes values into the statement, so that no two are alike: it has connections of its
-	// own, which prepare nothing.
+	// The pool runs the same statements again and again: Postgres parses and plans each once per connection, unless the
+	// address says otherwise. bun writes values into the statement, so that no two are alike: it has its own
+	// connections, which prepare nothing.
 	reads := config.ConnConfig.Copy()
 	reads.DefaultQueryExecMode = pgx.QueryExecModeExec
 	pool, err := pgxpool.NewWithConfig(ctx, config)
@@ -95,7 +93,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 func parseAddress(dsn string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
-		// The cause names no password, but it quotes the address: it is for the log.
+		// The cause contains no password, but it quotes the address: it is for the log.
 		return nil, schema.Wrap(schema.CodeInvalid, err, "the database address is not one that Postgres understands; a valid one is postgres://user@host:5432/name")
 	}
 	config.ConnConfig.ConnectTimeout = connectTimeout
@@ -105,7 +103,7 @@ func parseAddress(dsn string) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// Close waits for the calls under way and closes every connection.
+// Close waits for running calls and closes every connection.
 func (s *Store) Close() {
 	s.appends.flights.Wait()
 	_ = s.db.Close()
@@ -117,7 +115,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	return failed("ping the database", s.pool.Ping(ctx))
 }
 
-// clean makes a text fit for a text column.
+// clean makes a string fit for a text column.
 func clean(text string) string {
 	const replacement = "\uFFFD"
 	if strings.IndexByte(text, 0) >= 0 {

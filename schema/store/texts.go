@@ -10,19 +10,18 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// textLost stands for a text that a command named and that is not there: whoever sent it did
-// not store it first.
+// textLost replaces a text that a command refers to but that is not there: the sender did not store
+// it first.
 const textLost = "(the text of this message was never stored)"
 
-// SavedText is what is known of a text once it is saved.
+// SavedText is what is known about a saved text.
 type SavedText struct {
-	Message  int // the number of the message that it has become before; 0 when it has not
-	Revivals int // how often the session's workflow has begun anew
+	Message  int // number of the message that it has already become; 0 if it has not
+	Revivals int // how often the session's workflow has been started anew
 }
 
-// SaveText stores a text of a session until the record of the message that names it takes it
-// over, see [schema.Text]. The same again changes nothing, and one that was taken over before is
-// not stored again.
+// SaveText stores a text of a session until the record of its message takes it over, see
+// [schema.Text]. Saving it again changes nothing, and one that was taken over is not stored again.
 func (s *Store) SaveText(ctx context.Context, sessionID, id, actor, content string) (saved SavedText, err error) {
 	if !schema.ValidID(sessionID) {
 		return saved, noSession(sessionID)
@@ -37,14 +36,14 @@ func (s *Store) SaveText(ctx context.Context, sessionID, id, actor, content stri
 	return saved, failed("store a text", missing(err, noSession(sessionID)))
 }
 
-// AcceptText says that the workflow has taken the command with a text in, as the message with
-// that number. From then on the text is a message, whatever becomes of the workflow; that of a
-// request that was repeated after its message was recorded is not another one. revived reports
-// that the workflow has begun anew since the text was saved, when it had done so that often.
-// Then nothing is accepted: it may have been the lost one that took the command in, and nobody
-// else has heard of it.
+// AcceptText says that the workflow has accepted the command with a text, as the message with that
+// number. From then on the text is a message, whatever becomes of the workflow. If the request is
+// repeated after its message was recorded, no second message is made. revived reports that the
+// workflow has been started anew since the text was saved, when the count was revivals. Then
+// nothing is accepted: perhaps only the lost workflow accepted the command, and nobody else has
+// heard of it.
 func (s *Store) AcceptText(ctx context.Context, sessionID, id string, number, revivals int) (revived bool, err error) {
-	// The session's row comes first: who is about to begin the workflow anew knows of this, or this of that.
+	// Lock the session's row first, so that this call and one that starts the workflow anew see each other.
 	err = s.pool.QueryRow(ctx, `WITH session AS (
 			SELECT id, revivals <> $4 AS revived FROM sessions WHERE id = $1::uuid FOR SHARE),
 		accepted AS (
@@ -54,8 +53,8 @@ func (s *Store) AcceptText(ctx context.Context, sessionID, id string, number, re
 	return revived, failed("accept a text", err)
 }
 
-// AdoptTexts queues the messages that a workflow had accepted and not recorded when it was
-// lost, in the order in which they came. It is called before the workflow begins anew.
+// AdoptTexts queues messages that a workflow had accepted but not recorded when it was lost, in
+// order of arrival. It is called before the workflow starts anew.
 func (s *Store) AdoptTexts(ctx context.Context, sessionID string) error {
 	var last int
 	a := &apply{texts: map[string]string{}, messages: map[int]bool{}}
@@ -86,9 +85,8 @@ func (s *Store) AdoptTexts(ctx context.Context, sessionID string) error {
 	return err
 }
 
-// CollectTexts removes texts that nobody has taken over for that long, at most limit of them,
-// and returns how many: the commands that they came with were refused, or had been taken in
-// before.
+// CollectTexts removes texts that nobody has taken over for that long, at most limit of them, and
+// returns how many: their commands were refused, or had been accepted before.
 func (s *Store) CollectTexts(ctx context.Context, olderThan time.Duration, limit int) (int64, error) {
 	tag, err := s.pool.Exec(ctx, `DELETE FROM texts WHERE (session_id, id) IN (
 		SELECT session_id, id FROM texts WHERE created_at < now() - make_interval(secs => $1) ORDER BY created_at LIMIT $2)`,
@@ -112,8 +110,8 @@ func (a *apply) readTexts(c *change) {
 		Query(func(rows pgx.Rows) error { return scanPairs(rows, a.texts) })
 }
 
-// takeText is what a new message says, and the id of the text that it is. That text is its own
-// from here on.
+// takeText returns the text of a new message and that text's id. From here on the message owns the
+// text.
 func (a *apply) takeText(c *change, m *schema.MessageChange) (content, id string) {
 	if m.Text == nil {
 		return m.Content, ""
@@ -126,7 +124,7 @@ func (a *apply) takeText(c *change, m *schema.MessageChange) (content, id string
 	return content, m.Text.ID
 }
 
-// refuseAsk keeps why a step's question was refused, for the step.
+// refuseAsk records for the step why its question was refused.
 func (c *change) refuseAsk(e *schema.AuditEntry) {
 	if e.Action != schema.CommandAsk || e.Outcome != schema.AuditIgnored || !schema.ValidID(e.ApprovalID) {
 		return
@@ -135,7 +133,7 @@ func (c *change) refuseAsk(e *schema.AuditEntry) {
 		e.ApprovalID, c.session, clean(e.Detail))
 }
 
-// RefusedAsk says why the question with this id was refused; "" when it was not, or is not
+// RefusedAsk says why the question with this id was refused; "" if it was not, or that is not
 // recorded yet.
 func (s *Store) RefusedAsk(ctx context.Context, id string) (reason string, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT reason FROM refused_asks WHERE id = $1::uuid`, id).Scan(&reason)
@@ -145,7 +143,7 @@ func (s *Store) RefusedAsk(ctx context.Context, id string) (reason string, err e
 	return reason, failed("read a refusal", err)
 }
 
-// Ended says how an execution of a step ended; ok is false when it has not, or was lost.
+// Ended says how an execution of a step ended; ok is false if it has not, or was lost.
 func (s *Store) Ended(ctx context.Context, runID, stepID, execution string) (result schema.StepResult, ok bool, err error) {
 	if !schema.ValidID(runID) {
 		return result, false, noRun(runID)
@@ -160,9 +158,9 @@ func (s *Store) Ended(ctx context.Context, runID, stepID, execution string) (res
 	return result, err == nil, failed("read an attempt", err)
 }
 
-// HoldLease takes a lease, or keeps it, for that long, unless another holder has it. It is for
-// what one of many processes does at a time, and needs no connection of its own: one that
-// dies loses it with time.
+// HoldLease takes or renews a lease for that long, unless another holder has it. It is for work
+// that one of many processes does at a time, and needs no connection of its own: the lease of a
+// dead process expires.
 func (s *Store) HoldLease(ctx context.Context, name, holder string, lasts time.Duration) (held bool, err error) {
 	tag, err := s.pool.Exec(ctx, `INSERT INTO leases AS l (name, holder, until) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
 		ON CONFLICT (name) DO UPDATE SET holder = EXCLUDED.holder, until = EXCLUDED.until

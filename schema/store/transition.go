@@ -19,25 +19,24 @@ const (
 	reasonExpired = "expired"
 )
 
-// apply is a transition on its way, with the rows as they were before it.
+// apply is a transition being applied, with the rows as they were before.
 type apply struct {
 	t         schema.Transition
 	status    schema.SessionStatus
 	phase     schema.Phase
 	steps     map[string]schema.StepStatus
 	approvals map[string]schema.ApprovalStatus
-	messages  map[int]bool      // by number: those that are there
+	messages  map[int]bool      // by number: those that exist
 	texts     map[string]string // of new messages, by id
-	started   *time.Time        // of the run; nil when there is no such run
+	started   *time.Time        // of the run; nil if there is no such run
 	finished  *time.Time
 }
 
-// Apply records a transition: rows and events in one transaction, as [schema.Transition]
-// says, and returns the head of the log after it. A repetition of its key changes nothing
-// and returns the head as it is by then. Opening an approval that exists, closing or
-// extending one that is closed and adding a message whose number is taken do nothing; a
-// step, an approval to close or extend, or a run that does not exist is
-// [schema.CodeNotFound]. RunID may be that of a run that is over, or "".
+// Apply records a transition: rows and events in one transaction, as [schema.Transition] says, and
+// returns the head of the log after it. A repetition of its key changes nothing and returns the
+// current head. Opening an approval that exists, closing or extending one that is closed and adding
+// a message whose number is taken do nothing. A step, an approval to close or extend, or a run that
+// does not exist is [schema.CodeNotFound]. RunID may be that of a run that is over, or "".
 func (s *Store) Apply(ctx context.Context, t schema.Transition) (head int64, err error) {
 	a := &apply{t: t, steps: map[string]schema.StepStatus{}, approvals: map[string]schema.ApprovalStatus{}, messages: map[int]bool{}}
 	if t.RunID != "" && !schema.ValidID(t.RunID) {
@@ -67,11 +66,11 @@ func (s *Store) Apply(ctx context.Context, t schema.Transition) (head int64, err
 	return s.change(ctx, "record a transition", t.SessionID, "apply:"+t.Key, a.read, a.decide)
 }
 
-// maxStoredDepth is far more than sessions take in, see [schema.MaxJSONDepth], and far less than what Postgres and
+// maxStoredDepth is far more than sessions accept, see [schema.MaxJSONDepth], and far less than what Postgres and
 // encoding/json can read back from inside an event.
 const maxStoredDepth = 1000
 
-// readable refuses JSON that could be written, perhaps, and not be read again.
+// readable refuses JSON that could be written, perhaps, but not read again.
 func readable(what string, text json.RawMessage) error {
 	if schema.NestedDeeper(text, maxStoredDepth) || (len(text) > 0 && !json.Valid(validText(text))) {
 		return schema.Errorf(schema.CodeInvalid, "the %s of an approval cannot be kept: it is no JSON, or nested too deep", what)
@@ -146,8 +145,8 @@ func (a *apply) decide(c *change) error {
 	if err := a.moveSteps(c); err != nil {
 		return err
 	}
-	// What was asked before this transition is closed and extended first, so that an answer stands before the question
-	// that follows from it. What the transition itself asks has to be asked before anything else can become of it.
+	// Approvals from before this transition are closed and extended first, so that an answer precedes the question
+	// that follows from it. The transition's own approvals must be opened before they can be closed or extended.
 	before := func(id string) bool { return !a.asks(id) }
 	if err := a.closeApprovals(c, before); err != nil {
 		return err
@@ -180,7 +179,8 @@ func (a *apply) decide(c *change) error {
 	return nil
 }
 
-// changeMessages adds what the user says to the conversation, to wait for its run, or drops what waits.
+// changeMessages adds a user's messages to the conversation, where they wait for their run, or drops
+// waiting ones.
 func (a *apply) changeMessages(c *change) {
 	for i := range a.t.Messages {
 		m := &a.t.Messages[i]
@@ -219,9 +219,8 @@ func (a *apply) moveSteps(c *change) error {
 	return nil
 }
 
-// moveStep queues a step's new status and the event that says so, when it is new. A step that is over stays as it is:
-// its host may have recorded that while the workflow was busy with freezing or stopping it.
-// It returns the status that the step has then.
+// moveStep queues a step's new status and its event, if it is new. A step that is over stays as it is: its host may
+// have recorded that while the workflow was freezing or stopping it. It returns the step's resulting status.
 func moveStep(c *change, run, step string, from, to schema.StepStatus, reason string) schema.StepStatus {
 	if from == to || from.Final() {
 		return from
@@ -232,8 +231,8 @@ func moveStep(c *change, run, step string, from, to schema.StepStatus, reason st
 	return to
 }
 
-// asks reports whether the transition itself asks for an approval: it opens and closes one when, for instance, the run
-// fails in the same moment.
+// asks reports whether the transition itself opens an approval. It may also close it, for instance if the run fails at
+// the same moment.
 func (a *apply) asks(id string) bool {
 	return slices.ContainsFunc(a.t.Open, func(o schema.ApprovalOpen) bool { return o.ID == id })
 }
@@ -310,7 +309,7 @@ func (a *apply) extendApprovals(c *change, which func(id string) bool) error {
 	return nil
 }
 
-// validText is JSON text that a json column takes: it may have come with bytes that are not UTF-8.
+// validText is JSON text that a json column takes: the input may contain invalid UTF-8.
 func validText(text json.RawMessage) json.RawMessage {
 	if utf8.Valid(text) {
 		return text
@@ -350,7 +349,8 @@ func (a *apply) openApprovals(c *change) {
 	}
 }
 
-// moveRun keeps the run's status that of its session, and closes it. A run that is over stays as it ended.
+// moveRun keeps the run's status the same as its session's, and closes the run. A run that is over stays
+// as it is.
 func (a *apply) moveRun(c *change) {
 	if a.started == nil || a.finished != nil {
 		return

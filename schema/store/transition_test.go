@@ -164,7 +164,7 @@ func TestApply_OpeningTwiceAndClosingTwiceDoNothing(t *testing.T) {
 	head, err := s.HeadSeq(context1(t), b.session)
 	must(t, err)
 
-	// The same opening and closing, the other way round, by another transition.
+	// The same opening and closing in reverse, by another transition.
 	transition.Key, transition.Notes, transition.Steps = "again", nil, nil
 	transition.Close[0].Resolution, transition.Close[0].Status = "", schema.ApprovalExpired
 	transition.Open[0].Description = "Something else?"
@@ -302,7 +302,7 @@ func TestApprovals_PagesShowEachOnce(t *testing.T) {
 	}
 }
 
-// The workflow may be busy with freezing a step that has just ended on its host.
+// The workflow may be busy freezing a step that has just ended on its host.
 func TestApply_AStepThatIsOverStaysAsItIs(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
@@ -329,8 +329,8 @@ func TestApply_AStepThatIsOverStaysAsItIs(t *testing.T) {
 	}
 }
 
-// The run fails in the moment in which one of its steps asks what to do: the question is
-// recorded before what became of it, or else the record could never be made.
+// The run fails at the moment when one of its steps asks what to do: the question is recorded
+// before its end, or the record could never be made.
 func TestApply_AsksBeforeItClosesWhatItAsked(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)

@@ -6,10 +6,10 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// MaxFrameBytes bounds a frame of a client.
+// MaxFrameBytes bounds a client's frame.
 const MaxFrameBytes = 64 << 10
 
-// The types of clients' frames.
+// The types of client frames.
 const (
 	FrameSubscribe           = "subscribe"
 	FrameUnsubscribe         = "unsubscribe"
@@ -27,13 +27,13 @@ const (
 	FrameReopenApproval      = "reopen_approval"
 )
 
-// ClientFrame is a frame of a client: a pointer to one of the structs of this file.
+// ClientFrame is a client's frame: a pointer to one of the structs in this file.
 type ClientFrame interface {
-	// Head is what every frame has.
+	// Head returns the header that every frame has.
 	Head() *Header
 }
 
-// ClientFrames are all frames that clients send, in the order in which documents list them.
+// ClientFrames lists all frames that clients send, in the order that documents list them.
 var ClientFrames = []ClientFrameType{
 	{FrameSubscribe, SubscribeFrame{}},
 	{FrameUnsubscribe, UnsubscribeFrame{}},
@@ -57,9 +57,9 @@ type ClientFrameType struct {
 	Frame any
 }
 
-// The frames of clients.
+// The client frames.
 type (
-	// Header is what every frame of a client has.
+	// Header is part of every client frame.
 	Header struct {
 		Type      string `json:"type" maxBytes:"128"`
 		RequestID string `json:"request_id,omitempty" maxBytes:"128" doc:"Repeated in the answer. A command that comes again under its request_id is done once"`
@@ -87,11 +87,11 @@ type (
 	}
 	// SubscribeSessionsFrame asks for the list of sessions, then for its changes.
 	SubscribeSessionsFrame struct{ Header }
-	// UnsubscribeSessionsFrame ends that.
+	// UnsubscribeSessionsFrame ends that subscription.
 	UnsubscribeSessionsFrame struct{ Header }
 	// PingFrame asks for a pong.
 	PingFrame struct{ Header }
-	// CommandFrame commands a session; pause is another word for suspend.
+	// CommandFrame sends a command to a session; pause is a synonym for suspend.
 	CommandFrame struct {
 		Header
 
@@ -104,7 +104,7 @@ type (
 		SessionID string `json:"session_id" maxBytes:"128"`
 		Content   string `json:"content"`
 	}
-	// QueryFrame asks the workflow itself.
+	// QueryFrame queries the workflow itself.
 	QueryFrame struct {
 		Header
 
@@ -120,7 +120,7 @@ type (
 		Feedback      string            `json:"feedback,omitempty" maxLength:"10000"`
 		Modifications json.RawMessage   `json:"modifications,omitempty"`
 	}
-	// ReopenApprovalFrame resumes the session that an expired approval has suspended, so that it asks again.
+	// ReopenApprovalFrame resumes a session that an expired approval has suspended, so that it asks again.
 	ReopenApprovalFrame struct {
 		Header
 
@@ -131,7 +131,7 @@ type (
 // Head implements [ClientFrame].
 func (h *Header) Head() *Header { return h }
 
-// check says what is wrong with the fields of a frame beyond what its tags say.
+// check finds errors in a frame's fields that tags cannot express.
 func (f *ViewingFrame) check() []schema.FieldError {
 	if f.ApprovalID != "" && !schema.ValidID(f.ApprovalID) {
 		return []schema.FieldError{{Location: inFrame + "approval_id", Message: "this must be the id of an approval, or empty", Value: schema.Brief(f.ApprovalID)}}

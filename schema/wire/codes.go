@@ -6,14 +6,14 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Refusal says what a client has to know of an error code.
+// Refusal says what a client has to know about an error code.
 type Refusal struct {
 	Code   schema.Code
 	Status int  // of an HTTP answer
-	Again  bool // the same request, unchanged, may be taken later
+	Again  bool // the same request, unchanged, may succeed later
 }
 
-// Refusals has every error code that a client can meet.
+// Refusals has every error code that a client can see.
 var Refusals = []Refusal{
 	{schema.CodeInvalid, http.StatusUnprocessableEntity, false},
 	{schema.CodeNotFound, http.StatusNotFound, false},
@@ -31,7 +31,7 @@ var Refusals = []Refusal{
 	{schema.CodeRange, http.StatusServiceUnavailable, false},
 }
 
-// RefusalOf looks a code up. One that clients cannot meet counts as a fault of the server's.
+// RefusalOf looks up a code. A code that clients never see counts as a server fault.
 func RefusalOf(code schema.Code) (r Refusal, known bool) {
 	for _, r := range Refusals {
 		if r.Code == code {
@@ -50,11 +50,11 @@ const (
 	CloseTryAgainLater = 1013
 	CloseReplaced      = 4001
 
-	// CloseAbnormal is what a client takes a connection for that broke without a close frame.
+	// CloseAbnormal is what a client reports when a connection broke without a close frame.
 	CloseAbnormal = 1006
 )
 
-// Action is what a client does after a connection has closed.
+// Action is what a client does after its connection has closed.
 type Action string
 
 // The actions.
@@ -64,18 +64,18 @@ const (
 	Backoff Action = "backoff" // come back after a growing, random wait
 )
 
-// CloseRule says what the close codes from From to To ask of a client.
+// CloseRule says what a client does on close codes from From to To.
 type CloseRule struct {
 	From, To int
 	Action   Action
 	Why      string
-	// Says is whether the server's reason, when it gives one, says more than Why.
+	// Says reports whether the server's reason, if it gives one, says more than Why.
 	Says bool
 }
 
-// CloseRules are looked through in their order: the first one that has the code in its range
-// counts. The ranges say what to do about codes that a client does not know yet: those from 4000 to
-// 4499 end the connection for good, any other is worth another try.
+// CloseRules apply in order: the first rule whose range contains the code counts. The ranges cover
+// codes that a client does not know yet: 4000 to 4499 end the connection for good, any other is
+// worth another try.
 var CloseRules = []CloseRule{
 	{CloseNormal, CloseNormal, Stop, "the server closed the connection", true},
 	{CloseGoingAway, CloseGoingAway, AtOnce, "the server is restarting", false},
@@ -87,7 +87,7 @@ var CloseRules = []CloseRule{
 	{0, 4999, Backoff, "the connection was lost", true},
 }
 
-// CloseRuleOf looks up what a close code asks of a client.
+// CloseRuleOf looks up what a client does on a close code.
 func CloseRuleOf(code int) CloseRule {
 	for _, r := range CloseRules {
 		if r.From <= code && code <= r.To {

@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	inFrame  = "frame." // where a fault of a frame is
+	inFrame  = "frame." // location prefix of a fault in a frame
 	jsonNull = "null"
 )
 
-// Decode reads a client's frame strictly: unknown fields, missing ones, null and values out of
-// bounds are refused with [schema.CodeInvalid]. The request id is returned also when the rest is
-// refused, as long as it could be read itself.
+// Decode reads a client's frame strictly: it refuses unknown fields, missing ones, null and values
+// out of bounds with [schema.CodeInvalid]. It returns the request id even with an error, if it
+// could read it.
 func Decode(text []byte) (frame ClientFrame, requestID string, err error) {
 	if !utf8.Valid(text) {
 		return nil, "", schema.Errorf(schema.CodeInvalid, "a frame is UTF-8; this one has other bytes")
@@ -55,7 +55,7 @@ func Decode(text []byte) (frame ClientFrame, requestID string, err error) {
 	return made.Interface().(ClientFrame), requestID, nil //nolint:errcheck // the table holds nothing else, as a test says
 }
 
-// shape is what frames of a type look like.
+// shape describes the frames of a type.
 type shape struct {
 	of     reflect.Type
 	fields fields
@@ -94,7 +94,7 @@ func fieldsOf(t reflect.Type) fields {
 	for _, f := range reflect.VisibleFields(t) {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if name == "" {
-			continue // the embedded header, whose fields come by themselves
+			continue // the embedded header, whose fields are listed on their own
 		}
 		one := field{name: name, index: f.Index, required: !strings.Contains(options, "omit")}
 		one.bytes, _ = strconv.Atoi(f.Tag.Get("maxBytes"))

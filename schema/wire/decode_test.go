@@ -97,8 +97,8 @@ func TestDecode_KeepsTheRequestIDOfWhatItRefuses(t *testing.T) {
 	}
 }
 
-// Whatever is derived from the tables, the documents and the types of the clients included, follows a
-// row that is added; here is what a row has to be.
+// Everything derived from the tables, including the documents and the clients' types, follows a new
+// row; this is what a row must look like.
 func TestTables_HoldTogether(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
@@ -133,7 +133,7 @@ func TestFeedback_HasOneBound(t *testing.T) {
 	}
 }
 
-// A code that no client knows yet says by its range what to do.
+// The range of an unknown code says what to do.
 func TestCloseRules_CoverEveryCode(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[int]wire.Action{
@@ -149,8 +149,8 @@ func TestCloseRules_CoverEveryCode(t *testing.T) {
 	}
 }
 
-// FuzzFrame: no text makes Decode fail in an unknown way, and what it takes in says the same when
-// it is written again.
+// FuzzFrame: no text makes Decode fail in an unexpected way, and what it accepts means the same
+// when it is written again.
 func FuzzFrame(f *testing.F) {
 	for _, text := range []string{
 		`{"type":"ping"}`, `{"type":"subscribe","session_id":"a","since":9007199254740993,"presence":false,"request_id":"r"}`,

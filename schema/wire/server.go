@@ -6,7 +6,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// The types of frames that are sent but not stored; they carry no seq.
+// The types of frames that are sent but not stored; they have no seq.
 const (
 	FrameConnected      schema.EventType = "connected"
 	FrameSubscribed     schema.EventType = "subscribed"
@@ -23,8 +23,8 @@ const (
 	FrameSessionDeleted schema.EventType = "session_deleted"
 )
 
-// ServerFrames has the data of each frame that is not stored. Stored events are frames, too:
-// [schema.Events] has those.
+// ServerFrames has the data of each frame that is not stored. Stored events are frames too, listed
+// in [schema.Events].
 var ServerFrames = []schema.Payload{
 	{Type: FrameConnected, Data: ConnectedData{}},
 	{Type: FrameSubscribed, Data: SubscribedData{}},
@@ -62,7 +62,7 @@ type (
 		SessionID string `json:"session_id"`
 		RequestID string `json:"request_id,omitempty"`
 	}
-	// AcceptedData says that a command was taken in; its events follow.
+	// AcceptedData says that a command was accepted; its events follow.
 	AcceptedData struct {
 		RequestID string `json:"request_id"`
 	}
@@ -88,12 +88,12 @@ type (
 		RetryIn   int                 `json:"retry_after_seconds,omitempty" doc:"When a connection was refused that there is no room for"`
 		Errors    []schema.FieldError `json:"errors"`
 	}
-	// PresenceData says who views the session now. It comes after subscribed and whenever it changes.
+	// PresenceData says who views the session now. It comes after subscribed and on every change.
 	PresenceData struct {
 		Viewers []ViewerData `json:"viewers" doc:"Those at an approval first, then who came first; at most 50"`
 		Count   int          `json:"count" doc:"All viewers, also those that are not listed"`
 	}
-	// ViewerData is one of them: a client of a user.
+	// ViewerData is one viewer: one client of a user.
 	ViewerData struct {
 		User         string      `json:"user"`
 		ClientID     string      `json:"client_id,omitempty"`
@@ -101,25 +101,25 @@ type (
 		Since        schema.Time `json:"since"`
 		ApprovalID   string      `json:"approval_id,omitempty" doc:"The approval that it looks at"`
 	}
-	// SessionsData is the list as it is when a subscription to it starts: the newest sessions.
+	// SessionsData is the list when a subscription to it starts: the newest sessions.
 	SessionsData struct {
 		Sessions []schema.Session `json:"sessions"`
 		Total    int              `json:"total"`
 	}
-	// SessionData is a session that is new in the list, or whose place in it has changed. It
+	// SessionData is a session that is new in the list, or whose place there has changed. It
 	// carries neither plan nor context.
 	SessionData struct {
 		Session schema.Session `json:"session"`
 		Total   int            `json:"total,omitempty" doc:"With session_created: how many there are now"`
 	}
-	// SessionDeletedData takes a session out of the list. With a session_id of its own, the frame ends the subscription to
-	// that session.
+	// SessionDeletedData removes a session from the list. In a frame with its own session_id, it ends the subscription
+	// to that session.
 	SessionDeletedData struct {
 		SessionID string `json:"session_id"`
 		Total     *int   `json:"total,omitempty" doc:"In the list: how many sessions there are now"`
 	}
-	// HeartbeatData comes at least every 10 seconds, for each session that the connection is subscribed to, or once without
-	// a session when there is none, and at once when one of the parts goes away or comes back.
+	// HeartbeatData comes at least every 10 seconds for each subscribed session, or once without a session if there is
+	// none, and at once when a part goes down or comes back.
 	HeartbeatData struct {
 		Head     *int64 `json:"head,omitempty" doc:"The seq of the session's latest event"`
 		Postgres string `json:"postgres" enum:"up,down" doc:"Has the records: without it nothing can be read that was not read before"`

@@ -20,11 +20,11 @@ import (
 
 const (
 	dnsPort     = 53
-	dnsPatience = 5 * time.Second // of one question to one resolver
+	dnsPatience = 5 * time.Second // for one question to one resolver
 	dnsIdle     = 10 * time.Second
 )
 
-// hostResolvers are those of /etc/resolv.conf.
+// hostResolvers are those in /etc/resolv.conf.
 func hostResolvers() []netip.AddrPort {
 	file, err := os.Open("/etc/resolv.conf")
 	if err != nil {
@@ -44,7 +44,7 @@ func hostResolvers() []netip.AddrPort {
 	return list
 }
 
-// resolveDatagrams answers a step's questions, one after the other.
+// resolveDatagrams answers a step's questions one after the other.
 func (r *Router) resolveDatagrams(conn net.Conn) {
 	b := make([]byte, maxFrame)
 	for {
@@ -54,12 +54,12 @@ func (r *Router) resolveDatagrams(conn net.Conn) {
 			return
 		}
 		if answer := r.resolve("udp", b[:n]); answer != nil {
-			_, _ = conn.Write(answer) // it is asked again
+			_, _ = conn.Write(answer) // the step asks again
 		}
 	}
 }
 
-// resolveStream answers questions over TCP: each has its length before it.
+// resolveStream answers questions over TCP, each preceded by its length.
 func (r *Router) resolveStream(conn net.Conn) {
 	for {
 		_ = conn.SetReadDeadline(time.Now().Add(dnsIdle))
@@ -89,9 +89,9 @@ func writeMessage(to io.Writer, message []byte) error {
 	return err
 }
 
-// resolve asks the host's resolvers, and remembers what they say. A name that the step may not
-// reach does not exist: a question alone would carry words out. What is no question has no
-// answer.
+// resolve asks the host's resolvers, and remembers their answers. A name that the step may not
+// reach does not exist: the question alone could carry data out. Anything that is not a question
+// gets no answer.
 func (r *Router) resolve(network string, question []byte) []byte {
 	var p dnsmessage.Parser
 	head, err := p.Start(question)
@@ -130,7 +130,7 @@ func reply(head dnsmessage.Header, asked []dnsmessage.Question, code dnsmessage.
 	return b
 }
 
-// learn takes the addresses out of an answer, and says whether it is one.
+// learn takes the addresses from an answer, and reports whether it is one.
 func (r *Router) learn(name string, id uint16, answer []byte) bool {
 	var p dnsmessage.Parser
 	head, err := p.Start(answer)
@@ -177,8 +177,8 @@ func exchange(ctx context.Context, network string, resolver netip.AddrPort, ques
 	return b[:n], err
 }
 
-// allowedByNow looks the names of the allow-list up, which the step may know from its /etc/hosts
-// or from before, and says whether one of them is the target.
+// allowedByNow looks up the names on the allow-list, which the step may know from its /etc/hosts or
+// from before, and says whether one of them is the target.
 func (r *Router) allowedByNow(to netip.AddrPort) bool {
 	if r.policy.allow == nil || closed(to.Addr()) {
 		return false
@@ -193,8 +193,8 @@ func (r *Router) allowedByNow(to netip.AddrPort) bool {
 	return r.policy.allowed(to.Addr(), to.Port())
 }
 
-// learnSoon looks the names up aside, one round at a time: a step can send any number of datagrams
-// to places that are not allowed.
+// learnSoon looks up the names in the background, one round at a time: a step can send any number
+// of datagrams to places that are not allowed.
 func (r *Router) learnSoon(to netip.AddrPort) {
 	if !take(r.learning) {
 		return
@@ -215,8 +215,8 @@ func (r *Router) lookUp(name string) []netip.Addr {
 	return list
 }
 
-// refuse finds out which addresses the product's places have. One that cannot be looked up now
-// keeps those that it had.
+// refuse looks up the addresses of the product's own places. A name that cannot be looked up now
+// keeps its previous addresses.
 func (r *Router) refuse() {
 	var list []schema.NetworkRule
 	for _, rule := range r.refused {

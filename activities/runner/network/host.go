@@ -9,13 +9,12 @@ import (
 	"strings"
 )
 
-// ownAddress says whether an address is this host's: one of its interfaces', one that its routes
-// keep at home, a broadcast address of its networks, or its gateway, which for a container is
-// its host.
+// ownAddress says whether an address is this host's: an address of an interface, one routed
+// locally, a broadcast address of its networks, or its gateway, which for a container is its host.
 func ownAddress(a netip.Addr) bool {
 	list, err := net.InterfaceAddrs()
 	if err != nil {
-		return true // it cannot be told
+		return true // unknown
 	}
 	for _, item := range list {
 		n, ok := item.(*net.IPNet)
@@ -46,20 +45,19 @@ func lastOf(own netip.Addr, n *net.IPNet) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// staysHome asks the kernel, without sending anything: what is kept at home is reached from the
-// same address.
+// staysHome asks the kernel, without sending anything: a local address is reached from itself.
 func staysHome(a netip.Addr) bool {
 	const discard = 9
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, discard)))
 	if err != nil {
-		return false // no way leads there
+		return false // no route
 	}
 	defer conn.Close()
 	from, ok := conn.LocalAddr().(*net.UDPAddr)
 	return ok && (from.AddrPort().Addr().Unmap() == a || from.IP.IsLoopback())
 }
 
-// gateways are those of IPv4; the others are link-local.
+// gateways are the IPv4 gateways; IPv6 ones are link-local.
 func gateways() map[netip.Addr]bool {
 	file, err := os.Open("/proc/net/route")
 	if err != nil {
@@ -68,7 +66,7 @@ func gateways() map[netip.Addr]bool {
 	defer file.Close()
 	found := map[netip.Addr]bool{}
 	for lines := bufio.NewScanner(file); lines.Scan(); {
-		f := strings.Fields(lines.Text()) // interface, destination, gateway: in hexadecimal, the last byte first
+		f := strings.Fields(lines.Text()) // interface, destination, gateway: in hexadecimal, last byte first
 		if len(f) < 3 {
 			continue
 		}

@@ -14,21 +14,22 @@ import (
 
 const (
 	queued      = 512     // packets on their way to the step; more are dropped, and sent again
-	maxFrame    = 1 << 16 // of what the step sends
+	maxFrame    = 1 << 16 // of the step's frames
 	frameHeader = 14      // Ethernet: two addresses and a type
 )
 
-// hardware is the address of the step's end of the device, and where frames to it say they are from.
+// hardware holds the address of the step's end of the device, and the source address of frames to
+// it.
 var hardware = [12]byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1}
 
-// newLink is the router's end of the device. What comes from the same host needs no checksums.
+// newLink is the router's end of the device. Traffic within the host needs no checksums.
 func newLink() *channel.Endpoint {
 	link := channel.New(queued, MTU, "")
 	link.LinkEPCapabilities = stack.CapabilityRXChecksumOffload
 	return link
 }
 
-// receive hands the step's frames to the router until the device is closed.
+// receive passes the step's frames to the router until the device is closed.
 func receive(device *os.File, to *channel.Endpoint) {
 	frame := make([]byte, maxFrame)
 	for {
@@ -52,7 +53,7 @@ func receive(device *os.File, to *channel.Endpoint) {
 	}
 }
 
-// send carries what the router has for the step to its device.
+// send writes the router's frames to the step's device.
 func send(ctx context.Context, from *channel.Endpoint, device *os.File) {
 	frame := make([]byte, frameHeader, maxFrame)
 	copy(frame, hardware[:])
@@ -66,6 +67,6 @@ func send(ctx context.Context, from *channel.Endpoint, device *os.File) {
 		whole := append(frame, view.AsSlice()...) //nolint:gocritic // frame stays the header alone
 		view.Release()
 		packet.DecRef()
-		_, _ = device.Write(whole) // a full device drops it, and it is sent again
+		_, _ = device.Write(whole) // if the device is full, it drops the frame, which is sent again
 	}
 }

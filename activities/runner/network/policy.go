@@ -8,21 +8,21 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Addresses that no step reaches, besides the host's own. Most are no place on the internet;
-// the others are where clouds hand out their machines' credentials.
+// Addresses that no step reaches, besides the host's own. Most are not on the internet; the others
+// are where clouds hand out their machines' credentials.
 var never = prefixes(
 	"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
 	"100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32",
 	"::/96", "fe80::/10", "fec0::/10", "ff00::/8", "fd00:ec2::/32", "2001::/32", "fd68:6f6c:6466::/48",
 )
 
-// Ranges that carry an IPv4 address, and where in it.
+// Ranges that embed an IPv4 address, and its position.
 var carriers = []struct {
 	prefix netip.Prefix
 	at     int
 }{
 	{netip.MustParsePrefix("64:ff9b::/96"), 12},    // NAT64, RFC 6052
-	{netip.MustParsePrefix("64:ff9b:1::/48"), 12},  // the same, of a network's own, RFC 8215
+	{netip.MustParsePrefix("64:ff9b:1::/48"), 12},  // the same with a network's own prefix, RFC 8215
 	{netip.MustParsePrefix("2002::/16"), 2},        // 6to4
 	{netip.MustParsePrefix("::ffff:0:0:0/96"), 12}, // SIIT, RFC 6145
 }
@@ -35,7 +35,7 @@ func prefixes(list ...string) []netip.Prefix {
 	return out
 }
 
-// plain is an address without what it is wrapped in.
+// plain is the embedded address, or the address itself.
 func plain(a netip.Addr) netip.Addr {
 	a = a.WithZone("").Unmap()
 	for _, c := range carriers {
@@ -47,25 +47,25 @@ func plain(a netip.Addr) netip.Addr {
 	return a
 }
 
-// closed says whether an address is one that no step reaches, on any host.
+// closed says whether no step may reach an address, on any host.
 func closed(a netip.Addr) bool {
 	a = plain(a)
 	return !a.IsValid() || slices.ContainsFunc(never, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 const (
-	maxAddresses    = 4096 // that are remembered of names
+	maxAddresses    = 4096 // remembered for names
 	namesPerAddress = 64
 )
 
-// policy says where a step may go.
+// policy says what a step may reach.
 type policy struct {
-	own   func(a netip.Addr) bool // whether it is one of this host's
+	own   func(a netip.Addr) bool // whether it is an address of this host
 	allow []schema.NetworkRule    // nil is everything
 
 	mu      sync.Mutex
-	refused []schema.NetworkRule    // what is the product's, all of them addresses
-	names   map[netip.Addr][]string // of the allow-list, by their addresses
+	refused []schema.NetworkRule    // the product's own places, all as addresses
+	names   map[netip.Addr][]string // names on the allow-list, by address
 	order   []netip.Addr            // oldest first
 }
 
@@ -83,7 +83,7 @@ func (p *policy) allowed(a netip.Addr, port uint16) bool {
 	return p.allow == nil || covered(p.allow, bare, port, p.names[bare])
 }
 
-// refuse takes in what the product's addresses are now.
+// refuse sets the current addresses of the product.
 func (p *policy) refuse(rules []schema.NetworkRule) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -96,7 +96,7 @@ func covered(rules []schema.NetworkRule, a netip.Addr, port uint16, names []stri
 	})
 }
 
-// resolvable says whether a step may look a name up.
+// resolvable says whether a step may look up a name.
 func (p *policy) resolvable(name string) bool {
 	return p.allow == nil || covers(p.allow, name)
 }
@@ -105,7 +105,7 @@ func covers(rules []schema.NetworkRule, name string) bool {
 	return slices.ContainsFunc(rules, func(r schema.NetworkRule) bool { return r.CoversName(name) })
 }
 
-// learn takes in that a name has an address. A name that no rule has is nothing to remember.
+// learn records that a name has an address. It ignores names that no rule covers.
 func (p *policy) learn(name string, a netip.Addr) {
 	if p.allow == nil || !covers(p.allow, name) {
 		return

@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// TestAllowed_IsNeverTheHost: whatever an address is wrapped in, and whatever a list says.
+// TestAllowed_IsNeverTheHost: however an address is wrapped, and whatever a list says.
 func TestAllowed_IsNeverTheHost(t *testing.T) {
 	t.Parallel()
 	every, err := rules([]string{"*:*"})
@@ -39,8 +39,8 @@ func TestAllowed_IsNeverTheHost(t *testing.T) {
 	}
 }
 
-// TestLearn_IsBounded: what a name server makes up takes no memory without end, and no name of
-// the step's makes the product's places forgotten.
+// TestLearn_IsBounded: made-up answers of a name server take bounded memory, and no name that the
+// step looks up displaces the product's places.
 func TestLearn_IsBounded(t *testing.T) {
 	t.Parallel()
 	allow, err := rules([]string{"*.example.org:443"})

@@ -25,31 +25,32 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// MTU is the device's.
+// MTU is the device's MTU.
 const MTU = 1500
 
-// gateway is where the router itself is: nothing but the resolver. The step's own address is
-// beside it. Both are of ranges that are no place on the internet (RFC 2544) or random (RFC 4193).
+// gateway is the router's own address, which has only the resolver. The step's own address is next
+// to it. They are in ranges that are not on the internet (RFC 2544) or random (RFC 4193).
 var (
 	gateway  = netip.MustParseAddr("198.18.0.1")
 	gateway6 = netip.MustParseAddr("fd68:6f6c:6466::1")
 )
 
 const (
-	maxFlows     = 512 // connections at a time, and as many of UDP
+	maxFlows     = 512 // concurrent connections, and as many for UDP
 	maxWaiting   = 256 << 10
 	dialPatience = 30 * time.Second
 	udpIdle      = 2 * time.Minute
-	// What belongs to the product is looked up again this often.
+	// How often the product's own names are looked up again.
 	refuseEvery = time.Minute
 	nic         = 1
 )
 
-// Options say what a step reaches.
+// Options say what a step may reach.
 type Options struct {
-	// Allow are the rules of an allow-list; nil is none. Refused are those of the product's own places.
+	// Allow are the rules of an allow-list; nil is no list. Refused are those of the product's own
+	// places.
 	Allow, Refused []string
-	// Resolvers answer what the step looks up; those of /etc/resolv.conf when nil.
+	// Resolvers answer the step's lookups; nil for those in /etc/resolv.conf.
 	Resolvers []netip.AddrPort
 }
 
@@ -57,21 +58,21 @@ type Options struct {
 type Router struct {
 	policy    *policy
 	refused   []schema.NetworkRule
-	known     map[string][]netip.Addr // of the names among them; keepRefusing's alone once it runs
+	known     map[string][]netip.Addr // addresses of the names in refused; only keepRefusing uses it once it runs
 	resolvers []netip.AddrPort
 	stack     *stack.Stack
 	link      *channel.Endpoint // the stack's end of the device
 	device    *os.File          // frames of the step's network namespace; nil until Serve
-	ctx       context.Context   //nolint:containedctx // of all connections; it ends with Close
+	ctx       context.Context   //nolint:containedctx // for all connections; it ends with Close
 	cancel    context.CancelFunc
-	ready     chan struct{} // closed when the product's places are known
+	ready     chan struct{} // closed when the product's addresses are known
 	tcp, udp  chan struct{} // a token for each connection
-	learning  chan struct{} // one for learnSoon
-	names     *net.Resolver // of the router's own questions
+	learning  chan struct{} // one token for learnSoon
+	names     *net.Resolver // for the router's own lookups
 	all       sync.WaitGroup
 }
 
-// New makes a step's network, which carries nothing before [Router.Serve].
+// New makes a step's network, which carries nothing until [Router.Serve].
 func New(o Options) (*Router, error) {
 	r := &Router{
 		policy: &policy{own: ownAddress}, known: map[string][]netip.Addr{}, resolvers: o.Resolvers,
@@ -128,7 +129,7 @@ func (r *Router) build() error {
 	if err := r.stack.CreateNIC(nic, r.link); err != nil {
 		return errors.New(err.String())
 	}
-	// It answers for every address, and speaks as each.
+	// The router answers for every address, and sends from each.
 	if err := r.stack.SetPromiscuousMode(nic, true); err != nil {
 		return errors.New(err.String())
 	}
@@ -141,7 +142,7 @@ func (r *Router) build() error {
 	return nil
 }
 
-// Serve carries the frames of the device, once, until Close, which closes it.
+// Serve carries the device's frames until Close, which also closes the device. Call it once.
 func (r *Router) Serve(device *os.File) {
 	r.device = device
 	r.all.Go(func() { receive(device, r.link) })
@@ -149,7 +150,7 @@ func (r *Router) Serve(device *os.File) {
 	r.all.Go(r.keepRefusing)
 }
 
-// Close ends the network, and every connection.
+// Close ends the network and every connection.
 func (r *Router) Close() {
 	r.cancel()
 	_ = r.device.Close() // without one there is nothing to close
@@ -158,7 +159,7 @@ func (r *Router) Close() {
 	r.stack.Wait()
 }
 
-// target is where a packet of the step is to go.
+// target is the destination of a step's packet.
 func target(id stack.TransportEndpointID) netip.AddrPort {
 	a, _ := netip.AddrFromSlice(id.LocalAddress.AsSlice())
 	return netip.AddrPortFrom(a.Unmap(), id.LocalPort)
@@ -177,8 +178,8 @@ func take(tokens chan struct{}) bool {
 	}
 }
 
-// serveTCP carries a connection of the step's. What is not allowed is refused, as by a host that
-// does not listen.
+// serveTCP carries a step's connection. It refuses what is not allowed, like a host that does not
+// listen.
 func (r *Router) serveTCP(request *tcp.ForwarderRequest) {
 	to := target(request.ID())
 	if !take(r.tcp) {
@@ -226,7 +227,7 @@ func (r *Router) dial(network string, to netip.AddrPort) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The host's addresses may have changed since they were looked at.
+	// The host's addresses may have changed since the check.
 	if local, err := netip.ParseAddrPort(conn.LocalAddr().String()); err != nil || local.Addr().Unmap() == plain(to.Addr()) {
 		_ = conn.Close()
 		return nil, errNotAllowed
@@ -234,7 +235,7 @@ func (r *Router) dial(network string, to netip.AddrPort) (net.Conn, error) {
 	return conn, nil
 }
 
-// splice copies both ways until both have ended; an end of one way is told to the other side.
+// splice copies both ways until both have ended; when one way ends, the other side is told.
 func splice(a *gonet.TCPConn, b net.Conn) {
 	done := make(chan struct{})
 	go func() {
@@ -242,7 +243,7 @@ func splice(a *gonet.TCPConn, b net.Conn) {
 		_, err := io.Copy(a, b)
 		_ = a.CloseWrite()
 		if err != nil {
-			_ = a.Close() // the other way ends, too
+			_ = a.Close() // ends the other way too
 		}
 	}()
 	_, err := io.Copy(b, a)
@@ -254,14 +255,14 @@ func splice(a *gonet.TCPConn, b net.Conn) {
 	<-done
 }
 
-// serveUDP takes a step's first datagram from one port to another; what is not allowed is
-// answered that the port is closed.
+// serveUDP takes a step's first datagram from one port to another. If it is not allowed, the answer
+// is that the port is closed.
 func (r *Router) serveUDP(request *udp.ForwarderRequest) bool {
 	to := target(request.ID())
 	var out net.Conn
 	if !isResolver(to) {
 		<-r.ready
-		if !r.policy.allowed(to.Addr(), to.Port()) { // a name that is not known yet is known by the next one
+		if !r.policy.allowed(to.Addr(), to.Port()) { // a name not known yet is known for the next one
 			r.learnSoon(to)
 			return false
 		}

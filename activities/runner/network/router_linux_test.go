@@ -26,7 +26,7 @@ func device(t *testing.T) (router, step *os.File) {
 	return router, step
 }
 
-// datagram is a frame with one, to a port of 10.1.1.1.
+// datagram is a frame with a datagram to a port of 10.1.1.1.
 func datagram(port uint16) []byte {
 	const size = header.IPv4MinimumSize + header.UDPMinimumSize
 	frame := make([]byte, frameHeader+size)
@@ -41,8 +41,8 @@ func datagram(port uint16) []byte {
 	return frame
 }
 
-// TestServeUDP_WhatIsNotAllowedIsLookedUpOneAtATime: a step sends datagrams to anywhere faster than
-// names are looked up.
+// TestServeUDP_WhatIsNotAllowedIsLookedUpOneAtATime: a step sends datagrams faster than names are
+// looked up.
 func TestServeUDP_WhatIsNotAllowedIsLookedUpOneAtATime(t *testing.T) {
 	r, err := New(Options{Allow: []string{"slow.example:*"}})
 	if err != nil {

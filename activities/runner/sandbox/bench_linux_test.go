@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// BenchmarkStart is a step that does nothing: until it runs, and until nothing is left of
-// it. HOLDFAST_BENCH_SUPERVISOR is the program to be init; the test itself when it is not set.
+// BenchmarkStart measures a step that does nothing: until it runs, and until nothing is left of it.
+// HOLDFAST_BENCH_SUPERVISOR is the program to use as init; the test itself if unset.
 func BenchmarkStart(b *testing.B) {
 	exe := os.Getenv("HOLDFAST_BENCH_SUPERVISOR")
 	if exe == "" {

@@ -65,7 +65,7 @@ r = libc.syscall(%d%s)
 print("allowed" if r >= 0 else errno.errorcode[ctypes.get_errno()])`, nr, strings.Join(append([]string{""}, args...), ", "))
 }
 
-// TestStep_SystemCallsAreRefused: what a program never needs, by its error.
+// TestStep_SystemCallsAreRefused: calls that a program never needs, with their errors.
 func TestStep_SystemCallsAreRefused(t *testing.T) {
 	t.Parallel()
 	needLayers(t, LayerSeccomp)
@@ -83,7 +83,7 @@ func TestStep_SystemCallsAreRefused(t *testing.T) {
 	}
 }
 
-// TestFilter_FitsTheKernel: jumps reach their ends, and the kernel's bound is far.
+// TestFilter_FitsTheKernel: jumps reach their targets, and the kernel's limit is far away.
 func TestFilter_FitsTheKernel(t *testing.T) {
 	t.Parallel()
 	p := filter()
@@ -97,8 +97,8 @@ func TestFilter_FitsTheKernel(t *testing.T) {
 	}
 }
 
-// TestAttack_SetuidInAWorkspace: no way of giving a file a mode gives it those bits, whoever the
-// worker is; and what a mode is for is left alone.
+// TestAttack_SetuidInAWorkspace: no way of setting a file's mode sets those bits, whoever the
+// worker is; other modes are left alone.
 func TestAttack_SetuidInAWorkspace(t *testing.T) {
 	t.Parallel()
 	needLayers(t, LayerSeccomp)

@@ -16,15 +16,16 @@ import (
 // Group is a cgroup v2 group that holds one step.
 type Group struct {
 	path        string
-	controllers []string // that it has: memory, cpu, pids
+	controllers []string // the available ones: memory, cpu, pids
 }
 
-// workerGroup is the group into which a worker moves, so that its own may hand controllers down.
+// workerGroup is the group that a worker moves into, so that its original group may delegate
+// controllers.
 const workerGroup = "holdfast-worker"
 
-// EnterCgroup is [FindCgroup] for a worker, at its start: where systemd has delegated the group
-// (Delegate=yes), it moves all that is in it into a group below, because the kernel hands
-// controllers down only from a group that holds no process.
+// EnterCgroup is [FindCgroup] for a worker, at its start. If systemd has delegated the group
+// (Delegate=yes), it moves all processes into a group below, because the kernel delegates
+// controllers only from a group without processes.
 func EnterCgroup() (string, error) {
 	dir, err := FindCgroup()
 	if err != nil || !delegated(dir) {
@@ -35,12 +36,12 @@ func EnterCgroup() (string, error) {
 		return "", fmt.Errorf("make a cgroup for the worker: %w", errno(err))
 	}
 	for _, pid := range (&Group{path: dir}).Pids() {
-		_ = leaf.Add(pid) // it may have ended; what stays costs the controllers, which is reported
+		_ = leaf.Add(pid) // it may have ended; if it stays, the controllers are lost, which is reported
 	}
 	return dir, nil
 }
 
-// delegated says whether systemd has left what is below a group to others; it marks it so.
+// delegated says whether systemd has delegated what is below a group, which it marks.
 func delegated(dir string) bool {
 	var mark [2]byte
 	for _, name := range []string{"user.delegate", "trusted.delegate"} {
@@ -51,8 +52,8 @@ func delegated(dir string) bool {
 	return false
 }
 
-// FindCgroup finds the folder in which this process may make groups: the one that it is
-// in. An error says why there is none.
+// FindCgroup finds the folder in which this process may make groups: the one that it is in. An
+// error says why there is none.
 func FindCgroup() (string, error) {
 	mount, err := cgroupMount()
 	if err != nil {
@@ -92,19 +93,19 @@ func cgroupMount() (string, error) {
 	return "", errors.New("cgroup v2 is not mounted")
 }
 
-// NewGroup makes a group in a parent, with the controllers that the parent hands down. The parent
-// hands them down only when it holds no process itself, the root excepted: where it does
-// not, the group can still be frozen and killed.
+// NewGroup makes a group in a parent, with the controllers that the parent delegates. Except for
+// the root, a parent delegates them only if it holds no process itself; if not, the group can still
+// be frozen and killed.
 func NewGroup(parent, name string) (*Group, error) {
 	g := &Group{path: filepath.Join(parent, name)}
-	// Each by itself: one that is not there must not keep out the others.
+	// One by one: a missing controller must not exclude the others.
 	for _, c := range []string{"memory", "cpu", "pids"} {
-		_ = os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+"+c), 0) // looked at below
+		_ = os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+"+c), 0) // checked below
 	}
 	if err := os.Mkdir(g.path, 0o755); err != nil {
 		return nil, fmt.Errorf("make a cgroup: %w", errno(err))
 	}
-	have, _ := g.read("cgroup.controllers") // none when it cannot be read
+	have, _ := g.read("cgroup.controllers") // none if unreadable
 	g.controllers = strings.Fields(have)
 	return g, nil
 }
@@ -123,7 +124,7 @@ func (g *Group) has(controller string) bool { return slices.Contains(g.controlle
 // Add moves a process into the group.
 func (g *Group) Add(pid int) error { return g.write("cgroup.procs", strconv.Itoa(pid)) }
 
-// Freeze stops every process of the group, or lets them go on, and waits until it is so.
+// Freeze stops or resumes every process of the group, and waits until that is done.
 func (g *Group) Freeze(frozen bool) error {
 	want := "0"
 	if frozen {
@@ -143,7 +144,7 @@ func (g *Group) Kill() error {
 	return g.await("cgroup.events", "populated", "0")
 }
 
-// groupPatience bounds how long the kernel may take to freeze or kill.
+// groupPatience is how long the kernel may take to freeze or kill.
 const groupPatience = 5 * time.Second
 
 func (g *Group) await(file, key, value string) error {
@@ -184,21 +185,21 @@ func (g *Group) number(file, key string) int64 {
 	return n
 }
 
-// OOMKills counts the processes that the kernel killed because the group was over its
-// memory; 0 where memory is not limited by the group.
+// OOMKills counts the processes that the kernel killed because the group exceeded its memory; 0 if
+// the group does not limit memory.
 func (g *Group) OOMKills() int64 { return g.number("memory.events", "oom_kill") }
 
-// PeakMemory is the most memory that the group used, in bytes; 0 where it is not known.
+// PeakMemory is the most memory that the group used, in bytes; 0 if unknown.
 func (g *Group) PeakMemory() int64 { return g.number("memory.peak", "") }
 
-// CPU is the time that the group's processes ran.
+// CPU is the CPU time of the group's processes.
 func (g *Group) CPU() time.Duration {
 	return time.Duration(g.number("cpu.stat", "usage_usec")) * time.Microsecond
 }
 
 // Pids lists the processes of the group.
 func (g *Group) Pids() []int {
-	text, _ := g.read("cgroup.procs") // none when it is gone
+	text, _ := g.read("cgroup.procs") // none if the group is gone
 	var out []int
 	for line := range strings.Lines(text) {
 		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil {
@@ -211,7 +212,7 @@ func (g *Group) Pids() []int {
 // Remove removes the group, which must be empty.
 func (g *Group) Remove() error { return unix.Rmdir(g.path) }
 
-// newGroup makes the step's group and sets its limits, as far as the host gives them.
+// newGroup makes the step's group and sets its limits, as far as the host allows.
 func (s *Spec) newGroup() (*Group, []Status) {
 	layers := []Layer{LayerCgroupMemory, LayerCgroupCPU, LayerCgroupPIDs, LayerCgroupFreeze}
 	none := func(why string) (*Group, []Status) {
@@ -232,10 +233,10 @@ func (s *Spec) newGroup() (*Group, []Status) {
 	return g, g.limit(s)
 }
 
-const stepGroup = "step-" // and the time, and the supervisor
+const stepGroup = "step-" // followed by the time and the supervisor
 
-// sweepGroups removes the empty groups of steps whose supervisors were killed. One that is
-// new may be empty because its step is just being started.
+// sweepGroups removes the empty groups of steps whose supervisors were killed. A new group may be
+// empty because its step is just starting.
 func sweepGroups(parent string) {
 	entries, err := os.ReadDir(parent)
 	if err != nil {
@@ -264,7 +265,7 @@ func (g *Group) limit(s *Spec) []Status {
 		}
 	}
 	set(LayerCgroupMemory, "memory", s.MemoryBytes > 0, func() error {
-		_ = g.write("memory.swap.max", "0")  // not there without swap
+		_ = g.write("memory.swap.max", "0")  // missing without swap
 		_ = g.write("memory.oom.group", "1") // Linux 4.19
 		return g.write("memory.max", strconv.FormatInt(s.MemoryBytes, 10))
 	})

@@ -98,7 +98,7 @@ func TestEnterCgroup_LeavesADelegatedGroupToTheSteps(t *testing.T) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
 		out, err := cmd.Output()
 		_ = dir.Close()
-		_ = unix.Rmdir(filepath.Join(g.path, workerGroup)) // only when it is marked
+		_ = unix.Rmdir(filepath.Join(g.path, workerGroup)) // only if it is marked
 		_ = g.Remove()
 		mount, _ := cgroupMount() // it was there before
 		if err != nil || !strings.HasPrefix(string(out), g.path+" <nil>\n"+g.path+"\n") || !strings.Contains(string(out), "0::"+strings.TrimPrefix(want, mount)+"\n") {
@@ -107,7 +107,7 @@ func TestEnterCgroup_LeavesADelegatedGroupToTheSteps(t *testing.T) {
 	}
 }
 
-// TestStart_InAGroup: a step's group is made, used and said.
+// TestStart_InAGroup: a step's group is made, used and reported.
 func TestStart_InAGroup(t *testing.T) {
 	t.Parallel()
 	parent, err := FindCgroup()
@@ -125,7 +125,7 @@ func TestStart_InAGroup(t *testing.T) {
 	}
 }
 
-// TestSweep_RemovesOldEmptyGroups and leaves those of steps that are being started.
+// TestSweep_RemovesOldEmptyGroups and leaves those of steps that are starting.
 func TestSweep_RemovesOldEmptyGroups(t *testing.T) {
 	t.Parallel()
 	parent := t.TempDir()

@@ -30,7 +30,7 @@ func setenv(env []string, name, value string) []string {
 	return append(out, name+"="+value)
 }
 
-// insideEnv is the program's environment in its own root.
+// insideEnv is the program's environment in a root of its own.
 func (s *Spec) insideEnv() []string {
 	env := setenv(s.Env, "TMPDIR", "/tmp")
 	var path []string
@@ -54,10 +54,10 @@ func (s *Spec) outsideEnv() []string {
 	return env
 }
 
-// lookPath finds a program as execvp does: by the environment's PATH, seen from dir.
+// lookPath finds a program as execvp does: in the environment's PATH, relative to dir.
 func lookPath(name, dir string, env []string) (string, error) {
-	_ = os.Chdir(dir)                                              // the start itself fails if it cannot
-	if err := os.Setenv("PATH", getenv(env, "PATH")); err != nil { // the process is the step's alone
+	_ = os.Chdir(dir)                                              // if it cannot, the start itself fails
+	if err := os.Setenv("PATH", getenv(env, "PATH")); err != nil { // this process belongs to the step alone
 		return "", err
 	}
 	path, err := exec.LookPath(name)

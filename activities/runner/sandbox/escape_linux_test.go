@@ -17,7 +17,7 @@ import (
 
 const python = "/usr/bin/python3"
 
-// needLayers skips a test where the host does not give what it is about.
+// needLayers skips a test if the host lacks the layers that it is about.
 func needLayers(t *testing.T, layers ...Layer) {
 	t.Helper()
 	for _, s := range Probe(os.Args[0]) {
@@ -115,7 +115,7 @@ func TestStep_WritesNowhereElse(t *testing.T) {
 	}
 }
 
-// TestStep_KillsNobodyOutside: kill -9 -1 ends at the borders of the step.
+// TestStep_KillsNobodyOutside: kill -9 -1 does not reach beyond the step.
 func TestStep_KillsNobodyOutside(t *testing.T) {
 	t.Parallel()
 	needLayers(t, LayerPID)
@@ -134,7 +134,7 @@ func TestStep_KillsNobodyOutside(t *testing.T) {
 			t.Errorf("got %q, want %q in it", res.out, want)
 		}
 	}
-	// kill(-1) spares who calls it.
+	// kill(-1) spares its caller.
 	if !res.known || res.outcome.ExitCode == nil || *res.outcome.ExitCode != 0 {
 		t.Errorf("the step ended as %+v", res.outcome)
 	}
@@ -143,7 +143,7 @@ func TestStep_KillsNobodyOutside(t *testing.T) {
 	}
 }
 
-// TestStep_NetworkIsOff: no address but its own loopback, which works.
+// TestStep_NetworkIsOff: only its own loopback, which works.
 func TestStep_NetworkIsOff(t *testing.T) {
 	t.Parallel()
 	needLayers(t, LayerNetwork)
@@ -188,7 +188,7 @@ attempt("own", socket.AF_INET, l.getsockname())
 	}
 }
 
-// TestStep_HasNoPrivileges: what /proc says of a program, and what setuid gives.
+// TestStep_HasNoPrivileges: what /proc says about a program, and what setuid gives.
 func TestStep_HasNoPrivileges(t *testing.T) {
 	t.Parallel()
 	needLayers(t, LayerCapabilities, LayerNoNewPrivs, LayerSeccomp)
@@ -198,8 +198,8 @@ func TestStep_HasNoPrivileges(t *testing.T) {
 			t.Errorf("got %q, want %q in it", out, want)
 		}
 	}
-	// Signals 32 and up belong to the C library: whoever started the tests may have left its own
-	// at "ignored", and Go hands it on.
+	// Signals 32 and up belong to the C library: the process that started the tests may have left
+	// its own ignored, and Go passes that on.
 	for _, name := range []string{"SigIgn:", "SigBlk:"} {
 		_, set, _ := strings.Cut(out, name)
 		mask, err := strconv.ParseUint(strings.Fields(set + " ")[0], 16, 64)
@@ -214,7 +214,7 @@ func TestStep_HasNoPrivileges(t *testing.T) {
 	}
 }
 
-// TestStep_ForkBombIsBounded: and the host and the report survive it.
+// TestStep_ForkBombIsBounded: the host and the report survive it.
 func TestStep_ForkBombIsBounded(t *testing.T) {
 	t.Parallel()
 	needLayers(t, LayerPIDs)
@@ -244,7 +244,7 @@ except OSError as e:
 	}
 }
 
-// TestStep_LeavesNobodyBehind: a daemon in a session of its own ends with the step.
+// TestStep_LeavesNobodyBehind: a daemon in its own session ends with the step.
 func TestStep_LeavesNobodyBehind(t *testing.T) {
 	t.Parallel()
 	needLayers(t, LayerPID)
@@ -256,7 +256,7 @@ func TestStep_LeavesNobodyBehind(t *testing.T) {
 	if n, err := strconv.Atoi(strings.TrimSpace(res.out)); err != nil || n < 1 {
 		t.Fatalf("the daemon did not run: %q", res.out)
 	}
-	left, _ := exec.CommandContext(t.Context(), "pgrep", "-f", "sleep "+mark).Output() // it fails when there is none
+	left, _ := exec.CommandContext(t.Context(), "pgrep", "-f", "sleep "+mark).Output() // it fails if there is none
 	if len(left) > 0 {
 		t.Errorf("the step left %s behind", left)
 	}
@@ -292,7 +292,7 @@ func TestStep_UnpacksForeignOwners(t *testing.T) {
 	}
 }
 
-// TestStep_HidesTheServersFolders: also where they lie in a folder that programs see.
+// TestStep_HidesTheServersFolders: even inside a folder that programs see.
 func TestStep_HidesTheServersFolders(t *testing.T) {
 	t.Parallel()
 	needLayers(t, LayerMount)
@@ -319,8 +319,8 @@ func TestStep_HidesTheServersFolders(t *testing.T) {
 	}
 }
 
-// TestStep_ReachesItsSocket: a socket in a read-only folder can be connected to, with the
-// network off.
+// TestStep_ReachesItsSocket: a socket in a read-only folder accepts connections, with the network
+// off.
 func TestStep_ReachesItsSocket(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []Mode{Weakened, Off} {
@@ -336,7 +336,7 @@ s = socket.socket(socket.AF_UNIX); s.connect(os.environ["HOLDFAST_SOCKET"]); pri
 		}
 		go func() {
 			if c, err := l.Accept(); err == nil {
-				_, _ = c.Write([]byte("hello")) // the program says what it got
+				_, _ = c.Write([]byte("hello")) // the program prints what it got
 				_ = c.Close()
 			}
 		}()

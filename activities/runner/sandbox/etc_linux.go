@@ -13,8 +13,8 @@ import (
 
 const etcDir = "/etc"
 
-// etcNames are what of /etc programs are made of. A step gets a copy: what is mounted over a
-// file of the host's falls off when somebody there puts another in its place, and shows it.
+// etcNames lists the parts of /etc that programs need. A step gets a copy: a mount over a file of
+// the host's falls off when somebody there replaces the file, and uncovers it.
 var etcNames = []string{
 	"alternatives", "bash.bashrc", "bashrc", "ca-certificates", "ca-certificates.conf", "crypto-policies", "debian_version", "default/locale", "emacs", "fonts",
 	"gai.conf", "gitconfig", "host.conf", "hosts", "inputrc", "java", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "locale.conf",
@@ -23,15 +23,15 @@ var etcNames = []string{
 	"texmf", "timezone", "vim", "vulkan", "wgetrc", "xattr.conf", "zsh",
 }
 
-// etcFolders are shown instead of copied: they have hundreds of entries, nothing in them is secret,
-// and nothing is mounted over a part of them that could fall off.
+// etcFolders are shown instead of copied: they have hundreds of entries, none of them secret, and
+// nothing is mounted inside them that could fall off.
 var etcFolders = []string{etcDir + "/alternatives", etcDir + "/ssl/certs"}
 
-// etcPatterns are of those that carry a version in their names.
+// etcPatterns match names that contain a version.
 var etcPatterns = []string{"ImageMagick-*", "java-*", "openmpi*", "python*"}
 
 const (
-	etcBytes = 24 << 20 // all of a copy together; what does not fit is left out
+	etcBytes = 24 << 20 // for the whole copy; what does not fit is left out
 	etcFiles = 8 << 10
 	etcDepth = 8
 )
@@ -67,10 +67,10 @@ func (w *world) copyEtc() error {
 	return nil
 }
 
-// resolver is the text of /etc/resolv.conf: the host's, or with the router's resolver and the
-// domains in which the host looks for short names.
+// resolver is the text of /etc/resolv.conf: the host's, or one with the router's resolver and the
+// host's search domains.
 func (w *world) resolver() string {
-	own, _ := os.ReadFile(etcDir + "/resolv.conf") // none is none
+	own, _ := os.ReadFile(etcDir + "/resolv.conf") // empty if there is none
 	if !w.Network || !w.has(LayerNetwork) {
 		return string(own)
 	}
@@ -84,13 +84,13 @@ func (w *world) resolver() string {
 	return text.String()
 }
 
-// copier copies what others than its owner may read.
+// copier copies files that everybody may read.
 type copier struct {
 	to           string
 	bytes, files int
 }
 
-// take copies a file, a link or a folder. What cannot be copied is left out.
+// take copies a file, a link or a folder. It leaves out what cannot be copied.
 func (c *copier) take(from, to string, depth int) {
 	var st unix.Stat_t
 	if slices.Contains(etcFolders, from) || unix.Lstat(from, &st) != nil || c.files <= 0 {
@@ -111,7 +111,7 @@ func (c *copier) take(from, to string, depth int) {
 	}
 }
 
-// file copies one. Whether others may read it is asked of what is open, not of its name.
+// file copies a file. It checks the permissions of the open file, not of the name.
 func (c *copier) file(from, to string) {
 	in, err := unix.Open(from, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -11,14 +11,14 @@ import (
 	"github.com/holdfast/holdfast/internal/testkit"
 )
 
-// TestAttack_SecretsReplacedByRename: what an administrator's tools put in the place of a hidden
-// file while a step runs, as useradd does with /etc/shadow, is hidden, too.
+// TestAttack_SecretsReplacedByRename: if an administrator's tools replace a hidden file while a
+// step runs, as useradd does with /etc/shadow, the new file is hidden too.
 func TestAttack_SecretsReplacedByRename(t *testing.T) {
 	if os.Geteuid() != 0 {
-		return // nobody but root has files there, and the copy is the same
+		return // only root has files there, and the copy is the same
 	}
 	needLayers(t, LayerMount, LayerLandlock)
-	if os.Getenv(onHost) == "" { // mounts of its own: the host's /etc is not to be touched
+	if os.Getenv(onHost) == "" { // its own mounts: the host's /etc must not be touched
 		inMounts(t, t.Name())
 		return
 	}
@@ -69,7 +69,7 @@ func mustMkdir(t *testing.T, dir, name string) string {
 	return path
 }
 
-// TestStep_HasAnEtcOfItsOwn: what programs look for is there, and nothing else.
+// TestStep_HasAnEtcOfItsOwn: what programs need is there, and nothing else.
 func TestStep_HasAnEtcOfItsOwn(t *testing.T) {
 	t.Parallel()
 	needLayers(t, LayerMount)

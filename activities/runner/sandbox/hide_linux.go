@@ -9,29 +9,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// secret lists what the operator keeps to himself in a folder of what programs see, less what he
-// names.
+// secret lists what the operator keeps private in a folder that programs see, except for what is in
+// named.
 func secret(dir string, depth int, named []string) []string {
 	return slices.DeleteFunc(unreadable(dir, depth), func(path string) bool {
 		return slices.ContainsFunc(named, func(n string) bool { return within(path, n) })
 	})
 }
 
-// Where others' secrets are, and how deep they are looked for.
+// Where secrets of other programs may be, and how deep to look for them.
 const (
 	optDir   = "/opt"
 	optDepth = 2
 )
 
-// within says whether a path is a folder or lies in it.
+// within says whether a path is a folder or is in it.
 func within(path, folder string) bool {
 	return path == folder || strings.HasPrefix(path, strings.TrimSuffix(folder, "/")+"/")
 }
 
-// unreadable lists what others than its owner and group cannot read: keys, shadow files,
-// whatever an administrator keeps to himself. A worker that runs as root, or that owns them,
-// could; a program of its must not. It is in every step's start, so it asks for little: a
-// link has no rights of its own.
+// unreadable lists what only its owner and group can read: keys, shadow files, whatever an
+// administrator keeps private. A worker that runs as root, or owns these files, could read them;
+// its programs must not. It is part of every step's start, so it makes few calls: it skips links,
+// which have no permissions of their own.
 func unreadable(dir string, depth int) []string {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -75,10 +75,10 @@ func unreadable(dir string, depth int) []string {
 	}
 }
 
-// masker puts a file or folder that nobody may open over others.
+// masker mounts a file or folder that nobody may open over others.
 type masker struct {
 	root       string
-	file, fold bool // they are made
+	file, fold bool // whether they exist
 }
 
 const (
@@ -116,7 +116,7 @@ func (m *masker) mask(target string) error {
 	return b.attach(m.root)
 }
 
-// clean takes the names away; what was put over others stays.
+// clean removes the names; what was mounted over others stays.
 func (m *masker) clean() {
 	_ = os.Remove(m.root + maskFile)
 	_ = os.Remove(m.root + maskFolder)

@@ -18,17 +18,17 @@ import (
 
 const reportFD = 3
 
-// Init is the process that [Spec.Start] starts. It builds the world, starts the program on
-// the thread that has given up everything, reaps until the program has ended, reports, and
-// returns the exit code of the process, at whose end the kernel kills what is left.
+// Init is the process that [Spec.Start] starts. It builds the world, drops all privileges on one
+// thread and starts the program from it, reaps until the program has ended, reports, and returns
+// the process's exit code. When it exits, the kernel kills what is left.
 func Init() int {
-	// What a program sends to PID 1 must not end it, and a stop sends SIGTERM to every process of
-	// the step. These are the signals that end a Go program; they are taken in and dropped, and
-	// the program itself gets them in their default state.
+	// A program that signals PID 1 must not end it, and a stop sends SIGTERM to every process of
+	// the step. So the signals that end a Go program are received and dropped; the program itself
+	// has their defaults.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT,
 		unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, unix.SIGTERM, unix.SIGSTKFLT, unix.SIGSYS)
 	keepThreads()
-	runtime.LockOSThread() // from here on this thread is what the program will be
+	runtime.LockOSThread() // the program inherits what this thread becomes
 	keepFrom(reportFD)
 	supervisor := os.NewFile(reportFD, "supervisor")
 	var o order
@@ -64,8 +64,8 @@ func Init() int {
 	return 0
 }
 
-// keepFrom keeps from the program what somebody has left open for init to inherit. It is not
-// closed here: the Go runtime may have descriptors of its own by now.
+// keepFrom keeps from the program all descriptors that init inherited. It does not close them here,
+// because the Go runtime may already have opened its own.
 func keepFrom(first int) {
 	if unix.CloseRange(uint(first), math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) == nil {
 		return
@@ -84,7 +84,7 @@ type world struct {
 	root0   bool // the step is root to the host
 	secret  []string
 	trees   []tree
-	root    string // where the new root is put together
+	root    string // where the new root is assembled
 	mounted bool   // the mount layer is on
 }
 
@@ -94,14 +94,14 @@ func (w *world) isMissing(l Layer) bool {
 	return slices.ContainsFunc(w.missing, func(s Status) bool { return s.Layer == l })
 }
 
-// lacks notes that a layer is missing, unless that is known.
+// lacks records that a layer is missing, unless that is recorded already.
 func (w *world) lacks(l Layer, err error) {
 	if !w.isMissing(l) {
 		w.missing = append(w.missing, Status{Layer: l, Why: why(err)})
 	}
 }
 
-// try notes a layer as missing when putting it on fails.
+// try applies a layer, and records it as missing if that fails.
 func (w *world) try(l Layer, put func() error) {
 	if slices.Contains(w.Without, l) {
 		w.lacks(l, errLeftOut)
@@ -110,18 +110,18 @@ func (w *world) try(l Layer, put func() error) {
 	}
 }
 
-// build puts the layers on, each when the ones before no longer need what it takes away.
-// Its error is one after which the program must not run.
+// build applies the layers, each once the earlier ones no longer need what it takes away. After an
+// error the program must not run.
 func (w *world) build() error {
 	if w.root0 {
-		_, _, _ = unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0) // of this thread; refused where the map does not allow it
+		_, _, _ = unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0) // for this thread; refused where the map does not allow it
 	}
-	_, _ = unix.KeyctlJoinSessionKeyring("") // none of the server's keys; a kernel without keyrings has none
+	_, _ = unix.KeyctlJoinSessionKeyring("") // none of the server's keys; fails on a kernel without keyrings
 	if w.has(LayerUTS) {
 		w.try(LayerUTS, func() error { return unix.Sethostname([]byte("holdfast")) })
 	}
 	if w.has(LayerNetwork) {
-		_ = loopbackUp() // a step without a loopback is a step without a network, too
+		_ = loopbackUp() // a step without a loopback is like a step without a network
 		if w.Network {
 			link, err := makeLink()
 			if err != nil {
@@ -133,9 +133,9 @@ func (w *world) build() error {
 		}
 	}
 	if w.has(LayerUser) {
-		_ = os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0) // seccomp refuses them, too
+		_ = os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0) // seccomp refuses them too
 	}
-	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0) // before the server
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0) // killed before the server
 	w.try(LayerPIDs, w.boundPIDs)
 	if w.has(LayerMount) {
 		if err := w.buildRoot(); err != nil {
@@ -154,10 +154,10 @@ func (w *world) build() error {
 	w.try(LayerLandlock, w.restrictFiles)
 	var kept error
 	w.try(LayerCapabilities, func() error { kept = dropCapabilities(); return nil })
-	if kept != nil { // the one layer without which there is something to lose: init's own
+	if kept != nil { // the only layer whose failure is dangerous: init's own privileges
 		return fmt.Errorf("give up capabilities: %w", kept)
 	}
-	// Init keeps privileges on its other threads: nobody may look into it.
+	// Init keeps privileges on its other threads, so no other process may look into it.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("close init to others: %w", err)
 	}
@@ -165,7 +165,7 @@ func (w *world) build() error {
 	return nil
 }
 
-// start starts the program on this thread, whose rights it gets.
+// start starts the program on this thread, so that it gets the thread's rights.
 func (w *world) start() (int, error) {
 	env := w.outsideEnv()
 	if w.mounted {
@@ -192,10 +192,10 @@ func (w *world) start() (int, error) {
 	return pid, errors.Join(unix.Dup3(int(null.Fd()), 1, 0), unix.Dup3(int(null.Fd()), 2, 0))
 }
 
-// reap waits for everything that ends until the program has.
+// reap waits for every process that ends, until the program has.
 func reap(program int) *Outcome {
 	var own unix.Rusage
-	_ = unix.Getrusage(unix.RUSAGE_SELF, &own) // EFAULT and EINVAL cannot be
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &own) // EFAULT and EINVAL are impossible
 	const slack = 4 << 10                      // KiB: init may have grown after the fork
 	var out Outcome
 	for {
@@ -206,7 +206,7 @@ func reap(program int) *Outcome {
 			continue
 		}
 		if err != nil {
-			return nil // cannot be: the program has not been waited for
+			return nil // impossible: the program has not been waited for
 		}
 		out.CPUSeconds += time.Duration(ru.Utime.Nano() + ru.Stime.Nano()).Seconds()
 		if ru.Maxrss > own.Maxrss+slack {
@@ -225,8 +225,8 @@ func reap(program int) *Outcome {
 	}
 }
 
-// keepThreads has the runtime make the threads that it may want later. They stay, idle:
-// when the program has used up the bound on processes, there are no more to be had.
+// keepThreads makes the runtime create the threads that it may need later, and leaves them idle:
+// once the program has used up the limit on processes, no more can be created.
 func keepThreads() {
 	const threads = 3
 	r, wr, err := os.Pipe()
@@ -267,7 +267,7 @@ func loopbackUp() error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
 }
 
-// errno takes the path out of an error: it is the server's.
+// errno removes the path from an error, because it is a path on the server.
 func errno(err error) error {
 	if e, ok := errors.AsType[syscall.Errno](err); ok {
 		return e

@@ -19,11 +19,11 @@ const (
 	ofFiles = syscall.AccessFSExecute | syscall.AccessFSReadFile | syscall.AccessFSWriteFile | syscall.AccessFSTruncate | syscall.AccessFSIoctlDev
 )
 
-// restrictFiles lets the program read what it sees and write to the workspace, /tmp and
-// devices. Where the mount layer is missing, this alone keeps the host's other files from it.
+// restrictFiles lets the program read what it sees and write to the workspace, /tmp and devices.
+// Without the mount layer, only this protects the host's other files.
 //
-// It restricts this thread, which is the one that starts the program. The library's own
-// function restricts all threads, which takes C and a /proc of this PID namespace in a build with cgo.
+// It restricts this thread, which is the one that starts the program. The library's own function
+// restricts all threads, which in a build with cgo needs C and a /proc of this PID namespace.
 func (w *world) restrictFiles() error {
 	abi, err := syscall.LandlockGetABIVersion()
 	if err != nil {
@@ -57,7 +57,7 @@ func (w *world) restrictFiles() error {
 		err = errors.Join(err, allow(ruleset, path, mayRead))
 	}
 	if w.mounted {
-		err = errors.Join(err, allow(ruleset, "/", syscall.AccessFSReadDir)) // its names are no secret
+		err = errors.Join(err, allow(ruleset, "/", syscall.AccessFSReadDir)) // names in / are no secret
 	}
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func (w *world) restrictFiles() error {
 	return syscall.LandlockRestrictSelf(ruleset, 0)
 }
 
-// allow adds a path to what a ruleset lets through, if it is there.
+// allow adds a path to a ruleset, if it exists.
 func allow(ruleset int, path string, rights uint64) error {
 	if path == "" {
 		return nil
@@ -88,7 +88,7 @@ func allow(ruleset int, path string, rights uint64) error {
 	return nil
 }
 
-// paths are what the program may write to, and what it may read.
+// paths lists what the program may write to, and what it may read.
 func (w *world) paths() (writable, readable []string) {
 	writable = []string{w.Dir, "/dev/ptmx"}
 	for _, name := range devices {
@@ -101,8 +101,8 @@ func (w *world) paths() (writable, readable []string) {
 	return append(writable, w.Tmp), w.readable()
 }
 
-// seen is what the program may read in a root of its own: everything, but in /opt only what is
-// there now where something is kept from it. What is put in the place of that later is a new file.
+// seen lists what the program may read in its own root: everything, except that in /opt, if
+// something there is hidden, only what exists now. What replaces it later is a new file.
 func (w *world) seen() []string {
 	entries, err := os.ReadDir("/")
 	if len(w.secret) == 0 || err != nil {
@@ -117,7 +117,7 @@ func (w *world) seen() []string {
 	return append(out, less(optDir, w.secret)...)
 }
 
-// extraDevices are those of the operator's paths that are devices, such as a GPU's.
+// extraDevices lists the operator's paths that are devices, such as a GPU's.
 func (w *world) extraDevices() []string {
 	var out []string
 	for _, path := range w.ReadOnly {
@@ -128,9 +128,9 @@ func (w *world) extraDevices() []string {
 	return out
 }
 
-// readable is what a program sees of the host's own root: what it would see in a root of
-// its own, less what is hidden there. Landlock only adds, so a folder of which something is hidden is
-// given entry by entry.
+// readable lists what a program sees of the host's own root: the same as in its own root, without
+// what is hidden there. Landlock can only add, so a folder with hidden contents is added entry by
+// entry.
 func (w *world) readable() []string {
 	not := append(secret(etcDir, etcDepth, w.ReadOnly), w.secret...)
 	not = append(not, w.Hidden...)

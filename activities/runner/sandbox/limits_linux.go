@@ -13,16 +13,16 @@ import (
 )
 
 const (
-	reservedPIDs = 300 // the kernel gives out no number below once it has been through all
-	initThreads  = 16  // init's own, which count
+	reservedPIDs = 300 // after wrapping around, the kernel assigns no lower number
+	initThreads  = 16  // for init itself, which count too
 	maxFiles     = 65536
 )
 
-// countsByUser says whether RLIMIT_NPROC bounds this step: it counts the processes of a user
-// in a user namespace, and never those of the host's root.
+// countsByUser says whether RLIMIT_NPROC limits this step: it counts the processes of a user in a
+// user namespace, and never those of the host's root.
 func (w *world) countsByUser() bool { return w.has(LayerUser) && !w.root0 }
 
-// boundPIDs bounds the processes of the PID namespace.
+// boundPIDs limits the processes of the PID namespace.
 func (w *world) boundPIDs() error {
 	if w.Processes <= 0 || w.countsByUser() && !w.has(LayerPID) {
 		return nil
@@ -30,7 +30,7 @@ func (w *world) boundPIDs() error {
 	if !w.has(LayerPID) {
 		return errors.New("it takes a PID namespace")
 	}
-	if !kernelAtLeast(6, 14) { // before, the number below is the host's
+	if !kernelAtLeast(6, 14) { // in earlier kernels, the setting below is the host's
 		if w.countsByUser() {
 			return nil
 		}
@@ -59,7 +59,7 @@ func (w *world) setRlimits() error {
 			return err
 		}
 		n = min(n, now.Max)
-		// Not unix.Prlimit: the runtime would set RLIMIT_NOFILE back for the program.
+		// Not unix.Prlimit: the runtime would then reset RLIMIT_NOFILE for the program.
 		return syscall.Setrlimit(resource, &syscall.Rlimit{Cur: n, Max: n})
 	}
 	errs := []error{set(unix.RLIMIT_CORE, 0), set(unix.RLIMIT_NOFILE, maxFiles)}
@@ -70,16 +70,16 @@ func (w *world) setRlimits() error {
 		errs = append(errs, set(unix.RLIMIT_NPROC, uint64(w.Processes+initThreads)))
 	}
 	if w.MemoryBytes > 0 {
-		// A backstop for one process that is faster than the watchdog. It counts what is mapped
-		// to be written, which may be more than is used, so it is generous.
+		// A backstop for a process that is faster than the watchdog. It counts writable mappings,
+		// which may be more than is used, so it is generous.
 		const room = 1 << 30
 		errs = append(errs, set(unix.RLIMIT_DATA, 2*uint64(w.MemoryBytes)+room))
 	}
 	return errors.Join(errs...)
 }
 
-// affinity gives the program as many processors as it may use, where no cgroup counts its
-// time. Which ones differs from step to step.
+// affinity gives the program as many processors as it may use, if no cgroup limits its CPU time.
+// The choice of processors varies from step to step.
 func (w *world) affinity() {
 	if grouped := !w.isMissing(LayerCgroupCPU); w.CPUs <= 0 || grouped {
 		return
@@ -99,9 +99,9 @@ func (w *world) affinity() {
 		return
 	}
 	var seed [1]byte
-	_, _ = unix.Getrandom(seed[:], 0) // always the same ones are no harm
+	_, _ = unix.Getrandom(seed[:], 0) // always using the same ones does no harm
 	for i := range n {
 		want.Set(cpus[(int(seed[0])+i)%len(cpus)])
 	}
-	_ = unix.SchedSetaffinity(0, &want) // of this thread, which is the one that starts the program
+	_ = unix.SchedSetaffinity(0, &want) // for this thread, which starts the program
 }

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The device of a step with a network, and its other end, from which the supervisor's router
-// takes frames. Both are in the step's network namespace; it takes no rights on the host.
+// The device of a step with a network, and its other end, from which the supervisor's router takes
+// frames. Both are in the step's network namespace; making them takes no rights on the host.
 const (
 	linkName = "eth0"
 	linkPeer = "router"
@@ -21,16 +21,16 @@ const (
 // linkHardware is the device's address; the router's frames name it.
 var linkHardware = []byte{2, 0, 0, 0, 0, 2}
 
-// The addresses of a step, in ranges that are no place elsewhere; see package network.
+// The addresses of a step, in ranges that are used nowhere else; see package network.
 var (
 	linkAddress  = netip.MustParsePrefix("198.18.0.2/24")
 	linkAddress6 = netip.MustParsePrefix("fd68:6f6c:6466::2/64")
 )
 
-// linkResolver is where the router answers what a step looks up.
+// linkResolver is where the router answers the step's lookups.
 const linkResolver = "198.18.0.1"
 
-// makeLink makes the device, and a socket that has what goes over it.
+// makeLink makes the device, and a socket for its frames.
 func makeLink() (*os.File, error) {
 	nl, err := openNetlink()
 	if err != nil {
@@ -40,7 +40,7 @@ func makeLink() (*os.File, error) {
 	if err := nl.addPair(); err != nil {
 		return nil, fmt.Errorf("make a network device: %w", err)
 	}
-	// Every address is reached over the device without being asked for.
+	// Every address is reached over the device without ARP.
 	device, err := nl.up(linkName, unix.IFF_NOARP)
 	if err != nil {
 		return nil, fmt.Errorf("start the network device: %w", err)
@@ -63,7 +63,7 @@ func makeLink() (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on the network device: %w", err)
 	}
-	const room = 4 << 20 // the kernel gives what it may
+	const room = 4 << 20 // the kernel gives as much as it may
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, room)
 	_ = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: every, Ifindex: int(peer)}); err != nil {
@@ -86,7 +86,7 @@ func openNetlink() (*netlink, error) {
 	return &netlink{fd: fd}, nil
 }
 
-// do sends one request, and waits for the answer to it.
+// do sends one request, and waits for its answer.
 func (n *netlink) do(kind, flags uint16, body []byte) error {
 	n.seq++
 	const head = unix.SizeofNlMsghdr
@@ -136,8 +136,8 @@ func linkMessage(index int32, flags, change uint32) []byte {
 	return b
 }
 
-// addPair makes a pair of devices of which each gets what the other is sent. One segment a
-// packet, so that what comes out is what would go over a wire.
+// addPair makes a pair of devices, each of which receives what is sent on the other. Each packet
+// holds one segment, as it would on a wire.
 func (n *netlink) addPair() error {
 	const (
 		infoPeer   = 1  // VETH_INFO_PEER
@@ -154,7 +154,7 @@ func (n *netlink) addPair() error {
 	return n.do(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, attr(b, unix.IFLA_LINKINFO, info))
 }
 
-// up starts a device, and returns its number.
+// up starts a device, and returns its index.
 func (n *netlink) up(name string, flags uint32) (int32, error) {
 	request, err := unix.NewIfreq(name)
 	if err != nil {
@@ -172,7 +172,7 @@ func (n *netlink) up(name string, flags uint32) (int32, error) {
 	return index, n.do(unix.RTM_NEWLINK, 0, linkMessage(index, unix.IFF_UP|flags, unix.IFF_UP|flags))
 }
 
-// address gives a device one.
+// address gives a device an address.
 func (n *netlink) address(index int32, p netip.Prefix) error {
 	family := byte(unix.AF_INET)
 	if p.Addr().Is6() {
@@ -185,7 +185,7 @@ func (n *netlink) address(index int32, p netip.Prefix) error {
 	return n.do(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, b)
 }
 
-// defaultRoute leads everywhere.
+// defaultRoute adds a route to everywhere.
 func (n *netlink) defaultRoute(index int32, family byte) error {
 	scope := byte(unix.RT_SCOPE_LINK)
 	if family == unix.AF_INET6 {
@@ -195,8 +195,8 @@ func (n *netlink) defaultRoute(index int32, family byte) error {
 	return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, attr32(b, unix.RTA_OIF, uint32(index)))
 }
 
-// giveLink hands the device's socket, or none, to the supervisor, with one byte between what is
-// said in JSON.
+// giveLink passes the device's socket, or none, to the supervisor, with one byte between the JSON
+// messages.
 func giveLink(to int, link *os.File) error {
 	var rights []byte
 	if link != nil {
@@ -206,7 +206,7 @@ func giveLink(to int, link *os.File) error {
 	return unix.Sendmsg(to, []byte{'\n'}, rights, nil, 0)
 }
 
-// takeLink is the other side of giveLink.
+// takeLink is the receiving side of giveLink.
 func takeLink(from int) (*os.File, error) {
 	var b [1]byte
 	rights := make([]byte, unix.CmsgSpace(4))

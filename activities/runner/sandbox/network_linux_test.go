@@ -22,14 +22,14 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// The network tests run in a host of their own, a network namespace that is joined to another
-// one: the outside. These say which one a process is.
+// The network tests run in their own host: a network namespace connected to another one, the
+// outside. These say which one a process is.
 const (
 	onHost  = "HOLDFAST_TEST_SANDBOX_HOST"
 	outside = "HOLDFAST_TEST_SANDBOX_OUTSIDE"
 )
 
-// Who is where: the host has two addresses, and the clouds' metadata; the outside has names for all.
+// The host has two addresses, and the clouds' metadata address; the outside has names for all.
 var (
 	hostAddress    = netip.MustParsePrefix("10.77.0.1/24")
 	outsideAddress = netip.MustParsePrefix("10.77.0.2/24")
@@ -46,9 +46,9 @@ const (
 	dnsPort = 5353
 )
 
-func init() { //nolint:gochecknoinits // TestMain is of every system
+func init() { //nolint:gochecknoinits // TestMain is for every system
 	beElsewhere = func() bool {
-		if os.Getenv(without) != "" && os.Geteuid() == 0 { // once: then as nobody, whom there are no namespaces for
+		if os.Getenv(without) != "" && os.Geteuid() == 0 { // once: then as nobody, who gets no namespaces
 			if err := becomeBare(); err != nil {
 				fmt.Fprintln(os.Stderr, "without namespaces:", err)
 			}
@@ -64,7 +64,7 @@ func init() { //nolint:gochecknoinits // TestMain is of every system
 	}
 }
 
-// becomeBare runs the test of a host without namespaces as nobody.
+// becomeBare runs the test of a host without namespaces, as nobody.
 func becomeBare() error {
 	if err := os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0); err != nil {
 		return err
@@ -89,13 +89,13 @@ func becomeBare() error {
 	return cmd.Run()
 }
 
-// inHost runs a test of this package again, on a host of its own.
+// inHost runs a test of this package again, on its own host.
 func inHost(t *testing.T, test string) {
 	t.Helper()
 	again(t, test, unix.CLONE_NEWNET)
 }
 
-// inMounts runs a test of this package again, with mounts of its own.
+// inMounts runs a test of this package again, with its own mounts.
 func inMounts(t *testing.T, test string) {
 	t.Helper()
 	again(t, test, unix.CLONE_NEWNS)
@@ -121,7 +121,7 @@ func again(t *testing.T, test string, namespaces uintptr) {
 	}
 }
 
-// beOutside is the outside: it says "hello" to whoever connects, and knows names.
+// beOutside is the outside: it says "hello" to every connection, and knows names.
 func beOutside() error {
 	in := bufio.NewReader(os.Stdin)
 	if _, err := in.ReadString('\n'); err != nil { // the device is there
@@ -135,7 +135,7 @@ func beOutside() error {
 	if err := errors.Join(err, loopbackUp(), nl.address(index, outsideAddress), nl.address(index, otherOutside), nl.defaultRoute(index, unix.AF_INET)); err != nil {
 		return err
 	}
-	for _, p := range []netip.Prefix{outsideAddress, otherOutside} { // each answers a datagram as itself
+	for _, p := range []netip.Prefix{outsideAddress, otherOutside} { // each answers a datagram from its own address
 		if err := serveHello(fmt.Sprintf("%s:%d", p.Addr(), webPort), "hello"); err != nil {
 			return err
 		}
@@ -205,12 +205,12 @@ func answerNames(conn net.PacketConn) {
 			m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 1}, Body: &dnsmessage.AResource{A: a.As4()}}}
 		}
 		if answer, err := m.Pack(); err == nil {
-			_, _ = conn.WriteTo(answer, from) // it is asked again
+			_, _ = conn.WriteTo(answer, from) // it will be asked again
 		}
 	}
 }
 
-// joinOutside makes this namespace a host that is joined to an outside.
+// joinOutside makes this namespace a host that is connected to an outside.
 func joinOutside(t *testing.T) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
@@ -255,7 +255,7 @@ func joinOutside(t *testing.T) {
 	}
 }
 
-// goesTo says what a step got from each place, over TCP and UDP.
+// goesTo reports what a step got from each place, over TCP and UDP.
 const goesTo = `
 import socket, sys
 for place in sys.argv[1:]:
@@ -304,8 +304,8 @@ func visit(t *testing.T, allow, refused []string, places ...string) map[string]s
 	return got
 }
 
-// TestAttack_NetworkReachesTheHost: a step with a network reaches the outside, and of the host
-// nothing, by whatever address or name.
+// TestAttack_NetworkReachesTheHost: a step with a network reaches the outside, but nothing on the
+// host, by any address or name.
 func TestAttack_NetworkReachesTheHost(t *testing.T) {
 	if os.Getenv(onHost) == "" {
 		needLayers(t, LayerNetwork)
@@ -336,8 +336,8 @@ func TestAttack_NetworkReachesTheHost(t *testing.T) {
 	}
 }
 
-// TestAttack_NetworkBeyondItsList: an allow-list holds by name, address and port, and what is the
-// product's is reached by none.
+// TestAttack_NetworkBeyondItsList: an allow-list holds by name, address and port, and none reaches
+// the product's own places.
 func TestAttack_NetworkBeyondItsList(t *testing.T) {
 	if os.Getenv(onHost) == "" {
 		needLayers(t, LayerNetwork)
@@ -374,8 +374,8 @@ func TestAttack_NetworkBeyondItsList(t *testing.T) {
 	}
 }
 
-// TestAttack_NetworkOfTheWorker: where a step can have no network of its own it has none, unless
-// the operator gave the walls up.
+// TestAttack_NetworkOfTheWorker: where a step cannot have its own network it has none, unless the
+// operator gave isolation up.
 func TestAttack_NetworkOfTheWorker(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -394,8 +394,8 @@ func TestAttack_NetworkOfTheWorker(t *testing.T) {
 	}
 }
 
-// TestStart_AListTakesANetworkOfTheStepsOwn: where there is none the step does not run, whatever
-// the operator gave up, rather than run first and be ended.
+// TestStart_AListTakesANetworkOfTheStepsOwn: without its own network, a step with a list does not
+// run, whatever the operator gave up, rather than run first and be ended.
 func TestStart_AListTakesANetworkOfTheStepsOwn(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []Mode{Weakened, Isolated, Required} {

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Of linux/securebits.h: user 0 is nobody special, and nothing of this can be undone.
+// From linux/securebits.h: user 0 is not special, and none of this can be undone.
 const (
 	secbitNoroot               = 1 << 0
 	secbitNorootLocked         = 1 << 1
@@ -20,7 +20,7 @@ const (
 		secbitKeepCapsLocked | secbitNoCapAmbientRaise | secbitNoCapAmbientRaiseLck
 )
 
-// dropCapabilities takes every capability from this thread, and from all that it starts.
+// dropCapabilities drops every capability from this thread, and from all that it starts.
 func dropCapabilities() error {
 	for c := uintptr(0); ; c++ {
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
@@ -28,13 +28,13 @@ func dropCapabilities() error {
 			break // beyond the kernel's last
 		}
 		if errors.Is(err, unix.EPERM) {
-			break // it has none to drop with, so nothing can be gained either: see below
+			break // it has none to drop with, so none can be gained either: see below
 		}
 		if err != nil {
 			return err
 		}
 	}
-	// Refused without CAP_SETPCAP, where no_new_privs alone keeps setuid programs from giving any.
+	// Refused without CAP_SETPCAP; then no_new_privs alone keeps setuid programs from giving any.
 	_ = unix.Prctl(unix.PR_SET_SECUREBITS, secbits, 0, 0, 0)
 	_ = unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}

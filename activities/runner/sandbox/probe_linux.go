@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Probe says which layers this host gives a step, by building one that runs nothing. exe
-// is the supervisor program.
+// Probe says which layers this host gives a step, by building a world that runs nothing. exe is the
+// supervisor program.
 func Probe(exe string) []Status {
 	all := func(why string) []Status {
 		var out []Status
@@ -34,8 +34,8 @@ func Probe(exe string) []Status {
 	if err != nil {
 		return all(err.Error())
 	}
-	_ = c.abandon(nil) // it has reported, and there is nothing else for it to do
-	_ = c.Close()      // an empty group that stays is swept
+	_ = c.abandon(nil) // it has reported, and has nothing else to do
+	_ = c.Close()      // a leftover empty group is swept
 	var out []Status
 	for _, l := range Layers() {
 		s := Status{Layer: l, On: true}

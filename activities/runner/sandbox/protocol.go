@@ -5,15 +5,15 @@ type order struct {
 	Spec *Spec `json:"spec"`
 	// Made are the namespaces that init is in.
 	Made    []Layer  `json:"made"`
-	Missing []Status `json:"missing,omitempty"` // known before init
+	Missing []Status `json:"missing,omitempty"` // known before init started
 	Root    bool     `json:"root,omitempty"`    // the step is root to the host
-	Trees   []tree   `json:"trees,omitempty"`   // what is opened for init
-	Masked  []string `json:"masked,omitempty"`  // paths that stay out of sight
+	Trees   []tree   `json:"trees,omitempty"`   // trees that are opened for init
+	Masked  []string `json:"masked,omitempty"`  // paths that stay hidden
 	Probe   bool     `json:"probe,omitempty"`   // build everything, start nothing
 }
 
-// A report is what init tells Start: first whether the program runs, then how it ended. Between
-// them it may say how much memory the step's System V segments have.
+// A report is what init tells Start: first whether the program runs, then how it ended. In between
+// it may report how much memory the step's System V segments use.
 type report struct {
 	Missing    []Status `json:"missing,omitempty"`
 	Started    bool     `json:"started,omitempty"`
@@ -23,8 +23,7 @@ type report struct {
 	Segments   *int64   `json:"segments,omitempty"` // in bytes
 }
 
-// A tree is what the worker gives a step of its own files, opened for it: as nobody it could not
-// get to them.
+// A tree is part of the worker's own files, opened for a step that could not reach it as nobody.
 type tree struct {
 	Source string `json:"source"`
 	FD     int    `json:"fd"` // in init

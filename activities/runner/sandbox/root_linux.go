@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// visible is what of the host's files a program sees: what programs are made of. Links stay
-// links. Everything else is not there.
+// visible lists the host's files that a program sees: what programs consist of. Links stay links.
+// Nothing else is there.
 var visible = []string{
 	"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt",
 	"/nix/store", "/run/current-system", "/gnu/store", "/var/lib/ca-certificates",
@@ -22,7 +22,7 @@ var visible = []string{
 
 const tmpDir = "/tmp"
 
-// devices are the host's device files that a program sees.
+// devices lists the host's device files that a program sees.
 var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
 
 const (
@@ -31,8 +31,8 @@ const (
 	rootSize = "size=32m,nr_inodes=16k,mode=755" // most of it for /etc
 )
 
-// buildRoot makes the new root and moves into it. A step without the mount layer goes on
-// in the host's root, unless it is too late to go back.
+// buildRoot makes the new root and moves into it. Without the mount layer, a step goes on in the
+// host's root, unless it is too late to go back.
 func (w *world) buildRoot() error {
 	err := w.assemble()
 	if err == nil {
@@ -49,14 +49,14 @@ func (w *world) buildRoot() error {
 	return nil
 }
 
-// assemble puts the new root together. Everything of the host is opened before the root
-// is mounted, which hides what it is mounted over.
+// assemble builds the new root. It opens everything of the host before it mounts the root, which
+// would hide what is below it.
 func (w *world) assemble() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("keep mounts to itself: %w", err)
 	}
 	b := &builder{trees: w.trees}
-	b.folder(w.Tmp, tmpDir, quiet) // before what lies in it
+	b.folder(w.Tmp, tmpDir, quiet) // before anything inside it
 	b.system()
 	for _, path := range w.ReadOnly {
 		b.extra(path)
@@ -71,7 +71,7 @@ func (w *world) assemble() error {
 		return err
 	}
 	at := w.Tmp
-	if at == "" || len(w.trees) > 0 { // nobody may not get to it
+	if at == "" || len(w.trees) > 0 { // nobody may be unable to reach it
 		at = os.TempDir()
 	}
 	if err := unix.Mount("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, rootSize); err != nil {
@@ -102,7 +102,7 @@ func (w *world) assemble() error {
 	return nil
 }
 
-// skeleton makes what the host has no part in.
+// skeleton makes what does not come from the host.
 func (w *world) skeleton() error {
 	for _, dir := range []string{"/proc", "/dev", tmpDir, "/run", "/var"} {
 		if err := os.MkdirAll(w.root+dir, 0o755); err != nil {
@@ -139,12 +139,12 @@ func (w *world) skeleton() error {
 	if err := unix.Mount("tmpfs", w.root+"/dev/shm", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=1777,"+w.memorySize()); err != nil {
 		return fmt.Errorf("mount /dev/shm: %w", err)
 	}
-	// A step without terminals of its own is still a step.
+	// A step without its own terminals is still a step.
 	_ = unix.Mount("devpts", w.root+"/dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
 	return nil
 }
 
-// memorySize bounds what a program can keep in memory as files.
+// memorySize limits what a program can keep in files in memory.
 func (w *world) memorySize() string {
 	size := int64(1 << 30)
 	if w.MemoryBytes > 0 {
@@ -153,7 +153,7 @@ func (w *world) memorySize() string {
 	return "size=" + strconv.FormatInt(size, 10)
 }
 
-// furnish puts /proc in, and what is not to be read out.
+// furnish mounts /proc, and covers what must not be read.
 func (w *world) furnish() error {
 	m := &masker{root: w.root}
 	defer m.clean()
@@ -168,8 +168,8 @@ func (w *world) furnish() error {
 	return nil
 }
 
-// mountProc mounts a /proc that shows this PID namespace. Where the kernel refuses, as in
-// most containers, it shows the host's, read-only.
+// mountProc mounts a /proc that shows this PID namespace. Where the kernel refuses that, as in most
+// containers, it shows the host's, read-only.
 func (w *world) mountProc(m *masker) error {
 	at := w.root + "/proc"
 	err := errors.New("it takes a PID namespace")
@@ -187,7 +187,7 @@ func (w *world) mountProc(m *masker) error {
 		}
 		return b.attach(w.root)
 	}
-	// A worker that is root owns all of it, as far as the kernel can see.
+	// To the kernel, a worker that is root owns all of it.
 	for _, name := range []string{"sys", "irq", "bus", "fs", "driver", "dynamic_debug", "mtrr"} {
 		path := at + "/" + name
 		if unix.Access(path, unix.F_OK) != nil {
@@ -213,7 +213,7 @@ func (w *world) mountProc(m *masker) error {
 	return nil
 }
 
-// hide puts an empty folder over each hidden one that is in sight, and says which.
+// hide mounts an empty folder over each hidden one that is visible, and returns which.
 func (w *world) hide() ([]string, error) {
 	var over []string
 	for _, path := range w.Hidden {
@@ -229,12 +229,12 @@ func (w *world) hide() ([]string, error) {
 	return over, nil
 }
 
-// enter makes the new root the root, and lets go of the old one.
+// enter makes the new root the root, and detaches the old one.
 func (w *world) enter() error {
 	if err := unix.Chdir(w.root); err != nil {
 		return fmt.Errorf("enter the new root: %w", err)
 	}
-	if err := unix.PivotRoot(".", "."); err != nil { // the old one comes to lie over the new one
+	if err := unix.PivotRoot(".", "."); err != nil { // the old root is now mounted over the new one
 		return fmt.Errorf("enter the new root: %w", err)
 	}
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
@@ -247,9 +247,9 @@ func setAttr(path string, attrs uint64) error {
 	return unix.MountSetattr(unix.AT_FDCWD, path, 0, &unix.MountAttr{Attr_set: attrs})
 }
 
-// builder collects pieces of the host's files.
+// builder collects parts of the host's files.
 type builder struct {
-	trees  []tree // that are open already
+	trees  []tree // already open
 	pieces []piece
 	err    error // the first
 }
@@ -258,7 +258,7 @@ type piece struct {
 	fd     int // a detached mount
 	target string
 	dir    bool
-	link   string // instead, a symbolic link to it
+	link   string // a symbolic link to it, instead
 }
 
 func (b *builder) fail(what string, err error) {
@@ -267,7 +267,7 @@ func (b *builder) fail(what string, err error) {
 	}
 }
 
-// add takes a file or folder with everything mounted below it.
+// add adds a file or folder with everything mounted below it.
 func (b *builder) add(source, target string, attrs uint64) {
 	fd, err := b.given(source), error(nil)
 	if fd < 0 {
@@ -284,14 +284,14 @@ func (b *builder) add(source, target string, attrs uint64) {
 	if st.Mode&unix.S_IFMT == unix.S_IFCHR {
 		attrs &^= unix.MOUNT_ATTR_NODEV
 	}
-	// Flags are only added: those that are there are locked.
+	// Only add flags: existing ones are locked.
 	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: attrs}); err != nil {
 		b.fail("set the flags of "+target, err)
 	}
 	b.pieces = append(b.pieces, piece{fd: fd, target: target, dir: st.Mode&unix.S_IFMT == unix.S_IFDIR})
 }
 
-// given is the descriptor of a tree that is open already, or -1.
+// given is the descriptor of a tree that is already open, or -1.
 func (b *builder) given(source string) int {
 	for _, t := range b.trees {
 		if t.Source == source {
@@ -307,7 +307,7 @@ func (b *builder) folder(source, target string, attrs uint64) {
 	}
 }
 
-// system takes what programs are made of.
+// system adds what programs consist of.
 func (b *builder) system() {
 	for _, path := range visible {
 		if path == etcDir { // most of it is copied
@@ -331,7 +331,7 @@ func (b *builder) system() {
 	}
 }
 
-// extra takes a path that the operator named, if it is there.
+// extra adds a path that the operator named, if it exists.
 func (b *builder) extra(path string) {
 	if b.given(path) >= 0 || len(b.trees) == 0 && unix.Access(path, unix.F_OK) == nil {
 		b.add(path, filepath.Clean(path), readOnly)
@@ -344,7 +344,7 @@ func (b *builder) dev() {
 	}
 }
 
-// attach puts the pieces in their places.
+// attach mounts the parts in their places.
 func (b *builder) attach(root string) error {
 	for _, p := range b.pieces {
 		at := root + p.target
@@ -368,7 +368,7 @@ func (b *builder) attach(root string) error {
 	return nil
 }
 
-// place makes the file or folder over which something is mounted, unless it is there.
+// place makes the file or folder that something is mounted over, unless it exists.
 func place(at string, dir bool) error {
 	if dir {
 		return os.MkdirAll(at, 0o755)

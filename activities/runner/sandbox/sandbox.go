@@ -10,14 +10,14 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Mode says what happens when the host does not give a layer.
+// Mode says what happens if the host does not give a layer.
 type Mode string
 
 // The modes.
 const (
-	Required Mode = "required" // a step is refused when a layer is missing
-	Isolated Mode = "isolated" // a step is refused when a layer that keeps steps apart is missing
-	Weakened Mode = "weakened" // a step runs with the layers that there are: it may reach others'
+	Required Mode = "required" // a step is refused if a layer is missing
+	Isolated Mode = "isolated" // a step is refused if a layer that isolates steps is missing
+	Weakened Mode = "weakened" // a step runs with the available layers: it may reach other steps
 	Off      Mode = "off"      // a step runs as the worker's own process, with its rights
 )
 
@@ -27,29 +27,29 @@ func ParseMode(s string) (Mode, bool) {
 	return m, slices.Contains([]Mode{Required, Isolated, Weakened, Off}, m)
 }
 
-// Layer is one of the walls around a step.
+// Layer is one layer of a step's isolation.
 type Layer string
 
-// The layers. The cgroup ones have substitutes (a watchdog, rlimits, affinity, SIGSTOP), so
-// that they are never required.
+// The layers. The cgroup ones have substitutes (a watchdog, rlimits, affinity, SIGSTOP), so they
+// are never required.
 const (
 	LayerUser         Layer = "user"         // namespaces: user ids
 	LayerPID          Layer = "pid"          // processes
 	LayerMount        Layer = "mount"        // files
-	LayerProc         Layer = "proc"         // a /proc that shows the step's processes alone
+	LayerProc         Layer = "proc"         // a /proc that shows only the step's processes
 	LayerIPC          Layer = "ipc"          // System V IPC and message queues
 	LayerUTS          Layer = "uts"          // host name
-	LayerNetwork      Layer = "network"      // network, unless the step has it on
+	LayerNetwork      Layer = "network"      // network, unless the step may use it
 	LayerLandlock     Layer = "landlock"     // files again, by the kernel's Landlock
 	LayerSeccomp      Layer = "seccomp"      // system calls that no program needs
-	LayerNoNewPrivs   Layer = "no_new_privs" // setuid programs give nothing
+	LayerNoNewPrivs   Layer = "no_new_privs" // setuid programs give no privileges
 	LayerCapabilities Layer = "capabilities" // none are left
 	LayerRlimits      Layer = "rlimits"
-	LayerPIDs         Layer = "pids" // a bound on processes
+	LayerPIDs         Layer = "pids" // a limit on processes
 	LayerCgroupMemory Layer = "cgroup_memory"
 	LayerCgroupCPU    Layer = "cgroup_cpu"
 	LayerCgroupPIDs   Layer = "cgroup_pids"
-	LayerCgroupFreeze Layer = "cgroup_freeze" // freeze and kill a group at once
+	LayerCgroupFreeze Layer = "cgroup_freeze" // freeze and kill a whole group at once
 )
 
 // Layers lists every layer, outermost first.
@@ -61,7 +61,7 @@ func Layers() []Layer {
 	}
 }
 
-// Required says whether [Required] takes the layer.
+// Required says whether [Required] needs the layer.
 func (l Layer) Required() bool { return !strings.HasPrefix(string(l), "cgroup_") }
 
 // Status says whether a layer is on, and if not, why not.
@@ -71,34 +71,36 @@ type Status struct {
 	Why   string `json:"why,omitempty"`
 }
 
-// Spec is what a step's world is made of. Paths are absolute.
+// Spec describes a step's world. Paths are absolute.
 type Spec struct {
 	Mode Mode     `json:"mode"`
 	Argv []string `json:"argv"`
-	// Env is the program's environment. TMPDIR is set here, PATH loses the folders that the
-	// program does not see, and HOLDFAST_SOCKET is corrected when Socket is not at SocketDir.
+	// Env is the program's environment. Start adds TMPDIR, removes folders that the program does
+	// not see from PATH, and corrects HOLDFAST_SOCKET if Socket is not at SocketDir.
 	Env []string `json:"env"`
 	Dir string   `json:"dir"` // the workspace, writable, at the same path inside
 	Tmp string   `json:"tmp"` // becomes /tmp
-	// Socket becomes SocketDir, read-only: a socket in it can be connected to. "" is none.
+	// Socket becomes SocketDir, read-only: programs can still connect to a socket in it. "" is
+	// none.
 	Socket string `json:"socket,omitempty"`
-	// ReadOnly are further files and folders that the program sees, at the same path. One that
-	// does not exist is left out.
+	// ReadOnly are additional files and folders that the program sees, at the same path. Missing
+	// ones are left out.
 	ReadOnly []string `json:"read_only,omitempty"`
-	// Hidden are folders that the program does not see though they lie in one that it does, such
+	// Hidden are folders that the program does not see although it sees a folder around them, such
 	// as a data dir in /opt.
 	Hidden []string `json:"hidden,omitempty"`
-	// Network gives the program a network: frames of its own namespace, which come to
-	// [Child.Link]. Where there is no such namespace it has the worker's, unless Mode refuses that.
+	// Network gives the program a network: the frames of its own namespace, which come to
+	// [Child.Link]. Without such a namespace it uses the worker's network, unless Mode refuses
+	// that.
 	Network bool `json:"network,omitempty"`
-	// Listed says that the network is kept to a list of places, which takes a namespace: without
-	// one the step is refused in every mode but Off.
+	// Listed says that the network is restricted to a list of places, which needs a namespace:
+	// without one the step is refused in every mode but Off.
 	Listed bool `json:"listed,omitempty"`
 
-	// Owners are what the worker has made by [Owners]; without it a step that is nobody makes one of its own.
+	// Owners is what the worker has made with [Owners]; without it, a step that runs as nobody makes its own.
 	Owners *os.File `json:"-"`
 
-	// Without are layers that are left out as if the host did not give them.
+	// Without are layers to leave out as if the host did not give them.
 	Without []Layer `json:"without,omitempty"`
 
 	// Limits; 0 is none.
@@ -107,8 +109,7 @@ type Spec struct {
 	Processes   int     `json:"processes,omitempty"` // and threads
 	FileBytes   int64   `json:"file_bytes,omitempty"`
 
-	// Cgroup is a cgroup v2 folder in which the step gets a group of its own ([FindCgroup]); "" is
-	// none.
+	// Cgroup is a cgroup v2 folder in which the step gets its own group ([FindCgroup]); "" is none.
 	Cgroup string `json:"cgroup,omitempty"`
 }
 
@@ -119,11 +120,11 @@ const SocketDir = "/run/holdfast"
 type Outcome struct {
 	ExitCode *int   `json:"exit_code,omitempty"`
 	Signal   string `json:"signal,omitempty"` // such as SIGSEGV
-	// CPUSeconds is of the program and of the orphans that ended before it. The supervisor's own
-	// wait for init counts all.
+	// CPUSeconds covers the program and the orphans that ended before it. The supervisor's own wait
+	// for init counts everything.
 	CPUSeconds float64 `json:"cpu_seconds"`
-	// MaxRSSBytes is of the largest process; 0 when that was so small that the kernel's figure
-	// is init's own (it counts what a process had before execve).
+	// MaxRSSBytes is that of the largest process; 0 if it was so small that the kernel's figure is
+	// init's own (it includes what a process had before execve).
 	MaxRSSBytes int64 `json:"max_rss_bytes"`
 }
 
@@ -139,14 +140,14 @@ func (e *StartError) Error() string { return fmt.Sprintf("cannot start %q: %v", 
 // Unwrap gives the cause.
 func (e *StartError) Unwrap() error { return e.Err }
 
-// startPatience bounds how long init may take until the program runs.
+// startPatience is how long init may take until the program runs.
 const startPatience = 30 * time.Second
 
-// initArg is the argument at which a supervisor program becomes [Init].
+// initArg is the argument that makes a supervisor program run [Init].
 const initArg = "init"
 
-// needed says whether a mode refuses a step without the layer. [Isolated] needs what keeps a
-// step from other steps and from the worker: their files, processes, sockets and memory.
+// needed says whether a mode refuses a step without the layer. [Isolated] needs the layers that
+// separate a step from other steps and from the worker: files, processes, sockets and memory.
 func (m Mode) needed(l Layer, missing []Status) bool {
 	switch m {
 	case Required:
@@ -155,7 +156,7 @@ func (m Mode) needed(l Layer, missing []Status) bool {
 		switch l {
 		case LayerPID, LayerMount, LayerIPC, LayerNetwork, LayerSeccomp, LayerNoNewPrivs, LayerCapabilities:
 			return true
-		case LayerProc: // Landlock closes other processes that can be seen
+		case LayerProc: // Landlock protects other processes that are visible
 			return slices.ContainsFunc(missing, func(s Status) bool { return s.Layer == LayerLandlock && !s.On })
 		default:
 			return false
@@ -165,7 +166,7 @@ func (m Mode) needed(l Layer, missing []Status) bool {
 	}
 }
 
-// Refused lists the layers without which a mode refuses a step, each with why it is missing.
+// Refused lists the layers whose absence makes a mode refuse a step, each with why it is missing.
 func (m Mode) Refused(layers []Status) []Status {
 	var refused []Status
 	for _, s := range layers {
@@ -195,7 +196,7 @@ func (s *Spec) refusal(missing []Status) error {
 		lacks)
 }
 
-// listRefusal is the error for a step whose network cannot be kept to its list, or nil.
+// listRefusal is the error for a step whose network cannot be restricted to its list, or nil.
 func (s *Spec) listRefusal(missing []Status) error {
 	if !s.Listed || !slices.ContainsFunc(missing, func(m Status) bool { return m.Layer == LayerNetwork && !m.On }) {
 		return nil

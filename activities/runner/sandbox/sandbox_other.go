@@ -10,7 +10,7 @@ import (
 
 const elsewhere = "it takes Linux: here a step is a process of its own, with the worker's rights"
 
-// Child is what Start started.
+// Child is a started program.
 type Child struct {
 	Pid     int
 	Missing []Status
@@ -18,10 +18,10 @@ type Child struct {
 	Link    *os.File // nil
 }
 
-// Group is a cgroup: there are none here.
+// Group is a cgroup; there are none here.
 type Group struct{}
 
-// Freeze, Kill and the others are there so that callers need no build tags.
+// Freeze, Kill and the others exist so that callers need no build tags.
 func (*Group) Freeze(bool) error { return errors.ErrUnsupported }
 func (*Group) Kill() error       { return errors.ErrUnsupported }
 func (*Group) OOMKills() int64   { return 0 }
@@ -34,7 +34,7 @@ func FindCgroup() (string, error) { return "", errors.ErrUnsupported }
 // EnterCgroup finds none.
 func EnterCgroup() (string, error) { return "", errors.ErrUnsupported }
 
-// Start starts the program as a process in a session of its own, unless Mode refuses that.
+// Start starts the program as a process in its own session, unless Mode refuses that.
 func (s *Spec) Start(_ string, stdout, stderr *os.File) (*Child, error) {
 	missing := Probe("")
 	if err := s.refusal(missing); err != nil {
@@ -47,7 +47,7 @@ func (s *Spec) Start(_ string, stdout, stderr *os.File) (*Child, error) {
 	return &Child{Pid: pid, Missing: missing}, nil
 }
 
-// Outcome is known to who waits for Pid alone.
+// Outcome is never known here: wait for Pid instead.
 func (*Child) Outcome() (Outcome, bool) { return Outcome{}, false }
 
 // Segments are unknown.
@@ -56,13 +56,13 @@ func (*Child) Segments() int64 { return 0 }
 // Close has nothing to remove.
 func (*Child) Close() error { return nil }
 
-// Owners is Linux's alone.
+// Owners exists on Linux only.
 func Owners(string) (*os.File, error) { return nil, nil } //nolint:nilnil // there is nothing to make
 
 // InheritOwners finds nothing.
 func InheritOwners(int) *os.File { return nil }
 
-// Init is Linux's alone.
+// Init exists on Linux only.
 func Init() int { return 2 }
 
 // Probe says that there are no layers.

@@ -14,7 +14,7 @@ const (
 	supervisorTmp = "HOLDFAST_TEST_SANDBOX_TMP"
 )
 
-// beElsewhere has this process be what a test of Linux started, and says whether it was.
+// beElsewhere makes this process what a Linux test started it as, and says whether it did.
 var beElsewhere func() bool
 
 // TestMain lets the test binary be init, and a supervisor that waits to be killed.
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 		dir, err := EnterCgroup()
 		again, _ := FindCgroup() // it is compared
 		own, _ := os.ReadFile("/proc/self/cgroup")
-		fmt.Printf("%s %v\n%s\n%s", dir, err, again, own) //nolint:forbidigo // to the test that started it
+		fmt.Printf("%s %v\n%s\n%s", dir, err, again, own) //nolint:forbidigo // for the test that started it
 		os.Exit(0)
 	}
 	os.Exit(m.Run())

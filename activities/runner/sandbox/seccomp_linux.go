@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// denied are the system calls that a program of a step never needs: they look into or change
-// other processes, the kernel, or the world that the step was put into. Each fails with EPERM,
-// so that a program that only tries goes on.
+// denied are the system calls that a step's program never needs: they inspect or change other
+// processes, the kernel, or the step's world. Each fails with EPERM, so that a program that only
+// tries can go on.
 var denied = append([]uint32{
 	// Other processes.
 	unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PIDFD_GETFD, unix.SYS_KCMP, unix.SYS_PROCESS_MADVISE,
@@ -19,7 +19,7 @@ var denied = append([]uint32{
 	unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_OPEN_TREE, unix.SYS_MOVE_MOUNT, unix.SYS_FSOPEN,
 	unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSPICK, unix.SYS_MOUNT_SETATTR, sysOpenTreeAttr, unix.SYS_OPEN_BY_HANDLE_AT,
 	unix.SYS_QUOTACTL, unix.SYS_QUOTACTL_FD, unix.SYS_SWAPON, unix.SYS_SWAPOFF, unix.SYS_FANOTIFY_INIT,
-	// Namespaces; clone is looked at below.
+	// Namespaces; clone is checked below.
 	unix.SYS_UNSHARE, unix.SYS_SETNS, unix.SYS_SETHOSTNAME, unix.SYS_SETDOMAINNAME,
 	// The kernel's keys, programs, counters and modules.
 	unix.SYS_KEYCTL, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD,
@@ -33,21 +33,21 @@ var denied = append([]uint32{
 const sysOpenTreeAttr = 467 // the same on every architecture; Linux 6.15
 
 // families are the sockets that a program may make. Others reach past the network namespace
-// (AF_VSOCK), or into corners of the kernel that nobody uses.
+// (AF_VSOCK), or into rarely used parts of the kernel.
 var families = []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
 
-// ioctls that put words into another's terminal.
+// ioctls that insert input into another process's terminal.
 var deniedIoctls = []uint32{unix.TIOCSTI, unix.TIOCLINUX}
 
-// setID are the bits by which a program runs as its file's owner or group. A step may give them
-// to nothing: on the host, outside of the step's mounts, they would count.
+// setID are the bits that make a program run as its file's owner or group. A step must not set
+// them: on the host, outside the step's mounts, they would take effect.
 const setID = unix.S_ISUID | unix.S_ISGID
 
 // modeCall is a system call that takes a file's mode, and which argument that is.
 type modeCall struct{ nr, mode uint32 }
 
-// modes are the calls that always give a file a mode; creating are those that do when they make
-// one, by flags in the argument before.
+// modes are the calls that always set a file's mode; creating are those that set it only when they
+// create the file, by flags in the argument before.
 var (
 	modes = append([]modeCall{
 		{unix.SYS_FCHMOD, 1}, {unix.SYS_FCHMODAT, 2}, {unix.SYS_FCHMODAT2, 2}, {unix.SYS_MKNODAT, 2}, {unix.SYS_MKDIRAT, 2},
@@ -58,14 +58,14 @@ var (
 const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
-// Of struct seccomp_data, on a little-endian machine.
+// Offsets in struct seccomp_data, on a little-endian machine.
 const (
 	offNumber = 0
 	offArch   = 4
 	offArgs   = 16 // the low half of the first argument
 )
 
-const x32Bit = 0x40000000 // of amd64's second set of numbers
+const x32Bit = 0x40000000 // amd64's second set of call numbers
 
 func stmt(code uint16, k uint32) unix.SockFilter { return unix.SockFilter{Code: code, K: k} }
 
@@ -79,8 +79,8 @@ func answer(errno unix.Errno) unix.SockFilter {
 	return stmt(unix.BPF_RET|unix.BPF_K, unix.SECCOMP_RET_ERRNO|uint32(errno))
 }
 
-// filter is the program that the kernel runs at each system call. The kernel itself finds
-// out which numbers are always allowed, and does not run it for those.
+// filter is the program that the kernel runs at each system call. The kernel itself finds out which
+// numbers are always allowed, and skips it for those.
 func filter() []unix.SockFilter {
 	allow := stmt(unix.BPF_RET|unix.BPF_K, unix.SECCOMP_RET_ALLOW)
 	p := []unix.SockFilter{
@@ -91,7 +91,7 @@ func filter() []unix.SockFilter {
 		jump(unix.BPF_JGE, x32Bit, 0, 1),
 		answer(unix.ENOSYS),
 	}
-	for _, nr := range []uint32{unix.SYS_CLONE3, unix.SYS_OPENAT2} { // what they ask for is in memory; programs fall back to clone and openat
+	for _, nr := range []uint32{unix.SYS_CLONE3, unix.SYS_OPENAT2} { // their arguments are in memory; programs fall back to clone and openat
 		p = append(p, jump(unix.BPF_JEQ, nr, 0, 1), answer(unix.ENOSYS))
 	}
 	for _, nr := range denied {
@@ -107,7 +107,7 @@ func filter() []unix.SockFilter {
 	}
 	for _, c := range creating {
 		p = append(p, only(c.nr, c.mode-1, func(next uint8) []unix.SockFilter {
-			return []unix.SockFilter{ // without one of the flags the mode is left over from something else
+			return []unix.SockFilter{ // without one of the flags, the mode argument is garbage
 				jump(unix.BPF_JSET, unix.O_CREAT|unix.O_TMPFILE&^unix.O_DIRECTORY, 0, 2+next),
 				load(offArgs + 8*c.mode), jump(unix.BPF_JSET, setID, 0, next), answer(unix.EPERM),
 			}
@@ -132,14 +132,14 @@ func filter() []unix.SockFilter {
 	return append(p, allow)
 }
 
-// only runs checks of an argument for one number; past their end the call is allowed.
+// only runs checks on an argument of one call; if none decides, the call is allowed.
 func only(nr, arg uint32, checks func(next uint8) []unix.SockFilter) []unix.SockFilter {
 	q := append([]unix.SockFilter{load(offArgs + 8*arg)}, checks(1)...)
 	q = append(q, stmt(unix.BPF_RET|unix.BPF_K, unix.SECCOMP_RET_ALLOW))
 	return slices.Insert(q, 0, jump(unix.BPF_JEQ, nr, 0, uint8(len(q))))
 }
 
-// filterSystemCalls puts the filter on this thread and all that it starts.
+// filterSystemCalls applies the filter to this thread and everything that it starts.
 func filterSystemCalls() error {
 	program := filter()
 	fprog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Only who is in the step's IPC namespace sees its System V segments: one that no process has
+// The step's System V segments are visible only in its IPC namespace: one that no process has
 // attached is in no list but this.
 const (
 	segmentsFile  = "/proc/sysvipc/shm"
@@ -14,18 +14,18 @@ const (
 	segmentsMost  = 1 << 20 // of text: the kernel has 4,096 segments at most
 )
 
-// watchesSegments says whether the supervisor has to be told of the step's segments: it counts
-// the step's memory by itself.
+// watchesSegments says whether the supervisor needs to know the step's segments, because it
+// measures the step's memory itself.
 func (w *world) watchesSegments() bool {
 	return w.MemoryBytes > 0 && w.isMissing(LayerCgroupMemory) && w.has(LayerIPC)
 }
 
-// watchSegments tells how much memory the segments have, whenever that changes. As long as it
-// does not, it makes no garbage: init collects none.
+// watchSegments reports the memory of the segments whenever it changes. Otherwise it makes no
+// garbage, because init does not collect any.
 func watchSegments(tell func(bytes int64)) {
 	fd, err := unix.Open(segmentsFile, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return // a kernel without them
+		return // a kernel without segments
 	}
 	text := make([]byte, segmentsMost)
 	told := int64(-1)
@@ -48,7 +48,7 @@ func watchSegments(tell func(bytes int64)) {
 	}
 }
 
-// segmentBytes adds up what of the segments is in memory or swapped out: columns of proc(5)'s
+// segmentBytes adds up how much of the segments is in memory or swapped out: columns of proc(5)'s
 // sysvipc/shm.
 func segmentBytes(text []byte) int64 {
 	const resident, swapped = 14, 15
@@ -67,7 +67,7 @@ func segmentBytes(text []byte) int64 {
 		}
 		if c >= '0' && c <= '9' && (column == resident || column == swapped) {
 			digit := int64(c - '0')
-			sum += 9*number + digit // what the number has become, less what it was
+			sum += 9*number + digit // the number's new value minus its old one
 			number = 10*number + digit
 		}
 	}

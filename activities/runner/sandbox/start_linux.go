@@ -13,25 +13,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Child is what Start started.
+// Child is a started program.
 type Child struct {
-	// Pid is init's on the host, or the program's with [Off]. Whoever called Start waits for it.
+	// Pid is init's on the host, or the program's with [Off]. The caller of Start waits for it.
 	Pid     int
 	Missing []Status
-	Group   *Group // the step's cgroup, nil when there is none
-	// Link has the frames of a step with a network; nil when it has none, or the worker's.
-	// Whoever called Start closes it.
+	Group   *Group // the step's cgroup, nil if there is none
+	// Link has the frames of a step with a network; nil if it has no network, or the worker's. The
+	// caller of Start closes it.
 	Link *os.File
 
-	reports *os.File // init's end is closed when it ends
+	reports *os.File // init closes its end when it ends
 	decoder *json.Decoder
 
 	segments atomic.Int64
-	outcome  *Outcome      // once told is closed
-	told     chan struct{} // closed when init says no more
+	outcome  *Outcome      // set before told is closed
+	told     chan struct{} // closed when init sends no more
 }
 
-// namespaces are the flags of clone, in the order in which they are given up.
+// namespaces are the flags of clone, in the order in which clone drops them.
 var namespaces = []struct {
 	layer Layer
 	flag  uintptr
@@ -45,13 +45,13 @@ var namespaces = []struct {
 	{LayerUser, unix.CLONE_NEWUSER, "user"},
 }
 
-// insideID is the user and group that a program of a worker that runs as root sees itself as.
+// insideID is the user and group that a program sees itself as, if its worker runs as root.
 const insideID = 1000
 
-// Start starts the program, in as many layers as the host gives, and returns when it runs.
-// The thread that calls it must live as long as the step: when it ends, the kernel kills
-// init and with it the step. An error is a [*StartError] when the program could not be
-// started, and a *schema.Error with code unsupported when Mode refuses to.
+// Start starts the program, in as many layers as the host gives, and returns when it runs. The
+// calling thread must live as long as the step: when it ends, the kernel kills init and with it the
+// step. An error is a [*StartError] if the program could not be started, and a *schema.Error with
+// code unsupported if Mode refuses.
 func (s *Spec) Start(exe string, stdout, stderr *os.File) (*Child, error) {
 	if s.Mode == Off {
 		pid, err := s.startPlain(&syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}, stdout, stderr)
@@ -68,7 +68,7 @@ func (s *Spec) startInit(exe string, probe bool, stdout, stderr *os.File) (*Chil
 	c, err := s.launch(exe, probe, group, missing, stdout, stderr)
 	if err != nil && group != nil {
 		_ = group.Kill()
-		_ = group.Remove() // an empty group that stays is the only harm
+		_ = group.Remove() // a leftover empty group is the only harm
 	}
 	return c, err
 }
@@ -86,9 +86,9 @@ func (s *Spec) launch(exe string, probe bool, group *Group, missing []Status, st
 	ours, theirs := os.NewFile(uintptr(pair[0]), "init"), os.NewFile(uintptr(pair[1]), "supervisor")
 	defer theirs.Close()
 	patience := unix.NsecToTimeval(startPatience.Nanoseconds())
-	_ = unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience) // it always can
+	_ = unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience) // cannot fail
 
-	program, err := os.Open(exe) // which nobody may not get to by its path
+	program, err := os.Open(exe) // nobody may be unable to reach it by path
 	if err != nil {
 		return nil, errors.Join(err, ours.Close())
 	}
@@ -113,7 +113,7 @@ func (s *Spec) launch(exe string, probe bool, group *Group, missing []Status, st
 	_ = theirs.Close()
 	missing = append(missing, lost...)
 	c := &Child{Pid: pid, Group: group, reports: ours, decoder: json.NewDecoder(ours)}
-	// Looked for here, while init starts.
+	// Computed here, while init starts.
 	o := order{Spec: s, Made: made, Missing: missing, Root: os.Geteuid() == 0 && (!demoted || !slices.Contains(made, LayerUser)), Trees: trees, Masked: secret(optDir, optDepth, s.ReadOnly), Probe: probe}
 	if err := json.NewEncoder(ours).Encode(o); err != nil {
 		return nil, c.abandon(fmt.Errorf("tell init what to start: %w", err))
@@ -138,13 +138,13 @@ func (s *Spec) launch(exe string, probe bool, group *Group, missing []Status, st
 	case probe:
 		return c, nil
 	}
-	_ = unix.SetsockoptTimeval(int(ours.Fd()), unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{}) // it always can
+	_ = unix.SetsockoptTimeval(int(ours.Fd()), unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{}) // cannot fail
 	c.told = make(chan struct{})
 	go c.listen()
 	return c, nil
 }
 
-// listen takes in what init tells until it has told how the program ended.
+// listen receives init's reports until it has reported how the program ended.
 func (c *Child) listen() {
 	defer close(c.told)
 	for c.outcome == nil {
@@ -159,11 +159,11 @@ func (c *Child) listen() {
 	}
 }
 
-// Segments is how much memory the step's System V segments have, attached or not. It is known
-// where the step has an IPC namespace of its own, and a bound on memory that no cgroup holds.
+// Segments is how much memory the step's System V segments have, attached or not. It is known if
+// the step has its own IPC namespace, and a memory limit that no cgroup enforces.
 func (c *Child) Segments() int64 { return c.segments.Load() }
 
-// abandon ends and reaps init when nothing is to come of it.
+// abandon ends and reaps init after a failure.
 func (c *Child) abandon(err error) error {
 	end(c.Pid)
 	_ = c.reports.Close()
@@ -173,8 +173,8 @@ func (c *Child) abandon(err error) error {
 	return err
 }
 
-// clone starts init in all namespaces that there are. When the kernel refuses, it gives
-// them up one by one, and says what it said.
+// clone starts init in all available namespaces. If the kernel refuses, it drops them one by one,
+// and reports the kernel's errors.
 func (s *Spec) clone(demoted bool, group *Group, files []uintptr) (pid int, made []Layer, lost []Status, err error) {
 	var flags uintptr
 	for _, ns := range namespaces {
@@ -233,7 +233,8 @@ func (s *Spec) fork(demoted bool, flags uintptr, group *Group, files []uintptr) 
 		sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: insideUID, HostID: uid, Size: 1}}
 		sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: insideGID, HostID: gid, Size: 1}}
 		sys.GidMappingsEnableSetgroups = os.Geteuid() == 0
-		// What init needs to build the world; it is not user 0 inside, which would keep them all.
+		// What init needs to build the world. Inside, it is not user 0, which would keep all
+		// capabilities.
 		sys.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SETPCAP, unix.CAP_SETGID, unix.CAP_SYS_RESOURCE, unix.CAP_DAC_OVERRIDE}
 	}
 	if group != nil {
@@ -245,12 +246,12 @@ func (s *Spec) fork(demoted bool, flags uintptr, group *Group, files []uintptr) 
 		sys.UseCgroupFD, sys.CgroupFD = true, int(dir.Fd())
 	}
 	return syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", programFD), []string{"holdfast", initArg}, &syscall.ProcAttr{
-		// Of init alone, which does little and keeps few threads.
+		// For init alone, which does little and keeps few threads.
 		Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Dir: "/", Files: files, Sys: sys,
 	})
 }
 
-// refused tells the kernel's no to namespaces from other faults, such as a missing program.
+// refused tells a kernel's refusal of namespaces from other errors, such as a missing program.
 func refused(err error) bool {
 	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EUSERS) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOMEM)
 }
@@ -267,8 +268,8 @@ func why(err error) string {
 	return err.Error()
 }
 
-// Outcome says how the program ended, once Pid has. It says false when init itself was
-// killed, and with [Off]: then how Pid ended is how the program did.
+// Outcome says how the program ended, once Pid has. It returns false if init itself was killed, and
+// with [Off]: then the program ended the way Pid did.
 func (c *Child) Outcome() (Outcome, bool) {
 	if c.reports == nil {
 		return Outcome{}, false
@@ -285,13 +286,13 @@ func (c *Child) Outcome() (Outcome, bool) {
 	return *c.outcome, true
 }
 
-// Close kills what may be left in the step's group and removes it, once
-// nobody asks for its figures any more. It may be called twice.
+// Close kills what may be left in the step's group and removes it, once its figures are no longer
+// needed. It may be called twice.
 func (c *Child) Close() error {
 	if c.Group == nil {
 		return nil
 	}
-	_ = c.Group.Kill() // an old kernel has none; then the group is not empty
+	_ = c.Group.Kill() // missing on an old kernel; then the group is not empty
 	if err := c.Group.Remove(); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}

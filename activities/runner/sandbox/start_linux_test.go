@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// TestOutcome_IsTheProgramsOwn: its code or its signal, whatever it did to its streams.
+// TestOutcome_IsTheProgramsOwn: its code or signal, whatever it did to its streams.
 func TestOutcome_IsTheProgramsOwn(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]string{
@@ -83,7 +83,7 @@ func TestStart_NamesWhatCannotBeStarted(t *testing.T) {
 	}
 }
 
-// TestStart_RefusesWhenRequired: with the layer's name and why, and nothing ran.
+// TestStart_RefusesWhenRequired: with the layer's name and the reason, and nothing ran.
 func TestStart_RefusesWhenRequired(t *testing.T) {
 	t.Parallel()
 	for _, l := range Layers() {
@@ -105,7 +105,7 @@ func TestStart_RefusesWhenRequired(t *testing.T) {
 	}
 }
 
-// TestStart_GoesOnWithWhatThereIs: each layer away, the others stay.
+// TestStart_GoesOnWithWhatThereIs: without any one layer, the others stay.
 func TestStart_GoesOnWithWhatThereIs(t *testing.T) {
 	t.Parallel()
 	if strictest() != Required {
@@ -138,7 +138,7 @@ func TestStart_GoesOnWithWhatThereIs(t *testing.T) {
 	}
 }
 
-// TestStart_ModeOffIsAProcess: in a session of its own, and nothing else.
+// TestStart_ModeOffIsAProcess: in its own session, and nothing else.
 func TestStart_ModeOffIsAProcess(t *testing.T) {
 	t.Parallel()
 	s := newSpec(t, "sh", "-c", "echo $TMPDIR; exit 4")
@@ -170,7 +170,7 @@ func TestStart_DiesWithItsSupervisor(t *testing.T) {
 	})
 }
 
-// TestStart_GivesThePathThatIsThere: folders that the program does not see are not in it.
+// TestStart_GivesThePathThatIsThere: PATH lacks folders that the program does not see.
 func TestStart_GivesThePathThatIsThere(t *testing.T) {
 	t.Parallel()
 	needLayers(t, LayerMount)
@@ -180,12 +180,12 @@ func TestStart_GivesThePathThatIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.out != "/usr/bin:/bin\n4\n" { // and PWD, which sh makes, and TMPDIR
+	if res.out != "/usr/bin:/bin\n4\n" { // plus PWD, which sh sets, and TMPDIR
 		t.Errorf("got %q", res.out)
 	}
 }
 
-// TestLimits_Hold: the bounds on files and on what is open.
+// TestLimits_Hold: the limits on file size and open files.
 func TestLimits_Hold(t *testing.T) {
 	t.Parallel()
 	s := newSpec(t, "sh", "-c", "trap '' XFSZ; ulimit -n; head -c 200000 /dev/zero > big 2>/dev/null; stat -c %s big; nproc")
@@ -247,7 +247,7 @@ func TestAll_AsANormalUser(t *testing.T) {
 	}
 }
 
-// TestSecret_IsWhatOthersCannotRead, unless the operator gives it.
+// TestSecret_IsWhatOthersCannotRead, unless the operator allows it.
 func TestSecret_IsWhatOthersCannotRead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -14,23 +14,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stepID is the user and group that a step of a root worker is to the host: nobody. What gets out
-// of such a step has no rights.
+// stepID is the user and group of a step of a root worker on the host: nobody. If anything escapes
+// from such a step, it has no rights.
 const stepID = 65534
 
-// firstTreeFD is behind init's streams, its socket and its program.
+// firstTreeFD comes after init's streams, its socket and its program.
 const (
 	programFD   = reportFD + 1
 	firstTreeFD = programFD + 1
 )
 
-// isDemoted says whether the step is to be nobody: its worker is root, and there is a nobody.
-// Without a root of its own it could not even get to its workspace.
+// isDemoted says whether the step is to run as nobody: its worker is root, and the user exists.
+// Without its own root it could not even reach its workspace.
 func (s *Spec) isDemoted() bool {
 	return os.Geteuid() == 0 && !slices.Contains(s.Without, LayerUser) && !slices.Contains(s.Without, LayerMount) && hasID("uid") && hasID("gid")
 }
 
-// hasID says whether this process's own user namespace has nobody.
+// hasID says whether this process's own user namespace has the user nobody.
 func hasID(kind string) bool {
 	file, err := os.Open("/proc/self/" + kind + "_map")
 	if err != nil {
@@ -51,9 +51,9 @@ func hasID(kind string) bool {
 	return false
 }
 
-// openTrees opens the worker's files for a step that is nobody. Where the file system can, they
-// are root's on the disk and nobody's in the step; where it cannot, what the step may write to
-// is given to nobody.
+// openTrees opens the worker's files for a step that runs as nobody. If the file system supports
+// it, they belong to root on the disk and to nobody in the step; otherwise what the step may write
+// to is given to nobody.
 func (s *Spec) openTrees(exe string) (trees []tree, files []*os.File, err error) {
 	defer func() {
 		if err != nil {
@@ -86,7 +86,7 @@ func (s *Spec) openTrees(exe string) (trees []tree, files []*os.File, err error)
 			mapped = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(owners.Fd())})
 		}
 		if !slices.Contains(written, source) {
-			continue // what others may read of it is read
+			continue // the step reads what everybody may read
 		}
 		owner := 0
 		if mapped != nil {
@@ -105,9 +105,9 @@ func closeFiles(files []*os.File) {
 	}
 }
 
-// giveAway makes everything in a folder somebody's, unless the folder already is: root's files
-// that are added to nobody's are looked for. Other steps of the session may be at work in the
-// folder: a folder that becomes a link meanwhile leads nowhere else.
+// giveAway changes the owner of everything in a folder, even if the folder itself already has the
+// owner, because root's files may have been added to nobody's. Other steps of the session may be
+// working in the folder: a folder that is replaced by a link meanwhile leads nowhere else.
 func giveAway(dir string, owner int) error {
 	var st unix.Stat_t
 	if err := unix.Stat(dir, &st); err != nil {
@@ -139,16 +139,16 @@ func giveAway(dir string, owner int) error {
 	})
 }
 
-// Owners is a user namespace in which nobody is root, by which mounts say whose files are whose; nil when the steps of this
-// process are not nobody. It is the same for all steps, and takes as long to make as all else of a step's start.
+// Owners is a user namespace in which nobody is root, with which mounts translate owners; nil if steps of this process
+// do not run as nobody. All steps share it, because making it takes as long as the rest of a step's start.
 func Owners(exe string) (*os.File, error) {
 	if !(&Spec{}).isDemoted() {
-		return nil, nil //nolint:nilnil // there is nothing to make
+		return nil, nil //nolint:nilnil // nothing is needed
 	}
 	return mapRoot(exe)
 }
 
-// InheritOwners is the [Owners] that this process was started with as descriptor fd; nil when that is something else.
+// InheritOwners is the [Owners] that this process was started with as descriptor fd; nil if that is something else.
 func InheritOwners(fd int) *os.File {
 	if kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE); err != nil || kind != unix.CLONE_NEWUSER {
 		return nil
@@ -156,7 +156,7 @@ func InheritOwners(fd int) *os.File {
 	return os.NewFile(uintptr(fd), "owners")
 }
 
-// mapRoot has a child that does nothing make the namespace of [Owners].
+// mapRoot makes the namespace of [Owners], by a child that does nothing.
 func mapRoot(exe string) (*os.File, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {

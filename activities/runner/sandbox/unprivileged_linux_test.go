@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestAttack_StepOfARootWorkerIsNobody: to the host, whatever it seems to be inside; and the
-// workspace stays the worker's on the disk, with what was in it before.
+// TestAttack_StepOfARootWorkerIsNobody: to the host, whatever it seems to be inside. On the disk,
+// the workspace stays the worker's, with its earlier contents.
 func TestAttack_StepOfARootWorkerIsNobody(t *testing.T) {
 	t.Parallel()
 	needLayers(t, LayerUser, LayerMount)
@@ -45,8 +45,8 @@ func TestAttack_StepOfARootWorkerIsNobody(t *testing.T) {
 	}
 }
 
-// TestOpenTrees_GivesFilesAwayWhereItMust: and takes them back where the file system can tell
-// whose they are in a step.
+// TestOpenTrees_GivesFilesAwayWhereItMust: and takes them back where the file system can map owners
+// for a step.
 func TestOpenTrees_GivesFilesAwayWhereItMust(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

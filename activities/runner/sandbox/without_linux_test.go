@@ -15,8 +15,8 @@ import (
 
 const without = "HOLDFAST_TEST_SANDBOX_WITHOUT"
 
-// TestAll_WithoutUserNamespaces runs, as a normal user whom the kernel gives no namespaces, as in a
-// container with its engine's own profile, the tests of what becomes of steps there.
+// TestAll_WithoutUserNamespaces runs the tests of steps on a host without namespaces, as a normal
+// user who gets none from the kernel, as in a container with its engine's own profile.
 func TestAll_WithoutUserNamespaces(t *testing.T) {
 	if os.Getenv(nested) != "" {
 		return
@@ -33,8 +33,8 @@ func TestAll_WithoutUserNamespaces(t *testing.T) {
 	}
 }
 
-// TestAttack_HostWithoutNamespaces: steps are refused with what to do, unless the operator gave the
-// walls up.
+// TestAttack_HostWithoutNamespaces: steps are refused with advice on what to do, unless the
+// operator gave isolation up.
 func TestAttack_HostWithoutNamespaces(t *testing.T) {
 	if os.Getenv(without) == "" {
 		return // TestAll_WithoutUserNamespaces runs it

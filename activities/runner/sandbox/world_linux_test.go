@@ -21,7 +21,7 @@ type result struct {
 	missing []Status
 }
 
-// strictest is the mode in which a host that gives every layer is tested.
+// strictest is the mode for testing on a host that gives every layer.
 var strictest = sync.OnceValue(func() Mode {
 	for _, s := range Probe(os.Args[0]) {
 		if !s.On && s.Layer.Required() {
@@ -63,7 +63,7 @@ func runWith(t testing.TB, s *Spec, serve func(link *os.File)) (*result, error) 
 	defer r.Close()
 	printed := make(chan string, 1)
 	go func() {
-		b, _ := io.ReadAll(r) // what was read until it failed is what there is
+		b, _ := io.ReadAll(r) // what was read before a failure counts
 		printed <- string(b)
 	}()
 	type started struct {

@@ -12,12 +12,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// faulty is a segment on a disk that is full now and then: a write puts a part of its bytes
-// there and fails, and what was begun may or may not be taken back.
+// faulty is a segment on a disk that is sometimes full: a write stores some of its bytes and fails,
+// and what it began may or may not be taken back.
 type faulty struct {
 	*os.File
 
-	left     *int // bytes that there is room for; below 0 is any number
+	left     *int // bytes of space left; negative is unlimited
 	takeBack *bool
 }
 
@@ -36,8 +36,7 @@ func (f faulty) Truncate(size int64) error {
 	return f.File.Truncate(size)
 }
 
-// Whatever fails and whenever it is read, what a reader gets is what was written, in order,
-// and nothing else.
+// Whatever fails and whenever it is read, a reader gets exactly what was written, in order.
 func TestSpool_IsReadAsWrittenWhateverFails(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -122,7 +121,7 @@ func TestSpool_IsReadAsWrittenWhateverFails(t *testing.T) {
 	})
 }
 
-// A writer that was killed while it took something back leaves whole frames to be read.
+// A writer that was killed while it took something back leaves complete frames to read.
 func TestSpool_OfAKilledWriterTheWholeFramesAreRead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -155,7 +154,7 @@ func TestSpool_OfAKilledWriterTheWholeFramesAreRead(t *testing.T) {
 	}
 }
 
-// A folder that is gone has nothing to wait for: it is what a killed writer left, or damage.
+// There is nothing to wait for in a removed folder: a killed writer left it, or it is damage.
 func TestSpool_AFolderThatIsGoneIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	r := Open(filepath.Join(t.TempDir(), "gone"), 0)
@@ -167,7 +166,7 @@ func TestSpool_AFolderThatIsGoneIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// What is damaged is said to be, and not waited for.
+// Damage is reported, and not waited for.
 func TestSpool_DamageIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(name string) error{

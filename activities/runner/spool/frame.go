@@ -16,7 +16,7 @@ type Kind byte
 const (
 	Stdout   Kind = 1
 	Stderr   Kind = 2
-	Progress Kind = 3 // what the program told of its progress, as JSON
+	Progress Kind = 3 // the program's progress report, as JSON
 )
 
 // Frame is a piece of output. Offset is where it starts in its stream, in bytes.
@@ -34,7 +34,7 @@ const headerBytes = 1 + 8 + 8 + 4
 // MaxData is the most that one frame carries.
 const MaxData = 256 << 10
 
-// segmentBytes is the size from which on a new segment is begun.
+// segmentBytes is the size at which a new segment is begun.
 const segmentBytes = 4 << 20
 
 const suffix = ".spool"

@@ -10,23 +10,23 @@ import (
 	"slices"
 )
 
-// ErrDamaged says that what is in a spool is not what was written. No further try helps.
+// ErrDamaged says that a spool does not contain what was written. Retrying does not help.
 var ErrDamaged = errors.New("the spool is damaged")
 
-// Everything reads whatever is there, of a spool that nobody writes any more.
+// Everything reads all there is, in a spool that nobody writes any more.
 const Everything = math.MaxInt64
 
-// Reader reads a spool from an offset on, also while it is written.
+// Reader reads a spool from an offset on, even while it is being written.
 type Reader struct {
 	dir    string
 	file   *os.File
 	start  int64 // of file
 	offset int64
-	buf    []byte // what was read and not handed out; ends at offset+len(buf)
+	buf    []byte // read but not handed out; ends at offset+len(buf)
 	room   []byte
 }
 
-// Open starts to read at an offset: 0, or the End of a frame.
+// Open starts reading at an offset: 0, or the End of a frame.
 func Open(dir string, offset int64) *Reader {
 	return &Reader{dir: dir, offset: offset}
 }
@@ -37,7 +37,7 @@ func (r *Reader) Dir() string { return r.dir }
 // Offset is where the next frame starts.
 func (r *Reader) Offset() int64 { return r.offset }
 
-// Close lets the segment go.
+// Close closes the segment.
 func (r *Reader) Close() error {
 	if r.file == nil {
 		return nil
@@ -50,9 +50,9 @@ func (r *Reader) Close() error {
 // readAhead is how much is read from the disk at once.
 const readAhead = MaxData + headerBytes
 
-// Next returns the next frame before end, which is what the writer has said is written
-// ([Writer.End]), and false when there is none yet. Nothing behind end is looked at: a writer
-// for which the disk is full takes back what it has begun. Its data is valid until the next call.
+// Next returns the next frame before end, which is how much the writer has reported as written
+// ([Writer.End]), and false if there is none yet. It never looks beyond end: a writer with a full
+// disk takes back an unfinished frame. The data is valid until the next call.
 func (r *Reader) Next(end int64) (Frame, bool, error) {
 	for {
 		if len(r.buf) >= headerBytes {
@@ -78,7 +78,7 @@ func (r *Reader) Next(end int64) (Frame, bool, error) {
 	}
 }
 
-// fill reads more of the segment, up to end, or goes on with the next one.
+// fill reads more of the segment, up to end, or continues with the next one.
 func (r *Reader) fill(end int64) (more bool, err error) {
 	if r.offset+int64(len(r.buf)) >= end {
 		return false, nil
@@ -108,7 +108,7 @@ func (r *Reader) fill(end int64) (more bool, err error) {
 	if held > 0 || r.offset == r.start {
 		return false, r.missing(end) // the writer was killed there
 	}
-	// The end of the segment: the writer has gone on to the next one.
+	// The end of the segment: the writer has continued in the next one.
 	if _, err := os.Stat(segmentName(r.dir, r.offset)); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, r.missing(end)
@@ -118,7 +118,7 @@ func (r *Reader) fill(end int64) (more bool, err error) {
 	return true, r.Close()
 }
 
-// missing is what it means that there is no more, though end says that there should be.
+// missing says what it means that data before end is missing.
 func (r *Reader) missing(end int64) error {
 	if end == Everything {
 		return nil
@@ -126,7 +126,7 @@ func (r *Reader) missing(end int64) error {
 	return fmt.Errorf("%w: it has %d bytes, and should have %d", ErrDamaged, r.offset, end)
 }
 
-// open finds the segment that has the offset. In a folder that is gone there is none.
+// open finds the segment that contains the offset. In a removed folder there is none.
 func (r *Reader) open() (bool, error) {
 	entries, err := os.ReadDir(r.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -146,7 +146,7 @@ func (r *Reader) open() (bool, error) {
 	}
 	r.start = slices.Max(starts)
 	r.file, err = os.Open(segmentName(r.dir, r.start))
-	if errors.Is(err, fs.ErrNotExist) { // it was removed in this moment
+	if errors.Is(err, fs.ErrNotExist) { // just removed
 		r.file = nil
 		return false, nil
 	}

@@ -24,7 +24,7 @@ func create(t testing.TB, limit int64) (string, *spool.Writer) {
 	return dir, w
 }
 
-// A reader that is cut and comes back at the end of any frame goes on without a gap.
+// A reader that is cut off and comes back at the end of any frame continues without a gap.
 func TestSpool_IsReadAsWrittenAcrossSegmentsAndReaders(t *testing.T) {
 	t.Parallel()
 	const frames = 3000
@@ -80,7 +80,7 @@ func TestSpool_IsReadAsWrittenAcrossSegmentsAndReaders(t *testing.T) {
 func TestSpool_AFullOneHoldsItsWriter(t *testing.T) {
 	t.Parallel()
 	dir, w := create(t, 1000)
-	if err := w.Write(spool.Stdout, make([]byte, 5000)); err != nil { // an empty one takes any frame
+	if err := w.Write(spool.Stdout, make([]byte, 5000)); err != nil { // an empty spool takes any frame
 		t.Fatal(err)
 	}
 	second := make(chan error, 1)

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// ErrClosed says that the spool takes nothing any more.
+// ErrClosed says that the spool takes no more.
 var ErrClosed = errors.New("the spool is closed")
 
-// segment is the file that is written. Tests put one in its place that fails.
+// segment is the file being written. Tests replace it with one that fails.
 type segment interface {
 	io.WriterAt
 	io.Closer
@@ -23,13 +23,13 @@ func createSegment(name string) (segment, error) {
 	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 }
 
-// Writer writes a spool. It has one in a process, and no other process writes. A write that
-// fails has written nothing, and may be tried again for as long as it takes.
+// Writer writes a spool. There is one per process, and no other process writes. A failed write has
+// written nothing, and may be retried for as long as it takes.
 type Writer struct {
 	dir    string
-	limit  int64 // of what is written and not consumed
+	limit  int64 // on what is written but not consumed
 	create func(name string) (segment, error)
-	roll   int64 // the size from which on a new segment is begun
+	roll   int64 // the size at which a new segment is begun
 
 	mu       sync.Mutex
 	changed  *sync.Cond
@@ -43,7 +43,7 @@ type Writer struct {
 	buf      []byte
 }
 
-// Create makes an empty spool in a folder that exists. Limit is in bytes.
+// Create makes an empty spool in an existing folder. Limit is in bytes.
 func Create(dir string, limit int64) (*Writer, error) {
 	return create(dir, limit, createSegment)
 }
@@ -57,14 +57,14 @@ func create(dir string, limit int64, with func(name string) (segment, error)) (*
 	return w, nil
 }
 
-// rotate begins a segment. When it cannot, everything is as before.
+// rotate begins a segment. On failure, nothing changes.
 func (w *Writer) rotate() error {
 	next, err := w.create(segmentName(w.dir, w.end))
 	if err != nil {
 		return err
 	}
 	if w.file != nil {
-		_ = w.file.Close() // what is in it was taken by the kernel long ago
+		_ = w.file.Close() // the kernel took its contents long ago
 	}
 	w.file, w.start = next, w.end
 	w.starts = append(w.starts, w.end)
@@ -72,7 +72,7 @@ func (w *Writer) rotate() error {
 }
 
 // Write appends a frame; data is at most [MaxData] bytes. It blocks while the spool is at its
-// limit, unless it is empty.
+// limit, unless the spool is empty.
 func (w *Writer) Write(k Kind, data []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -94,9 +94,9 @@ func (w *Writer) Write(k Kind, data []byte) error {
 	b := w.buf[:n]
 	putHeader(b, k, time.Now(), w.streams[k], len(data))
 	copy(b[headerBytes:], data)
-	// Readers read to End and no further: what is there of a frame that fails never counts.
+	// Readers read only up to End: what a failed frame leaves never counts.
 	if _, err := w.file.WriteAt(b, w.end-w.start); err != nil {
-		_ = w.file.Truncate(w.end - w.start) // should nobody try again, the spool ends with a whole frame
+		_ = w.file.Truncate(w.end - w.start) // if nobody retries, the spool still ends with a complete frame
 		return err
 	}
 	w.end += n
@@ -112,7 +112,7 @@ func (w *Writer) End() int64 {
 	return w.end
 }
 
-// Consumed takes in that nothing before an offset is needed any more.
+// Consumed says that nothing before an offset is needed any more.
 func (w *Writer) Consumed(offset int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -127,7 +127,7 @@ func (w *Writer) Consumed(offset int64) {
 	w.changed.Broadcast()
 }
 
-// Unbound takes the limit away: nobody is there to consume, and an end is in sight.
+// Unbound removes the limit: nobody is there to consume, and an end is in sight.
 func (w *Writer) Unbound() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -135,8 +135,8 @@ func (w *Writer) Unbound() {
 	w.changed.Broadcast()
 }
 
-// AwaitMore returns when more than an offset is written, and how much; at once when the spool
-// is closed.
+// AwaitMore returns how much is written once that exceeds an offset, or at once if the spool is
+// closed.
 func (w *Writer) AwaitMore(than int64) (end int64, open bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -146,7 +146,7 @@ func (w *Writer) AwaitMore(than int64) (end int64, open bool) {
 	return w.end, !w.closed
 }
 
-// Close lets everybody go who waits. What was written stays.
+// Close releases everybody who waits. What was written stays.
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

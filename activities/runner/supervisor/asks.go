@@ -25,8 +25,8 @@ import (
 //	POST /ask    asks a human, and answers when the human has
 //	GET  /status says what the step is
 //
-// A question waits here for its answer, whatever becomes of workers: each new one is told of
-// the questions that are open.
+// A question waits here for its answer, across workers: each new worker receives the open
+// questions.
 type asks struct {
 	spec   *Spec
 	tell   func(Report)
@@ -40,15 +40,15 @@ type asks struct {
 
 type question struct {
 	ask    Ask
-	done   chan struct{} // closed when answer is there
+	done   chan struct{} // closed when answer is set
 	answer Answer
 }
 
 const (
-	maxAskBytes    = 256 << 10 // the most that a question can have, with room for another way to write it
+	maxAskBytes    = 256 << 10 // the largest question, with room for other ways to encode it
 	maxHeaderBytes = 16 << 10
-	maxAskers      = 64   // connections at a time; others wait until one is closed
-	maxAsks        = 1000 // of one step: the oldest that are answered are forgotten
+	maxAskers      = 64   // concurrent connections; others wait until one is closed
+	maxAsks        = 1000 // per step; the oldest answered ones are forgotten
 	askSocket      = "socket"
 )
 
@@ -56,7 +56,7 @@ func newAsks(spec *Spec) *asks {
 	return &asks{spec: spec, tell: func(Report) {}, closing: make(chan struct{})}
 }
 
-// serve starts the server on a socket of the step's own, in a folder with a short name.
+// serve starts the server on the step's own socket, in a folder with a short name.
 func (a *asks) serve(world *sandbox.Spec) error {
 	var err error
 	if a.dir, err = os.MkdirTemp("", "holdfast-"); err != nil {
@@ -75,12 +75,12 @@ func (a *asks) serve(world *sandbox.Spec) error {
 	})
 	const headerPatience = 10 * time.Second
 	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: headerPatience, IdleTimeout: headerPatience, MaxHeaderBytes: maxHeaderBytes}
-	go func() { _ = a.server.Serve(netutil.LimitListener(ownListener{listener}, maxAskers)) }() // it ends with close
+	go func() { _ = a.server.Serve(netutil.LimitListener(ownListener{listener}, maxAskers)) }() // ends with close
 	return nil
 }
 
-// ownListener takes connections of this step's processes alone: where steps are not kept apart,
-// those of others can reach the socket, too.
+// ownListener accepts only connections from this step's processes: where steps are not isolated,
+// others can reach the socket too.
 type ownListener struct{ net.Listener }
 
 // Accept implements net.Listener.
@@ -107,7 +107,7 @@ func (a *asks) close() {
 func reply(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) //nolint:errchkjson // whoever asked has gone
+	_ = json.NewEncoder(w).Encode(v) //nolint:errchkjson // the caller has gone
 }
 
 func refuse(w http.ResponseWriter, status int, why string) {
@@ -146,11 +146,11 @@ func (a *asks) serveAsk(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, q.answer)
 	case <-a.closing:
 		refuse(w, http.StatusServiceUnavailable, "the step is over")
-	case <-r.Context().Done(): // it may come back with the same id
+	case <-r.Context().Done(): // the caller may come back with the same id
 	}
 }
 
-// put opens a question, or finds it; q is nil when too many are open.
+// put opens a question, or finds it; q is nil if too many are open.
 func (a *asks) put(ask Ask) (q *question, isNew bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -196,14 +196,14 @@ func (a *asks) openNow() []Ask {
 	return list
 }
 
-// answer takes in what became of a question. The first answer is it.
+// answer records the answer to a question. The first one counts.
 func (a *asks) answer(answer Answer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, q := range a.asked {
 		if q.ask.ID == answer.ID && !q.over() {
 			q.answer = answer
-			q.ask = Ask{ID: answer.ID} // nobody needs its words any more
+			q.ask = Ask{ID: answer.ID} // its text is no longer needed
 			close(q.done)
 		}
 	}

@@ -21,7 +21,7 @@ func (a *asks) post(ctx context.Context, body string) *httptest.ResponseRecorder
 	return w
 }
 
-// What a program asks is bounded where it is taken in: nothing that cannot be recorded or shown
+// A program's questions are checked where they come in: nothing that cannot be recorded or shown
 // gets any further.
 func TestAsk_BoundsWhatIsAsked(t *testing.T) {
 	t.Parallel()
@@ -71,8 +71,8 @@ func TestAsk_BoundsWhatIsAsked(t *testing.T) {
 	}
 }
 
-// A program that asks and hangs up fills nothing: beyond what may be open it is told to come
-// back, and what was refused so is asked when there is room.
+// A program that asks and hangs up cannot fill anything: beyond the limit it is told to come back,
+// and its question is asked when there is room.
 func TestAsk_WhatIsOpenIsBounded(t *testing.T) {
 	t.Parallel()
 	a := newAsks(&Spec{})

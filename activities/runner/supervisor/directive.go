@@ -7,22 +7,22 @@ import (
 )
 
 const (
-	// directive starts a line that speaks to Holdfast. Such a line is not output.
+	// directive starts a line that is meant for Holdfast. Such a line is not output.
 	directive = "##holdfast "
-	// maxNote bounds what a program says of its progress, in bytes.
+	// maxNote limits the note of a progress line, in bytes.
 	maxNote = 1 << 10
 )
 
-// A Progress is what a program told with a line such as
+// A Progress is what a program reported with a line such as
 //
-//	##holdfast progress=0.42 note="so far"
+// |       ##holdfast progress=0.42 note="so far"
 type Progress struct {
 	Progress *float64 `json:"progress,omitempty"` // from 0 to 1
 	Note     string   `json:"note,omitempty"`
 }
 
-// parseDirective reads a line. One that is not understood is no directive, and so output:
-// its author sees that it did nothing.
+// parseDirective reads a line. A line that it does not understand is output, so that its author
+// sees that it did nothing.
 func parseDirective(line []byte) (Progress, bool) {
 	rest, ok := strings.CutPrefix(strings.TrimRight(string(line), " \t"), directive)
 	var p Progress
@@ -53,7 +53,7 @@ func parseDirective(line []byte) (Progress, bool) {
 	return p, ok && seen
 }
 
-// cutValue takes a value off: a word, or a Go string in double quotes.
+// cutValue cuts off a value: a word, or a Go string in double quotes.
 func cutValue(s string) (value, rest string, ok bool) {
 	if !strings.HasPrefix(s, `"`) {
 		value, rest, _ = strings.Cut(s, " ")

@@ -12,15 +12,16 @@ import (
 )
 
 const (
-	// exitBytes is the room that is kept for how a program ended: its texts are cut to fit.
+	// exitBytes is the space reserved for the record of how a program ended: its texts are cut to
+	// fit.
 	exitBytes = 16 << 10
-	// maxExitText bounds each text of an exit, in bytes; one becomes six in JSON at the most.
+	// maxExitText limits each text of an exit, in bytes; one byte becomes at most six in JSON.
 	maxExitText = 1 << 10
 )
 
-// exitRecord is the file that says how the program ended. Its room on the disk is taken before
-// the program starts, so that a disk that has filled meanwhile cannot undo a success. Until it
-// is written there is nothing in it; that it is there says that the program may have run.
+// exitRecord is the file that says how the program ended. Its disk space is reserved before the
+// program starts, so that a disk that fills up meanwhile cannot undo a success. The file is empty
+// until it is written; its existence says that the program may have run.
 type exitRecord struct{ file *os.File }
 
 func reserveExit() (*exitRecord, error) {
@@ -31,16 +32,16 @@ func reserveExit() (*exitRecord, error) {
 	if reserve(file, exitBytes) == nil {
 		return &exitRecord{file}, nil
 	}
-	// A file system that cannot reserve: what is written now is written over in its place.
+	// A file system that cannot reserve: write the space now, and overwrite it later.
 	if _, err := file.WriteAt(make([]byte, exitBytes), 0); err != nil {
 		_ = file.Close()
-		_ = os.Remove(exitFile) // it has not begun
+		_ = os.Remove(exitFile) // nothing has begun
 		return nil, err
 	}
 	return &exitRecord{file}, nil
 }
 
-// write puts down how the program ended. It may be called again when it has failed.
+// write records how the program ended. It may be called again after a failure.
 func (r *exitRecord) write(e *Exit) error {
 	e.StartError, e.Message = clip(e.StartError), clip(e.Message)
 	text, err := json.Marshal(e)
@@ -50,12 +51,12 @@ func (r *exitRecord) write(e *Exit) error {
 	if _, err := r.file.WriteAt(text, 0); err != nil {
 		return err
 	}
-	_ = r.file.Truncate(int64(len(text))) // what is behind it is known to be nothing
+	_ = r.file.Truncate(int64(len(text))) // the rest is empty
 	return nil
 }
 
-// wanted reports whether the file still has a name: a worker that has recorded the exit
-// removes it with its folder.
+// wanted reports whether the file still has a name: a worker that has recorded the exit removes it
+// with its folder.
 func (r *exitRecord) wanted() bool {
 	info, err := r.file.Stat()
 	if err != nil {
@@ -72,7 +73,7 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:maxExitText], "") + "…"
 }
 
-// ReadExit reads how an attempt's program ended. It is there once the whole spool is.
+// ReadExit reads how an attempt's program ended. It exists once the spool is complete.
 func ReadExit(dir string) (Exit, error) {
 	var e Exit
 	text, err := os.ReadFile(filepath.Join(dir, exitFile))
@@ -83,7 +84,7 @@ func ReadExit(dir string) (Exit, error) {
 }
 
 // Began reports whether an attempt's program may have been started: a supervisor that has not
-// kept room for its exit has started nothing.
+// reserved space for its exit has started nothing.
 func Began(dir string) bool {
 	_, err := os.Lstat(filepath.Join(dir, exitFile))
 	return !os.IsNotExist(err)

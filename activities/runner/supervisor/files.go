@@ -19,7 +19,7 @@ func readJSON(name string, v any) error {
 	return json.Unmarshal(text, v)
 }
 
-// writeJSON puts a file there as a whole, or not at all.
+// writeJSON writes a file completely or not at all.
 func writeJSON(name string, v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -43,12 +43,12 @@ func Dial(ctx context.Context, dir string) (net.Conn, error) {
 		return nil, err
 	}
 	var d net.Dialer
-	// A socket's address is bounded to about 100 bytes; a folder's is not.
+	// A socket's address is limited to about 100 bytes; a folder's path is not.
 	conn, err := d.DialContext(ctx, "unix", filepath.Join(byDescriptor(folder), controlFile))
-	if err != nil || spec.Secret == "" { // a supervisor of an earlier release asks for none
+	if err != nil || spec.Secret == "" { // a supervisor of an earlier release needs none
 		return conn, err
 	}
-	if err := json.NewEncoder(conn).Encode(Order{Do: DoAttach, Secret: spec.Secret}); err != nil { //nolint:gosec // it is for this supervisor
+	if err := json.NewEncoder(conn).Encode(Order{Do: DoAttach, Secret: spec.Secret}); err != nil { //nolint:gosec // the secret is meant for this supervisor
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil

@@ -6,33 +6,33 @@ import (
 	"unicode/utf8"
 )
 
-// maxHeld bounds what is held back of a line.
+// maxHeld limits how much of a line is held back.
 const maxHeld = 16 << 10
 
-// filter takes what one stream carries, in pieces of any size, and passes on what is kept of
-// it. It takes out the lines that are directives, and of a line that its program writes over
-// and over again with carriage returns the states that nobody could see any more.
+// filter takes the pieces of one stream, of any size, and passes on what is kept. It removes lines
+// that are directives and, when a program overwrites a line with carriage returns, the states that
+// nobody could see any more.
 //
-// A line consists of segments, with a carriage return between two. What is held back is the
-// end of a line that may be one of both; release passes it on.
+// A line consists of segments separated by carriage returns. The filter holds back the end of a
+// line that may be a directive or overwritten; release passes it on.
 type filter struct {
 	text     func(b []byte)
 	progress func(p Progress)
 
-	out []byte // of the current call
+	out []byte // output of the current call
 
-	cur     []byte // of the segment that is being written
-	prev    []byte // the segment before it, while it may still be dropped
+	cur     []byte // the segment being written
+	prev    []byte // the previous segment, while it may still be dropped
 	hasPrev bool
-	partial bool // a part of the current segment has been passed on
-	owed    bool // a carriage return comes before the current segment
-	begun   bool // something of this line has been passed on
+	partial bool // part of the current segment has been passed on
+	owed    bool // a carriage return is due before the current segment
+	begun   bool // part of this line has been passed on
 }
 
-// take takes a piece.
+// take takes a piece of the stream.
 func (f *filter) take(b []byte) {
 	if !f.midway() && bytes.IndexByte(b, '\r') < 0 && !bytes.Contains(b, []byte("##")) && !bytes.HasSuffix(b, []byte("#")) {
-		f.text(b) // as nearly always
+		f.text(b) // the usual case
 		f.begun = b[len(b)-1] != '\n'
 		f.partial = f.begun
 		return
@@ -74,14 +74,14 @@ func (f *filter) pass() {
 	}
 }
 
-// midway reports whether the line cannot be left to itself.
+// midway reports whether the line needs more handling.
 func (f *filter) midway() bool { return f.held() || f.owed }
 
 func (f *filter) hold() bool {
 	switch {
 	case len(f.cur)+len(f.prev) > maxHeld:
 		return false
-	case f.hasPrev || f.owed: // a line that is written over
+	case f.hasPrev || f.owed: // a line being overwritten
 		return true
 	case f.begun:
 		return false
@@ -95,7 +95,7 @@ func (f *filter) endLine() {
 	if !f.begun && !f.hasPrev {
 		if p, ok := parseDirective(f.cur); ok {
 			f.cur = f.cur[:0]
-			f.pass() // what came before it comes before it
+			f.pass() // earlier output goes first
 			f.progress(p)
 			return
 		}
@@ -110,7 +110,7 @@ func (f *filter) endLine() {
 }
 
 func (f *filter) endSegment() {
-	if f.partial { // all of it is passed on: it may be seen
+	if f.partial { // pass on all of it, since it may have been seen
 		f.emitCur()
 		f.partial, f.owed = false, true
 		return
@@ -120,7 +120,7 @@ func (f *filter) endSegment() {
 	f.cur = f.cur[:0]
 }
 
-// settlePrev drops the segment before when the current one covers it, or passes it on.
+// settlePrev drops the previous segment if the current one covers it; otherwise it passes it on.
 func (f *filter) settlePrev() {
 	if !f.hasPrev {
 		return
@@ -154,8 +154,8 @@ func (f *filter) emit(b []byte) {
 // sgr is a control sequence that sets colours.
 var sgr = regexp.MustCompile(`\x1b\[[0-9;:]*m`)
 
-// covers reports whether nothing of a segment can be seen once the next one is written over
-// it. It says no when it is not sure.
+// covers reports whether nothing of a segment stays visible once the next one is written over it.
+// If unsure, it says no.
 func covers(old, next []byte) bool {
 	if len(old) == 0 {
 		return true

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// kept runs pieces through a filter and returns what was passed on. At "⏲" it is released.
+// kept runs pieces through a filter and returns what was passed on. "⏲" releases the filter.
 func kept(pieces ...string) (text string, told []string) {
 	var b strings.Builder
 	f := &filter{text: func(p []byte) { b.Write(p) }, progress: func(p Progress) {
@@ -87,7 +87,7 @@ func TestFilter_KeepsOfAProgressBarWhatCanBeSeen(t *testing.T) {
 	}
 }
 
-// On a terminal, what is kept looks as what was printed, however it was cut into pieces.
+// On a terminal, the kept text looks like what was printed, however it was split into pieces.
 func TestFilter_ChangesNothingThatCanBeSeen(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -9,24 +9,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holder looks for it. However many processes have a file, it counts once.
+// holder measures what processes hold. A file counts once, however many processes have it.
 type holder struct {
-	disks  map[uint64]bool // the devices of what the step may write to
-	memory map[uint64]bool // those of files that are memory
-	shm    uint64          // that of the step's own /dev/shm, which is counted as a whole
+	disks  map[uint64]bool // the devices that the step may write to
+	memory map[uint64]bool // the devices of files in memory
+	shm    uint64          // the device of the step's own /dev/shm, which is counted as a whole
 	seen   map[inode]bool
 	loose  map[inode]*loose
 	held   held
 }
 
-// loose is a file that is mapped and not open, and of which only root is told how large it is.
+// loose is a file that is mapped but not open. Only root can see its size.
 type loose struct {
-	end      int64 // of what is mapped
+	end      int64 // of the mapped part
 	resident int64
 	onDisk   bool
 }
 
-// heldBy looks through processes whose files are in these folders.
+// heldBy measures what processes hold; folders are where their files are.
 func heldBy(pids []int, folders ...string) held {
 	h := holder{disks: map[uint64]bool{}, memory: map[uint64]bool{}, seen: map[inode]bool{}, loose: map[inode]*loose{}}
 	for _, dir := range folders {
@@ -62,7 +62,7 @@ func heldBy(pids []int, folders ...string) held {
 	return h.held
 }
 
-// memoryDevice is the device of what the kernel keeps in memory as files without a place.
+// memoryDevice is the device of files that the kernel keeps in memory without a mount.
 func memoryDevice() uint64 {
 	fd, err := unix.MemfdCreate("holdfast", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -76,7 +76,7 @@ func memoryDevice() uint64 {
 	return st.Dev
 }
 
-// shmDevice is the device of a folder that is in memory, else 0.
+// shmDevice is the device of a folder in memory, else 0.
 func shmDevice(dir string) uint64 {
 	var fs unix.Statfs_t
 	var st unix.Stat_t
@@ -86,7 +86,7 @@ func shmDevice(dir string) uint64 {
 	return st.Dev
 }
 
-// ownShm counts the /dev/shm of a process that has one of its own.
+// ownShm counts the /dev/shm of a process that has its own.
 func (h *holder) ownShm(pid int) bool {
 	proc := procDir(pid)
 	theirs, err := os.Readlink(proc + "/ns/mnt")
@@ -103,7 +103,7 @@ func (h *holder) ownShm(pid int) bool {
 	return true
 }
 
-// opened looks at what a process has open. Its threads may have descriptors of their own.
+// opened looks at a process's open files. Its threads may have their own descriptors.
 func (h *holder) opened(pid int) {
 	h.descriptors(pid)
 	for _, tid := range numbers(procDir(pid) + "/task") {
@@ -134,15 +134,15 @@ func (h *holder) descriptors(pid int) {
 	}
 }
 
-// hidden looks at a process that has closed its /proc to its own user, which any can: its
-// descriptors are copied to see what they are of.
+// hidden looks at a process that has closed its /proc to its own user, which any process can do. It
+// copies the descriptors to see what they refer to.
 func (h *holder) hidden(pid int) {
 	process, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		process, err = unix.PidfdOpen(pid, unix.O_EXCL) // PIDFD_THREAD of Linux 6.9
 	}
 	if err != nil {
-		return // it has ended
+		return // the process has ended
 	}
 	defer unix.Close(process)
 	for _, n := range numbers(procDir(pid) + "/fdinfo") {
@@ -158,7 +158,7 @@ func (h *holder) hidden(pid int) {
 	}
 }
 
-// add counts a file, unless it has been, or is counted by its name.
+// add counts a file, unless it was counted already or is counted by its name.
 func (h *holder) add(id inode, st *unix.Stat_t, path string) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || h.seen[id] || st.Dev == h.shm {
 		return
@@ -175,7 +175,7 @@ func (h *holder) add(id inode, st *unix.Stat_t, path string) {
 	h.seen[id] = true
 	var fs unix.Statfs_t
 	switch err := unix.Statfs(path, &fs); {
-	case err != nil || fs.Flags&unix.ST_RDONLY != 0: // it is of the host, and was removed there
+	case err != nil || fs.Flags&unix.ST_RDONLY != 0: // a file of the host, removed there
 	case fs.Type == unix.HUGETLBFS_MAGIC, fs.Type == unix.TMPFS_MAGIC && !h.disks[st.Dev]:
 		h.remember(id, size)
 	default:
@@ -191,7 +191,7 @@ func (h *holder) remember(id inode, bytes int64) {
 	}
 }
 
-// mapped looks at what a process has mapped: that needs no descriptor.
+// mapped looks at a process's mapped files: a mapping needs no descriptor.
 func (h *holder) mapped(pid int) {
 	maps, err := os.ReadFile(procDir(pid) + "/maps")
 	if err != nil {
@@ -227,7 +227,7 @@ func (h *holder) mapped(pid int) {
 	}
 }
 
-// resident adds up what of mapped files is in a process.
+// resident adds up how much of the mapped files is resident in a process.
 func (h *holder) resident(pid int) {
 	smaps, err := os.ReadFile(procDir(pid) + "/smaps")
 	if err != nil {
@@ -243,17 +243,17 @@ func (h *holder) resident(pid int) {
 	}
 }
 
-// segment marks the numbers of System V segments, which are others than those of files.
+// segment marks the numbers of System V segments, which are separate from those of files.
 const segment = 1 << 63
 
-// mapping is a line of proc(5)'s maps.
+// mapping is a line of /proc/PID/maps, see proc(5).
 type mapping struct {
 	start, end, offset uint64
 	id                 inode
 	path               string
 }
 
-// parseMapping reads a line; ok is false for other lines, and for memory that is of no file.
+// parseMapping reads a line; ok is false for other lines, and for memory without a file.
 func parseMapping(line string) (m mapping, ok bool) {
 	at, rest, _ := strings.Cut(line, " ")
 	start, end, ok := strings.Cut(at, "-")
@@ -283,7 +283,7 @@ func parseMapping(line string) (m mapping, ok bool) {
 
 // shmemOf is how much memory in files counts as resident in a process.
 func shmemOf(pid int) int64 {
-	status, _ := os.ReadFile(procDir(pid) + "/status") // it has ended: none
+	status, _ := os.ReadFile(procDir(pid) + "/status") // none once the process has ended
 	for line := range strings.Lines(string(status)) {
 		if kib, ok := strings.CutPrefix(line, "RssShmem:"); ok {
 			return kibibytes(kib)
@@ -304,7 +304,7 @@ func procDir(pid int) string { return "/proc/" + strconv.Itoa(pid) }
 func numbers(dir string) []int {
 	f, err := os.Open(dir)
 	if err != nil {
-		return nil // it has ended
+		return nil // the process has ended
 	}
 	defer f.Close()
 	names, _ := f.Readdirnames(-1)

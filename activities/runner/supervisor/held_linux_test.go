@@ -15,7 +15,7 @@ func TestHeldBy_LooksIntoThreadsThatShareNoDescriptors(t *testing.T) {
 	opened, looked := make(chan error), make(chan struct{})
 	defer close(looked)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with its descriptors
+		runtime.LockOSThread() // never unlocked: the thread ends with its descriptors
 		err := unix.Unshare(unix.CLONE_FILES)
 		if err == nil {
 			var fd int

@@ -4,21 +4,21 @@ package supervisor
 
 import "time"
 
-// memoryWatch counts the memory of a step that no cgroup does. What its processes have resident is
-// looked at often; what they keep in files that are memory costs more to find, and is looked for
-// when the host has more or less of that, or when it matters.
+// memoryWatch measures the memory of a step without a cgroup. It checks the processes' resident
+// memory often. Memory in files (such as memfd) costs more to find, so it is only looked for when
+// the host's total changes or when it matters.
 type memoryWatch struct {
 	limit    int64
-	segments func() int64 // what the step has of those, also where no process does
-	beyond   int64        // what counts besides what is resident; below 0 when several processes share it
-	shmem    int64        // the host's, at the last look
+	segments func() int64 // the step's System V segments, including those that no process holds
+	beyond   int64        // what counts besides resident memory; negative when several processes share some
+	shmem    int64        // the host's total at the last look
 	at       time.Time
 	next     time.Time
 }
 
-// correct makes what the step's processes have resident the memory that the step has.
+// correct turns the processes' resident memory into the memory of the step.
 func (w *memoryWatch) correct(now *use) {
-	const small = 64 // one in so many of the limit
+	const small = 64 // fraction of the limit
 	began := time.Now()
 	shmem := hostShmem()
 	news := max(shmem-w.shmem, w.shmem-shmem) > w.limit/small || began.Sub(w.at) > sampleEvery

@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
 )
 
-// prepareNetwork makes the router of a step with a network, before there is a program: nothing of
-// it may fail once one runs.
+// prepareNetwork makes the router of a step with a network before the program starts, so that
+// nothing in it can fail afterwards.
 func (s *supervisor) prepareNetwork() error {
 	if !s.spec.Sandbox.Network || s.spec.Sandbox.Mode == sandbox.Off {
 		return nil
@@ -23,8 +23,8 @@ func (s *supervisor) prepareNetwork() error {
 	return nil
 }
 
-// serveNetwork has the router carry what the program sends, as long as this process lives. Where
-// the step has the worker's network there is nothing to carry.
+// serveNetwork has the router carry the program's traffic for the life of this process. If the step
+// uses the worker's network, there is nothing to carry.
 func (s *supervisor) serveNetwork() {
 	if link := s.child.Link; link != nil {
 		s.router.Serve(link)

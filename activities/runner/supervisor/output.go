@@ -17,45 +17,45 @@ import (
 )
 
 const (
-	// readBytes is the most that is read at once, and so what a frame has at most.
+	// readBytes is the most that is read at once, and so the most in a frame.
 	readBytes = 64 << 10
-	// holdFor is how long a part of a line is held back, see [filter]: how often a progress
-	// bar moves.
+	// holdFor is how long part of a line is held back, see [filter]: how often a progress bar
+	// moves.
 	holdFor = 500 * time.Millisecond
-	// tellEvery is how often progress that a program tells is passed on.
+	// tellEvery is how often the program's progress is passed on.
 	tellEvery = 100 * time.Millisecond
 )
 
-// lateBytes is more than what a pipe can hold once everything that wrote to it has been ended.
-// What comes behind it is of somebody whom nothing can end.
+// lateBytes is more than a pipe can hold after all of its writers have been ended. Anything beyond
+// comes from a process that cannot be ended.
 const lateBytes = 4 << 20
 
-// hurriedPatience is how long the last output of a step that a person has ended waits for a
-// full disk.
+// hurriedPatience is how long the last output of a step waits for a full disk after a person ended
+// the step.
 const hurriedPatience = 5 * time.Second
 
 // output carries what the program prints into the spool.
 type output struct {
 	spool          *spool.Writer
-	waits          func(why string) // says what the spool waits for; "" when it goes on
+	waits          func(why string) // reports what the spool waits for; "" when it goes on
 	limit          outputLimit
 	stdout, stderr *os.File // the program's ends
 	pipes          []*os.File
 	readers        sync.WaitGroup
 	finishing      atomic.Bool // everything that prints has been ended
-	hurried        atomic.Bool // a person has ended it
+	hurried        atomic.Bool // a person has ended the step
 
 	roomMu  sync.Mutex
-	stuck   map[spool.Kind]string // why the spool does not take it
+	stuck   map[spool.Kind]string // why the spool refuses it
 	said    string
-	dropped string // why some of it is missing
+	dropped string // why some output is missing
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	told time.Time
-	next *Progress // to be passed on with tellEvery in between
+	next *Progress // to be passed on, tellEvery apart
 }
 
-// newOutput keeps up to a number of bytes, 0 for all; more is told once.
+// newOutput keeps up to limit bytes, 0 for all; it calls more once if there are more.
 func newOutput(to *spool.Writer, limit int64, waits func(why string), more func()) (*output, error) {
 	o := &output{spool: to, waits: waits, limit: outputLimit{bytes: limit, reached: more}, stuck: map[spool.Kind]string{}}
 	for _, end := range []struct {
@@ -74,12 +74,12 @@ func newOutput(to *spool.Writer, limit int64, waits func(why string), more func(
 	return o, nil
 }
 
-// started lets go of the program's ends: the pipes close when the program and what it
-// started are gone.
+// started closes our copies of the program's ends: the pipes close when the program and everything
+// it started are gone.
 func (o *output) started() { _, _ = o.stdout.Close(), o.stderr.Close() }
 
-// finish waits until everything is in the spool, for as long as that makes progress or waits
-// for room. Only a pipe that is silent is given up: what held it open has been ended.
+// finish waits until everything is in the spool, as long as that makes progress or waits for disk
+// space. It gives up only on a silent pipe: everything that held it open has been ended.
 func (o *output) finish() {
 	o.finishing.Store(true)
 	for _, r := range o.pipes {
@@ -91,10 +91,10 @@ func (o *output) finish() {
 	o.tell()
 }
 
-// read takes in one stream until it ends.
+// read reads one stream until it ends.
 func (o *output) read(kind spool.Kind, r *os.File) {
 	defer r.Close()
-	var mu sync.Mutex // of the filter: its release comes from a timer
+	var mu sync.Mutex // guards the filter, whose release runs on a timer
 	f := &filter{text: func(b []byte) { o.write(kind, b) }, progress: o.progress}
 	due := false
 	release := time.AfterFunc(time.Hour, func() {
@@ -105,9 +105,9 @@ func (o *output) read(kind spool.Kind, r *os.File) {
 	})
 	defer release.Stop()
 	buf := make([]byte, readBytes)
-	held := 0 // bytes at the start of buf that belong to a rune which is not whole yet
+	held := 0 // bytes at the start of buf that belong to an incomplete rune
 	for late := 0; late < lateBytes; {
-		if o.finishing.Load() { // the time in which the spool had no room does not count
+		if o.finishing.Load() { // time that the spool waited for space does not count
 			_ = r.SetReadDeadline(time.Now().Add(pipePatience))
 		}
 		n, err := r.Read(buf[held:])
@@ -138,7 +138,7 @@ func (o *output) read(kind spool.Kind, r *os.File) {
 	f.release()
 }
 
-// write puts text into the spool, in frames, as long as the program may print.
+// write puts text into the spool, in frames, up to the output limit.
 func (o *output) write(kind spool.Kind, b []byte) {
 	if kept := o.limit.take(byte(kind), len(b)); kept < len(b) {
 		b = b[:wholeRunes(b[:kept])]
@@ -155,9 +155,9 @@ func (o *output) write(kind spool.Kind, b []byte) {
 	}
 }
 
-// put puts a frame into the spool. When that fails (the disk is full) it is tried again for as
-// long as it takes: the program waits, nothing is dropped. Only the last output of a step that
-// a person has ended is given up after some time; its exit says so.
+// put puts a frame into the spool. If that fails (the disk is full), it retries for as long as it
+// takes: the program waits, and nothing is dropped. Only if a person has ended the step is its last
+// output given up after some time; the exit says so.
 func (o *output) put(kind spool.Kind, b []byte) bool {
 	began := time.Now()
 	for wait := roomFirstWait; ; wait = min(2*wait, roomLongest) {
@@ -177,7 +177,7 @@ func (o *output) put(kind spool.Kind, b []byte) bool {
 	}
 }
 
-// room takes in whether the spool has room for a kind of frames, and says so when that is news.
+// room records whether the spool can take frames of a kind, and reports a change.
 func (o *output) room(kind spool.Kind, err error) {
 	o.roomMu.Lock()
 	defer o.roomMu.Unlock()
@@ -198,7 +198,8 @@ func (o *output) room(kind spool.Kind, err error) {
 	}
 }
 
-// giveUp drops a frame once it has waited for long, and then each that finds no room either.
+// giveUp drops a frame once it has waited long enough, and then every other frame that finds no
+// space.
 func (o *output) giveUp(kind spool.Kind, late bool) bool {
 	o.roomMu.Lock()
 	defer o.roomMu.Unlock()
@@ -208,7 +209,7 @@ func (o *output) giveUp(kind spool.Kind, late bool) bool {
 	return o.dropped != ""
 }
 
-// cause is what the system said, without the names of files.
+// cause is the system's error without file names.
 func cause(err error) string {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno.Error()
@@ -219,10 +220,10 @@ func cause(err error) string {
 // hurry says that a person waits for the end.
 func (o *output) hurry() { o.hurried.Store(true) }
 
-// exceeded says whether the program printed more than it may.
+// exceeded says whether the program printed more than allowed.
 func (o *output) exceeded() bool { return o != nil && o.limit.exceeded() }
 
-// missing says what is not in the spool; "" is nothing.
+// missing says what the spool lacks; "" for nothing.
 func (o *output) missing() string {
 	if o == nil { // it never began
 		return ""
@@ -235,7 +236,7 @@ func (o *output) missing() string {
 	return o.dropped
 }
 
-// progress passes on what the program tells, the newest of what it tells in a short time.
+// progress passes on the program's progress, at most the newest per interval.
 func (o *output) progress(p Progress) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -265,7 +266,7 @@ func (o *output) tell() {
 	o.next, o.told = nil, time.Now()
 }
 
-// wholeRunes is the length of b without a rune at its end that is not complete.
+// wholeRunes is the length of b without an incomplete rune at its end.
 func wholeRunes(b []byte) int {
 	for back := 1; back < utf8.UTFMax && back <= len(b); back++ {
 		c := b[len(b)-back]

@@ -2,22 +2,22 @@ package supervisor
 
 import "sync"
 
-// switchBytes is what a change from one stream to the other counts for: each begins a record of
-// its own, which takes about as much where it is kept.
+// switchBytes is the cost of a change from one stream to the other: each starts its own record,
+// which takes about as much storage.
 const switchBytes = 256
 
-// outputLimit bounds what is kept of a program's output.
+// outputLimit limits how much of a program's output is kept.
 type outputLimit struct {
-	bytes   int64  // 0 is no bound
-	reached func() // is called once, when there is more
+	bytes   int64  // 0 is no limit
+	reached func() // called once, when there is more
 
 	mu   sync.Mutex
 	used int64
-	last byte // the stream of the text before
+	last byte // the previous text's stream
 	over bool
 }
 
-// take says how much of the next n bytes of a stream is kept.
+// take says how many of the next n bytes of a stream are kept.
 func (l *outputLimit) take(stream byte, n int) int {
 	if l.bytes <= 0 {
 		return n

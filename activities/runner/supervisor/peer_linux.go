@@ -10,16 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FromStep says whether the other end of a unix socket is held by a process of a step, or cannot
-// be told: on a host that gives a step no user of its own, the kernel lets it connect to what
-// is its worker's. What a step starts has the step's supervisor among its ancestors, for as long
-// as that lives, whatever it does.
+// FromStep says whether a step's process holds the other end of a unix socket, or whether that is
+// unknown. On a host where steps do not have their own user, the kernel lets a step connect to its
+// worker's sockets. Whatever a step starts has the step's supervisor among its ancestors, as long
+// as that lives.
 func FromStep(conn net.Conn) bool {
 	pid, uid, err := peer(conn)
 	if err != nil || uid != os.Geteuid() && uid != 0 {
 		return true
 	}
-	ours := map[int]bool{} // a server that itself runs in a step is the step's, and so are its clients
+	ours := map[int]bool{} // a server that itself runs in a step belongs to the step, and so do its clients
 	for _, up := range ancestors(os.Getpid()) {
 		ours[up] = true
 	}
@@ -32,7 +32,7 @@ func FromStep(conn net.Conn) bool {
 	return len(line) == 0
 }
 
-// fromTree says whether the other end is held by a process below this one.
+// fromTree says whether a process below this one holds the other end.
 func fromTree(conn net.Conn) bool {
 	pid, _, err := peer(conn)
 	if err != nil {
@@ -46,7 +46,7 @@ func fromTree(conn net.Conn) bool {
 	return false
 }
 
-// peer is who connected, as the kernel took it down then.
+// peer is the process and user that connected, as the kernel recorded them.
 func peer(conn net.Conn) (pid, uid int, err error) {
 	c, ok := conn.(*net.UnixConn)
 	if !ok {
@@ -66,8 +66,7 @@ func peer(conn net.Conn) (pid, uid int, err error) {
 	return int(cred.Pid), int(cred.Uid), nil
 }
 
-// ancestors lists a process and those above it; none when it has ended, or lives where this
-// process cannot see it.
+// ancestors lists a process and its ancestors; none if it has ended, or this process cannot see it.
 func ancestors(pid int) []int {
 	const deepest = 1 << 10
 	var line []int
@@ -82,7 +81,8 @@ func ancestors(pid int) []int {
 	return line
 }
 
-// isSupervisor knows a supervisor by its arguments: no process can change its ancestors'.
+// isSupervisor recognises a supervisor by its arguments: no process can change its ancestors'
+// arguments.
 func isSupervisor(pid int) bool {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
 	args := bytes.Split(bytes.TrimSuffix(text, []byte{0}), []byte{0})

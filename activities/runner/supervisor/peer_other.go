@@ -4,7 +4,7 @@ package supervisor
 
 import "net"
 
-// FromStep cannot be told here, where a step has all of its worker's rights anyway.
+// FromStep cannot tell here, where a step has all of its worker's rights anyway.
 func FromStep(net.Conn) bool { return false }
 
 func fromTree(net.Conn) bool { return true }

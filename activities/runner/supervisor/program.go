@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 )
 
-// Program is what a worker starts for each step: holdfast-supervisor beside the running
-// program, which is small and so starts faster; where there is none, the running program.
+// Program is what a worker starts for each step: holdfast-supervisor beside the running program,
+// which is small and so starts faster; without one, the running program itself.
 func Program() (string, error) {
 	program, err := os.Executable()
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// workerFD is the connection to the worker that started the supervisor. The step's lock is
-// behind it, and only held; then come, where steps are nobody, the worker's [sandbox.Owners].
+// workerFD is the connection to the worker that started the supervisor. The step's lock comes next,
+// and is only held; then, where steps run as nobody, the worker's [sandbox.Owners].
 const (
 	workerFD = 3
 	ownersFD = workerFD + 2
@@ -23,29 +23,27 @@ const (
 	logFile     = "supervisor.log"
 )
 
-// Spec is what a supervisor is to do, and everything that a worker has to know to come back
-// to it.
+// Spec tells a supervisor what to do, and a later worker everything that it needs to come back.
 type Spec struct {
 	Step    schema.RunStep `json:"step"`
 	Attempt int            `json:"attempt"`
-	// Secret is what a worker shows that comes back; WriteSpec makes it.
+	// Secret is what a returning worker presents; WriteSpec makes it.
 	Secret  string       `json:"secret,omitempty"`
 	Sandbox sandbox.Spec `json:"sandbox"`
-	// NetworkAllow are the only places that a step with a network reaches, as
-	// [schema.ParseNetworkRule] takes them; nil is no such list. NetworkRefused are those that it never does.
+	// NetworkAllow lists the only places that a step with a network reaches, as [schema.ParseNetworkRule]
+	// takes them; nil is no list. NetworkRefused lists those that it never reaches.
 	NetworkAllow   []string `json:"network_allow"`
 	NetworkRefused []string `json:"network_refused,omitempty"`
-	// TimeoutMS is how long the program may run, without the time in which it is frozen; 0 is
-	// for ever.
+	// TimeoutMS is how long the program may run, excluding the time that it is frozen; 0 is for
+	// ever.
 	TimeoutMS int64 `json:"timeout_ms,omitempty"`
-	// OrphanMS is for how long it goes on without a worker.
+	// OrphanMS is how long it goes on without a worker.
 	OrphanMS int64 `json:"orphan_ms"`
-	// SpoolBytes is how much output waits on the disk before the program has to.
+	// SpoolBytes is how much output may wait on the disk before the program has to wait.
 	SpoolBytes int64 `json:"spool_bytes"`
-	// OutputBytes is how much output is kept before a program that prints more is ended; 0 is no
-	// bound.
+	// OutputBytes is how much output is kept; a program that prints more is ended. 0 is no limit.
 	OutputBytes int64 `json:"output_bytes,omitempty"`
-	// QuotaBytes and QuotaFiles bound what it keeps on the disk; 0 is no bound.
+	// QuotaBytes and QuotaFiles limit what it keeps on the disk; 0 is no limit.
 	QuotaBytes int64 `json:"quota_bytes,omitempty"`
 	QuotaFiles int64 `json:"quota_files,omitempty"`
 }
@@ -53,34 +51,34 @@ type Spec struct {
 // An Order is what a worker tells a supervisor.
 type Order struct {
 	Do      string  `json:"do"`
-	GraceMS int64   `json:"grace_ms,omitempty"` // of stop: between SIGTERM and SIGKILL
-	Offset  int64   `json:"offset,omitempty"`   // of consumed
-	Answer  *Answer `json:"answer,omitempty"`   // of answer
-	Secret  string  `json:"secret,omitempty"`   // of attach
+	GraceMS int64   `json:"grace_ms,omitempty"` // for stop: between SIGTERM and SIGKILL
+	Offset  int64   `json:"offset,omitempty"`   // for consumed
+	Answer  *Answer `json:"answer,omitempty"`   // for answer
+	Secret  string  `json:"secret,omitempty"`   // for attach
 }
 
-// What an order does.
+// The orders.
 const (
-	DoAttach   = "attach" // the first one of a worker that comes back
+	DoAttach   = "attach" // first order of a worker that comes back
 	DoFreeze   = "freeze"
 	DoThaw     = "thaw"
 	DoStop     = "stop"
-	DoConsumed = "consumed" // the spool up to an offset is not needed any more
+	DoConsumed = "consumed" // the spool up to an offset is no longer needed
 	DoAnswer   = "answer"
 )
 
-// A Report is what a supervisor tells its worker. The first one on a connection is hello, the
-// last one exited.
+// A Report is what a supervisor tells its worker. The first on a connection is hello, the last
+// exited.
 type Report struct {
 	Is    string                   `json:"is"`
-	End   int64                    `json:"end,omitempty"`   // of hello and output: how much is in the spool
-	Stats *schema.StepProgressData `json:"stats,omitempty"` // of stats
-	Ask   *Ask                     `json:"ask,omitempty"`   // of ask
-	Exit  *Exit                    `json:"exit,omitempty"`  // of exited
-	Why   string                   `json:"why,omitempty"`   // of waiting: what output waits for; "" once it goes on
+	End   int64                    `json:"end,omitempty"`   // for hello and output: how much is in the spool
+	Stats *schema.StepProgressData `json:"stats,omitempty"` // for stats
+	Ask   *Ask                     `json:"ask,omitempty"`   // for ask
+	Exit  *Exit                    `json:"exit,omitempty"`  // for exited
+	Why   string                   `json:"why,omitempty"`   // for waiting: what output waits for; "" once it goes on
 }
 
-// What a report says.
+// The reports.
 const (
 	IsHello   = "hello"
 	IsOutput  = "output"
@@ -88,14 +86,14 @@ const (
 	IsAsk     = "ask"
 	IsFrozen  = "frozen"
 	IsThawed  = "thawed"
-	IsWaiting = "waiting" // what the program prints cannot be put on the disk now
+	IsWaiting = "waiting" // what the program prints cannot be written to disk now
 	IsExited  = "exited"
 )
 
-// Ask is a question of the program to a human.
+// Ask is a question from the program to a human.
 type Ask = schema.Question
 
-// Answer is what became of an Ask: an outcome, or the error for which it could not be asked.
+// Answer is the result of an Ask: an outcome, or the error that kept it from being asked.
 type Answer struct {
 	ID         string `json:"id"`
 	Outcome    string `json:"outcome,omitempty"`
@@ -117,24 +115,24 @@ const (
 // Exit is how a program ended.
 type Exit struct {
 	StartError  string  `json:"start_error,omitempty"` // it never ran
-	Fault       bool    `json:"fault,omitempty"`       // with StartError: it was not the program's, which may be tried again
+	Fault       bool    `json:"fault,omitempty"`       // with StartError: not the program's fault, so it may be retried
 	ExitCode    *int    `json:"exit_code,omitempty"`
 	Signal      string  `json:"signal,omitempty"` // such as SIGSEGV
 	CPUSeconds  float64 `json:"cpu_seconds"`      // user and system, of all its processes
-	MaxRSSBytes int64   `json:"max_rss_bytes"`    // of the largest process, or of all together when that was seen to be more
+	MaxRSSBytes int64   `json:"max_rss_bytes"`    // of the largest process, or of all together if that was seen to be more
 	ReadBytes   int64   `json:"read_bytes"`
 	WriteBytes  int64   `json:"write_bytes"`
 	DurationMS  int64   `json:"duration_ms"`
 	Stopped     bool    `json:"stopped,omitempty"` // by an order
-	Killed      int     `json:"killed"`            // processes that a stop or the end of the step ended
+	Killed      int     `json:"killed"`            // processes ended by a stop or at the end of the step
 	Survivors   int     `json:"survivors"`         // processes that could not be ended
 	SpoolEnd    int64   `json:"spool_end"`
-	// Reason says why the supervisor ended it, when no order did; Message says more.
+	// Reason says why the supervisor ended it without an order; Message says more.
 	Reason  schema.Reason `json:"reason,omitempty"`
 	Message string        `json:"message,omitempty"`
 }
 
-// Status sorts an exit into the attempt's status and reason.
+// Status derives the attempt's status and reason from an exit.
 func (e *Exit) Status() (schema.AttemptStatus, schema.Reason) {
 	switch {
 	case e.Reason != "":
@@ -152,13 +150,13 @@ func (e *Exit) Status() (schema.AttemptStatus, schema.Reason) {
 	}
 }
 
-// ReadSpec reads what an attempt's supervisor was told.
+// ReadSpec reads the spec of an attempt's supervisor.
 func ReadSpec(dir string) (Spec, error) {
 	var s Spec
 	return s, readJSON(filepath.Join(dir, specFile), &s)
 }
 
-// WriteSpec makes an attempt's folder ready for its supervisor.
+// WriteSpec prepares an attempt's folder for its supervisor.
 func WriteSpec(dir string, s *Spec) error {
 	s.Secret = rand.Text()
 	return writeJSON(filepath.Join(dir, specFile), s)

@@ -10,13 +10,11 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// share is the part of the time, one in so many, that is spent at most on looking at what a step
-// has.
+// share limits the time spent measuring a step, to one part in so many.
 const share = 20
 
-// quotaWatch looks whether what a step keeps on the disk is over its quota, as often as that
-// costs little: the workspace, its own /tmp, and files that have lost their names and are still
-// open.
+// quotaWatch checks whether a step keeps more on the disk than its quota, as often as that is
+// cheap. It counts the workspace, the step's own /tmp, and deleted files that are still open.
 type quotaWatch struct {
 	work, tmp    string
 	nameless     func() usage
@@ -24,7 +22,7 @@ type quotaWatch struct {
 	stop         <-chan struct{}
 }
 
-// run looks until stop is closed, and says what is too much.
+// run checks until stop is closed, and reports what exceeds the quota.
 func (q *quotaWatch) run(tooMuch func(why string)) {
 	if q.bytes <= 0 && q.files <= 0 {
 		return
@@ -43,7 +41,7 @@ func (q *quotaWatch) run(tooMuch func(why string)) {
 	}
 }
 
-// look says what is too much; "" when nothing is.
+// look says what exceeds the quota; "" if nothing does.
 func (q *quotaWatch) look() string {
 	n := newCounter(q.files, q.stop)
 	parts := []part{{"the workspace", n.folder(q.work)}, {"/tmp", n.folder(q.tmp)}, {"what is deleted and still open", q.nameless()}}
@@ -82,7 +80,7 @@ type part struct {
 	usage
 }
 
-// overText says what there is, what of it where, and what there may be.
+// overText says how much there is, where, and how much is allowed.
 func overText(parts []part, verb, all, may string, text func(usage) string) string {
 	var of []string
 	where := ""

@@ -6,5 +6,5 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reserve takes room on the disk for the first n bytes of a file.
+// reserve reserves disk space for the first n bytes of a file.
 func reserve(f *os.File, n int64) error { return unix.Fallocate(int(f.Fd()), 0, 0, n) }

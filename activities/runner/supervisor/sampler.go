@@ -11,35 +11,35 @@ import (
 )
 
 const (
-	// sampleEvery is how often a step's use is looked at and told.
+	// sampleEvery is how often a step's use is measured and reported.
 	sampleEvery = time.Second
-	// watchEvery is how often it is looked at while its memory is limited by nothing but this.
+	// watchEvery is how often it is measured while nothing else limits the step's memory.
 	watchEvery = 50 * time.Millisecond
-	// tellLess is the age from which on it is told every ten seconds: a log has an end.
+	// tellLess is the age after which it is reported every ten seconds: a log is finite.
 	tellLess = time.Hour
 )
 
-// use is what all the processes of a step use together.
+// use is what all processes of a step use together.
 type use struct {
 	cpu       time.Duration
 	rss       int64
 	read      int64
 	write     int64
 	processes int
-	pids      []int // of those that are the program's
+	pids      []int // of the program's processes
 }
 
-// sampler looks at what the step uses, tells it, and ends the step when it is too much.
+// sampler measures and reports what the step uses, and ends the step if it is too much.
 type sampler struct {
 	s       *supervisor
 	stop    chan struct{}
 	stopped chan struct{}
 
-	// Of run alone, until it has stopped.
+	// Only run uses these, until it has stopped.
 	last   use
 	peak   int64
 	oom    uint64       // of the whole host, when the step began
-	memory *memoryWatch // nil where nothing bounds it, or a cgroup does
+	memory *memoryWatch // nil if nothing limits it, or a cgroup does
 }
 
 func newSampler(s *supervisor) *sampler {
@@ -50,7 +50,7 @@ func newSampler(s *supervisor) *sampler {
 	return m
 }
 
-// watchQuota looks at what the step keeps on the disk, beside run: it may take longer.
+// watchQuota checks what the step keeps on the disk, in parallel to run because it may take longer.
 func (m *sampler) watchQuota() {
 	box := &m.s.spec.Sandbox
 	q := quotaWatch{
@@ -110,8 +110,8 @@ func (m *sampler) run() {
 	}
 }
 
-// early looks at a step that may be over soon, for its memory: the kernel's own figure counts
-// what a process had before it became the program.
+// early measures the memory of a step that may end soon: the kernel's own figure includes what the
+// process had before it became the program.
 func (m *sampler) early() {
 	for wait := 2 * time.Millisecond; wait < sampleEvery/4; wait *= 2 {
 		select {
@@ -123,10 +123,10 @@ func (m *sampler) early() {
 	}
 }
 
-// hundredths is what can be told apart: the kernel counts in ticks.
+// hundredths rounds to what the kernel can resolve: it counts in ticks.
 func hundredths(d time.Duration) float64 { return d.Round(10 * time.Millisecond).Seconds() }
 
-// initPid is the process above the program, 0 for none.
+// initPid is the process above the program, 0 if there is none.
 func (m *sampler) initPid() int {
 	if m.s.hasInit() {
 		return m.s.child.Pid
@@ -139,7 +139,7 @@ func (m *sampler) look() use {
 	if m.memory != nil {
 		m.memory.correct(&now)
 	}
-	// What ends takes its figures along: they never become less.
+	// A process that ends takes its figures with it, so keep totals from decreasing.
 	now.cpu, now.read, now.write = max(now.cpu, m.last.cpu), max(now.read, m.last.read), max(now.write, m.last.write)
 	m.last, m.peak = now, max(m.peak, now.rss)
 	return now
@@ -148,11 +148,11 @@ func (m *sampler) look() use {
 func (m *sampler) end(reason schema.Reason, message string) {
 	select {
 	case m.s.verdict <- verdict{reason, message}:
-	default: // it ends already
+	default: // it is already being ended
 	}
 }
 
-// settle stops it, and completes the exit by what was seen.
+// settle stops the sampler, and completes the exit with its measurements.
 func (m *sampler) settle(e *Exit) {
 	close(m.stop)
 	<-m.stopped

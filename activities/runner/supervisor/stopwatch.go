@@ -2,11 +2,11 @@ package supervisor
 
 import "time"
 
-// stopwatch rings when its time is over. It can be paused: a frozen step does not use up its
-// time. One without a time never rings. Only one goroutine uses it.
+// stopwatch fires when its time is over. It can be paused: a frozen step does not use up its time.
+// Without a time it never fires. Only one goroutine uses it.
 type stopwatch struct {
 	rings chan struct{}
-	timer *time.Timer // nil while it stands
+	timer *time.Timer // nil while paused
 	since time.Time
 	left  time.Duration
 	on    bool

@@ -23,14 +23,13 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// The arguments by which the program is one of the processes of a step.
+// The arguments that mark a process as one of a step's.
 const (
-	ArgSupervise = "supervise" // with the attempt's folder behind it
+	ArgSupervise = "supervise" // followed by the attempt's folder
 	ArgInit      = "init"
 )
 
-// Main is the process when its arguments say that it is one of a step's; ok is false when
-// they do not.
+// Main runs the process if its arguments mark it as one of a step's; otherwise ok is false.
 func Main(args []string) (code int, ok bool) {
 	switch {
 	case len(args) == 2 && args[0] == ArgSupervise:
@@ -43,34 +42,34 @@ func Main(args []string) (code int, ok bool) {
 }
 
 const (
-	// timeoutGrace is how long a program has to end by itself after its time is over.
+	// timeoutGrace is how long a program has to end by itself after its timeout.
 	timeoutGrace = 2 * time.Second
-	// killPatience is how long a kill waits for the kernel to end what it killed.
+	// killPatience is how long a kill waits for the kernel to end the killed processes.
 	killPatience = 5 * time.Second
-	// pipePatience is how long a pipe may stay open and silent after everything has been ended:
-	// only what nothing can end still holds it then.
+	// pipePatience is how long a pipe may stay open and silent after everything has been ended: by
+	// then only a process that cannot be ended holds it.
 	pipePatience = 5 * time.Second
-	// How often a disk that is full is tried again.
+	// How often a full disk is tried again.
 	roomFirstWait = 10 * time.Millisecond
 	roomLongest   = 250 * time.Millisecond
 )
 
-// Run is the supervisor process: it starts one program, owns what the program starts, and
-// carries out orders until the program has ended. It returns the process's exit code.
+// Run is the supervisor process: it starts one program, owns everything that the program starts,
+// and carries out orders until the program has ended. It returns the process's exit code.
 func Run(dir string) int {
 	// The program gets a parent-death signal, which the kernel ties to the thread that
 	// started it; so this thread lives as long as the process.
 	runtime.LockOSThread()
-	// Taken in and dropped, not ignored: what is ignored would stay so in the program.
+	// Received and dropped, not ignored: the program would inherit ignored signals.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
 	keepDescriptors()
 	becomeSubreaper()
-	// Everything is named relative to the folder: a socket's address is short.
+	// Everything is named relative to the folder, because a socket's address must be short.
 	if err := os.Chdir(dir); err != nil {
 		return fail(err)
 	}
 	if log, err := os.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600); err == nil {
-		_ = redirect(int(log.Fd()), int(os.Stderr.Fd())) // a panic ends there
+		_ = redirect(int(log.Fd()), int(os.Stderr.Fd())) // a panic is written there
 	}
 	s, err := newSupervisor()
 	if err != nil {
@@ -78,7 +77,7 @@ func Run(dir string) int {
 	}
 	if err := s.start(); err != nil {
 		s.exit.StartError, s.exit.Fault = err.Error(), isOurs(err)
-		if schema.CodeOf(err) == schema.CodeUnsupported { // the sandbox lacks something that is required
+		if schema.CodeOf(err) == schema.CodeUnsupported { // the sandbox lacks something required
 			s.exit.Reason = schema.ReasonSandbox
 		}
 		return s.leave()
@@ -91,14 +90,14 @@ func fail(err error) int {
 	return 2
 }
 
-// supervisor is the state of the process. Its loop owns what has no lock.
+// supervisor is the state of the process. Its loop owns every field without a lock.
 type supervisor struct {
 	spec    Spec
 	spool   *spool.Writer
 	asks    *asks
 	workers *workers
 	out     *output
-	record  *exitRecord // nil before there is room for it
+	record  *exitRecord // nil until its space is reserved
 	child   *sandbox.Child
 	router  *network.Router // nil without a network
 	began   time.Time
@@ -117,7 +116,7 @@ type supervisor struct {
 	stats    *sampler
 }
 
-// verdict is why the supervisor ends a program by itself.
+// verdict is why the supervisor ends a program on its own.
 type verdict struct {
 	reason  schema.Reason
 	message string
@@ -169,7 +168,7 @@ func (s *supervisor) start() error {
 	if err := s.prepareNetwork(); err != nil {
 		return err
 	}
-	// Nothing of the server's environment is left to inherit.
+	// The program must not inherit the server's environment.
 	os.Clearenv()
 	s.began = time.Now()
 	s.child, err = s.spec.Sandbox.Start(exe, s.out.stdout, s.out.stderr)
@@ -185,14 +184,14 @@ func (s *supervisor) start() error {
 	return nil
 }
 
-// isOurs tells what kept a program from being tried from what it failed by itself.
+// isOurs tells whether a start failed for our reasons rather than the program's.
 func isOurs(err error) bool {
 	program, failed := errors.AsType[*sandbox.StartError](err)
 	if !failed {
 		return schema.CodeOf(err) != schema.CodeUnsupported
 	}
-	// The host was short of something, or a file that was just written is still open elsewhere. The
-	// error may have come as a text.
+	// The host was short of something, or a newly written file is still open elsewhere. The error
+	// may have come as text.
 	short := []syscall.Errno{
 		syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.ETXTBSY,
 	}
@@ -204,7 +203,7 @@ func isOurs(err error) bool {
 // reap waits for the program and for every orphan that became ours, until none is left.
 func (s *supervisor) reap() {
 	var sum Exit
-	peak := func(int64) int64 { return 0 } // of init nobody wants to know
+	peak := func(int64) int64 { return 0 } // nobody needs init's
 	if !s.hasInit() {
 		peak = watchMemory(s.child.Pid)
 	}
@@ -275,7 +274,7 @@ func (s *supervisor) carryOut(o Order) {
 		}
 		s.workers.tell(Report{Is: IsFrozen})
 	case DoThaw:
-		if s.frozen { // else it is told to go on by a worker that cannot know
+		if s.frozen { // if not, the worker could not know
 			signalTree(syscall.SIGCONT)
 		}
 		s.frozen = false
@@ -290,7 +289,7 @@ func (s *supervisor) carryOut(o Order) {
 	}
 }
 
-// endBy ends the program for a reason of the supervisor's own.
+// endBy ends the program for the supervisor's own reason.
 func (s *supervisor) endBy(v verdict, grace time.Duration) {
 	if s.over || s.exit.Stopped || s.exit.Reason != "" {
 		return
@@ -299,11 +298,11 @@ func (s *supervisor) endBy(v verdict, grace time.Duration) {
 	s.stop(grace)
 }
 
-// printsTooMuch ends a program that has printed what it may, and goes on.
+// printsTooMuch ends a program that goes on after printing as much as it may.
 func (s *supervisor) printsTooMuch() {
 	select {
 	case s.verdict <- s.tooMuchOutput():
-	default: // it ends already
+	default: // it is already being ended
 	}
 }
 
@@ -311,8 +310,8 @@ func (s *supervisor) tooMuchOutput() verdict {
 	return verdict{schema.ReasonOutputLimit, "it printed more than " + schema.Size(s.spec.OutputBytes)}
 }
 
-// stop ends the tree: SIGTERM first, SIGKILL when the grace period is over. A further stop
-// may only shorten it.
+// stop ends the tree: first SIGTERM, then SIGKILL after the grace period. A second stop can only
+// shorten it.
 func (s *supervisor) stop(grace time.Duration) {
 	if s.over {
 		return
@@ -321,7 +320,7 @@ func (s *supervisor) stop(grace time.Duration) {
 		s.stopping = true
 		s.exit.Killed = s.children()
 		signalTree(syscall.SIGTERM)
-		signalTree(syscall.SIGCONT) // a frozen process takes its signals when it is thawed
+		signalTree(syscall.SIGCONT) // a frozen process handles its signals once thawed
 	}
 	if grace <= 0 {
 		s.kill()
@@ -341,7 +340,7 @@ func (s *supervisor) kill() {
 	s.exit.Survivors = survivors
 }
 
-// children counts the processes of the program.
+// children counts the program's processes.
 func (s *supervisor) children() int { return max(len(tree())-s.own(), 0) }
 
 // hasInit tells whether the program has a first process above it, which is ours.
@@ -349,7 +348,7 @@ func (s *supervisor) hasInit() bool {
 	return runtime.GOOS == "linux" && s.spec.Sandbox.Mode != sandbox.Off
 }
 
-// hasMemoryGroup tells whether the kernel holds the step to its memory.
+// hasMemoryGroup tells whether the kernel enforces the step's memory limit.
 func (s *supervisor) hasMemoryGroup() bool {
 	return s.child.Group != nil && !slices.ContainsFunc(s.child.Missing, func(m sandbox.Status) bool { return m.Layer == sandbox.LayerCgroupMemory })
 }
@@ -362,8 +361,8 @@ func (s *supervisor) own() int {
 	return 0
 }
 
-// programEnded ends what the program left behind: the step is over. What it printed may still
-// be on its way to the spool.
+// programEnded ends what the program left behind: the step is over. Its output may still be on its
+// way to the spool.
 func (s *supervisor) programEnded(e Exit) {
 	e.Reason, e.Message, e.Stopped, e.Killed = cmp.Or(s.exit.Reason, e.Reason), cmp.Or(s.exit.Message, e.Message), s.exit.Stopped, s.exit.Killed
 	s.stats.settle(&e)
@@ -379,11 +378,12 @@ func (s *supervisor) programEnded(e Exit) {
 	}()
 }
 
-// leave writes down how it ended, tells the worker, and is done. A worker is told also when it
-// cannot be written: then the supervisor stays until it can, or until a worker has recorded it.
+// leave records how the program ended, tells the worker, and is done. The worker is told even if
+// the record cannot be written: then the supervisor stays until it can, or until a worker has
+// recorded the exit.
 func (s *supervisor) leave() int {
 	if s.child != nil {
-		_ = s.child.Close() // an empty cgroup that stays is swept later
+		_ = s.child.Close() // a leftover empty cgroup is swept later
 	}
 	_ = s.spool.Close()
 	s.exit.SpoolEnd = s.spool.End()
@@ -393,7 +393,7 @@ func (s *supervisor) leave() int {
 	}
 	s.exit.Message = cmp.Or(s.exit.Message, s.out.missing())
 	s.asks.close()
-	if s.record == nil { // nothing has begun: that there is no record says so
+	if s.record == nil { // nothing has begun: the missing record says so
 		s.workers.leave(Report{Is: IsExited, Exit: &s.exit})
 		return 0
 	}

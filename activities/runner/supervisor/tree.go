@@ -12,14 +12,14 @@ import (
 // killTree kills everything below this process until nothing is left.
 func killTree() (killed, survivors int) { return killAll(tree) }
 
-// KillMarked kills every process that has all of these NAME=value in its environment, and
-// counts. It finds what has lost its supervisor, and with it its place in a tree.
+// KillMarked kills every process with all of these NAME=value in its environment, and counts them.
+// It finds processes that have lost their supervisor, and with it their place in a tree.
 func KillMarked(marks []string) (killed, survivors int) {
 	return killAll(func() []int { return marked(marks) })
 }
 
-// killAll kills what list finds until it finds nothing: first it stops all, so that nothing
-// can fork away, then it kills.
+// killAll kills what list finds until it finds nothing. It stops all processes first, so that none
+// can fork away, then kills them.
 func killAll(list func() []int) (killed, survivors int) {
 	deadline := time.Now().Add(killPatience)
 	for {
@@ -29,16 +29,16 @@ func killAll(list func() []int) (killed, survivors int) {
 		}
 		killed = max(killed, len(pids))
 		signalAll(pids, syscall.SIGSTOP)
-		for range 2 { // what was listed can have forked before the signal reached it
+		for range 2 { // a listed process may have forked before the signal reached it
 			signalAll(list(), syscall.SIGKILL)
 		}
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// freezeTree stops everything below this process: again and again, as what was listed can
-// have forked before the signal reached it, but not after that. It looks once more when nothing
-// is new: what had forked can have ended in the middle of a look.
+// freezeTree stops everything below this process. It repeats, because a listed process may have
+// forked before the signal reached it, but not after. It looks once more after finding nothing new,
+// because a process that had forked may have ended during a look.
 func freezeTree() {
 	const most = 50
 	stopped := map[int]bool{}
@@ -54,9 +54,9 @@ func freezeTree() {
 	}
 }
 
-// below lists the processes that have this one among their ancestors, parents before their
-// children (but for numbers that start again): a shell that is told to end before the program
-// that it waits for has nothing to say about that one's end.
+// below lists the processes with this one as an ancestor, parents before their children (except
+// where process ids have wrapped around): a shell that is told to end before the program that it
+// waits for prints nothing about that program's end.
 func below(parents map[int]int) []int {
 	self := os.Getpid()
 	var found []int
@@ -73,7 +73,7 @@ func below(parents map[int]int) []int {
 }
 
 func signalTree(sig syscall.Signal) {
-	// Twice, because what was listed can have forked before the signal reached it.
+	// Twice, because a listed process may have forked before the signal reached it.
 	for range 2 {
 		signalAll(tree(), sig)
 	}
@@ -81,6 +81,6 @@ func signalTree(sig syscall.Signal) {
 
 func signalAll(pids []int, sig syscall.Signal) {
 	for _, pid := range pids {
-		_ = syscall.Kill(pid, sig) // ESRCH: it has ended by itself
+		_ = syscall.Kill(pid, sig) // ESRCH: the process has already ended
 	}
 }

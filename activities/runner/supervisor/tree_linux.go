@@ -38,8 +38,8 @@ func tree() []int {
 	return below(parents)
 }
 
-// living is a thread of a process that goes on: its first one may have ended before the others.
-// 0 is none.
+// living is a live thread of a process, whose first thread may have ended before the others; 0 if
+// there is none.
 func living(pid int) int {
 	for _, tid := range numbers(procDir(pid) + "/task") {
 		if state, _, ok := procStat(tid); ok && state != 'Z' && state != 'X' {
@@ -66,7 +66,7 @@ func procStat(pid int) (state byte, ppid int, ok bool) {
 
 func redirect(from, to int) error { return unix.Dup3(from, to, 0) }
 
-// marked lists processes by the marks in their environment.
+// marked lists processes with these marks in their environment.
 func marked(marks []string) []int {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -78,7 +78,7 @@ func marked(marks []string) []int {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		env, err := os.ReadFile("/proc/" + e.Name() + "/environ") // not ours: not readable, and not the step's
+		env, err := os.ReadFile("/proc/" + e.Name() + "/environ") // unreadable: not ours, so not the step's
 		if err != nil || len(env) == 0 {
 			continue
 		}
@@ -97,8 +97,8 @@ func marked(marks []string) []int {
 	return found
 }
 
-// keepDescriptors keeps everything but the standard streams from the program, also what the
-// supervisor itself has inherited.
+// keepDescriptors keeps all descriptors except the standard streams from the program, including
+// those that the supervisor itself inherited.
 func keepDescriptors() {
 	if unix.CloseRange(workerFD, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) == nil {
 		return
@@ -108,10 +108,9 @@ func keepDescriptors() {
 	}
 }
 
-// treeUse adds up what everything below this process uses: by the lists of children, which
-// cost what the step has and not what the host has.
-// Of init, which is ours, only the processes below it count, and what those that it has
-// waited for have used.
+// treeUse adds up what all processes below this one use. It reads the lists of children, so that
+// the cost depends on the step and not on the host. For init, which is ours, only the processes
+// below it count, and what the ones that it has waited for used.
 func treeUse(init int) use {
 	var sum use
 	var add func(pid int)
@@ -120,10 +119,10 @@ func treeUse(init int) use {
 		dir := "/proc/" + strconv.Itoa(pid)
 		threads, err := os.ReadDir(dir + "/task")
 		if err != nil {
-			return // it has ended
+			return // the process has ended
 		}
 		for _, t := range threads {
-			text, _ := os.ReadFile(dir + "/task/" + t.Name() + "/children") // a thread that ended has none
+			text, _ := os.ReadFile(dir + "/task/" + t.Name() + "/children") // empty for a thread that has ended
 			for child := range strings.FieldsSeq(string(text)) {
 				n, err := strconv.Atoi(child)
 				if err != nil || seen[n] {
@@ -151,7 +150,7 @@ func (u *use) add(pid int) {
 	if err != nil {
 		return
 	}
-	// Behind the name in parentheses: state is field 3, so that utime (14) to cstime (17), num_threads
+	// After the name in parentheses: state is field 3, so that utime (14) to cstime (17), num_threads
 	// (20) and rss (24) are at 11 to 14, 17 and 21.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	const rss = 21
@@ -172,7 +171,7 @@ func (u *use) add(pid int) {
 	u.cpu += time.Duration(number(11)+number(12)+number(13)+number(14)) * clockTick
 	u.rss += number(rss) * int64(os.Getpagesize())
 	u.processes++
-	io, _ := os.ReadFile(dir + "/io") // not readable: 0
+	io, _ := os.ReadFile(dir + "/io") // 0 if unreadable
 	for line := range strings.Lines(string(io)) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		n, _ := strconv.ParseInt(value, 10, 64)
@@ -185,7 +184,7 @@ func (u *use) add(pid int) {
 	}
 }
 
-// hostOOMKills is how many processes the kernel has ended on this host because memory ran out.
+// hostOOMKills is how many processes the kernel has killed on this host because memory ran out.
 func hostOOMKills() uint64 {
 	text, _ := os.ReadFile("/proc/vmstat")
 	for line := range strings.Lines(string(text)) {
@@ -197,7 +196,7 @@ func hostOOMKills() uint64 {
 	return 0
 }
 
-// hostShmem is how much memory is in files on this host, of whomever.
+// hostShmem is how much memory all files in memory on this host take.
 func hostShmem() int64 {
 	text, _ := os.ReadFile("/proc/meminfo")
 	for line := range strings.Lines(string(text)) {
@@ -208,7 +207,7 @@ func hostShmem() int64 {
 	return 0
 }
 
-// widen makes a pipe as large as it may be; a smaller one works too, only slower.
+// widen makes a pipe as large as allowed; a smaller one works too, only slower.
 func widen(f *os.File) {
 	const pipeBytes = 1 << 20 // the most that an unprivileged process may ask for (/proc/sys/fs/pipe-max-size)
 	if conn, err := f.SyscallConn(); err == nil {
@@ -216,17 +215,17 @@ func widen(f *os.File) {
 	}
 }
 
-// byDescriptor names an open folder in a few bytes.
+// byDescriptor is a short name for an open folder.
 func byDescriptor(folder *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(folder.Fd())) }
 
-// watchMemory samples the program's own peak until it is over the supervisor's. The kernel
-// counts what a process had before execve, which is the supervisor's memory, into its
-// ru_maxrss (fs/exec.c, exec_mmap); so below that only the samples tell, and above it
-// ru_maxrss does. The function that is returned picks the one that is right.
+// watchMemory samples the program's own peak until it exceeds the supervisor's. The kernel counts
+// the memory before execve, which is the supervisor's, in the program's ru_maxrss (fs/exec.c,
+// exec_mmap). So below that value only the samples are right, and above it ru_maxrss is. The
+// returned function picks the right one.
 func watchMemory(pid int) (peak func(rusage int64) int64) {
 	var own syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &own) // EFAULT and EINVAL cannot be
-	const slack = 4 << 20                            // the supervisor grew a little until it forked
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &own) // EFAULT and EINVAL are impossible
+	const slack = 4 << 20                            // the supervisor grew a little before it forked
 	floor := maxRSS(&own) + slack
 	var sampled atomic.Int64
 	go func() {
@@ -248,7 +247,7 @@ func watchMemory(pid int) (peak func(rusage int64) int64) {
 	}
 }
 
-// peakRSS reads VmHWM of proc(5), which execve starts anew.
+// peakRSS reads VmHWM of proc(5), which execve resets.
 func peakRSS(pid int) (bytes int64, ok bool) {
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
@@ -260,5 +259,5 @@ func peakRSS(pid int) (bytes int64, ok bool) {
 			return kib << 10, err == nil
 		}
 	}
-	return 0, false // it has ended
+	return 0, false // the process has ended
 }

@@ -10,8 +10,7 @@ import (
 	"syscall"
 )
 
-// becomeSubreaper is Linux's alone: elsewhere a daemon that leaves its parent is out of
-// reach.
+// becomeSubreaper works on Linux only: elsewhere a daemon that leaves its parent is out of reach.
 func becomeSubreaper() {}
 
 func maxRSS(ru *syscall.Rusage) int64 { return int64(ru.Maxrss) } // in bytes on macOS
@@ -37,7 +36,7 @@ func tree() []int {
 
 func redirect(from, to int) error { return syscall.Dup2(from, to) }
 
-// marked needs /proc: elsewhere what has lost its supervisor is out of reach.
+// marked needs /proc: elsewhere, processes that have lost their supervisor are out of reach.
 func marked([]string) []int { return nil }
 
 func keepDescriptors() {
@@ -50,10 +49,10 @@ func watchMemory(int) (peak func(rusage int64) int64) {
 	return func(rusage int64) int64 { return rusage }
 }
 
-// What a step uses is Linux's alone, but for what wait4 tells at its end.
+// A step's use is measured on Linux only, except for what wait4 reports at its end.
 func treeUse(int) use { return use{processes: len(tree())} }
 
-// What is held without a name is Linux's alone to see.
+// Files without a name can be found on Linux only.
 func heldBy([]int, ...string) held { return held{} }
 
 func hostShmem() int64 { return 0 }

@@ -9,42 +9,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxFolders is how many folders in one another are looked into: each that is open takes a
-// descriptor. What is deeper is not kept either, so a step that goes there is ended.
+// maxFolders is how deep nested folders are counted: each open one takes a descriptor. Deeper ones
+// are not saved either, so a step that goes there is ended.
 const maxFolders = 256
 
-// usage is what is on the disk.
+// usage is space and files on the disk.
 type usage struct{ bytes, files int64 }
 
-// held is what processes have besides the files that have names and the memory that is their own.
+// held is what processes hold besides named files and their private memory.
 type held struct {
 	nameless usage // deleted files that are open or mapped, on the disk
-	memory   int64 // in files that are memory: memfd, shared mappings, System V segments, /dev/shm
-	segments int64 // what of memory is in System V segments
-	resident int64 // what of memory counts as resident in a process, as often as it does
+	memory   int64 // in files in memory: memfd, shared mappings, System V segments, /dev/shm
+	segments int64 // the part of memory in System V segments
+	resident int64 // the part of memory that counts as resident, summed over processes
 }
 
-// inode names a file, whatever its names are.
+// inode identifies a file, whatever its names.
 type inode struct{ dev, ino uint64 }
 
-// counter counts what is in folders. It goes from descriptor to descriptor, so that no path is too
-// long for it, and never where a link leads.
+// counter counts the contents of folders. It goes from descriptor to descriptor, so that no path is
+// too long, and never follows links.
 type counter struct {
 	usage
 
-	enough  int64          // of files, after which it stops; 0 for never
+	enough  int64          // number of files after which it stops; 0 for never
 	seen    map[inode]bool // files with several names
 	tooDeep bool
-	stop    <-chan struct{} // closed when nobody wants to know any more
+	stop    <-chan struct{} // closed when the result is no longer wanted
 	stopped bool
 }
 
-// newCounter makes one for a quota of files: once that is twice over, there is no use in counting on.
+// newCounter makes a counter for a quota of files; it stops at twice the quota.
 func newCounter(files int64, stop <-chan struct{}) *counter {
 	return &counter{enough: 2 * files, seen: map[inode]bool{}, stop: stop}
 }
 
-// folder counts what is in one; "" has nothing.
+// folder counts the contents of a folder; "" has none.
 func (c *counter) folder(dir string) usage {
 	before := c.usage
 	var st unix.Stat_t
@@ -55,7 +55,7 @@ func (c *counter) folder(dir string) usage {
 	return usage{c.bytes - before.bytes, c.files - before.files}
 }
 
-// below counts what is in an open folder, and closes it.
+// below counts the contents of an open folder, and closes it.
 func (c *counter) below(fd, depth int) {
 	dir := os.NewFile(uintptr(fd), "")
 	defer dir.Close()
@@ -72,12 +72,12 @@ func (c *counter) below(fd, depth int) {
 			c.entry(fd, name, depth)
 		}
 		if err != nil {
-			return // io.EOF, or it went meanwhile
+			return // io.EOF, or it was removed meanwhile
 		}
 	}
 }
 
-// done says whether what is known is enough.
+// done reports whether counting can stop.
 func (c *counter) done() bool {
 	select {
 	case <-c.stop:
@@ -90,9 +90,9 @@ func (c *counter) done() bool {
 func (c *counter) entry(dir int, name string, depth int) {
 	var st unix.Stat_t
 	if again(func() error { return unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) }) != nil {
-		return // it went meanwhile
+		return // removed meanwhile
 	}
-	c.files++ // folders, too, as when the workspace is kept
+	c.files++ // folders count too, as when the workspace is saved
 	isFolder := st.Mode&unix.S_IFMT == unix.S_IFDIR
 	if id := idOf(&st); !isFolder && st.Nlink > 1 {
 		if c.seen[id] {
@@ -111,7 +111,7 @@ func (c *counter) entry(dir int, name string, depth int) {
 	c.into(dir, name, &st, depth+1)
 }
 
-// into counts what is in a folder, also in one that its owner has shut.
+// into counts the contents of a folder, even one that its owner has made unreadable.
 func (c *counter) into(dir int, name string, st *unix.Stat_t, depth int) {
 	fd, err := openFolder(dir, name)
 	if errors.Is(err, unix.EACCES) {
@@ -130,17 +130,17 @@ func openFolder(dir int, name string) (fd int, err error) {
 	return fd, err
 }
 
-// unlock lets the owner of an open folder look at what is in it, if its permissions do not.
+// unlock lets the owner of an open folder read it, if its permissions do not.
 func unlock(fd int) (unlocked bool, mode uint32) {
 	var st unix.Stat_t
-	if unix.Fstatat(fd, ".", &st, 0) == nil || unix.Fstat(fd, &st) != nil { // that takes the right to search
+	if unix.Fstatat(fd, ".", &st, 0) == nil || unix.Fstat(fd, &st) != nil { // this takes the right to search
 		return false, 0
 	}
 	mode = modeOf(&st)
 	return unix.Fchmod(fd, mode|0o700) == nil, mode
 }
 
-// lock undoes it, unless somebody else has changed the permissions since.
+// lock undoes unlock, unless somebody has changed the permissions since.
 func lock(fd int, mode uint32) {
 	var now unix.Stat_t
 	if unix.Fstat(fd, &now) == nil && modeOf(&now) == mode|0o700 {
@@ -154,7 +154,7 @@ func modeOf(st *unix.Stat_t) uint32 { return uint32(st.Mode) & 0o7777 }
 //nolint:unconvert // the same
 func idOf(st *unix.Stat_t) inode { return inode{uint64(st.Dev), uint64(st.Ino)} }
 
-// again repeats a system call that a signal has cut short.
+// again repeats a system call that a signal interrupted.
 func again(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, unix.EINTR) {

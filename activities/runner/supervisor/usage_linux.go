@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openShut opens a folder that its owner may not read, and leaves its permissions as they were. It
-// is exactly the one that st is of, and nothing that has taken its place.
+// openShut opens a folder that its owner may not read, and restores its permissions. It opens
+// exactly the folder that st describes, and nothing that has taken its place.
 func openShut(dir int, name string, st *unix.Stat_t) (int, error) {
 	at := -1
 	if err := again(func() (err error) {

@@ -4,7 +4,7 @@ package supervisor
 
 import "golang.org/x/sys/unix"
 
-// openShut opens a folder that its owner may not read, and leaves its permissions as they were.
+// openShut opens a folder that its owner may not read, and restores its permissions.
 func openShut(dir int, name string, st *unix.Stat_t) (int, error) {
 	mode := modeOf(st)
 	if err := unix.Fchmodat(dir, name, mode|0o700, unix.AT_SYMLINK_NOFOLLOW); err != nil {

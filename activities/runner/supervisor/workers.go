@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// workers is who talks to the supervisor: one worker at a time, the newest.
+// workers manages the connection to the worker: one worker at a time, the newest.
 type workers struct {
 	s        *supervisor
 	patience time.Duration // without a worker
@@ -24,7 +24,7 @@ type workers struct {
 	now     *link // nil while there is none
 	timer   *time.Timer
 	waiting string  // what output waits for
-	exit    *Report // once it is over and not written down
+	exit    *Report // set when the program has ended, until that is written down
 }
 
 func newWorkers(s *supervisor, first net.Conn, patience time.Duration) *workers {
@@ -34,7 +34,7 @@ func newWorkers(s *supervisor, first net.Conn, patience time.Duration) *workers 
 	return w
 }
 
-// listen lets later workers come, over a socket in the current folder.
+// listen accepts later workers on a socket in the current folder.
 func (w *workers) listen() error {
 	var err error
 	if w.listener, err = net.Listen("unix", controlFile); err != nil { //nolint:noctx // it lasts as long as the process
@@ -52,8 +52,8 @@ func (w *workers) listen() error {
 	return nil
 }
 
-// admit makes a connection the worker's if it is one: it shows the attempt's secret, and no step
-// holds its other end.
+// admit accepts a connection as the worker's if it presents the attempt's secret, and no step holds
+// its other end.
 func (w *workers) admit(conn net.Conn) {
 	const patience = 5 * time.Second
 	_ = conn.SetReadDeadline(time.Now().Add(patience))
@@ -66,11 +66,11 @@ func (w *workers) admit(conn net.Conn) {
 		return
 	}
 	_ = conn.SetReadDeadline(time.Time{})
-	early, _ := in.Peek(in.Buffered()) // what came with it
+	early, _ := in.Peek(in.Buffered()) // what came with the attach order
 	w.take(conn, bufio.NewReader(io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn)))
 }
 
-// maxAttachBytes bounds what is read of one that may not be a worker.
+// maxAttachBytes limits what is read from a connection that may not be a worker.
 const maxAttachBytes = 4 << 10
 
 // take makes a connection the worker's.
@@ -90,7 +90,7 @@ func (w *workers) take(conn net.Conn, in *bufio.Reader) {
 		l.tell(*w.exit)
 	}
 	w.mu.Unlock()
-	for _, a := range w.s.asks.open() { // one that comes in this moment may be told twice
+	for _, a := range w.s.asks.open() { // a question asked just now may be sent twice
 		l.tell(Report{Is: IsAsk, Ask: &a})
 	}
 	go l.write()
@@ -116,7 +116,7 @@ func (w *workers) read(l *link, in *bufio.Reader) {
 	w.gone(l)
 }
 
-// gone takes in that a worker is: the next one has some time to come.
+// gone handles a worker's disconnection: the next one has some time to come.
 func (w *workers) gone(l *link) {
 	l.close()
 	w.mu.Lock()
@@ -128,7 +128,7 @@ func (w *workers) gone(l *link) {
 	w.timer = time.AfterFunc(w.patience, w.ring)
 }
 
-// ring says that no worker has come in time, unless one has in this very moment.
+// ring reports that no worker came in time, unless one has just come.
 func (w *workers) ring() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -137,11 +137,11 @@ func (w *workers) ring() {
 	}
 	select {
 	case w.orphaned <- struct{}{}:
-	default: // it knows
+	default: // already reported
 	}
 }
 
-// found forgets that none came, if nobody has heard of it yet. The caller holds mu.
+// found cancels the report that no worker came, if nobody has received it yet. The caller holds mu.
 func (w *workers) found() {
 	if w.timer != nil {
 		w.timer.Stop()
@@ -152,7 +152,7 @@ func (w *workers) found() {
 	}
 }
 
-// tell sends a report to the worker, if there is one; the next one is told by hello.
+// tell sends a report to the worker, if there is one; the next worker learns it from hello.
 func (w *workers) tell(r Report) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -161,7 +161,7 @@ func (w *workers) tell(r Report) {
 	}
 }
 
-// waits says what output waits for, to this worker and to each that comes; "" when it goes on.
+// waits tells this worker and every later one what output waits for; "" when it goes on.
 func (w *workers) waits(why string) {
 	w.mu.Lock()
 	w.waiting = why
@@ -169,7 +169,7 @@ func (w *workers) waits(why string) {
 	w.tell(Report{Is: IsWaiting, Why: why})
 }
 
-// tellExit says how it ended, to this worker and to each that comes.
+// tellExit tells this worker and every later one how the program ended.
 func (w *workers) tellExit(r Report) {
 	w.mu.Lock()
 	w.exit = &r
@@ -177,7 +177,7 @@ func (w *workers) tellExit(r Report) {
 	w.tell(r)
 }
 
-// announce says how much is in the spool, whenever it is more.
+// announce reports how much is in the spool whenever it grows.
 func (w *workers) announce() {
 	end := int64(0)
 	for open := true; open; {
@@ -204,11 +204,11 @@ func (w *workers) leave(r Report) {
 	<-l.written
 }
 
-// link is a connection to a worker. What is told is written in order; of how much there is,
-// of what the step uses and of what its output waits for, only the newest.
+// link is a connection to a worker. It writes reports in order; of the reports on output, use and
+// waiting, only the newest of each.
 type link struct {
 	conn    net.Conn
-	written chan struct{} // closed when nothing more is written
+	written chan struct{} // closed when writing has ended
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -250,7 +250,7 @@ func (l *link) close() {
 	_ = l.conn.Close()
 }
 
-// finish ends the writing when everything is written.
+// finish ends the writing once everything is written.
 func (l *link) finish() {
 	l.mu.Lock()
 	l.ending = true
@@ -279,8 +279,8 @@ func (l *link) write() {
 			return
 		}
 		for i := range batch {
-			if to.Encode(&batch[i]) != nil { //nolint:errchkjson // its figures are numbers: what fails is the connection
-				_ = l.conn.Close() // its reader sees to the rest
+			if to.Encode(&batch[i]) != nil { //nolint:errchkjson // its values are numbers: what fails is the connection
+				_ = l.conn.Close() // the reader handles the rest
 				return
 			}
 		}

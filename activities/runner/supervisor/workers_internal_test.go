@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A worker that comes while the time to wait for one ends is not too late: its step goes on.
+// A worker that comes just as the wait for one ends is not too late: its step goes on.
 func TestWorkers_OneThatComesAsTheTimeEndsKeepsTheStep(t *testing.T) {
 	t.Parallel()
 	rung := func(w *workers) bool {
@@ -31,7 +31,7 @@ func TestWorkers_OneThatComesAsTheTimeEndsKeepsTheStep(t *testing.T) {
 	if rung(w) {
 		t.Error("it is given up though a worker has come")
 	}
-	w.ring() // the timer had run off, and came second
+	w.ring() // the timer had fired, and came second
 	if rung(w) {
 		t.Error("it is given up though a worker is there")
 	}

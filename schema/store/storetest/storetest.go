@@ -24,17 +24,17 @@ import (
 
 var server *embeddedtest.Postgres
 
-// Main starts Postgres, and whatever else the options ask for, runs the tests and returns
-// the exit code for os.Exit.
+// Main starts Postgres, and anything else that the options ask for, runs the tests and returns the
+// exit code for os.Exit.
 func Main(m *testing.M, options ...embeddedtest.Option) int {
 	return embeddedtest.Main(m, append(options, embeddedtest.WithPostgres(&server))...)
 }
 
-// Server is the Postgres that [Main] has started.
+// Server is the Postgres that [Main] started.
 func Server() *embeddedtest.Postgres { return server }
 
-// New opens a store on a migrated database of its own; both are gone when the test ends.
-// Without [Main], the test has a server of its own too.
+// New opens a store on its own migrated database; both are gone when the test ends. Without [Main],
+// the test also gets its own server.
 func New(tb testing.TB) *store.Store {
 	tb.Helper()
 	s, _ := NewDSN(tb)
@@ -62,7 +62,7 @@ func NewOn(tb testing.TB, on *embeddedtest.Postgres) (*store.Store, string) {
 	return s, dsn
 }
 
-// Open opens a further store on a database; it is closed when the test ends.
+// Open opens another store on a database; it is closed when the test ends.
 func Open(tb testing.TB, dsn string) *store.Store {
 	tb.Helper()
 	s, err := store.Open(context.Background(), dsn, store.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -73,7 +73,7 @@ func Open(tb testing.TB, dsn string) *store.Store {
 	return s
 }
 
-// Exec carries out a statement on a database, past every store: for what a crash, an operator or another release left.
+// Exec runs a statement on a database, bypassing every store: for what a crash, an operator or another release left.
 func Exec(tb testing.TB, dsn, statement string, args ...any) {
 	tb.Helper()
 	const limit = 30 * time.Second
