@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds every wait; a test that comes near it has failed already.
-const patience = 90 * time.Second
+const patience = 180 * time.Second
 
 // bin is where `make build` leaves the programs.
 var bin, _ = filepath.Abs("../bin")

@@ -25,7 +25,7 @@ import (
 	"github.com/holdfast/holdfast/snapshot"
 )
 
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // supervise is the supervisor's program.
 var supervise string
