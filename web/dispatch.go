@@ -42,7 +42,7 @@ func (c *conn) handle(text []byte) {
 
 // refuse answers a frame with an error; the connection stays.
 func (c *conn) refuse(requestID string, err error) {
-	e := publicError(err)
+	e := wire.Public(err)
 	ctx := c.ctx
 	if requestID != "" {
 		ctx = logs.With(ctx, logs.Request(requestID))

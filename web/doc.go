@@ -24,6 +24,6 @@
 // control.go is the only place that speaks to workflows, search.go to the namespace about
 // search attributes; nothing else speaks to Temporal.
 //
-// Imports: internal/wait, logs, schema, schema/store, schema/wire, snapshot, web/feed, web/frame, web/presence.
+// Imports: internal/wait, logs, schema, schema/store, schema/wire, snapshot, web/caller, web/control, web/feed, web/frame, web/presence.
 // Imported by: cmd/holdfast/cli, web/gen.
 package web

@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web/caller"
 )
 
@@ -68,7 +69,7 @@ func (s *Server) begin(c *fiber.Ctx) error {
 func (s *Server) recovered(c *fiber.Ctx) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = schema.Wrap(schema.CodeInternal, fmt.Errorf("panic: %v\n%s", v, debug.Stack()), internalMessage)
+			err = schema.Wrap(schema.CodeInternal, fmt.Errorf("panic: %v\n%s", v, debug.Stack()), wire.InternalMessage)
 		}
 	}()
 	return c.Next()
@@ -141,7 +142,7 @@ func (s *Server) routingProblem(c *fiber.Ctx, status int, message string) *probl
 	ctx := c.UserContext()
 	if status != http.StatusNotFound && status != http.StatusMethodNotAllowed {
 		if status >= http.StatusInternalServerError {
-			message = internalMessage
+			message = wire.InternalMessage
 		}
 		return newProblem(ctx, status, codeOf(status), message, nil)
 	}

@@ -37,8 +37,6 @@ func codeOf(status int) schema.Code {
 	return schema.CodeInvalid
 }
 
-const internalMessage = "something went wrong on the server; its log has the cause under this request_id"
-
 // problemError is a [schema.Problem] as huma sends it.
 type problemError struct {
 	schema.Problem
@@ -61,21 +59,12 @@ func (p *problemError) ContentType(string) string { return problemType }
 
 const problemType = "application/problem+json"
 
-// publicError is what a caller may see of an error: internals keep their cause to the log.
-func publicError(err error) *schema.Error {
-	e, ok := errors.AsType[*schema.Error](err)
-	if !ok || e.Code == schema.CodeInternal {
-		return &schema.Error{Code: schema.CodeInternal, Message: internalMessage, Cause: err}
-	}
-	return e
-}
-
 // problem makes the answer to an error. Faults of ours are logged here, once.
 func (s *Server) problem(ctx context.Context, err error) *problemError {
 	if ready, ok := errors.AsType[*problemError](err); ok {
 		return ready
 	}
-	e := publicError(err)
+	e := wire.Public(err)
 	s.logFault(ctx, e, err)
 	refusal, _ := wire.RefusalOf(e.Code)
 	return newProblem(ctx, refusal.Status, e.Code, e.Message, e.Fields)
@@ -159,7 +148,7 @@ func humaProblem(ctx context.Context, status int, msg string, errs []error) *pro
 		detail, fields = "the body must be JSON, with Content-Type: application/json", nil
 	}
 	if status >= http.StatusInternalServerError {
-		detail, fields = internalMessage, nil
+		detail, fields = wire.InternalMessage, nil
 	}
 	return newProblem(ctx, status, codeOf(status), detail, fields)
 }

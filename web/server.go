@@ -194,7 +194,7 @@ func (s *Server) fiberError(c *fiber.Ctx, err error) error {
 	if _, ok := errors.AsType[*problemError](err); ok {
 		return s.send(c, s.problem(ctx, err))
 	}
-	return s.send(c, s.problem(ctx, schema.Wrap(schema.CodeInternal, err, internalMessage)))
+	return s.send(c, s.problem(ctx, schema.Wrap(schema.CodeInternal, err, wire.InternalMessage)))
 }
 
 // send writes a problem document.

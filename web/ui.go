@@ -18,6 +18,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/wire"
 )
 
 //go:embed static
@@ -182,7 +183,7 @@ func (s *Server) registerPages(app *fiber.App) {
 		app.Get(where, func(c *fiber.Ctx) error {
 			f, err := newAsset(static, file)
 			if err != nil {
-				return schema.Wrap(schema.CodeInternal, err, internalMessage)
+				return schema.Wrap(schema.CodeInternal, err, wire.InternalMessage)
 			}
 			return f.send(c)
 		})

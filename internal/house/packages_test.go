@@ -166,11 +166,11 @@ var floors = [][]string{
 	{"cmd/holdfast/stack", "cmd/holdfast/settings", "examples", "web/gen"},
 	{"worker", "web", "web/ui", "clients/go"},
 	{"activities", "cmd/holdfast/disk", "cmd/holdfast/terminal", "examples/packing"},
-	{"activities/runner", "workflows", "schema/store/storetest", "web/feed", "web/presence"},
+	{"activities/runner", "workflows", "schema/store/storetest", "web/feed", "web/presence", "web/control"},
 	{"activities/workspace", "activities/runner/supervisor", "schema/store", "embedded/embeddedtest"},
 	{"activities/runner/network", "activities/runner/sandbox", "activities/runner/spool", "snapshot/clouds", "embedded", "web/frame"},
 	{"snapshot", "schema/wire"},
-	{"schema", "logs", "internal/filelock", "internal/testkit", "internal/house", "internal/wait", "deploy"},
+	{"schema", "logs", "internal/filelock", "internal/testkit", "internal/house", "internal/wait", "web/caller", "deploy"},
 }
 
 func floorOf(folder string) int {

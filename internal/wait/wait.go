@@ -1,7 +1,7 @@
 // Package wait pauses a goroutine for as long as its context lives.
 //
 // Imports: nothing of this module.
-// Imported by: web, web/feed, web/presence.
+// Imported by: web, web/control, web/feed, web/presence.
 package wait
 
 import (

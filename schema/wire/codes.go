@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/holdfast/holdfast/schema"
@@ -39,6 +40,18 @@ func RefusalOf(code schema.Code) (r Refusal, known bool) {
 		}
 	}
 	return Refusal{Code: schema.CodeInternal, Status: http.StatusInternalServerError, Again: true}, false
+}
+
+// InternalMessage is all that a client is told of a fault of the server's.
+const InternalMessage = "something went wrong on the server; its log has the cause under this request_id"
+
+// Public is what a client may see of an error: a fault of the server's keeps its cause for the log.
+func Public(err error) *schema.Error {
+	e, ok := errors.AsType[*schema.Error](err)
+	if !ok || e.Code == schema.CodeInternal {
+		return &schema.Error{Code: schema.CodeInternal, Message: InternalMessage, Cause: err}
+	}
+	return e
 }
 
 // The codes with which a server closes a WebSocket.

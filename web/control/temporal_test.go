@@ -51,7 +51,7 @@ func TestTemporalErrors_NeverEndAsAFaultOfOurs(t *testing.T) {
 		"a worker without updates":          temporal.NewNonRetryableApplicationError("Workflow Update is rejected because it wasn't processed by worker.", failureUnprocessed, nil),
 		"overtaken time and again":          temporal.NewNonRetryableApplicationError("Workflow Update failed because the Workflow completed before the Update completed.", failureOvertaken, nil),
 	} {
-		e := publicError(temporalError(err))
+		e := wire.Public(temporalError(err))
 		if e.Code != schema.CodeUnavailable || e.Message == "" {
 			t.Errorf("%s: %s %q, want unavailable", name, e.Code, e.Message)
 		}
@@ -72,23 +72,23 @@ func TestTemporalErrors_KeepTheWorkflowsOwnWords(t *testing.T) {
 	t.Parallel()
 	fields := []schema.FieldError{{Location: "seconds", Message: "too many", Value: 9.0}}
 	err := placed(temporalError(temporal.NewNonRetryableApplicationError("seconds: too many", string(schema.CodeInvalid), nil, fields)), "body.")
-	e := publicError(err)
+	e := wire.Public(err)
 	if e.Code != schema.CodeInvalid || len(e.Fields) != 1 || e.Fields[0].Location != "body.seconds" || e.Message != "body.seconds: too many" {
 		t.Errorf("got %+v", e)
 	}
 	err = placed(temporalError(temporal.NewNonRetryableApplicationError("seconds must be fewer", string(schema.CodeInvalid), nil, fields)), "body.")
-	if e := publicError(err); e.Fields[0].Location != "body.seconds" || e.Message != "seconds must be fewer" {
+	if e := wire.Public(err); e.Fields[0].Location != "body.seconds" || e.Message != "seconds must be fewer" {
 		t.Errorf("got %+v", e)
 	}
 	for code, want := range map[schema.Code]int{schema.CodeConflict: http.StatusConflict, schema.CodeExpired: http.StatusGone, schema.CodeNotFound: http.StatusNotFound} {
-		e := publicError(temporalError(temporal.NewNonRetryableApplicationError("no", string(code), nil)))
+		e := wire.Public(temporalError(temporal.NewNonRetryableApplicationError("no", string(code), nil)))
 		if refusal, _ := wire.RefusalOf(e.Code); refusal.Status != want || e.Message != "no" {
 			t.Errorf("%s: got %+v", code, e)
 		}
 	}
 	// What has no code of ours is a fault, and stays in the log.
 	for _, kind := range []string{"", "wrapError", string(schema.CodeInternal), "teapot"} {
-		if e := publicError(temporalError(temporal.NewApplicationError("secret", kind))); e.Code != schema.CodeInternal || e.Message != internalMessage {
+		if e := wire.Public(temporalError(temporal.NewApplicationError("secret", kind))); e.Code != schema.CodeInternal || e.Message != wire.InternalMessage {
 			t.Errorf("%q: got %+v", kind, e)
 		}
 	}
