@@ -64,7 +64,7 @@ func (c *approvalListCmd) Run(inv *invocation) error {
 	return nil
 }
 
-// read reads a page, or with --all every one.
+// read reads one page, or every page with --all.
 func (c *approvalListCmd) read(inv *invocation, api *client.Client, f client.ApprovalFilter) (client.Answer[wire.ApprovalList], error) {
 	if c.All {
 		f.Limit = maxPage
@@ -83,7 +83,7 @@ func (c *approvalListCmd) read(inv *invocation, api *client.Client, f client.App
 		all.Approvals = append(all.Approvals, more.Value.Approvals...)
 		all.NextCursor = more.Value.NextCursor
 	}
-	all.NextCursor, all.Total = "", len(all.Approvals) // some may have come and gone meanwhile
+	all.NextCursor, all.Total = "", len(all.Approvals) // some may have come or gone meanwhile
 	page.Raw = schema.Marshal(all)
 	return page, nil
 }
@@ -156,5 +156,5 @@ func (c *approvalReopenCmd) Run(inv *invocation) error {
 	return nil
 }
 
-// reopenCommand is what a person gives to have an expired approval asked again.
+// reopenCommand is the command that asks an expired approval again.
 func reopenCommand(a *schema.Approval) string { return "holdfast approval reopen " + short(a.ID) }

@@ -71,7 +71,7 @@ func (c *approvalResolveCmd) Run(inv *invocation) error {
 	return nil
 }
 
-// howToReopen adds to the refusal of an answer that came too late how the question is asked again, if it can be.
+// howToReopen adds to the refusal of a late answer how to have the question asked again, if that is possible.
 func (inv *invocation) howToReopen(api *client.Client, id string, refused error) error {
 	p, ok := errors.AsType[*client.ProblemError](refused)
 	if !ok || p.Code != schema.CodeExpired {
@@ -84,7 +84,7 @@ func (inv *invocation) howToReopen(api *client.Client, id string, refused error)
 	return fmt.Errorf("%w: %s", refused, reopenCommand(&a.Value))
 }
 
-// resolutionOf takes the verb that a person gives, or the word that the protocol has for what was done.
+// resolutionOf reads a person's verb, or the protocol's word for the result.
 func resolutionOf(word string) (schema.Resolution, bool) {
 	word = strings.ToLower(word)
 	verbs := map[string]schema.Resolution{
@@ -99,7 +99,7 @@ func resolutionOf(word string) (schema.Resolution, bool) {
 
 const flagModifications = "--modifications"
 
-// edited is what is to be different, and where it was given.
+// edited is what to change, and where the user gave it.
 type edited struct {
 	flag string
 	name string // of the text in messages
@@ -143,7 +143,7 @@ func (c *approvalResolveCmd) edit(inv *invocation, r schema.Resolution) (*edited
 	return e, nil
 }
 
-// check refuses what cannot be a modification of such an approval, before the server does.
+// check refuses what cannot be a modification of this kind of approval, before the server does.
 func (e *edited) check(inv *invocation, t schema.ApprovalType, r schema.Resolution) error {
 	switch {
 	case e.flag == "--plan-file" && t != schema.ApprovalPlan:

@@ -30,7 +30,7 @@ func (*gcCmd) Help() string {
 		example("holdfast gc --dry-run", "holdfast gc --grace 0s", "holdfast gc --data-dir ~/holdfast --json")
 }
 
-// gcReport is what it prints.
+// gcReport is what gc prints.
 type gcReport struct {
 	DryRun  bool               `json:"dry_run"`
 	Folders worker.Folders     `json:"folders"`
@@ -66,7 +66,7 @@ func (c *gcCmd) Run(inv *invocation) error {
 		return withCode(exitUsage, fmt.Errorf("the setting %s or %s: %w", settings.EnvDatabaseURL, settings.EnvDirectURL, err))
 	}
 	defer db.Close()
-	if err := db.SchemaReady(inv.ctx); err != nil { // what a newer release keeps is not known here
+	if err := db.SchemaReady(inv.ctx); err != nil { // this release does not know what a newer one keeps
 		return err
 	}
 	collector := &worker.Collector{Store: db, Snapshots: snapshots, DataDir: set.DataDir, Logger: log, DryRun: c.DryRun, Grace: max(c.Grace, 1)} // 0 is the default
@@ -74,7 +74,7 @@ func (c *gcCmd) Run(inv *invocation) error {
 	if report.Folders, err = collector.Folders(inv.ctx, true); err != nil {
 		return err
 	}
-	collector.Grace = max(c.Grace, worker.CollectGrace) // a save may rely on what is there
+	collector.Grace = max(c.Grace, worker.CollectGrace) // a save may rely on blobs that are there
 	if report.Blobs, err = collectBlobs(inv.ctx, collector); err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (c *gcCmd) Run(inv *invocation) error {
 	return nil
 }
 
-// collectBlobs waits while a worker is at it.
+// collectBlobs waits while a worker is collecting.
 func collectBlobs(ctx context.Context, c *worker.Collector) (snapshot.Collected, error) {
 	const (
 		patience = 5 * time.Minute

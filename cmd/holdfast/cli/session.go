@@ -88,7 +88,7 @@ func (c *sessionListCmd) Run(inv *invocation) error {
 	return nil
 }
 
-// waitsFor says what a session waits for a person to do.
+// waitsFor says what a session needs a person to do.
 func (inv *invocation) waitsFor(s *schema.Session) terminal.Cell {
 	var parts []string
 	if n := len(s.PendingApprovals); n > 0 {
@@ -225,7 +225,7 @@ func (c *sessionDeleteCmd) Run(inv *invocation) error {
 	return nil
 }
 
-// maxPage is how many things a server gives at a time.
+// maxPage is the most a server returns at a time.
 const maxPage = 200
 
 const (
@@ -266,8 +266,8 @@ func (inv *invocation) status(s schema.SessionStatus) terminal.Cell {
 	return terminal.Cell{Text: string(s), Paint: paint}
 }
 
-// outcome is the status of a session or a run. One that completed says how many of its steps failed; steps is 0 where
-// it is not known how many there are.
+// outcome is the status of a session or a run. If it completed, it says how many of its steps failed; steps is 0 when
+// their number is not known.
 func (inv *invocation) outcome(s schema.SessionStatus, failed, steps int) terminal.Cell {
 	switch {
 	case s != schema.SessionCompleted || failed == 0:

@@ -55,7 +55,7 @@ func (c *sessionRunsCmd) Run(inv *invocation) error {
 func stepsDone(steps []schema.Step) string {
 	done, failed, skipped := 0, 0, 0
 	for i := range steps {
-		switch steps[i].Status { //nolint:exhaustive // the others are not over, or were cancelled
+		switch steps[i].Status { //nolint:exhaustive // the others are unfinished or cancelled
 		case schema.StepFailed:
 			failed++
 		case schema.StepSkipped:
@@ -120,8 +120,8 @@ func (c *sessionRunCmd) Run(inv *invocation) error {
 	return (&watch{inv: inv, api: api, id: id, json: c.JSON, ask: true, follow: client.Follow{Since: since, Insist: true, RunID: answer.Value.ID}}).run()
 }
 
-// headOf is where a session's log ends before something is asked of it, so that what
-// follows is seen from its beginning.
+// headOf is where a session's log ends before a command, so that the watch sees everything
+// that follows.
 func headOf(inv *invocation, api *client.Client, id string, needed bool) (int64, error) {
 	if !needed {
 		return 0, nil

@@ -56,7 +56,7 @@ func (c *sessionSendCmd) Run(inv *invocation) error {
 	return (&watch{inv: inv, api: api, id: id, json: c.JSON, ask: true, follow: client.Follow{Since: since, Insist: true, Message: n}}).run()
 }
 
-// text is the message, without the line end that files and terminals put behind it.
+// text is the message, without the trailing line end of files and terminals.
 func (c *sessionSendCmd) text(inv *invocation) (string, error) {
 	text := c.Text
 	if text == "" || text == "-" {

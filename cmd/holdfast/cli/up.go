@@ -38,10 +38,10 @@ func (c *upCmd) Run(inv *invocation) error {
 	}
 	settings.WarnUnknown(env, up.Log)
 	for _, m := range settings.Unknown(env) {
-		up.Unset = append(up.Unset, m.Name) // said once is enough: its parts need not see it
+		up.Unset = append(up.Unset, m.Name) // one warning is enough: its parts need not see it
 	}
 	if env.Get(settings.EnvAddr) != "" {
-		up.Addr = set.Addr // named: this one or none
+		up.Addr = set.Addr // given explicitly: this one or none
 	}
 	if v := env.Get(settings.EnvStepsOnStop); v != "" {
 		up.EndSteps, up.KeepSteps = v == "end", v != "end"
