@@ -18,10 +18,10 @@ import { AttentionChips } from './AttentionChips';
 import { BoundPlan } from './BoundPlan';
 
 // What an approval is about, as far as it is on the page. blocked says why nobody can say yes
-// yet, null when all that the digest binds is there and nothing of it is folded.
+// yet; null when everything the digest binds is there and none of it is folded.
 export interface Reading {
   subject: Subject | null;
-  whole: Approval | null; // with all of its context
+  whole: Approval | null; // with its whole context
   context: ShownContext;
   folds: Folds;
   blocked: string | null;
@@ -54,7 +54,7 @@ function blockedBy(approval: Approval, { subject, whole, context, folds }: Omit<
   return `Not shown: ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}.`;
 }
 
-// Exactly what a yes would allow: all that the digest binds.
+// Exactly what a yes would allow: everything the digest binds.
 export function ApprovalSubject({ approval, deadline, reading }: { approval: Approval; deadline: Deadline; reading: Reading }) {
   const { subject, context, folds } = reading;
   const changes = useMemo(() => (subject?.plan && subject.before ? changedSections(subject.before.plan, subject.plan) : []), [subject]);
@@ -96,7 +96,7 @@ export function Unread({ reading }: { reading: Reading }) {
   );
 }
 
-// The description, where it says more than what is shown in full below it.
+// The description, if it says more than what is shown in full below it.
 export function descriptionBeside(approval: Approval): string {
   const description = splitAskedAgain(approval.description).text;
   if (approval.approval_type !== 'step_approval' && approval.approval_type !== 'error_recovery') return description;
@@ -104,10 +104,10 @@ export function descriptionBeside(approval: Approval): string {
   return failed === undefined ? '' : `The last try ended with: ${failed}.`;
 }
 
-// The plan that is asked about.
+// The plan in question.
 export const planOf = (subject: Subject | null, plan: Plan | null): Plan | null => subject?.plan ?? plan;
 
-// The step that is asked about, as it stands in the question.
+// The step in question, as the question has it.
 export function stepOf(approval: Approval, subject: Subject | null, plan: Plan | null): PlanStep | null {
   return subject?.plan?.steps.find((step) => step.id === approval.step_id) ?? plan?.steps.find((step) => step.id === approval.step_id) ?? null;
 }

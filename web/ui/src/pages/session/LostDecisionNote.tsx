@@ -6,7 +6,7 @@ import { closedVerb } from '../../lib/approvalWords';
 import { isAsk } from '../../lib/ask';
 import type { LostDecision } from '../../session/lostDecisions';
 
-// Somebody else was quicker: says so, and keeps what was typed until it is put away.
+// Says that somebody else was quicker, and keeps the typed text until it is dismissed.
 export function LostDecisionNote({ lost, title, onClose }: { lost: LostDecision; title: string | null; onClose: () => void }) {
   const { approval, words, tried } = lost;
   const about = isAsk(approval) ? `“${approval.description}”` : title === null ? 'the plan' : `“${title}”`;

@@ -9,7 +9,7 @@ interface Props {
   onDownload: () => void;
 }
 
-// Says which part of long output the terminal shows, and leads to the others.
+// Says which part of long output the terminal shows, and links to the others.
 export function OutputNote({ partial, older, onOlder, onDownload }: Props) {
   if (!partial && !older.shown) return null;
   const button = (label: string, act: () => void, disabled = false) => (

@@ -6,11 +6,11 @@ import { ApiError, errorText } from '../../api/client';
 import { renameSession } from '../../api/endpoints';
 import type { Session } from '../../api/types';
 
-// The name, and the way to change it. A change by somebody else meanwhile is
-// told, and not overwritten unseen.
+// The name, and a way to change it. If somebody else changes it meanwhile, it
+// says so and does not overwrite that unseen.
 export function SessionName({ session }: { session: Session }) {
   const client = useQueryClient();
-  const [text, setText] = useState<string | null>(null); // null: it is not being edited
+  const [text, setText] = useState<string | null>(null); // null: not being edited
   const [version, setVersion] = useState(session.version);
   const queryKey = ['session', session.id];
   const rename = useMutation({
