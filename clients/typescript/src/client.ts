@@ -142,7 +142,7 @@ export class HoldfastClient {
 
   // Follows a session's log after the event with seq since. A session has one subscription at a time.
   subscribe(sessionId: string, since: number, handlers: SubscriptionHandlers, options: SubscribeOptions = {}): Subscription {
-    if (this.logs.has(sessionId)) throw new Error(`the session ${sessionId} is subscribed to already; close that subscription first`);
+    if (this.logs.has(sessionId)) throw new Error(`session ${sessionId} is already subscribed to; close that subscription first`);
     const log: LogSubscription = { sessionId, cursor: new Cursor(since), handlers, presence: options.presence ?? true, approvalId: null, askedAt: null };
     this.logs.set(sessionId, log);
     this.ask(log);
@@ -380,6 +380,6 @@ export class HoldfastClient {
 }
 
 function globalSocket(url: string): SocketLike {
-  if (typeof WebSocket === 'undefined') throw new Error('there is no WebSocket here: use a browser or Node 22, or give createSocket');
+  if (typeof WebSocket === 'undefined') throw new Error('there is no WebSocket here: use a browser or Node 22, or pass createSocket');
   return new WebSocket(url) as unknown as SocketLike;
 }

@@ -18,7 +18,7 @@ type approvalCmd struct {
 	Show    approvalShowCmd    `cmd:"" help:"Show an approval and what it is about."`
 	Resolve approvalResolveCmd `cmd:"" help:"Decide an approval."`
 	Extend  approvalExtendCmd  `cmd:"" help:"Give an approval more time."`
-	Reopen  approvalReopenCmd  `cmd:"" help:"Have a session ask again what nobody answered in time."`
+	Reopen  approvalReopenCmd  `cmd:"" help:"Ask again a question that nobody answered in time."`
 }
 
 type approvalShowCmd struct {

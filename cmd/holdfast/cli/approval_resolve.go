@@ -18,7 +18,7 @@ type approvalResolveCmd struct {
 	server
 	ID            string `arg:""                                                                                               help:"The approval's id, or its first 4 or more characters."`
 	Resolution    string `arg:""                                                                                               help:"approve, reject, modify, retry, skip or abort, as far as the approval offers it."`
-	Feedback      string `help:"What to say with it."                                                                          placeholder:"TEXT"                                                                           short:"m"`
+	Feedback      string `help:"Feedback to send with it."                                                                     placeholder:"TEXT"                                                                           short:"m"`
 	PlanFile      string `help:"With modified: the plan to run instead; - reads standard input."                               placeholder:"FILE"                                                                           xor:"edit"`
 	Command       string `help:"With modified or retry: the command line that the step runs instead, for /bin/sh -c."          placeholder:"COMMAND"                                                                        xor:"edit"`
 	Modifications string `help:"With modified or retry: what is to be different, as JSON or the name of a file; - reads standard input." placeholder:"JSON|FILE"                                                             xor:"edit"`
@@ -39,7 +39,7 @@ func (*approvalResolveCmd) Help() string {
 func (c *approvalResolveCmd) Run(inv *invocation) error {
 	resolution, ok := resolutionOf(c.Resolution)
 	if !ok {
-		return usage("%q is no resolution; allowed are approve, reject, modify, retry, skip and abort", c.Resolution)
+		return usage("%q is not a resolution; allowed are approve, reject, modify, retry, skip and abort", c.Resolution)
 	}
 	edit, err := c.edit(inv, resolution)
 	if err != nil {
@@ -175,7 +175,7 @@ type approvalExtendCmd struct {
 
 // Help is shown by --help.
 func (*approvalExtendCmd) Help() string {
-	return "From the question to its deadline there are at most 720 hours.\n\n" +
+	return "The deadline is at most 720 hours after the question.\n\n" +
 		example("holdfast approval extend 9c0d 300", "holdfast approval extend 9c0d 1h30m")
 }
 
@@ -184,7 +184,7 @@ func (c *approvalExtendCmd) Run(inv *invocation) error {
 	if err != nil {
 		d, err := schema.ParseDuration(c.By)
 		if err != nil {
-			return usage("%q is no length of time; allowed are seconds, such as 300, or a duration, such as 5m", c.By)
+			return usage("%q is not a length of time; allowed are seconds, such as 300, or a duration, such as 5m", c.By)
 		}
 		by = d.Seconds()
 	}

@@ -80,7 +80,7 @@ func (c *askCmd) run(inv *invocation) error {
 	}
 	var answer askAnswer
 	if err := json.Unmarshal(raw, &answer); err != nil {
-		return fmt.Errorf("the step's socket gave an answer that is none: %s", terminal.Short(terminal.Clean(string(raw)), 200))
+		return fmt.Errorf("the step's socket gave an invalid answer: %s", terminal.Short(terminal.Clean(string(raw)), 200))
 	}
 	code, known := askCodes[answer.Outcome]
 	switch {

@@ -214,7 +214,7 @@ func TestAsk_EndsAtOnceOnWhatIsNotTheProtocol(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ response, want string }{
 		{"SSH-2.0-OpenSSH_9.2\r\n\r\n", "malformed HTTP"},
-		{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "gave an answer that is none: hello"},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "gave an invalid answer: hello"},
 		{"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nno\x1b[2J", "answered with status 404: no"},
 		{"HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\nContent-Length: 0\r\n\r\n", "answered with status 302"},
 	} {

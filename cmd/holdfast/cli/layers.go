@@ -55,7 +55,7 @@ func sayLayers(log *slog.Logger, mode sandbox.Mode) {
 		log.Error("every step will be refused: this host lacks layers of the sandbox", "missing", missing, "setting", settings.EnvSandbox, "mode", mode,
 			"mend", "docs/sandbox.md says what a host needs; weakened or off run steps without")
 	case runtime.GOOS != "linux":
-		log.Warn("steps are processes of their own and no more: isolation takes Linux")
+		log.Warn("steps are processes of their own and no more: isolation needs Linux")
 	case lost && mode == sandbox.Weakened:
 		log.Warn("steps are isolated in part: this host lacks layers of the sandbox", "missing", missing, "memory", memoryHeldBy(missing))
 	default:

@@ -18,7 +18,7 @@ type sessionRunsCmd struct {
 
 // Help is shown by --help.
 func (*sessionRunsCmd) Help() string {
-	return "The first one first. The steps of one: holdfast session show ID --run N.\n\n" +
+	return "The oldest first. The steps of one: holdfast session show ID --run N.\n\n" +
 		example("holdfast session runs 1f3a", "holdfast session runs 1f3a --json")
 }
 

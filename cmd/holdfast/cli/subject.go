@@ -24,7 +24,7 @@ func subjectLines(style terminal.Style, s *schema.Subject) []string {
 	}
 	if s.Before != nil && s.Before.Plan != nil {
 		if changed := changedLines(style, s.Before.Plan, s.Plan); len(changed) > 0 {
-			lines = append(lines, style.Bold("    changed since it was asked before:"))
+			lines = append(lines, style.Bold("    changed since it was last asked:"))
 			lines = append(lines, changed...)
 		}
 	}
@@ -101,7 +101,7 @@ func stepFields(s *schema.PlanStep, asksFailed bool) []stepField {
 	if s.CPU > 0 {
 		cores = fmt.Sprintf("%g cores", s.CPU)
 	}
-	add("limits", strings.Join([]string{limit(s.Timeout, "no limit of time"), limit(s.Memory, "of memory"), limit(cores, "of cores")}, ", "))
+	add("limits", strings.Join([]string{limit(s.Timeout, "no limit on time"), limit(s.Memory, "on memory"), limit(cores, "on cores")}, ", "))
 	onError := s.OnError
 	if asksFailed {
 		onError = schema.OnErrorAsk

@@ -48,7 +48,7 @@ func readHost(path string) (string, error) {
 	}
 	name := strings.TrimSpace(string(text))
 	if !hostPattern.MatchString(name) {
-		return "", fmt.Errorf("%s holds %q, which is no host name; remove the file to get a new one", path, name)
+		return "", fmt.Errorf("%s holds %q, which is not a host name; remove the file to get a new one", path, name)
 	}
 	return name, nil
 }

@@ -15,9 +15,9 @@ type Misspelt struct {
 // String is a line for people.
 func (m Misspelt) String() string {
 	if m.Like == "" {
-		return m.Name + " is no setting, and does nothing"
+		return m.Name + " is not a setting, and does nothing"
 	}
-	return m.Name + " is no setting, and does nothing; is " + m.Like + " meant?"
+	return m.Name + " is not a setting, and does nothing; is " + m.Like + " meant?"
 }
 
 // others are variables with our prefix that are not settings: for clients, for steps, and for builds and deployments.

@@ -36,7 +36,7 @@ export function onTimeoutWords(approval: Approval): string {
       return recovery ? 'If nobody answers: the step is skipped.' : 'If nobody answers: it is approved.';
     case 'escalate':
       return approval.escalated_at
-        ? 'If nobody answers now either: the session is suspended.'
+        ? 'If still nobody answers: the session is suspended.'
         : 'If nobody answers: it is escalated, with more time; after that the session is suspended.';
     default:
       return 'If nobody answers: the session is suspended, and asks again when it is resumed.';
@@ -50,7 +50,7 @@ function askTimeoutWords(approval: Approval): string {
       return 'If nobody answers: it is approved.';
     case 'escalate':
       return approval.escalated_at
-        ? 'If nobody answers now either: the program goes on without an answer.'
+        ? 'If still nobody answers: the program goes on without an answer.'
         : 'If nobody answers: it is escalated, with more time; after that the program goes on without an answer.';
     default:
       return 'If nobody answers: the program goes on without an answer.';

@@ -13,7 +13,7 @@ describe('what an approval binds', () => {
       Environment: "A='one\nB=two'\nLD_PRELOAD=./x.so",
       Network: 'allowed, everything outside the host',
       Time: 'at most 5m',
-      'Memory, CPU': 'no limit of memory, no limit of cores',
+      'Memory, CPU': 'no limit on memory, no limit on cores',
       'If it fails': 'tried again 2 times at most, then the run goes on without it',
     });
   });

@@ -51,7 +51,7 @@ export function fieldsOf(step: PlanStep, asks?: StepAsks): Field[] {
   if ((needs ?? []).length > 0) add('After', (needs ?? []).join(', '));
   add('Network', networkWords(network));
   add('Time', timeout ? `at most ${timeout}` : 'no limit');
-  add('Memory, CPU', [memory ? `at most ${memory}` : 'no limit of memory', cpu ? `at most ${cpu} cores` : 'no limit of cores'].join(', '));
+  add('Memory, CPU', [memory ? `at most ${memory}` : 'no limit on memory', cpu ? `at most ${cpu} cores` : 'no limit on cores'].join(', '));
   add('If it fails', [retries ? `tried again ${retries} times at most` : 'not tried again', ERRORS[asks?.failed ? 'ask' : (on_error ?? 'fail')] ?? on_error ?? ''].join(', then '));
   if (asks?.first) add('Asks first', ON_TIMEOUT[asks.on_timeout] ?? asks.on_timeout);
   else if (asks?.failed) add('Asks when it has failed', FAILED_ON_TIMEOUT[asks.on_timeout] ?? ON_TIMEOUT[asks.on_timeout] ?? asks.on_timeout);

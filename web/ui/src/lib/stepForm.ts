@@ -81,7 +81,7 @@ function pairProblem(list: Pair[], what: string): string | null {
   const names = list.map((pair) => pair.name.trim());
   if (list.some((pair, index) => names[index] === '' && pair.value !== '')) return `A ${what} needs a name.`;
   const twice = names.find((name, index) => name !== '' && names.indexOf(name) !== index);
-  return twice === undefined ? null : `“${twice}” is there twice.`;
+  return twice === undefined ? null : `“${twice}” appears twice.`;
 }
 
 const UNITS: Record<string, number> = { ns: 1e-9, us: 1e-6, µs: 1e-6, ms: 1e-3, s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };

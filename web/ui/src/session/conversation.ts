@@ -52,7 +52,7 @@ export function composerOf(status: StatusView, config: Config, runNumber: number
   const cannot = (does: string): ComposerView => ({ enabled: false, does, urgent: false });
   const next = `run ${runNumber + queued + 1}`;
   if (status.status === 'expired') return cannot('The session has expired. Fork it to go on.');
-  if (queued >= MAX_QUEUED) return cannot(`${MAX_QUEUED} messages wait already; that is as many as can.`);
+  if (queued >= MAX_QUEUED) return cannot(`${MAX_QUEUED} messages are already waiting, which is the limit.`);
   const busy = !isOver(status.status);
   if (!busy) return can(queued === 0 ? `Starts ${next}` : `Waits for ${next}`);
   const now = runNumber === 0 ? 'the first run' : `run ${runNumber}`;
@@ -72,5 +72,5 @@ const capital = (text: string): string => text.charAt(0).toUpperCase() + text.sl
 export function messageProblem(text: string): string | null {
   const bytes = new TextEncoder().encode(text).length;
   if (bytes > MAX_MESSAGE_BYTES) return `The message has ${bytes.toLocaleString('en')} bytes; at most ${MAX_MESSAGE_BYTES.toLocaleString('en')} can be sent.`;
-  return text.includes('\u0000') ? 'The message has a NUL character in it.' : null;
+  return text.includes('\u0000') ? 'The message contains a NUL character.' : null;
 }

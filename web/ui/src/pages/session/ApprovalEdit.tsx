@@ -72,5 +72,5 @@ export function ApprovalEdit({ timed, extension, config, plan, stepTitle, feedba
 
 function closedWords(approval: Approval): string {
   const by = approval.actor ? ` by ${approval.actor}` : '';
-  return `This question is closed meanwhile (${closedVerb(approval).toLowerCase()}${by}). The edit can be copied from here, not sent.`;
+  return `This question was closed meanwhile (${closedVerb(approval).toLowerCase()}${by}). The edit can be copied from here, not sent.`;
 }

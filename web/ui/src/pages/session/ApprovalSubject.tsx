@@ -46,7 +46,7 @@ export function useReading(approval: Approval): Reading {
 function blockedBy(approval: Approval, { subject, whole, context, folds }: Omit<Reading, 'blocked'>, error: unknown): string | null {
   if (error !== null && error !== undefined) return `What this is about cannot be shown: ${errorText(error)}`;
   if (whole === null || (bindsPlan(approval) && subject === null)) return 'Reading what this is about…';
-  if (subject !== null && (subject.digest !== approval.digest || !subject.plan)) return 'What this is about cannot be shown: the server has something else by now.';
+  if (subject !== null && (subject.digest !== approval.digest || !subject.plan)) return 'What this is about cannot be shown: the server has another version by now.';
   if (context !== null && 'text' in context && !context.whole) return 'What the program shows is nested too deeply, or is too long, to be shown here in full.';
   if (folds.folded.length === 0) return null;
   const shown = folds.folded.slice(0, 3).map((fold) => fold.what);
@@ -75,8 +75,8 @@ export function ApprovalSubject({ approval, deadline, reading }: { approval: App
     <div className="asked">
       <AttentionChips attention={subject.attention} approval={approval} deadline={deadline} />
       {changes.length > 0 && (
-        <section className="asked-changes" aria-label="Changed since it was asked before">
-          <h4>Changed since it was asked before</h4>
+        <section className="asked-changes" aria-label="Changed since it was last asked">
+          <h4>Changed since it was last asked</h4>
           <DiffView sections={changes} />
         </section>
       )}

@@ -25,7 +25,7 @@ export function LostDecisionNote({ lost, title, onClose }: { lost: LostDecision;
           {closedVerb(approval)}{approval.actor ? ` by ${approval.actor}` : ''} <RelativeTime iso={approval.resolved_at ?? approval.expires_at} />
           {tried === null ? (words === '' ? '' : '; your words were not kept') : '; yours did not count'}
         </strong>
-        <CloseButton size="sm" aria-label="Put this away" onClick={onClose} />
+        <CloseButton size="sm" aria-label="Dismiss" onClick={onClose} />
       </div>
       <p className="muted"><Pieces text={`This was about ${about}.${approval.feedback ? ` The answer came with: “${approval.feedback}”` : ''}`} /></p>
       {words !== '' && (

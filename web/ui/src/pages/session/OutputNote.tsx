@@ -38,6 +38,6 @@ export function OutputNote({ partial, older, onOlder, onDownload }: Props) {
 function words(older: OlderOutput): string {
   if (older.error !== null) return errorText(older.error);
   if (older.reading) return 'Reading an older part…';
-  if (older.first && older.last) return 'The whole is shown.';
+  if (older.first && older.last) return 'All of it is shown.';
   return older.first ? 'The beginning is shown.' : 'An older part is shown.';
 }

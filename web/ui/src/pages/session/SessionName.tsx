@@ -67,7 +67,7 @@ export function SessionName({ session }: { session: Session }) {
         onKeyDown={(event) => {
           if (event.key === 'Escape') setText(null);
         }}
-        error={rename.isError ? (stale ? `It was changed meanwhile: it is “${shown}” now. Save again to replace that.` : errorText(rename.error)) : undefined}
+        error={rename.isError ? (stale ? `Somebody changed it meanwhile to “${shown}”. Save again to replace that.` : errorText(rename.error)) : undefined}
       />
       <Group gap={6} wrap="nowrap">
         <Button type="submit" disabled={name === ''} loading={rename.isPending}>Save</Button>
