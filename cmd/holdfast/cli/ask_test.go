@@ -17,8 +17,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// stepServer speaks the protocol of a step's socket, and answers each question (the nth, from
-// 1) as a test says.
+// stepServer speaks the protocol of a step's socket, and answers the nth question, from 1, as a
+// test says.
 type stepServer struct {
 	path   string
 	server *http.Server
@@ -67,7 +67,7 @@ func (s *stepServer) questions() []schema.Question {
 	return append([]schema.Question{}, s.asked...)
 }
 
-// shortDir is a folder whose path leaves room for a socket: that has 108 bytes.
+// shortDir is a folder whose path leaves room for a socket, whose path has at most 108 bytes.
 func shortDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ask")
@@ -254,7 +254,7 @@ func TestAsk_IsEndedByCtrlCWithExitCode3(t *testing.T) {
 	runContext(ctx, []string{envSocket + "=" + s.path}, "", "ask", "Go on?").want(t, 3, "interrupted before anybody had answered")
 }
 
-// roundTrip is a transport that does as a test says.
+// roundTrip is a transport that does what a test says.
 type roundTrip func(r *http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
@@ -266,7 +266,7 @@ func TestAsk_WaitsForDaysAndGivesUpHalfAMinuteAfterTheSocketHasGone(t *testing.T
 		s := newStepSocket("unused")
 		s.http.Transport = roundTrip(func(*http.Request) (*http.Response, error) {
 			tries++
-			if tries <= 3 { // somebody is there for days, and ends in between
+			if tries <= 3 { // the server is there for days, and restarts in between
 				time.Sleep(48 * time.Hour)
 			}
 			return nil, io.EOF

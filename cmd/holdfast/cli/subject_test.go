@@ -63,7 +63,7 @@ func TestSubject_ShowsWhatChangedSinceItWasAskedBefore(t *testing.T) {
 	}
 }
 
-// What follows when nobody answers is the server's to say: the plan alone does not know the session's default.
+// The server says what happens when nobody answers: the plan alone does not know the session's default.
 func TestSubject_SaysWhatFollowsByTheSessionsDefault(t *testing.T) {
 	t.Parallel()
 	s := subjectOf("ls\n")

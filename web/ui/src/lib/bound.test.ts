@@ -51,7 +51,7 @@ describe('what an approval binds', () => {
     expect(piecesOf('')).toEqual(['']);
     expect(piecesOf('plain é 😀')).toEqual(['plain é 😀']);
     expect(spelled('a\u202eb')).toBe('aU+202Eb');
-    expect(hiddenCharacters().exec(`${'x'.repeat(30)}\u202e`)?.index).toBe(30); // an editor that stops half way
+    expect(hiddenCharacters().exec(`${'x'.repeat(30)}\u202e`)?.index).toBe(30); // an editor that stops halfway
     expect(spelled('a\u202eb')).toBe('aU+202Eb');
   });
   it('has chips for what deserves a look', () => {
