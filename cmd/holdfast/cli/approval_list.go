@@ -21,7 +21,7 @@ type approvalListCmd struct {
 
 // Help is shown by --help.
 func (*approvalListCmd) Help() string {
-	return "Open is what somebody may do something about: what waits for a decision, and what nobody answered in time and has suspended its session.\n\n" +
+	return "Open approvals are those that wait for a decision, and those that nobody answered in time, which suspended their session.\n\n" +
 		example("holdfast approval list", "holdfast approval list --all", "holdfast approval list --session 1f3a --status all --json")
 }
 
@@ -134,7 +134,7 @@ type approvalReopenCmd struct {
 
 // Help is shown by --help.
 func (*approvalReopenCmd) Help() string {
-	return "The session that it suspended is resumed, and asks again as a new approval. Once that has happened it is no error.\n\n" +
+	return "Resumes the session that it suspended, which asks again as a new approval. It is not an error if that has already happened.\n\n" +
 		example("holdfast approval reopen 9c0d")
 }
 

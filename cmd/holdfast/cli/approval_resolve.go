@@ -27,9 +27,9 @@ type approvalResolveCmd struct {
 
 // Help is shown by --help.
 func (*approvalResolveCmd) Help() string {
-	return "The first decision wins. The same decision again is no error; exit code 1 when it was decided otherwise, or expired.\n\n" +
-		"modify says what is to be done instead, and is asked about again unless the session was started with --on-modified approve: a plan, or of a step " +
-		"run or shell, env, timeout and files. The retry of a failed step may say so, too.\n\n" +
+	return "The first decision wins. Repeating the same decision is not an error; exit code 1 when it was decided otherwise, or expired.\n\n" +
+		"modify says what to do instead: another plan, or another run or shell, env, timeout and files of a step. It is asked about again unless the session " +
+		"was started with --on-modified approve. The retry of a failed step may change these, too.\n\n" +
 		example("holdfast approval resolve 9c0d approve", `holdfast approval resolve 9c0d reject --feedback "the units are wrong"`,
 			"holdfast approval resolve 9c0d modify --plan-file better.json",
 			`holdfast approval resolve 9c0d retry --feedback "it needs more memory" --command "python3 fit.py --low-memory"`,

@@ -24,8 +24,8 @@ type gcCmd struct {
 
 // Help is shown by --help.
 func (*gcCmd) Help() string {
-	return "Frees the disk of deleted sessions: their folders on this host, and what the blob store has of them alone. The workers do the same by themselves, every few minutes; this says at once what is kept. " +
-		"What a session had stays for " + worker.CollectGrace.String() + " after it is deleted and has ended; --grace 0s takes its folder at once.\n\n" +
+	return "Frees the disk of deleted sessions: their folders on this host, and blobs that only they use. The workers do the same every few minutes; this does it at once and says what is kept. " +
+		"A session's files stay for " + worker.CollectGrace.String() + " after it is deleted and has ended; --grace 0s removes its folder at once.\n\n" +
 		"Beside a running `holdfast up` it finds the database by the data folder.\n\n" +
 		example("holdfast gc --dry-run", "holdfast gc --grace 0s", "holdfast gc --data-dir ~/holdfast --json")
 }

@@ -27,7 +27,7 @@ type sessionExportCmd struct {
 // Help is shown by --help.
 func (*sessionExportCmd) Help() string {
 	return "One zip archive with the session, its conversation, runs, plans, approvals, audit trail and files, and with its whole event log. " +
-		"The file appears once the archive is there and has been checked. With -o - the exit code says whether it came to its end.\n\n" +
+		"The file appears once the archive is complete and checked. With -o - the exit code says whether it is complete.\n\n" +
 		example("holdfast session export 1f3a", "holdfast session export 1f3a -o - | ssh elsewhere 'cat > run.zip'")
 }
 

@@ -84,8 +84,8 @@ type sessionRunCmd struct {
 
 // Help is shown by --help.
 func (*sessionRunCmd) Help() string {
-	return "The workspace is as the runs before left it. Refused while a run is under way or messages are queued. " +
-		"The plan is checked here first; what is wrong is printed as FILE:LINE:COLUMN: message.\n\n" +
+	return "The workspace is as earlier runs left it. Refused while a run is under way or messages are queued. " +
+		"The plan is checked here first; problems are printed as FILE:LINE:COLUMN: message.\n\n" +
 		"With --watch: " + watchOneHelp + "\n\n" +
 		example("holdfast session run 1f3a --plan next.json --watch", "generate-plan | holdfast session run 1f3a --plan - --json")
 }

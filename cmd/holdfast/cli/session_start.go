@@ -30,8 +30,8 @@ type sessionStartCmd struct {
 
 // Help is shown by --help.
 func (*sessionStartCmd) Help() string {
-	return "The plan is checked here first; what is wrong is printed as FILE:LINE:COLUMN: message. " +
-		"A server that is away for a moment is waited for, and never starts the session twice.\n\n" +
+	return "The plan is checked here first; problems are printed as FILE:LINE:COLUMN: message. " +
+		"If the server is away for a moment, the command waits; the session never starts twice.\n\n" +
 		"With --watch: " + outcomeHelp + " " + askHelp + "\n\n" +
 		example("holdfast session start --plan examples/hello.json --watch",
 			"holdfast session start --plan plan.json --approval-mode after_planning --approval-timeout 24h --json",

@@ -25,7 +25,7 @@ type sessionWatchCmd struct {
 
 // Help is shown by --help.
 func (*sessionWatchCmd) Help() string {
-	return "Shows what has happened, then follows live. A server that goes away is waited for; no event is shown twice or left out. " +
+	return "Shows what has happened, then follows live. If the server goes away, it waits; no event is shown twice or left out. " +
 		outcomeHelp + "\n\n" +
 		example("holdfast session watch 1f3a", "holdfast session watch 1f3a --since 120 --json", "yes approve | holdfast session watch 1f3a --ask")
 }
