@@ -11,8 +11,8 @@ import (
 // roundsOf is how many rounds a comparison takes: ours and the bare reference in turn.
 func (w *world) roundsOf() int { return w.size(3, 1) }
 
-// benchApproval: from a decision to the first line of the step behind it, and to the answer.
-// The reference is an update of a bare workflow, and a bare activity behind it.
+// benchApproval measures from a decision to the first line of the step behind it, and to the
+// answer. The reference is an update of a bare workflow with a bare activity behind it.
 func benchApproval(ctx context.Context, w *world) ([]measurement, error) {
 	b, err := newBare(w)
 	if err != nil {
@@ -22,7 +22,7 @@ func benchApproval(ctx context.Context, w *world) ([]measurement, error) {
 	var line, answer, bareRuns, bareAnswer rounds
 	bares, samples := 0, w.size(20, 2)
 	for range w.roundsOf() {
-		// Ours and bare one after the other, and not all of one first: the machine's other work then weighs on both.
+		// Alternate ours and bare, so that the machine's other work weighs on both.
 		var l, a, r, u []float64
 		for i := range samples + warmUp {
 			ours, err := decide(ctx, w)
@@ -47,14 +47,14 @@ func benchApproval(ctx context.Context, w *world) ([]measurement, error) {
 	return []measurement{first, compared("decision → answer, p50; bare: update → answer", "ms", answer, bareAnswer)}, nil
 }
 
-// reading is less than any person needs to read what is asked.
+// reading is less than any person needs to read the question.
 const reading = 200 * time.Millisecond
 
-// took is how long it was from a decision to its answer and to what runs because of it, in
+// took is the time from a decision to its answer, and to what runs because of it, in
 // milliseconds.
 type took struct{ answer, run float64 }
 
-// decide approves a step of a new session that is being watched.
+// decide approves a step of a new session while watching it.
 func decide(ctx context.Context, w *world) (took, error) {
 	step := running("echo", "hello")
 	step["approval"] = true
@@ -71,7 +71,7 @@ func decide(ctx context.Context, w *world) (took, error) {
 		return took{}, err
 	}
 	select {
-	case <-time.After(reading): // the session is at rest by then, as the bare workflow is
+	case <-time.After(reading): // by then the session is at rest, like the bare workflow
 	case <-ctx.Done():
 		return took{}, ctx.Err()
 	}
@@ -91,11 +91,11 @@ func decide(ctx context.Context, w *world) (took, error) {
 	if err != nil {
 		return t, err
 	}
-	err = s.until(schema.EventWorkflowCompleted) // what comes next is not to wait for this one
+	err = s.until(schema.EventWorkflowCompleted) // the next decision must not wait for this run
 	return t, err
 }
 
-// decideAndRun is the same with a bare workflow and its activity.
+// decideAndRun does the same with a bare workflow and its activity.
 func (b *bare) decideAndRun(ctx context.Context, i int) (took, error) {
 	if err := b.start(ctx, i, true); err != nil {
 		return took{}, err

@@ -21,7 +21,7 @@ type bare struct {
 	worker  worker.Worker
 	prefix  string // of its workflows' ids
 	started atomic.Int64
-	runs    chan time.Time // when its activity was reached
+	runs    chan time.Time // when its activity was called
 }
 
 const (
@@ -44,8 +44,8 @@ func newBare(w *world) (*bare, error) {
 
 func (b *bare) stop() { b.worker.Stop() }
 
-// session is the bare workflow: it waits for a decision, for good. With step it then runs an
-// activity and ends.
+// session is the bare workflow: it waits for a decision without a limit. With step it then
+// runs an activity and ends.
 func (b *bare) session(ctx workflow.Context, step bool) error {
 	if !workflow.IsReplaying(ctx) {
 		b.started.Add(1)
@@ -76,13 +76,13 @@ func (b *bare) step(ctx context.Context) error {
 
 func (b *bare) id(i int) string { return fmt.Sprintf("%s%d", b.prefix, i) }
 
-// start starts the workflow number i.
+// start starts workflow number i.
 func (b *bare) start(ctx context.Context, i int, step bool) error {
 	_, err := b.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: b.id(i), TaskQueue: bareQueue}, bareSession, step)
 	return err
 }
 
-// decide sends the workflow number i a decision and waits until it has taken it in.
+// decide sends workflow number i a decision and waits until it has accepted it.
 func (b *bare) decide(ctx context.Context, i int) error {
 	handle, err := b.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID: b.id(i), UpdateName: bareDecision, Args: []any{"approved"}, WaitForStage: client.WorkflowUpdateStageCompleted,
@@ -99,5 +99,5 @@ func (b *bare) ready(ctx context.Context, many int) error {
 	return poll(ctx, func(context.Context) (bool, error) { return b.started.Load() >= int64(many), nil })
 }
 
-// quiet is a logger for Temporal's clients and workers here: what they have to say is in the errors.
+// quiet is a logger for Temporal's clients and workers here: errors say all we need.
 func quiet() sdklog.Logger { return sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)) }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Processor time does not depend on what else the machine does, as rates and latencies do.
+// Unlike rates and latencies, processor time does not depend on what else the machine does.
 
 // parts are the processes of the product, as up.json names them.
 var parts = []string{"web", "worker", "temporal", "postgres"}
@@ -36,7 +36,7 @@ func (w *world) cpu() (map[string]float64, error) {
 	return spent, nil
 }
 
-// processorTime is that of a process and its children, those that are gone included.
+// processorTime is that of a process and its children, including those that have ended.
 func processorTime(pid int) (float64, error) {
 	own, _, err := stat(pid)
 	if err != nil {
@@ -51,7 +51,7 @@ func processorTime(pid int) (float64, error) {
 		if err != nil {
 			continue
 		}
-		if spent, parent, err := stat(child); err == nil && parent == pid { // one that has just ended is in its parent's account
+		if spent, parent, err := stat(child); err == nil && parent == pid { // the parent accounts for one that has just ended
 			own += spent
 		}
 	}
@@ -73,7 +73,7 @@ func stat(pid int) (spent float64, parent int, err error) {
 	if parent, err = strconv.Atoi(fields[1]); err != nil {
 		return 0, 0, err
 	}
-	for _, field := range fields[11:15] { // of itself and of the children it has waited for
+	for _, field := range fields[11:15] { // its own, and that of children it has waited for
 		n, err := strconv.ParseFloat(field, 64)
 		if err != nil {
 			return 0, 0, err
@@ -102,10 +102,10 @@ func (w *world) charged(work func() error) (map[string]float64, error) {
 	return after, nil
 }
 
-// account is the processor time of some work, part by part, for each of how many.
+// account is the processor time of some work, by part, for each piece of work.
 type account map[string]rounds
 
-// charge adds what many pieces of work took as one round.
+// charge adds the time of many pieces of work as one round.
 func (a account) charge(spent map[string]float64, many int) {
 	total := 0.0
 	for part, took := range spent {
@@ -118,7 +118,7 @@ func (a account) charge(spent map[string]float64, many int) {
 	a["product"] = append(a["product"], []float64{total})
 }
 
-// bareTotal is what a bare workflow takes: of Temporal, and of the worker and client here.
+// bareTotal is what a bare workflow takes: Temporal's time, and that of the worker and client here.
 func (a account) bareTotal() rounds {
 	var total rounds
 	for i := range a["temporal"] {
@@ -127,7 +127,7 @@ func (a account) bareTotal() rounds {
 	return total
 }
 
-// measurements are the account of ours next to that of the reference.
+// measurements compares our account with that of the reference.
 func (a account) measurements(bare account) []measurement {
 	list := []measurement{compared("processor time of each; bare: of Temporal and the bare worker", "ms", a["product"], bare.bareTotal())}
 	for _, part := range parts {

@@ -15,19 +15,19 @@ import (
 	"time"
 )
 
-// A crowd is many viewers that cost next to nothing, so that what is measured is the server: no buffer of their own
-// between two reads, and of each frame no more is looked at than its length and its seq.
+// A crowd is many viewers that cost next to nothing, so that the server is what is measured: they hold no buffer
+// between two reads, and look only at each frame's length and seq.
 
-// viewer is one of them: a WebSocket (RFC 6455) that has subscribed to a session.
+// viewer is one of them: a WebSocket (RFC 6455) subscribed to a session.
 type viewer struct {
 	conn *net.TCPConn
 	raw  syscall.RawConn
-	rest []byte       // of a frame that has not come as a whole
+	rest []byte       // of a frame that has not fully arrived
 	open bool         // the answer to the handshake has come
 	subs bool         // the answer to the subscription has come
 	seq  atomic.Int64 // of the latest event
 	gaps int          // events that did not follow the one before
-	said error        // what the server refused, or closed with
+	said error        // the server's refusal, or reason for closing
 }
 
 const (
@@ -40,8 +40,8 @@ const (
 
 var clientBuffers = sync.Pool{New: func() any { b := make([]byte, clientBuffer); return &b }}
 
-// dial connects to a server, as host:port, and subscribes to the events of a session after since. It returns when
-// the server has said that it is done.
+// dial connects to a server, as host:port, and subscribes to a session's events after since. It returns when the
+// server says it is done.
 func dial(ctx context.Context, addr, session string, since int64) (*viewer, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
@@ -50,7 +50,7 @@ func dial(ctx context.Context, addr, session string, since int64) (*viewer, erro
 	v := &viewer{conn: conn.(*net.TCPConn)} //nolint:errcheck // tcp
 	v.seq.Store(since)
 	if v.raw, err = v.conn.SyscallConn(); err == nil {
-		err = v.conn.SetLinger(0) // or the ports of ten thousand viewers would be taken for a minute
+		err = v.conn.SetLinger(0) // or the ports of ten thousand viewers would stay taken for a minute
 	}
 	if err == nil {
 		err = v.subscribe(addr, session, since)
@@ -90,7 +90,7 @@ func masked(text []byte) []byte {
 	return append(append(header, 0, 0, 0, 0), text...)
 }
 
-// read takes in what comes until done says that it is enough. It holds a buffer only while
+// read handles what comes until done says that it is enough. It holds a buffer only while
 // there is something to read.
 func (v *viewer) read(done func() bool) error {
 	var failure error
@@ -122,7 +122,7 @@ func (v *viewer) read(done func() bool) error {
 	return nil
 }
 
-// take goes through the frames of b and returns how much of it they were.
+// take handles the whole frames in b and returns their length.
 func (v *viewer) take(b []byte) (used int) {
 	if !v.open {
 		head, _, whole := bytes.Cut(b, []byte("\r\n\r\n"))
@@ -203,8 +203,7 @@ func (v *viewer) until(seq int64) error {
 
 type crowd []*viewer
 
-// gather connects many viewers, as many at the same time as there are dialers; session says
-// what each one subscribes to.
+// gather connects many viewers, dialers at a time; session says what each one subscribes to.
 func gather(ctx context.Context, addr string, many int, session func(i int) string, since int64) (crowd, error) {
 	all := make(crowd, many)
 	var next atomic.Int64
@@ -232,7 +231,7 @@ func (all crowd) leave() {
 	}
 }
 
-// last is the seq that the slowest viewer has come to.
+// last is the slowest viewer's seq.
 func (all crowd) last() int64 {
 	slowest := all[0].seq.Load()
 	for _, v := range all[1:] {
@@ -248,8 +247,8 @@ func (all crowd) gaps() (n int) {
 	return n
 }
 
-// follow reads up to an event with all of them at the same time, for a minute at most. When
-// one of them cannot, it cuts them all.
+// follow reads up to an event with all of them at once, for a minute at most. If one of them
+// cannot, it cuts them all.
 func (all crowd) follow(seq int64) error {
 	limit := time.AfterFunc(time.Minute, all.leave)
 	defer limit.Stop()

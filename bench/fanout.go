@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	frameBytes  = 256 // of an event as viewers get it
-	aheadEvents = 512 // that the publisher may be ahead of the slowest viewer
-	flushEvents = 64  // that are appended in one transaction
+	frameBytes  = 256 // size of an event as viewers get it
+	aheadEvents = 512 // how far the publisher may be ahead of the slowest viewer
+	flushEvents = 64  // events appended in one transaction
 	envelope    = len(`{"event_type":"output","seq":1000,"timestamp":"2026-11-22T00:00:00.000Z","session_id":"00000000-0000-4000-8000-000000000000","data":{"stream":"stdout","text":"","offset":0,"attempt":1}}`)
 )
 
-// publisher adds events of 256 bytes to a session, and says when the next ones are taken.
+// publisher adds events of 256 bytes to a session, and returns when it can take more.
 type publisher func(ctx context.Context, from, upTo int64) error
 
-// appender publishes by the log, in transactions like those of a step's output.
+// appender publishes through the log, in transactions like those of a step's output.
 func (w *world) appender(session string) publisher {
 	data := schema.OutputData{Stream: schema.Stdout, Text: strings.Repeat("x", frameBytes-envelope), Attempt: 1}
 	return func(ctx context.Context, from, upTo int64) error {
@@ -41,7 +41,7 @@ func (w *world) appender(session string) publisher {
 	}
 }
 
-// sender publishes by the relay, a message for each event.
+// sender publishes through the relay, one message for each event.
 func sender(c *websocket.Conn, session string) publisher {
 	text := strings.Repeat("x", frameBytes-envelope)
 	return func(_ context.Context, from, upTo int64) error {
@@ -56,8 +56,8 @@ func sender(c *websocket.Conn, session string) publisher {
 	}
 }
 
-// deliver publishes events to a crowd, never far ahead of its slowest viewer, and returns
-// how many deliveries there were in a second.
+// deliver publishes events to a crowd, never far ahead of its slowest viewer, and returns the
+// deliveries per second.
 func deliver(ctx context.Context, all crowd, publish publisher, events int64) (float64, error) {
 	first := all.last()
 	goal := first + events
@@ -90,13 +90,13 @@ func deliver(ctx context.Context, all crowd, publish publisher, events int64) (f
 	return float64(len(all)) * float64(events) / time.Since(began).Seconds(), failure
 }
 
-// contestant is a server that hands on events.
+// contestant is a server that delivers events.
 type contestant struct {
 	addr    string
 	pid     int
 	publish publisher
 	stop    func() error
-	head    int64  // of the events so far
+	head    int64  // seq of the latest event so far
 	rates   rounds // deliveries in a second
 	spent   rounds // processor time for each delivery, in µs
 }
@@ -125,7 +125,7 @@ func (c *contestant) round(ctx context.Context, session string, viewers int, eve
 	return err
 }
 
-// benchFanout: one publisher, a thousand viewers of one session.
+// benchFanout measures one publisher with a thousand viewers of one session.
 func benchFanout(ctx context.Context, w *world) ([]measurement, error) {
 	viewers, events := w.size(1000, 20), int64(w.size(2000, 200))
 	ids, err := w.logs(ctx, 1)
@@ -174,8 +174,8 @@ func benchFanout(ctx context.Context, w *world) ([]measurement, error) {
 	}, nil
 }
 
-// benchReconnect: a thousand viewers are cut at once, miss a thousand events and come back
-// at once. It counts events that do not follow the one before, which are gaps and duplicates.
+// benchReconnect cuts a thousand viewers at once, which miss a thousand events and come back
+// at once. It counts events that do not follow the one before: gaps and duplicates.
 func benchReconnect(ctx context.Context, w *world) ([]measurement, error) {
 	viewers, missed := w.size(1000, 20), int64(w.size(1000, 100))
 	var values []float64

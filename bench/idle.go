@@ -13,9 +13,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// benchIdle: what a worker with many sessions that wait for people takes, and how soon one
-// of them answers: any one, and one that the worker does not have in memory, because it is a
-// new worker that has none.
+// benchIdle measures a worker's memory with many sessions that wait for people, and how soon
+// one of them answers: any session, and one that a new worker does not have in memory yet.
 func benchIdle(ctx context.Context, w *world) ([]measurement, error) {
 	ids, rate, _, err := w.quietSessions(ctx, 0, w.idle)
 	if err != nil {
@@ -62,7 +61,7 @@ func benchIdle(ctx context.Context, w *world) ([]measurement, error) {
 	}, nil
 }
 
-// answers takes how long sessions take for a query, and others for a decision.
+// answers measures how long sessions take for a query, and others for a decision.
 func (w *world) answers(ctx context.Context, asked, decided []string) (query, decision []float64, err error) {
 	for _, id := range asked {
 		d, err := timed(func() error { return w.call(ctx, http.MethodGet, "/api/sessions/"+id+"/live", nil, nil) })
@@ -87,8 +86,8 @@ func timed(do func() error) (float64, error) {
 	return milliseconds(time.Since(began)), err
 }
 
-// steadyRSS waits, for so many seconds at most, until the memory of a process has stopped
-// changing, and returns it in MB.
+// steadyRSS waits, for so many seconds at most, until a process' memory stops changing, and
+// returns it in MB.
 func steadyRSS(ctx context.Context, pid, seconds int) (float64, error) {
 	const near, alike = 0.01, 5
 	last, same := 0.0, 0
@@ -117,7 +116,7 @@ func residentMB(pid int, field string) (float64, error) {
 	return float64(kb) / 1024, err
 }
 
-// replaceWorker ends the worker, as a deploy does, and returns when the next one answers for
+// replaceWorker ends the worker, like a deploy, and returns when the next one answers for
 // a session.
 func (w *world) replaceWorker(ctx context.Context, pid int, session string) error {
 	old, err := os.FindProcess(pid)

@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// quietSession creates a session that waits for its plan to be approved, for a month at
-// most, and after that for its step: nothing of it runs.
+// quietSession creates a session that waits for approval of its plan, for a month at most,
+// and then of its step: nothing in it runs.
 func (w *world) quietSession(ctx context.Context) (string, error) {
 	step := running("true")
 	step["id"], step["approval"] = "s", true
@@ -16,8 +16,8 @@ func (w *world) quietSession(ctx context.Context) (string, error) {
 }
 
 // quietSessions creates many of them, from all callers at once, and waits until each has
-// asked. before is how many there were. It returns the rate of the answers, and of the
-// sessions that had asked.
+// asked. before is how many there were. It returns the rates of answers and of sessions that
+// had asked.
 func (w *world) quietSessions(ctx context.Context, before, many int) (ids []string, answers, asked float64, err error) {
 	ids = make([]string, many)
 	began := time.Now()
@@ -32,7 +32,7 @@ func (w *world) quietSessions(ctx context.Context, before, many int) (ids []stri
 	return ids, answers, perSecond(many, time.Since(began)), err
 }
 
-// startMany is the same with bare workflows: those with the numbers from first on.
+// startMany does the same with bare workflows, numbered from first on.
 func (b *bare) startMany(ctx context.Context, first, many int) (answers, ran float64, err error) {
 	began := time.Now()
 	answers, err = together(ctx, many, func(ctx context.Context, i int) error { return b.start(ctx, first+i, false) })
@@ -42,8 +42,8 @@ func (b *bare) startMany(ctx context.Context, first, many int) (answers, ran flo
 	return answers, perSecond(many, time.Since(began)), err
 }
 
-// benchStarts: how many sessions are created in a second. The reference is the start of a
-// bare workflow.
+// benchStarts measures how many sessions are created in a second. The reference is the start
+// of a bare workflow.
 func benchStarts(ctx context.Context, w *world) ([]measurement, error) {
 	b, err := newBare(w)
 	if err != nil {
@@ -85,8 +85,8 @@ func benchStarts(ctx context.Context, w *world) ([]measurement, error) {
 	}, ours.measurements(theirs)...), nil
 }
 
-// benchDecisions: how many approvals are resolved in a second, of 1,500 sessions that wait.
-// What follows each is another approval. The reference is the update of a bare workflow.
+// benchDecisions measures how many approvals of 1,500 waiting sessions are resolved in a
+// second. Another approval follows each. The reference is the update of a bare workflow.
 func benchDecisions(ctx context.Context, w *world) ([]measurement, error) {
 	b, err := newBare(w)
 	if err != nil {

@@ -1,7 +1,7 @@
-// Command bench measures a running product: it starts bin/holdfast up on a fresh data
-// directory for each row, works it as a client would, next to a bare Temporal workflow where
-// there is something to compare with, prints a table and writes the same as JSON.
-// docs/performance.md says what each row measures.
+// Command bench measures a running product: for each row it starts bin/holdfast up on a fresh
+// data directory and drives it as a client would, next to a bare reference where there is one.
+// It prints a table and writes the same as JSON. docs/performance.md says what each row
+// measures.
 //
 //	go run ./bench -plot docs/performance.svg bench/results/….json
 //	go run ./bench [-small] [-only approval,starts] [-idle 10000] [-turns 1000] [-out bench/results]
@@ -19,8 +19,7 @@ import (
 	"syscall"
 )
 
-// row is one piece of work that is measured. Its number is that of the table in
-// docs/performance.md.
+// row is one piece of measured work. Its number is that in the table of docs/performance.md.
 type row struct {
 	number int
 	name   string
@@ -46,12 +45,12 @@ var rows = []row{
 	{17, "open", benchOpen},
 }
 
-// options is what a run of the benchmarks is asked for.
+// options are the options of a benchmark run.
 type options struct {
 	bin   string   // the program to measure
 	out   string   // where the JSON goes; nowhere when empty
 	only  []string // the names of the rows to measure; all when empty
-	small bool     // little work, once: only to see that it runs
+	small bool     // little work, once: only to see whether it runs
 	idle  int      // how many sessions idle at once
 	turns int      // how many turns the long session has
 
@@ -114,7 +113,7 @@ func run(ctx context.Context, o options) error {
 		if len(o.only) > 0 && !slices.Contains(o.only, r.name) {
 			continue
 		}
-		// A row of its own product: sessions that a row leaves behind would weigh on the next one.
+		// Each row has a product of its own: sessions left by one row would slow down the next.
 		if w == nil || !o.small {
 			w.stop()
 			var err error

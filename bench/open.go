@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // as Postgres has it, for digits that do not repeat
+	"crypto/md5" //nolint:gosec // same as in Postgres; only for digits that do not repeat
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,13 +17,13 @@ import (
 
 const (
 	openLines         = 10_000_000
-	openLinesPerEvent = 4    // so many fit under the size from which an event is compressed
+	openLinesPerEvent = 4    // as many as fit in an event that is not yet compressed
 	openLineBytes     = 100  // with the line break
-	openFewest        = 2000 // lines that make a page read as much as it ever does
+	openFewest        = 2000 // enough lines for a page to read as much as it ever does
 )
 
-// benchOpen: what a page asks for when it opens a session whose log is long, next to one whose
-// log has a thousandth of it; while the log is rows, and once it has been compacted.
+// benchOpen measures what a page requests when it opens a session with a long log, next to one
+// with a thousandth of it; while the log is rows, and once it has been compacted.
 func benchOpen(ctx context.Context, w *world) ([]measurement, error) {
 	lines := openLines
 	if w.small {
@@ -88,7 +88,7 @@ func benchOpen(ctx context.Context, w *world) ([]measurement, error) {
 	}, nil
 }
 
-// ended is a session whose run has printed a line and is over.
+// ended makes a session whose run has printed a line and is over.
 func (w *world) ended(ctx context.Context) (string, error) {
 	id, err := w.session(ctx, running("echo", "hello"))
 	if err == nil {
@@ -97,7 +97,7 @@ func (w *world) ended(ctx context.Context) (string, error) {
 	return id, err
 }
 
-// lengthen adds lines to a log, and some story after them, as if a step had printed them.
+// lengthen adds lines to a log, as if a step had printed them, and a few other events after them.
 func (w *world) lengthen(ctx context.Context, id string, lines int) error {
 	// A line is a number, 32 digits that do not repeat, and words that do.
 	words := strings.Repeat(" and so on", openLineBytes)[:openLineBytes-len("00000000 \n")-md5.Size*2]
@@ -135,7 +135,7 @@ type openings struct {
 	middle      []float64
 }
 
-// opened opens a long and a short session in turn, so that both meet the same machine.
+// opened opens a long and a short session alternately, so that both see the same machine.
 func (w *world) opened(ctx context.Context, long, short string) (o openings, err error) {
 	samples := w.size(20, 2)
 	for range w.roundsOf() {
@@ -170,7 +170,7 @@ func (w *world) opened(ctx context.Context, long, short string) (o openings, err
 	return o, nil
 }
 
-// readEvents asks for a part of a log.
+// readEvents requests a part of a log.
 func (w *world) readEvents(ctx context.Context, id string, since, until int64, more string) error {
 	path := fmt.Sprintf("/api/sessions/%s/events?since=%d&until=%d&%s", id, since, until, more)
 	var page struct {
@@ -179,8 +179,8 @@ func (w *world) readEvents(ctx context.Context, id string, since, until int64, m
 	return w.call(ctx, http.MethodGet, path, nil, &page)
 }
 
-// openPage asks for what a page asks for: the session, the newest events to learn how large
-// they are, what happened of late, and the log from the tail on over the WebSocket.
+// openPage makes a page's requests: the session, the newest events to learn their size, what
+// happened lately, and the log from the tail on over the WebSocket.
 func (w *world) openPage(ctx context.Context, id string) error {
 	const probe, window, tail = 200, 4000, 200
 	var session schema.Session

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// A plot shows the figures that have a reference: ours as a multiple of what the bare parts do. The scale is
-// logarithmic, so that twice and half are as far from the reference on either side.
+// A plot shows the figures that have a reference: ours as a multiple of bare. The scale is logarithmic, so that twice
+// and half are equally far from the reference.
 const (
 	plotWidth    = 900
 	plotLeft     = 400 // where the scale begins
@@ -45,10 +45,10 @@ func plot(to string, results []string) error {
 	if len(all) == 0 {
 		return fmt.Errorf("no figure of %s has a reference", strings.Join(results, ", "))
 	}
-	return os.WriteFile(to, []byte(svg(all, from)), 0o644) //nolint:gosec // a picture for everybody
+	return os.WriteFile(to, []byte(svg(all, from)), 0o644) //nolint:gosec // everyone may read it
 }
 
-// across is where on the scale a ratio is, in pixels.
+// across is a ratio's place on the scale, in pixels.
 func across(ratio float64) float64 {
 	part := math.Log(min(max(ratio, plotSmallest), plotLargest)/plotSmallest) / math.Log(plotLargest/plotSmallest)
 	return plotLeft + part*(plotRight-plotLeft)

@@ -15,7 +15,7 @@ import (
 	"github.com/fasthttp/websocket"
 )
 
-// relay is the bare relay of bench/relay, running: what the rows of delivery are compared with.
+// relay is a running bench/relay, the reference of the delivery rows.
 type relay struct {
 	addr string
 	cmd  *exec.Cmd
@@ -24,7 +24,7 @@ type relay struct {
 
 const relayPackage = "github.com/holdfast/holdfast/bench/relay"
 
-// newRelay builds the relay, the first time, and starts one.
+// newRelay starts a relay; the first call also builds it.
 func (w *world) newRelay(ctx context.Context, flags ...string) (*relay, error) {
 	bin := filepath.Join(w.dir, "relay")
 	if _, err := os.Stat(bin); err != nil {
@@ -56,7 +56,7 @@ func (r *relay) stop() error {
 	return errors.Join(r.in.Close(), r.cmd.Wait())
 }
 
-// publisher opens a connection whose messages go to all who are subscribed to a session.
+// publisher opens a connection whose messages go to all subscribers of a session.
 func (r *relay) publisher(ctx context.Context, session string) (*websocket.Conn, error) {
 	c, _, err := websocket.DefaultDialer.DialContext(ctx, "ws://"+r.addr+"/publish?to="+session, nil) //nolint:bodyclose // a WebSocket's answer has none
 	return c, err

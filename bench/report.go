@@ -30,18 +30,18 @@ type measurement struct {
 	RatioGoal float64   `json:"ratio_goal,omitempty"`
 	Rounds    []float64 `json:"rounds,omitempty"` // one value for each round
 	BareRound []float64 `json:"bare_rounds,omitempty"`
-	Samples   []float64 `json:"samples,omitempty"` // everything that was taken, in order
+	Samples   []float64 `json:"samples,omitempty"` // all samples, in order
 	BareTaken []float64 `json:"bare_samples,omitempty"`
 }
 
 const lower, higher = "lower", "higher"
 
-// one is a figure of which samples were taken once, one after the other.
+// one is a figure whose samples were taken once, one after another.
 func one(figure, unit string, goal float64, better string, samples []float64) measurement {
 	return measurement{Figure: figure, Unit: unit, Goal: goal, Better: better, Value: quantile(samples, 0.5), Samples: samples}
 }
 
-// compared is a figure that was taken in rounds, each next to one of the reference.
+// compared is a figure measured in rounds, each next to one of the reference.
 func compared(figure, unit string, ours, bare rounds) measurement {
 	m := measurement{
 		Figure: figure, Unit: unit, Value: ours.median(), Bare: bare.median(),
@@ -66,7 +66,7 @@ func (r rounds) values() []float64 {
 
 func (r rounds) median() float64 { return quantile(r.values(), 0.5) }
 
-// samples is nil when the values of the rounds say it all.
+// samples is nil when the values of the rounds say everything.
 func (r rounds) samples() []float64 {
 	if len(r) == 0 || len(r[0]) < 2 {
 		return nil
@@ -85,7 +85,7 @@ func quantile(values []float64, q float64) float64 {
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
-// goal is what the figure is to be, and whether it is.
+// goal is the figure's goal, and whether it is met.
 func (m *measurement) goal() (text, met string) {
 	sign := map[string]string{lower: "≤", higher: "≥"}[m.Better]
 	value, limit := m.Value, m.Goal
@@ -119,11 +119,11 @@ func printTable(to io.Writer, all []measurement) {
 	_ = t.Flush()
 }
 
-// result is the file that a run leaves.
+// result is the file that a run writes.
 type result struct {
 	At           time.Time     `json:"at"`
 	Commit       string        `json:"commit"`
-	Version      string        `json:"version"` // of the program that was measured
+	Version      string        `json:"version"` // of the measured program
 	Machine      machine       `json:"machine"`
 	Small        bool          `json:"small,omitempty"`
 	Idle         int           `json:"idle"`
@@ -131,7 +131,7 @@ type result struct {
 	Measurements []measurement `json:"measurements"`
 }
 
-// machine is where it was measured. The load averages tell whether others were at work on it.
+// machine is where it was measured. The load averages show whether others used it.
 type machine struct {
 	OS           string `json:"os"`
 	Architecture string `json:"architecture"`
@@ -196,7 +196,7 @@ func loadAverage() string {
 	return strings.Join(strings.Fields(string(b))[:3], " ")
 }
 
-// kilobytes reads the field of a file in /proc whose lines look like "VmRSS:  1234 kB".
+// kilobytes reads a field of a file in /proc whose lines look like "VmRSS:  1234 kB".
 func kilobytes(file, field string) (int, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {

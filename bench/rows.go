@@ -18,7 +18,7 @@ func running(argv ...string) obj { return obj{"run": argv} }
 // warmUp is how many of the first samples do not count.
 const warmUp = 3
 
-// latencies takes a latency many times, one after the other.
+// latencies measures a latency many times, one after another.
 func latencies(ctx context.Context, w *world, once func(ctx context.Context) (time.Duration, error)) ([]float64, error) {
 	var values []float64
 	for i := range w.size(40, 2) + warmUp {
@@ -33,7 +33,7 @@ func latencies(ctx context.Context, w *world, once func(ctx context.Context) (ti
 	return values, nil
 }
 
-// benchCreate: from the request that makes a session to the first line of its first step.
+// benchCreate measures from the request that makes a session to the first line of its first step.
 func benchCreate(ctx context.Context, w *world) ([]measurement, error) {
 	values, err := latencies(ctx, w, func(ctx context.Context) (time.Duration, error) {
 		began := time.Now()
@@ -47,7 +47,7 @@ func benchCreate(ctx context.Context, w *world) ([]measurement, error) {
 	return []measurement{one("create → first line, p50", "ms", 75, lower, values)}, err
 }
 
-// benchCancel: from the request to the receipt, with a tree of processes to end.
+// benchCancel measures from the request to the receipt, with a tree of processes to end.
 func benchCancel(ctx context.Context, w *world) ([]measurement, error) {
 	values, err := latencies(ctx, w, func(ctx context.Context) (time.Duration, error) {
 		id, err := w.session(ctx, obj{"shell": "sleep 600 & sleep 600 & (setsid sleep 600 &); echo up; wait"})
@@ -75,8 +75,8 @@ func benchCancel(ctx context.Context, w *world) ([]measurement, error) {
 	}, err
 }
 
-// benchLive: from the moment at which a program prints a line, which it prints, to the
-// moment at which a viewer has it, over many sessions at once.
+// benchLive measures from when a program prints a line, which holds that time, to when a
+// viewer has it, over many sessions at once.
 func benchLive(ctx context.Context, w *world) ([]measurement, error) {
 	sessions, seconds := 50, 10
 	if w.small {
@@ -95,7 +95,7 @@ func benchLive(ctx context.Context, w *world) ([]measurement, error) {
 					now := time.Now()
 					if e.Type == schema.EventOutput {
 						var o schema.OutputData
-						_ = json.Unmarshal(e.Data, &o) // a line that cannot be read is missing from the values
+						_ = json.Unmarshal(e.Data, &o) // an unreadable line is missing from the values
 						mu.Lock()
 						for line := range strings.FieldsSeq(o.Text) {
 							if ns, err := strconv.ParseInt(line, 10, 64); err == nil {
@@ -125,8 +125,8 @@ func benchLive(ctx context.Context, w *world) ([]measurement, error) {
 	}, nil
 }
 
-// benchLines: one step prints a million lines of 100 bytes; until a viewer has all of them,
-// committed.
+// benchLines measures how long one step's million lines of 100 bytes take until a viewer has
+// all of them, committed.
 func benchLines(ctx context.Context, w *world) ([]measurement, error) {
 	const lineBytes = 100
 	lines, repeats := 1_000_000, 3

@@ -14,8 +14,8 @@ import (
 
 const (
 	dialers     = 32   // viewers that connect at the same time
-	sessionsFor = 10   // viewers, one after the other, watch the same session
-	restSeconds = 25   // that a server has to come to rest, at most
+	sessionsFor = 10   // viewers in a row that watch the same session
+	restSeconds = 25   // how long a server may take to come to rest
 	kilobyte    = 1024 // of a megabyte
 )
 
@@ -40,8 +40,8 @@ func (w *world) logs(ctx context.Context, many int) ([]string, error) {
 	return ids, err
 }
 
-// benchSockets: what an idle viewer costs the server in memory. Each round has servers of its own: memory that
-// was used once is not always given back.
+// benchSockets measures what an idle viewer costs the server in memory. Each round has servers of its own, since
+// memory that was used once is not always released.
 func benchSockets(ctx context.Context, w *world) ([]measurement, error) {
 	var ours, bare rounds
 	for round := range w.roundsOf() {
@@ -79,7 +79,7 @@ func benchSockets(ctx context.Context, w *world) ([]measurement, error) {
 	return []measurement{m}, nil
 }
 
-// perSocket is by how much a server's memory grows for each viewer, in KB.
+// perSocket is how much a server's memory grows for each viewer, in KB.
 func (w *world) perSocket(ctx context.Context, addr string, pid int, ids []string) (float64, error) {
 	before, err := steadyRSS(ctx, pid, w.size(restSeconds, 1))
 	if err != nil {
@@ -94,7 +94,7 @@ func (w *world) perSocket(ctx context.Context, addr string, pid int, ids []strin
 	return (after - before) * kilobyte / float64(w.sockets), err
 }
 
-// benchConnect: how many viewers connect and subscribe in a second.
+// benchConnect measures how many viewers connect and subscribe in a second.
 func benchConnect(ctx context.Context, w *world) ([]measurement, error) {
 	many := w.size(5000, 40)
 	ids, err := w.logs(ctx, max(1, many/sessionsFor))

@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// benchTen: ten steps print at once, until their viewers have every line.
+// benchTen measures how long ten steps that print at once take until their viewers have every line.
 func benchTen(ctx context.Context, w *world) ([]measurement, error) {
 	const steps = 10
 	lines, repeats := 100_000, 3
@@ -45,21 +45,21 @@ func benchTen(ctx context.Context, w *world) ([]measurement, error) {
 	return []measurement{one(fmt.Sprintf("ten steps of %d lines at once, print → viewers", lines), "lines/s", 1_000_000, higher, values)}, nil
 }
 
-// counting is a program that counts, ten lines a second. It starts no process for a line, as a shell with its sleep does:
-// on a machine where that is dear, fifty of them leave nothing to be measured.
+// counting is a program that counts, ten lines a second. Unlike a shell with sleep, it starts no process for each line:
+// on a machine where processes are expensive, fifty of them would leave no time for what is measured.
 const counting = "import itertools, time\nfor n in itertools.count(1):\n    print(n, flush=True)\n    time.sleep(0.1)\n"
 
 // counted is what a viewer has seen of a step that counts.
 type counted struct {
 	id    string
-	back  time.Time // when a worker came back to it
+	back  time.Time // when a worker re-attached to it
 	lines int
-	wrong int // lines that are not the one after the line before
+	wrong int // lines that do not follow the line before
 	again int // attempts after the first
 }
 
-// see takes in an event, and tells when the step has counted a little and when a worker has
-// come back to it.
+// see handles an event, and signals when the step has counted a little and when a worker has
+// re-attached to it.
 func (c *counted) see(e *schema.Event, ready, came chan<- struct{}) {
 	for line := range strings.FieldsSeq(outputOf(e)) {
 		c.lines++
@@ -79,8 +79,8 @@ func (c *counted) see(e *schema.Event, ready, came chan<- struct{}) {
 	}
 }
 
-// benchReattach: the worker is killed under running steps; how long it takes from the moment
-// at which another one is started until it has come back to all of them.
+// benchReattach kills the worker under running steps, and measures from when another one is
+// started until it has re-attached to all of them.
 func benchReattach(ctx context.Context, w *world) ([]measurement, error) {
 	all := make([]counted, w.size(50, 3))
 	ready, came, done := make(chan struct{}, len(all)), make(chan struct{}, len(all)), make(chan error, 1)
@@ -129,7 +129,7 @@ func benchReattach(ctx context.Context, w *world) ([]measurement, error) {
 	}, nil
 }
 
-// killWorker kills the worker and returns when another one was started.
+// killWorker kills the worker and returns the time at which another one was started.
 func (w *world) killWorker() (there time.Time, err error) {
 	old, err := w.pid("worker")
 	if err == nil {
@@ -146,21 +146,21 @@ func (w *world) killWorker() (there time.Time, err error) {
 	return there, errors.New("no other worker was started")
 }
 
-// outputOf is what an event says that a step has printed on its standard output. (A shell
-// that is cancelled has a word to say on the other one.)
+// outputOf is what a step has printed on its standard output, by an event. (A cancelled shell
+// prints something on standard error.)
 func outputOf(e *schema.Event) string {
 	if e.Type != schema.EventOutput {
 		return ""
 	}
 	var o schema.OutputData
-	_ = json.Unmarshal(e.Data, &o) // what cannot be read is missing from the count
+	_ = json.Unmarshal(e.Data, &o) // unreadable output is missing from the count
 	if o.Stream != schema.Stdout {
 		return ""
 	}
 	return o.Text
 }
 
-// atOnce does something n times at the same time, with 0, 1, 2, …, and joins the errors.
+// atOnce calls do n times concurrently, with 0, 1, 2, …, and joins the errors.
 func atOnce(n int, do func(i int) error) error {
 	errs := make([]error, n)
 	var all sync.WaitGroup
@@ -171,7 +171,7 @@ func atOnce(n int, do func(i int) error) error {
 	return errors.Join(errs...)
 }
 
-// receive waits for as many signals, unless whoever sends them ends.
+// receive waits for n signals, unless their sender ends.
 func receive(ctx context.Context, from <-chan struct{}, done chan error, n int) error {
 	for range n {
 		select {

@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// talk is a session that is being talked to: each message is a run of one trivial step.
+// talk is a conversation with a session: each message starts a run of one trivial step.
 type talk struct {
 	w     *world
 	id    string
@@ -32,7 +32,7 @@ func (w *world) newTalk(ctx context.Context) (*talk, error) {
 	return &talk{w: w, id: id, s: s}, s.until(schema.EventWorkflowCompleted)
 }
 
-// turn is how long it is from a message to the first line that answers it, in milliseconds.
+// turn is the time from a message to the first line that answers it, in milliseconds.
 // It returns when the run is over.
 func (t *talk) turn(ctx context.Context) (float64, error) {
 	t.turns++
@@ -52,8 +52,8 @@ func (t *talk) turn(ctx context.Context) (float64, error) {
 	return took, err
 }
 
-// benchTurns: the last turns of a long session next to those of a young one, in turn, so
-// that both meet the same machine.
+// benchTurns measures the last turns of a long session and those of a young one alternately,
+// so that both see the same machine.
 func benchTurns(ctx context.Context, w *world) ([]measurement, error) {
 	old, err := w.newTalk(ctx)
 	if err != nil {
@@ -107,8 +107,8 @@ func benchTurns(ctx context.Context, w *world) ([]measurement, error) {
 	}, nil
 }
 
-// histories is the length of the longest history that a session has left in Temporal, and
-// how many executions there are: each continues the one before as new.
+// histories is the length of the longest history of a session in Temporal, and the number of
+// its executions: each continues the one before as new.
 func (w *world) histories(ctx context.Context, id string) (longest, executions int, err error) {
 	var page []byte
 	for {

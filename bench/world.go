@@ -29,8 +29,8 @@ import (
 	"github.com/holdfast/holdfast/schema/wire"
 )
 
-// world is a running product and its clients: of itself, of its Temporal, and of its
-// database, where it is looked up how far it has come.
+// world is a running product with clients for the product, its Temporal, and its database,
+// which shows how far it has come.
 type world struct {
 	options
 
@@ -43,7 +43,7 @@ type world struct {
 	store    *store.Store
 }
 
-// callers is how many clients ask for something at the same time.
+// callers is how many clients make requests at the same time.
 const callers = 32
 
 // maxConnections is more than any row opens.
@@ -73,7 +73,7 @@ func start(ctx context.Context, o options) (*world, error) {
 	return w, nil
 }
 
-// connect reads where everything is from the line that the product prints.
+// connect reads the addresses from the line that the product prints.
 func (w *world) connect(ctx context.Context, out io.Reader) error {
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
@@ -104,7 +104,7 @@ func (w *world) connect(ctx context.Context, out io.Reader) error {
 	return err
 }
 
-// stop ends the product and removes what it left. A world that never started is no error.
+// stop ends the product and removes what it left. It may be called if the world never started.
 func (w *world) stop() {
 	if w == nil {
 		return
@@ -124,14 +124,14 @@ func (w *world) stop() {
 	_ = os.RemoveAll(w.dir)
 }
 
-// replace makes this world another one, which has just started, and stops what it was.
+// replace turns this world into a fresh one and stops the old one.
 func (w *world) replace(fresh *world) {
 	old := *w
 	*w = *fresh
 	old.stop()
 }
 
-// pid is that of a part of the product, such as worker, as it is now.
+// pid is the current pid of a part of the product, such as worker.
 func (w *world) pid(part string) (int, error) {
 	var up struct {
 		Children []struct {
@@ -202,7 +202,7 @@ type stream struct {
 	stop func() bool
 }
 
-// subscribe returns once the viewer is subscribed, from the first event on.
+// subscribe returns once the viewer is subscribed, starting with the first event.
 func (w *world) subscribe(ctx context.Context, id string) (*stream, error) {
 	c, _, err := websocket.DefaultDialer.DialContext(ctx, "ws"+strings.TrimPrefix(w.web, "http")+"/ws", nil) //nolint:bodyclose // a WebSocket's answer has none
 	if err != nil {
@@ -245,7 +245,7 @@ func (s *stream) next() (*schema.Event, error) {
 	return e, nil
 }
 
-// until reads up to an event of this type. That the run ends without one is an error.
+// until reads up to an event of this type. It fails if the run ends without one.
 func (s *stream) until(t schema.EventType) error {
 	for {
 		e, err := s.next()
@@ -258,7 +258,7 @@ func (s *stream) until(t schema.EventType) error {
 	}
 }
 
-// follow hands every event of a session to see, until it says that it has seen enough.
+// follow passes every event of a session to see, until see says it is enough.
 func (w *world) follow(ctx context.Context, id string, see func(e *schema.Event) (enough bool)) error {
 	s, err := w.subscribe(ctx, id)
 	if err != nil {
@@ -276,9 +276,9 @@ func (w *world) follow(ctx context.Context, id string, see func(e *schema.Event)
 	}
 }
 
-// printed follows a session to its end and counts the lines that it prints. It looks at
-// frames as bytes: a viewer that takes each one apart is slower than what it measures. A
-// line break is the two characters \n in JSON, so the lines must not have backslashes.
+// printed follows a session to its end and counts the lines it prints. It looks at frames as
+// bytes, since a viewer that parses each one is slower than what it measures. A line break is
+// the two characters \n in JSON, so the lines must not contain backslashes.
 func (w *world) printed(ctx context.Context, id string) (lines int, err error) {
 	s, err := w.subscribe(ctx, id)
 	if err != nil {
@@ -330,8 +330,8 @@ func (w *world) untilType(ctx context.Context, id string, t schema.EventType) er
 	return s.until(t)
 }
 
-// pending returns when so many approvals of a type wait for an answer: then the sessions
-// that ask for them are quiet.
+// pending returns when so many approvals of a type wait for an answer: then their sessions
+// are quiet.
 func (w *world) pending(ctx context.Context, kind schema.ApprovalType, many int) error {
 	return poll(ctx, func(ctx context.Context) (bool, error) {
 		var n int
@@ -360,8 +360,8 @@ func poll(ctx context.Context, done func(ctx context.Context) (bool, error)) err
 	}
 }
 
-// together makes many calls of work, with 0, 1, 2, …, from all callers at once, and returns
-// how many were done in a second. The first error ends it.
+// together calls work many times, with 0, 1, 2, …, from all callers at once, and returns how
+// many calls were done in a second. The first error ends it.
 func together(ctx context.Context, many int, work func(ctx context.Context, i int) error) (rate float64, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -385,7 +385,7 @@ func together(ctx context.Context, many int, work func(ctx context.Context, i in
 
 func perSecond(many int, d time.Duration) float64 { return float64(many) / d.Seconds() }
 
-// size is how much of something there is: much, or little in a small run.
+// size is much, or little in a small run.
 func (w *world) size(much, little int) int {
 	if w.small {
 		return little

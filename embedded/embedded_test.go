@@ -25,7 +25,7 @@ import (
 // asChild makes this test binary start a Postgres in the folder it names and wait to be killed.
 const asChild = "HOLDFAST_TEST_POSTGRES_IN"
 
-// unsynced spares the disk: what these tests kill are processes, never the machine.
+// unsynced spares the disk: these tests kill processes, never the machine.
 var unsynced = map[string]string{"fsync": "off"}
 
 func TestMain(m *testing.M) {
@@ -88,7 +88,7 @@ func TestPostgres_KeepsPortPasswordAndDataAcrossRestarts(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(dir, "password")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("password file: %v, %v; want mode 0600", info, err)
 	}
-	for range 2 { // twice: stopping what is stopped is no error
+	for range 2 { // twice: stopping again is not an error
 		if err := first.Stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +119,7 @@ func TestPostgres_RecoversFromSIGKILL(t *testing.T) {
 	if err != nil {
 		t.Fatalf("SIGKILL should leave postmaster.pid behind: %v", err)
 	}
-	// The worst case: the pid in the file now belongs to something else of the same user.
+	// The worst case: the pid in the file now belongs to another process of the same user.
 	_, rest, _ := bytes.Cut(content, []byte("\n"))
 	stale := append([]byte(strconv.Itoa(os.Getpid())+"\n"), rest...)
 	if err := os.WriteFile(pidFile, stale, 0o600); err != nil {

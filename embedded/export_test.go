@@ -7,7 +7,7 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// HTTPDoors are the ports of a server that speak HTTP to whoever comes, apart from the guarded one.
+// HTTPDoors are a server's ports that speak HTTP to anyone, except the guarded one.
 func HTTPDoors(t *Temporal) []string { return []string{address(t.httpPort)} }
 
 // InnerUI is where the Web UI itself listens.

@@ -7,13 +7,13 @@ import (
 	"path/filepath"
 )
 
-// Environment variables that say where the binaries are, before any other place is looked at.
+// Environment variables that say where the binaries are. They come before any other place.
 const (
 	EnvTemporalBin = "HOLDFAST_TEMPORAL_BIN"
 	EnvPostgresDir = "HOLDFAST_POSTGRES_DIR"
 )
 
-// ErrNotBuilt says that a binary the embedded stack needs is in none of the places it may be.
+// ErrNotBuilt says that a binary the embedded stack needs is in none of the expected places.
 var ErrNotBuilt = errors.New("run `make build`")
 
 // FindTemporal returns the path of the temporal binary: explicit, else $HOLDFAST_TEMPORAL_BIN, else "temporal" next to
@@ -29,7 +29,7 @@ func FindPostgres(explicit string) (string, error) {
 }
 
 // find looks for name in each place in turn. probe is the file, relative to the place, that must be executable; for
-// Postgres it lies deeper than the folder that is returned.
+// Postgres it is deeper than the returned folder.
 func find(name, probe, explicit, env string) (string, error) {
 	inside, err := filepath.Rel(name, probe)
 	if err != nil {

@@ -16,14 +16,14 @@ import (
 	"time"
 )
 
-// guard stands before Temporal's Web UI, which answers to any name: a page elsewhere whose name is made to point at this
-// machine (DNS rebinding) would be of the UI's own origin, and could do all that the UI can.
+// guard protects Temporal's Web UI, which answers to any name: a foreign page whose name is made to point at this
+// machine (DNS rebinding) would have the UI's origin, and could do everything that the UI can.
 type guard struct {
 	next http.Handler
 }
 
-// GuardUI listens on UIPort and hands on to the Web UI what a browser on this machine asks it for. The caller closes
-// what it returns, which is nil when there is no UI.
+// GuardUI listens on UIPort and forwards requests from a browser on this machine to the Web UI. The caller must call
+// stop, which is nil when there is no UI.
 func (t *Temporal) GuardUI() (stop func() error, err error) {
 	if t.ui == "" {
 		return func() error { return nil }, nil
@@ -48,8 +48,8 @@ func (t *Temporal) GuardUI() (stop func() error, err error) {
 	}, nil
 }
 
-// listenAgain listens where this process may have listened a moment ago: a child that is being started meanwhile
-// has the socket, too, until it becomes its own program.
+// listenAgain listens where this process may have listened a moment ago: until it execs its program, a child being
+// started has the socket, too.
 func listenAgain(addr string) (listener net.Listener, err error) {
 	const patience, pause = time.Second, 10 * time.Millisecond
 	for began := time.Now(); ; time.Sleep(pause) {
@@ -64,9 +64,9 @@ func newGuard(ui string) *guard {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: ui}) // and with it the host
-			r.Out.Header.Del("Origin")                   // it was checked here, and names us, not the UI
+			r.Out.Header.Del("Origin")                   // it was checked here, and names the guard, not the UI
 		},
-		Transport: &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute}, // never by way of a proxy
+		Transport: &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute}, // never through a proxy
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
 			http.Error(w, "Temporal's Web UI does not answer yet.", http.StatusBadGateway)
 		},
@@ -91,8 +91,8 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.next.ServeHTTP(w, r)
 }
 
-// allowed refuses names that are not of this machine, and whatever a page of another site sends. Following a link from
-// elsewhere to the UI is no harm.
+// allowed refuses names that are not this machine's, and requests from pages of other sites. Following a link from
+// elsewhere to the UI does no harm.
 func allowed(r *http.Request) error {
 	if !loopbackName(r.Host) {
 		return errForeignHost
@@ -111,7 +111,7 @@ func allowed(r *http.Request) error {
 	return nil
 }
 
-// loopbackName reports whether a Host header names this machine, with any port: that of a tunnel is its own.
+// loopbackName reports whether a Host header names this machine, with any port, since a tunnel has its own.
 func loopbackName(host string) bool {
 	name := host
 	if bare, _, err := net.SplitHostPort(host); err == nil {
@@ -125,15 +125,15 @@ func loopbackName(host string) bool {
 	return name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
-// hideaway returns an address for a server that takes no care who asks: one of the 16 million of the loopback network,
-// with a port, so that no page can find it by trying. Empty where this system has but one loopback address.
+// hideaway returns an address for a server that answers anyone: one of the 16 million of the loopback network, with a
+// port, so that no page can find it by trying. Empty if this system has only one loopback address.
 func hideaway() string {
 	const tries = 20
 	for range tries {
 		at := make([]byte, 3)
 		_, _ = rand.Read(at) // never fails
 		if at[2] == 0 || at[2] == 255 || at[0]|at[1] == 0 {
-			continue // the usual address, and those that look like a network's
+			continue // skip the usual address, and those that look like a network's
 		}
 		port, err := FreePort()
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast/holdfast/logs"
 )
 
-// ask sends a request as a browser would for a page, and gives the status and the body.
+// ask sends a request as a browser would for a page, and returns the status and the body.
 func ask(t *testing.T, method, address, body string, headers map[string]string) (int, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
@@ -42,7 +42,7 @@ func ask(t *testing.T, method, address, body string, headers map[string]string) 
 	return answer.StatusCode, string(text)
 }
 
-// TestAttack_TemporalIsNoSecondDoor signals and reads as a page elsewhere can, by each HTTP port of the embedded Temporal.
+// TestAttack_TemporalIsNoSecondDoor signals and reads as a foreign page can, through each HTTP port of the embedded Temporal.
 func TestAttack_TemporalIsNoSecondDoor(t *testing.T) {
 	t.Parallel()
 	server := &embedded.Temporal{Dir: t.TempDir()}
@@ -90,12 +90,12 @@ func TestAttack_TemporalIsNoSecondDoor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n > 2 { // started, and the task that nobody takes
+		if n > 2 { // the start, and a task that nobody takes
 			t.Errorf("the workflow has heard of something: %s", event.GetEventType())
 		}
 	}
 
-	// The Web UI itself asks nobody who he is, so it must be where no page can find it.
+	// The Web UI itself answers anyone, so it must be where no page can find it.
 	if inner := embedded.InnerUI(server); inner != "" {
 		host, _, err := net.SplitHostPort(inner)
 		if ip := net.ParseIP(host); err != nil || ip == nil || ip.Equal(net.IPv4(127, 0, 0, 1)) || !ip.IsLoopback() {
@@ -104,7 +104,7 @@ func TestAttack_TemporalIsNoSecondDoor(t *testing.T) {
 	}
 }
 
-// A socket that was closed a moment ago may live on in a child that is just being started.
+// A socket closed a moment ago may live on in a child that is just starting.
 func TestGuardUI_WaitsForItsPort(t *testing.T) {
 	t.Parallel()
 	server := &embedded.Temporal{Dir: t.TempDir()}

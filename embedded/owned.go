@@ -12,14 +12,14 @@ import (
 
 var errShortStat = errors.New("too few fields in /proc/PID/stat")
 
-// Owned names one process for good: its pid and when it started.
+// Owned identifies one process for good, by its pid and start time.
 type Owned struct {
 	Name  string `json:"name"`
 	PID   int    `json:"pid"`
 	Start uint64 `json:"start"`
 }
 
-// OwnedBy returns what names the process pid for good.
+// OwnedBy returns what identifies the process pid for good.
 func OwnedBy(name string, pid int) (Owned, error) {
 	start, err := StartTime(pid)
 	return Owned{Name: name, PID: pid, Start: start}, err
@@ -34,7 +34,7 @@ func (o Owned) Alive() bool {
 	return err == nil && start == o.Start
 }
 
-// End ends this very process, and no other that has its pid now: SIGTERM, and after a while SIGKILL to its group.
+// End ends this very process, never another that has its pid now: with sig, and after grace with SIGKILL to its group.
 // It reports whether there was anything to end.
 func (o Owned) End(ctx context.Context, sig syscall.Signal, grace time.Duration) (bool, error) {
 	if !o.Alive() {

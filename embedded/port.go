@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Free ports are taken from below the range that Linux gives to outgoing connections (32768 and up), so that no
-// client's socket can sit on a server's port while that server restarts.
+// Free ports come from below the range that Linux uses for outgoing connections (32768 and up), so that no client's
+// socket can take a server's port while that server restarts.
 const (
 	lowestPort  = 10240
 	highestPort = 32767
@@ -45,7 +45,7 @@ func PortFree(port int) bool {
 
 func address(port int) string { return net.JoinHostPort(Loopback, strconv.Itoa(port)) }
 
-// poll calls try until it succeeds, the process ends, or ctx is done; the last error of try is part of what it returns.
+// poll calls try until it succeeds, the process ends, or ctx is done; its error includes try's last one.
 func poll(ctx context.Context, ended <-chan struct{}, try func(context.Context) error) error {
 	const pause = 10 * time.Millisecond
 	timer := time.NewTimer(0)

@@ -24,28 +24,28 @@ import (
 )
 
 const (
-	// DefaultDatabase is the name of the database that WaitReady makes sure of, and of its owner.
+	// DefaultDatabase is the name of the database that WaitReady creates if needed, and of its owner.
 	DefaultDatabase = "holdfast"
 
 	startTimeout   = 30 * time.Second
 	connectTimeout = 2 * time.Second
 )
 
-// ErrNoSpace says that the disk is full. Trying again is of no use before somebody makes room.
+// ErrNoSpace says that the disk is full. Trying again is useless until somebody makes room.
 var ErrNoSpace = errors.New("the disk has no space left")
 
-// newDatabaseMB is what initdb and the first start write, with the first file of the write-ahead log.
+// newDatabaseMB is how much initdb and the first start write, including the first file of the write-ahead log.
 const newDatabaseMB = 60
 
 // ErrRunning says that a live server already works on the data folder.
 var ErrRunning = errors.New("already running")
 
-// Postgres is a Postgres server of our own. Fill in the exported fields and call Start; or, where something else starts
-// and restarts the process, Prepare once, then Command and WaitReady for each start.
+// Postgres is a Postgres server of our own. Fill in the exported fields and call Start. If something else starts and
+// restarts the process, call Prepare once, then Command and WaitReady for each start.
 type Postgres struct {
 	// Dir holds data/ (the cluster), password (0600) and port. Made when missing.
 	Dir string
-	// Port that is wanted. 0 means the port of the last start, or any free one. When it is taken, a free one is chosen.
+	// Port to use. 0 means the port of the last start, or any free one. If it is taken, a free one is chosen.
 	Port int
 	// Bin is the folder with bin, lib and share; FindPostgres when empty.
 	Bin string
@@ -73,8 +73,8 @@ func defaultSettings() map[string]string {
 	}
 }
 
-// Prepare makes the cluster when there is none, clears away what a crash left behind, and settles the port. It refuses
-// with ErrRunning when a live Postgres works on this folder.
+// Prepare makes the cluster if there is none, cleans up after a crash, and settles the port. It fails with ErrRunning
+// when a live Postgres uses this folder.
 func (p *Postgres) Prepare(ctx context.Context) error {
 	return noSpace(p.prepare(ctx))
 }
@@ -108,20 +108,20 @@ func (p *Postgres) prepare(ctx context.Context) error {
 	return nil
 }
 
-// ClearStale removes the lock file that a killed server left. It refuses with ErrRunning when the server lives.
+// ClearStale removes the lock file that a killed server left. It fails with ErrRunning when the server lives.
 func (p *Postgres) ClearStale() error {
 	if pid := p.Postmaster(); pid != 0 {
 		return fmt.Errorf("pid %d on %s: %w", pid, p.Dir, ErrRunning)
 	}
-	// Whatever the file says now, no live Postgres is behind it: its pid may have been given to another process since,
-	// which Postgres itself would take for a running server.
+	// No live Postgres is behind the file, whatever it says: another process may have its pid by now, which Postgres
+	// itself would take for a running server.
 	if err := os.Remove(p.pidFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("clear stale lock: %w", err)
 	}
 	return nil
 }
 
-// Postmaster returns the pid of a live server that works on Dir, however it was started; 0 when there is none.
+// Postmaster returns the pid of a live server that uses Dir, whoever started it; 0 when there is none.
 func (p *Postgres) Postmaster() int {
 	content, err := os.ReadFile(p.pidFile())
 	if err != nil {
@@ -154,7 +154,7 @@ func (p *Postgres) Command() *exec.Cmd {
 	return cmd
 }
 
-// WaitReady returns when the server takes connections and the database is there. It fails at once when ended is closed.
+// WaitReady returns when the server takes connections and the database exists. It fails at once when ended is closed.
 func (p *Postgres) WaitReady(ctx context.Context, ended <-chan struct{}) error {
 	err := poll(ctx, ended, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
@@ -194,7 +194,7 @@ func (p *Postgres) Start(ctx context.Context) error {
 		tail := LogTail(p.LogFile)
 		switch {
 		case strings.Contains(tail, "pre-existing shared memory block"):
-			// Backends of a killed server are still on their way out.
+			// Backends of a killed server are still ending.
 		case strings.Contains(tail, "could not create any TCP/IP sockets"):
 			p.Port = 0 // taken since it was chosen
 		default:
@@ -225,7 +225,7 @@ func (p *Postgres) startOnce(ctx context.Context) error {
 	return nil
 }
 
-// Signals that Postgres gives a meaning to.
+// Signals that Postgres understands.
 const (
 	// PostgresStopSignal ends every connection and stops cleanly ("fast shutdown").
 	PostgresStopSignal = syscall.SIGINT
@@ -233,13 +233,13 @@ const (
 	PostgresDeathSignal = syscall.SIGQUIT
 )
 
-// Stop stops the server cleanly, or by SIGKILL when ctx ends before it has. Stopping twice is no error.
+// Stop stops the server cleanly, or by SIGKILL if ctx ends first. It may be called twice.
 func (p *Postgres) Stop(ctx context.Context) error { return p.stop(ctx, PostgresStopSignal) }
 
 func (p *Postgres) dataDir() string { return filepath.Join(p.Dir, "data") }
 func (p *Postgres) pidFile() string { return filepath.Join(p.dataDir(), "postmaster.pid") }
 
-// initialise runs initdb in a folder beside the final one, and renames it into place when it is whole.
+// initialise runs initdb in a folder beside the final one, and renames it into place when it is complete.
 func (p *Postgres) initialise(ctx context.Context) error {
 	if _, err := os.Stat(filepath.Join(p.dataDir(), "PG_VERSION")); err == nil {
 		return nil
@@ -260,7 +260,7 @@ func (p *Postgres) initialise(ctx context.Context) error {
 	cmd.Env = cleanEnv("PG", "LC_", "LANG")
 	unroot(cmd)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		_ = os.RemoveAll(fresh) // what it left by itself
+		_ = os.RemoveAll(fresh) // what initdb left behind
 		if bytes.Contains(bytes.ToLower(out), []byte(syscall.ENOSPC.Error())) {
 			return fmt.Errorf("%w for a new database: it takes some %d MB in %s", ErrNoSpace, newDatabaseMB, p.Dir)
 		}

@@ -22,7 +22,7 @@ type Process struct {
 }
 
 // StartProcess starts cmd and waits for it in the background. whenParentDies is the signal the kernel sends the child
-// when this process ends (Linux only; elsewhere the child is then left running).
+// when this process ends (Linux only; elsewhere the child keeps running).
 func StartProcess(cmd *exec.Cmd, whenParentDies syscall.Signal) (*Process, error) {
 	detach(cmd, whenParentDies)
 	process := &Process{done: make(chan struct{})}
@@ -58,7 +58,7 @@ func (p *Process) Err() error {
 	return p.err
 }
 
-// Signal sends sig to the process itself. A process that has ended is no error.
+// Signal sends sig to the process itself. It is not an error if the process has ended.
 func (p *Process) Signal(sig syscall.Signal) error {
 	select {
 	case <-p.done:
@@ -71,8 +71,8 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	return nil
 }
 
-// Stop asks the process to end with sig, and ends its whole group with SIGKILL when it has not by the time ctx is done.
-// It returns when the process has ended; how it ended is told by Err.
+// Stop asks the process to end with sig, and kills its whole group with SIGKILL if it has not ended when ctx is done.
+// It returns when the process has ended; Err says how.
 func (p *Process) Stop(ctx context.Context, sig syscall.Signal) error {
 	err := p.Signal(sig)
 	select {
@@ -97,7 +97,7 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// OpenLog opens path for appending, after putting a file that has grown past 10 MiB aside as path + ".1".
+// OpenLog opens path for appending. It first moves a file larger than 10 MiB to path + ".1".
 func OpenLog(path string) (*os.File, error) {
 	const maxLog = 10 << 20
 	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {

@@ -12,7 +12,7 @@ import (
 	"syscall"
 )
 
-// nobody is the id that Postgres sees itself run as when this process is root.
+// nobody is the user id that Postgres sees when this process is root.
 const nobody = 65534
 
 func detach(cmd *exec.Cmd, whenParentDies syscall.Signal) {
@@ -23,8 +23,8 @@ func detach(cmd *exec.Cmd, whenParentDies syscall.Signal) {
 	cmd.SysProcAttr.Pdeathsig = whenParentDies
 }
 
-// unroot makes cmd run as nobody in a user namespace of its own when this process is root. Outside that namespace it is
-// still root's, so files keep their owner, but it has no capabilities.
+// unroot makes cmd run as nobody in a user namespace of its own when this process is root. Outside that namespace it
+// still belongs to root, so files keep their owner, but it has no capabilities.
 func unroot(cmd *exec.Cmd) {
 	if os.Geteuid() != 0 {
 		return
@@ -38,14 +38,14 @@ func unroot(cmd *exec.Cmd) {
 }
 
 // StartTime returns when a process started, in clock ticks since boot (field 22 of /proc/PID/stat). Together with the
-// pid it names one process for good: a pid is given out again, the pair is not. A process that has ended but was not
-// waited for counts as gone.
+// pid it identifies one process for good: pids are reused, the pair is not. A process that has ended but was not waited
+// for counts as gone.
 func StartTime(pid int) (uint64, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, fmt.Errorf("start time: %w", err)
 	}
-	// The command name, in brackets, may hold spaces and brackets: count from the last one.
+	// The command name, in brackets, may contain spaces and brackets: count from the last bracket.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	const state, start = 0, 19
 	if len(fields) <= start {
@@ -67,7 +67,7 @@ func worksIn(pid int, dir string) bool {
 	return err == nil && sameDir(cwd, dir)
 }
 
-// Listens reports whether the process itself is the one that listens on a TCP port. It answers true where it cannot tell.
+// Listens reports whether the process itself listens on a TCP port. It answers true where it cannot tell.
 func Listens(pid, port int) bool {
 	inodes := map[string]bool{}
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {

@@ -12,8 +12,8 @@ import (
 	"syscall"
 )
 
-// detach has no parent-death signal to set here: what a killed parent leaves behind is ended at the next start, by
-// recorded pid and start time.
+// detach has no parent-death signal to set here: the next start ends what a killed parent leaves behind, by recorded
+// pid and start time.
 func detach(cmd *exec.Cmd, _ syscall.Signal) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -21,10 +21,10 @@ func detach(cmd *exec.Cmd, _ syscall.Signal) {
 	cmd.SysProcAttr.Setpgid = true
 }
 
-// unroot does nothing here: Postgres says by itself that it will not run as root.
+// unroot does nothing here: Postgres itself refuses to run as root.
 func unroot(*exec.Cmd) {}
 
-// StartTime returns a number made from ps' start time of a process, which together with the pid names it for good.
+// StartTime returns a number made from a process' start time in ps, which together with the pid identifies it for good.
 func StartTime(pid int) (uint64, error) {
 	started, err := ps(pid, "lstart=")
 	if err != nil {
@@ -49,5 +49,5 @@ func ps(pid int, column string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Listens reports whether the process is the one that listens on a TCP port; it cannot tell here, and answers true.
+// Listens reports whether the process listens on a TCP port; it cannot tell here, and answers true.
 func Listens(int, int) bool { return true }

@@ -6,8 +6,7 @@ import (
 	"strconv"
 )
 
-// RunningPostgres is the address of the server that works in a folder by now, whoever has started it; false when there
-// is none.
+// RunningPostgres is the address of the server that uses a folder now, whoever started it; false when there is none.
 func RunningPostgres(dir string) (dsn string, running bool, err error) {
 	p := &Postgres{Dir: dir}
 	if p.Postmaster() == 0 {

@@ -20,29 +20,29 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// DefaultNamespace is the namespace the development server always has.
+// DefaultNamespace is the namespace that the development server always has.
 const DefaultNamespace = "default"
 
-// Ports of the Temporal development server that people know.
+// The well-known ports of the Temporal development server.
 const (
 	DefaultTemporalPort   = 7233
 	DefaultTemporalUIPort = 8233
 )
 
 // Temporal is a Temporal development server of our own, with its state in one SQLite file. Fill in the exported fields
-// and call Start; or, where something else starts and restarts the process, Prepare once, then Command and WaitReady
-// for each start.
+// and call Start. If something else starts and restarts the process, call Prepare once, then Command and WaitReady for
+// each start.
 type Temporal struct {
 	// Dir holds temporal.db and ports. Made when missing.
 	Dir string
-	// Port and UIPort that are wanted. 0 means those of the last start, or any free one. One that is taken is replaced.
+	// Port and UIPort to use. 0 means those of the last start, or any free one. One that is taken is replaced.
 	// UIPort is where GuardUI listens, in front of the Web UI itself.
 	Port, UIPort int
-	// DefaultPort and DefaultUIPort are tried before any free one, when no port is wanted and there was no last start.
+	// DefaultPort and DefaultUIPort are tried before any free one, when no port is set and there was no last start.
 	DefaultPort, DefaultUIPort int
 	// Headless leaves the Web UI out.
 	Headless bool
-	// SearchAttributes to register at the start: name to type (Keyword, Int, Text, Datetime, …).
+	// SearchAttributes to register at start: name to type (Keyword, Int, Text, Datetime, …).
 	SearchAttributes map[string]string
 	// Namespaces to make besides "default".
 	Namespaces []string
@@ -85,10 +85,10 @@ func (t *Temporal) prepare() error {
 	return t.settlePorts()
 }
 
-// dynamicConfig holds for every server that does not say otherwise.
+// dynamicConfig is the default for every server.
 var dynamicConfig = map[string]string{
-	// By default the eleventh update at once on a workflow is refused, and the refusal drops the
-	// task that the first ten are in (server 1.29): in a crowd nobody is answered for long.
+	// By default a workflow's eleventh concurrent update is refused, and the refusal drops the
+	// task that the first ten are in (server 1.29): in a crowd nobody gets an answer for long.
 	"history.maxInFlightUpdates": "1000",
 }
 
@@ -116,8 +116,8 @@ func (t *Temporal) Command() *exec.Cmd {
 	}
 	config := maps.Clone(dynamicConfig)
 	maps.Copy(config, t.DynamicConfig)
-	// The HTTP API cannot be turned off. It asks neither where a request comes from nor of what type it is, so that a form
-	// on any web page could signal workflows by it: let it answer to a name alone that nobody knows.
+	// The HTTP API cannot be turned off. It checks neither a request's origin nor its type, so a form on any web page
+	// could use it to signal workflows: let it answer only to a name that nobody knows.
 	config["frontend.httpAllowedHosts"] = `["` + strings.ToLower(rand.Text()) + `.invalid"]`
 	for _, key := range slices.Sorted(maps.Keys(config)) {
 		args = append(args, "--dynamic-config-value", key+"="+config[key])
@@ -128,10 +128,10 @@ func (t *Temporal) Command() *exec.Cmd {
 	return cmd
 }
 
-// WaitReady returns when the Web UI listens, the server answers for its default namespace, and its database is whole on
+// WaitReady returns when the Web UI listens, the server answers for its default namespace, and its whole database is on
 // the disk. It fails at once when ended is closed.
 func (t *Temporal) WaitReady(ctx context.Context, ended <-chan struct{}) error {
-	// A gRPC connection that was refused once is not tried again for a second: wait for the port first.
+	// gRPC waits a second after a refused connection: wait for the port first.
 	err := poll(ctx, ended, func(ctx context.Context) error {
 		if t.ui != "" {
 			if err := dial(ctx, t.ui); err != nil {
@@ -218,10 +218,10 @@ func (t *Temporal) startOnce(ctx context.Context) error {
 // TemporalStopSignal makes the development server stop cleanly.
 const TemporalStopSignal = syscall.SIGTERM
 
-// Stop stops the server cleanly, or by SIGKILL when ctx ends before it has. Stopping twice is no error.
+// Stop stops the server cleanly, or by SIGKILL if ctx ends first. It may be called twice.
 func (t *Temporal) Stop(ctx context.Context) error { return t.stop(ctx, TemporalStopSignal) }
 
-// settlePorts gives each port that was not asked for the value it had at the last start, and replaces those taken.
+// settlePorts gives each port that was not set its value of the last start, and replaces those taken.
 func (t *Temporal) settlePorts() error {
 	file := filepath.Join(t.Dir, "ports")
 	ports := []*int{&t.Port, &t.UIPort, &t.httpPort, &t.metricsPort}

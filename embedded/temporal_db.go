@@ -9,15 +9,15 @@ import (
 	"syscall"
 )
 
-// The development server makes its database in place, table by table, and cannot go on with one that is made by half:
-// after a kill or a full disk in its first start it would never start again. So the file "making" stands beside the
-// database until that has been ready once. Nobody is given the server's address before, so that a database beside which
-// it still stands holds nothing, and is made anew.
+// The development server makes its database in place, table by table, and cannot go on with a half-made one: after a
+// kill or a full disk during its first start it would never start again. So the file "making" stays beside the database
+// until the server has been ready once. Nobody gets the server's address before that, so a database with that file
+// beside it holds nothing, and is made afresh.
 
 func (t *Temporal) database() string   { return filepath.Join(t.Dir, "temporal.db") }
 func (t *Temporal) unfinished() string { return filepath.Join(t.Dir, "making") }
 
-// beginDatabase clears away a database whose making was cut short, and notes that one is being made.
+// beginDatabase removes a half-made database, and notes that one is being made.
 func (t *Temporal) beginDatabase() error {
 	_, err := os.Stat(t.unfinished())
 	switch {
@@ -32,7 +32,7 @@ func (t *Temporal) beginDatabase() error {
 		return fmt.Errorf("look for an unfinished database: %w", err)
 	}
 	if _, err := os.Stat(t.database()); !errors.Is(err, fs.ErrNotExist) {
-		return nil // it is there, or the server will say why it cannot be read
+		return nil // it exists, or the server will say why it cannot be read
 	}
 	file, err := os.OpenFile(t.unfinished(), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -41,8 +41,8 @@ func (t *Temporal) beginDatabase() error {
 	return errors.Join(file.Close(), syncFile(t.Dir))
 }
 
-// keepDatabase is called when the server is ready. What it has made must be on the disk before the note that it is being
-// made is gone: its own writes are not, and a power cut would leave the half of them without the note.
+// keepDatabase is called when the server is ready. It syncs the database before it removes the note, because the server
+// does not: a power cut could otherwise leave half a database without the note.
 func (t *Temporal) keepDatabase() error {
 	if _, err := os.Stat(t.unfinished()); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -58,7 +58,7 @@ func (t *Temporal) keepDatabase() error {
 	return syncFile(t.Dir)
 }
 
-// syncFile brings a file or folder to the disk.
+// syncFile flushes a file or folder to the disk.
 func syncFile(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -70,7 +70,7 @@ func syncFile(path string) error {
 	return nil
 }
 
-// writeWhole makes a file whole or not at all, on the disk: a power cut or a full disk leaves no half of it.
+// writeWhole writes a whole file or nothing to the disk, even if the power is cut or the disk is full.
 func writeWhole(path, content string) error {
 	fresh := path + ".new"
 	if err := os.WriteFile(fresh, []byte(content), 0o600); err != nil {
@@ -85,7 +85,7 @@ func writeWhole(path, content string) error {
 	return syncFile(filepath.Dir(path))
 }
 
-// noSpace marks an error that a full disk has led to.
+// noSpace marks an error caused by a full disk.
 func noSpace(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return errors.Join(ErrNoSpace, err)

@@ -16,13 +16,13 @@ type relay struct {
 	topics map[string]*topic
 }
 
-// topic is whoever is subscribed to something.
+// topic has the subscribers of one topic.
 type topic struct {
 	mu      sync.RWMutex
 	clients []*client
 
 	queue   sync.Mutex
-	waiting []byte // frames that are not written yet, when they are joined
+	waiting []byte // frames not written yet, when frames are joined
 	writing bool
 }
 
@@ -67,7 +67,7 @@ func (r *relay) serve(ws *websocket.Conn) {
 		own.clients = append(own.clients, c)
 		own.mu.Unlock()
 		c.mu.Lock()
-		_ = ws.WriteMessage(websocket.TextMessage, subscribed) // a client that is gone shows when it is read from
+		_ = ws.WriteMessage(websocket.TextMessage, subscribed) // reading from it will show if the client is gone
 		c.mu.Unlock()
 	}
 	if own != nil {
@@ -77,7 +77,7 @@ func (r *relay) serve(ws *websocket.Conn) {
 	}
 }
 
-// publish hands on what it reads. The frame is made once for all.
+// publish forwards what it reads. It makes each frame once for all.
 func (r *relay) publish(ws *websocket.Conn, to string) {
 	t := r.topic(to)
 	for {
@@ -122,7 +122,7 @@ func (c *client) write(frame *websocket.PreparedMessage) {
 	}
 }
 
-// join adds a message to those that wait. While there are any, a goroutine writes all of
+// join adds a message to the waiting ones. While there are any, a goroutine writes all of
 // them at once to each client.
 func (t *topic) join(text []byte) {
 	t.queue.Lock()
@@ -148,7 +148,7 @@ func (t *topic) drain() {
 	}
 }
 
-// send writes frames past the library, which would write them one by one.
+// send bypasses the library, which would write frames one by one.
 func (c *client) send(frames []byte) {
 	under := c.ws.NetConn()
 	if hijacked, ok := under.(interface{ UnsafeConn() net.Conn }); ok {

@@ -1,7 +1,7 @@
-// Command relay is what the delivery rows of the benchmark are compared with: the least that can be built from the
-// same parts, which are Fiber and the WebSocket library that its contrib/websocket wraps. It keeps topics in memory
-// and hands on what is published, with no log, no users, no limits and no care for what a client missed. It prints
-// its address and ends when its standard input does.
+// Command relay is the reference for the benchmark's delivery rows: the least that can be built from the same parts,
+// Fiber and the WebSocket library that its contrib/websocket wraps. It keeps topics in memory and forwards what is
+// published, with no log, users or limits, and does not care what a client missed. It prints its address and ends when
+// its standard input does.
 //
 //	/ws            {"type":"subscribe","session_id":"…"} subscribes, and is answered
 //	/publish?to=…  every message goes to all subscribers of a topic
@@ -31,7 +31,7 @@ func main() {
 }
 
 func run(coalesce bool) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it binds, it does not wait
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it binds at once, without waiting
 	if err != nil {
 		return err
 	}
@@ -42,11 +42,11 @@ func run(coalesce bool) error {
 	served := make(chan error, 1)
 	go func() { served <- app.Listener(listener) }()
 	fmt.Println(listener.Addr())
-	_, _ = io.Copy(io.Discard, os.Stdin) // whatever ends it, it is over
+	_, _ = io.Copy(io.Discard, os.Stdin) // any end will do
 	return errors.Join(listener.Close(), <-served)
 }
 
-// upgrader has the buffers that contrib/websocket has by default.
+// upgrader has contrib/websocket's default buffers.
 var upgrader = websocket.FastHTTPUpgrader{ReadBufferSize: 1024, WriteBufferSize: 1024, CheckOrigin: func(*fasthttp.RequestCtx) bool { return true }}
 
 func upgrade(serve func(ws *websocket.Conn, to string)) fiber.Handler {

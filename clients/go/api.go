@@ -32,8 +32,8 @@ func sessionPath(id, more string) string { return "/api/sessions/" + url.PathEsc
 
 func approvalPath(id, more string) string { return "/api/approvals/" + url.PathEscape(id) + more }
 
-// CreateSession makes a session. key is the Idempotency-Key: however often the request has to
-// be sent, one session is made.
+// CreateSession makes a session. key is the Idempotency-Key: however often the request is sent,
+// the server makes one session.
 func (c *Client) CreateSession(ctx context.Context, body wire.NewSession, key string) (Answer[schema.Session], error) {
 	return call[schema.Session](ctx, c, request{
 		method: http.MethodPost, path: "/api/sessions", body: body, key: key, insist: true,
@@ -98,18 +98,18 @@ func (c *Client) Approval(ctx context.Context, id string) (Answer[schema.Approva
 	return call[schema.Approval](ctx, c, request{method: http.MethodGet, path: approvalPath(id, "")})
 }
 
-// Subject reads all that an approval's digest binds.
+// Subject reads everything an approval's digest binds.
 func (c *Client) Subject(ctx context.Context, id string) (Answer[schema.Subject], error) {
 	return call[schema.Subject](ctx, c, request{method: http.MethodGet, path: approvalPath(id, "/subject")})
 }
 
-// ResolveApproval decides an approval. The same decision again is no error.
+// ResolveApproval decides an approval. Repeating the same decision is not an error.
 func (c *Client) ResolveApproval(ctx context.Context, id string, body wire.ResolveRequest) (Answer[json.RawMessage], error) {
 	return call[json.RawMessage](ctx, c, request{method: http.MethodPost, path: approvalPath(id, "/resolve"), body: body, insist: true})
 }
 
-// ReopenApproval has a session ask again what nobody answered in time: it resumes the session. Once it goes on already, that
-// is no error.
+// ReopenApproval resumes a session, so that it asks again what nobody answered in time. It is not an error if the session
+// already goes on.
 func (c *Client) ReopenApproval(ctx context.Context, id string) (Answer[schema.Approval], error) {
 	return call[schema.Approval](ctx, c, request{method: http.MethodPost, path: approvalPath(id, "/reopen"), insist: true})
 }
@@ -141,18 +141,18 @@ func (c *Client) FindApproval(ctx context.Context, prefix string) (string, error
 	})
 }
 
-// mostCandidates is how many a person is shown when a prefix names several.
+// mostCandidates is how many ids to show a person when a prefix fits several.
 const mostCandidates = 10
 
 type candidate struct{ id, label string }
 
-// IDError says that what was given as an id is none, or the beginning of several.
+// IDError says that a given id does not exist, or is the beginning of several.
 type IDError struct{ text string }
 
 // Error says which, and what they are.
 func (e *IDError) Error() string { return e.text }
 
-// find completes a prefix. list asks the server for those that begin with it, and how many they are in all.
+// find completes a prefix. list asks the server for the ids that begin with it, and how many there are in all.
 func find(prefix, what string, list func(prefix string) ([]candidate, int, error)) (string, error) {
 	prefix = strings.ToLower(strings.TrimSpace(prefix))
 	if schema.ValidID(prefix) {

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast/holdfast/schema/wire"
 )
 
-// SendMessage says something to a session: a run answers it, at once or after what is queued.
+// SendMessage says something to a session: a run answers it, at once or after the queue.
 func (c *Client) SendMessage(ctx context.Context, id, content string) (Answer[wire.MessageAnswer], error) {
 	return call[wire.MessageAnswer](ctx, c, request{
 		method: http.MethodPost, path: sessionPath(id, "/messages"), body: wire.NewMessage{Content: content}, insist: true,
@@ -26,8 +26,8 @@ func (c *Client) Fork(ctx context.Context, id string, body wire.NewFork) (Answer
 	return call[schema.Session](ctx, c, request{method: http.MethodPost, path: sessionPath(id, "/fork"), body: body, insist: true})
 }
 
-// Rename gives a session a new name. version is the one that the session was read with; when
-// it has changed since, the answer is a [ProblemError] of status 409.
+// Rename renames a session. version is the one that the session was read with; if it has
+// changed since, the error is a [ProblemError] with status 409.
 func (c *Client) Rename(ctx context.Context, id, name string, version int64) (Answer[schema.Session], error) {
 	return call[schema.Session](ctx, c, request{
 		method: http.MethodPatch, path: sessionPath(id, ""), body: wire.SessionPatch{Name: name, Version: version},
@@ -49,7 +49,7 @@ func (c *Client) Messages(ctx context.Context, id, cursor string) (Answer[wire.M
 	return call[wire.MessageList](ctx, c, request{method: http.MethodGet, path: sessionPath(id, "/history"), query: page(cursor)})
 }
 
-// page asks for as much at once as the server gives.
+// page asks for the largest page that the server returns.
 func page(cursor string) url.Values {
 	q := url.Values{"limit": {"200"}}
 	if cursor != "" {

@@ -31,9 +31,9 @@ type Client struct {
 
 	// UserAgent is sent with every request.
 	UserAgent string
-	// Patience is how long a request that could not be taken is tried again.
+	// Patience is how long to retry a request that the server could not take.
 	Patience time.Duration
-	// OnRetry, when set, hears why a request is tried again, before each wait.
+	// OnRetry, when set, is called before each wait with the reason for the retry.
 	OnRetry func(err error, wait time.Duration)
 
 	wait   func(ctx context.Context, d time.Duration) error
@@ -56,14 +56,14 @@ func New(base string) *Client {
 // Close ends idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// URL is the address of a path of the server.
+// URL is the address of a path on the server.
 func (c *Client) URL(path string) string { return c.base + path }
 
 // ProblemError is an error answer of the server.
 type ProblemError struct{ schema.Problem }
 
-// Error is the detail, then each error on a line of its own. A single error that the detail
-// tells already is not told twice.
+// Error is the detail, then each error on a line of its own. A single error that is already in
+// the detail is not repeated.
 func (e *ProblemError) Error() string {
 	detail := e.Detail
 	if detail == "" {
@@ -89,8 +89,8 @@ func (e *ProblemError) Error() string {
 	return b.String()
 }
 
-// place is where in a request something is, without the part of the request that only its maker knows: query.status[0] is
-// status to who has typed it.
+// place is a location in a request without the part that only a programmer knows: a person who typed it knows
+// query.status[0] as status.
 func place(location string) string {
 	part, rest, found := strings.Cut(location, ".")
 	switch {
@@ -124,7 +124,7 @@ func (e *UnreachableError) Error() string {
 	return fmt.Sprintf("cannot reach Holdfast at %s; is it running? start it with `holdfast up` (%s)", e.URL, rootCause(e.Cause))
 }
 
-// Unwrap gives the cause to errors.Is and errors.As.
+// Unwrap returns the cause, for errors.Is and errors.As.
 func (e *UnreachableError) Unwrap() error { return e.Cause }
 
 // rootCause leaves out the layers that repeat the URL.
@@ -138,7 +138,7 @@ func rootCause(err error) string {
 	return err.Error()
 }
 
-// Answer is a decoded answer and the text it was decoded from.
+// Answer is a decoded answer and its raw text.
 type Answer[T any] struct {
 	Value T
 	Raw   json.RawMessage
@@ -151,7 +151,7 @@ type request struct {
 	query  url.Values
 	body   any
 	key    string // the Idempotency-Key
-	insist bool   // try again when no server answers, too; else only when it says to
+	insist bool   // retry even when no server answers; else only when the server says so
 }
 
 func call[T any](ctx context.Context, c *Client, r request) (Answer[T], error) {
@@ -176,13 +176,13 @@ func (c *Client) send(ctx context.Context, r request) (json.RawMessage, error) {
 		body = schema.Marshal(r.body)
 	}
 	if r.method == http.MethodPost && r.key == "" {
-		r.key = schema.NewID() // one for every try
+		r.key = schema.NewID() // the same for every try
 	}
 	return retry(ctx, c, func() (json.RawMessage, time.Duration, error) { return c.once(ctx, r, body) })
 }
 
-// retry makes a request, and again for as long as the client is patient: try says after how
-// long at least, or never.
+// retry makes a request, and repeats it while the client's patience lasts: try returns the
+// shortest wait before the next try, or never.
 func retry[T any](ctx context.Context, c *Client, try func() (answer T, again time.Duration, err error)) (T, error) {
 	deadline := time.Now().Add(c.Patience)
 	for attempt := 0; ; attempt++ {
@@ -203,10 +203,10 @@ func retry[T any](ctx context.Context, c *Client, try func() (answer T, again ti
 	}
 }
 
-// never says that a request is not to be tried again.
+// never says not to retry a request.
 const never = time.Duration(-1)
 
-// once sends a request. again is how long to wait at least before it is sent again, or never.
+// once sends a request. again is the shortest wait before sending it again, or never.
 func (c *Client) once(ctx context.Context, r request, body []byte) (raw json.RawMessage, again time.Duration, err error) {
 	address := c.URL(r.path)
 	if len(r.query) > 0 {

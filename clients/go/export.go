@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// exportStalled is how long nothing may come of an export that has begun.
+// exportStalled is how long a started export may deliver nothing.
 const exportStalled = 2 * time.Minute
 
-// Export opens a session's archive. It takes as long as it takes; a read fails with
+// Export opens a session's archive. It has no time limit; a read fails with
 // [io.ErrUnexpectedEOF] when the server had to break off, and after exportStalled without a
-// byte. The caller closes it.
+// byte. The caller must close it.
 func (c *Client) Export(ctx context.Context, id string) (io.ReadCloser, error) {
 	r := request{method: http.MethodGet, path: sessionPath(id, "/export")}
 	return retry(ctx, c, func() (io.ReadCloser, time.Duration, error) { return c.openExport(ctx, r) })
@@ -52,11 +52,11 @@ func (c *Client) openExport(ctx context.Context, r request) (body io.ReadCloser,
 
 var errStalled = errors.New("nothing has come from the server for 2 minutes")
 
-// export is an archive on its way.
+// export is an archive being downloaded.
 type export struct {
 	io.ReadCloser
 
-	ctx   context.Context //nolint:containedctx // of the request that the body is of
+	ctx   context.Context //nolint:containedctx // the context of the body's request
 	stall *time.Timer
 	end   func()
 }

@@ -22,8 +22,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const sessionID = "0b54b8b4-3d1c-4b0e-9a53-0d7a3c1a2f10"
 
-// fake is a server that plays a script: one function for each WebSocket connection, in turn,
-// the last one again and again.
+// fake is a server that plays a script: one function for each WebSocket connection in turn,
+// then the last one for all others.
 type fake struct {
 	*httptest.Server
 	mux *http.ServeMux
@@ -69,7 +69,7 @@ func (f *fake) sinces() []int64 {
 	return append([]int64{}, f.asked...)
 }
 
-// clientIDs are those that connections came with, in order.
+// clientIDs are the client ids of the connections, in order.
 func (f *fake) clientIDs() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -128,7 +128,7 @@ func (c *fakeConn) hold() {
 	}
 }
 
-// heard is a Handler that remembers.
+// heard is a Handler that records its calls.
 type heard struct {
 	seqs []int64
 	live []int64

@@ -7,9 +7,9 @@ import (
 )
 
 // Follow says where [Client.Watch] begins and which run ends it. Without First, RunID and
-// Message it is the run that is under way when the watch begins: its end is the first one
-// after that moment, whatever is queued behind it. When none is under way, the watch ends
-// once it has caught up, as the latest run did.
+// Message it is the run under way when the watch begins: the first run to end after that
+// moment, whatever is queued behind it. When none is under way, the watch ends once it has
+// caught up, with the latest run's outcome.
 type Follow struct {
 	Since  int64 // begin after the event with this seq
 	Insist bool  // wait for a server that cannot be reached at first
@@ -27,17 +27,17 @@ func (e *DroppedError) Error() string {
 	return "the session ended before the message's turn came: no run answers it"
 }
 
-// standing is how a session stands, as far as its events were seen, and whether the run that
-// is followed is over.
+// standing is a session's state, as far as its events were seen, and whether the followed run
+// is over.
 type standing struct {
 	follow   Follow
 	begun    bool
 	start    int64 // ends up to here are history
 	replayed bool  // the whole log was seen, so its last word is the session's
-	running  bool  // a run is under way, as far as is known
-	queued   bool  // the message that is followed has been taken in
-	mine     bool  // the run that is followed is under way
-	doubtful bool  // the message that is followed may have been dropped: the server knows
+	running  bool  // a run is under way, as far as we know
+	queued   bool  // the followed message has been accepted
+	mine     bool  // the followed run is under way
+	doubtful bool  // the followed message may have been dropped: the server knows
 	outcome  schema.SessionStatus
 	done     bool
 }
@@ -46,14 +46,14 @@ func newStanding(f Follow) standing {
 	return standing{follow: f, begun: f.First, start: f.Since, replayed: f.Since <= 0, running: f.Since > 0}
 }
 
-// waits reports whether the message that is followed has been taken in and not been answered.
+// waits reports whether the followed message has been accepted and not been answered yet.
 func (s *standing) waits() bool { return s.queued && !s.mine }
 
-// idles says that time passes: when no run begins, a message that waits may have been dropped
+// idles is called as time passes: when no run begins, a waiting message may have been dropped
 // between two runs, which makes no event.
 func (s *standing) idles() { s.doubtful = s.doubtful || (s.waits() && !s.running) }
 
-// knows takes in what became of the message that is followed.
+// knows records what happened to the followed message.
 func (s *standing) knows(m schema.MessageStatus) {
 	s.doubtful = false
 	if m != schema.MessageDropped {
@@ -67,15 +67,15 @@ func (s *standing) knows(m schema.MessageStatus) {
 
 func (s *standing) targeted() bool { return s.follow.RunID != "" || s.follow.Message > 0 }
 
-// begins notes where the log ends at the first subscription. Later ones change nothing: the
-// run that ends while the connection is away is the one that was under way.
+// begins notes where the log ends at the first subscription. Later ones change nothing: a run
+// that ends while the connection is away is the one that was under way.
 func (s *standing) begins(head int64) {
 	if !s.begun {
 		s.begun, s.start = true, head
 	}
 }
 
-// note takes in an event.
+// note records an event.
 func (s *standing) note(e schema.Event) {
 	switch e.Type { //nolint:exhaustive // only these decide
 	case schema.EventWorkflowStarted:
@@ -93,13 +93,13 @@ func (s *standing) note(e schema.Event) {
 		switch decoded[schema.WorkflowCancelledData](e).Reason {
 		case "expired":
 			s.ended(e, schema.SessionExpired, true)
-		case "interrupted": // what is queued goes on
+		case "interrupted": // the queue goes on
 			s.ended(e, schema.SessionCancelled, false)
 		default:
 			s.ended(e, schema.SessionCancelled, true)
 		}
 	case schema.EventWorkflowStateChanged:
-		// Of a run under way, the event that closes it follows.
+		// If a run is under way, the event that closes it follows.
 		if decoded[schema.WorkflowStateChangedData](e).Status == schema.SessionExpired && !s.running {
 			s.ended(e, schema.SessionExpired, true)
 		}
@@ -117,7 +117,7 @@ func (s *standing) isMine(e schema.Event) bool {
 	}
 }
 
-// ended notes the end of a run. drops says that it took the queued messages with it.
+// ended notes the end of a run. drops says that the queued messages were dropped with it.
 func (s *standing) ended(e schema.Event, outcome schema.SessionStatus, drops bool) {
 	s.outcome, s.running = outcome, false
 	if s.targeted() {
@@ -127,10 +127,10 @@ func (s *standing) ended(e schema.Event, outcome schema.SessionStatus, drops boo
 	s.done = s.begun && e.Seq > s.start
 }
 
-// unsure reports whether the events that were seen do not tell how the session stands.
+// unsure reports whether the events seen so far leave the session's state unknown.
 func (s *standing) unsure() bool { return s.outcome == "" && !s.replayed && !s.targeted() }
 
-// is takes in what the server says of the session; last says that no event is left to tell.
+// is records what the server says about the session; last says that no events are left to read.
 func (s *standing) is(status schema.SessionStatus, last bool) {
 	s.replayed, s.running = true, !status.Final()
 	if status.Final() && last {
@@ -138,7 +138,7 @@ func (s *standing) is(status schema.SessionStatus, last bool) {
 	}
 }
 
-// settle ends the watch of a session in which nothing runs: its log was seen to the head.
+// settle ends the watch of a session in which nothing runs: its log was read to the head.
 func (s *standing) settle() {
 	if !s.targeted() {
 		s.done = s.outcome != ""

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast/holdfast/schema/wire"
 )
 
-// told is a log entry of a test: an event with what decides about it.
+// told is a log entry of a test: an event with the fields that matter.
 type told struct {
 	kind schema.EventType
 	run  string
@@ -41,7 +41,7 @@ func expired() told {
 	return told{schema.EventWorkflowStateChanged, "", schema.WorkflowStateChangedData{Status: schema.SessionExpired}}
 }
 
-// tell sends the log after since, up to the event with the seq to.
+// tell sends the log after since, up to the event with seq to.
 func (c *fakeConn) tell(log []told, since, to int64) {
 	for seq := since + 1; seq <= to; seq++ {
 		e := log[seq-1]
@@ -55,7 +55,7 @@ func TestWatch_EndsWithTheRunThatIsFollowed(t *testing.T) {
 		log    []told
 		head   int64 // when the watch begins
 		follow Follow
-		status schema.SessionStatus // of the session, where it is asked
+		status schema.SessionStatus // of the session, if the client asks
 		want   schema.SessionStatus
 		last   int64
 	}{
@@ -93,8 +93,8 @@ func TestWatch_EndsWithTheRunThatIsFollowed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			// The connection breaks after the head, and after each event that follows: the run
-			// that is followed stays the same.
+			// The connection breaks after the head, and after each later event: the followed run
+			// stays the same.
 			play := func(_ *testing.T, conn *fakeConn) {
 				conn.f.mu.Lock()
 				first := len(conn.f.asked) == 0
@@ -156,7 +156,7 @@ func TestWatch_SaysThatAMessageWasDropped(t *testing.T) {
 	}
 }
 
-// history answers what became of message 1.
+// history answers what happened to message 1.
 func (f *fake) history(status schema.MessageStatus) {
 	f.mux.HandleFunc("/api/sessions/"+sessionID+"/history", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write(schema.Marshal(wire.MessageList{Messages: []schema.Message{{Number: 1, Status: status}}}))

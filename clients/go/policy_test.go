@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast/holdfast/schema/wire"
 )
 
-// vectors is clients/policy.json, which the tests of the TypeScript client read, too. Its
-// times are in milliseconds.
+// vectors is clients/policy.json, which the TypeScript client's tests also read. Its times are
+// in milliseconds.
 type vectors struct {
 	Times   map[string]int64 `json:"times"`
 	Backoff struct {

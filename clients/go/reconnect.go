@@ -11,10 +11,10 @@ import (
 	"github.com/holdfast/holdfast/schema/wire"
 )
 
-// The rules of this file stand in docs/clients.md and, as test vectors, in
-// clients/policy.json; the TypeScript client reads the same ones.
+// The rules of this file are in docs/clients.md and, as test vectors, in
+// clients/policy.json; the TypeScript client is tested with the same ones.
 
-// AfterClose says what a close code asks of a client, and in words why.
+// AfterClose says what a client must do after a close code, and why, in words.
 func AfterClose(code int, reason string) (wire.Action, string) {
 	rule := wire.CloseRuleOf(code)
 	if rule.Says && reason != "" {
@@ -30,11 +30,11 @@ const (
 	backoffCap   = 10 * time.Second
 	backoffFloor = 50 * time.Millisecond
 
-	// A connection that lived this long starts the waits anew.
+	// A connection that lived this long resets the waits.
 	stableAfter = 5 * time.Second
-	// A server that goes away sooner than this after each accept is failing, whatever it says.
+	// A server that goes away sooner than this after accepting is failing, whatever it says.
 	atOnceAfter = time.Second
-	// What a server may ask for at most: a typing error is not to keep a client away for a day.
+	// The longest wait that a server may ask for: a typo must not keep a client away for a day.
 	retryAfterCap = 5 * time.Minute
 )
 
@@ -46,8 +46,8 @@ func backoff(attempt int, random float64) time.Duration {
 
 var retryAfterWords = regexp.MustCompile(`(?i)\bretry after (\d+(?:\.\d+)?) s\b`)
 
-// retryIn is how long the reason of a close asks to stay away, "retry after N s"; 0 when it
-// does not say.
+// retryIn is how long a close's reason asks to stay away, "retry after N s"; 0 when it does not
+// say.
 func retryIn(reason string) time.Duration {
 	words := retryAfterWords.FindStringSubmatch(reason)
 	if words == nil {
@@ -63,8 +63,8 @@ func retryIn(reason string) time.Duration {
 // reconnect counts the connections that did not live, so that the waits grow.
 type reconnect struct{ failures int }
 
-// after says what follows a close of a connection that lived so long, 0 when it was never
-// open. atLeast is how long the server asked to stay away in other ways than the reason.
+// after says what to do when a connection closes that lived so long, 0 if it never opened.
+// atLeast is how long the server asked to stay away by other means than the reason.
 func (r *reconnect) after(code int, reason string, lived, atLeast time.Duration, random float64) (wire.Action, time.Duration, string) {
 	if lived >= stableAfter {
 		r.failures = 0
@@ -84,14 +84,14 @@ func (r *reconnect) after(code int, reason string, lived, atLeast time.Duration,
 	return action, delay, why
 }
 
-// mayBeAskedAgain reports whether a frame that was refused with this code may be taken later,
-// unchanged.
+// mayBeAskedAgain reports whether the server may accept a frame later that it refused with this
+// code.
 func mayBeAskedAgain(code schema.Code) bool {
 	refusal, known := wire.RefusalOf(code)
 	return known && refusal.Again
 }
 
-// verdict is what an arriving seq is to a cursor.
+// verdict says how an arriving seq relates to a cursor.
 type verdict string
 
 const (
@@ -100,10 +100,10 @@ const (
 	isGap       verdict = "gap"
 )
 
-// cursor is the seq of the last event that was handed over.
+// cursor is the seq of the last event handed over.
 type cursor int64
 
-// accept says what a seq is, and moves on only when it is the next one.
+// accept judges a seq, and moves on only if it is the next one.
 func (c *cursor) accept(seq int64) verdict {
 	switch last := int64(*c); {
 	case seq <= last:

@@ -28,26 +28,27 @@ const (
 	maxMessage    = 64 << 20
 )
 
-// Handler hears what [Client.Watch] sees. Its methods are called one after the other.
+// Handler gets what [Client.Watch] sees. Its methods are called one at a time.
 type Handler interface {
-	// Event is a stored event: each once, in order. live is false while the log up to the
-	// head at the time of subscribing is still being read.
+	// Event is called with each stored event once, in order. live is false while the log is
+	// still being read up to its head at the time of subscribing.
 	Event(e schema.Event, raw []byte, live bool)
-	// CaughtUp follows the last event that was there when the subscription started, and each
-	// event after it.
+	// CaughtUp is called after the last event that existed when the subscription started, and
+	// after each later event.
 	CaughtUp()
-	// Lost says that the connection broke and when it is tried again; Back says that it stands.
+	// Lost says that the connection broke, and how long until the next try; Back says that it is
+	// back.
 	Lost(why string, wait time.Duration)
 	Back()
 }
 
-// Company is a [Handler] that also hears who else views the session: the names of the other
-// users, in order, whenever they change.
+// Company is a [Handler] that also gets the names of the other users who view the session, in
+// order, whenever they change.
 type Company interface {
 	Others(users []string)
 }
 
-// DeletedError says that the session was deleted while it was watched: what it ran is cancelled.
+// DeletedError says that the session was deleted while being watched: its run is cancelled.
 type DeletedError struct{ Session string }
 
 // Error implements error.
@@ -55,8 +56,8 @@ func (e *DeletedError) Error() string {
 	return "the session " + e.Session + " was deleted; what it was doing is cancelled"
 }
 
-// Historian is a [Handler] that also hears of holes in the log, and that the log was restored to an earlier state: what was
-// told of it after head did not happen, and everything follows once more from the beginning.
+// Historian is a [Handler] that is also told of holes in the log, and when the log was restored to an earlier state: then
+// events after head did not happen, and everything follows once more from the beginning.
 type Historian interface {
 	Hole(from, to int64)
 	Rewound(head int64)
@@ -69,9 +70,9 @@ type StoppedError struct{ Reason string }
 func (e *StoppedError) Error() string { return "watching ended: " + e.Reason }
 
 // Watch follows a session until the run that f means is over, and returns how that run
-// ended. A server that cannot be reached at first is an [UnreachableError], unless f.Insist;
-// one that goes away later is waited for as long as ctx lives. A message that is dropped
-// before a run answers it is a [DroppedError], beside what became of the session.
+// ended. If the server cannot be reached at first, it fails with [UnreachableError], unless
+// f.Insist; if the server goes away later, it waits as long as ctx lives. If a message is
+// dropped before a run answers it, it returns [DroppedError] and the session's outcome.
 func (c *Client) Watch(ctx context.Context, sessionID string, f Follow, h Handler) (schema.SessionStatus, error) {
 	w := newWatcher(c, sessionID, f, h)
 	var again reconnect
@@ -109,17 +110,17 @@ type watcher struct {
 	standing
 
 	client   *Client
-	clientID string // a new connection takes the place of one that the server still holds for open
+	clientID string // a new connection replaces one that the server still thinks is open
 	id       string
 	h        Handler
 	last     cursor
-	user     string   // whom the server takes this client for
+	user     string   // the user that the server takes this client for
 	others   []string // who else views the session
-	head     int64    // of the log when the subscription started
+	head     int64    // the end of the log when the subscription started
 	everOpen bool
 	lost     bool
 	openedAt time.Time
-	askedAt  time.Time // when a missing stretch was asked for again
+	askedAt  time.Time // when a missing stretch was last requested
 }
 
 func newWatcher(c *Client, sessionID string, f Follow, h Handler) *watcher {
@@ -135,7 +136,7 @@ type ending struct {
 	unreachable error
 }
 
-// notAFrame ends a connection on which something else speaks.
+// notAFrame ends a connection to something that does not speak our protocol.
 var notAFrame = ending{code: wire.CloseAbnormal, reason: "the server sent something that is not a frame"}
 
 func (w *watcher) connection(ctx context.Context) ending {
@@ -165,7 +166,7 @@ func (w *watcher) connection(ctx context.Context) ending {
 	return w.read(c)
 }
 
-// refused is the ending of a connection that was not opened.
+// refused is the ending of a connection that the server did not open.
 func (w *watcher) refused(resp *http.Response, err error) ending {
 	if resp == nil {
 		return ending{code: wire.CloseAbnormal, reason: "the server cannot be reached", unreachable: err}
@@ -179,7 +180,7 @@ func (w *watcher) refused(resp *http.Response, err error) ending {
 	return ending{stop: &StoppedError{Reason: fmt.Sprintf("%s/ws answered %s", w.client.base, resp.Status)}}
 }
 
-// rewind begins again with a log that was restored to an earlier state.
+// rewind starts over with a log that was restored to an earlier state.
 func (w *watcher) rewind() {
 	w.last, w.head = 0, 0
 	f := w.follow
@@ -213,7 +214,7 @@ func (w *watcher) read(c *connection) ending {
 	}
 }
 
-// split takes a message apart: one frame, or a list of frames that were sent together.
+// split splits a message into frames: one, or a list of frames that were sent together.
 func split(message []byte) ([]json.RawMessage, error) {
 	var frames []json.RawMessage
 	if trimmed := strings.TrimSpace(string(message[:min(len(message), 16)])); strings.HasPrefix(trimmed, "[") {
@@ -222,7 +223,7 @@ func split(message []byte) ([]json.RawMessage, error) {
 	return []json.RawMessage{message}, nil
 }
 
-// frame takes one frame in; over means that the connection is to end as end says.
+// frame handles one frame; over means that the connection must end, as end says.
 func (w *watcher) frame(c *connection, raw json.RawMessage) (end ending, over bool) {
 	var e schema.Event
 	if err := json.Unmarshal(raw, &e); err != nil {
@@ -257,7 +258,7 @@ func (w *watcher) event(c *connection, e schema.Event, raw []byte) (ending, bool
 	switch w.last.accept(e.Seq) {
 	case isDuplicate:
 		return ending{}, false
-	case isGap: // ask for the missing stretch, and take nothing out of order
+	case isGap: // request the missing stretch, and take nothing out of order
 		if time.Since(w.askedAt) < askAgainAfter {
 			return ending{}, false
 		}
@@ -291,7 +292,7 @@ func (w *watcher) subscribed(e schema.Event) (ending, bool) {
 	return w.caughtUp()
 }
 
-// present tells the handler who else is there, when that has changed.
+// present tells the handler who else is there, if that has changed.
 func (w *watcher) present(e schema.Event) {
 	company, listens := w.h.(Company)
 	if !listens {
@@ -311,7 +312,7 @@ func (w *watcher) present(e schema.Event) {
 }
 
 // caughtUp ends the watch when everything up to the head was seen and no run is under way.
-// When watching began in the middle of the log, what came before decides, too.
+// If watching began in the middle of the log, earlier events matter, too.
 func (w *watcher) caughtUp() (ending, bool) {
 	if int64(w.last) < w.head {
 		return ending{}, false
@@ -338,7 +339,7 @@ func (w *watcher) caughtUp() (ending, bool) {
 	return ending{}, w.done
 }
 
-// askForMessage asks what became of the message that is followed.
+// askForMessage asks what happened to the followed message.
 func (w *watcher) askForMessage() (ending, bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), connectWithin)
 	defer cancel()
@@ -360,8 +361,8 @@ func (w *watcher) askForMessage() (ending, bool) {
 	}
 }
 
-// failed is the answer to a subscribe that the server could not take. The codes that time
-// does not mend end the watch.
+// failed handles a subscribe that the server refused. Codes that waiting does not fix end the
+// watch.
 func (w *watcher) failed(c *connection, e schema.Event) (ending, bool) {
 	d := decoded[wire.ErrorData](e)
 	historian, _ := w.h.(Historian)
@@ -393,7 +394,7 @@ func (w *watcher) failed(c *connection, e schema.Event) (ending, bool) {
 	}
 }
 
-// headOf is where the log ends, as a refusal says.
+// headOf is where the log ends according to a refusal.
 func headOf(d wire.ErrorData) int64 {
 	if d.Head == nil {
 		return 0
@@ -401,7 +402,7 @@ func headOf(d wire.ErrorData) int64 {
 	return *d.Head
 }
 
-// connection lets the pings and the subscriptions write in turn.
+// connection lets pings and subscriptions take turns writing.
 type connection struct {
 	*websocket.Conn
 	mu     sync.Mutex
@@ -432,7 +433,7 @@ func (c *connection) pings(quit <-chan struct{}) {
 	}
 }
 
-// bye closes the connection, politely when that does not take long.
+// bye closes the connection, politely if that is quick.
 func (c *connection) bye() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

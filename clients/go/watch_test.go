@@ -162,7 +162,7 @@ func (c *fakeConn) failed(code schema.Code, message string) {
 	c.frame(wire.FrameError, 0, map[string]any{"code": code, "message": message, "request_id": "watch"})
 }
 
-// historian hears of what happens to the log itself.
+// historian is a Handler that is also told what happens to the log itself.
 type historian struct {
 	heard
 
@@ -305,7 +305,7 @@ func TestWatch_SaysThatNoServerIsThere(t *testing.T) {
 	}
 }
 
-// social is a Handler that hears who else is there.
+// social is a Handler that is also told who else is there.
 type social struct {
 	heard
 	told [][]string

@@ -1,5 +1,5 @@
-// Command holdfast-supervisor owns the processes of one step. A worker starts it; it is
-// `holdfast supervise` in a program of its own, which starts in a tenth of the time.
+// Command holdfast-supervisor owns the processes of one step. A worker starts it. It is
+// `holdfast supervise` as a separate program, which starts in a tenth of the time.
 package main
 
 import (

@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	if code, ok := supervisor.Main(os.Args[1:]); ok { // a step's process, before anything else is set up
+	if code, ok := supervisor.Main(os.Args[1:]); ok { // a step's process: run it before setting up anything else
 		os.Exit(code)
 	}
 	ctx, stop := cli.NotifyContext(context.Background())

@@ -130,7 +130,7 @@ func cleanup(tb testing.TB, stop func() error) {
 func (p *Postgres) NewDatabase(tb testing.TB) string {
 	tb.Helper()
 	name := fmt.Sprintf("test_%d", p.databases.Add(1))
-	// A copy of template0 by file is the fastest kind here: no checkpoint is waited for by other tests.
+	// This strategy is the fastest here: other tests need not wait for a checkpoint.
 	if err := p.exec("CREATE DATABASE " + name + " TEMPLATE template0 STRATEGY wal_log"); err != nil {
 		tb.Fatalf("create database: %v", err)
 	}
@@ -187,7 +187,7 @@ func startTemporal(searchAttributes map[string]string) (*Temporal, func() error,
 	return server, stop, nil
 }
 
-// kill ends a server whose data nobody wants any more: Temporal takes seconds to stop cleanly.
+// kill ends a server whose data nobody needs any more: Temporal takes seconds to stop cleanly.
 func kill(server *Temporal) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ended, cancel := context.WithCancel(ctx)
@@ -207,8 +207,8 @@ func stopAndRemove(dir string, stop func(context.Context) error) func() error {
 
 const prefix = "holdfast-test-"
 
-// tempDir makes a folder whose name tells which process it belongs to, and removes those of processes that are gone: a
-// killed test binary cannot.
+// tempDir makes a folder whose name says which process it belongs to, and removes those of dead processes: a killed test
+// binary cannot remove its own.
 func tempDir(name string) (string, error) {
 	left, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
 	for _, dir := range left {
@@ -220,7 +220,7 @@ func tempDir(name string) (string, error) {
 			continue
 		}
 		if owner.Start, err = strconv.ParseUint(start, 10, 64); err == nil && !owner.Alive() {
-			_ = os.RemoveAll(dir) // in use still, or another's: the next run removes it
+			_ = os.RemoveAll(dir) // still in use, or another user's: the next run removes it
 		}
 	}
 	self, err := embedded.OwnedBy("test", os.Getpid())

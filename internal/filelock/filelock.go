@@ -2,8 +2,8 @@
 
 // Package filelock locks files against other processes.
 //
-// The kernel releases a lock when the last process that has the descriptor open is gone, however it
-// ends: a child that inherits the descriptor holds the lock, too. Any package may import it.
+// The kernel releases a lock when the last process with the descriptor open is gone, however it
+// ended: a child that inherits the descriptor holds the lock, too. Any package may import it.
 //
 // Imports: nothing of this module.
 // Imported by: activities/runner, cmd/holdfast/stack, worker.
@@ -21,9 +21,9 @@ import (
 // ErrHeld says that somebody else holds the lock.
 var ErrHeld = errors.New("the lock is held")
 
-// Try opens the file at path, which it makes when there is none, and locks it. It fails with
-// [ErrHeld] when somebody else holds the lock, or has just removed the file. Existed says that
-// the file was there before, left by an earlier holder. Closing the file releases the lock.
+// Try opens the file at path, creating it if needed, and locks it. It fails with [ErrHeld] when
+// somebody else holds the lock, or has just removed the file. Existed says that the file was
+// there before, left by an earlier holder. Closing the file releases the lock.
 func Try(path string) (file *os.File, existed bool, err error) {
 	file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {

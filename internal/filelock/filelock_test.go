@@ -38,7 +38,7 @@ func TestTry_LocksOnceUntilItIsClosed(t *testing.T) {
 	}
 }
 
-// Whoever removes the file at the end of its use must not leave two holders.
+// Removing the file after use must not leave two holders.
 func TestTry_HasOneHolderThoughTheFileIsRemoved(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lock")

@@ -1,5 +1,5 @@
-// Package house holds the rules of this repository that no linter knows, as tests: that the package
-// comments are true, that no import runs upwards, that the UI's files make no circle.
+// Package house tests the rules of this repository that no linter knows: package comments are
+// true, no import runs upwards, and the UI's files do not import each other in a circle.
 //
 // Imports: nothing of this module.
 // Imported by: nothing of this module.

@@ -21,7 +21,7 @@ const (
 	module = "github.com/holdfast/holdfast/"
 )
 
-// pkg is a package as its files say it is. Tests are left out.
+// pkg is a package according to its files, without tests.
 type pkg struct {
 	name    string
 	comment string
@@ -86,7 +86,7 @@ func (p *pkg) add(file string, parsed *ast.File) {
 
 const importedBy = "Imported by"
 
-// A package comment ends with what the package imports of this module, and who imports it, tests aside.
+// A package comment ends with what the package imports from this module, and what imports it, without tests.
 func TestPackages_SayWhatTheyImportAndWhoImportsThem(t *testing.T) {
 	t.Parallel()
 	all := packages(t)
@@ -138,7 +138,7 @@ func TestPackages_HaveTheirCommentWhereOneLooksForIt(t *testing.T) {
 
 var fileLine = regexp.MustCompile(`(?m)^\s+- (\S+\.go)\b`)
 
-// A comment that lists the package's files lists all of them.
+// A comment that lists the package's files must list them all.
 func TestPackages_ListAllOfTheirFiles(t *testing.T) {
 	t.Parallel()
 	for folder, p := range packages(t) {
@@ -158,8 +158,8 @@ func TestPackages_ListAllOfTheirFiles(t *testing.T) {
 	}
 }
 
-// floors has the packages from the top to the ground: an import runs downwards, never up and never
-// along a floor. A folder stands for all below it that has no row of its own.
+// floors has the packages from top to bottom: an import runs downwards, never up and never along a
+// floor. A folder stands for all folders below it that have no row of their own.
 var floors = [][]string{
 	{"cmd/holdfast", "cmd/holdfast-supervisor", "bench", "e2e", "cmd/holdfast/cli/reference"},
 	{"cmd/holdfast/cli"},

@@ -14,7 +14,7 @@ var (
 	nolint   = regexp.MustCompile(`//nolint:([\w,]+)`)
 )
 
-// A comment that silences a linter which is off says something untrue.
+// A comment that silences a disabled linter is untrue.
 func TestNolint_NamesLintersThatAreOn(t *testing.T) {
 	t.Parallel()
 	config, err := os.ReadFile(filepath.Join(root, ".golangci.yml"))
@@ -45,7 +45,7 @@ func TestNolint_NamesLintersThatAreOn(t *testing.T) {
 	}
 }
 
-// goFiles are all of them, tests included.
+// goFiles are all Go files, including tests.
 func goFiles(t *testing.T) []string {
 	t.Helper()
 	var files []string

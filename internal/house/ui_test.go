@@ -12,7 +12,7 @@ import (
 
 var importOf = regexp.MustCompile(`(?m)^(?:import|export)\b[^'"]*?from ['"](\.[^'"]+)['"]|\bimport\(['"](\.[^'"]+)['"]\)`)
 
-// Types count: two files that name each other's types cannot be read one after the other.
+// Types count: of two files that use each other's types, neither can be read first.
 func TestUI_FilesMakeNoCircle(t *testing.T) {
 	t.Parallel()
 	for _, folder := range []string{"web/ui/src", "clients/typescript/src"} {
@@ -41,7 +41,7 @@ func TestUI_FilesMakeNoCircle(t *testing.T) {
 	}
 }
 
-// sources has the files that each file of a folder imports.
+// sources has the imports of each file in a folder.
 func sources(t *testing.T, folder string) map[string][]string {
 	t.Helper()
 	all := map[string][]string{}

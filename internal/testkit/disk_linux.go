@@ -20,7 +20,7 @@ type Disk struct {
 	filler string
 }
 
-// NewDisk mounts one, for as long as the test runs. It takes a user who may mount.
+// NewDisk mounts one for the duration of the test. It needs a user who may mount.
 func NewDisk(tb testing.TB, bytes int64) *Disk {
 	tb.Helper()
 	return NewDiskAt(tb, filepath.Join(tb.TempDir(), "disk"), bytes)
@@ -41,7 +41,7 @@ func NewDiskAt(tb testing.TB, dir string, bytes int64) *Disk {
 	return d
 }
 
-// Fill leaves no room on the disk but for some bytes.
+// Fill fills the disk, leaving only so many bytes.
 func (d *Disk) Fill(but int64) {
 	d.tb.Helper()
 	d.mu.Lock()
@@ -53,7 +53,7 @@ func (d *Disk) Fill(but int64) {
 	}
 	f, err := os.OpenFile(d.filler, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return // not even a name is to be had
+		return // not even a file can be created
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -65,7 +65,7 @@ func (d *Disk) Fill(but int64) {
 	left := max(int64(room.Bavail)*room.Bsize-but, 0)
 	for n := left; n >= room.Bsize && left >= room.Bsize; n = min(n, left) {
 		if unix.Fallocate(int(f.Fd()), 0, size, n) != nil {
-			n /= 2 // somebody was faster
+			n /= 2 // somebody else took the room
 			continue
 		}
 		size += n

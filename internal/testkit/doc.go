@@ -1,4 +1,4 @@
-// Package testkit is what tests of several packages share, and the benchmarks.
+// Package testkit has what the benchmarks and the tests of several packages share.
 //
 // Imports: nothing of this module.
 // Imported by: bench.

@@ -11,8 +11,8 @@ import (
 // Nobody is the user and group of a [AsNobody] process.
 const Nobody = 65534
 
-// AsNobody is this test binary once more, with these arguments, as a user without rights: in a
-// home and with temporary files of its own, in this working folder. The caller has to be root.
+// AsNobody runs this test binary again, with these arguments, as a user without rights: with a
+// home and temporary files of its own, in this working folder. The caller must be root.
 func AsNobody(tb testing.TB, args ...string) *exec.Cmd {
 	tb.Helper()
 	dir := tb.TempDir()
@@ -25,9 +25,9 @@ func AsNobody(tb testing.TB, args ...string) *exec.Cmd {
 	exe, home, tmp := filepath.Join(dir, "again.test"), filepath.Join(dir, "home"), filepath.Join(dir, "tmp")
 	program, err := os.ReadFile(os.Args[0]) //nolint:gosec // this binary
 	check(err)
-	check(os.WriteFile(exe, program, 0o755)) //nolint:gosec // it is run
+	check(os.WriteFile(exe, program, 0o755)) //nolint:gosec // it must be executable
 	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-		check(os.Chmod(d, 0o755)) //nolint:gosec // nobody is to get there
+		check(os.Chmod(d, 0o755)) //nolint:gosec // nobody must get there
 	}
 	check(os.Mkdir(home, 0o755)) //nolint:gosec // the same
 	check(os.Mkdir(tmp, 0o700))

@@ -6,7 +6,7 @@ import (
 )
 
 // NoSkip is the variable that, set to 1, turns a skipped test into a failed one. CI sets it, so
-// that a host which cannot run the security tests does not pass them.
+// that a host that cannot run the security tests does not pass them.
 const NoSkip = "HOLDFAST_TEST_NO_SKIP"
 
 // Skip skips a test that this host cannot run, or fails it where [NoSkip] is set.
@@ -18,7 +18,7 @@ func Skip(tb testing.TB, why string) {
 	tb.Skip(why)
 }
 
-// Exemption names something that CI's machines can never give, so that a test which needs it is
+// Exemption names something that CI's machines never have, so that tests that need it are
 // skipped there, too.
 type Exemption string
 
@@ -26,7 +26,7 @@ type Exemption string
 // steps there run with the substitutes, which have tests of their own.
 const CgroupV2 Exemption = "cgroup v2"
 
-// SkipExempt skips a test for want of something that is exempt.
+// SkipExempt skips a test that lacks something exempt.
 func SkipExempt(tb testing.TB, lacking Exemption, why string) {
 	tb.Helper()
 	tb.Skipf("without %s: %s", lacking, why)

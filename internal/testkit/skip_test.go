@@ -11,7 +11,7 @@ import (
 
 const inner = "HOLDFAST_TEST_SKIP_INNER"
 
-// TestSkip_FailsWhereNothingMayBeSkipped: the same test skips, or fails with the reason.
+// TestSkip_FailsWhereNothingMayBeSkipped checks that the same test skips, or fails with the reason.
 func TestSkip_FailsWhereNothingMayBeSkipped(t *testing.T) {
 	t.Parallel()
 	switch os.Getenv(inner) {

@@ -7,13 +7,13 @@ import (
 	"path/filepath"
 )
 
-// Supervisor is the variable that names a supervisor's program that is built already.
+// Supervisor is the variable that names an already built supervisor program.
 const Supervisor = "HOLDFAST_TEST_SUPERVISOR"
 
-// BuildSupervisor builds the program that a worker starts for each step, as it is shipped: under
-// the race detector, which a test's own binary may have, every start of it takes a second. It
-// returns its path, and what removes it. It is for TestMain, and ends the process when it fails. A
-// test binary that another one starts is given the program by [Supervisor].
+// BuildSupervisor builds the program that a worker starts for each step, as it is shipped: with
+// the race detector, which a test's own binary may have, each start would take a second. It
+// returns the program's path and a function that removes it. It is for TestMain, and ends the
+// process when it fails. A test binary started by another one gets the program from [Supervisor].
 func BuildSupervisor() (program string, remove func()) {
 	if program = os.Getenv(Supervisor); program != "" {
 		return program, func() {}

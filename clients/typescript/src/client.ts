@@ -7,7 +7,7 @@ import type { ClientFrame, ConnectionState, FrameOf, Hole, Identity, Presence, S
 
 export interface ClientOptions extends Partial<Omit<ConnectionOptions, 'url'>> {
   url: string; // such as ws://127.0.0.1:8000/ws
-  clientId?: string; // a newer connection with the same id takes this one's place; 1 to 64 printable characters
+  clientId?: string; // a newer connection with the same id replaces this one; 1 to 64 printable characters
 }
 
 export interface SubscriptionHandlers {
@@ -15,24 +15,24 @@ export interface SubscriptionHandlers {
   onSubscribed?: (head: number) => void; // on every connection: the seq of the log's newest event
   onHead?: (head: number) => void; // now and then: the seq of the log's newest event, which may not have arrived yet
   onHole?: (hole: Hole) => void; // events that the server has lost; the log goes on after them
-  // The log ends before what was handed over already, as after a restore of a backup: the subscription
-  // is over, and what this client holds of the log is of another history. Without it, onRefused is told.
+  // The log ends before events that were already handed over, as after restoring a backup: the subscription
+  // is over, and this client's events belong to another history. Without it, onRefused is called.
   onRewound?: (head: number) => void;
-  onDeleted?: (at: string) => void; // the session was deleted, and the subscription is over. Without it, onRefused is told
+  onDeleted?: (at: string) => void; // the session was deleted, and the subscription is over. Without it, onRefused is called
   onPresence?: (presence: Presence) => void;
-  onRefused?: (error: CommandError) => void; // the subscription is over: asking again does not help
+  onRefused?: (error: CommandError) => void; // the subscription is over: trying again does not help
 }
 
 export interface Subscription {
   readonly seq: number; // of the last event handed over
-  // Whether others see that this client looks at the session, and at which of its approvals.
+  // Whether others see that this client views the session, and which of its approvals it looks at.
   present(visible: boolean): void;
   viewing(approvalId: string | null): void;
   close(): void;
 }
 
 export interface SubscribeOptions {
-  presence?: boolean; // false: nobody is told that this client looks on
+  presence?: boolean; // false: nobody is told that this client is watching
 }
 
 interface LogSubscription {
@@ -41,13 +41,13 @@ interface LogSubscription {
   handlers: SubscriptionHandlers;
   presence: boolean;
   approvalId: string | null;
-  askedAt: number | null; // when a missing stretch was asked for again
+  askedAt: number | null; // when a missing stretch was last requested
 }
 
 // The answer to a command.
 export type CommandAnswer = FrameOf<'accepted'> | FrameOf<'query_result'>;
 
-// A change of the list of sessions, or the whole of it.
+// A change of the list of sessions, or the whole list.
 export type ListFrame = FrameOf<'sessions'> | FrameOf<'session_created'> | FrameOf<'session_updated'> | FrameOf<'session_deleted'>;
 
 interface PendingCommand {
@@ -56,7 +56,7 @@ interface PendingCommand {
   timer: ReturnType<typeof setTimeout>;
 }
 
-// A frame that is sent again when the server could not take it now.
+// A frame that is sent again when the server cannot take it now.
 interface Insisted {
   again: () => void;
   refused: (error: CommandError) => void;
@@ -65,8 +65,8 @@ interface Insisted {
 const COMMAND_WITHIN_MS = 15_000;
 
 // One connection to a server. It keeps every subscription going across
-// reconnects, hands each stored event over exactly once and in order, and says
-// through onState what it is doing.
+// reconnects, hands over each stored event exactly once and in order, and
+// reports through onState what it is doing.
 export class HoldfastClient {
   private readonly connection: Connection;
   private readonly logs = new Map<string, LogSubscription>();
@@ -74,8 +74,8 @@ export class HoldfastClient {
   private readonly commands = new Map<string, PendingCommand>();
   private readonly insisted = new Map<string, Insisted>();
   private readonly againTimers = new Set<ReturnType<typeof setTimeout>>();
-  private refusals = 0; // since the server last took a frame that is insisted on
-  // Not the same in another life under the same client id: a command that is sent again is done once.
+  private refusals = 0; // since the server last took an insisted frame
+  // Different for each life of a client id, since a command sent again with the same request id is done once.
   private readonly life = Math.random().toString(36).slice(2, 10);
   private nextRequest = 1;
   private self: Identity | null = null;
@@ -106,7 +106,7 @@ export class HoldfastClient {
     return this.connection.state;
   }
 
-  // Who the server takes this connection for; null until it has said so.
+  // The user the server takes this connection for; null until it has said so.
   get identity(): Identity | null {
     return this.self;
   }
@@ -129,20 +129,20 @@ export class HoldfastClient {
     this.start();
   }
 
-  // Try at once when waiting; check for life when live. For `online` and
+  // Tries at once if waiting; checks the connection if live. For `online` and
   // visibility events, and for a person who does not want to wait.
   nudge(): void {
     this.connection.nudge();
   }
 
-  // The network is gone, as the system says: takes the connection for lost without waiting for silence.
+  // The system says that the network is gone: gives up the connection without waiting for silence.
   cut(reason = 'The network is gone.'): void {
     this.connection.cut(reason);
   }
 
   // Follows a session's log after the event with seq since. A session has one subscription at a time.
   subscribe(sessionId: string, since: number, handlers: SubscriptionHandlers, options: SubscribeOptions = {}): Subscription {
-    if (this.logs.has(sessionId)) throw new Error(`the session ${sessionId} is subscribed to already; close that subscription first`);
+    if (this.logs.has(sessionId)) throw new Error(`session ${sessionId} is already subscribed to; close that subscription first`);
     const log: LogSubscription = { sessionId, cursor: new Cursor(since), handlers, presence: options.presence ?? true, approvalId: null, askedAt: null };
     this.logs.set(sessionId, log);
     this.ask(log);
@@ -254,7 +254,7 @@ export class HoldfastClient {
       () => {
         if (this.logs.get(log.sessionId) === log) this.sendViewing(log);
       },
-      () => undefined, // nobody is told, and nothing else is lost
+      () => undefined, // the others do not learn of it, and nothing else is lost
     );
   }
 
@@ -269,8 +269,8 @@ export class HoldfastClient {
     );
   }
 
-  // Sends a frame now, and again when the server cannot take it. Without a connection
-  // nothing is sent: opened asks for everything.
+  // Sends a frame now, and again if the server cannot take it. Without a connection
+  // it sends nothing: opened will request everything.
   private insist(id: string, frame: ClientFrame, again: () => void, refused: (error: CommandError) => void): void {
     if (this.connection.send({ ...frame, request_id: id })) this.insisted.set(id, { again, refused });
   }
@@ -285,7 +285,7 @@ export class HoldfastClient {
       case 'connected':
         this.self = { user: frame.data.user, connectionId: frame.data.connection_id };
         return;
-      case 'heartbeat': // a sign of life: how the server's parts are, and how far a log is that is followed here
+      case 'heartbeat': // a sign of life, with the state of the server's parts and the head of a followed log
         this.connection.setHealth(frame.data);
         if (frame.data.head !== undefined) log?.handlers.onHead?.(frame.data.head);
         return;
@@ -305,13 +305,13 @@ export class HoldfastClient {
         return;
       case 'session_deleted':
         if (log !== undefined) this.gone(log, frame.timestamp);
-        if (frame.session_id !== undefined) return; // it is of that subscription, and not of the list
+        if (frame.session_id !== undefined) return; // it belongs to that subscription, not to the list
         break;
       case 'sessions':
       case 'session_created':
       case 'session_updated':
         break;
-      default: // pong and unsubscribed ask for nothing, nor does what a newer server says
+      default: // pong and unsubscribed need nothing, nor do frames of a newer server
         return;
     }
     for (const listener of this.listListeners) listener(frame);
@@ -350,7 +350,7 @@ export class HoldfastClient {
     log.askedAt = now;
   }
 
-  // Takes the answer to a request in; false when nobody here has asked.
+  // Handles the answer to a request; false when nobody here made it.
   private answered(id: string | undefined, frame: TransientFrame, error: CommandError | null = null): boolean {
     if (id === undefined) return false;
     const insisted = this.insisted.get(id);
@@ -380,6 +380,6 @@ export class HoldfastClient {
 }
 
 function globalSocket(url: string): SocketLike {
-  if (typeof WebSocket === 'undefined') throw new Error('there is no WebSocket here: use a browser or Node 22, or give createSocket');
+  if (typeof WebSocket === 'undefined') throw new Error('there is no WebSocket here: use a browser or Node 22, or pass createSocket');
   return new WebSocket(url) as unknown as SocketLike;
 }

@@ -31,7 +31,7 @@ export interface ConnectionEvents {
 const OPEN = 1;
 const IDLE: ConnectionState = { status: 'idle', attempt: 0, retryAt: null, reason: null, lostAt: null, health: null };
 
-// A socket that is made again whenever it breaks, until the server says that
+// A socket that reconnects whenever it breaks, until the server says that
 // coming back does not help.
 export class Connection {
   private socket: SocketLike | null = null;
@@ -83,7 +83,7 @@ export class Connection {
     else if (this.current.status === 'reconnecting' && this.retryTimer !== null) this.connect();
   }
 
-  // The network is known to be gone: nothing will be heard of this connection any more.
+  // The network is known to be gone: this connection will deliver nothing more.
   cut(reason: string): void {
     if (this.socket !== null) this.closed(CLOSE_ABNORMAL, reason);
   }
@@ -94,7 +94,7 @@ export class Connection {
     if (was?.temporal !== temporal || was.postgres !== postgres || was.worker !== worker) this.setState({ health: { temporal, postgres, worker } });
   }
 
-  // Sends a frame when there is a connection; false when there is none.
+  // Sends a frame if there is a connection; false if not.
   send(frame: ClientFrame): boolean {
     if (this.socket === null || !this.open) return false;
     this.socket.send(JSON.stringify(frame));
@@ -166,7 +166,7 @@ export class Connection {
     }
   }
 
-  // One timer, however many frames come: when it is due, what was heard meanwhile moves it.
+  // One timer, however many frames come: when it is due, frames received meanwhile move it.
   private schedulePing(wait: number): void {
     if (this.pingTimer !== null) clearTimeout(this.pingTimer);
     this.pingTimer = setTimeout(() => {
@@ -200,7 +200,7 @@ export class Connection {
     if (socket === null) return;
     this.socket = null;
     socket.onopen = socket.onmessage = socket.onclose = null;
-    socket.onerror = () => undefined; // one that breaks now breaks unheard
+    socket.onerror = () => undefined; // nobody cares if it breaks now
     try {
       socket.close(code);
     } catch {

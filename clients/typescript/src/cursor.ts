@@ -1,4 +1,4 @@
-// The place of one subscriber in one session's log: every seq once, in order.
+// One subscriber's place in one session's log: every seq once, in order.
 
 export type CursorVerdict = 'next' | 'duplicate' | 'gap';
 
@@ -13,12 +13,12 @@ export class Cursor {
     return this.last;
   }
 
-  // Goes on after a stretch that cannot be had. It never goes back.
+  // Goes on after a stretch that cannot be read. It never goes back.
   skipTo(seq: number): void {
     this.last = Math.max(this.last, seq);
   }
 
-  // Says what an arriving seq is, and moves on only when it is the next one.
+  // Judges an arriving seq, and moves on only if it is the next one.
   accept(seq: number): CursorVerdict {
     if (seq <= this.last) return 'duplicate';
     if (seq !== this.last + 1) return 'gap';

@@ -1,13 +1,13 @@
 import { CLOSE_RULES, RETRYABLE_CODES } from './codes.js';
 
-// When to come back after a close, and how long to wait before. The rules are
-// in docs/clients.md and, as test vectors, in clients/policy.json; the Go
-// client of the command line reads the same vectors.
+// When to reconnect after a close, and how long to wait first. The rules are
+// in docs/clients.md and, as test vectors, in clients/policy.json; the command
+// line's Go client is tested with the same vectors.
 
 export const CONNECT_WITHIN_MS = 10_000;
 export const PING_EVERY_MS = 8_000; // without a frame
 export const PONG_WITHIN_MS = 4_000;
-export const STABLE_AFTER_MS = 5_000; // a connection that lived this long starts the waits anew
+export const STABLE_AFTER_MS = 5_000; // a connection that lived this long resets the waits
 export const AT_ONCE_AFTER_MS = 1_000; // a server that goes away sooner than this is failing, whatever it says
 export const ASK_AGAIN_AFTER_MS = 5_000; // between two requests for the same missing stretch
 
@@ -22,7 +22,7 @@ const CLOSE_TRY_AGAIN_LATER = 1013;
 
 export type CloseAction = (typeof CLOSE_RULES)[number]['action'];
 
-// What a close code asks of a client, and in words why.
+// What a client must do after a close code, and why, in words.
 export function onClose(code: number, reason: string): { action: CloseAction; why: string } {
   const rule = CLOSE_RULES.find(({ from, to }) => from <= code && code <= to) ?? { action: 'backoff' as const, why: 'the connection was lost', says: true };
   return { action: rule.action, why: rule.says && reason !== '' ? reason : sentence(rule.why) };
@@ -40,7 +40,7 @@ export function backoff(attempt: number, random: number): number {
   return Math.max(BACKOFF_FLOOR_MS, Math.floor(random * ceiling));
 }
 
-// How long the reason of a close asks to stay away: "retry after N s"; 0 when it does not say.
+// How long a close's reason asks to stay away: "retry after N s"; 0 when it does not say.
 export function retryAfter(reason: string): number {
   const seconds = /\bretry after (\d+(?:\.\d+)?) s\b/i.exec(reason)?.[1];
   return seconds === undefined ? 0 : Math.min(RETRY_AFTER_CAP_MS, Math.round(Number(seconds) * 1_000));
@@ -52,7 +52,7 @@ export interface Closed {
   livedMs: number; // 0 when it was never open
 }
 
-// What follows a close. waitMs is null when nothing does.
+// What to do after a close. waitMs is null when there is nothing to do.
 export interface Next {
   action: CloseAction;
   why: string;
@@ -83,7 +83,7 @@ export class Reconnect {
   }
 }
 
-// Whether a frame that was refused with this code may be taken later, unchanged.
+// Whether the server may accept a frame later that it refused with this code.
 export function mayBeAskedAgain(code: string): boolean {
   return RETRYABLE_CODES.has(code);
 }

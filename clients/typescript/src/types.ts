@@ -1,38 +1,38 @@
-// What goes over /ws, under the names that clients use. The shapes are made from
-// the server's own declarations: see generated.ts, and docs/protocol.md.
+// What goes over /ws, under the names that clients use. The shapes are generated
+// from the server's own declarations: see generated.ts, and docs/protocol.md.
 import type { components } from './generated.js';
 
 export type Schemas = components['schemas'];
 
-// An event of a session's log: it has a place in it.
+// An event in a session's log.
 export type StoredEvent = Schemas['Event'];
-// A frame that is sent and not stored.
+// A frame that is sent but not stored.
 export type TransientFrame = Schemas['ServerFrame'];
-// Whatever a server sends; event_type tells which it is.
+// Anything a server sends; event_type says what it is.
 export type ServerFrame = StoredEvent | TransientFrame;
-// Whatever a client sends; type tells which it is.
+// Anything a client sends; type says what it is.
 export type ClientFrame = Schemas['ClientFrame'];
 
 // The event or frame of one type.
 export type EventOf<T extends StoredEvent['event_type']> = Extract<StoredEvent, { event_type: T }>;
 export type FrameOf<T extends TransientFrame['event_type']> = Extract<TransientFrame, { event_type: T }>;
 
-// A client that looks at a session.
+// A client that views a session.
 export type Viewer = Schemas['ViewerData'];
-// All who do: some by name, and how many there are.
+// All viewers: some by name, and how many there are.
 export type Presence = Schemas['PresenceData'];
 
-// What the server said of this connection when it was made.
+// What the server said about this connection when it opened.
 export interface Identity {
   user: string;
   connectionId: string;
 }
 
-// What the server last said of the parts that it needs.
+// What the server last said about the parts that it needs.
 export type Health = Pick<Schemas['HeartbeatData'], 'temporal' | 'postgres' | 'worker'>;
 export type PartState = Health['worker'];
 
-// Events of a log that cannot be had, the first and the last of them.
+// Events of a log that cannot be read, from the first to the last.
 export interface Hole {
   from: number;
   to: number;
@@ -58,7 +58,7 @@ export interface ConnectionState {
 // not_connected, connection_lost, timeout.
 export class CommandError extends Error {
   readonly code: string;
-  readonly head: number | undefined; // of the log, where the refusal says it
+  readonly head: number | undefined; // of the log, if the refusal says it
 
   constructor(code: string, message: string, head?: number) {
     super(message);

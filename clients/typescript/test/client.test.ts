@@ -415,7 +415,7 @@ describe('a subscription that the server refuses', () => {
   it('is not made twice at a time', () => {
     const client = start();
     const { subscription } = watch(client);
-    expect(() => watch(client)).toThrow(/subscribed to already/);
+    expect(() => watch(client)).toThrow(/already subscribed to/);
     subscription.close();
     expect(() => watch(client)).not.toThrow();
   });

@@ -18,7 +18,7 @@ type approvalCmd struct {
 	Show    approvalShowCmd    `cmd:"" help:"Show an approval and what it is about."`
 	Resolve approvalResolveCmd `cmd:"" help:"Decide an approval."`
 	Extend  approvalExtendCmd  `cmd:"" help:"Give an approval more time."`
-	Reopen  approvalReopenCmd  `cmd:"" help:"Have a session ask again what nobody answered in time."`
+	Reopen  approvalReopenCmd  `cmd:"" help:"Ask again a question that nobody answered in time."`
 }
 
 type approvalShowCmd struct {
@@ -80,7 +80,7 @@ func (c *approvalShowCmd) Run(inv *invocation) error {
 	return inv.show(lines)
 }
 
-// wholeSubject shows all that the approval's digest binds; where that cannot be read, what came with it, and says so.
+// wholeSubject shows everything the approval's digest binds. If that cannot be read, it says so and shows what came with the approval.
 func (inv *invocation) wholeSubject(api *client.Client, a *schema.Approval) []string {
 	if a.Type.AskedByStep() {
 		return subject(inv.style, a.Type, a.Context)
@@ -93,7 +93,7 @@ func (inv *invocation) wholeSubject(api *client.Client, a *schema.Approval) []st
 	return subjectLines(inv.style, &whole.Value)
 }
 
-// show prints lines that are made safe, through the person's pager when they are more than the terminal has.
+// show prints lines that are already safe, through the person's pager when they do not fit the terminal.
 func (inv *invocation) show(lines []string) error {
 	text := strings.Join(lines, "\n") + "\n"
 	tty, ok := inv.stdout.(*os.File)
@@ -106,7 +106,7 @@ func (inv *invocation) show(lines []string) error {
 	return nil
 }
 
-// pager is the person's own: $PAGER, else less.
+// pager is $PAGER, else less.
 func (inv *invocation) pager() string {
 	if command := inv.env.Get("PAGER"); command != "" {
 		return command
@@ -114,7 +114,7 @@ func (inv *invocation) pager() string {
 	return "less -R"
 }
 
-// rowsOf is how many rows lines take, roughly: colours count as text.
+// rowsOf is roughly how many rows the lines take: colours count as text.
 func rowsOf(lines []string, columns int) int {
 	rows := 0
 	for _, l := range lines {
@@ -123,7 +123,7 @@ func rowsOf(lines []string, columns int) int {
 	return rows
 }
 
-// onTimeout says what follows when nobody answers in time. A program that asks waits on, and is told.
+// onTimeout says what happens when nobody answers in time. A program that asked keeps running, and is told.
 func onTimeout(of schema.ApprovalType, t schema.OnTimeout) string {
 	if of.AskedByStep() && (t == schema.OnTimeoutReject || t == schema.OnTimeoutSuspend) {
 		return "the program goes on without an answer"
@@ -159,7 +159,7 @@ func (s *server) approval(inv *invocation, prefix string) (*client.Client, strin
 	return api, id, err
 }
 
-// describe shows what an approval is about, before it is asked for.
+// describe shows what an approval is about, before asking for it.
 func describe(style terminal.Style, d schema.ApprovalRequestedData) []string {
 	return subject(style, d.Type, d.Context)
 }

@@ -21,7 +21,7 @@ type approvalListCmd struct {
 
 // Help is shown by --help.
 func (*approvalListCmd) Help() string {
-	return "Open is what somebody may do something about: what waits for a decision, and what nobody answered in time and has suspended its session.\n\n" +
+	return "Open approvals are those that wait for a decision, and those that nobody answered in time, which suspended their session.\n\n" +
 		example("holdfast approval list", "holdfast approval list --all", "holdfast approval list --session 1f3a --status all --json")
 }
 
@@ -64,7 +64,7 @@ func (c *approvalListCmd) Run(inv *invocation) error {
 	return nil
 }
 
-// read reads a page, or with --all every one.
+// read reads one page, or every page with --all.
 func (c *approvalListCmd) read(inv *invocation, api *client.Client, f client.ApprovalFilter) (client.Answer[wire.ApprovalList], error) {
 	if c.All {
 		f.Limit = maxPage
@@ -83,7 +83,7 @@ func (c *approvalListCmd) read(inv *invocation, api *client.Client, f client.App
 		all.Approvals = append(all.Approvals, more.Value.Approvals...)
 		all.NextCursor = more.Value.NextCursor
 	}
-	all.NextCursor, all.Total = "", len(all.Approvals) // some may have come and gone meanwhile
+	all.NextCursor, all.Total = "", len(all.Approvals) // some may have come or gone meanwhile
 	page.Raw = schema.Marshal(all)
 	return page, nil
 }
@@ -134,7 +134,7 @@ type approvalReopenCmd struct {
 
 // Help is shown by --help.
 func (*approvalReopenCmd) Help() string {
-	return "The session that it suspended is resumed, and asks again as a new approval. Once that has happened it is no error.\n\n" +
+	return "Resumes the session that it suspended, which asks again as a new approval. It is not an error if that has already happened.\n\n" +
 		example("holdfast approval reopen 9c0d")
 }
 
@@ -156,5 +156,5 @@ func (c *approvalReopenCmd) Run(inv *invocation) error {
 	return nil
 }
 
-// reopenCommand is what a person gives to have an expired approval asked again.
+// reopenCommand is the command that asks an expired approval again.
 func reopenCommand(a *schema.Approval) string { return "holdfast approval reopen " + short(a.ID) }

@@ -18,7 +18,7 @@ type approvalResolveCmd struct {
 	server
 	ID            string `arg:""                                                                                               help:"The approval's id, or its first 4 or more characters."`
 	Resolution    string `arg:""                                                                                               help:"approve, reject, modify, retry, skip or abort, as far as the approval offers it."`
-	Feedback      string `help:"What to say with it."                                                                          placeholder:"TEXT"                                                                           short:"m"`
+	Feedback      string `help:"Feedback to send with it."                                                                     placeholder:"TEXT"                                                                           short:"m"`
 	PlanFile      string `help:"With modified: the plan to run instead; - reads standard input."                               placeholder:"FILE"                                                                           xor:"edit"`
 	Command       string `help:"With modified or retry: the command line that the step runs instead, for /bin/sh -c."          placeholder:"COMMAND"                                                                        xor:"edit"`
 	Modifications string `help:"With modified or retry: what is to be different, as JSON or the name of a file; - reads standard input." placeholder:"JSON|FILE"                                                             xor:"edit"`
@@ -27,9 +27,9 @@ type approvalResolveCmd struct {
 
 // Help is shown by --help.
 func (*approvalResolveCmd) Help() string {
-	return "The first decision wins. The same decision again is no error; exit code 1 when it was decided otherwise, or expired.\n\n" +
-		"modify says what is to be done instead, and is asked about again unless the session was started with --on-modified approve: a plan, or of a step " +
-		"run or shell, env, timeout and files. The retry of a failed step may say so, too.\n\n" +
+	return "The first decision wins. Repeating the same decision is not an error; exit code 1 when it was decided otherwise, or expired.\n\n" +
+		"modify says what to do instead: another plan, or another run or shell, env, timeout and files of a step. It is asked about again unless the session " +
+		"was started with --on-modified approve. The retry of a failed step may change these, too.\n\n" +
 		example("holdfast approval resolve 9c0d approve", `holdfast approval resolve 9c0d reject --feedback "the units are wrong"`,
 			"holdfast approval resolve 9c0d modify --plan-file better.json",
 			`holdfast approval resolve 9c0d retry --feedback "it needs more memory" --command "python3 fit.py --low-memory"`,
@@ -39,7 +39,7 @@ func (*approvalResolveCmd) Help() string {
 func (c *approvalResolveCmd) Run(inv *invocation) error {
 	resolution, ok := resolutionOf(c.Resolution)
 	if !ok {
-		return usage("%q is no resolution; allowed are approve, reject, modify, retry, skip and abort", c.Resolution)
+		return usage("%q is not a resolution; allowed are approve, reject, modify, retry, skip and abort", c.Resolution)
 	}
 	edit, err := c.edit(inv, resolution)
 	if err != nil {
@@ -71,7 +71,7 @@ func (c *approvalResolveCmd) Run(inv *invocation) error {
 	return nil
 }
 
-// howToReopen adds to the refusal of an answer that came too late how the question is asked again, if it can be.
+// howToReopen adds to the refusal of a late answer how to have the question asked again, if that is possible.
 func (inv *invocation) howToReopen(api *client.Client, id string, refused error) error {
 	p, ok := errors.AsType[*client.ProblemError](refused)
 	if !ok || p.Code != schema.CodeExpired {
@@ -84,7 +84,7 @@ func (inv *invocation) howToReopen(api *client.Client, id string, refused error)
 	return fmt.Errorf("%w: %s", refused, reopenCommand(&a.Value))
 }
 
-// resolutionOf takes the verb that a person gives, or the word that the protocol has for what was done.
+// resolutionOf reads a person's verb, or the protocol's word for the result.
 func resolutionOf(word string) (schema.Resolution, bool) {
 	word = strings.ToLower(word)
 	verbs := map[string]schema.Resolution{
@@ -99,7 +99,7 @@ func resolutionOf(word string) (schema.Resolution, bool) {
 
 const flagModifications = "--modifications"
 
-// edited is what is to be different, and where it was given.
+// edited is what to change, and where the user gave it.
 type edited struct {
 	flag string
 	name string // of the text in messages
@@ -143,7 +143,7 @@ func (c *approvalResolveCmd) edit(inv *invocation, r schema.Resolution) (*edited
 	return e, nil
 }
 
-// check refuses what cannot be a modification of such an approval, before the server does.
+// check refuses what cannot be a modification of this kind of approval, before the server does.
 func (e *edited) check(inv *invocation, t schema.ApprovalType, r schema.Resolution) error {
 	switch {
 	case e.flag == "--plan-file" && t != schema.ApprovalPlan:
@@ -175,7 +175,7 @@ type approvalExtendCmd struct {
 
 // Help is shown by --help.
 func (*approvalExtendCmd) Help() string {
-	return "From the question to its deadline there are at most 720 hours.\n\n" +
+	return "The deadline is at most 720 hours after the question.\n\n" +
 		example("holdfast approval extend 9c0d 300", "holdfast approval extend 9c0d 1h30m")
 }
 
@@ -184,7 +184,7 @@ func (c *approvalExtendCmd) Run(inv *invocation) error {
 	if err != nil {
 		d, err := schema.ParseDuration(c.By)
 		if err != nil {
-			return usage("%q is no length of time; allowed are seconds, such as 300, or a duration, such as 5m", c.By)
+			return usage("%q is not a length of time; allowed are seconds, such as 300, or a duration, such as 5m", c.By)
 		}
 		by = d.Seconds()
 	}

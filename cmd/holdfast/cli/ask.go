@@ -12,10 +12,10 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// envSocket is where a step finds the socket of its supervisor.
+// envSocket is where a step finds its supervisor's socket.
 const envSocket = "HOLDFAST_SOCKET"
 
-// The exit codes of ask, which programs act on; every mistake is the same to them.
+// The exit codes of ask, which programs act on; all mistakes have the same one.
 const (
 	askApproved = 0
 	askRejected = 1
@@ -23,7 +23,7 @@ const (
 	askFailed   = 3
 )
 
-// askCodes are the exit codes by the outcome of the question.
+// askCodes are the exit codes by the question's outcome.
 var askCodes = map[string]int{
 	string(schema.ResolutionApproved): askApproved, string(schema.ResolutionRejected): askRejected,
 	"timed_out": askTimedOut, string(schema.ApprovalCancelled): askFailed,
@@ -80,7 +80,7 @@ func (c *askCmd) run(inv *invocation) error {
 	}
 	var answer askAnswer
 	if err := json.Unmarshal(raw, &answer); err != nil {
-		return fmt.Errorf("the step's socket gave an answer that is none: %s", terminal.Short(terminal.Clean(string(raw)), 200))
+		return fmt.Errorf("the step's socket gave an invalid answer: %s", terminal.Short(terminal.Clean(string(raw)), 200))
 	}
 	code, known := askCodes[answer.Outcome]
 	switch {
@@ -88,7 +88,7 @@ func (c *askCmd) run(inv *invocation) error {
 		return fmt.Errorf("the step's socket gave the outcome %q; known are approved, rejected, timed_out and cancelled", answer.Outcome)
 	case c.JSON:
 		var line bytes.Buffer
-		_ = json.Compact(&line, raw) // it was read as JSON
+		_ = json.Compact(&line, raw) // it was decoded as JSON before
 		inv.raw(line.Bytes())
 	case code == askFailed:
 		return errors.New("the question was withdrawn before anybody had answered")
@@ -98,7 +98,7 @@ func (c *askCmd) run(inv *invocation) error {
 	return withCode(code, nil)
 }
 
-// question checks what is asked, so that a mistake is said at once and in the words of the flags.
+// question checks the question, so that a mistake is reported at once and in terms of the flags.
 func (c *askCmd) question(inv *invocation) (*schema.Question, error) {
 	q := &schema.Question{Question: c.Question, Options: c.Option, ID: c.ID}
 	if err := q.CheckWords(); err != nil {
@@ -147,5 +147,5 @@ func (c *askCmd) context(inv *invocation) (json.RawMessage, error) {
 	return text, nil
 }
 
-// isAsk tells whether a command line is one of ask, whose mistakes have a code of their own.
+// isAsk reports whether the command is ask, whose mistakes have an exit code of their own.
 func isAsk(args []string) bool { return len(args) > 0 && args[0] == "ask" }

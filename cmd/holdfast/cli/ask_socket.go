@@ -20,10 +20,10 @@ import (
 // stepSocket is the socket of the step that this process is part of: HTTP on a unix socket.
 type stepSocket struct {
 	http *http.Client
-	// patience is how long the socket may be away before it counts as gone for good. What
-	// serves it may be started anew under a step that goes on.
+	// patience is how long the socket may be away before it counts as gone for good. Its
+	// server may restart while the step goes on.
 	patience time.Duration
-	first    time.Duration // the wait before the first further try; it doubles up to the last
+	first    time.Duration // the wait before the first retry; it doubles up to last
 	last     time.Duration
 }
 
@@ -42,17 +42,17 @@ func newStepSocket(path string) *stepSocket {
 	}
 }
 
-// awayError is a socket that cannot give an answer now, and perhaps can a little later.
+// awayError says that the socket cannot answer now, but perhaps can a little later.
 type awayError struct{ cause error }
 
 func (e *awayError) Error() string { return e.cause.Error() }
 func (e *awayError) Unwrap() error { return e.cause }
 
-// ask sends a question until it is decided. The question has a name, so that it may be sent
-// again: a question that was held for a while shows that somebody is there, and patience
-// begins anew.
+// ask sends a question until it is decided. The question has a name, so it may be sent
+// again. If the socket held a question for a while, somebody is there, and patience starts
+// over.
 func (s *stepSocket) ask(ctx context.Context, question []byte) (answer []byte, err error) {
-	var since time.Time // that nobody is there
+	var since time.Time // since when nobody has been there
 	for wait := s.first; ; wait = min(2*wait, s.last) {
 		sent := time.Now()
 		answer, err = s.send(ctx, question)
@@ -105,11 +105,11 @@ func (s *stepSocket) send(ctx context.Context, question []byte) ([]byte, error) 
 	return nil, err
 }
 
-// transport tells a socket that is away, or was cut off, from one that speaks something else
+// transport tells a socket that is away, or was cut off, from one that speaks another protocol
 // or is not ours to use.
 func transport(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err // without the address, which is made up for a socket
+		err = u.Err // without the URL, which means nothing for a socket
 	}
 	errno, system := errors.AsType[syscall.Errno](err)
 	switch {

@@ -17,8 +17,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// stepServer speaks the protocol of a step's socket, and answers each question (the nth, from
-// 1) as a test says.
+// stepServer speaks the protocol of a step's socket, and answers the nth question, from 1, as a
+// test says.
 type stepServer struct {
 	path   string
 	server *http.Server
@@ -67,7 +67,7 @@ func (s *stepServer) questions() []schema.Question {
 	return append([]schema.Question{}, s.asked...)
 }
 
-// shortDir is a folder whose path leaves room for a socket: that has 108 bytes.
+// shortDir is a folder whose path leaves room for a socket, whose path has at most 108 bytes.
 func shortDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ask")
@@ -214,7 +214,7 @@ func TestAsk_EndsAtOnceOnWhatIsNotTheProtocol(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ response, want string }{
 		{"SSH-2.0-OpenSSH_9.2\r\n\r\n", "malformed HTTP"},
-		{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "gave an answer that is none: hello"},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "gave an invalid answer: hello"},
 		{"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nno\x1b[2J", "answered with status 404: no"},
 		{"HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\nContent-Length: 0\r\n\r\n", "answered with status 302"},
 	} {
@@ -254,7 +254,7 @@ func TestAsk_IsEndedByCtrlCWithExitCode3(t *testing.T) {
 	runContext(ctx, []string{envSocket + "=" + s.path}, "", "ask", "Go on?").want(t, 3, "interrupted before anybody had answered")
 }
 
-// roundTrip is a transport that does as a test says.
+// roundTrip is a transport that does what a test says.
 type roundTrip func(r *http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
@@ -266,7 +266,7 @@ func TestAsk_WaitsForDaysAndGivesUpHalfAMinuteAfterTheSocketHasGone(t *testing.T
 		s := newStepSocket("unused")
 		s.http.Transport = roundTrip(func(*http.Request) (*http.Response, error) {
 			tries++
-			if tries <= 3 { // somebody is there for days, and ends in between
+			if tries <= 3 { // the server is there for days, and restarts in between
 				time.Sleep(48 * time.Hour)
 			}
 			return nil, io.EOF

@@ -14,11 +14,11 @@ import (
 	"github.com/holdfast/holdfast/schema/wire"
 )
 
-// asker asks for the pending approvals of a session, one at a time, and sends the answers.
-// An approval that somebody else decides first is no longer asked for. It asks only once the
-// log is read to its head, so never for what was decided long ago.
+// asker asks for a session's pending approvals, one at a time, and sends the answers.
+// It drops an approval that somebody else decides first. It asks only once the log is read
+// to its head, so never for what was decided long ago.
 //
-// On a terminal, lines typed while nothing is asked are thrown away: they answer nothing.
+// On a terminal, it discards lines typed while nothing is asked: they answer nothing.
 // From a file or a pipe, a line waits for the next question.
 type asker struct {
 	view  *view
@@ -31,9 +31,9 @@ type asker struct {
 
 	pending  []schema.ApprovalRequestedData
 	ready    bool
-	active   string    // the approval that is asked for
-	rejected bool      // it is rejected, the feedback is awaited
-	draft    *editable // it was edited, and the text is not right yet
+	active   string    // the approval being asked for
+	rejected bool      // it is rejected and waits for the feedback
+	draft    *editable // an edit of it that is not right yet
 	unread   bool      // what it is about could not be shown in full
 	paged    []string  // what was shown in the pager, to be shown again
 }
@@ -42,21 +42,21 @@ type asker struct {
 type deciding struct {
 	resolve func(ctx context.Context, id string, r wire.ResolveRequest) error
 	extend  func(ctx context.Context, id string, by time.Duration) error
-	// edit opens a text in the person's editor and returns what became of it; nil when there
-	// is none to open.
+	// edit opens a text in the person's editor and returns the result; nil when there is no
+	// editor.
 	edit func(ctx context.Context, text []byte) ([]byte, error)
-	// subject reads all that an approval's digest binds.
+	// subject reads everything an approval's digest binds.
 	subject func(ctx context.Context, id string) (schema.Subject, error)
-	// page shows lines in the person's pager if they are many; false when they are few, or
-	// there is none.
+	// page shows many lines in the person's pager; false when they are few, or there is no
+	// pager.
 	page func(ctx context.Context, lines []string) bool
 	quit func()
 }
 
-// extension is by how much the answer "extend" moves a deadline.
+// extension is how far the answer "extend" moves a deadline.
 const extension = 5 * time.Minute
 
-// told is what the asker hears from the watch. One with no field set says: caught up.
+// told is what the watch tells the asker. With no field set it means: caught up.
 type told struct {
 	asked  *schema.ApprovalRequestedData
 	closed string
@@ -158,7 +158,7 @@ func (a *asker) ask(ctx context.Context, d schema.ApprovalRequestedData) {
 	a.prompt()
 }
 
-// show shows all that an approval is about, before it is asked for.
+// show shows everything an approval is about, before asking for it.
 func (a *asker) show(ctx context.Context, d schema.ApprovalRequestedData) {
 	a.unread, a.paged = false, nil
 	if d.Type.AskedByStep() || a.subject == nil {
@@ -187,7 +187,7 @@ func (a *asker) show(ctx context.Context, d schema.ApprovalRequestedData) {
 	}
 }
 
-// inPager shows what is too long for the terminal in the person's pager, and reports whether it did.
+// inPager shows lines that do not fit the terminal in the person's pager, and reports whether it did.
 func (a *asker) inPager(ctx context.Context, lines []string) bool {
 	if a.page == nil || !a.page(ctx, lines) {
 		return false
@@ -197,7 +197,7 @@ func (a *asker) inPager(ctx context.Context, lines []string) bool {
 	return true
 }
 
-// prompt asks what the active approval wants to know now.
+// prompt asks the active approval's next question.
 func (a *asker) prompt() {
 	d, ok := a.current()
 	switch {
@@ -223,7 +223,7 @@ func (a *asker) current() (schema.ApprovalRequestedData, bool) {
 	return a.pending[i], true
 }
 
-// extras are the answers that only a person at a terminal can give.
+// extras are answers that only a person at a terminal can give.
 func (a *asker) extras(d schema.ApprovalRequestedData) []string {
 	if !a.tty {
 		return nil
@@ -264,7 +264,7 @@ type key struct {
 	words      []string
 }
 
-// keys are the answers that a person may type, in full or as their first letter.
+// keys are the answers a person may type, in full or by their first letter.
 var keys = []key{
 	{schema.ResolutionApproved, "[a]pprove", []string{"a", "approve", "approved", "y", "yes"}},
 	{schema.ResolutionRejected, "[r]eject", []string{"r", "reject", "rejected", "n", "no"}},
@@ -343,8 +343,8 @@ func (a *asker) answer(ctx context.Context, line string) {
 	}
 }
 
-// send decides. When it cannot be said now, the question is asked again; when it is decided
-// already, the event that says how is on its way.
+// send sends the decision. If it cannot be sent now, the question is asked again; if somebody
+// has decided already, the event that says so is on its way.
 func (a *asker) send(ctx context.Context, d schema.ApprovalRequestedData, r wire.ResolveRequest) {
 	err := a.resolve(ctx, d.ApprovalID, r)
 	if err == nil {
@@ -358,7 +358,7 @@ func (a *asker) send(ctx context.Context, d schema.ApprovalRequestedData, r wire
 	p, refused := errors.AsType[*client.ProblemError](err)
 	switch {
 	case refused && p.Status == http.StatusUnprocessableEntity && a.draft != nil:
-		a.prompt() // what the server found in the text can be mended
+		a.prompt() // the person can fix what the server found in the text
 	case refused && p.Status != http.StatusServiceUnavailable:
 		a.done(d.ApprovalID)
 	default:

@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// change has the person edit what the approval is about, and decides with what came out of it.
-// A text that is not right stays a draft: it is edited again, or given up.
+// change lets the person edit what the approval is about, and decides with the result.
+// A text with mistakes stays a draft: it is edited again, or given up.
 func (a *asker) change(ctx context.Context, d schema.ApprovalRequestedData, e *editable) {
 	a.view.notice("you can change " + e.what)
 	text, err := a.edit(ctx, e.text)
@@ -36,7 +36,7 @@ func (a *asker) change(ctx context.Context, d schema.ApprovalRequestedData, e *e
 	a.prompt()
 }
 
-// redraft takes the answer to what becomes of a draft.
+// redraft handles the answer to whether a draft is edited again.
 func (a *asker) redraft(ctx context.Context, d schema.ApprovalRequestedData, word string) {
 	draft := a.draft
 	switch word {
@@ -52,12 +52,12 @@ func (a *asker) redraft(ctx context.Context, d schema.ApprovalRequestedData, wor
 	}
 }
 
-// extendNow moves the deadline; the event that says so repeats the question.
+// extendNow moves the deadline; the event about it repeats the question.
 func (a *asker) extendNow(ctx context.Context, d schema.ApprovalRequestedData) {
 	err := a.extend(ctx, d.ApprovalID, extension)
 	if err == nil || ctx.Err() != nil {
 		return
 	}
 	a.view.say(a.view.style.Red(terminal.CleanLines(err.Error())))
-	a.active = "" // ask again; if it is closed by now, the event that says so is on its way
+	a.active = "" // ask again; if it is closed by now, the event about it is on its way
 }

@@ -23,7 +23,7 @@ func TestAsker_DecidesWithWhatWasEdited(t *testing.T) {
 	if r.Resolution != schema.ResolutionModified || string(r.Modifications) != `{"shell":"python3 plot.py --red"}` {
 		t.Errorf("decided %s with %s", r.Resolution, r.Modifications)
 	}
-	// A failed step is tried again with what was edited.
+	// A failed step is retried with the edit.
 	a.asks("2", schema.ApprovalErrorRecovery.Options()...)
 	a.says("edit")
 	r = <-a.decided

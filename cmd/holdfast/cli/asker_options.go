@@ -13,10 +13,10 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// options are the answers that a program gives to choose from.
+// options are the answers a program offers.
 type options []string
 
-// askOptions are the options of a question, none when it is not a program's.
+// askOptions are a question's options; none unless a program asks.
 func askOptions(t schema.ApprovalType, context json.RawMessage) options {
 	var c struct {
 		Options options `json:"options"`
@@ -27,8 +27,8 @@ func askOptions(t schema.ApprovalType, context json.RawMessage) options {
 	return c.Options
 }
 
-// numbered tells whether options can be chosen by their place: not when one of them is a number
-// itself, and "2" could mean two things.
+// numbered reports whether options can be chosen by position: not when one of them is itself
+// a number, since "2" could then mean two things.
 func (o options) numbered() bool {
 	return !slices.ContainsFunc(o, func(s string) bool {
 		_, err := strconv.Atoi(strings.TrimSpace(s))
@@ -36,7 +36,7 @@ func (o options) numbered() bool {
 	})
 }
 
-// lines show the options.
+// lines shows the options.
 func (o options) lines(style terminal.Style) []string {
 	lines := make([]string, 0, len(o))
 	for i, s := range o {
@@ -72,8 +72,8 @@ func (o options) question(extras ...string) string {
 	return "Answer? " + strings.Join(append(append([]string{"[" + choice + "]", "[a] and your own words", "[r]eject"}, extras...), "[q]uit watching"), " / ") + ": "
 }
 
-// askLines show what a program wants to be seen with its question: all of it, since a yes is to all of it, with the
-// characters that do not show named. Its options may be left out where they are shown as answers.
+// askLines shows what a program sends along with its question: all of it, since a yes is to all of it, with invisible
+// characters named. Its options may be left out where they are shown as answers.
 func askLines(style terminal.Style, context json.RawMessage, withoutOptions bool) []string {
 	if len(context) == 0 {
 		return nil
@@ -99,8 +99,8 @@ func askLines(style terminal.Style, context json.RawMessage, withoutOptions bool
 	return lines
 }
 
-// factLines are a value with what stands before its first line: a text without its quotes, all else as JSON, over several
-// lines when it is long.
+// factLines shows a value after its label: a text without quotes, anything else as JSON, over several lines when it is
+// long.
 func factLines(label string, value json.RawMessage) []string {
 	const long = 100
 	var text string

@@ -78,7 +78,7 @@ func TestApprovalShow_ListsWhatAProgramGivesToChooseFrom(t *testing.T) {
 	got.want(t, 0, "How fine?\n", "answers    approved, rejected\n", "    of the grid\n  1  coarse\n  2  fine\n", "answer with `holdfast approval resolve 9c0d58b4 approved --feedback ANSWER`")
 }
 
-// A yes is to all that the program shows.
+// A yes is to everything the program shows.
 func TestAskLines_ShowTheWholeAndHideNoCharacter(t *testing.T) {
 	t.Parallel()
 	facts := map[string]any{"log": strings.Repeat("row\n", 3000) + "rm -rf /\x1b[2K\u202e", "wide": strings.Repeat("w", 5000) + "end", "list": make([]int, 200)}
@@ -122,7 +122,7 @@ func TestAsker_PagesAQuestionThatShowsMuch(t *testing.T) {
 	}
 }
 
-// A yes to a tool's call or to a budget is to all of it, too: also to options, which are no answers there.
+// A yes to a tool call or a budget is also to all of it, including options, which are not answers there.
 func TestSubject_OfAnyQuestionOfAStepIsShownInFull(t *testing.T) {
 	t.Parallel()
 	about := []byte(`{"tool": "mail", "arguments": {"to": "everyone"}, "options": ["now", 1], "id": "x", "steps": []}`)

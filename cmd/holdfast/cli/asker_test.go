@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast/holdfast/schema/wire"
 )
 
-// asking is an asker with a person at it, and a server that remembers the decisions.
+// asking is an asker with a person, and a server that remembers the decisions.
 type asking struct {
 	*asker
 	t       *testing.T
@@ -26,7 +26,7 @@ type asking struct {
 
 	extended chan time.Duration
 	opened   chan string              // the texts that the editor was opened on
-	typing   func(text string) string // what the person makes of one
+	typing   func(text string) string // how the person edits one
 }
 
 func newAsking(t *testing.T, tty bool) *asking {
@@ -163,7 +163,7 @@ func TestAsker_NeverAsksForWhatWasDecidedLongAgo(t *testing.T) {
 	a.asks("1")
 	a.event(event(schema.EventApprovalReceived, "", schema.ApprovalReceivedData{ApprovalID: "1"}))
 	a.caughtUp()
-	a.caughtUp() // the first one is taken in by now
+	a.caughtUp() // by now the first one was read
 	if got := a.screen(); strings.Contains(got, "Approve?") {
 		t.Errorf("it asked: %q", got)
 	}

@@ -12,10 +12,10 @@ import (
 	"github.com/holdfast/holdfast/worker"
 )
 
-// checkPatience is less than what health checks are usually given.
+// checkPatience is shorter than the usual timeout of a health check.
 const checkPatience = 5 * time.Second
 
-// check is a health check of the worker of the data folder.
+// check is a health check of the data folder's worker.
 func (*workerCmd) check(inv *invocation) error {
 	dataDir, err := settings.LoadDrain(inv.env)
 	if err != nil {

@@ -29,7 +29,7 @@ func TestCheck_SaysWhetherTheWorkerOfADataFolderIsHeardOf(t *testing.T) {
 	}
 	defer temporal.Close()
 	db := storetest.New(t)
-	for range 2 { // the second one is not healthy by what is remembered of the first
+	for range 2 { // what Temporal remembers of the first must not make the second healthy
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
@@ -49,7 +49,7 @@ func TestCheck_SaysWhetherTheWorkerOfADataFolderIsHeardOf(t *testing.T) {
 		<-done
 		run(t, env, "", "worker", "--check").want(t, exitError, "no worker runs")
 	}
-	// One that waits, here for a database that lacks migrations, runs and is not heard of: of the one before, Temporal still knows.
+	// A worker that waits, here for a database that lacks migrations, runs but is not heard from. Temporal still knows the one before.
 	lacking := storetest.Open(t, storetest.Server().NewDatabase(t))
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)

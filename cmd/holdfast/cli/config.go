@@ -14,7 +14,7 @@ type configCmd struct {
 
 // Help is shown by --help.
 func (*configCmd) Help() string {
-	return "Exit code 2 when a setting is bad. Secrets are masked. Below the settings it says which layers of isolation this host gives a step, and why not.\n\n" +
+	return "Exit code 2 when a setting is bad. Secrets are masked. Below the settings it says which layers of isolation this host has, and why others are missing.\n\n" +
 		example("holdfast config", "HOLDFAST_LOG_LEVEL=debug holdfast config --json")
 }
 

@@ -15,7 +15,7 @@ import (
 
 const defaultDrainTimeout = 10 * time.Minute
 
-// drain has the worker of the data folder finish and end, and prints how far it is.
+// drain tells the data folder's worker to finish and end, and prints its progress.
 func (c *workerCmd) drain(inv *invocation) error {
 	dataDir, err := settings.LoadDrain(inv.env)
 	if err != nil {
@@ -71,7 +71,7 @@ func stillRan(list []worker.DrainedStep) string {
 	return fmt.Sprintf("%d steps still ran", len(list))
 }
 
-// steps names the first ones, with their sessions.
+// steps names the first few, with their sessions.
 func steps(list []worker.DrainedStep) string {
 	const most = 8
 	var names []string

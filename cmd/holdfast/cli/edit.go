@@ -16,14 +16,14 @@ import (
 // editable is what a person may change about an approval, as a JSON text for an editor.
 type editable struct {
 	what       string            // it is, in words
-	resolution schema.Resolution // that carries what was changed
+	resolution schema.Resolution // the resolution that carries the change
 	text       []byte
-	// read checks an edited text. It gives the modifications, nil when nothing has changed,
-	// or what is wrong, each as "LINE:COLUMN: place: message".
+	// read checks an edited text. It returns the modifications, nil when nothing has changed,
+	// or the problems, each as "LINE:COLUMN: place: message".
 	read func(text []byte) (json.RawMessage, []string)
 }
 
-// newEditable is nil when the approval is not about something that can be changed.
+// newEditable is nil when the approval is about something that cannot be changed.
 func newEditable(d schema.ApprovalRequestedData) *editable {
 	e := &editable{}
 	switch {
@@ -74,8 +74,8 @@ func indented(v any) []byte {
 	return append(b.Bytes(), '\n')
 }
 
-// stepForm is what of a step may be changed, with the fields that are not set, so that nobody
-// has to know them.
+// stepForm is what may be changed in a step, including fields that are not set, so that nobody
+// has to know them by heart.
 type stepForm struct {
 	Run     []string          `json:"run,omitempty"`
 	Shell   string            `json:"shell,omitempty"`
@@ -101,13 +101,13 @@ func readPlanEdit(was *schema.Plan, text []byte) (json.RawMessage, []string) {
 	return planEdit(text), nil
 }
 
-// planEdit is a plan's text as modifications.
+// planEdit makes modifications of a plan's text.
 func planEdit(text []byte) json.RawMessage {
 	return schema.Marshal(map[string]json.RawMessage{"plan": bytes.TrimSpace(text)})
 }
 
-// readStepEdit gives what differs from the step as it was. What a [schema.StepEdit] cannot say
-// (that a variable or the timeout is gone) is a problem: it would be ignored in silence.
+// readStepEdit returns what differs from the step as it was. What a [schema.StepEdit] cannot say
+// (that a variable or the timeout is gone) is a problem: it would be silently ignored.
 func readStepEdit(was *schema.PlanStep, text []byte) (json.RawMessage, []string) {
 	if problems := modificationProblems(schema.ApprovalStep, schema.ResolutionModified, text); problems != nil {
 		return nil, problems
@@ -164,7 +164,7 @@ func readArguments(was json.RawMessage, text []byte) (json.RawMessage, []string)
 	return schema.Marshal(schema.ToolEdit{Arguments: edited.Bytes()}), nil
 }
 
-// modificationProblems lists what is wrong with the text of modifications, each as
+// modificationProblems lists the problems in the text of modifications, each as
 // "LINE:COLUMN: place: message".
 func modificationProblems(t schema.ApprovalType, r schema.Resolution, text []byte) []string {
 	if offset, message := syntaxError(text); message != "" {

@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// The person edits with a program that reads what is typed: were the terminal not left to it,
-// the line would be taken for an answer.
+// The person's editor reads what is typed: if we did not leave it the terminal, the line would
+// count as an answer.
 func TestWatch_EditsInThePersonsEditorWhichHasTheTerminal(t *testing.T) {
 	t.Parallel()
 	s := newScripted(t)

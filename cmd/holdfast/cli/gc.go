@@ -24,13 +24,13 @@ type gcCmd struct {
 
 // Help is shown by --help.
 func (*gcCmd) Help() string {
-	return "Frees the disk of deleted sessions: their folders on this host, and what the blob store has of them alone. The workers do the same by themselves, every few minutes; this says at once what is kept. " +
-		"What a session had stays for " + worker.CollectGrace.String() + " after it is deleted and has ended; --grace 0s takes its folder at once.\n\n" +
+	return "Frees the disk of deleted sessions: their folders on this host, and blobs that only they use. The workers do the same every few minutes; this does it at once and says what is kept. " +
+		"A session's files stay for " + worker.CollectGrace.String() + " after it is deleted and has ended; --grace 0s removes its folder at once.\n\n" +
 		"Beside a running `holdfast up` it finds the database by the data folder.\n\n" +
 		example("holdfast gc --dry-run", "holdfast gc --grace 0s", "holdfast gc --data-dir ~/holdfast --json")
 }
 
-// gcReport is what it prints.
+// gcReport is what gc prints.
 type gcReport struct {
 	DryRun  bool               `json:"dry_run"`
 	Folders worker.Folders     `json:"folders"`
@@ -66,7 +66,7 @@ func (c *gcCmd) Run(inv *invocation) error {
 		return withCode(exitUsage, fmt.Errorf("the setting %s or %s: %w", settings.EnvDatabaseURL, settings.EnvDirectURL, err))
 	}
 	defer db.Close()
-	if err := db.SchemaReady(inv.ctx); err != nil { // what a newer release keeps is not known here
+	if err := db.SchemaReady(inv.ctx); err != nil { // this release does not know what a newer one keeps
 		return err
 	}
 	collector := &worker.Collector{Store: db, Snapshots: snapshots, DataDir: set.DataDir, Logger: log, DryRun: c.DryRun, Grace: max(c.Grace, 1)} // 0 is the default
@@ -74,7 +74,7 @@ func (c *gcCmd) Run(inv *invocation) error {
 	if report.Folders, err = collector.Folders(inv.ctx, true); err != nil {
 		return err
 	}
-	collector.Grace = max(c.Grace, worker.CollectGrace) // a save may rely on what is there
+	collector.Grace = max(c.Grace, worker.CollectGrace) // a save may rely on blobs that are there
 	if report.Blobs, err = collectBlobs(inv.ctx, collector); err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (c *gcCmd) Run(inv *invocation) error {
 	return nil
 }
 
-// collectBlobs waits while a worker is at it.
+// collectBlobs waits while a worker is collecting.
 func collectBlobs(ctx context.Context, c *worker.Collector) (snapshot.Collected, error) {
 	const (
 		patience = 5 * time.Minute
@@ -98,7 +98,7 @@ func collectBlobs(ctx context.Context, c *worker.Collector) (snapshot.Collected,
 			return done, err
 		}
 		if time.Now().After(deadline) {
-			return done, schema.Errorf(schema.CodeUnavailable, "a worker looks after old logs and files since %s; try again", patience)
+			return done, schema.Errorf(schema.CodeUnavailable, "a worker has been looking after old logs and files since %s; try again", patience)
 		}
 		select {
 		case <-ctx.Done():

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal"
 )
 
-// probeLayers asks this host which layers of isolation it gives a step.
+// probeLayers finds out which layers of isolation this host has.
 func probeLayers() []sandbox.Status {
 	program, err := supervisor.Program()
 	if err != nil {
@@ -35,7 +35,7 @@ func layersTable(inv *invocation, layers []sandbox.Status) error {
 	return t.Write(inv.stdout, inv.style)
 }
 
-// sayLayers says, once at a worker's start, how well its steps are kept apart.
+// sayLayers logs, once at a worker's start, how well its steps are isolated.
 func sayLayers(log *slog.Logger, mode sandbox.Mode) {
 	if mode == sandbox.Off {
 		log.Warn("steps are not isolated: they run with this worker's rights", "setting", settings.EnvSandbox, "mode", mode)
@@ -55,7 +55,7 @@ func sayLayers(log *slog.Logger, mode sandbox.Mode) {
 		log.Error("every step will be refused: this host lacks layers of the sandbox", "missing", missing, "setting", settings.EnvSandbox, "mode", mode,
 			"mend", "docs/sandbox.md says what a host needs; weakened or off run steps without")
 	case runtime.GOOS != "linux":
-		log.Warn("steps are processes of their own and no more: isolation takes Linux")
+		log.Warn("steps are processes of their own and no more: isolation needs Linux")
 	case lost && mode == sandbox.Weakened:
 		log.Warn("steps are isolated in part: this host lacks layers of the sandbox", "missing", missing, "memory", memoryHeldBy(missing))
 	default:
@@ -63,7 +63,7 @@ func sayLayers(log *slog.Logger, mode sandbox.Mode) {
 	}
 }
 
-// memoryHeldBy says what holds a step to its memory, and whether that sees all of it.
+// memoryHeldBy says what limits a step's memory, and whether that sees all of it.
 func memoryHeldBy(missing map[string]string) string {
 	if _, lacks := missing[string(sandbox.LayerCgroupMemory)]; lacks {
 		return "a watchdog, which does not see memory in files that are on their way through a socket (docs/sandbox.md, Limits)"

@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-// The test binary is its own supervisor, as `holdfast supervise` is in the product.
+// The test binary is its own supervisor, like `holdfast supervise` in the product.
 func TestMain(m *testing.M) {
 	if code, ok := supervisor.Main(os.Args[1:]); ok {
 		os.Exit(code)

@@ -10,8 +10,8 @@ import (
 )
 
 type migrateCmd struct {
-	Up     migrateUpCmd     `cmd:"" help:"Apply what is missing."`
-	Down   migrateDownCmd   `cmd:"" help:"Undo what was applied together last. Data in it is lost."`
+	Up     migrateUpCmd     `cmd:"" help:"Apply missing migrations."`
+	Down   migrateDownCmd   `cmd:"" help:"Undo the migrations that were applied together last. Their data is lost."`
 	Status migrateStatusCmd `cmd:"" help:"List the migrations."`
 }
 
@@ -39,7 +39,7 @@ func (*migrateDownCmd) Help() string {
 
 // Help is shown by --help.
 func (*migrateStatusCmd) Help() string {
-	return "Lists those, too, that a newer release has applied and this one does not know.\n\n" +
+	return "Also lists those that a newer release has applied and this one does not know.\n\n" +
 		example("holdfast migrate status", "holdfast migrate status --json")
 }
 

@@ -12,8 +12,8 @@ import (
 
 const stdinName = "<stdin>"
 
-// readFile reads a file, or standard input for -, and says what to call it. One byte over the
-// limit of a plan is read at most: a longer one is refused by its size.
+// readFile reads a file, or standard input for -, and returns its name for messages. It reads at
+// most one byte over a plan's limit: a longer one is refused by its size.
 func (inv *invocation) readFile(path string) (text []byte, name string, err error) {
 	if path == "-" {
 		text, err = io.ReadAll(io.LimitReader(inv.stdin, schema.MaxPlanBytes+1))
@@ -31,7 +31,7 @@ func (inv *invocation) readFile(path string) (text []byte, name string, err erro
 	return text, path, err
 }
 
-// readPlan reads and checks a plan's text; nothing is what has not been done when it is bad.
+// readPlan reads and checks a plan's text; nothing says what was not done if the plan is bad.
 // The server gets the text itself and checks it again.
 func (inv *invocation) readPlan(path, nothing string) ([]byte, error) {
 	text, name, err := inv.readFile(path)
@@ -52,8 +52,8 @@ func (inv *invocation) readPlan(path, nothing string) ([]byte, error) {
 	}
 }
 
-// planProblems lists what is wrong with a plan's text, each as "LINE:COLUMN: place: message".
-// supported is false when the plan is right, but not for this version.
+// planProblems lists the problems in a plan's text, each as "LINE:COLUMN: place: message".
+// supported is false when the plan is valid, but not for this version.
 func planProblems(text []byte) (lines []string, supported bool) {
 	plan, problems := schema.ParsePlan(text)
 	if supported = plan == nil; !supported {
@@ -65,7 +65,7 @@ func planProblems(text []byte) (lines []string, supported bool) {
 	return lines, supported
 }
 
-// fieldProblems are errors about places of a JSON text, each as "LINE:COLUMN: place: message".
+// fieldProblems formats errors about places in a JSON text, each as "LINE:COLUMN: place: message".
 func fieldProblems(text []byte, errs []schema.FieldError) []string {
 	lines := make([]string, 0, len(errs))
 	for _, e := range errs {

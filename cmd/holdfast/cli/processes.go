@@ -20,8 +20,8 @@ import (
 	"github.com/holdfast/holdfast/worker"
 )
 
-// parts are what every process of the server stands on. Neither Postgres nor Temporal has to
-// be there yet: a process starts without them and says so until they are.
+// parts are what every server process needs. Neither Postgres nor Temporal has to be there
+// yet: a process starts without them and says so until they are.
 type parts struct {
 	log       *slog.Logger
 	store     *store.Store
@@ -58,8 +58,8 @@ func (inv *invocation) open(component string, l settings.Logging, s *settings.St
 	return &parts{log: log, store: db, snapshots: snapshots, temporal: temporal}, nil
 }
 
-// checkSchema refuses to start on a database that a newer release has changed too much, and says what else is amiss with
-// it. Postgres may be away, and migrations may be on their way: readiness tells of both.
+// checkSchema refuses to start on a database that a newer release has changed too much, and reports other problems with
+// it. Postgres may be away, and migrations may be on their way: readiness reports both.
 func checkSchema(ctx context.Context, log *slog.Logger, db *store.Store) error {
 	const patience = 2 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -80,19 +80,19 @@ func checkSchema(ctx context.Context, log *slog.Logger, db *store.Store) error {
 	return err
 }
 
-// identity names this process in Temporal's history, beside its kind.
+// identity names this process in Temporal's histories, beside its kind.
 func identity(s *settings.Storage) string {
 	if s.Host != "" {
 		return s.Host
 	}
-	name, _ := os.Hostname() // "" is a name, too
+	name, _ := os.Hostname() // "" will do
 	return name
 }
 
 func (p *parts) close() {
 	p.temporal.Close()
 	p.store.Close()
-	_ = p.snapshots.Close() // all that was written there is
+	_ = p.snapshots.Close() // everything was written already
 }
 
 type workerCmd struct {
@@ -147,7 +147,7 @@ func (c *workerCmd) Run(inv *invocation) error {
 	}))
 }
 
-// stopped is the end of a process that runs until it is asked to stop: that is no failure.
+// stopped handles the end of a process that runs until it is asked to stop: being asked is not a failure.
 func (inv *invocation) stopped(err error) error {
 	if err != nil && inv.ctx.Err() == nil {
 		return err

@@ -29,7 +29,7 @@ const (
 	exitCancelled   = 3
 	exitExpired     = 4
 	exitUndecided   = 5 // watching ended before the session did
-	exitFailedSteps = 6 // completed, with steps that failed
+	exitFailedSteps = 6 // completed, with failed steps
 	exitInterrupted = 130
 )
 
@@ -50,7 +50,7 @@ type commands struct {
 
 // invocation is what a command works with.
 type invocation struct {
-	ctx    context.Context //nolint:containedctx // an invocation is one call: this is its argument
+	ctx    context.Context //nolint:containedctx // an invocation is one call, and ctx its argument
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
@@ -85,7 +85,7 @@ func usage(format string, args ...any) error {
 	return withCode(exitUsage, fmt.Errorf(format, args...))
 }
 
-// kongExit is how kong's --help ends the parse.
+// kongExit is how kong's --help ends parsing.
 type kongExit int
 
 // Run runs one command and returns the exit code of the process.
@@ -115,7 +115,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Vars{"default_url": settings.DefaultURL, "default_addr": settings.DefaultAddr},
 	)
 	if err != nil {
-		panic(err) // the command line itself is wrong: every test sees it
+		panic(err) // the commands are declared wrongly: every test would fail
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
@@ -131,7 +131,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return inv.finish(parsed.Run())
 }
 
-// durations reads flags as plans and settings are read: with days and weeks, too.
+// durations reads flags like plans and settings: with days and weeks, too.
 func durations() kong.Option {
 	return kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(func(c *kong.DecodeContext, target reflect.Value) error {
 		var text string
@@ -159,7 +159,7 @@ func moreHelp(err error) string {
 	return "Run `" + strings.Join(words, " ") + " --help` for usage."
 }
 
-// finish prints what went wrong, if anything did, and picks the exit code.
+// finish prints the error, if any, and picks the exit code.
 func (inv *invocation) finish(err error) int {
 	if err == nil {
 		return exitOK
@@ -174,7 +174,7 @@ func (inv *invocation) finish(err error) int {
 	if _, ok := errors.AsType[*client.IDError](err); ok {
 		code = exitUsage
 	}
-	// What the server finds wrong with what was asked of it is wrong usage, as if it had been found here.
+	// A mistake that the server finds in a request is wrong usage, as if it had been found here.
 	if p, ok := errors.AsType[*client.ProblemError](err); ok && code == exitError &&
 		(p.Status == http.StatusBadRequest || p.Status == http.StatusUnprocessableEntity) {
 		code = exitUsage
@@ -188,7 +188,7 @@ func (inv *invocation) finish(err error) int {
 	return code
 }
 
-// printf writes to stdout. An error of it ends with the process: there is nobody to tell.
+// printf writes to stdout. It ignores errors: there is nobody to tell.
 func (inv *invocation) printf(format string, args ...any) {
 	_, _ = fmt.Fprintf(inv.stdout, format, args...)
 }
@@ -197,7 +197,7 @@ func (inv *invocation) notef(format string, args ...any) {
 	_, _ = fmt.Fprintf(inv.stderr, format, args...)
 }
 
-// raw prints an answer of the server as it came.
+// raw prints the server's answer as it came.
 func (inv *invocation) raw(answer []byte) {
 	_, _ = inv.stdout.Write(append(slices.Clip(answer), '\n'))
 }
@@ -221,7 +221,7 @@ func (s *server) client(inv *invocation) (*client.Client, error) {
 	return c, nil
 }
 
-// short is an id as people read it: its first eight characters, which commands take, too.
+// short is an id as people read it: its first eight characters, which commands also take.
 func short(id string) string {
 	if schema.ValidID(id) {
 		return id[:8]

@@ -13,7 +13,7 @@ import (
 
 //go:generate go run ./reference ../../../docs/cli-reference.md
 
-// WriteReference writes what --help says of every command, as Markdown.
+// WriteReference writes the --help of every command, as Markdown.
 func WriteReference(w io.Writer) error {
 	parser, err := kong.New(&commands{}, kong.Name("holdfast"), durations(), kong.Vars{"default_url": settings.DefaultURL, "default_addr": settings.DefaultAddr})
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/holdfast/holdfast/worker"
 )
 
-// buildID is a worker's build: the setting, or the program's version where that is wanted.
+// buildID is a worker's build: the setting, or the program's version for auto.
 func buildID(setting string) string {
 	if setting == settings.AutoBuildID {
 		return version()
@@ -83,7 +83,7 @@ func (c *rolloutCmd) deploy(inv *invocation, temporal client.Client) (*worker.De
 	return worker.Rollout(inv.ctx, temporal, c.BuildID, c.Percent)
 }
 
-// explained names what a server that is too old, or a user who may not, is about.
+// explained explains the error of a Temporal that is too old.
 func explained(err error) error {
 	if _, ok := errors.AsType[*serviceerror.Unimplemented](err); ok {
 		return fmt.Errorf("this Temporal has no Worker Deployments; a newer server is needed: %w", err)
@@ -106,7 +106,7 @@ func (inv *invocation) builds(d *worker.Deployment) error {
 		if len(b.Workers) == 0 {
 			workers.Text = "none"
 			if b.Status == worker.BuildCurrent || b.Status == worker.BuildRamping {
-				workers.Paint = inv.style.Red // its sessions stand still
+				workers.Paint = inv.style.Red // the build's sessions stand still
 			}
 		}
 		since := "-"

@@ -15,8 +15,8 @@ import (
 	"github.com/holdfast/holdfast/schema/wire"
 )
 
-// scripted is a server that answers as a test says, and follows the protocol of /ws with a
-// log that the test writes.
+// scripted is a server that answers as a test says, and speaks /ws with a log that the test
+// writes.
 type scripted struct {
 	*httptest.Server
 	t   *testing.T
@@ -50,8 +50,8 @@ func newScripted(t *testing.T) *scripted {
 	return s
 }
 
-// on answers a request with a status and a value, or what a function makes of each time it
-// is asked, from 1.
+// on answers a request with a status and a value, or with the result of a function that gets
+// the number of the request, from 1.
 func (s *scripted) on(pattern string, status int, value any) {
 	s.onEach(pattern, func(int) (int, any) { return status, value })
 }
@@ -74,7 +74,7 @@ func (s *scripted) onEach(pattern string, answer func(n int) (int, any)) {
 	})
 }
 
-// asked is every request that was sent, but for those of the log.
+// asked is every request that was sent, except those for the log.
 func (s *scripted) asked() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,7 +89,7 @@ func (s *scripted) wants(request string) {
 	s.t.Errorf("%q was not asked for; there were %q", request, s.asked())
 }
 
-// emit writes events to the log of the session. run is their run's id.
+// emit writes events to the session's log. run is their run's id.
 func (s *scripted) emit(run string, events ...schema.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,7 +155,7 @@ func (s *scripted) run(stdin string, args ...string) result {
 	return run(s.t, []string{"HOLDFAST_URL=" + s.URL}, stdin, args...)
 }
 
-// refuses lets a request be refused, and checks that the command says so on one line.
+// refuses refuses a request, and checks that the command says so on one line.
 func (s *scripted) refuses(pattern string, status int, detail, stdin string, args ...string) {
 	s.t.Helper()
 	refusing := newScripted(s.t)

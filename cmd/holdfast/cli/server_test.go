@@ -23,7 +23,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-// patience bounds every wait of these tests; none of them should come near it.
+// patience bounds every wait of these tests; none should come near it.
 const patience = 60 * time.Second
 
 // installation is a database, a Temporal, and the program's own web and worker on them, each
@@ -115,7 +115,7 @@ type approvals struct {
 	Approvals []schema.Approval `json:"approvals"`
 }
 
-// asked waits for a session's pending approval.
+// asked waits for a session's pending approval and returns it.
 func (in *installation) asked(session string) string {
 	in.t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -159,7 +159,7 @@ func TestSession_IsStartedWatchedAndApprovedThroughOneCommand(t *testing.T) {
 	in.run("", "approval", "list").want(t, exitOK, "Nothing waits for a decision.")
 	in.run("", "approval", "list", "--status", "all").want(t, exitOK, "approved", "rejected")
 
-	// What it prints with --json is the server's answer, byte by byte.
+	// With --json it prints the server's answer, byte for byte.
 	resp, err := http.Get(in.url + "/api/sessions/" + id[1])
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +170,7 @@ func TestSession_IsStartedWatchedAndApprovedThroughOneCommand(t *testing.T) {
 		t.Errorf("--json is\n%s\nthe server said\n%s", got, body)
 	}
 
-	// The program of the documentation sees the same log.
+	// The documentation's program sees the same log.
 	if python, err := exec.LookPath("python3"); err == nil {
 		cmd := exec.CommandContext(t.Context(), python, "../../../docs/follow.py", id[1])
 		cmd.Env = []string{"PORT=" + in.url[strings.LastIndexByte(in.url, ':')+1:]}
@@ -403,7 +403,7 @@ func writeFile(t *testing.T, name, text string) string {
 	return path
 }
 
-// lockedBuffer is a screen that a test looks at while a command writes to it.
+// lockedBuffer is a screen that a test reads while a command writes to it.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

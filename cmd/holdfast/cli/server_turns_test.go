@@ -60,7 +60,7 @@ func TestApproval_IsExtendedAndEdited(t *testing.T) {
 	in.run("", "approval", "show", approval).want(t, exitOK, `changed    {"shell":"echo edited"}`)
 	in.run("", "approval", "extend", approval, "5m").want(t, exitError, "approval "+approval[:8]+": ")
 
-	// A plan that was edited is asked about again.
+	// An edited plan is asked about again.
 	id = in.begin(asking1, "--approval-mode", "after_planning")
 	first := in.asked(id)
 	in.run(quick1, "approval", "resolve", first, "modified", "--plan-file", "-").want(t, exitOK)
@@ -71,7 +71,7 @@ func TestApproval_IsExtendedAndEdited(t *testing.T) {
 	in.run("", "approval", "resolve", second, "approved").want(t, exitOK)
 	in.run("", "session", "watch", id).want(t, exitOK, "✎ the plan was edited by", "plan: only", "hello\n", "✓ completed")
 
-	// A failed step is tried again with another command.
+	// A failed step is retried with another command.
 	id = in.begin(`{"steps": [{"id": "fit", "shell": "exit 3", "on_error": "ask"}]}`)
 	in.run("", "approval", "resolve", in.asked(id), "retry", "--feedback", "be kind", "--command", `echo "told: $HOLDFAST_FEEDBACK"`).want(t, exitOK)
 	in.run("", "session", "watch", id).want(t, exitOK, "told: be kind\n", "✓ completed")

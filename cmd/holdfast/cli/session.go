@@ -24,7 +24,7 @@ type sessionCmd struct {
 	Export  sessionExportCmd  `cmd:"" help:"Write a session with everything it has to one archive."`
 	Audit   sessionAuditCmd   `cmd:"" help:"Show who asked a session for what, and whether it was done."`
 	Rename  sessionRenameCmd  `cmd:"" help:"Give a session another name."`
-	Suspend sessionSuspendCmd `cmd:"" help:"Let nothing new start."`
+	Suspend sessionSuspendCmd `cmd:"" help:"Suspend a session: freeze what runs."`
 	Resume  sessionResumeCmd  `cmd:"" help:"Go on with a suspended session."`
 	Cancel  sessionCancelCmd  `cmd:"" help:"Stop a session for good, with everything it runs."`
 	Delete  sessionDeleteCmd  `cmd:"" help:"Delete a session."`
@@ -48,7 +48,7 @@ func (*sessionListCmd) Help() string {
 func (c *sessionListCmd) Run(inv *invocation) error {
 	for status := range strings.SplitSeq(c.Status, ",") {
 		if s := schema.SessionStatus(strings.TrimSpace(status)); c.Status != "" && !slices.Contains(schema.SessionStatuses, s) {
-			return usage("--status: %q is no status of a session; allowed are active, suspended, completed, failed, cancelled and expired", status)
+			return usage("--status: %q is not a session status; allowed are active, suspended, completed, failed, cancelled and expired", status)
 		}
 	}
 	if c.Limit < 1 || c.Limit > maxPage {
@@ -88,7 +88,7 @@ func (c *sessionListCmd) Run(inv *invocation) error {
 	return nil
 }
 
-// waitsFor says what a session waits for a person to do.
+// waitsFor says what a session needs a person to do.
 func (inv *invocation) waitsFor(s *schema.Session) terminal.Cell {
 	var parts []string
 	if n := len(s.PendingApprovals); n > 0 {
@@ -128,7 +128,7 @@ type sessionCommand struct {
 
 // Help is shown by --help.
 func (*sessionSuspendCmd) Help() string {
-	return "Nothing new starts, and what runs stands still until the session is resumed.\n\n" + example("holdfast session suspend 1f3a")
+	return "Nothing new starts, and running steps are frozen until the session is resumed.\n\n" + example("holdfast session suspend 1f3a")
 }
 
 // Help is shown by --help.
@@ -225,7 +225,7 @@ func (c *sessionDeleteCmd) Run(inv *invocation) error {
 	return nil
 }
 
-// maxPage is how many things a server gives at a time.
+// maxPage is the most a server returns at a time.
 const maxPage = 200
 
 const (
@@ -266,8 +266,8 @@ func (inv *invocation) status(s schema.SessionStatus) terminal.Cell {
 	return terminal.Cell{Text: string(s), Paint: paint}
 }
 
-// outcome is the status of a session or a run. One that completed says how many of its steps failed; steps is 0 where
-// it is not known how many there are.
+// outcome is the status of a session or a run. If it completed, it says how many of its steps failed; steps is 0 when
+// their number is not known.
 func (inv *invocation) outcome(s schema.SessionStatus, failed, steps int) terminal.Cell {
 	switch {
 	case s != schema.SessionCompleted || failed == 0:

@@ -83,7 +83,7 @@ func (inv *invocation) auditOutcome(o schema.AuditOutcome) terminal.Cell {
 	return terminal.Cell{Text: terminal.Clean(string(o)), Paint: paint}
 }
 
-// stamp is a moment as the person at the terminal reads it.
+// stamp is a time in the user's own time zone.
 func stamp(t time.Time) string {
-	return t.Local().Format("2006-01-02 15:04:05") //nolint:gosmopolitan // that person's own
+	return t.Local().Format("2006-01-02 15:04:05") //nolint:gosmopolitan // the user's own time zone
 }

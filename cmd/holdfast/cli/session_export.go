@@ -27,7 +27,7 @@ type sessionExportCmd struct {
 // Help is shown by --help.
 func (*sessionExportCmd) Help() string {
 	return "One zip archive with the session, its conversation, runs, plans, approvals, audit trail and files, and with its whole event log. " +
-		"The file appears once the archive is there and has been checked. With -o - the exit code says whether it came to its end.\n\n" +
+		"The file appears once the archive is complete and checked. With -o - the exit code says whether it is complete.\n\n" +
 		example("holdfast session export 1f3a", "holdfast session export 1f3a -o - | ssh elsewhere 'cat > run.zip'")
 }
 
@@ -86,7 +86,7 @@ func brokenOff(err error) error {
 	return err
 }
 
-// saveExport writes an archive beside where it should be, checks it, and puts it there.
+// saveExport writes an archive under a temporary name, checks it, and renames it.
 func saveExport(from *download, name, id string, replace bool) (m schema.ExportManifest, err error) {
 	file, err := os.CreateTemp(filepath.Dir(name), ".holdfast-export-*")
 	if err != nil {
@@ -94,7 +94,7 @@ func saveExport(from *download, name, id string, replace bool) (m schema.ExportM
 	}
 	defer func() {
 		_ = file.Close()
-		_ = os.Remove(file.Name()) // unless it has its name
+		_ = os.Remove(file.Name()) // unless it was renamed
 	}()
 	_, err = io.Copy(file, from)
 	from.end()
@@ -107,9 +107,9 @@ func saveExport(from *download, name, id string, replace bool) (m schema.ExportM
 	if err := errors.Join(file.Sync(), file.Close()); err != nil {
 		return m, fmt.Errorf("the archive cannot be written: %w", err)
 	}
-	err = os.Link(file.Name(), name) // which leaves alone what has come to be there meanwhile
+	err = os.Link(file.Name(), name) // which never replaces a file that has appeared meanwhile
 	if err != nil && (replace || !errors.Is(err, os.ErrExist)) {
-		err = os.Rename(file.Name(), name) // not every disk has links
+		err = os.Rename(file.Name(), name) // not every file system has links
 	}
 	if err != nil {
 		return m, fmt.Errorf("the archive cannot be written: %w", err)
@@ -117,7 +117,7 @@ func saveExport(from *download, name, id string, replace bool) (m schema.ExportM
 	return m, nil
 }
 
-// checkExport reads all of an archive, and makes sure that it has what its manifest says.
+// checkExport reads the whole archive and checks it against its manifest.
 func checkExport(file io.ReaderAt, size int64, id string) (m schema.ExportManifest, err error) {
 	archive, err := zip.NewReader(file, size)
 	if err != nil {
@@ -161,14 +161,14 @@ func checkExport(file io.ReaderAt, size int64, id string) (m schema.ExportManife
 	return m, nil
 }
 
-// readEntry reads all of an entry, and with that checks its sum.
+// readEntry reads a whole entry, which checks its sum.
 func readEntry(entry *zip.File, to io.Writer) error {
 	r, err := entry.Open()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = r.Close() }()
-	_, err = io.Copy(to, r) //nolint:gosec // it is kept only when it is a manifest
+	_, err = io.Copy(to, r) //nolint:gosec // only a manifest is kept in memory
 	return err
 }
 
@@ -179,7 +179,7 @@ func (l *lineCounter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// download counts what is read, and shows it on a terminal.
+// download counts the bytes read, and shows the count on a terminal.
 type download struct {
 	io.Reader
 
@@ -202,7 +202,7 @@ func (p *download) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// end takes the progress off the terminal.
+// end removes the progress from the terminal.
 func (p *download) end() {
 	if p.shown {
 		p.inv.notef("\r\x1b[K")

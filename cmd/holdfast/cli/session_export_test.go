@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// anArchive has the entries given, as name and text by turns.
+// anArchive has the given entries, names and texts alternating.
 func anArchive(t *testing.T, entries ...string) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -39,7 +39,7 @@ func manifest(events int64, files int, session string) string {
 	}))
 }
 
-// exporting is a server that answers with an archive, of which it keeps back some bytes.
+// exporting is a server that answers with an archive, less its last bytes.
 func exporting(t *testing.T, archive []byte, keepsBack int) []string {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -60,7 +60,7 @@ func TestExport_WritesAnArchiveThatIsWhole(t *testing.T) {
 	whole := anArchive(t, "session.json", "{}", "files/a", "aaa", "files/b", "", "events.ndjson", "{}\n{}\n", "manifest.json", manifest(2, 2, scriptedID))
 	env := exporting(t, whole, 0)
 	name := filepath.Join(t.TempDir(), "out.zip")
-	for range 2 { // the second one takes the first one's place
+	for range 2 { // the second replaces the first
 		run(t, env, "", "session", "export", scriptedID, "-o", name, "--force").
 			want(t, exitOK, "session 3a04458c exported to "+name+": 2 events, 2 files, "+strconv.Itoa(len(whole))+" B\n")
 	}

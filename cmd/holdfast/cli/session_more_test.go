@@ -242,7 +242,7 @@ func TestStart_WatchEndsWithTheFirstRun(t *testing.T) {
 	s := newScripted(t)
 	s.onEach("POST /api/sessions", func(int) (int, any) {
 		s.emit(runOne, begun(1, 0), ended(schema.EventWorkflowFailed, schema.WorkflowFailedData{Error: "no"}))
-		s.emit(runTwo, begun(2, 1)) // somebody was quick
+		s.emit(runTwo, begun(2, 1)) // somebody was quicker
 		return http.StatusCreated, schema.Session{ID: scriptedID}
 	})
 	s.run("", "session", "start", "--plan", writeFile(t, "p.json", quick), "--watch").want(t, exitError, "✗ failed: no")

@@ -33,7 +33,7 @@ func (c *sessionRenameCmd) Run(inv *invocation) error {
 	defer api.Close()
 	answer, err := rename(inv, api, id, name)
 	if p, ok := errors.AsType[*client.ProblemError](err); ok && p.Status == http.StatusConflict {
-		answer, err = rename(inv, api, id, name) // it was changed between our two requests
+		answer, err = rename(inv, api, id, name) // somebody changed it between our two requests
 	}
 	if err != nil {
 		return err
@@ -46,8 +46,8 @@ func (c *sessionRenameCmd) Run(inv *invocation) error {
 	return nil
 }
 
-// rename names the version that it has just read, so that nobody's change is overwritten
-// unseen.
+// rename sends the version that it has just read, so that it does not overwrite somebody
+// else's change unseen.
 func rename(inv *invocation, api *client.Client, id, name string) (client.Answer[schema.Session], error) {
 	s, err := api.Session(inv.ctx, id)
 	if err != nil {

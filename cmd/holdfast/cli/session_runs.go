@@ -18,7 +18,7 @@ type sessionRunsCmd struct {
 
 // Help is shown by --help.
 func (*sessionRunsCmd) Help() string {
-	return "The first one first. The steps of one: holdfast session show ID --run N.\n\n" +
+	return "The oldest first. The steps of one: holdfast session show ID --run N.\n\n" +
 		example("holdfast session runs 1f3a", "holdfast session runs 1f3a --json")
 }
 
@@ -55,7 +55,7 @@ func (c *sessionRunsCmd) Run(inv *invocation) error {
 func stepsDone(steps []schema.Step) string {
 	done, failed, skipped := 0, 0, 0
 	for i := range steps {
-		switch steps[i].Status { //nolint:exhaustive // the others are not over, or were cancelled
+		switch steps[i].Status { //nolint:exhaustive // the others are unfinished or cancelled
 		case schema.StepFailed:
 			failed++
 		case schema.StepSkipped:
@@ -84,8 +84,8 @@ type sessionRunCmd struct {
 
 // Help is shown by --help.
 func (*sessionRunCmd) Help() string {
-	return "The workspace is as the runs before left it. Refused while a run is under way or messages are queued. " +
-		"The plan is checked here first; what is wrong is printed as FILE:LINE:COLUMN: message.\n\n" +
+	return "The workspace is as earlier runs left it. Refused while a run is under way or messages are queued. " +
+		"The plan is checked here first; problems are printed as FILE:LINE:COLUMN: message.\n\n" +
 		"With --watch: " + watchOneHelp + "\n\n" +
 		example("holdfast session run 1f3a --plan next.json --watch", "generate-plan | holdfast session run 1f3a --plan - --json")
 }
@@ -120,8 +120,8 @@ func (c *sessionRunCmd) Run(inv *invocation) error {
 	return (&watch{inv: inv, api: api, id: id, json: c.JSON, ask: true, follow: client.Follow{Since: since, Insist: true, RunID: answer.Value.ID}}).run()
 }
 
-// headOf is where a session's log ends before something is asked of it, so that what
-// follows is seen from its beginning.
+// headOf is where a session's log ends before a command, so that the watch sees everything
+// that follows.
 func headOf(inv *invocation, api *client.Client, id string, needed bool) (int64, error) {
 	if !needed {
 		return 0, nil

@@ -19,9 +19,9 @@ type sessionSendCmd struct {
 
 // Help is shown by --help.
 func (*sessionSendCmd) Help() string {
-	return "A run answers the message: of the session's latest plan, with the text in the variable HOLDFAST_MESSAGE of its steps. " +
+	return "A run of the session's latest plan answers the message; its steps find the text in HOLDFAST_MESSAGE. " +
 		"While a run is under way, the session's --when-busy decides: the message is queued, interrupts the run, or is refused. A message never decides an approval.\n\n" +
-		"With --watch: " + watchOneHelp + " A message that is dropped because the session is cancelled first ends with 3.\n\n" +
+		"With --watch: " + watchOneHelp + " If the message is dropped because the session is cancelled first, it ends with 3.\n\n" +
 		example(`holdfast session send 1f3a "the same with a finer grid" --watch`, "holdfast session send 1f3a --json < question.txt")
 }
 
@@ -56,7 +56,7 @@ func (c *sessionSendCmd) Run(inv *invocation) error {
 	return (&watch{inv: inv, api: api, id: id, json: c.JSON, ask: true, follow: client.Follow{Since: since, Insist: true, Message: n}}).run()
 }
 
-// text is the message, without the line end that files and terminals put behind it.
+// text is the message, without the trailing line end of files and terminals.
 func (c *sessionSendCmd) text(inv *invocation) (string, error) {
 	text := c.Text
 	if text == "" || text == "-" {

@@ -86,7 +86,7 @@ func (c *sessionShowCmd) raw(inv *invocation, api *client.Client, id string) err
 	return err
 }
 
-// findRun is the id of a session's run by its number, its id, or how that starts.
+// findRun is the id of a session's run, given its number, its id, or a prefix of that.
 func (inv *invocation) findRun(api *client.Client, session, which string) (string, error) {
 	list, err := api.Runs(inv.ctx, session)
 	if err != nil {
@@ -181,7 +181,7 @@ func (inv *invocation) showPending(approvals []schema.Approval) {
 	}
 }
 
-// showExpired shows what nobody answered in time, and how it is asked again.
+// showExpired shows approvals that nobody answered in time, and how to ask them again.
 func (inv *invocation) showExpired(approvals []schema.Approval) {
 	for i := range approvals {
 		a := &approvals[i]
@@ -229,8 +229,8 @@ func (inv *invocation) showRun(run *schema.Run, now time.Time) error {
 	return t.Write(inv.stdout, inv.style)
 }
 
-// figures are the cells that say how an attempt ended, what it used and where it ran; all
-// empty when there is none.
+// figures are cells that say how an attempt ended, what it used and where it ran; all empty
+// when there is no attempt.
 func figures(a *schema.Attempt, now time.Time) []any {
 	if a.Number == 0 {
 		return []any{"", "", "", "", "", "", ""}

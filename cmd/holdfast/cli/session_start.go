@@ -30,8 +30,8 @@ type sessionStartCmd struct {
 
 // Help is shown by --help.
 func (*sessionStartCmd) Help() string {
-	return "The plan is checked here first; what is wrong is printed as FILE:LINE:COLUMN: message. " +
-		"A server that is away for a moment is waited for, and never starts the session twice.\n\n" +
+	return "The plan is checked here first; problems are printed as FILE:LINE:COLUMN: message. " +
+		"If the server is away for a moment, the command waits; the session never starts twice.\n\n" +
 		"With --watch: " + outcomeHelp + " " + askHelp + "\n\n" +
 		example("holdfast session start --plan examples/hello.json --watch",
 			"holdfast session start --plan plan.json --approval-mode after_planning --approval-timeout 24h --json",
@@ -62,7 +62,7 @@ func (c *sessionStartCmd) Run(inv *invocation) error {
 	return inv.started(api, answer, c.JSON, c.Watch)
 }
 
-// started tells of a new session, and follows its first run.
+// started prints a new session, and follows its first run.
 func (inv *invocation) started(api *client.Client, answer client.Answer[schema.Session], json, follow bool) error {
 	id := answer.Value.ID
 	if json {
@@ -76,7 +76,7 @@ func (inv *invocation) started(api *client.Client, answer client.Answer[schema.S
 	return (&watch{inv: inv, api: api, id: id, json: json, ask: true, follow: client.Follow{Insist: true, First: true}}).run()
 }
 
-// patient says once that a request is sent again, and for how long.
+// patient says once that a request is being retried, and for how long.
 func (inv *invocation) patient(api *client.Client) {
 	told := false
 	api.OnRetry = func(err error, _ time.Duration) {
@@ -94,7 +94,7 @@ func (c *sessionStartCmd) name() string {
 	return strings.TrimSuffix(filepath.Base(c.Plan), filepath.Ext(c.Plan))
 }
 
-// config is what the flags say, nil when they say nothing.
+// config is what the flags say, nil when none is given.
 func (c *sessionStartCmd) config() (schema.Config, error) {
 	config := schema.Config{
 		ApprovalMode: schema.ApprovalMode(c.ApprovalMode), ApprovalTimeoutSeconds: c.ApprovalTimeout.Seconds(),
@@ -105,7 +105,7 @@ func (c *sessionStartCmd) config() (schema.Config, error) {
 	flags := map[string]string{"config.approval_timeout_seconds": "--approval-timeout"}
 	if errs := config.Check("config"); len(errs) > 0 {
 		flag := flags[errs[0].Location]
-		if flag == "" { // the flag is called as the field is
+		if flag == "" { // the flag has the field's name
 			flag = "--" + strings.ReplaceAll(strings.TrimPrefix(errs[0].Location, "config."), "_", "-")
 		}
 		return config, usage("%s: %s (got %v)", flag, errs[0].Message, errs[0].Value)
@@ -113,7 +113,7 @@ func (c *sessionStartCmd) config() (schema.Config, error) {
 	return config, nil
 }
 
-// lasting is a duration as a config has it: 2h rather than 2h0m0s, "" for none.
+// lasting is a duration as written in a config: 2h rather than 2h0m0s, "" for none.
 func lasting(d time.Duration) string {
 	if d == 0 {
 		return ""

@@ -25,7 +25,7 @@ type sessionWatchCmd struct {
 
 // Help is shown by --help.
 func (*sessionWatchCmd) Help() string {
-	return "Shows what has happened, then follows live. A server that goes away is waited for; no event is shown twice or left out. " +
+	return "Shows what has happened, then follows live. If the server goes away, it waits; no event is shown twice or left out. " +
 		outcomeHelp + "\n\n" +
 		example("holdfast session watch 1f3a", "holdfast session watch 1f3a --since 120 --json", "yes approve | holdfast session watch 1f3a --ask")
 }
@@ -46,8 +46,8 @@ func (c *sessionWatchCmd) Run(inv *invocation) error {
 	return (&watch{inv: inv, api: api, id: id, follow: client.Follow{Since: c.Since}, json: c.JSON, ask: ask}).run()
 }
 
-// watch follows a session on the terminal: a view shows the events, and an asker, when asked
-// for, reads decisions.
+// watch follows a session on the terminal: a view shows the events, and an optional asker
+// reads decisions.
 type watch struct {
 	inv    *invocation
 	api    *client.Client
@@ -59,7 +59,7 @@ type watch struct {
 	view   *view
 	asker  *asker
 	last   int64
-	failed *int // how many steps failed of the run that completed last; nil when none was seen to
+	failed *int // how many steps failed in the run that completed last; nil when none was seen to complete
 }
 
 var (
@@ -69,7 +69,7 @@ var (
 	_ client.Historian = (*watch)(nil)
 )
 
-// errQuit is the wish of the person at the prompt.
+// errQuit says that the person at the prompt quit.
 var errQuit = errors.New("watching ended; the session goes on")
 
 func (w *watch) run() error {
@@ -143,8 +143,8 @@ func (w *watch) result(outcome schema.SessionStatus, err, cause error) error {
 	}
 }
 
-// completed ends with a code of its own when steps have failed. A run that completed before
-// the first event that was asked for is known by its session.
+// completed ends with a code of its own when steps have failed. If the run completed before
+// the first requested event, it asks the session.
 func (w *watch) completed() error {
 	failed := 0
 	if w.failed != nil {
@@ -205,8 +205,8 @@ func (w *watch) Rewound(head int64) {
 	w.last = 0
 }
 
-// Others implements client.Company. A person at a terminal is told: two who answer one
-// question would contradict each other.
+// Others implements client.Company. It tells a person at a terminal, since two people who
+// answer one question could contradict each other.
 func (w *watch) Others(users []string) {
 	if w.json || !w.view.tty {
 		return

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// editor is the person's own: $VISUAL, else $EDITOR, else vi.
+// editor is $VISUAL, else $EDITOR, else vi.
 func (inv *invocation) editor() string {
 	for _, name := range []string{"VISUAL", "EDITOR"} {
 		if command := inv.env.Get(name); command != "" {
@@ -47,7 +47,7 @@ func (w *watch) edit(ctx context.Context, tty *os.File, lines *terminal.Lines, t
 	return edited, err
 }
 
-// page shows lines in the person's pager when they are more than the terminal has. Meanwhile
+// page shows lines in the person's pager when they do not fit the terminal. Meanwhile
 // nothing else reads the terminal or writes to it: events wait.
 func (w *watch) page(ctx context.Context, lines *terminal.Lines, text []string) bool {
 	out, ok := w.inv.stdout.(*os.File)
@@ -60,5 +60,5 @@ func (w *watch) page(ctx context.Context, lines *terminal.Lines, text []string) 
 	return terminal.Page(ctx, w.inv.pager(), strings.Join(text, "\n")+"\n", out, w.inv.stderr) == nil
 }
 
-// pagerSpare are the rows that the question below takes.
+// pagerSpare is the number of rows for the question below.
 const pagerSpare = 4

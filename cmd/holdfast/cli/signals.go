@@ -10,9 +10,9 @@ import (
 	"github.com/holdfast/holdfast/cmd/holdfast/stack"
 )
 
-// NotifyContext is a context that ends with the first signal that asks a program to stop: Ctrl-C, SIGTERM, or SIGHUP when
-// its terminal is gone. What was to be ignored from the start, as nohup has it, stays so. The cause of Ctrl-C is
-// [stack.ErrInterrupt].
+// NotifyContext is a context that ends with the first signal that asks the program to stop: Ctrl-C, SIGTERM, or SIGHUP
+// when its terminal is gone. A signal that was ignored from the start, as under nohup, stays ignored. The cause of Ctrl-C
+// is [stack.ErrInterrupt].
 func NotifyContext(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	var list []os.Signal

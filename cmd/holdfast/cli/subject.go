@@ -11,9 +11,9 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// subjectLines show all that an approval's digest binds: what deserves a look, what is
-// different from the version that was asked about before, each step with all its fields, each
-// file with its text. Nothing is left out, and characters that do not show are named.
+// subjectLines shows everything an approval's digest binds: what deserves a look, what differs
+// from the version that was asked about before, each step with all its fields, each file with
+// its text. Nothing is left out, and invisible characters are named.
 func subjectLines(style terminal.Style, s *schema.Subject) []string {
 	if s.Plan == nil {
 		return nil
@@ -24,7 +24,7 @@ func subjectLines(style terminal.Style, s *schema.Subject) []string {
 	}
 	if s.Before != nil && s.Before.Plan != nil {
 		if changed := changedLines(style, s.Before.Plan, s.Plan); len(changed) > 0 {
-			lines = append(lines, style.Bold("    changed since it was asked before:"))
+			lines = append(lines, style.Bold("    changed since it was last asked:"))
 			lines = append(lines, changed...)
 		}
 	}
@@ -60,7 +60,7 @@ func titleBeside(s *schema.PlanStep) string {
 
 type stepField struct{ name, text string }
 
-// stepFields are the fields of a step, those that are not set with what then holds. asksFailed says
+// stepFields are a step's fields, with the default for those that are not set. asksFailed says
 // that the session asks when the step has failed, whatever its plan says.
 func stepFields(s *schema.PlanStep, asksFailed bool) []stepField {
 	var fields []stepField
@@ -101,7 +101,7 @@ func stepFields(s *schema.PlanStep, asksFailed bool) []stepField {
 	if s.CPU > 0 {
 		cores = fmt.Sprintf("%g cores", s.CPU)
 	}
-	add("limits", strings.Join([]string{limit(s.Timeout, "no limit of time"), limit(s.Memory, "of memory"), limit(cores, "of cores")}, ", "))
+	add("limits", strings.Join([]string{limit(s.Timeout, "no limit on time"), limit(s.Memory, "on memory"), limit(cores, "on cores")}, ", "))
 	onError := s.OnError
 	if asksFailed {
 		onError = schema.OnErrorAsk
@@ -114,7 +114,7 @@ func stepFields(s *schema.PlanStep, asksFailed bool) []stepField {
 
 const asksName = "asks"
 
-// asksField is when a step asks, and what follows when nobody answers.
+// asksField says when a step asks, and what happens when nobody answers.
 func asksField(s *schema.PlanStep, asks map[string]schema.StepAsks) []stepField {
 	is, ok := asks[s.ID]
 	switch {
@@ -127,7 +127,7 @@ func asksField(s *schema.PlanStep, asks map[string]schema.StepAsks) []stepField 
 	}
 }
 
-// saidAsks is what the plan alone says of it.
+// saidAsks is what the plan alone says about that.
 func saidAsks(s *schema.PlanStep) []stepField {
 	if !s.Approval && s.OnTimeout == "" {
 		return nil
@@ -166,8 +166,8 @@ func fileLines(text string) []string {
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 }
 
-// visible is a line of somebody else's text with every character that does not show named in
-// its place, so that the terminal obeys none of them and nobody overlooks one.
+// visible replaces every invisible character in a line of somebody else's text by its name, so
+// that the terminal obeys none of them and nobody overlooks one.
 func visible(line string) string {
 	line = strings.TrimSuffix(line, "\r")
 	if !strings.ContainsFunc(line, func(r rune) bool { return schema.Hidden(r) || r == '\r' || r == '\n' }) {

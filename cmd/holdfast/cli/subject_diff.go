@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// changedLines show what differs between two versions of a plan, step by step and file by file.
+// changedLines shows the differences between two versions of a plan, step by step and file by file.
 func changedLines(style terminal.Style, before, after *schema.Plan) []string {
 	var lines []string
 	section := func(name string, was, is []string) {
@@ -64,10 +64,10 @@ type diffLine struct {
 	text string
 }
 
-// maxDiffCells bounds the table of a diff; what is larger is shown as replaced.
+// maxDiffCells bounds a diff's table; a larger change is shown as a replacement.
 const maxDiffCells = 4_000_000
 
-// diff is the shortest edit between two texts, without what is the same at both ends.
+// diff is the shortest edit between two texts, without their common beginning and end.
 func diff(was, is []string) []diffLine {
 	for len(was) > 0 && len(is) > 0 && was[0] == is[0] {
 		was, is = was[1:], is[1:]
@@ -86,7 +86,7 @@ func diff(was, is []string) []diffLine {
 		return lines
 	}
 	width := len(is) + 1
-	common := make([]int32, (len(was)+1)*width) // the longest common subsequence of what follows
+	common := make([]int32, (len(was)+1)*width) // the longest common subsequence of the rest
 	for i := range slices.Backward(was) {
 		for j := range slices.Backward(is) {
 			if was[i] == is[j] {

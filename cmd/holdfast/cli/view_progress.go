@@ -12,25 +12,25 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// progress is what a running step has last told of itself.
+// progress is what a running step last reported.
 type progress struct {
 	schema.StepProgressData
-	tenths int // of its way that were told outside a terminal
+	tenths int // tenths of the way already shown outside a terminal
 }
 
-// meter is the line under everything else that shows what running steps do, on a terminal. It
-// is rewritten in place, and gone as soon as there is anything else to show.
+// meter is the line at the bottom of a terminal that shows what running steps do. It is
+// redrawn in place, and erased as soon as there is anything else to show.
 type meter struct {
 	shown bool
 	drawn time.Time
 }
 
-// redrawn is how often at most: a log that is read from its start has one event for each
-// second of each step.
+// redrawn is the shortest time between two redraws: a log read from its start has one event
+// for each second of each step.
 const redrawn = 100 * time.Millisecond
 
-// progressed shows how far a step has come: on a terminal in the meter, elsewhere, when the
-// program tells it, with a line for each tenth of the way.
+// progressed shows how far a step has come: on a terminal in the meter; elsewhere, if the
+// program reports progress, with a line for each tenth of the way.
 func (v *view) progressed(e schema.Event) {
 	d, ok := payload[schema.StepProgressData](e)
 	if !ok {
@@ -96,7 +96,7 @@ func (v *view) draw() {
 	v.meter = meter{shown: true, drawn: now}
 }
 
-// erase takes the meter away.
+// erase removes the meter.
 func (v *view) erase() {
 	if v.meter.shown {
 		_, _ = io.WriteString(v.out, "\r\x1b[K")
@@ -120,7 +120,7 @@ func share(p float64) float64 {
 
 const barWidth = 20
 
-// words say how far the program tells to have come.
+// words is the progress that the program reports.
 func (p *progress) words() []string {
 	var words []string
 	if p.Progress != nil {
@@ -136,7 +136,7 @@ func (p *progress) words() []string {
 	return words
 }
 
-// figures are what its processes use now.
+// figures is what the step's processes use now.
 func (p *progress) figures() []string {
 	words := []string{"cpu " + terminal.Span(seconds(p.CPUSeconds))}
 	if p.RSSBytes > 0 {
@@ -152,8 +152,7 @@ func (p *progress) figures() []string {
 	return words
 }
 
-// fit cuts a text to so many columns of a terminal, where many characters that are not Latin
-// take two.
+// fit cuts a text to so many columns of a terminal, where many non-Latin characters take two.
 func fit(text string, columns int) string {
 	used := 0
 	for i, r := range text {
@@ -168,7 +167,7 @@ func fit(text string, columns int) string {
 	return text
 }
 
-// reasons say why an attempt ended as it did, where an exit code or a signal does not.
+// reasons say why an attempt ended, where an exit code or a signal does not.
 var reasons = map[schema.Reason]string{
 	schema.ReasonTimeout:     "its time was over",
 	schema.ReasonStart:       "it could not be started",
@@ -193,7 +192,7 @@ func reason(r schema.Reason) string {
 	return strings.ReplaceAll(terminal.Clean(string(r)), "_", " ")
 }
 
-// lost tells whether what ran an attempt was lost, and not the program's doing.
+// lost reports whether an attempt ended because its supervisor, worker or host was lost, not because of its program.
 func lost(r schema.Reason) bool {
 	return slices.Contains([]schema.Reason{schema.ReasonWorkerLost, schema.ReasonSupervisor, schema.ReasonHostLost, schema.ReasonOrphaned}, r)
 }

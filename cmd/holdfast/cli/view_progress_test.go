@@ -91,7 +91,7 @@ func TestView_SaysInWordsWhyAnAttemptEnded(t *testing.T) {
 	}
 }
 
-// What a program may do to its own line must not reach another step's, ours, or a question.
+// A program's changes to its own line must not reach another step's line, ours, or a question.
 func TestView_LetsNoProgramWriteOverWhatIsNotIts(t *testing.T) {
 	t.Parallel()
 	v, b := newTestView(true)

@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// workflowEvent tells how runs begin and end.
+// workflowEvent shows how runs begin and end.
 func (v *view) workflowEvent(e schema.Event) string {
 	s := v.style
 	switch e.Type {
@@ -32,7 +32,7 @@ func (v *view) workflowEvent(e schema.Event) string {
 		return s.Blue("▶ resumed" + by(d.Actor))
 	case schema.EventWorkflowStateChanged:
 		d, _ := payload[schema.WorkflowStateChangedData](e)
-		if d.Status == schema.SessionExpired && !v.inRun { // of a run under way, the event that closes it says so
+		if d.Status == schema.SessionExpired && !v.inRun { // if a run is under way, the event that closes it says so
 			return s.Red("✗ expired: nobody has used the session for its time to live")
 		}
 		return ""
@@ -106,7 +106,7 @@ func (v *view) approvalEvent(e schema.Event) string {
 	}
 }
 
-// escalated is the loudest line there is: on a terminal it rings, too.
+// escalated is the loudest line: on a terminal it also rings the bell.
 func (v *view) escalated(d schema.ApprovalEscalatedData) string {
 	text := "!! NOBODY HAS ANSWERED approval " + short(d.ApprovalID) + ": the last deadline is " + clock(d.ExpiresAt.Time)
 	if v.tty {

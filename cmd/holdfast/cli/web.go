@@ -33,7 +33,7 @@ func (c *webCmd) Run(inv *invocation) error {
 		return err
 	}
 	defer p.close()
-	// The worker of this data folder warns in its log; this one tells whoever asks.
+	// The worker of this data folder warns in its log; web only reports it to whoever asks.
 	room := &disk.Watch{Dir: set.DataDir, Low: set.DiskLow, Log: logs.Discard()}
 	ctx, stop := context.WithCancel(inv.ctx)
 	var watching sync.WaitGroup

@@ -12,35 +12,35 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Free is how many bytes a program may still write to the disk of a folder.
+// Free is how many bytes a program may still write to a folder's disk.
 func Free(dir string) (int64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, fmt.Errorf("ask for the room on the disk of %s: %w", dir, err)
 	}
-	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:unconvert // less than 2^63 bytes, on any disk there is; the types differ by system
+	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:unconvert // no disk has 2^63 bytes; the types differ by system
 }
 
-// Watch looks after the disk of a folder until its context ends.
+// Watch watches a folder's disk until its context ends.
 type Watch struct {
 	Dir string
-	Low int64 // bytes: with less, it warns; 0 is never
+	Low int64 // in bytes: with less, it warns; 0 is never
 	Log *slog.Logger
 
-	free func(dir string) (int64, error) // Free, but in tests
+	free func(dir string) (int64, error) // Free, except in tests
 	low  atomic.Pointer[Status]
 }
 
-// Status is what is known of a disk with too little room.
+// Status describes a disk with too little room.
 type Status struct {
 	Free int64 // bytes
 	Low  int64
 }
 
-// every is how often the disk is looked at: a statfs takes a microsecond.
+// every is how often to look: a statfs takes a microsecond.
 const every = 5 * time.Second
 
-// Run looks at once, and then again and again until ctx is done.
+// Run looks at once, and then regularly until ctx is done.
 func (w *Watch) Run(ctx context.Context) {
 	if w.free == nil {
 		w.free = Free
@@ -63,10 +63,10 @@ func (w *Watch) Now() *Status { return w.low.Load() }
 func (w *Watch) look() {
 	free, err := w.free(w.Dir)
 	if err != nil {
-		return // what cannot be asked is not low
+		return // an error does not mean little room
 	}
 	was := w.low.Load()
-	// The room that ends a warning is a little more than what begins it: a disk at the bound does not flicker.
+	// The warning ends with a little more room than began it, so that a disk at the bound does not flicker.
 	if bound := w.Low; free >= bound+bound/10 || (was == nil && free >= bound) {
 		w.low.Store(nil)
 		if was != nil {

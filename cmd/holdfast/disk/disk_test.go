@@ -30,7 +30,7 @@ func TestWatch_WarnsOnceWhileThereIsLittleRoom(t *testing.T) {
 		{200 << 20, "", false},
 		{99 << 20, "level=WARN", true},
 		{50 << 20, "", true},
-		{105 << 20, "", true}, // not yet enough to be over it
+		{105 << 20, "", true}, // not yet enough to end the warning
 		{111 << 20, "level=INFO", false},
 		{101 << 20, "", false},
 	} {

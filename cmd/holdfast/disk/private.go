@@ -7,11 +7,11 @@ import (
 	"syscall"
 )
 
-// ErrNotOurs says that others could put anything into a folder.
+// ErrNotOurs says that others could write to a folder.
 var ErrNotOurs = errors.New("not a folder of our own")
 
-// Private makes a folder that is for this user alone, or takes what others may do in it away: passwords, sockets and
-// workspaces are below it. One that others own or may write to is refused.
+// Private makes a folder for this user alone, or removes others' rights to it: passwords, sockets and workspaces are
+// below it. It refuses a folder that others own or may write to.
 func Private(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -30,5 +30,5 @@ func Private(dir string) error {
 	case info.Mode().Perm()&others == 0:
 		return nil
 	}
-	return os.Chmod(dir, 0o700) //nolint:gosec // names the folder; and it is a folder
+	return os.Chmod(dir, 0o700) //nolint:gosec // dir is a folder, so 0o700 is private
 }

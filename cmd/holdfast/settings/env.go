@@ -30,7 +30,7 @@ func (e Env) WithFlag(name, value string) Env {
 	return Env{list: e.list, flags: flags}
 }
 
-// LookupEnv implements envconfig.EnvLookup. A variable that is set to nothing counts as not set.
+// LookupEnv implements envconfig.EnvLookup. An empty variable counts as not set.
 func (e Env) LookupEnv(name string) (string, bool) {
 	if v, ok := e.flags[name]; ok {
 		return v, true

@@ -14,7 +14,7 @@ import (
 
 const hostFile = "host"
 
-// OpenHost makes the data dir and fixes Host: as it is set, else as the data dir says. The
+// OpenHost makes the data dir and settles Host: the setting, else the name in the data dir. The
 // name is made once, from the hostname and a few random letters. A host is whoever holds
 // this data dir: a laptop whose hostname changes with the network keeps its sessions.
 func (s *Storage) OpenHost() error {
@@ -48,13 +48,13 @@ func readHost(path string) (string, error) {
 	}
 	name := strings.TrimSpace(string(text))
 	if !hostPattern.MatchString(name) {
-		return "", fmt.Errorf("%s holds %q, which is no host name; remove the file to get a new one", path, name)
+		return "", fmt.Errorf("%s holds %q, which is not a host name; remove the file to get a new one", path, name)
 	}
 	return name, nil
 }
 
-// writeHost makes the file whole or not at all; of two processes that start at the same
-// time, one makes it and both read it.
+// writeHost writes the whole file or nothing. If two processes start at the same time, one
+// writes it and both read it.
 func writeHost(path, name string) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".host-*")
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 
 // Hosts says how sessions share the hosts that run their steps.
 type Hosts struct {
-	HostTimeout time.Duration // of web: what each session is started with
-	MaxSteps    int           // of worker; 0 for its default
+	HostTimeout time.Duration // for web: what each session is started with
+	MaxSteps    int           // for worker; 0 is its default
 }
 
 // The bounds of HOLDFAST_HOST_TIMEOUT: a worker that is only busy takes a step within a second.

@@ -14,25 +14,25 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// EnvSandbox is the name of the setting that says how steps are kept apart.
+// EnvSandbox is the name of the setting that says how steps are isolated.
 const EnvSandbox = "HOLDFAST_SANDBOX"
 
-// Isolation says how a worker keeps its steps apart from the host.
+// Isolation says how a worker isolates its steps from the host.
 type Isolation struct {
 	Sandbox      sandbox.Mode
 	SandboxPaths []string // absolute
-	// NetworkRefused are places that no step reaches, as [schema.ParseNetworkRule] takes them.
+	// NetworkRefused are places that no step may reach, in the form of [schema.ParseNetworkRule].
 	NetworkRefused []string
-	// MaxOutput is how much of an attempt's output is kept before it is ended; 0 is all of it.
+	// MaxOutput is how much an attempt may print before it is ended; 0 is no limit.
 	MaxOutput int64
 	// OrphanTimeout is how long a step goes on without a worker.
 	OrphanTimeout time.Duration
-	// EndSteps has them end with their worker when that is asked to stop.
+	// EndSteps makes steps end with their worker when it is asked to stop.
 	EndSteps bool
 }
 
-// EnvStepsOnStop is the name of the setting that says what becomes of steps whose worker is
-// asked to stop.
+// EnvStepsOnStop is the name of the setting that says what happens to steps when their worker
+// is asked to stop.
 const EnvStepsOnStop = "HOLDFAST_STEPS_ON_STOP"
 
 func (i *Isolation) specs() []spec {
@@ -79,15 +79,15 @@ func places(to *[]string) func(string) bool {
 			return list, true
 		}
 		rule, err := schema.ParseNetworkRule(item)
-		if err != nil || rule.Below { // the addresses of all names below one cannot be looked up
+		if err != nil || rule.Below { // nobody can look up the addresses of all names below one
 			return nil, false
 		}
 		return append(list, item), true
 	})
 }
 
-// Places are what steps must not reach of the product: what the operator names, and where
-// Postgres and Temporal are. A socket file is in no step's sight, and on no network.
+// Places are the parts of the product that steps must not reach: what the operator names, and
+// where Postgres and Temporal are. No step sees a socket file, and it is on no network.
 func (w *Worker) Places() []string {
 	list := slices.Clone(w.NetworkRefused)
 	add := func(host string, port string) {

@@ -2,7 +2,7 @@ package settings
 
 import "time"
 
-// Retention says what becomes of the logs of sessions whose runs are over. 0 is never.
+// Retention says what happens to the logs of sessions whose runs are over. 0 is never.
 type Retention struct {
 	CompactAfter time.Duration // their output becomes blocks
 	ArchiveAfter time.Duration // blocks go to the blob store
@@ -22,7 +22,7 @@ func (r *Retention) specs() []spec {
 	}
 }
 
-// retention takes never, as 0, besides what is a duration.
+// retention takes a duration, or never, which is 0.
 func retention(to *time.Duration) func(string) bool {
 	return func(s string) bool {
 		if s == "never" {

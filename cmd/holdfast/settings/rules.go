@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// none is shown for a setting that is not set.
+// none is shown for an unset setting.
 const none = "none"
 
 // The rules: each returns a parse function that stores a valid value.
@@ -97,8 +97,8 @@ func blobURL(to *string) func(string) bool {
 	}
 }
 
-// commaList reads a comma-separated list: add takes in one item, without the spaces around it, or
-// says that it is none.
+// commaList reads a comma-separated list: add appends one item, without the spaces around it, or
+// returns false when it is invalid.
 func commaList(to *[]string, add func(list []string, item string) ([]string, bool)) func(string) bool {
 	return func(s string) bool {
 		var list []string
@@ -125,7 +125,7 @@ func origins(to *[]string) func(string) bool {
 
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?$`)
 
-// hostNames takes what may stand in the Host of a request.
+// hostNames takes what may be in a request's Host.
 func hostNames(to *[]string) func(string) bool {
 	return commaList(to, func(list []string, item string) ([]string, bool) {
 		item = strings.ToLower(item)
@@ -161,7 +161,7 @@ func duration(to *time.Duration, low, high time.Duration) func(string) bool {
 	}
 }
 
-// orNever takes 0, in any unit, besides what else is a duration.
+// orNever takes 0, in any unit, or any other duration that parse takes.
 func orNever(to *time.Duration, parse func(string) bool) func(string) bool {
 	return func(s string) bool {
 		if duration(to, 0, 0)(s) {
@@ -184,7 +184,7 @@ func whole(to *int, low, high int) func(string) bool {
 
 var sizePattern = regexp.MustCompile(`^([0-9]{1,15})([KMGT]i?)?B?$`)
 
-// byteSize takes a number of bytes, with a unit of a thousand or of 1024.
+// byteSize takes a number of bytes, with decimal or binary units.
 func byteSize(to *int64) func(string) bool {
 	return func(s string) bool {
 		m := sizePattern.FindStringSubmatch(s)
@@ -250,7 +250,7 @@ func hostName(to *string) func(string) bool {
 
 func buildID(to *string) func(string) bool {
 	return func(s string) bool {
-		// Temporal's CLI and `holdfast rollout` call the workers without a build so.
+		// Temporal's CLI and `holdfast rollout` use these names for workers without a build.
 		return s != "unversioned" && s != "__unversioned__" && hostName(to)(s)
 	}
 }
@@ -259,7 +259,7 @@ const masked = "********"
 
 func maskAll(string) string { return masked }
 
-// maskURL hides the password of a URL, wherever it stands.
+// maskURL hides a URL's password, wherever in the URL it is.
 func maskURL(s string) string {
 	u, err := url.Parse(s)
 	if err != nil {

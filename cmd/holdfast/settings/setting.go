@@ -46,13 +46,13 @@ func (e *Error) Error() string {
 // A spec declares a setting: parse stores a value in the struct's field, or says no.
 type spec struct {
 	name     string
-	def      string // the value when none is given
-	shown    string // what help shows for a default that is made at the start; def when empty
+	def      string // the default value
+	shown    string // what help shows for a default that is computed at the start; def when empty
 	required bool
 	allowed  string
 	help     string
 	parse    func(value string) bool
-	mask     func(value string) string // of a secret
+	mask     func(value string) string // for secrets
 }
 
 func (s *spec) load(env Env) error {

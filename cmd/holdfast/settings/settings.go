@@ -25,9 +25,9 @@ const (
 	MaxApprovalTimeout = 30 * 24 * time.Hour
 )
 
-// The names of the settings that flags stand for.
+// The names of the settings that have flags.
 const (
-	// EnvApprovalTimeout holds for every session when it is set, whoever starts it.
+	// EnvApprovalTimeout, when set, applies to every session, whoever starts it.
 	EnvApprovalTimeout = "HOLDFAST_APPROVAL_TIMEOUT"
 	EnvAddr            = "HOLDFAST_ADDR"
 	EnvURL             = "HOLDFAST_URL"
@@ -56,7 +56,7 @@ func (l *Logging) specs() []spec {
 	}
 }
 
-// Storage says where a process of the server keeps and finds things.
+// Storage says where a server process keeps and finds things.
 type Storage struct {
 	DataDir         string
 	DatabaseURL     string
@@ -64,9 +64,9 @@ type Storage struct {
 	BlobURL         string
 	Host            string // "" until [Storage.OpenHost] has run, unless it is set
 	ApprovalTimeout time.Duration
-	AttendedTimeout time.Duration // of sessions that a person starts: ApprovalTimeout when that is set, else a day
-	SessionTTL      time.Duration // 0 is for good
-	DiskLow         int64         // bytes: with less room in the data dir, it is said; 0 is never
+	AttendedTimeout time.Duration // for sessions that a person starts: ApprovalTimeout when that is set, else a day
+	SessionTTL      time.Duration // 0 is no limit
+	DiskLow         int64         // in bytes: with less room in the data dir, it warns; 0 is never
 }
 
 func (s *Storage) specs(env Env) []spec {
@@ -87,7 +87,7 @@ func (s *Storage) specs(env Env) []spec {
 	}
 }
 
-// Workspaces says how large a session's workspace may become.
+// Workspaces says how large a session's workspace may grow.
 type Workspaces struct {
 	Bytes int64 // 0 is any size
 	Files int64 // 0 is any number
@@ -133,9 +133,9 @@ func (l *Listener) specs() []spec {
 	}
 }
 
-// check refuses to be reached from elsewhere without knowing by which names.
+// check refuses to listen beyond loopback without a list of allowed names.
 func (l *Listener) check() error {
-	host, _, _ := net.SplitHostPort(l.Addr) // of an address that was checked
+	host, _, _ := net.SplitHostPort(l.Addr) // the address was checked before
 	ip := net.ParseIP(host)
 	if host == "localhost" || (ip != nil && ip.IsLoopback()) || len(l.AllowedHosts) > 0 {
 		return nil
@@ -218,8 +218,8 @@ type Worker struct {
 	Temporal
 }
 
-// Stack are the settings of `holdfast up`. DatabaseURL and Temporal.Named tell which servers
-// are not to be started.
+// Stack are the settings of `holdfast up`. DatabaseURL and Temporal.Named say which servers
+// it need not start.
 type Stack struct {
 	Logging
 	Storage
@@ -261,7 +261,7 @@ func LoadWorker(env Env) (*Worker, error) {
 }
 
 // LoadStack reads the settings of the embedded stack, and checks those that its children
-// will read, so that a bad one stops the start at once.
+// will read, so that a bad one fails at once.
 func LoadStack(env Env) (*Stack, error) {
 	s := &Stack{}
 	storage := s.Storage.specs(env)

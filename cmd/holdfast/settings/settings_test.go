@@ -292,7 +292,7 @@ func TestUnknown_SaysWhichSettingIsMeant(t *testing.T) {
 	}
 	for _, entries := range [][]string{
 		{database, "HOLDFAST_ADDR=:1", "HOLDFAST_TOKEN=x", "HOLDFAST_TEST_ANYTHING=x", "HOLDFAST_MAXSTEPS=", "HOLD=1"},
-		{"HOLDFAST_SOCKET=/run/holdfast/socket", "HOLDFAST_MAXSTEPS=3"}, // what a plan sets inside a step
+		{"HOLDFAST_SOCKET=/run/holdfast/socket", "HOLDFAST_MAXSTEPS=3"}, // a plan's variables inside a step
 	} {
 		if got := settings.Unknown(env(t, entries...)); len(got) != 0 {
 			t.Errorf("%v: %v", entries, got)

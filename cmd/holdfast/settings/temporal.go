@@ -30,7 +30,7 @@ func loadTemporal(env Env, t *Temporal) error {
 	if t.Options, err = profile.ToClientOptions(envconfig.ToClientOptionsRequest{}); err != nil {
 		return fmt.Errorf("the settings TEMPORAL_TLS_* do not fit together: %s", oneLine(err))
 	}
-	// What travels is small: compressing it took a tenth of a worker's processor time.
+	// Messages are small, and compressing them took a tenth of a worker's processor time.
 	t.Options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
 	if t.Options.HostPort == "" {
 		t.Options.HostPort = DefaultTemporalAddress

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Misspelt is a variable that looks like a setting and is none.
+// Misspelt is a variable that looks like a setting but is not one.
 type Misspelt struct {
 	Name string `json:"name"`
 	Like string `json:"like,omitempty"` // the setting that may be meant
@@ -15,19 +15,19 @@ type Misspelt struct {
 // String is a line for people.
 func (m Misspelt) String() string {
 	if m.Like == "" {
-		return m.Name + " is no setting, and does nothing"
+		return m.Name + " is not a setting, and does nothing"
 	}
-	return m.Name + " is no setting, and does nothing; is " + m.Like + " meant?"
+	return m.Name + " is not a setting, and does nothing; is " + m.Like + " meant?"
 }
 
-// others are variables with our prefix that are no settings: of a client, of a step, and of those who build and deploy.
+// others are variables with our prefix that are not settings: for clients, for steps, and for builds and deployments.
 var others = []string{
 	"HOLDFAST_TOKEN", "HOLDFAST_SESSION_ID", "HOLDFAST_RUN_ID", "HOLDFAST_STEP_ID", "HOLDFAST_ATTEMPT", "HOLDFAST_SOCKET",
 	"HOLDFAST_MESSAGE", "HOLDFAST_FEEDBACK", "HOLDFAST_VERSION", "HOLDFAST_BIN", "HOLDFAST_BENCH_BIN", "HOLDFAST_BENCH_SUPERVISOR",
 }
 
-// Unknown lists the variables that look like settings and are none. Inside a step nothing is set by a person, and
-// nothing is listed.
+// Unknown lists the variables that look like settings but are not. Inside a step no person sets variables, so it lists
+// none.
 func Unknown(env Env) []Misspelt {
 	if env.Get("HOLDFAST_SOCKET") != "" {
 		return nil
@@ -51,14 +51,14 @@ func Unknown(env Env) []Misspelt {
 	return out
 }
 
-// WarnUnknown writes a line for each variable that looks like a setting and is none.
+// WarnUnknown logs each variable that looks like a setting but is not one.
 func WarnUnknown(env Env, log *slog.Logger) {
 	for _, m := range Unknown(env) {
 		log.Warn("unknown setting", "name", m.Name, "meant", m.Like)
 	}
 }
 
-// nearest is the name that takes the fewest changes, when these are few.
+// nearest is the name that needs the fewest changes, if they are few.
 func nearest(name string, known []string) string {
 	best, fewest := "", 4
 	for _, k := range known {
@@ -69,7 +69,7 @@ func nearest(name string, known []string) string {
 	return best
 }
 
-// distance is how many letters have to be put in, taken out or replaced to make b of a.
+// distance is how many letters must be inserted, deleted or replaced to turn a into b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

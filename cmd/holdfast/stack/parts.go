@@ -40,7 +40,7 @@ var (
 	errNotReady = errors.New("not ready")
 )
 
-// servers launches the parts that were not given; nil stands for one that was.
+// servers launches Postgres and Temporal, unless the user named one of their own: then it returns nil for it.
 func (u *Up) servers(logDir string) (postgres, temporal *supervisor, err error) {
 	if u.DatabaseURL == "" {
 		u.postgres = &embedded.Postgres{
@@ -55,9 +55,9 @@ func (u *Up) servers(logDir string) (postgres, temporal *supervisor, err error) 
 		}
 		u.temporal = &embedded.Temporal{
 			DynamicConfig: map[string]string{
-				// An activity that the worker can take itself is given to it with the workflow's answer: one round trip less.
+				// The worker gets an activity that it can run itself along with the workflow's answer: one round trip less.
 				"system.enableActivityEagerExecution": "true",
-				// A queue in several parts is for servers of several machines: here a task would look for its poller in each.
+				// Partitioned queues are for servers on several machines: here a task would look for its poller in each partition.
 				"matching.numTaskqueueReadPartitions": "1", "matching.numTaskqueueWritePartitions": "1",
 			},
 			Dir: filepath.Join(u.DataDir, nameTemporal), LogFile: filepath.Join(logDir, nameTemporal+".log"),
@@ -97,7 +97,7 @@ func (u *Up) temporalChild() child {
 			return t.Prepare(ctx)
 		},
 		command: func() (*exec.Cmd, func(), error) {
-			// The guard is there for as long as the process is: never a port without it.
+			// The guard lives as long as the process: the port is never without it.
 			unguard, err := t.GuardUI()
 			if errors.Is(err, syscall.EADDRINUSE) {
 				return nil, nil, fmt.Errorf("port %d: %w", t.UIPort, errStranger)
@@ -121,7 +121,7 @@ func (u *Up) temporalChild() child {
 	}
 }
 
-// full marks the failure of a server that has no room to write: it says so in its own words, or not at all.
+// full marks the failure of a server that has no room to write, which it reports in its own words or not at all.
 func (u *Up) full(err error) error {
 	const least = 8 << 20
 	if err == nil {
@@ -133,7 +133,7 @@ func (u *Up) full(err error) error {
 	return err
 }
 
-// ours makes sure that it is the process we started which holds the port, and not one that was quicker.
+// ours checks that the process we started holds the port, and not another that was quicker.
 func ours(process *embedded.Process, port int) error {
 	if !embedded.Listens(process.Pid(), port) {
 		return fmt.Errorf("port %d: %w", port, errStranger)
@@ -141,7 +141,7 @@ func ours(process *embedded.Process, port int) error {
 	return nil
 }
 
-// logged has a command print to its log file.
+// logged makes a command print to its log file.
 func logged(cmd *exec.Cmd, path string) (*exec.Cmd, func(), error) {
 	file, err := embedded.OpenLog(path)
 	if err != nil {
@@ -151,7 +151,7 @@ func logged(cmd *exec.Cmd, path string) (*exec.Cmd, func(), error) {
 	return cmd, func() { _ = file.Close() }, nil // the child has its own descriptor
 }
 
-// program makes the parts that are our own executable.
+// program makes the parts that run our own executable.
 type program struct {
 	executable   string
 	env          []string
@@ -172,7 +172,7 @@ func (u *Up) program(addr, logDir, temporalAddr string) program {
 		return slices.Contains(u.Unset, name)
 	})
 	if u.temporal != nil {
-		// What the user has set for some other Temporal (a key, TLS, a profile) must not reach this one.
+		// Settings for another Temporal (a key, TLS, a profile) must not reach this one.
 		p.env = slices.DeleteFunc(p.env, func(entry string) bool { return strings.HasPrefix(entry, "TEMPORAL_") })
 		p.env = append(p.env, "TEMPORAL_NAMESPACE="+embedded.DefaultNamespace, "TEMPORAL_CONFIG_FILE="+os.DevNull)
 	}
@@ -180,10 +180,10 @@ func (u *Up) program(addr, logDir, temporalAddr string) program {
 		p.env = append(p.env, "TEMPORAL_ADDRESS="+temporalAddr)
 	}
 	if u.postgres != nil {
-		p.env = append(p.env, "HOLDFAST_DATABASE_DIRECT_URL=") // it would lead to some other Postgres
+		p.env = append(p.env, "HOLDFAST_DATABASE_DIRECT_URL=") // it would lead to another Postgres
 	}
 	p.env = append(p.env, "HOLDFAST_BUILD_ID=") // its one worker gets every session, and nobody has to roll it out
-	p.env = append(p.env, "HOLDFAST_DRAIN=0s")  // there is no other instance to spread its clients over
+	p.env = append(p.env, "HOLDFAST_DRAIN=0s")  // there is no other instance for its clients to move to
 	p.env = append(p.env, "HOLDFAST_ADDR="+addr, "HOLDFAST_DATABASE_URL="+u.DatabaseURL, "HOLDFAST_DATA_DIR="+u.DataDir)
 	if file, ok := u.Stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) && os.Getenv("HOLDFAST_LOG_FORMAT") == "" {
 		p.env = append(p.env, "HOLDFAST_LOG_FORMAT="+string(logs.FormatText)) // they write to a pipe, but a person reads
@@ -207,7 +207,7 @@ func (p program) migrate(ctx context.Context) error {
 	select {
 	case <-process.Done():
 	case <-ctx.Done():
-		// A migration runs in a transaction under a lock, so that one which is cut short did nothing.
+		// A migration runs in a transaction under a lock, so one that is cut short did nothing.
 		return errors.Join(context.Cause(ctx), process.Kill())
 	}
 	if err := process.Err(); err != nil {
@@ -259,7 +259,7 @@ func (p program) part(name string, grace time.Duration) child {
 			}
 			both := &tee{file: file, stderr: p.stderr}
 			cmd.Stdout, cmd.Stderr = both, both
-			// What a part has started itself must not keep us from seeing that the part is gone.
+			// Processes that a part has started must not keep us from seeing that the part is gone.
 			cmd.WaitDelay = time.Second
 			return cmd, func() { _ = file.Close() }, nil
 		},
@@ -309,7 +309,7 @@ func ready200(ctx context.Context, url string) error {
 	return nil
 }
 
-// quick asks without keeping connections, and never by way of a proxy.
+// quick is a client that keeps no connections and uses no proxy.
 var quick = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 // awaitPoller returns when somebody polls the queue of the session workflows.

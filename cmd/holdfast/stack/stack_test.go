@@ -33,8 +33,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// TestMain lets this test binary stand in for holdfast: called with one of its commands, it does as little of it as up
-// needs to see.
+// TestMain lets this test binary stand in for holdfast: called with one of its commands, it does the least that up needs
+// to see.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
 		if err := standIn(os.Args[1]); err != nil {
@@ -86,7 +86,7 @@ func standIn(command string) error {
 var readyLine = regexp.MustCompile(
 	`^holdfast ready  web=(http://\S+)  temporal=(\S+:\d+)  temporal-ui=(http://\S+)  postgres=([0-9.]+:\d+)\n$`)
 
-// startUp runs `up` as a process on dir and returns it with its ready line's addresses.
+// startUp runs `up` as a process on dir and returns it with the addresses of its ready line.
 func startUp(t *testing.T, dir string) (up *exec.Cmd, addresses []string, took time.Duration) {
 	t.Helper()
 	began := time.Now()
@@ -335,7 +335,7 @@ func TestSupervise_GivesUpAPortThatAnotherProgramHasTaken(t *testing.T) {
 	<-s.ended
 }
 
-// stubborn is a child that runs and does not stop by itself.
+// stubborn is a child that does not stop by itself.
 func stubborn(t *testing.T, hurry chan struct{}) *supervisor {
 	t.Helper()
 	spec := shell("stubborn", "")
@@ -359,7 +359,7 @@ func stubborn(t *testing.T, hurry chan struct{}) *supervisor {
 	return s
 }
 
-// soon fails the test when what it is given takes long.
+// soon fails the test if do takes long.
 func soon(t *testing.T, what string, do func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -379,7 +379,7 @@ func TestSupervise_HurryKillsWhatDoesNotWantToStop(t *testing.T) {
 	soon(t, "the end", s.end)
 }
 
-// A part whose port is lost has all of them stopped and started anew, so a stop may be followed by another.
+// When a part loses its port, up stops and restarts all parts, so one stop may follow another.
 func TestStop_HurriesEachTimeThatItIsAskedTo(t *testing.T) {
 	t.Parallel()
 	u := &Up{Log: logs.Discard()}
@@ -391,7 +391,7 @@ func TestStop_HurriesEachTimeThatItIsAskedTo(t *testing.T) {
 		again := make(chan os.Signal, 1)
 		again <- os.Interrupt
 		soon(t, "a stop in a hurry", func() { u.stopUnder(stopped, again) })
-		if len(again) > 0 { // it was over before the signal was looked at
+		if len(again) > 0 { // it ended before it saw the signal
 			u.hurryUp()
 		}
 	}
@@ -404,7 +404,7 @@ func TestStop_TheCtrlCThatEndsUpIsNoHurry(t *testing.T) {
 	u.running = []*supervisor{stubborn(t, u.hurry)}
 	signals := make(chan os.Signal)
 	over := make(chan struct{})
-	go func() { // parts are stopped to be started anew, while nobody has asked for an end
+	go func() { // parts are stopped for a restart, while nobody has asked for an end
 		defer close(over)
 		u.stopUnder(t.Context(), signals)
 	}()
@@ -449,7 +449,7 @@ func TestHold_OneAtATimeAndLeftoversAreEnded(t *testing.T) {
 	if err := first.record("sleep", sleep.Pid()); err != nil {
 		t.Fatal(err)
 	}
-	// A pid that was given to another process since: it must not be ended.
+	// A pid that another process has now: it must not be ended.
 	innocent := embedded.Owned{Name: "innocent", PID: os.Getpid(), Start: 1}
 	if err := first.update(func(s *state) { s.Children = append(s.Children, innocent) }); err != nil {
 		t.Fatal(err)

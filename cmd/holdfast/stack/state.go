@@ -20,7 +20,7 @@ import (
 // ErrInUse says that another up holds the data folder.
 var ErrInUse = errors.New("data folder is in use")
 
-// state is what up writes to DATA/up.json, for the next up and for whoever wants to know.
+// state is what up writes to DATA/up.json, for the next up and for anyone who wants to know.
 type state struct {
 	embedded.Owned
 
@@ -41,8 +41,8 @@ type holder struct {
 	state state
 }
 
-// hold takes the data folder, or tells with ErrInUse who has it. It returns the children that an up which was killed
-// left in the state file; they may or may not live.
+// hold takes the data folder, or fails with ErrInUse and says who has it. It returns the children that a killed up left
+// in the state file; they may or may not be alive.
 func hold(dir string) (*holder, []embedded.Owned, error) {
 	if err := disk.Private(dir); err != nil {
 		return nil, nil, fmt.Errorf("data folder: %w", err)
@@ -61,7 +61,7 @@ func hold(dir string) (*holder, []embedded.Owned, error) {
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("lock data folder: %w", err), h.release())
 	}
-	// The children of the last up stay recorded until they are ended, in case this one is killed before that.
+	// The last up's children stay recorded until they are ended, in case this one is killed first.
 	h.state = state{Owned: self, Since: time.Now().UTC().Truncate(time.Millisecond), Children: left}
 	if err := h.write(); err != nil {
 		return nil, nil, errors.Join(err, h.release())
@@ -69,7 +69,7 @@ func hold(dir string) (*holder, []embedded.Owned, error) {
 	return h, left, nil
 }
 
-// readState reads a state file; what cannot be read is as if it were not there.
+// readState reads a state file; an unreadable one counts as missing.
 func readState(path string) state {
 	var read state
 	content, err := os.ReadFile(path)
@@ -105,11 +105,11 @@ func (h *holder) now() state {
 	return h.state
 }
 
-// record notes the process that is now the child of this name.
+// record notes the current process of the child of this name.
 func (h *holder) record(name string, pid int) error {
 	owned, err := embedded.OwnedBy(name, pid)
 	if err != nil {
-		return nil //nolint:nilerr // it has ended already: there is nothing to leave over
+		return nil //nolint:nilerr // it has ended already: it cannot be left over
 	}
 	return h.update(func(s *state) {
 		s.Children = slices.DeleteFunc(s.Children, func(o embedded.Owned) bool { return o.Name == name })
@@ -132,12 +132,12 @@ func (h *holder) write() error {
 	return nil
 }
 
-// release gives the data folder back; the state file stays when children may be left.
+// release gives up the data folder; the state file stays if children may be left.
 func (h *holder) release() error {
 	return h.lock.Close()
 }
 
-// endLeftovers ends the recorded processes that still live, at the same time, and returns the names of those.
+// endLeftovers ends the recorded processes that still live, all at once, and returns their names.
 func endLeftovers(ctx context.Context, left []embedded.Owned) ([]string, error) {
 	const grace = 3 * time.Second
 	ended := make([]bool, len(left))

@@ -14,12 +14,12 @@ import (
 	"github.com/holdfast/holdfast/worker"
 )
 
-// ErrInterrupt is the cause of a context that a person has ended with Ctrl-C.
+// ErrInterrupt is the cause of a context that a person ended with Ctrl-C.
 var ErrInterrupt = errors.New("interrupted by Ctrl-C")
 
-// stop ends everything, for why ctx ended: first it is settled what becomes of steps that run, then the parts end, the
-// last started first. A Ctrl-C after the one that has ended ctx makes them hurry. It may be called again: parts that start
-// anew are stopped first.
+// stop ends everything. If ctx has ended, it first settles what happens to running steps; then it ends the parts, the
+// last started first. Another Ctrl-C after the one that ended ctx makes them hurry. It may be called again, since it also
+// stops the parts before they are started afresh.
 func (u *Up) stop(ctx context.Context) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -37,7 +37,7 @@ func (u *Up) stopUnder(ctx context.Context, signals <-chan os.Signal) {
 	go func() {
 		if !asked {
 			select {
-			case <-signals: // this one ends ctx
+			case <-signals: // the one that ended ctx
 			case <-done:
 				return
 			}
@@ -54,8 +54,8 @@ func (u *Up) stopUnder(ctx context.Context, signals <-chan os.Signal) {
 	}
 }
 
-// settleSteps says what becomes of the steps that run: they go on, unless the setting or the person at the terminal wants
-// it otherwise. A signal while the person is asked, or waits, is an answer: keep them.
+// settleSteps decides what happens to running steps: they go on, unless the setting or the person at the terminal says
+// otherwise. A signal while the person is being asked, or waits, means: keep them.
 func (u *Up) settleSteps(interrupted bool, again <-chan os.Signal) {
 	if u.worker == nil || u.EndSteps {
 		return // none was started, or the worker ends them
@@ -67,7 +67,7 @@ func (u *Up) settleSteps(interrupted bool, again <-chan os.Signal) {
 	defer done()
 	running, err := worker.Running(look, u.DataDir)
 	if err != nil || len(running) == 0 {
-		return // a worker that does not answer, or that was never ready, leaves its steps as they are
+		return // a worker that does not answer, or was never ready, leaves its steps as they are
 	}
 	go func() {
 		select {
@@ -94,7 +94,7 @@ func (u *Up) settleSteps(interrupted bool, again <-chan os.Signal) {
 	u.Log.Info("steps go on; the next up comes back to them", "steps", len(running))
 }
 
-// askSteps gives the first letter of what the person wants: k, w or s. No answer is to keep them.
+// askSteps returns the first letter of the person's answer: k, w or s. No answer means keep.
 func (u *Up) askSteps(ctx context.Context, n int) string {
 	steps, them := fmt.Sprintf("%d steps are", n), "them"
 	if n == 1 {
@@ -115,7 +115,8 @@ func (u *Up) askSteps(ctx context.Context, n int) string {
 	}
 }
 
-// awaitSteps has the worker finish what runs, take nothing new, and end. It reports whether that was done before ctx was.
+// awaitSteps makes the worker finish what runs, take nothing new, and end. It reports whether that happened before ctx
+// was done.
 func (u *Up) awaitSteps(ctx context.Context) bool {
 	const forGood = 1000 * time.Hour
 	u.worker.leave.Store(true)

@@ -18,31 +18,31 @@ import (
 const (
 	firstPause = 100 * time.Millisecond
 	longest    = 5 * time.Second
-	// ranWell is how long a child must have been ready for its next death to count as the first. One that is slow to fail,
-	// as on a full disk, has not run well.
+	// ranWell is how long a child must have been ready for its next death to count as the first. A child that fails
+	// slowly, as on a full disk, has not run well.
 	ranWell = 10 * time.Second
-	// readyLimit is how long a child may take from its start until it is ready.
+	// readyLimit is how long a child may take to get ready.
 	readyLimit = 30 * time.Second
 )
 
 // child says how one part is started, recognised as ready, and stopped.
 type child struct {
 	name string
-	// prepare runs before every start up to the first one that gets ready; it may choose ports. Optional.
+	// prepare runs before every start until one gets ready; it may choose ports. Optional.
 	prepare func(context.Context) error
-	// again runs before every start after that; it must not choose anything anew. Optional.
+	// again runs before every later start; it must keep what prepare chose. Optional.
 	again func(context.Context) error
-	// command makes the process to start; done releases what it holds, once the process has ended.
+	// command makes the process to start; done releases its resources once the process has ended.
 	command func() (cmd *exec.Cmd, done func(), err error)
 	// ready returns when the part can be used. Optional.
 	ready func(ctx context.Context, process *embedded.Process) error
-	// tail gives the last lines of its log for an error message. Optional.
+	// tail returns the last lines of its log for an error message. Optional.
 	tail func() string
-	// ranWell is the constant of that name, but in tests.
+	// ranWell is the constant of that name, except in tests.
 	ranWell time.Duration
-	// tries is how many starts may fail before the first that gets ready.
+	// tries is how many starts may fail before one gets ready.
 	tries int
-	// stop asks for a clean end, death is sent by the kernel when up dies, grace is the time a clean end may take.
+	// stop asks for a clean end, the kernel sends death when up dies, and grace is how long a clean end may take.
 	stop, death syscall.Signal
 	grace       time.Duration
 }
@@ -51,10 +51,10 @@ type child struct {
 type supervisor struct {
 	child
 	log *slog.Logger
-	// started is told of every process that is started, before it is ready.
+	// started is called for every process that is started, before it is ready.
 	started func(name string, pid int)
-	// lost is told when another program has taken the child's port while it was restarting: the
-	// child ends, because starting it again on that port is no use.
+	// lost is called when another program has taken the child's port while it was restarting: the
+	// child ends, because it cannot start again on that port.
 	lost func(err error)
 
 	stopping chan struct{} // closed to stop
@@ -62,7 +62,7 @@ type supervisor struct {
 	ended    chan struct{} // closed when the child is stopped for good
 	once     sync.Once
 	leave    atomic.Bool // the child is about to end by itself: it is not started again
-	first    chan error  // gets nil when the child is ready for the first time, or why it never will be
+	first    chan error  // gets nil when the child is first ready, or the reason why it never will be
 }
 
 func supervise(spec child, log *slog.Logger, hurry chan struct{}, started func(string, int), lost func(error)) *supervisor {
@@ -74,7 +74,7 @@ func supervise(spec child, log *slog.Logger, hurry chan struct{}, started func(s
 	return s
 }
 
-// awaitReady returns when the child is ready for the first time, or with why it will not be.
+// awaitReady returns when the child is first ready, or with the reason why it never will be.
 func (s *supervisor) awaitReady(ctx context.Context) error {
 	select {
 	case err := <-s.first:
@@ -84,15 +84,15 @@ func (s *supervisor) awaitReady(ctx context.Context) error {
 	}
 }
 
-// tell says, the first time it is called, how the child's first start went.
+// tell reports, on its first call, how the child's first start went.
 func (s *supervisor) tell(err error) {
 	select {
 	case s.first <- err:
-	default: // told before, and not read: it was nil, or start-up was given up
+	default: // reported before, and not read: it was nil, or start-up was given up
 	}
 }
 
-// end stops the child and returns when it is gone. Ending twice is no error.
+// end stops the child and returns when it is gone. It may be called twice.
 func (s *supervisor) end() {
 	s.once.Do(func() { close(s.stopping) })
 	<-s.ended
@@ -139,7 +139,7 @@ func (s *supervisor) run() {
 	}
 }
 
-// runOnce starts the child and returns when it has ended: whether it had got ready, and for how long it was.
+// runOnce starts the child and returns when it has ended: whether it got ready, and how long it was ready.
 func (s *supervisor) runOnce(ctx context.Context, wasReady bool) (ready bool, ran time.Duration, err error) {
 	before := s.prepare
 	if wasReady {
@@ -197,7 +197,7 @@ func (s *supervisor) waitReady(ctx context.Context, process *embedded.Process) e
 	return nil
 }
 
-// finish ends a process: cleanly within its grace, at once when up is in a hurry.
+// finish ends a process: cleanly within its grace, or at once when up is in a hurry.
 func (s *supervisor) finish(process *embedded.Process) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.grace)
 	defer cancel()
@@ -227,12 +227,12 @@ func (s *supervisor) explain(err error) error {
 	return fmt.Errorf("%s does not start: %w", s.name, err)
 }
 
-// pauseAfter is how long to wait before the start that follows this many failures in a row: the first is at once.
+// pauseAfter is how long to wait before the next start after this many failures in a row; the first start is at once.
 func pauseAfter(failures int) time.Duration {
 	if failures == 0 {
 		return 0
 	}
-	const enough = 10 // doublings that are past the longest pause for sure
+	const enough = 10 // doublings that certainly exceed the longest pause
 	return min(firstPause<<min(failures-1, enough), longest)
 }
 

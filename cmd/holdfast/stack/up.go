@@ -18,10 +18,10 @@ import (
 	"github.com/holdfast/holdfast/embedded"
 )
 
-// DefaultAddr is where web listens when nothing else was asked for.
+// DefaultAddr is where web listens by default.
 const DefaultAddr = "127.0.0.1:8000"
 
-// Names of the parts: in the state file, in log lines, and of their log files.
+// Names of the parts, in the state file, log lines and log file names.
 const (
 	namePostgres = "postgres"
 	nameTemporal = "temporal"
@@ -29,7 +29,7 @@ const (
 	nameWeb      = "web"
 )
 
-// ErrAddrTaken says that an address which was asked for by name is held by something else.
+// ErrAddrTaken says that another program holds an address that the user asked for.
 var ErrAddrTaken = errors.New("address is taken")
 
 // Up runs the whole product on one machine. The zero value of every field but DataDir is usable.
@@ -37,26 +37,26 @@ type Up struct {
 	// Addr is where web listens. Empty means DefaultAddr, or a free port when that is taken; an address given here is
 	// used or refused. Port 0 is any free one, and then the embedded servers keep off their well-known ports, too.
 	Addr string
-	// DataDir holds everything that is to survive. Made when missing.
+	// DataDir holds everything that must survive. Made when missing.
 	DataDir string
-	// TemporalUIPort for the embedded Temporal's Web UI. 0 means 8233, or a free one when that is taken.
+	// TemporalUIPort is for the embedded Temporal's Web UI. 0 means 8233, or a free port when that is taken.
 	TemporalUIPort int
-	// DatabaseURL names a Postgres to use in place of the embedded one; $HOLDFAST_DATABASE_URL when empty.
+	// DatabaseURL names a Postgres to use instead of the embedded one; $HOLDFAST_DATABASE_URL when empty.
 	DatabaseURL string
-	// TemporalAddress names a Temporal to use in place of the embedded one; $TEMPORAL_ADDRESS when empty.
+	// TemporalAddress names a Temporal to use instead of the embedded one; $TEMPORAL_ADDRESS when empty.
 	TemporalAddress string
-	// Executable answers to "migrate up", "worker" and "web"; this executable when empty.
+	// Executable understands "migrate up", "worker" and "web"; this executable when empty.
 	Executable string
 	// Stdout gets the ready line, Stderr what worker and web log. os.Stdout and os.Stderr when nil.
 	Stdout, Stderr io.Writer
-	// EndSteps and KeepSteps say that the user has settled what becomes of running steps at a stop: the worker ends them,
-	// or keeps them. When neither is set, and up is stopped with Ctrl-C, Ask is asked.
+	// EndSteps and KeepSteps say that the user has decided what happens to running steps at a stop: the worker ends them,
+	// or keeps them. When neither is set and up is stopped with Ctrl-C, it calls Ask.
 	EndSteps, KeepSteps bool
-	// Unset names variables that the parts are not to see.
+	// Unset names variables to hide from the parts.
 	Unset []string
-	// Ask puts a question to the person at the terminal; nil when there is none, and steps are kept.
+	// Ask asks the person at the terminal a question; nil when there is nobody, and then steps are kept.
 	Ask func(ctx context.Context, question string) (answer string, ok bool)
-	// Log gets what up itself has to say; slog.Default when nil.
+	// Log gets up's own records; slog.Default when nil.
 	Log *slog.Logger
 
 	givenUIPort bool
@@ -66,10 +66,10 @@ type Up struct {
 	temporal    *embedded.Temporal // nil when TemporalAddress is given
 	hurry       chan struct{}      // closed by the second Ctrl-C
 	hurryUp     func()             // closes it
-	lost        chan error         // gets why a part cannot go on where it was
+	lost        chan error         // gets the reason why a part cannot go on where it was
 	running     []*supervisor      // in the order of their start
-	worker      *supervisor        // of them
-	listens     string             // where web does
+	worker      *supervisor        // one of running
+	listens     string             // where web listens
 }
 
 // Run starts everything, prints the ready line, and runs until ctx is done; then it stops everything in order and
@@ -83,7 +83,7 @@ func (u *Up) Run(ctx context.Context) error {
 		return err
 	}
 	u.holder = holder
-	defer holder.release() //nolint:errcheck // the kernel lets go of the lock in any case
+	defer holder.release() //nolint:errcheck // the kernel releases the lock in any case
 
 	u.mayHurry()
 	u.lost = make(chan error, 1)
@@ -92,7 +92,7 @@ func (u *Up) Run(ctx context.Context) error {
 		err = u.runParts(ctx)
 	}
 	if ctx.Err() != nil {
-		err = nil // asked to stop, before or after all was ready
+		err = nil // asked to stop, before or after everything was ready
 		u.Log.Info("stopping")
 	}
 	u.stop(ctx)
@@ -109,7 +109,7 @@ func (u *Up) mayHurry() {
 }
 
 // runParts starts everything and waits until ctx ends. When a part has lost its port to
-// another program, all parts are started anew: the others must not go on with that program
+// another program, it starts all parts afresh: the others must not go on with that program
 // in the part's place.
 func (u *Up) runParts(ctx context.Context) error {
 	for announced := false; ; announced = true {
@@ -169,7 +169,7 @@ func (u *Up) defaults() error {
 	return nil
 }
 
-// DefaultDataDir returns the folder in the user's home that up uses when none is named.
+// DefaultDataDir returns the folder in the user's home that up uses by default.
 func DefaultDataDir() (string, error) {
 	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "holdfast"), nil
@@ -181,10 +181,10 @@ func DefaultDataDir() (string, error) {
 	return filepath.Join(home, ".local", "share", "holdfast"), nil
 }
 
-// clear ends what an earlier up on this data folder left over.
+// clear ends what an earlier up on this data folder left running.
 func (u *Up) clear(ctx context.Context, left []embedded.Owned) error {
 	if u.DatabaseURL == "" {
-		// A Postgres that was started, but not yet recorded, when its up was killed.
+		// A Postgres that had started but was not yet recorded when its up was killed.
 		unrecorded := embedded.Postgres{Dir: filepath.Join(u.DataDir, namePostgres)}
 		if owned, err := embedded.OwnedBy(namePostgres, unrecorded.Postmaster()); err == nil && owned.PID != 0 {
 			left = append(left, owned)
@@ -267,7 +267,7 @@ func (u *Up) launch(spec child) *supervisor {
 	return s
 }
 
-// announce prints the one line that says all is ready.
+// announce prints the one line that says everything is ready.
 func (u *Up) announce() error {
 	s := u.holder.now()
 	ui := s.TemporalUI
@@ -315,19 +315,19 @@ func addrFree(addr string) bool {
 	return err == nil && listener.Close() == nil
 }
 
-// beyond says where web listens when that is more than the loopback address which a browser on this machine uses.
+// beyond says where web listens, if that is more than the loopback address that a browser on this machine uses.
 func beyond(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if ip := net.ParseIP(host); err != nil || host == "localhost" || ip != nil && ip.IsLoopback() {
 		return ""
 	}
 	if host == "" {
-		host = "0.0.0.0" // and its like of IPv6
+		host = "0.0.0.0" // or the same in IPv6
 	}
 	return "  listens=" + net.JoinHostPort(host, port)
 }
 
-// webURL is how a browser on this machine reaches web.
+// webURL is web's address for a browser on this machine.
 func webURL(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -346,8 +346,8 @@ func (u *Up) uiURL() string {
 	return u.temporal.UIURL()
 }
 
-// databaseAddr is where the database listens, without who may enter it how: that is in DATA/postgres/password, or where
-// the user has it.
+// databaseAddr is where the database listens, without user and password: those are in DATA/postgres/password, or where
+// the user keeps them.
 func (u *Up) databaseAddr() string {
 	if u.postgres != nil {
 		return u.postgres.Addr()

@@ -5,14 +5,14 @@ import (
 	"unicode"
 )
 
-// Cleaner makes a stream of text safe to print. It remembers a sequence that is cut in two
-// by the end of a chunk. The zero value drops every escape sequence.
+// Cleaner makes a stream of text safe to print, even if the end of a chunk cuts an escape
+// sequence in two. The zero value drops every escape sequence.
 type Cleaner struct {
 	// Keep lets colours (SGR), erasing within the line and moves within the line through.
 	Keep bool
-	// Colours lets colours through and nothing else.
+	// Colours lets only colours through.
 	Colours bool
-	// Plain takes colours out of what Keep lets through.
+	// Plain removes colours from what Keep lets through.
 	Plain bool
 
 	state  cleanState
@@ -30,10 +30,10 @@ const (
 	textEscape   cleanState = "text escape"  // ESC within one
 )
 
-// maxParams bounds a control sequence that is let through; a longer one is dropped.
+// maxParams bounds the control sequences it lets through; it drops longer ones.
 const maxParams = 64
 
-// Clean returns what of a chunk may be printed.
+// Clean returns the part of a chunk that is safe to print.
 func (c *Cleaner) Clean(chunk string) string {
 	if c.state == ground && plain(chunk) {
 		return chunk
@@ -70,7 +70,7 @@ func (c *Cleaner) rune(b *strings.Builder, r rune) {
 		c.control(b, r)
 	case text:
 		switch r {
-		case 0x07, 0x9c, 0x18, 0x1a: // BEL and ST end it; CAN and SUB give it up
+		case 0x07, 0x9c, 0x18, 0x1a: // BEL and ST end it; CAN and SUB abort it
 			c.state = ground
 		case '\n': // no such string holds a line feed: an open one must not swallow the rest
 			c.state = ground
@@ -101,7 +101,7 @@ func (c *Cleaner) ground(b *strings.Builder, r rune) {
 			b.WriteRune(r)
 		}
 	case r < 0x20 || (r >= 0x7f && r < 0xa0):
-	case unicode.Is(unicode.Bidi_Control, r): // it turns the text around it, which then reads as another
+	case unicode.Is(unicode.Bidi_Control, r): // it reorders the text around it, which then reads as something else
 	default:
 		b.WriteRune(r)
 	}
@@ -144,7 +144,7 @@ func (c *Cleaner) control(b *strings.Builder, r rune) {
 }
 
 // allowed control sequences stay within the line and expect no answer: colours (m), erase in
-// line (K), and to column, right, left (G, C, D).
+// line (K), and moves to a column, right and left (G, C, D).
 func (c *Cleaner) allowed(params string, final rune) bool {
 	finals := ""
 	switch {
@@ -158,7 +158,7 @@ func (c *Cleaner) allowed(params string, final rune) bool {
 	return strings.ContainsRune(finals, final) && strings.Trim(params, "0123456789;:") == ""
 }
 
-// Clean makes one line of a text: no escape sequences, no line ends.
+// Clean makes a text one line, without escape sequences or line ends.
 func Clean(s string) string {
 	return strings.Join(strings.Fields(new(Cleaner).Clean(s)), " ")
 }
@@ -168,7 +168,7 @@ func CleanLines(s string) string {
 	return strings.ReplaceAll(new(Cleaner).Clean(s), "\r", "")
 }
 
-// LastWritten is what a terminal shows of a line in which carriage returns start it again.
+// LastWritten is what a terminal shows of a line with carriage returns.
 func LastWritten(line string) string {
 	line = strings.TrimRight(line, "\r")
 	return line[strings.LastIndexByte(line, '\r')+1:]

@@ -14,16 +14,16 @@ import (
 
 // Lines are the lines of a reader, one at a time.
 //
-// On a terminal the reading can be paused, so that another program (an editor) has what is
-// typed, and it ends with its context. From anything else a read that is under way cannot be
-// broken off: it ends with the next line or the end of the reader, at the latest with the
+// On a terminal, reading can be paused so that another program (an editor) gets what is
+// typed, and it ends with its context. With any other reader, a read under way cannot be
+// interrupted: it ends with the next line or the end of the reader, at the latest with the
 // process.
 type Lines struct {
 	c       chan string
 	pause   chan pause // holds at most one
 	stopped chan struct{}
 	wake    *os.File // nil unless the reader is a terminal
-	one     bool     // a terminal's next line is for whoever asks next
+	one     bool     // read one line only: the terminal's next line is for whoever asks next
 }
 
 type pause struct{ parked, over chan struct{} }
@@ -33,8 +33,8 @@ const maxLine = 1 << 20
 // ReadLines reads lines from r until it ends or ctx does.
 func ReadLines(ctx context.Context, r io.Reader) *Lines { return read(ctx, r, false) }
 
-// ReadLine reads one line; false says that there is none, or that ctx has ended. What was typed
-// ahead on a terminal is there for the next call.
+// ReadLine reads one line; false says that there is none, or that ctx has ended. Lines typed
+// ahead on a terminal stay for the next call.
 func ReadLine(ctx context.Context, r io.Reader) (string, bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -63,11 +63,11 @@ func read(ctx context.Context, r io.Reader, one bool) *Lines {
 	return l
 }
 
-// C gives the lines. It is closed when there are no more.
+// C delivers the lines. It is closed when there are no more.
 func (l *Lines) C() <-chan string { return l.c }
 
-// Pause stops the reading of a terminal until resume is called; a line that nobody has taken
-// yet is thrown away. Of anything else than a terminal it does nothing. Resuming twice is no error.
+// Pause stops reading a terminal until resume is called, and discards a line that nobody has
+// taken yet. For any other reader it does nothing. Resume may be called twice.
 func (l *Lines) Pause() (resume func()) {
 	if l.wake == nil {
 		return func() {}
@@ -101,7 +101,7 @@ func (l *Lines) scan(ctx context.Context, r io.Reader) {
 }
 
 // poll reads a terminal only when there is something to read, so that it is never stuck in
-// a read when somebody else is to have what is typed.
+// a read when somebody else should get what is typed.
 func (l *Lines) poll(ctx context.Context, f, wakened *os.File) {
 	defer close(l.stopped)
 	defer close(l.c)
@@ -128,7 +128,7 @@ func (l *Lines) poll(ctx context.Context, f, wakened *os.File) {
 			}
 			continue // look again: somebody else may have read it
 		}
-		n, err := f.Read(buf) // of a terminal no more than a line
+		n, err := f.Read(buf) // a terminal returns at most one line
 		line := bytes.IndexByte(buf[:n], '\n') >= 0
 		pending = l.send(ctx, append(pending, buf[:n]...))
 		if err != nil || n == 0 || l.one && line {

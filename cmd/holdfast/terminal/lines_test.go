@@ -70,7 +70,7 @@ func TestLines_OfATerminalLeaveItToAnotherWhilePaused(t *testing.T) {
 			t.Fatalf("got %q", got)
 		}
 	}
-	// A line that nobody has taken is gone with the pause: it was typed before.
+	// The pause discards a line that nobody has taken: it was typed before.
 	typed(t, person, "stale\n")
 	resume := l.Pause()
 	resume()
@@ -85,7 +85,7 @@ func TestLines_OfATerminalLeaveItToAnotherWhilePaused(t *testing.T) {
 	if _, more := next(t, l); more {
 		t.Error("there is more after the end of the context")
 	}
-	l.Pause()() // does not wait for a reader that has ended
+	l.Pause()() // must not wait for a reader that has ended
 }
 
 func TestLines_OfATerminalEndWithCtrlD(t *testing.T) {

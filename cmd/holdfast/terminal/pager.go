@@ -10,7 +10,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Rows is how high a terminal is; 0 when w is none.
+// Rows is a terminal's height; 0 when w is not a terminal.
 func Rows(w any) int {
 	if f, ok := w.(*os.File); ok {
 		if _, rows, err := term.GetSize(int(f.Fd())); err == nil {
@@ -21,14 +21,14 @@ func Rows(w any) int {
 }
 
 // Page shows a text in a person's pager and returns when it is closed. pager is a command
-// line, as $PAGER is. The text must be safe to print; of escape sequences it may have colours.
-// The terminal's modes are put back whatever the pager leaves behind.
+// line, like $PAGER. The text must be safe to print, with no escape sequences but colours.
+// The terminal's modes are restored, whatever the pager does to them.
 func Page(ctx context.Context, pager, text string, tty *os.File, stderr io.Writer) error {
 	fd := int(tty.Fd())
 	if modes, err := term.GetState(fd); err == nil {
 		defer func() { _ = term.Restore(fd, modes) }()
 	}
-	// It is the person's to close, not ours to kill while it is being read.
+	// The person closes it; we must not kill it while it is being read.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", "-c", pager)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(text), tty, stderr
 	if os.Getenv("LESS") == "" {

@@ -14,7 +14,7 @@ type Cell struct {
 	Paint func(string) string
 }
 
-// Table is rows of cells under a header, aligned on the left.
+// Table is rows of left-aligned cells under a header.
 type Table struct {
 	Header []string
 	Rows   [][]Cell
@@ -103,7 +103,7 @@ func two(a int, ua string, b int, ub string) string {
 	return fmt.Sprintf("%d%s %d%s", a, ua, b, ub)
 }
 
-// Ago is how long before now t was, in one unit.
+// Ago is how long ago t was, in one unit.
 func Ago(t, now time.Time) string {
 	d := now.Sub(t)
 	switch {

@@ -72,7 +72,7 @@ test('a step is shown with all that its digest binds, and what deserves a look s
   // An edited file is asked about again, with what changed.
   const { approvals } = await (await fetch(`${stack.url}/api/sessions/${id}/approvals`)).json();
   await post(`approvals/${approvals[0].id}/resolve`, { resolution: 'modified', modifications: { files: { 'tidy.sh': SCRIPT.replace('install | sh', 'install -o x.sh') } } });
-  const changed = gate.getByRole('region', { name: 'Changes of tidy.sh' });
+  const changed = gate.getByRole('region', { name: 'Changes to tidy.sh' });
   await changed.locator('.diff-removed', { hasText: 'install | sh' }).waitFor();
   await changed.locator('.diff-added', { hasText: 'install -o x.sh' }).waitFor();
   assert.deepEqual(errors, []);
@@ -157,7 +157,7 @@ test('every open question can be reached, however many there are', async () => {
   const dialog = page.getByRole('dialog');
   await dialog.getByRole('textbox', { name: 'Shell command' }).fill('false');
   await fetch(`${doors.grace.url}/api/approvals/${second.id}/resolve`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"resolution":"approved"}' });
-  await dialog.getByText(/closed meanwhile \(approved by grace\)/).waitFor();
+  await dialog.getByText(/was closed meanwhile \(approved by grace\)/).waitFor();
   assert.equal(await dialog.getByRole('textbox', { name: 'Shell command' }).inputValue(), 'false');
   assert.deepEqual(errors, []);
   for (const [device, viewport] of Object.entries(DEVICES)) {
@@ -249,7 +249,7 @@ test('of two who decide at once, the later one is told, and keeps the words', as
   await note.getByText('go ahead, but watch the memory').waitFor();
   await note.getByRole('button', { name: 'Copy what you typed' }).click();
   await until('the words are copied', async () => (await ada.page.evaluate(() => navigator.clipboard.readText())) === 'go ahead, but watch the memory');
-  await note.getByRole('button', { name: 'Put this away' }).click();
+  await note.getByRole('button', { name: 'Dismiss' }).click();
   await note.waitFor({ state: 'detached' });
   await ada.context.close();
 });
@@ -273,7 +273,7 @@ test('the editor of a step says that its environment is no place for secrets', a
     const { page, context } = await visit(id, undefined, { viewport });
     await approval(page, /Tidy up/).getByRole('button', { name: 'Edit the step…' }).click();
     const environment = page.getByRole('group', { name: 'Environment' });
-    await environment.getByText('Values show in the log and the export. Secrets do not belong here yet.').scrollIntoViewIfNeeded();
+    await environment.getByText('Values show in the log and the export. Do not put secrets here yet.').scrollIntoViewIfNeeded();
     await page.screenshot({ path: `${SHOTS}environment-${device}.png` });
     await context.close();
   }

@@ -155,7 +155,7 @@ test('an escalated question looks urgent and says what silence does', async () =
   await page.getByRole('button', { name: 'Start session' }).click();
   const gate = page.locator('.approval[data-tone=escalated]');
   await gate.getByText(/Urgent: nobody answered in time\. Escalated/).waitFor();
-  await gate.getByText(/If nobody answers now either: the session is suspended/).waitFor();
+  await gate.getByText(/If still nobody answers: the session is suspended/).waitFor();
   assert.ok((await secondsLeft(gate)) > 500);
   await gate.getByRole('button', { name: 'Approve' }).click();
   await status(page, 'completed');

@@ -1,4 +1,4 @@
-// Command reference writes the command reference of the documentation. Run it by go generate.
+// Command reference writes the documentation's command reference. Run it with go generate.
 package main
 
 import (
@@ -10,11 +10,11 @@ import (
 )
 
 func main() {
-	_ = os.Unsetenv("COLUMNS") // the width of the help follows it
+	_ = os.Unsetenv("COLUMNS") // it sets the width of the help
 	var b bytes.Buffer
 	err := cli.WriteReference(&b)
 	if err == nil {
-		err = os.WriteFile(os.Args[1], b.Bytes(), 0o644) //nolint:gosec // to be read by everyone
+		err = os.WriteFile(os.Args[1], b.Bytes(), 0o644) //nolint:gosec // everyone may read it
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "reference:", err)

@@ -1,6 +1,6 @@
 import type { Problem } from './types';
 
-// A refusal by the server, as its problem document tells it.
+// A refusal by the server, as in its problem document.
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -23,7 +23,7 @@ export class UnreachableError extends Error {
   }
 }
 
-// Whether asking again later may help without the user changing anything.
+// Whether trying again later may help without the user changing anything.
 export function isTransient(error: unknown): boolean {
   if (error instanceof UnreachableError) return true;
   return error instanceof ApiError && (error.status === 502 || error.status === 503 || error.status === 504);

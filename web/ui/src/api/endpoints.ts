@@ -49,7 +49,7 @@ export const suspendSession = (id: string) => request<unknown>(`/api/sessions/${
 
 export const resumeSession = (id: string) => request<unknown>(`/api/sessions/${enc(id)}/resume`, { method: 'POST' });
 
-// Null when the session was over already and there was nothing to stop.
+// Null when the session was already over and there was nothing to stop.
 export async function cancelSession(id: string): Promise<CancelReceipt | null> {
   const body = await request<{ receipt?: CancelReceipt }>(`/api/sessions/${enc(id)}/cancel`, { method: 'POST' });
   return body.receipt ?? null;
@@ -59,8 +59,8 @@ export async function listRuns(id: string, signal?: AbortSignal): Promise<Run[]>
   return (await request<{ runs: Run[] }>(`/api/sessions/${enc(id)}/runs`, { signal })).runs;
 }
 
-// The newest 200 of them, and all older ones that are open; the newest come first. A cursor is
-// a place in time, so the open ones go on from where the first page ends.
+// The newest 200, and all older open ones; the newest come first. A cursor is a place in time,
+// so the open ones continue where the first page ends.
 export async function listApprovals(id: string, signal?: AbortSignal): Promise<Approval[]> {
   const page = (filter: Record<string, string>) =>
     request<{ approvals: Approval[]; next_cursor?: string }>(`/api/sessions/${enc(id)}/approvals?${new URLSearchParams({ limit: '200', ...filter })}`, { signal });
@@ -75,7 +75,7 @@ export async function listApprovals(id: string, signal?: AbortSignal): Promise<A
 
 export const getApproval = (id: string, signal?: AbortSignal) => request<Approval>(`/api/approvals/${enc(id)}`, { signal });
 
-// All that its digest binds.
+// Everything its digest binds.
 export const getSubject = (id: string, signal?: AbortSignal) => request<Subject>(`/api/approvals/${enc(id)}/subject`, { signal });
 
 export interface Decision {

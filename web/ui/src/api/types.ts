@@ -1,5 +1,5 @@
 // The server's vocabulary under the names the UI uses. The shapes themselves
-// are made from the server's own declarations: `make generate`.
+// are generated from the server's own declarations: `make generate`.
 import type { Schemas } from '@holdfast/client';
 
 export type Approval = Schemas['Approval'];

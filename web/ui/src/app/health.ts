@@ -6,7 +6,7 @@ export function useOutage(): Outage | null {
   return outageOf(useConnection().health);
 }
 
-// Why no command can be given now; null when one can.
+// Why the user cannot give commands now; null when they can.
 export function useCommandsBlocked(): string | null {
   return useOutage()?.waits ?? null;
 }

@@ -30,7 +30,7 @@ export function useConnection(): ConnectionState {
   return useSyncExternalStore(subscribe, getState);
 }
 
-// Whether a viewer of a session is this tab.
+// Whether a viewer is this tab.
 export function isSelf(viewer: Viewer): boolean {
   return viewer.connection_id === live.identity?.connectionId || viewer.client_id === clientId;
 }

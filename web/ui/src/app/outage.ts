@@ -1,11 +1,11 @@
 import type { Health } from '@holdfast/client';
 
-// What of the server does not work, what still does, and what of this page has to wait for it.
+// Which parts of the server do not work, what still does, and what on this page has to wait.
 
 export interface Outage {
   what: string;
   works: string;
-  waits: string; // what cannot be done meanwhile, as the reason beside a disabled control
+  waits: string; // what cannot be done meanwhile; the reason beside a disabled control
 }
 
 export function outageOf(health: Health | null): Outage | null {

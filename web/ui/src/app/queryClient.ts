@@ -2,7 +2,7 @@ import { QueryClient } from '@tanstack/react-query';
 import { isTransient } from '../api/client';
 import { live } from './live';
 
-// A server that is away is waited for; a refusal is shown at once.
+// Waits for a server that is away; shows a refusal at once.
 export const queryClient = new QueryClient({
   defaultOptions: {
     queries: {
@@ -16,8 +16,8 @@ export const queryClient = new QueryClient({
   },
 });
 
-// What was missed while the connection was down is read again when it is back; of the list of
-// sessions the socket brings a snapshot.
+// When the connection is back, reads again what was missed meanwhile, except for the list of
+// sessions: the socket brings a snapshot of it.
 let wasLive = false;
 live.onState(() => {
   const isLive = live.state.status === 'live';

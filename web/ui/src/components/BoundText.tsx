@@ -7,11 +7,11 @@ interface Props {
   label: string;
   text: string;
   numbered: boolean; // line by line, as a file
-  fold?: { open: boolean; onToggle: () => void }; // of a long text
+  fold?: { open: boolean; onToggle: () => void }; // for a long text
 }
 
-// A text that somebody decides about: all of it, wrapped and never cut at the side, with the
-// characters that do not show named. A long one shows its beginning until it is opened.
+// A text that somebody decides about: all of it, wrapped and never cut at the side, with
+// invisible characters named. A long text shows its beginning until it is opened.
 export const BoundText = memo(function BoundText({ label, text, numbered, fold }: Props) {
   const folded = fold !== undefined && !fold.open;
   const lines = linesOf(folded ? beginning(text) : text);
@@ -36,7 +36,7 @@ export const BoundText = memo(function BoundText({ label, text, numbered, fold }
 const MANY_LINES = 5_000;
 const BLOCK_LINES = 100;
 
-// Each line by itself, and the lines of a very long text by the hundred.
+// Each line by itself, or a hundred lines at a time for a very long text.
 function blocksOf(lines: readonly string[]): { first: number; block: string }[] {
   const size = lines.length > MANY_LINES ? BLOCK_LINES : 1;
   const blocks = [];

@@ -40,9 +40,9 @@ export function ConnectionIndicator() {
   );
 }
 
-const BEHIND_MS = 700; // what is under way for a moment is no lag
+const BEHIND_MS = 700; // events under way for a moment are not lag
 
-// How far the log of the session that is looked at has arrived.
+// How much of the viewed session's log has arrived.
 function Seen() {
   const id = useRouterState({ select: (state) => /^\/sessions\/([^/]+)/.exec(state.location.pathname)?.[1] ?? null });
   const { seq, head } = useSnapshot(useFollowed(id));
@@ -55,7 +55,7 @@ function Seen() {
   );
 }
 
-// True once it has been true for so long.
+// True once now has been true for this long.
 function useLasting(now: boolean, ms: number): boolean {
   const [lasting, setLasting] = useState(false);
   useEffect(() => {

@@ -12,7 +12,7 @@ export function DiffView({ sections }: { sections: readonly Section[] }) {
   return (
     <div className="diff">
       {sections.map((section) => (
-        <section key={section.title} aria-label={`Changes of ${spelled(section.title)}`}>
+        <section key={section.title} aria-label={`Changes to ${spelled(section.title)}`}>
           <h4>
             <Pieces text={section.title} />
             {section.before === '' && <span className="text-good"> added</span>}

@@ -2,7 +2,7 @@ import { useEffect, useState } from 'react';
 import { useOutage } from '../app/health';
 import { live, useConnection } from '../app/live';
 
-// A short cut is the indicator's business; the banner is for one that lasts.
+// The indicator shows short interruptions; the banner is for those that last.
 const PATIENCE_MS = 2_500;
 
 export function ServerBanner() {

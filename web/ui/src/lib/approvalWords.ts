@@ -19,7 +19,7 @@ export function question(approval: Approval, stepTitle: string | null): string {
   }
 }
 
-// The description without the reason why it is asked again, and that reason.
+// The description without the reason for asking again, and that reason.
 export function splitAskedAgain(description: string): { text: string; why: string | null } {
   const found = /^([\s\S]*?) ?\(asked again: ([\s\S]*)\)$/.exec(description);
   return found === null ? { text: description, why: null } : { text: found[1] ?? '', why: found[2] ?? '' };
@@ -36,28 +36,28 @@ export function onTimeoutWords(approval: Approval): string {
       return recovery ? 'If nobody answers: the step is skipped.' : 'If nobody answers: it is approved.';
     case 'escalate':
       return approval.escalated_at
-        ? 'If nobody answers now either: the session is suspended.'
+        ? 'If still nobody answers: the session is suspended.'
         : 'If nobody answers: it is escalated, with more time; after that the session is suspended.';
     default:
       return 'If nobody answers: the session is suspended, and asks again when it is resumed.';
   }
 }
 
-// A program that asks waits on, and is told when nobody has answered.
+// A program that asked keeps running, and is told that nobody has answered.
 function askTimeoutWords(approval: Approval): string {
   switch (approval.on_timeout ?? 'reject') {
     case 'approve':
       return 'If nobody answers: it is approved.';
     case 'escalate':
       return approval.escalated_at
-        ? 'If nobody answers now either: the program goes on without an answer.'
+        ? 'If still nobody answers: the program goes on without an answer.'
         : 'If nobody answers: it is escalated, with more time; after that the program goes on without an answer.';
     default:
       return 'If nobody answers: the program goes on without an answer.';
   }
 }
 
-// How a closed approval ended, as the first words of a line about it.
+// How an approval closed, as the first words of a line about it.
 export function closedVerb(approval: Approval): string {
   if (approval.status === 'void') return 'Changed, asked again';
   if (approval.status !== 'resolved') return humanize(approval.status);

@@ -16,7 +16,7 @@ function objectOf(context: unknown): Record<string, unknown> | null {
   return typeof context === 'object' && context !== null && !Array.isArray(context) ? (context as Record<string, unknown>) : null;
 }
 
-// What is to be seen with a question: names with short values, or a text, which may be a part of the whole only.
+// What is shown with a question: names with short values, or a text, which may be only a part of the whole.
 export type ShownContext = { facts: [string, string][] } | { text: string; whole: boolean } | null;
 
 const FACTS = 20;
@@ -24,7 +24,7 @@ const FACT_CHARS = 200;
 
 export function shownContext(approval: Approval): ShownContext {
   const object = objectOf(approval.context);
-  const asked = askOptions(approval).length > 0; // else they are no answers, and stand with the rest
+  const asked = askOptions(approval).length > 0; // else they are not answers, and are shown with the rest
   const rest = object === null ? { context: approval.context } : Object.fromEntries(Object.entries(object).filter(([name]) => name !== 'options' || !asked));
   const keys = Object.keys(rest);
   const shown: unknown = keys.length === 1 && keys[0] === 'context' ? rest['context'] : rest;

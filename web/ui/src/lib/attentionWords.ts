@@ -20,7 +20,7 @@ const WORDS: Record<string, string> = {
   goes_on_if_fails: 'goes on if it fails',
 };
 
-// What deserves a look, as short words with the place behind them. secondsLeft is that of the approval.
+// What deserves a look, as short words followed by the place. secondsLeft is the approval's.
 export function chipsOf(attention: readonly Attention[], approval: Approval, secondsLeft: number): Chip[] {
   const chips: Chip[] = [];
   if (approval.on_timeout === 'approve' && approval.status === 'pending') {
@@ -31,7 +31,7 @@ export function chipsOf(attention: readonly Attention[], approval: Approval, sec
       chips.push({ key: kind, kind, words: `${found ?? 'some'} more are not listed`, detail: '' });
       continue;
     }
-    if (kind === 'approves_itself' && step !== undefined && step === approval.step_id) continue; // said above, with the time
+    if (kind === 'approves_itself' && step !== undefined && step === approval.step_id) continue; // shown above, with the time
     const named = kind === 'env' ? `sets ${found ?? ''}` : kind === 'secret' && found ? `secret ${found}` : WORDS[kind] ?? kind;
     const place = file ?? (step === approval.step_id ? '' : (step ?? ''));
     chips.push({ key: String(index), kind, words: place === '' ? named : `${named} · ${place}`, detail: [found, place === '' ? '' : `in ${place}`].filter(Boolean).join(' ') });
@@ -39,7 +39,7 @@ export function chipsOf(attention: readonly Attention[], approval: Approval, sec
   return chips;
 }
 
-// The first of too many: no kind goes missing by that, whatever stands before it.
+// The first few of too many, but at least one of each kind.
 export function foremost(chips: readonly Chip[], most: number): readonly Chip[] {
   if (chips.length <= most) return chips;
   const firsts = chips.filter((chip, index) => chips.findIndex((other) => other.kind === chip.kind) === index);

@@ -13,7 +13,7 @@ describe('what an approval binds', () => {
       Environment: "A='one\nB=two'\nLD_PRELOAD=./x.so",
       Network: 'allowed, everything outside the host',
       Time: 'at most 5m',
-      'Memory, CPU': 'no limit of memory, no limit of cores',
+      'Memory, CPU': 'no limit on memory, no limit on cores',
       'If it fails': 'tried again 2 times at most, then the run goes on without it',
     });
   });
@@ -51,7 +51,7 @@ describe('what an approval binds', () => {
     expect(piecesOf('')).toEqual(['']);
     expect(piecesOf('plain é 😀')).toEqual(['plain é 😀']);
     expect(spelled('a\u202eb')).toBe('aU+202Eb');
-    expect(hiddenCharacters().exec(`${'x'.repeat(30)}\u202e`)?.index).toBe(30); // an editor that stops half way
+    expect(hiddenCharacters().exec(`${'x'.repeat(30)}\u202e`)?.index).toBe(30); // an editor that stops halfway
     expect(spelled('a\u202eb')).toBe('aU+202Eb');
   });
   it('has chips for what deserves a look', () => {

@@ -1,19 +1,19 @@
 import type { Plan, PlanStep, StepAsks } from '../api/types';
 import { prettyJSON } from './planText';
 
-// What an approval binds, laid out for reading: each step with all its fields, each file with
-// its text. Long parts are folded until somebody opens them; nothing is left out.
+// Everything an approval binds, laid out for reading: each step with all its fields, each file
+// with its text. Long parts are folded until somebody opens them; nothing is left out.
 
 export const FOLD_LINES = 60;
 export const FOLD_CHARS = 6_000;
 export const FOLD_STEPS = 8;
-export const FOLDED_LINES = 15; // shown of a text that is folded
+export const FOLDED_LINES = 15; // lines shown of a folded text
 const FOLDED_CHARS = 1_500;
 
 export interface Fold {
   id: string;
   what: string; // such as "tidy.sh (2,310 lines)"
-  text: string; // what is folded
+  text: string; // the folded text
 }
 
 export const linesOf = (text: string): string[] => (text.endsWith('\n') ? text.slice(0, -1) : text).split('\n');
@@ -36,9 +36,9 @@ export interface Field {
   mono: boolean;
 }
 
-// A step field by field, those that are not set with what then holds. A field that this page
-// does not know is shown as it is: it is bound, too. When the step asks, and what follows when nobody
-// answers, is the server's to say: the session has a part in it.
+// A step field by field, with the default for those that are not set. A field that this page
+// does not know is shown as it is: it is bound, too. The server says when the step asks, and what
+// happens when nobody answers, since that also depends on the session.
 export function fieldsOf(step: PlanStep, asks?: StepAsks): Field[] {
   const { run, shell, agent, task, needs, timeout, retries, env, network, memory, cpu, on_timeout, on_error, ...rest } = step;
   const fields: Field[] = [];
@@ -51,7 +51,7 @@ export function fieldsOf(step: PlanStep, asks?: StepAsks): Field[] {
   if ((needs ?? []).length > 0) add('After', (needs ?? []).join(', '));
   add('Network', networkWords(network));
   add('Time', timeout ? `at most ${timeout}` : 'no limit');
-  add('Memory, CPU', [memory ? `at most ${memory}` : 'no limit of memory', cpu ? `at most ${cpu} cores` : 'no limit of cores'].join(', '));
+  add('Memory, CPU', [memory ? `at most ${memory}` : 'no limit on memory', cpu ? `at most ${cpu} cores` : 'no limit on cores'].join(', '));
   add('If it fails', [retries ? `tried again ${retries} times at most` : 'not tried again', ERRORS[asks?.failed ? 'ask' : (on_error ?? 'fail')] ?? on_error ?? ''].join(', then '));
   if (asks?.first) add('Asks first', ON_TIMEOUT[asks.on_timeout] ?? asks.on_timeout);
   else if (asks?.failed) add('Asks when it has failed', FAILED_ON_TIMEOUT[asks.on_timeout] ?? ON_TIMEOUT[asks.on_timeout] ?? asks.on_timeout);
@@ -88,7 +88,7 @@ export function othersOf(plan: Plan): Field[] {
 
 export const filesOf = (plan: Plan): [string, string][] => Object.entries(plan.files ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
 
-// What has to be opened before all of a plan is on the page.
+// What must be opened before the whole plan is on the page.
 export function foldsOf(plan: Plan): Fold[] {
   const folds: Fold[] = [];
   const long = (id: string, what: string, text: string) => {

@@ -1,5 +1,5 @@
-// JSON laid out for people, of a value that somebody else made: it may be nested deeper than
-// the stack of this page, or be larger than a page can show.
+// JSON laid out for people, for a value from somebody else: it may be nested deeper than this
+// page's stack allows, or be larger than a page can show.
 
 export interface Shown {
   text: string;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Cleaner, plainText } from './clean';
 
-// As in the tests of the command line's cleaner: both make the same promise.
+// The same as in the tests of the command line's cleaner: both make the same promise.
 const CASES: Record<string, [text: string, line: string, nothing: string]> = {
   colour: ['\x1b[1;31mred\x1b[0m', '\x1b[1;31mred\x1b[0m', 'red'],
   'true colour': ['\x1b[38:2::1:2:3mx', '\x1b[38:2::1:2:3mx', 'x'],

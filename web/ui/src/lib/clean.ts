@@ -1,10 +1,10 @@
-// What a program prints is somebody else's text, and a terminal obeys it: an
-// escape sequence can set the clipboard or the title, make a link that is not
-// what it says, have the terminal answer, clear what others printed, or leave
-// colours on that hide what comes next. The Cleaner lets through what stays on
-// the program's own line, as the command line's does.
+// A program's output is not to be trusted, and a terminal obeys it: an escape
+// sequence can set the clipboard or the title, make a misleading link, make the
+// terminal answer, clear what others printed, or leave colours on that hide
+// what comes next. Like the command line's, the Cleaner lets through what stays
+// on the program's own line.
 
-// colours and moves within the line, colours alone, or nothing.
+// Colours and moves within the line, only colours, or nothing.
 export type Allowed = 'line' | 'colours' | 'nothing';
 
 type State = 'ground' | 'escape' | 'intermediate' | 'control' | 'string' | 'stringEscape';
@@ -12,12 +12,12 @@ type State = 'ground' | 'escape' | 'intermediate' | 'control' | 'string' | 'stri
 const FINALS: Record<Allowed, string> = { line: 'mKGCD', colours: 'm', nothing: '' };
 const MAX_PARAMS = 64; // a longer sequence is dropped
 
-// Control characters but tab and line ends, and the marks that turn the direction of text.
+// Control characters except tab and line ends, and marks that change the direction of text.
 // eslint-disable-next-line no-control-regex
 const SPECIAL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
 const ESC = 0x1b;
 
-// A stream of text made safe. It remembers a sequence that is cut in two by the end of a chunk.
+// A stream of text made safe, even if the end of a chunk cuts an escape sequence in two.
 export class Cleaner {
   private state: State = 'ground';
   private params = '';
@@ -42,7 +42,7 @@ export class Cleaner {
     return out;
   }
 
-  // Takes one character and says what of it is printed.
+  // Takes one character and returns what to print.
   private take(code: number, char: string): string {
     switch (this.state) {
       case 'ground':
@@ -55,7 +55,7 @@ export class Cleaner {
       case 'control':
         return this.control(code, char);
       case 'string':
-        // BEL and ST end it; CAN and SUB give it up; a line end does too, so
+        // BEL and ST end it; CAN and SUB abort it; a line end does too, so
         // that an open one does not swallow the rest.
         if (code === 0x07 || code === 0x9c || code === 0x18 || code === 0x1a || char === '\n') this.state = 'ground';
         else if (code === ESC) this.state = 'stringEscape';

@@ -1,5 +1,5 @@
-// A deadline told by the server as seconds left, kept on the local monotonic
-// clock. The client's wall clock may be minutes off and plays no part.
+// A deadline that the server sends as seconds left, kept on the local monotonic
+// clock. The client's wall clock may be minutes off and is not used.
 
 export interface Deadline {
   readonly at: number; // monotonic ms

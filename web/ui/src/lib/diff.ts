@@ -7,7 +7,7 @@ export interface DiffLine {
 }
 
 const CONTEXT = 2;
-const MAX_CELLS = 4_000_000; // of the table; beyond it the middle is shown as replaced
+const MAX_CELLS = 4_000_000; // cells of the table; beyond that the middle is shown as replaced
 
 export function diffLines(before: string, after: string): DiffLine[] {
   const a = split(before);

@@ -47,7 +47,7 @@ export function bytes(n: number | null | undefined): string {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${units[unit] ?? ''}`;
 }
 
-// A share of 1 as a whole percentage; 100 % only when all is done.
+// A share of 1 as a whole percentage; 100 % only when everything is done.
 export function percent(share: number): string {
   return `${Math.floor(Math.min(1, Math.max(0, share)) * 100 + 1e-9)} %`;
 }

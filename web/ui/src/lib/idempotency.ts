@@ -1,6 +1,6 @@
 import { uuid } from './uuid';
 
-// One key for as long as the request says the same: a double click or a retry
+// One key as long as the request stays the same: a double click or a retry
 // makes one session, an edited plan makes another.
 export class IdempotencyKey {
   private body = '';

@@ -1,9 +1,9 @@
-// Writes the output of several steps as one stream, each line led by its step's name. A line
-// that comes in pieces stays one line, also when other steps speak in between: as long as it is
-// unfinished it stands at the end, is taken away for what others say, and put back after.
+// Writes the output of several steps as one stream, with its step's name before each line. A line
+// that comes in pieces stays one line, even if other steps print in between: while unfinished it
+// stays at the end, is removed for others' output, and put back after it.
 export class LinePrefixer {
   private readonly unfinished = new Map<string, { name: string; text: string }>(); // the latest last
-  private shown: string | null = null; // whose unfinished line the cursor is in
+  private shown: string | null = null; // the step whose unfinished line the cursor is in
   private cursor: 'start' | 'returned' | 'within' = 'start';
 
   constructor(
@@ -25,12 +25,12 @@ export class LinePrefixer {
     return out;
   }
 
-  // The steps with a line that is unfinished and does not show, because another one does.
+  // The steps whose unfinished line is not shown, because another's is.
   get hidden(): string[] {
     return [...this.unfinished.keys()].filter((key) => key !== this.shown);
   }
 
-  // Nothing more comes from this step: what it left unfinished is a line.
+  // Nothing more comes from this step: its unfinished text becomes a line.
   end(key: string): string {
     const line = this.unfinished.get(key);
     if (line === undefined || this.shown === key) return '';
@@ -46,7 +46,7 @@ export class LinePrefixer {
     return this.write(last[1].name, last[1].text);
   }
 
-  // A line that may have been wrapped cannot be taken away: it is broken.
+  // A line that may have been wrapped cannot be removed: it is broken off.
   private takeAway(): string {
     const key = this.shown;
     if (key === null) return '';
@@ -62,7 +62,7 @@ export class LinePrefixer {
     const label = name.length > this.width ? `${name.slice(0, this.width - 1)}…` : name.padEnd(this.width);
     const prefix = `\u001b[0;2m${label} │\u001b[0m `;
     let out = '';
-    // Split after each line end, and after a bare carriage return, which starts the line anew.
+    // Split after each line end, and after a bare carriage return, which starts the line again.
     for (const part of text.split(/(?<=\n)|(?<=\r)(?!\n)/)) {
       if (part === '') continue;
       out += this.cursor === 'within' || part === '\n' ? part : prefix + part;
@@ -72,16 +72,16 @@ export class LinePrefixer {
   }
 }
 
-const LONGEST = 4_096; // more of a line than this is on no screen
+const LONGEST = 4_096; // no screen shows more of a line than this
 
-// What shows of a line that has not ended: what came after its last carriage return.
+// The visible part of an unfinished line: what came after its last carriage return.
 function unfinishedOf(text: string): string {
   const line = text.slice(text.lastIndexOf('\n') + 1);
   const returned = line.lastIndexOf('\r', line.length - 2);
   return line.slice(Math.max(returned + 1, line.length - LONGEST));
 }
 
-// How many cells of the screen a text takes at most.
+// The most screen cells a text may take.
 function cellsOf(text: string): number {
   let cells = 0;
   // eslint-disable-next-line no-control-regex
@@ -89,11 +89,11 @@ function cellsOf(text: string): number {
   return cells;
 }
 
-// Puts together the lines of several steps that came in pieces, for a plain text of them.
+// Joins lines of several steps that came in pieces, for a plain text of them.
 export class LineJoiner {
   private readonly begun = new Map<string, string>();
 
-  // The lines that are whole now.
+  // The lines that are now complete.
   add(key: string, text: string): string {
     const whole = (this.begun.get(key) ?? '') + text;
     const end = whole.length - whole.lastIndexOf('\n') > LONGEST_LINE ? whole.length : whole.lastIndexOf('\n') + 1;
@@ -101,7 +101,7 @@ export class LineJoiner {
     return whole.slice(0, end);
   }
 
-  // What was left without an end, a line each.
+  // Unfinished text, one line each.
   rest(): string {
     const left = [...this.begun.values()].filter((text) => text !== '');
     this.begun.clear();

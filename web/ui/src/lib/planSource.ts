@@ -7,7 +7,7 @@ export interface Position {
   column: number; // 1-based
 }
 
-// The character offset of a 1-based line and column, held inside the text.
+// The character offset of a 1-based line and column, kept within the text.
 export function offsetOf(source: string, position: Position): number {
   let start = 0;
   for (let line = 1; line < position.line; line++) {

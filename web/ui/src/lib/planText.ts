@@ -15,7 +15,7 @@ export function prettyJSON(value: unknown, indent = ''): string {
 
 export const planText = (plan: Plan): string => `${prettyJSON(plan)}\n`;
 
-// The plan with one step changed, as the server makes it of the same edit.
+// The plan with one step changed, as the server would change it.
 export function editedPlan(plan: Plan, stepId: string, edit: StepEdit): Plan {
   const files = merged(plan.files, edit.files);
   return {
@@ -51,7 +51,7 @@ export interface Section {
   after: string;
 }
 
-// What differs between two plans: the steps one by one, and each file as the text that it is.
+// What differs between two plans: the steps one by one, and each file as text.
 export function changedSections(before: Plan, after: Plan): Section[] {
   const sections: Section[] = [];
   const add = (title: string, from: string, to: string) => {

@@ -1,4 +1,4 @@
-// Why an attempt or a step ended as it did, in words.
+// Why an attempt or a step ended, in words.
 
 const WORDS: Record<string, string> = {
   exit: 'failed',
@@ -19,19 +19,19 @@ const WORDS: Record<string, string> = {
   plan_changed: 'the plan has changed',
 };
 
-// A reason is one of the server's words, or a sentence of its.
+// A reason is one of the server's words, or a sentence.
 export function reasonWords(reason: string): string {
   const known = WORDS[reason];
   if (known !== undefined) return known;
   return /^[a-z]+(?:_[a-z]+)*$/.test(reason) ? reason.replaceAll('_', ' ') : reason.replace(/"([^"]*)"/g, '“$1”');
 }
 
-// Reasons that are not the program's doing: what ran it was lost, and another attempt takes its place.
+// Reasons that are not the program's fault: what ran it was lost, and another attempt takes its place.
 const LOSSES = new Set(['worker_lost', 'supervisor_lost', 'host_lost', 'orphaned']);
 
 export const isLoss = (reason: string | null): boolean => reason !== null && LOSSES.has(reason);
 
-// Reasons that a limit has, and that say more than the exit code or signal which they caused.
+// Limits that were exceeded. They say more than the exit code or signal that they caused.
 const LIMITS = new Set(['timeout', 'out_of_memory', 'disk_quota', 'too_many_processes', 'output_limit', 'output_lost', 'sandbox', 'start_failed']);
 
 export const isLimit = (reason: string | null): boolean => reason !== null && LIMITS.has(reason);

@@ -1,8 +1,8 @@
 import type { ApprovalMode, Config } from '../api/types';
 import { durationSeconds } from './stepForm';
 
-// The form of a new session, and the config that it makes. What is left empty
-// is not sent: the server's default holds.
+// The form of a new session, and the config that it makes. Empty fields are
+// not sent: the server's default applies.
 
 export interface OptionValues {
   name: string;
@@ -48,7 +48,7 @@ export type DurationField = 'escalationTimeout' | 'runTimeout' | 'sessionTTL';
 const DAY_S = 86_400;
 const MOST_S: Record<DurationField, number> = { escalationTimeout: 30 * DAY_S, runTimeout: 30 * DAY_S, sessionTTL: 3650 * DAY_S };
 
-// What is wrong with a duration, null when nothing is.
+// What is wrong with a duration; null if nothing.
 export function durationProblem(field: DurationField, values: OptionValues): string | null {
   if (field === 'escalationTimeout' && values.onTimeout !== 'escalate') return null;
   const text = values[field].trim();

@@ -1,7 +1,7 @@
 export type SessionTab = 'output' | 'conversation' | 'files' | 'timeline' | 'plan' | 'audit';
 export const SESSION_TABS: readonly SessionTab[] = ['output', 'conversation', 'files', 'timeline', 'plan', 'audit'];
 
-// What the address of a session's page says is shown.
+// What a session's page shows, according to its address.
 export interface SessionSearch {
   tab?: SessionTab;
   run?: number; // an earlier run; the latest when absent

@@ -21,13 +21,13 @@ export function sessionLabel(status: string, phase?: string): string {
   return status === '' ? 'Unknown' : status.charAt(0).toUpperCase() + status.slice(1);
 }
 
-// Nothing more comes from a step that is so.
+// A step with one of these produces nothing more.
 export const ENDED: ReadonlySet<StepStatus> = new Set<StepStatus>(['succeeded', 'failed', 'skipped', 'cancelled']);
 
-// A run that completed though steps of it failed: neither good nor bad.
+// A run that completed although some of its steps failed: neither good nor bad.
 export interface Failures {
   failed: number;
-  of: number | null; // how many steps there are, where that is known
+  of: number | null; // how many steps there are, if known
 }
 
 export function failureWords({ failed, of }: Failures): string {

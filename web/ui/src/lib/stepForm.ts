@@ -1,13 +1,13 @@
 import type { PlanStep, StepEdit } from '../api/types';
 
 // The form in which a person edits one step, and the modifications that it makes.
-// Only what differs from the step is sent: what is absent stays as it is.
+// Only differences from the step are sent: what is absent stays as it is.
 
 export interface Pair {
   key: string; // for React; never shown
   name: string;
   value: string;
-  fixed: boolean; // it is in the plan: its value can be changed, it cannot be taken away
+  fixed: boolean; // it is in the plan: its value can be changed, but it cannot be removed
 }
 
 export interface StepForm {
@@ -62,7 +62,7 @@ export interface FormProblems {
   files?: string;
 }
 
-// What can be told without the server, beside the field it is about.
+// Problems that need no server to find, beside the field they are about.
 export function problemsOf(form: StepForm, step: PlanStep): FormProblems {
   const problems: FormProblems = {};
   if (form.kind === 'shell' && form.shell.trim() === '') problems.command = 'A step needs a command.';
@@ -81,7 +81,7 @@ function pairProblem(list: Pair[], what: string): string | null {
   const names = list.map((pair) => pair.name.trim());
   if (list.some((pair, index) => names[index] === '' && pair.value !== '')) return `A ${what} needs a name.`;
   const twice = names.find((name, index) => name !== '' && names.indexOf(name) !== index);
-  return twice === undefined ? null : `“${twice}” is there twice.`;
+  return twice === undefined ? null : `“${twice}” appears twice.`;
 }
 
 const UNITS: Record<string, number> = { ns: 1e-9, us: 1e-6, µs: 1e-6, ms: 1e-3, s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };

@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'react';
 
-// The wall clock, ticking every so many milliseconds. For "3m ago", never for deadlines.
+// The wall clock, updated every so many milliseconds. For "3m ago", never for deadlines.
 export function useNow(everyMs: number): number {
   const [now, setNow] = useState(() => Date.now());
   useEffect(() => {

@@ -1,5 +1,5 @@
-// crypto.randomUUID exists in secure contexts only; a page over plain http from
-// another host is not one.
+// crypto.randomUUID exists only in secure contexts, and a page over plain http
+// from another host is not one.
 export function uuid(): string {
   if (typeof crypto.randomUUID === 'function') return crypto.randomUUID();
   const bytes = crypto.getRandomValues(new Uint8Array(16));

@@ -23,7 +23,7 @@ const ACTIONS: Record<string, string> = {
   close: 'Closed the session',
 };
 
-// What an entry says was done, in words. title is that of the step it is about.
+// An audit entry in words. title is its step's.
 export function auditWords(entry: AuditEntry, title: string | null): string {
   const about = title ?? entry.step_id ?? '';
   const what = about === '' ? 'the plan' : `“${about}”`;

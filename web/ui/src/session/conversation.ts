@@ -2,16 +2,16 @@ import type { Config, Message, Run } from '../api/types';
 import { isOver } from '../lib/statuses';
 import type { StatusView } from './merge';
 
-// What the user said to the session, in order, with what became of it.
+// What the user said to the session, in order, with the outcome.
 
 export interface MessageView {
   id: number;
-  number: number | null; // null for what is not a user's message
+  number: number | null; // null if it is not a user's message
   who: string;
   content: string;
   status: 'queued' | 'taken' | 'dropped' | null;
   run: number | null; // the run that answers it, or will
-  runId: string | null; // null as long as there is none
+  runId: string | null; // null until there is one
   inherited: boolean; // said in the session that this one was forked from
   at: string;
 }
@@ -39,7 +39,7 @@ export function conversationOf(messages: readonly Message[], runs: readonly Run[
 
 export interface ComposerView {
   enabled: boolean;
-  does: string; // what a message does now, or why there can be none
+  does: string; // what a message does now, or why none is possible
   urgent: boolean; // it stops something
 }
 
@@ -52,7 +52,7 @@ export function composerOf(status: StatusView, config: Config, runNumber: number
   const cannot = (does: string): ComposerView => ({ enabled: false, does, urgent: false });
   const next = `run ${runNumber + queued + 1}`;
   if (status.status === 'expired') return cannot('The session has expired. Fork it to go on.');
-  if (queued >= MAX_QUEUED) return cannot(`${MAX_QUEUED} messages wait already; that is as many as can.`);
+  if (queued >= MAX_QUEUED) return cannot(`${MAX_QUEUED} messages are already waiting, which is the limit.`);
   const busy = !isOver(status.status);
   if (!busy) return can(queued === 0 ? `Starts ${next}` : `Waits for ${next}`);
   const now = runNumber === 0 ? 'the first run' : `run ${runNumber}`;
@@ -68,9 +68,9 @@ export function composerOf(status: StatusView, config: Config, runNumber: number
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
-// Why this text cannot be sent, null when it can.
+// Why this text cannot be sent; null when it can.
 export function messageProblem(text: string): string | null {
   const bytes = new TextEncoder().encode(text).length;
   if (bytes > MAX_MESSAGE_BYTES) return `The message has ${bytes.toLocaleString('en')} bytes; at most ${MAX_MESSAGE_BYTES.toLocaleString('en')} can be sent.`;
-  return text.includes('\u0000') ? 'The message has a NUL character in it.' : null;
+  return text.includes('\u0000') ? 'The message contains a NUL character.' : null;
 }

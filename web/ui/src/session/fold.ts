@@ -1,13 +1,13 @@
 import type { EventOf, StepStatus, StoredEvent } from '../api/types';
 import { isLoss } from '../lib/reasons';
 
-// What the stored events of a session say about its steps, folded in order.
+// What a session's stored events say about its steps, folded in order.
 // Every value carries the seq that set it, so that a view can tell whether an
 // answer read over REST is older or newer.
 
-// What an attempt uses at a moment, and how far it says to have come.
+// What an attempt uses at a moment, and the progress it reports.
 export interface LiveFigures {
-  progress: number | null; // 0 to 1; null until the program has told
+  progress: number | null; // 0 to 1; null until the program reports it
   note: string | null;
   waiting: string | null; // what the step waits for on its host before it starts or goes on
   cpuSeconds: number;
@@ -37,8 +37,8 @@ export interface AttemptFold {
 export interface StepFold {
   seq: number;
   status: StepStatus | null;
-  told: boolean; // the status came from dag_node_status_changed, which outranks what attempts suggest
-  reason: string | null; // of that status
+  told: boolean; // the status came from dag_node_status_changed, which overrides what attempts suggest
+  reason: string | null; // for that status
   retryAt: number | null; // when the next attempt starts, by the server's clock in ms; null when none is due
   attempts: AttemptFold[];
 }
@@ -58,12 +58,12 @@ export function foldStep(folds: StepFolds, event: StoredEvent): StepFolds {
   const before = folds[key] ?? FRESH;
   const after = next(before, event);
   if (after === before) return folds;
-  // Figures of the moment say nothing about the status: they do not make what is known newer than REST.
+  // Momentary figures say nothing about the status, so they do not make it newer than REST's.
   const seq = event.event_type === 'step_progress' ? before.seq : event.seq;
   return { ...folds, [key]: { ...after, seq } };
 }
 
-// The graph of a run as it is after an edit: steps that it has no longer are forgotten.
+// A run's graph after an edit: steps that it no longer has are forgotten.
 function foldGraph(folds: StepFolds, event: EventOf<'dag_updated'>): StepFolds {
   if (!event.run_id) return folds;
   const prefix = stepKey(event.run_id, '');
@@ -117,14 +117,14 @@ function suggest(step: StepFold, status: StepStatus): StepFold {
 
 function progressed(step: StepFold, data: EventOf<'step_progress'>['data']): StepFold {
   const attempt = step.attempts.find((known) => known.number === data.attempt);
-  if (attempt !== undefined && attempt.status !== 'running') return step; // it was late
+  if (attempt !== undefined && attempt.status !== 'running') return step; // the event was late
   const before = attempt?.live;
   const { progress: told, note } = data;
   return withAttempt(step, data.attempt, {
     live: {
       progress: told === undefined ? (before?.progress ?? null) : Math.min(1, Math.max(0, told)),
       note: note || (told === undefined ? (before?.note ?? null) : null),
-      waiting: data.waiting || null, // it does not wait any more once nothing is said
+      waiting: data.waiting || null, // absent means it no longer waits
       cpuSeconds: data.cpu_seconds,
       rssBytes: data.rss_bytes,
       readBytes: data.read_bytes,

@@ -8,8 +8,8 @@ import type { Read } from './opening';
 import { SessionStore } from './store';
 import { MAX_TAIL_EVENTS, PROBE_EVENTS } from './tail';
 
-// The sessions that are looked at, or were a minute ago: their logs are followed, and going
-// back to one shows it at once.
+// Sessions being viewed now or up to a minute ago: their logs are followed, so going back to
+// one shows it at once.
 
 const KEEP_MS = 60_000;
 const LEAVE_MS = 500; // a page that only changes its view has not left
@@ -19,14 +19,14 @@ export interface Entry {
   users: number;
   stop: AbortController;
   subscription: Subscription | null;
-  before: Set<string>; // the approvals on the screen, in the order in which they came there
+  before: Set<string>; // the approvals on the screen, in the order they appeared
   timer: ReturnType<typeof setTimeout> | null;
 }
 
 const entries = new Map<string, Entry>();
 const watchers = new Set<() => void>();
 
-// The store of a session that is followed. It is another one after the log went back.
+// A followed session's store. It is replaced when the log is rewound.
 export const followed = (id: string): SessionStore | null => entries.get(id)?.store ?? null;
 
 export function onFollowed(listener: () => void): () => void {
@@ -67,7 +67,7 @@ export function release(id: string, entry: Entry): void {
   }, LEAVE_MS);
 }
 
-// Notes that an approval came onto the screen, or left it.
+// Notes that an approval appeared on the screen, or left it.
 export function looksAt(sessionId: string, approvalId: string, visible: boolean): void {
   const entry = entries.get(sessionId);
   if (entry === undefined) return;
@@ -126,7 +126,7 @@ function follow(id: string, since: number, headSeq: number, entry: Entry): void 
   tellApproval(entry);
 }
 
-// The log ends before what this page has seen, as after a restore of a backup: it begins again.
+// The log ends before what this page has seen, as after restoring a backup: the page starts over.
 function rewind(id: string, head: number, entry: Entry): void {
   entry.subscription = null;
   entry.store = new SessionStore(undefined, { seen: entry.store.lastSeq, head });
@@ -134,7 +134,7 @@ function rewind(id: string, head: number, entry: Entry): void {
   void open(id, head, entry);
 }
 
-// A page that slept through a great part of a log opens it anew instead of reading all of it.
+// A page that slept through much of a log reopens it instead of reading all of it.
 async function jump(id: string, head: number, entry: Entry): Promise<void> {
   entry.subscription?.close();
   entry.subscription = null;
@@ -142,8 +142,8 @@ async function jump(id: string, head: number, entry: Entry): Promise<void> {
   if (!entry.stop.signal.aborted) follow(id, since, head, entry);
 }
 
-// Reads the story of what lies between the store's last event and the tail, and says where the
-// tail begins. Of a long log the older output stays on the server.
+// Reads the story between the store's last event and the tail, and returns where the tail
+// begins. A long log's older output stays on the server.
 async function skipTo(id: string, head: number, entry: Entry): Promise<number> {
   const { store } = entry;
   const read = patient(id, entry.stop.signal);

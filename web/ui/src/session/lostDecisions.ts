@@ -1,7 +1,7 @@
 import type { Decision } from '../api/endpoints';
 import type { Approval } from '../api/types';
 
-// What a person was about to say to a question when somebody else closed it.
+// What a person was about to answer when somebody else closed the question.
 
 export interface Draft {
   feedback: string; // typed so far
@@ -9,12 +9,12 @@ export interface Draft {
 }
 
 export interface LostDecision {
-  approval: Approval; // as it was closed
-  words: string; // typed here, and kept by nobody else
+  approval: Approval; // as it closed
+  words: string; // typed here, and kept nowhere else
   tried: Decision['resolution'] | null; // what was decided here, and did not count
 }
 
-// Null when nothing of it is lost: the decision made here stands, or there was none and no word of it.
+// Null when nothing is lost: the decision made here stands, or nothing was decided or typed here.
 export function lostDecision(approval: Approval, draft: Draft): LostDecision | null {
   if (approval.status === 'pending') return null;
   const { sent } = draft;

@@ -28,7 +28,7 @@ export interface StepView {
   needs: string[];
   status: StepStatus;
   reason: string | null;
-  inherited: boolean; // it finished in the session that this one was forked from
+  inherited: boolean; // it finished in the source of this fork
   retryAt: number | null; // when its next attempt starts, by the server's clock in ms
   attempts: AttemptView[];
   command: string | null;
@@ -47,12 +47,12 @@ function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-// What the server gives as the reason of a step that a fork did not have to run.
+// The server's reason for a step that a fork did not have to run.
 const INHERITED = 'finished in the session that this one was forked from';
 
-// The steps of a run: what REST said when this tab had seen baseSeq events,
-// with everything that happened since laid over it. planSeq is the event that
-// the plan came with: a newer one than REST knows decides which steps there are.
+// A run's steps: what REST said when this tab had seen baseSeq events, with
+// everything that happened since on top. planSeq is the event that the plan came
+// with: if it is newer than REST, that plan decides which steps there are.
 export function mergeSteps(run: Run | null, plan: Plan | null, folds: StepFolds, baseSeq: number, planSeq = 0): StepView[] {
   const planned = new Map((plan?.steps ?? []).map((step) => [step.id, step]));
   const known = new Map((run?.steps ?? []).map((step) => [step.id, step]));
@@ -134,7 +134,7 @@ function mergeAttempts(rest: Attempt[], folded: AttemptFold[], newer: boolean): 
   return [...views.values()].sort((a, b) => a.number - b.number);
 }
 
-// What the events say, with what only REST has said.
+// What the events say, completed by what only REST says.
 function filled(told: AttemptView, known: AttemptView): AttemptView {
   const running = told.status === 'running';
   return {
@@ -159,17 +159,17 @@ export function between(from?: string | null, to?: string | null): number | null
   return Number.isFinite(ms) ? Math.max(0, ms) : null;
 }
 
-// Whether an attempt ended because what ran it was lost, not by its own doing.
+// Whether an attempt ended because what ran it was lost, not by itself.
 export function wasLost(attempt: AttemptView): boolean {
   return attempt.status === 'lost' || isLoss(attempt.reason);
 }
 
-// How far a step has come, as far as the program tells; null when it does not or is not running.
+// A step's progress as its program reports it; null if it reports none or is not running.
 export function progressOf(step: StepView): number | null {
   return step.status === 'running' || step.status === 'frozen' ? (step.attempts.at(-1)?.live?.progress ?? null) : null;
 }
 
-// How far a run has come: each step counts the same, a running one by what it tells of itself.
+// A run's progress: each step counts the same, a running one by the progress it reports.
 export function runProgress(steps: readonly StepView[]): { done: number; share: number } {
   const over = steps.filter((step) => ['succeeded', 'skipped', 'failed', 'cancelled'].includes(step.status)).length;
   const under = steps.reduce((sum, step) => sum + (progressOf(step) ?? 0), 0);

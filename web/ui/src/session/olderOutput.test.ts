@@ -5,7 +5,7 @@ import { eventOf } from './testEvents';
 
 const PAGE = 50;
 
-// A log of output: what each seq prints, by step. It answers a page at a time.
+// A log of output: what each seq prints, by step. It is read a page at a time.
 function logOf(events: readonly [step: string, text: string][]): Read {
   return ({ since, until }) => {
     const part = events.slice(since, until).map(([step_id, text], i) => eventOf(since + i + 1, 'output', { text }, { step_id }));

@@ -3,7 +3,7 @@ import type { Read } from './opening';
 import { OutputBuffer } from './output';
 import type { Chunk } from './output';
 
-// Output that the page does not hold, a part at a time, backwards from what it shows.
+// Output that the page does not hold, read backwards in parts from what it shows.
 
 export const PART_LINES = 40_000; // fewer than the terminal keeps
 export const PART_CHARS = 2_000_000;
@@ -22,7 +22,7 @@ export interface OutputPart {
   before: number | null; // the last seq of the part before this one; null when this is the first
 }
 
-// The newest part of a place that fits the terminal; a chunk at least.
+// The newest part of a place that fits the terminal; at least one chunk.
 export async function readPart(read: Read, { runId, stepId, since, until }: OutputPlace): Promise<OutputPart> {
   const found: Chunk[] = []; // the newest first
   let [lines, chars, upTo, width] = [0, 0, until, FIRST_WINDOW];
@@ -63,7 +63,7 @@ function bufferOf(newestFirst: readonly Chunk[]): OutputBuffer {
 }
 
 // The seq before the oldest of these chunks that a terminal with so many lines still shows;
-// null when there are none.
+// null if there are none.
 export function beforeShown(chunks: readonly Chunk[], terminalLines: number): number | null {
   let lines = 0;
   for (const chunk of chunks.toReversed()) {

@@ -6,7 +6,7 @@ import { eventOf } from './testEvents';
 
 const PAGE = 1_000;
 
-// A log whose story has an event at every nth seq; all else is output. It is never made as a whole.
+// A log whose story has an event at every nth seq; everything else is output. It is never built in full.
 function logOf(head: number, every: number): { read: Read; requests: { since: number; until?: number }[] } {
   const requests: { since: number; until?: number }[] = [];
   const read: Read = (filter) => {

@@ -2,14 +2,14 @@ import type { EventPage } from '../api/endpoints';
 import type { StoredEvent } from '../api/types';
 import { PROBE_EVENTS, SMALL_LOG_EVENTS, tailSince } from './tail';
 
-// What a page reads of a log when it opens it. However long the log is, it takes a
-// bounded number of requests: some for the newest of the story, and one to find where the tail
+// What a page reads of a log when it opens. However long the log is, it takes a bounded
+// number of requests: some for the latest part of the story, and one to find where the tail
 // begins, which comes over the socket.
 
 export type Read = (filter: { since: number; until?: number; types?: readonly string[] }) => Promise<EventPage>;
 
-// Everything that is small and tells the story: all types but output, and the
-// figures of each second, of which the newest come with the tail.
+// Everything small that tells the story: all types except output and the
+// figures of each second; the newest of those come with the tail.
 export const STORY_TYPES = [
   'workflow_started', 'workflow_state_changed', 'workflow_paused', 'workflow_resumed', 'workflow_completed',
   'workflow_failed', 'workflow_cancelled', 'plan_proposed', 'plan_updated', 'step_started', 'step_reattached',
@@ -21,9 +21,9 @@ export const STORY_TYPES = [
 
 export const STORY_EVENTS = 3_000; // about as many are read at once
 const FIRST_WINDOW = 4_000; // seqs
-const WINDOW_EVENTS = 1_000; // that a window is meant to have: one answer of the server
+const WINDOW_EVENTS = 1_000; // aimed at for a window: one answer of the server
 
-// Where the newest part of the stretch (since, until] begins that is worth reading whole.
+// Where the newest part of the stretch (since, until] begins that is worth reading in full.
 export async function findTail(read: Read, since: number, until: number): Promise<number> {
   if (until - since <= SMALL_LOG_EVENTS) return since;
   const { events } = await read({ since: until - PROBE_EVENTS, until });
@@ -33,11 +33,11 @@ export async function findTail(read: Read, since: number, until: number): Promis
 
 export interface Story {
   events: StoredEvent[]; // in order
-  since: number; // the log before this seq was not looked at; 0 when all of it was
+  since: number; // the log before this seq was not read; 0 when all of it was
 }
 
-// The newest events up to until that tell the story, read backwards in windows that grow
-// where the story is thin.
+// The newest story events up to until, read backwards in windows that grow where the story is
+// thin.
 export async function readStory(read: Read, until: number): Promise<Story> {
   const parts: StoredEvent[][] = [];
   let [count, upTo, width] = [0, until, FIRST_WINDOW];

@@ -1,5 +1,5 @@
-// The output of one session as this tab holds it: the newest part, bounded.
-// The whole of it is in the server's log and can be downloaded from there.
+// The part of one session's output that this tab holds: the newest, bounded.
+// All of it is in the server's log and can be downloaded from there.
 
 export interface Chunk {
   seq: number;
@@ -9,8 +9,8 @@ export interface Chunk {
   text: string;
 }
 
-// What is looked at: one step of one run by its key, a whole run by its id and
-// a slash, or everything.
+// What is shown: one step of one run by its key, a whole run by its id and a
+// slash, or everything.
 export type Scope = string | null;
 
 export const runScope = (runId: string): Scope => `${runId}/`;
@@ -76,7 +76,7 @@ export class OutputBuffer {
     return [...this.steps].filter(([key]) => inScope(key, scope)).map(([, step]) => step);
   }
 
-  // Older output was left on the server when the page was opened.
+  // Older output stayed on the server when the page opened.
   markPartial(key: string): void {
     const step = this.steps.get(key);
     if (step === undefined) this.steps.set(key, { chunks: [], first: 0, chars: 0, dropped: true });

@@ -5,7 +5,7 @@ export interface Place {
   until?: number;
 }
 
-// Between which events of the log a run took place, or one of its steps, by what the page knows of it.
+// Between which events of the log a run, or one of its steps, took place, as far as the page knows.
 export function placeOf(store: SessionStore | null, runId: string, stepId: string | null = null): Place {
   const rows = (store?.timeline ?? []).filter((row) => row.runId === runId && (stepId === null || row.stepId === stepId));
   const [first, last] = [rows[0], rows.at(-1)];

@@ -1,19 +1,19 @@
 import type { Presence, Viewer } from '@holdfast/client';
 
-// A person who looks at a session, in however many tabs.
+// A person who views a session, in any number of tabs.
 export interface Person {
   name: string;
   self: boolean; // one of the tabs is this one
   tabs: number;
 }
 
-// The people of a session, the others first; more counts the viewers that the server did not name.
+// The people viewing a session, the others first; more counts viewers that the server did not name.
 export function peopleOf(presence: Presence, isSelf: (viewer: Viewer) => boolean): { people: Person[]; more: number } {
   const people = gather(presence.viewers, isSelf).sort((a, b) => Number(a.self) - Number(b.self));
   return { people, more: Math.max(0, presence.count - presence.viewers.length) };
 }
 
-// The others who look at an approval right now; a person's own second tab is no other.
+// The others who are looking at an approval; a person's own second tab does not count.
 export function lookersAt(presence: Presence, approvalId: string, isSelf: (viewer: Viewer) => boolean): string[] {
   const own = presence.viewers.find(isSelf)?.user;
   return gather(presence.viewers.filter((viewer) => viewer.approval_id === approvalId), isSelf)
@@ -30,14 +30,14 @@ function gather(viewers: readonly Viewer[], isSelf: (viewer: Viewer) => boolean)
   return [...people.values()];
 }
 
-// Up to two letters for a person: of the first and the last word of the name, without its domain.
+// Up to two letters for a person: from the first and last word of the name, without its domain.
 export function initials(name: string): string {
   const words = (name.split('@')[0] ?? '').split(/[^\p{L}\p{N}]+/u).filter(Boolean);
   const letters = [words[0], words.length > 1 ? words.at(-1) : undefined].map((word) => [...(word ?? '')][0] ?? '').join('');
   return letters === '' ? '?' : letters.toUpperCase();
 }
 
-// The same colour for a person on every page: one of so many.
+// A person's colour, the same on every page, out of tones colours.
 export function toneOf(name: string, tones: number): number {
   let hash = 0;
   for (const letter of name) hash = (hash * 31 + (letter.codePointAt(0) ?? 0)) % 1_000_003;

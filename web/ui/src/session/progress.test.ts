@@ -26,7 +26,7 @@ describe('progress', () => {
       ['step_started', { attempt: 1 }, 'a'],
       ['step_progress', { attempt: 1, progress: 0.1, note: 'reading', ...figures }, 'a'],
       ['step_progress', { attempt: 1, progress: 0.42, note: 'fitting', ...figures }, 'a'],
-      ['step_progress', { attempt: 1, ...figures, cpu_seconds: 13 }, 'a'], // a second later, nothing told
+      ['step_progress', { attempt: 1, ...figures, cpu_seconds: 13 }, 'a'], // a second later, nothing reported
     );
     const [a] = view(store, 0, step('a', 'running'));
     expect(a?.attempts[0]?.live).toEqual({ progress: 0.42, note: 'fitting', waiting: null, cpuSeconds: 13, rssBytes: 130e6, readBytes: 1e6, writeBytes: 2e6, processes: 3 });

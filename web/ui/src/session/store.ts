@@ -12,13 +12,13 @@ export interface LiveStatus {
   phase: Session['phase'];
 }
 
-// The plan of a run as the log tells it, and the event that it came with.
+// A run's plan according to the log, and the event that it came with.
 export interface PlanFold {
   seq: number;
   plan: Plan;
 }
 
-// How much more time people gave to an approval, in seconds, and who did last.
+// How much time people added to an approval, in seconds, and who did so last.
 export interface Extension {
   seconds: number;
   actor: string;
@@ -32,21 +32,21 @@ export interface Rewind {
 
 // What React sees: replaced as a whole, at most once per frame.
 export interface SessionSnapshot {
-  seq: number; // of the newest event that has arrived
-  head: number; // of the newest that there is, as far as the server has said
-  deleted: string | null; // when the session was; '' when nobody says when
+  seq: number; // of the latest event that has arrived
+  head: number; // of the latest event that exists, as far as the server has said
+  deleted: string | null; // when the session was deleted; '' if unknown
   holes: readonly Hole[]; // events that the server has lost
-  rewound: Rewind | null; // the log went back, and this is its new beginning
+  rewound: Rewind | null; // the log was rewound, and this is its new beginning
   loaded: boolean; // everything up to the head known at opening has arrived
   steps: StepFolds;
   status: LiveStatus | null;
   receipt: CancelReceipt | null;
   plans: Readonly<Record<string, PlanFold>>; // by run id
   extensions: Readonly<Record<string, Extension>>; // by approval id
-  forkedAt: string | null; // the step that a fork goes on from
-  presence: Presence; // who looks at the session now
+  forkedAt: string | null; // the step that a fork continues from
+  presence: Presence; // who views the session now
   timelineVersion: number;
-  structureVersion: number; // grows with every event that may change what REST says
+  structureVersion: number; // grows with every event that may change REST's answers
   approvalVersion: number;
   fileVersion: number;
   messageVersion: number;
@@ -54,7 +54,7 @@ export interface SessionSnapshot {
 
 const FILE_EVENTS = new Set(['file_created', 'file_updated', 'step_completed', 'step_failed']);
 
-// Events after which a message may be in another place than before.
+// Events after which a message may be in a different place.
 const MESSAGE_EVENTS = new Set(['agent_message', 'workflow_started', 'workflow_cancelled', 'workflow_state_changed']);
 
 const EMPTY: SessionSnapshot = {
@@ -78,8 +78,8 @@ const EMPTY: SessionSnapshot = {
   messageVersion: 0,
 };
 
-// The state of one session, outside React. Events come in by the thousand;
-// listeners hear of them once per animation frame.
+// The state of one session, outside React. Events come in thousands; listeners
+// are called once per animation frame.
 export class SessionStore {
   readonly output = new OutputBuffer();
   readonly timeline: TimelineRow[] = [];
@@ -107,7 +107,7 @@ export class SessionStore {
     this.older = seq;
   }
 
-  // Puts an older part of the story before what there is. since is where it begins.
+  // Puts an older part of the story, which begins at since, before what is there.
   prepend(events: readonly StoredEvent[], since: number): void {
     this.older = since;
     const rows: TimelineRow[] = [];
@@ -147,7 +147,7 @@ export class SessionStore {
     if (!this.live.deleted) this.change({ deleted: at });
   }
 
-  // Events that cannot be had. The output of what ran then says so at its place.
+  // Events that cannot be read. The output of what ran then says so in that place.
   addHole(hole: Hole): void {
     if (hole.to <= this.seq) return;
     this.seq = hole.to;
@@ -221,7 +221,7 @@ export class SessionStore {
   }
 }
 
-// Events that cannot be had, in words.
+// Events that cannot be read, in words.
 export function holeWords({ from, to }: Hole): string {
   return from === to ? `event ${from} cannot be read` : `events ${from}–${to} cannot be read`;
 }

@@ -2,9 +2,9 @@ import type { EventOf, StoredEvent } from '../api/types';
 import { bytes, duration, percent } from '../lib/format';
 import { reasonWords } from '../lib/reasons';
 
-// The log as a list for reading: every event a row, a run of output chunks of
-// one step joined into a single row so that a chatty step does not bury the rest.
-// The progress of an attempt is one row, too, which tells the newest.
+// The log as a list for reading: every event is a row, but consecutive output of
+// one step is a single row, so that a chatty step does not bury the rest. An
+// attempt's progress is also one row, which shows the latest.
 
 export interface TimelineRow {
   firstSeq: number;
@@ -13,7 +13,7 @@ export interface TimelineRow {
   timestamp: string;
   stepId: string | null;
   runId: string | null;
-  event: StoredEvent | null; // the newest; null for output, whose text is not kept here
+  event: StoredEvent | null; // the latest; null for output, whose text is not kept here
   count: number;
   chars: number; // of output; 0 for other events
 }
@@ -126,7 +126,7 @@ function describeEvent(event: StoredEvent): string {
   }
 }
 
-// The exit code or the signal says these.
+// The exit code or signal already says these.
 const failureWords = (reason: EventOf<'step_failed'>['data']['reason']): string => (reason === 'exit' || reason === 'signal' ? '' : reasonWords(reason));
 
 function describeProgress(d: EventOf<'step_progress'>['data']): string {

@@ -3,11 +3,11 @@ import { listMessages } from '../api/endpoints';
 import type { Message } from '../api/types';
 import { useThrottled } from './useThrottled';
 
-// The whole conversation. Pages in which nothing waits any more never change
+// The whole conversation. Pages in which nothing is waiting never change again
 // and are read once.
 interface Held {
   messages: Message[];
-  settled: number; // how many of them are in such pages
+  settled: number; // how many messages are in such pages
   cursor: string | undefined; // of the page after those
 }
 

@@ -4,8 +4,8 @@ import { looksAt } from './following';
 
 const ENOUGH = 0.3;
 
-// Tells the others that a question is before this person: a good part of it, or of a screen full
-// of it, is to be seen on a page that is in front.
+// Tells the others that this person is looking at a question: a good part of it, or a good part of
+// the screen, is visible on a page in front.
 export function useLooking(sessionId: string, approvalId: string, element: RefObject<HTMLElement | null>): void {
   useEffect(() => {
     const target = element.current;

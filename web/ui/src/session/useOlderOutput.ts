@@ -9,7 +9,7 @@ import { placeOf } from './place';
 import type { SessionStore } from './store';
 
 export interface OlderOutput {
-  output: OutputBuffer | null; // the older part that is shown; null while the newest is
+  output: OutputBuffer | null; // the older part being shown; null while the newest is shown
   shown: boolean;
   reading: boolean;
   error: unknown;
@@ -21,11 +21,11 @@ export interface OlderOutput {
   close: () => void; // to the newest
 }
 
-// The older output of a run or a step, a part at a time. otherwise is the end of the part that is
-// shown when none was chosen; null shows the newest output.
+// The older output of a run or a step, a part at a time. otherwise is the end of the part to show
+// when none was chosen; null shows the newest output.
 export function useOlderOutput(sessionId: string, store: SessionStore, runId: string | null, stepId: string | null, otherwise: number | null): OlderOutput {
   const scope = `${runId ?? ''}/${stepId ?? ''}`;
-  const [chosen, setChosen] = useState<{ scope: string; ends: number[] }>({ scope, ends: [] }); // where the parts end, back to the one that is shown
+  const [chosen, setChosen] = useState<{ scope: string; ends: number[] }>({ scope, ends: [] }); // where the parts end, back to the one being shown
   const asked = chosen.scope === scope ? chosen.ends : [];
   const ends = asked.length === 0 && otherwise !== null ? [otherwise] : asked;
   const until = ends.at(-1);

@@ -7,8 +7,8 @@ import { OutputBuffer, runScope } from './output';
 import { placeOf } from './place';
 import type { SessionStore } from './store';
 
-// The output of a run: what the page holds of it, or, of an earlier run that
-// the page has not read, what the server's log has.
+// The output of a run: what the page holds, or, for an earlier run that the
+// page has not read, what the server's log has.
 export function useRunOutput(sessionId: string, store: SessionStore | null, runId: string | null, earlier: boolean): { output: OutputBuffer | null; reading: boolean } {
   const missing = earlier && runId !== null && store !== null && store.output.droppedOlder(runScope(runId));
   const read = useQuery({

@@ -3,8 +3,8 @@ import { acquire, followed, onFollowed, release } from './following';
 import { SessionStore } from './store';
 import type { SessionSnapshot } from './store';
 
-// The store of a session, kept following its log while any view uses it.
-// Null until the head of the log is known.
+// A session's store, which follows its log while any view uses it. Null until
+// the head of the log is known.
 export function useSessionStore(id: string, headSeq: number | null): SessionStore | null {
   const ready = headSeq !== null;
   const store = useFollowed(id);

@@ -23,7 +23,7 @@ export function useSubject(approval: Approval): { subject: Subject | null; error
   return { subject: read.data ?? null, error: read.error };
 }
 
-// The approval with all of its context: in a list it may be shortened.
+// The approval with its whole context: in a list it may be left out.
 export function useWhole(approval: Approval): { whole: Approval | null; error: unknown } {
   const shortened = approval.context_truncated === true && !bindsPlan(approval);
   const read = useQuery({
@@ -37,7 +37,7 @@ export function useWhole(approval: Approval): { whole: Approval | null; error: u
   return { whole: shortened ? (read.data ?? null) : approval, error: read.error };
 }
 
-// Texts that were opened in this tab: what comes again with a later question begins unfolded.
+// Texts that were opened in this tab: they start unfolded in a later question.
 const seen = new Set<string>();
 const MOST_SEEN = 500;
 
@@ -54,7 +54,7 @@ function markSeen(texts: readonly string[]): void {
 
 export interface Folds {
   open: ReadonlySet<string>;
-  folded: Fold[]; // the others: what is not on the page now
+  folded: Fold[]; // the others, which are not on the page now
   toggle: (id: string) => void;
   openAll: () => void;
 }

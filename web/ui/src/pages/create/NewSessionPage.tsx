@@ -94,7 +94,7 @@ export function NewSessionPage() {
           <SessionOptions values={options} onChange={setOptions} />
           {start.isError && (
             <p role="alert" className="text-bad">
-              {start.error instanceof ApiError ? errorText(start.error) : `${errorText(start.error)} Start again when it is back: it makes one session only.`}
+              {start.error instanceof ApiError ? errorText(start.error) : `${errorText(start.error)} Start again when it is back: it makes only one session.`}
             </p>
           )}
           {blocked !== null && <p className="text-attention">{blocked}</p>}

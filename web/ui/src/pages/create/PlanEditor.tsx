@@ -30,7 +30,7 @@ const highlight = HighlightStyle.define([
 ]);
 
 function named(code: number): HTMLElement {
-  return Object.assign(document.createElement('span'), { className: 'hidden-char', title: 'A character that does not show', textContent: spelled(String.fromCodePoint(code)) });
+  return Object.assign(document.createElement('span'), { className: 'hidden-char', title: 'An invisible character', textContent: spelled(String.fromCodePoint(code)) });
 }
 
 export function PlanEditor({ source, problems, onChange, ref }: Props) {

@@ -10,7 +10,7 @@ interface Props {
   children: ReactNode;
 }
 
-// A frame around the editor that takes a file, chosen or dropped.
+// A frame around the editor that accepts a chosen or dropped file.
 export function PlanSource({ onLoad, children }: Props) {
   const [over, setOver] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);

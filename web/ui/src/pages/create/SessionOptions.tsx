@@ -19,7 +19,7 @@ const ON_TIMEOUT = [
 ];
 const ON_MODIFIED = [
   { value: '', label: 'Ask about the edit again (default)' },
-  { value: 'approve', label: 'Who edits approves' },
+  { value: 'approve', label: 'The edit is the approval' },
 ];
 const WHEN_BUSY = [
   { value: '', label: 'Waits for its turn (default)' },
@@ -90,7 +90,7 @@ export function SessionOptions({ values, onChange }: Props) {
           <NativeSelect label="When somebody edits what is asked" data={ON_MODIFIED} value={values.onModified} onChange={(e) => set('onModified', e.currentTarget.value as OptionValues['onModified'])} />
           <NativeSelect label="A message while a run is under way" data={WHEN_BUSY} value={values.whenBusy} onChange={(e) => set('whenBusy', e.currentTarget.value as OptionValues['whenBusy'])} />
           {span('runTimeout', 'Time for a run', 'Such as 2h', 'No limit when empty; being suspended does not count')}
-          {span('sessionTTL', 'Keep an unused session open for', 'Such as 720h', 'As the server is set when empty: usually for ever')}
+          {span('sessionTTL', 'Keep an unused session open for', 'Such as 720h', 'The server’s setting when empty: usually for ever')}
         </div>
       </details>
     </div>

@@ -12,7 +12,7 @@ export interface Validation {
 
 const NONE: PlanProblem[] = [];
 
-// The server's own verdict on the text, asked for when typing pauses.
+// The server's own verdict on the text, requested when typing pauses.
 export function useValidation(source: string): Validation {
   const [settled] = useDebouncedValue(source, 250);
   const blank = settled.trim() === '';

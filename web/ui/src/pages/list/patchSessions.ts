@@ -3,14 +3,14 @@ import type { Session, SessionList } from '../../api/types';
 
 export type ListChange = Exclude<ListFrame, { event_type: 'sessions' }>;
 
-// The list as it is now, of which the newest are told: that is all there is to show when it is all
-// there is. Of a longer list, or one that a filter chose, only the server can say the rest.
+// The current list, from a snapshot of its newest sessions. If those are all, there is nothing else
+// to show; only the server knows the rest of a longer or filtered list.
 export function replaceSessions(snapshot: { sessions: Session[]; total: number }, filtered: boolean): { pages: SessionList[]; complete: boolean } {
   const { sessions, total } = snapshot;
   return { pages: [{ sessions, total }], complete: !filtered && sessions.length === total };
 }
 
-// Puts one change into the pages held. complete is false when only the server
+// Applies one change to the loaded pages. complete is false when only the server
 // can say where (or whether) the session belongs.
 export function patchSessions(
   pages: SessionList[],
@@ -23,7 +23,7 @@ export function patchSessions(
     const { total } = change.data;
     const without = (page: SessionList) => page.sessions.filter((s) => s.id !== id);
     if (total !== undefined && !filtered) return { pages: pages.map((page) => ({ ...page, total, sessions: without(page) })), complete: true };
-    // Of one on a page that is not loaded, only the server can say whether it was counted.
+    // If the session is on a page that is not loaded, only the server can say whether it was counted.
     if (!known) return { pages, complete: pages.reduce((sum, page) => sum + page.sessions.length, 0) >= (pages[0]?.total ?? 0) };
     return { pages: pages.map((page) => ({ ...page, sessions: without(page), total: Math.max(0, page.total - 1) })), complete: true };
   }

@@ -9,9 +9,9 @@ import { patchSessions, replaceSessions } from './patchSessions';
 const PAGE = 50;
 const SOON_MS = 300;
 
-// The list, kept current by the list-level frames of the socket: a snapshot whenever changes may
-// have been missed, then changes. It is read over REST when the page opens, and when only the
-// server can say what a change does to what is shown; never by the clock.
+// The list, kept current by the socket's list-level frames: a snapshot whenever changes may have
+// been missed, then changes. It is read over REST when the page opens, and when only the server
+// can say how a change affects what is shown; it is never polled.
 export function useSessionList(filter: { q?: string; status?: string }) {
   const client = useQueryClient();
   const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
@@ -28,7 +28,7 @@ export function useSessionList(filter: { q?: string; status?: string }) {
     };
     const patch = (change: (old: SessionList[]) => { pages: SessionList[]; complete: boolean }) => {
       const old = client.getQueryData<InfiniteData<SessionList>>(queryKey);
-      // An answer that is under way may be older than the change.
+      // An answer under way may be older than the change.
       if (old === undefined || client.isFetching({ queryKey }) > 0) refetchSoon();
       if (old === undefined) return;
       const { pages, complete } = change(old.pages);

@@ -29,16 +29,16 @@ interface Props {
   session: Session;
   status: StatusView;
   approvals: TimedApproval[];
-  steps: StepView[]; // of the run that is looked at
-  run: Run | null; // the same
+  steps: StepView[]; // of the selected run
+  run: Run | null; // the selected run
   earlier: boolean;
   plan: Plan | null; // of the latest run
   extensions: SessionSnapshot['extensions'];
   presence: SessionSnapshot['presence'];
 }
 
-// Open questions in full, the oldest first, so that none moves when others come; decided ones of the
-// run as one line each, newest first.
+// Open questions in full, the oldest first, so that none moves when others come; the run's decided
+// ones as one line each, newest first.
 export function ApprovalArea({ session, status, approvals: read, steps, run, earlier, plan, extensions, presence }: Props) {
   const [approvals, touch] = useTouched(read);
   const [editing, setEditing] = useState<{ timed: TimedApproval; feedback: string } | null>(null);
@@ -72,7 +72,7 @@ export function ApprovalArea({ session, status, approvals: read, steps, run, ear
             presence={presence}
             onEdit={(feedback) => {
               touch(approval.id);
-              keepDraft(approval.id, { feedback: '', sent: null }); // the words go along into the dialog, which keeps them
+              keepDraft(approval.id, { feedback: '', sent: null }); // the typed words move into the dialog, which keeps them
               setEditing({ timed: { approval, deadline }, feedback });
             }}
             onDraft={(draft) => {
@@ -106,7 +106,7 @@ export function ApprovalArea({ session, status, approvals: read, steps, run, ear
   );
 }
 
-// The decisions of this tab that somebody else was quicker than, as long as they are not put away.
+// This tab's decisions that came too late, because somebody else was quicker, until they are dismissed.
 function useLostDecisions(approvals: TimedApproval[]): [LostDecision[], (id: string) => void, (id: string, draft: Draft) => void] {
   const drafts = useRef(new Map<string, Draft>());
   const [lost, setLost] = useState<LostDecision[]>([]);
@@ -126,7 +126,7 @@ function useLostDecisions(approvals: TimedApproval[]): [LostDecision[], (id: str
   return [lost, putAway, keep];
 }
 
-// A question that broke the panel that would show it. It can still be refused.
+// A question that its panel failed to show. It can still be refused.
 function Unshowable({ approval }: { approval: Approval }) {
   const client = useQueryClient();
   const reject = useMutation({

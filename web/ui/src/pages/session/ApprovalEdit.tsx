@@ -16,7 +16,7 @@ import type { TimedApproval } from './useSessionData';
 const PlanDialog = lazy(async () => ({ default: (await import('./PlanDialog')).PlanDialog }));
 
 interface Props {
-  timed: TimedApproval; // as it is now: it may be closed while somebody still types
+  timed: TimedApproval; // as it is now: it may close while somebody is still typing
   extension: Extension | undefined;
   config: Config;
   plan: Plan | null;
@@ -25,7 +25,7 @@ interface Props {
   onClose: () => void;
 }
 
-// The editor for what an approval asks about. What was typed stays until it is sent or closed.
+// The editor for what an approval asks about. Typed text stays until it is sent or the editor is closed.
 export function ApprovalEdit({ timed, extension, config, plan, stepTitle, feedback, onClose }: Props) {
   const { approval, deadline } = timed;
   const { subject } = useSubject(approval);
@@ -72,5 +72,5 @@ export function ApprovalEdit({ timed, extension, config, plan, stepTitle, feedba
 
 function closedWords(approval: Approval): string {
   const by = approval.actor ? ` by ${approval.actor}` : '';
-  return `This question is closed meanwhile (${closedVerb(approval).toLowerCase()}${by}). The edit can be copied from here, not sent.`;
+  return `This question was closed meanwhile (${closedVerb(approval).toLowerCase()}${by}). The edit can be copied from here, not sent.`;
 }

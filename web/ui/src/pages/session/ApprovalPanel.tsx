@@ -30,7 +30,7 @@ interface Props {
   stepTitle: string | null;
   presence: Presence;
   onEdit: (feedback: string) => void;
-  onDraft: (draft: Draft) => void; // what was typed, and sent: it must not go with the panel
+  onDraft: (draft: Draft) => void; // what was typed and sent: it must survive the panel
 }
 
 const BUTTONS: Partial<Record<Resolution, string>> = {
@@ -57,7 +57,7 @@ export function ApprovalPanel({ approval, deadline, extension, stepTitle, presen
     mutationFn: (decision: Decision) => resolveApproval(approval.id, decision, key.for(decision)),
     onSettled: refresh,
   });
-  const over = overAt === deadline; // one that was moved meanwhile is not over
+  const over = overAt === deadline; // a deadline moved meanwhile is not over
   const decided = resolve.isSuccess;
   const outage = useCommandsBlocked();
   const closed = over || decided || outage !== null;

@@ -18,10 +18,10 @@ import { AttentionChips } from './AttentionChips';
 import { BoundPlan } from './BoundPlan';
 
 // What an approval is about, as far as it is on the page. blocked says why nobody can say yes
-// yet, null when all that the digest binds is there and nothing of it is folded.
+// yet; null when everything the digest binds is there and none of it is folded.
 export interface Reading {
   subject: Subject | null;
-  whole: Approval | null; // with all of its context
+  whole: Approval | null; // with its whole context
   context: ShownContext;
   folds: Folds;
   blocked: string | null;
@@ -46,7 +46,7 @@ export function useReading(approval: Approval): Reading {
 function blockedBy(approval: Approval, { subject, whole, context, folds }: Omit<Reading, 'blocked'>, error: unknown): string | null {
   if (error !== null && error !== undefined) return `What this is about cannot be shown: ${errorText(error)}`;
   if (whole === null || (bindsPlan(approval) && subject === null)) return 'Reading what this is about…';
-  if (subject !== null && (subject.digest !== approval.digest || !subject.plan)) return 'What this is about cannot be shown: the server has something else by now.';
+  if (subject !== null && (subject.digest !== approval.digest || !subject.plan)) return 'What this is about cannot be shown: the server has another version by now.';
   if (context !== null && 'text' in context && !context.whole) return 'What the program shows is nested too deeply, or is too long, to be shown here in full.';
   if (folds.folded.length === 0) return null;
   const shown = folds.folded.slice(0, 3).map((fold) => fold.what);
@@ -54,7 +54,7 @@ function blockedBy(approval: Approval, { subject, whole, context, folds }: Omit<
   return `Not shown: ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}.`;
 }
 
-// Exactly what a yes would allow: all that the digest binds.
+// Exactly what a yes would allow: everything the digest binds.
 export function ApprovalSubject({ approval, deadline, reading }: { approval: Approval; deadline: Deadline; reading: Reading }) {
   const { subject, context, folds } = reading;
   const changes = useMemo(() => (subject?.plan && subject.before ? changedSections(subject.before.plan, subject.plan) : []), [subject]);
@@ -75,8 +75,8 @@ export function ApprovalSubject({ approval, deadline, reading }: { approval: App
     <div className="asked">
       <AttentionChips attention={subject.attention} approval={approval} deadline={deadline} />
       {changes.length > 0 && (
-        <section className="asked-changes" aria-label="Changed since it was asked before">
-          <h4>Changed since it was asked before</h4>
+        <section className="asked-changes" aria-label="Changed since it was last asked">
+          <h4>Changed since it was last asked</h4>
           <DiffView sections={changes} />
         </section>
       )}
@@ -96,7 +96,7 @@ export function Unread({ reading }: { reading: Reading }) {
   );
 }
 
-// The description, where it says more than what is shown in full below it.
+// The description, if it says more than what is shown in full below it.
 export function descriptionBeside(approval: Approval): string {
   const description = splitAskedAgain(approval.description).text;
   if (approval.approval_type !== 'step_approval' && approval.approval_type !== 'error_recovery') return description;
@@ -104,10 +104,10 @@ export function descriptionBeside(approval: Approval): string {
   return failed === undefined ? '' : `The last try ended with: ${failed}.`;
 }
 
-// The plan that is asked about.
+// The plan in question.
 export const planOf = (subject: Subject | null, plan: Plan | null): Plan | null => subject?.plan ?? plan;
 
-// The step that is asked about, as it stands in the question.
+// The step in question, as the question has it.
 export function stepOf(approval: Approval, subject: Subject | null, plan: Plan | null): PlanStep | null {
   return subject?.plan?.steps.find((step) => step.id === approval.step_id) ?? plan?.steps.find((step) => step.id === approval.step_id) ?? null;
 }

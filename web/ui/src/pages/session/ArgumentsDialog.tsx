@@ -7,7 +7,7 @@ import { EditDialog } from './EditDialog';
 interface Props {
   title: string;
   head?: ReactNode;
-  original: unknown; // the arguments that are asked about
+  original: unknown; // the arguments in question
   feedback: string;
   closed: string | null;
   note: string;
@@ -18,7 +18,7 @@ interface Props {
   onClose: () => void;
 }
 
-// The arguments of a tool call, as JSON.
+// A tool call's arguments, as JSON.
 export function ArgumentsDialog({ original, feedback: said, closed, onSend, ...rest }: Props) {
   const [before] = useState(() => prettyJSON(original));
   const [text, setText] = useState(before);

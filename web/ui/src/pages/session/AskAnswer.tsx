@@ -7,12 +7,12 @@ interface Props {
   own: string; // what was typed
   busy: Decision | null; // what is being sent
   disabled: boolean;
-  unread: boolean; // what it is about is not shown in full: only a no can be said
+  unread: boolean; // what it is about is not shown in full: only a no is possible
   onDecide: (decision: Decision) => void;
 }
 
-// The answers to a program that gave some to choose from: one of them, words of
-// one's own, or a no.
+// The answers to a program that offered options: one of them, other words, or a
+// no.
 export function AskAnswer({ options, own, busy, disabled, unread, onDecide }: Props) {
   const button = (label: string, decision: Decision, props: { variant: string; color?: string; disabled?: boolean }) => {
     const sending = busy !== null && busy.resolution === decision.resolution && busy.feedback === decision.feedback;

@@ -9,7 +9,7 @@ import { useNow } from '../../lib/useNow';
 
 const SHOWN = 24;
 
-// What deserves a look before one says yes.
+// What deserves a look before saying yes.
 export function AttentionChips({ attention, approval, deadline }: { attention: readonly Attention[]; approval: Approval; deadline: Deadline }) {
   const [all, setAll] = useState(false);
   useNow(10_000);

@@ -13,7 +13,7 @@ interface Props {
   titleOf: (stepId: string) => string | null;
 }
 
-// Who did what, when, and what became of it; the oldest first.
+// Who did what, when, and the outcome; the oldest first.
 export function AuditTab({ sessionId, version, titleOf }: Props) {
   const client = useQueryClient();
   const queryKey = ['session', sessionId, 'audit'];

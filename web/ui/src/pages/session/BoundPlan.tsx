@@ -7,11 +7,11 @@ import type { Field } from '../../lib/bound';
 interface Props {
   plan: Plan;
   asks: Subject['asks'];
-  open: ReadonlySet<string>; // of the parts that are folded
+  open: ReadonlySet<string>; // which of the folded parts are open
   onToggle: (id: string) => void;
 }
 
-// All that a yes would allow: the steps in full, and every file that they may read.
+// Everything a yes would allow: the steps in full, and every file that they may read.
 export function BoundPlan({ plan, asks, open, onToggle }: Props) {
   const many = plan.steps.length > FOLD_STEPS;
   const shown = many && !open.has(STEPS_ID) ? plan.steps.slice(0, FOLD_STEPS) : plan.steps;

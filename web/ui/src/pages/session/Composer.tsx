@@ -17,10 +17,10 @@ interface Props {
   status: StatusView;
   runNumber: number; // of the latest run; 0 without one
   messages: readonly MessageView[];
-  listQueue: boolean; // false where the conversation itself shows what waits
+  listQueue: boolean; // false where the conversation itself shows the queue
 }
 
-// Where a person says something, with what that will do.
+// Where a person writes a message, with what it will do.
 export function Composer({ session, status, runNumber, messages, listQueue }: Props) {
   const client = useQueryClient();
   const [text, setText] = useState('');
@@ -31,7 +31,7 @@ export function Composer({ session, status, runNumber, messages, listQueue }: Pr
   const send = useMutation({
     mutationFn: (content: string) => sendMessage(session.id, content, key.current.for(content)),
     onSuccess: (_, content) => {
-      key.current = new IdempotencyKey(); // the same words again are another message
+      key.current = new IdempotencyKey(); // the same words sent again are another message
       setText((now) => (now === content ? '' : now));
     },
     onSettled: () => void client.invalidateQueries({ queryKey: ['session', session.id] }),

@@ -13,7 +13,7 @@ interface Props {
 export function ConversationTab({ messages, loading, error, onRun }: Props) {
   if (error) return <p role="alert" className="text-bad pad">{errorText(error)}</p>;
   if (loading) return <p className="muted pad" role="status">Reading the conversation…</p>;
-  if (messages.length === 0) return <p className="muted pad">Nothing was said yet. A message starts the next run of the plan.</p>;
+  if (messages.length === 0) return <p className="muted pad">Nothing has been said yet. A message starts the next run of the plan.</p>;
   return (
     <ol className="conversation" aria-label="Conversation">
       {messages.map((message) => (

@@ -19,7 +19,7 @@ interface Props {
   onOver?: () => void;
 }
 
-// The time left, how much of it people added, and a button to add more.
+// The time left, how much people added, and a button to add more.
 export function DeadlineLine({ approval, deadline, extension, onOver }: Props) {
   const blocked = useCommandsBlocked();
   const client = useQueryClient();

@@ -9,11 +9,11 @@ import type { Section } from '../../lib/planText';
 
 interface Props {
   title: string;
-  head?: ReactNode; // beside the title: the time that is left
+  head?: ReactNode; // beside the title: the time left
   children: ReactNode; // the editor
   changes: readonly Section[] | null; // null when there is nothing to compare with
-  blocked: string | null; // why it cannot be sent; "" when that is plain to see
-  feedback?: string; // no box for it when absent
+  blocked: string | null; // why it cannot be sent; "" when that is obvious
+  feedback?: string; // no feedback box when absent
   onFeedback?: (text: string) => void;
   note: string; // what sending does
   sendLabel: string;

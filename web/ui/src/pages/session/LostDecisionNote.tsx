@@ -6,7 +6,7 @@ import { closedVerb } from '../../lib/approvalWords';
 import { isAsk } from '../../lib/ask';
 import type { LostDecision } from '../../session/lostDecisions';
 
-// Somebody else was quicker: says so, and keeps what was typed until it is put away.
+// Says that somebody else was quicker, and keeps the typed text until it is dismissed.
 export function LostDecisionNote({ lost, title, onClose }: { lost: LostDecision; title: string | null; onClose: () => void }) {
   const { approval, words, tried } = lost;
   const about = isAsk(approval) ? `“${approval.description}”` : title === null ? 'the plan' : `“${title}”`;
@@ -25,7 +25,7 @@ export function LostDecisionNote({ lost, title, onClose }: { lost: LostDecision;
           {closedVerb(approval)}{approval.actor ? ` by ${approval.actor}` : ''} <RelativeTime iso={approval.resolved_at ?? approval.expires_at} />
           {tried === null ? (words === '' ? '' : '; your words were not kept') : '; yours did not count'}
         </strong>
-        <CloseButton size="sm" aria-label="Put this away" onClick={onClose} />
+        <CloseButton size="sm" aria-label="Dismiss" onClick={onClose} />
       </div>
       <p className="muted"><Pieces text={`This was about ${about}.${approval.feedback ? ` The answer came with: “${approval.feedback}”` : ''}`} /></p>
       {words !== '' && (

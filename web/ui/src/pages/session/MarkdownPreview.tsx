@@ -9,8 +9,8 @@ interface Props {
   path: string;
 }
 
-// Raw HTML in the file is shown as text, and images come from the workspace
-// only: a report must not call home from a reader's browser.
+// Raw HTML in the file is shown as text, and images come only from the
+// workspace: a report must not call home from a reader's browser.
 export default function MarkdownPreview({ text, sessionId, path }: Props) {
   const inWorkspace = (href: string | undefined) => {
     const target = href === undefined ? null : resolveRelative(path, href);

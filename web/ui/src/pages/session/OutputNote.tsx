@@ -9,7 +9,7 @@ interface Props {
   onDownload: () => void;
 }
 
-// Says which part of long output the terminal shows, and leads to the others.
+// Says which part of long output the terminal shows, and links to the others.
 export function OutputNote({ partial, older, onOlder, onDownload }: Props) {
   if (!partial && !older.shown) return null;
   const button = (label: string, act: () => void, disabled = false) => (
@@ -38,6 +38,6 @@ export function OutputNote({ partial, older, onOlder, onDownload }: Props) {
 function words(older: OlderOutput): string {
   if (older.error !== null) return errorText(older.error);
   if (older.reading) return 'Reading an older part…';
-  if (older.first && older.last) return 'The whole is shown.';
+  if (older.first && older.last) return 'All of it is shown.';
   return older.first ? 'The beginning is shown.' : 'An older part is shown.';
 }

@@ -25,7 +25,7 @@ interface Props {
   store: SessionStore;
   loaded: boolean;
   run: Run | null;
-  earlier: boolean; // a run before the latest is looked at
+  earlier: boolean; // the selected run is not the latest
   steps: StepView[];
   selected: StepView | null;
   onSelect: (stepId: string | null) => void;
@@ -111,7 +111,7 @@ export function OutputTab({ sessionId, store, loaded, run, earlier, steps, selec
   );
 }
 
-// What can be pasted anywhere: a terminal that it is pasted into must find nothing to obey.
+// Text that is safe to paste anywhere: a terminal must find nothing in it to obey.
 function copyable(chunks: Chunk[]): string {
   const cleaners = new Map<string, Cleaner>();
   const clean = (chunk: Chunk) => {
@@ -123,7 +123,7 @@ function copyable(chunks: Chunk[]): string {
   return lastWritten(chunks.map((chunk) => joiner.add(chunk.key, clean(chunk))).join('') + joiner.rest());
 }
 
-// Output that still comes in has no end yet.
+// Output that is still coming has no end yet.
 function placeOfWhole(store: SessionStore, run: Run, earlier: boolean) {
   const place = placeOf(store, run.id);
   return earlier ? place : { since: place.since };

@@ -15,7 +15,7 @@ interface Props {
   onChange: (pairs: Pair[]) => void;
 }
 
-// Names with their values. What the plan has can be changed and not taken away; what was added can be both.
+// Names with their values. Entries of the plan can be changed but not removed; added ones can be both.
 export function PairsField({ label, description, what, nameLabel, valueLabel, long, pairs, problem, onChange }: Props) {
   const added = useRef(0);
   const set = (key: string, change: Partial<Pair>) => onChange(pairs.map((pair) => (pair.key === key ? { ...pair, ...change } : pair)));

@@ -15,7 +15,7 @@ interface Props {
   head?: ReactNode;
   plan: Plan | null; // to begin with, and to compare with
   mustDiffer: boolean;
-  withFeedback?: string; // the feedback to begin with; no box for it when absent
+  withFeedback?: string; // the feedback to begin with; no feedback box when absent
   closed?: string | null; // why nothing can be sent any more
   note: string;
   sendLabel: string;
@@ -25,7 +25,7 @@ interface Props {
   onClose: () => void;
 }
 
-// A plan in the editor of /new, checked by the server as it is typed.
+// A plan in the editor of /new, which the server checks as it is typed.
 export function PlanDialog({ plan, mustDiffer, withFeedback, closed = null, onSend, ...rest }: Props) {
   const [source, setSource] = useState(() => (plan === null ? '' : planText(plan)));
   const [feedback, setFeedback] = useState(withFeedback ?? '');
@@ -33,7 +33,7 @@ export function PlanDialog({ plan, mustDiffer, withFeedback, closed = null, onSe
   const validation = useValidation(source);
   const edited = useMemo(() => planFromSource(source), [source]);
   const valid = validation.state === 'valid';
-  // What the server understood decides; as long as it checks, what is typed is compared.
+  // Compare what the server understood; while it is checking, compare what is typed.
   const changes = useMemo(() => (plan === null || edited === null ? null : changedSections(plan, edited)), [plan, edited]);
   const same = mustDiffer && changes !== null && changes.length === 0;
   const blocked = closed ?? (valid && edited !== null ? (same ? 'Nothing has changed yet.' : null) : '');

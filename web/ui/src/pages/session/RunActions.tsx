@@ -13,7 +13,7 @@ const PlanDialog = lazy(async () => ({ default: (await import('./PlanDialog')).P
 
 interface Props {
   sessionId: string;
-  plan: Plan | null; // of the run that is looked at
+  plan: Plan | null; // of the selected run
   again: string; // "Run again", "Repeat run 2"
   next: number; // the run that would start
   onStarted: () => void;

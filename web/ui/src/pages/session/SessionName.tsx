@@ -6,11 +6,11 @@ import { ApiError, errorText } from '../../api/client';
 import { renameSession } from '../../api/endpoints';
 import type { Session } from '../../api/types';
 
-// The name, and the way to change it. A change by somebody else meanwhile is
-// told, and not overwritten unseen.
+// The name, and a way to change it. If somebody else changes it meanwhile, it
+// says so and does not overwrite that unseen.
 export function SessionName({ session }: { session: Session }) {
   const client = useQueryClient();
-  const [text, setText] = useState<string | null>(null); // null: it is not being edited
+  const [text, setText] = useState<string | null>(null); // null: not being edited
   const [version, setVersion] = useState(session.version);
   const queryKey = ['session', session.id];
   const rename = useMutation({
@@ -67,7 +67,7 @@ export function SessionName({ session }: { session: Session }) {
         onKeyDown={(event) => {
           if (event.key === 'Escape') setText(null);
         }}
-        error={rename.isError ? (stale ? `It was changed meanwhile: it is “${shown}” now. Save again to replace that.` : errorText(rename.error)) : undefined}
+        error={rename.isError ? (stale ? `Somebody changed it meanwhile to “${shown}”. Save again to replace that.` : errorText(rename.error)) : undefined}
       />
       <Group gap={6} wrap="nowrap">
         <Button type="submit" disabled={name === ''} loading={rename.isPending}>Save</Button>

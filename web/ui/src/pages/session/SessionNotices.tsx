@@ -4,7 +4,7 @@ import { RelativeTime } from '../../components/RelativeTime';
 import { holeWords } from '../../session/store';
 import type { SessionSnapshot } from '../../session/store';
 
-// The session is gone while somebody looks at it.
+// The session was deleted while somebody was viewing it.
 export function DeletedNotice({ name, deleted }: { name: string; deleted: string }) {
   return (
     <div className="notice" role="alert">
@@ -18,7 +18,7 @@ export function DeletedNotice({ name, deleted }: { name: string; deleted: string
   );
 }
 
-// What is not as the page said it was.
+// What the page showed that is no longer true.
 export function LogNotices({ snapshot }: { snapshot: SessionSnapshot }) {
   const { rewound, holes } = snapshot;
   return (

@@ -23,7 +23,7 @@ interface Props {
 }
 
 export function StepDialog({ step, plan, feedback: said, closed, note, onSend, ...rest }: Props) {
-  // What it was about when the dialog was opened; what is edited meanwhile elsewhere makes the approval void.
+  // What it was about when the dialog opened; an edit elsewhere meanwhile makes the approval void.
   const [base] = useState(() => {
     const whole: Plan = plan ?? { steps: [step] };
     return { step, plan: { ...whole, steps: whole.steps.map((other) => (other.id === step.id ? step : other)) } };

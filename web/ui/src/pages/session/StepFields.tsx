@@ -48,7 +48,7 @@ export function StepFields({ form, problems, onChange }: Props) {
       />
       <PairsField
         label="Environment"
-        description="Values show in the log and the export. Secrets do not belong here yet."
+        description="Values show in the log and the export. Do not put secrets here yet."
         what="variable"
         nameLabel="Name"
         valueLabel="Value of"

@@ -14,7 +14,7 @@ export function LiveLine({ live }: { live: LiveFigures }) {
   return <span className="step-live muted tabular">{parts.filter(Boolean).map((part) => <span key={part}>{part}</span>)}</span>;
 }
 
-// What an attempt has used in all. The disk's share is not always known, and then left out.
+// What an attempt has used in all. Disk use is left out when it is not known.
 export function Figures({ attempt }: { attempt: AttemptView }) {
   const figures: [string, string][] = [
     ['wall time', duration(attempt.durationMs)],

@@ -107,7 +107,7 @@ function StepLive({ step }: { step: StepView }) {
   );
 }
 
-// The figures of the selected step, when it is over; with several attempts, each has its own.
+// The selected step's figures, when it is over; with several attempts, each has its own.
 function LastFigures({ step }: { step: StepView }) {
   const last = step.attempts.at(-1);
   if (last === undefined || last.status === 'running' || step.attempts.length > 1 || step.inherited) return null;

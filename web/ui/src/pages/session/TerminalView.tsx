@@ -26,7 +26,7 @@ export interface TerminalHandle {
 interface Props {
   output: OutputBuffer;
   scope: Scope;
-  single: boolean; // the scope is one step: its text needs no names before its lines
+  single: boolean; // the scope is one step: its lines need no name before them
   steps: StepView[];
   loaded: boolean;
   follow: boolean;
@@ -38,7 +38,7 @@ interface Props {
 export function TerminalView({ output, scope, single, steps, loaded, follow, onFollow, onPartial, ref }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const [parts, setParts] = useState<{ terminal: Terminal; search: SearchAddon; hand: Hand } | null>(null);
-  const [missed, setMissed] = useState(0); // lines that came since it is not followed
+  const [missed, setMissed] = useState(0); // lines that came since following stopped
   const [empty, setEmpty] = useState(true);
   const scheme = useComputedColorScheme('light');
   const over = useMemo(() => new Set(steps.filter((step) => ENDED.has(step.status)).map((step) => step.key)), [steps]);
@@ -79,7 +79,7 @@ export function TerminalView({ output, scope, single, steps, loaded, follow, onF
     const hand = watchHand(element, terminal, {
       follow: (wish) => {
         if (wish === latest.current.follow) return;
-        latest.current.follow = wish; // at once: the next output must not pull back
+        latest.current.follow = wish; // at once: the next output must not scroll back
         latest.current.onFollow(wish);
       },
     });
@@ -101,8 +101,8 @@ export function TerminalView({ output, scope, single, steps, loaded, follow, onF
     if (parts !== null && follow) parts.terminal.scrollToBottom();
   }, [parts, follow]);
 
-  // The feed: what the store holds, then what arrives, in one write per frame
-  // and never a second one before the terminal has taken the first.
+  // The feed: what the store holds, then what arrives, in one write per frame,
+  // and never a second write before the terminal has taken the first.
   useEffect(() => {
     if (parts === null) return;
     const { terminal, hand } = parts;
@@ -164,7 +164,7 @@ export function TerminalView({ output, scope, single, steps, loaded, follow, onF
     };
   }, [parts, output, scope, single]);
 
-  useEffect(() => wake.current(), [over]); // what an ended step left unfinished is shown
+  useEffect(() => wake.current(), [over]); // show what an ended step left unfinished
 
   useImperativeHandle(ref, () => ({
     find: (query, direction) => {
@@ -175,7 +175,7 @@ export function TerminalView({ output, scope, single, steps, loaded, follow, onF
     },
   }));
 
-  // A wheel that is turned over the button turns the text below it.
+  // Turning the wheel over the button scrolls the text below it.
   const scrollOver = (deltaY: number) => {
     if (parts === null) return;
     parts.terminal.scrollLines(Math.trunc(deltaY / 16));

@@ -10,8 +10,8 @@ import type { TimelineRow } from '../../session/timeline';
 
 const PAGE = 300;
 
-// Newest first, so that what happens now is in sight. Of a very long story the older part is
-// read when it is asked for.
+// Newest first, so that what happens now is in view. The older part of a very long story is
+// read on request.
 export function TimelineTab({ sessionId, store }: { sessionId: string; store: SessionStore; version: number }) {
   const [limit, setLimit] = useState(PAGE);
   const reading = useMutation({ mutationFn: () => readOlder(sessionId, store) });

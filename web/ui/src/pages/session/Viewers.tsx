@@ -8,7 +8,7 @@ import type { Person } from '../../session/presence';
 const SHOWN = 4;
 const TONES = 6;
 
-// Who looks at the session now. Alone, one is not told so.
+// Who views the session now. It shows nothing to a person who is alone.
 export function Viewers({ presence }: { presence: Presence }) {
   const { people, more } = peopleOf(presence, isSelf);
   if (people.every((person) => person.self) && more === 0) return null;
@@ -49,7 +49,7 @@ function restInWords(names: readonly string[], more: number): string {
   return [...shown, unnamed > 0 ? (unnamed === 1 ? '1 other' : `${unnamed} others`) : ''].filter(Boolean).join(', ');
 }
 
-// Says beside a question who else has it before them: two answers would contradict each other.
+// Says beside a question who else is looking at it: two answers could contradict each other.
 export function Lookers({ presence, approvalId }: { presence: Presence; approvalId: string }) {
   const names = lookersAt(presence, approvalId, isSelf);
   return (

@@ -8,10 +8,10 @@ export interface OutputPlace {
   until?: number;
 }
 
-// The whole output of a run, or of one of its steps, from the server's log, as a file.
+// The whole output of a run or of one of its steps, from the server's log, as a file.
 export async function downloadOutput(sessionId: string, run: Run | null, stepId: string | null, place: OutputPlace): Promise<void> {
-  const parts: Blob[] = []; // the browser may keep those of a long log on disk
-  const joiner = new LineJoiner(); // of several steps, the lines stay whole
+  const parts: Blob[] = []; // the browser may keep a long log's parts on disk
+  const joiner = new LineJoiner(); // keeps lines whole when several steps print
   let since: number | undefined = place.since;
   while (since !== undefined) {
     const page: EventPage = await listEvents(sessionId, { since, until: place.until, types: ['output'] });

@@ -1,19 +1,19 @@
 import type { Terminal } from '@xterm/xterm';
 
-// Scrolling up by hand is a wish to read, coming back to the end a wish to follow. xterm keeps
-// wheel events and its scrollbar to itself, so they are watched on their way in; and it does
-// not scroll by touch at all, so this does.
+// Scrolling up by hand means reading, coming back to the end means following. xterm hides
+// wheel events and its scrollbar, so this watches them on their way in; and xterm does not
+// scroll by touch at all, so this does.
 
 interface Wishes {
   follow: (wish: boolean) => void;
 }
 
 export interface Hand {
-  readonly holds: boolean; // the scrollbar, a selection or the text is held: nothing else may move it
+  readonly holds: boolean; // the user holds the scrollbar, a selection or the text: nothing else may move it
   stop: () => void;
 }
 
-const SLOWEST = 0.02; // px per ms at which a throw ends
+const SLOWEST = 0.02; // px per ms at which a fling ends
 const FRICTION = 0.996; // per ms
 
 export function watchHand(element: HTMLElement, terminal: Terminal, { follow }: Wishes): Hand {
@@ -34,7 +34,7 @@ export function watchHand(element: HTMLElement, terminal: Terminal, { follow }: 
     'wheel',
     (event) => {
       halt();
-      if (event.deltaY < 0 && place().baseY > 0) follow(false); // before the next output can pull back
+      if (event.deltaY < 0 && place().baseY > 0) follow(false); // before the next output can scroll back
       else soon();
     },
     { capture: true, passive: true, signal },
@@ -60,8 +60,8 @@ export function watchHand(element: HTMLElement, terminal: Terminal, { follow }: 
     );
   }
 
-  // By touch: the text moves with the finger, and goes on for a while when it is thrown. At its
-  // ends the page moves instead.
+  // By touch: the text moves with the finger, and goes on for a while after a fling. At its ends
+  // the page moves instead.
   let touch: { y: number; at: number; speed: number; rest: number } | null = null;
   const scroll = (px: number): boolean => {
     if (touch !== null) px += touch.rest;

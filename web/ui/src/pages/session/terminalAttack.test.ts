@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Chunk } from '../../session/output';
 import { TerminalFeed } from './terminalFeed';
 
-// What the page gives to a real terminal, and what that terminal makes of it.
+// Writes the page's output to a real terminal and returns what the terminal shows.
 async function show(feed: TerminalFeed, chunks: Chunk[]) {
   const terminal = new Terminal({ convertEol: true, disableStdin: true, cols: 60, rows: 10, allowProposedApi: true });
   const noticed: string[] = [];

@@ -2,10 +2,10 @@ import type { Chunk } from '../../session/output';
 import { Cleaner } from '../../lib/clean';
 import { LinePrefixer } from '../../lib/linePrefix';
 
-// Turns chunks into what the terminal is given: the text of one step, or all
-// steps with their names before each line; and a rule between attempts. A step
-// that is looked at alone may move within its line; beside others it has only
-// colours, so that it cannot write over their names.
+// Turns chunks into text for the terminal: one step's text, or all steps' with
+// their name before each line, and a rule between attempts. A step shown alone
+// may move within its line; beside others it has only colours, so that it
+// cannot overwrite their names.
 export class TerminalFeed {
   private readonly before = new Map<string, { attempt: number; endsLine: boolean; cleaner: Cleaner }>();
   private readonly prefixer: LinePrefixer | null;
@@ -14,7 +14,7 @@ export class TerminalFeed {
     this.prefixer = !single ? new LinePrefixer(labelWidth, columns) : null;
   }
 
-  // The lines that steps left unfinished of which nothing more comes.
+  // The unfinished lines of steps that print nothing more.
   ended(isOver: (key: string) => boolean): string {
     const { prefixer } = this;
     return prefixer === null ? '' : prefixer.hidden.filter(isOver).map((key) => prefixer.end(key)).join('');
@@ -36,7 +36,7 @@ export const MAX_PENDING_CHARS = 8_000_000;
 export const BATCH_CHARS = 256_000;
 
 // Chunks waiting for the terminal, bounded: a terminal that is behind by more
-// than its scrollback is told of the newest part only.
+// than its scrollback gets only the newest part.
 export class PendingChunks {
   private chunks: Chunk[] = [];
   private first = 0;

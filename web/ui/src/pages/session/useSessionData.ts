@@ -20,9 +20,9 @@ export interface SessionData {
   error: unknown;
   refetch: () => void;
   runs: readonly Run[]; // the latest first
-  run: Run | null; // the one that is looked at
+  run: Run | null; // the selected one
   latest: Run | null;
-  plan: Plan | null; // of the run that is looked at; null when it is not known yet
+  plan: Plan | null; // of the selected run; null when not known yet
   steps: StepView[];
   status: StatusView | null;
   approvals: TimedApproval[];
@@ -32,9 +32,9 @@ export interface SessionData {
 
 const NO_APPROVALS: TimedApproval[] = [];
 
-// Everything the session page shows: REST for the whole picture, the event
-// store laid over it for what happened since. number chooses an earlier run;
-// null is the latest.
+// Everything the session page shows: REST for the whole picture, and the event
+// store on top for what happened since. number chooses an earlier run; null is
+// the latest.
 export function useSessionData(id: string, number: number | null): SessionData {
   const client = useQueryClient();
   const detail = useQuery({ queryKey: ['session', id], queryFn: ({ signal }) => getSession(id, signal) });
@@ -67,7 +67,7 @@ export function useSessionData(id: string, number: number | null): SessionData {
     void client.invalidateQueries({ queryKey: ['session', id, 'approvals'] });
   });
 
-  // What was read of a log that is no more is read again.
+  // If the log was replaced, read everything again.
   useEffect(() => {
     if (snapshot.rewound !== null) void client.invalidateQueries({ queryKey: ['session', id] });
   }, [client, id, snapshot.rewound]);

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { ApiError } from '../../api/client';
 import { getSession } from '../../api/endpoints';
 
-// The name of another session; the start of its id until it is known, or when it has none.
+// Another session's name; the start of its id until the name is known, or if it has none.
 export function useSessionName(id: string | null): { name: string; gone: boolean } {
   const query = useQuery({
     queryKey: ['session', id],

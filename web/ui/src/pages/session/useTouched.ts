@@ -6,8 +6,8 @@ import type { Approval } from '../../api/types';
 import { deadlineFrom } from '../../lib/countdown';
 import type { TimedApproval } from './useSessionData';
 
-// The approvals with those that somebody did something about in this tab, also when they are
-// closed by now and too old to be read with the others.
+// The approvals, including those that somebody acted on in this tab, even if they are now closed
+// and too old to be read with the others.
 export function useTouched(approvals: TimedApproval[]): [TimedApproval[], (id: string) => void] {
   const [touched, setTouched] = useState<readonly string[]>([]);
   const touch = useCallback((id: string) => setTouched((old) => (old.includes(id) ? old : [...old, id])), []);
