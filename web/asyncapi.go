@@ -37,7 +37,7 @@ func AsyncAPI() ([]byte, error) {
 		"defaultContentType": "application/json",
 		"channels": map[string]any{"socket": map[string]any{
 			"address": "/ws", "messages": channelMessages,
-			"bindings": map[string]any{"ws": map[string]any{"method": "GET", "query": map[string]any{
+			"bindings": map[string]any{"ws": map[string]any{"method": "GET", inQuery: map[string]any{
 				"type": "object", "properties": map[string]any{"client_id": map[string]any{
 					"type": "string", "minLength": 1, "maxLength": maxClientID,
 					"description": "A newer connection with the same client_id takes the place of an older one",

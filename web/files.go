@@ -32,8 +32,8 @@ func (s *Server) registerFiles(app *fiber.App) {
 		op.Parameters = []*huma.Param{
 			{Name: "id", In: inPath, Required: true, Schema: text, Description: "A session's id"},
 			{Name: inPath, In: inPath, Required: true, Schema: text, Description: "The file's path; its slashes stay as they are"},
-			{Name: "download", In: "query", Schema: text, Description: "Any value: have a browser save the file instead of showing it"},
-			{Name: "v", In: "query", Schema: text, Description: "Any value: tells versions apart in a browser's cache"},
+			{Name: "download", In: inQuery, Schema: text, Description: "Any value: have a browser save the file instead of showing it"},
+			{Name: "v", In: inQuery, Schema: text, Description: "Any value: tells versions apart in a browser's cache"},
 			{Name: "Range", In: "header", Schema: text},
 		}
 		op.Responses["200"] = &huma.Response{Description: "The file", Content: map[string]*huma.MediaType{"application/octet-stream": {}}}

@@ -86,6 +86,7 @@ func indented(doc map[string]any) ([]byte, error) {
 }
 
 const (
+	inQuery   = "query" // where a parameter stands
 	refTo     = "$ref"
 	schemasAt = "#/components/schemas/"
 )

@@ -77,8 +77,8 @@ func TestDocs_NeedNothingFromElsewhere(t *testing.T) {
 
 func TestDocuments_AreCurrent(t *testing.T) {
 	t.Parallel()
-	for name, make := range map[string]func() ([]byte, error){"openapi.json": web.OpenAPI, "asyncapi.json": web.AsyncAPI} {
-		want, err := make()
+	for name, document := range map[string]func() ([]byte, error){"openapi.json": web.OpenAPI, "asyncapi.json": web.AsyncAPI} {
+		want, err := document()
 		must(t, err)
 		got, err := os.ReadFile(name)
 		must(t, err)

@@ -135,8 +135,4 @@ func eventTypes(names []string) ([]schema.EventType, error) {
 	return kinds, nil
 }
 
-func eventsOf(kind schema.EventType) store.EventFilter {
-	return store.EventFilter{Types: []schema.EventType{kind}, Limit: maxEvents}
-}
-
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }

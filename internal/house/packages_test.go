@@ -1,7 +1,6 @@
 package house
 
 import (
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -193,7 +192,7 @@ func TestPackages_ImportDownwards(t *testing.T) {
 		}
 		for i := range p.imports {
 			if floorOf(i) <= at {
-				t.Error(fmt.Sprintf("package %s (floor %d) imports %s (floor %d), which does not stand below it", folder, len(floors)-at, i, len(floors)-floorOf(i)))
+				t.Errorf("package %s (floor %d) imports %s (floor %d), which does not stand below it", folder, len(floors)-at, i, len(floors)-floorOf(i))
 			}
 		}
 	}

@@ -104,7 +104,7 @@ func TestTables_HoldTogether(t *testing.T) {
 	seen := map[string]bool{}
 	for _, row := range wire.ClientFrames {
 		kind := reflect.TypeOf(row.Frame)
-		if _, is := reflect.New(kind).Interface().(wire.ClientFrame); !is {
+		if _, is := reflect.TypeAssert[wire.ClientFrame](reflect.New(kind)); !is {
 			t.Errorf("%s: %s is no frame", row.Type, kind)
 		}
 		if seen["client "+row.Type] {

@@ -54,6 +54,7 @@ func (l *list) attach(wake func()) *ListCursor {
 	return c
 }
 
+// Detach ends the subscription.
 func (c *ListCursor) Detach() {
 	l := c.list
 	l.mu.Lock()

@@ -34,6 +34,7 @@ func (h *Hub) shard(sessionID string) *shard {
 	return &h.shards[maphash.String(h.seed, sessionID)%shardCount]
 }
 
+// Topics counts the sessions that somebody follows.
 func (h *Hub) Topics() (n int) {
 	for i := range h.shards {
 		s := &h.shards[i]

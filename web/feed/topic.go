@@ -292,13 +292,13 @@ type sharedFrame struct {
 
 // Shared returns a frame that all followers of the session share. It is made anew when the log has
 // another head or the frame another version, and when it is older than maxAge.
-func (c *Cursor) Shared(version int, maxAge time.Duration, make func(head int64) []byte) []byte {
+func (c *Cursor) Shared(version int, maxAge time.Duration, encode func(head int64) []byte) []byte {
 	t := c.topic
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	head := max(t.tail, t.head)
 	if s := &t.shared; s.frame == nil || s.head != head || s.version != version || time.Since(s.made) > maxAge {
-		*s = sharedFrame{frame: make(head), head: head, version: version, made: time.Now()}
+		*s = sharedFrame{frame: encode(head), head: head, version: version, made: time.Now()}
 	}
 	return t.shared.frame
 }

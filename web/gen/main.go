@@ -25,12 +25,12 @@ func run() error {
 	if _, err := os.Stat("web/openapi.go"); err != nil {
 		root = ".." // by go generate, in web
 	}
-	for path, make := range map[string]func() ([]byte, error){
+	for path, document := range map[string]func() ([]byte, error){
 		"web/openapi.json":                web.OpenAPI,
 		"web/asyncapi.json":               web.AsyncAPI,
 		"clients/typescript/src/codes.ts": codes,
 	} {
-		text, err := make()
+		text, err := document()
 		if err != nil {
 			return err
 		}

@@ -63,7 +63,7 @@ type presenceFrame struct {
 	frame []byte
 }
 
-// seat is a connection's place in an audience. Its frames are states: one that was not sent yet
+// Viewer is a connection that views a session. Its frames are states: one that was not sent yet
 // is dropped for a later one.
 type Viewer struct {
 	session *viewedSession
@@ -80,6 +80,7 @@ type Viewer struct {
 	gone       bool
 }
 
+// New makes what [Presence.Run] runs.
 func New(s *store.Store, r *Registry, log *slog.Logger) *Presence {
 	return &Presence{
 		store: s, registry: r, log: log, dirty: make(chan struct{}, 1),
@@ -103,6 +104,7 @@ func (p *Presence) Join(c *Member, sessionID string) *Viewer {
 	return s
 }
 
+// Leave ends what Join began.
 func (p *Presence) Leave(s *Viewer) {
 	p.mu.Lock()
 	r := s.session

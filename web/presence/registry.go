@@ -46,6 +46,7 @@ type Registry struct {
 	pending   pending
 }
 
+// NewRegistry makes the registry of an instance; [Registry.Record] and [Registry.Beat] keep Postgres current.
 func NewRegistry(s *store.Store, log *slog.Logger, instance string, limits Limits) *Registry {
 	return &Registry{
 		store: s, log: log, instance: instance, limits: limits, dirty: make(chan struct{}, 1),
@@ -167,6 +168,7 @@ func less(counters map[string]int, name string) {
 	}
 }
 
+// Remove takes a connection out that has ended.
 func (r *Registry) Remove(c *Member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -210,12 +212,14 @@ func (r *Registry) Replaced(ids []string) {
 	}
 }
 
+// Count is how many connections there are.
 func (r *Registry) Count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.conns)
 }
 
+// All are the connections, in no order.
 func (r *Registry) All() []*Member {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -26,7 +26,7 @@ func TestRegistry_OfOneClientTheConnectionThatWasMadeLaterStays(t *testing.T) {
 	made := func(after time.Duration) *Member {
 		return &Member{ID: schema.NewID(), ClientID: "tab", User: "ann", ConnectedAt: now.Add(after), Conn: &closable{}}
 	}
-	ended := func(m *Member) bool { return m.Conn.(*closable).ended } //nolint:errcheck // made above
+	ended := func(m *Member) bool { return m.Conn.(*closable).ended }
 	first, third, second, fourth := made(0), made(2*time.Second), made(time.Second), made(3*time.Second)
 	for _, c := range []*Member{first, third} {
 		if refused := r.Add(c); refused != nil {

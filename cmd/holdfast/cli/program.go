@@ -150,7 +150,7 @@ func durations() kong.Option {
 func moreHelp(err error) string {
 	words := []string{"holdfast"}
 	if parseErr, ok := errors.AsType[*kong.ParseError](err); ok && parseErr.Context != nil {
-		for _, word := range strings.Fields(parseErr.Context.Command()) {
+		for word := range strings.FieldsSeq(parseErr.Context.Command()) {
 			if !strings.HasPrefix(word, "<") {
 				words = append(words, word)
 			}
