@@ -182,12 +182,22 @@ func Rollout(ctx context.Context, c client.Client, buildID string, percent *floa
 	if err := d.check(buildID, percent); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, rolloutPatience)
+	patient, cancel := context.WithTimeout(ctx, rolloutPatience)
 	defer cancel()
 	for {
-		err := d.set(ctx, c, buildID, percent)
+		err := d.set(patient, c, buildID, percent)
 		if err == nil {
 			return ReadDeployment(ctx, c)
+		}
+		now, lookErr := ReadDeployment(ctx, c)
+		switch was := d.routing(); {
+		case lookErr != nil:
+		case now.routing() == was:
+			d = now
+		case now.routing() == was.after(buildID, percent): // it was carried out, and the answer lost
+			return now, nil
+		default:
+			return nil, schema.Errorf(schema.CodeConflict, "somebody else changed the deployment at the same time: it was %s, and is %s; look at it and try again", was, now.routing())
 		}
 		// A build that has polled for the first time a moment ago is not known everywhere yet.
 		_, unknown := errors.AsType[*serviceerror.NotFound](err)
@@ -196,41 +206,40 @@ func Rollout(ctx context.Context, c client.Client, buildID string, percent *floa
 			return nil, fmt.Errorf("roll out build %q: %w", buildID, err)
 		}
 		select {
-		case <-ctx.Done():
+		case <-patient.Done():
 			return nil, fmt.Errorf("roll out build %q: %w", buildID, err)
 		case <-time.After(rolloutWait):
 		}
-		now, err := ReadDeployment(ctx, c)
-		switch {
-		case err != nil:
-			return nil, err
-		case now.has(buildID, percent): // Temporal refuses a request that it has carried out when it comes again
-			return now, nil
-		case now.Current != d.Current || now.Ramping != d.Ramping || now.Percent != d.Percent:
-			return nil, schema.Errorf(schema.CodeConflict, "somebody else changed the deployment at the same time: it was %s, and is %s; look at it and try again", d.routing(), now.routing())
-		}
-		d = now
 	}
 }
 
-// has reports whether the deployment is as a [Rollout] would leave it.
-func (d *Deployment) has(buildID string, percent *float32) bool {
+// routing is which builds get sessions. There is no ramp where ramping is "".
+type routing struct {
+	current, ramping string
+	percent          float32
+}
+
+func (d *Deployment) routing() routing { return routing{d.Current, d.Ramping, d.Percent} }
+
+// after is the routing as a [Rollout] leaves it.
+func (r routing) after(buildID string, percent *float32) routing {
 	switch {
+	case percent != nil && *percent > 0:
+		return routing{r.current, buildID, *percent}
+	case percent == nil && r.ramping != buildID: // the ramp of another build goes on
+		return routing{buildID, r.ramping, r.percent}
 	case percent == nil:
-		return d.Current == buildID && d.Ramping != buildID
-	case *percent == 0:
-		return d.Ramping != buildID
+		return routing{current: buildID}
 	default:
-		return d.Ramping == buildID && d.Percent == *percent
+		return routing{current: r.current}
 	}
 }
 
-// routing says which builds get sessions.
-func (d *Deployment) routing() string {
-	if d.Ramping == "" {
-		return fmt.Sprintf("%q", d.Current)
+func (r routing) String() string {
+	if r.ramping == "" {
+		return fmt.Sprintf("%q", r.current)
 	}
-	return fmt.Sprintf("%q, with %g%% to %q", d.Current, d.Percent, d.Ramping)
+	return fmt.Sprintf("%q, with %g%% to %q", r.current, r.percent, r.ramping)
 }
 
 func (d *Deployment) check(buildID string, percent *float32) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -247,12 +248,18 @@ func TestRollout_IsDoneThoughTheAnswerIsLost(t *testing.T) {
 	w, addr := newEmptyWorld(t)
 	w.startBuild(addr, "A")
 	w.startBuild(addr, "B")
-	c, err := client.Dial(client.Options{HostPort: addr, Identity: "holdfast test", Logger: worker.TemporalLogger(quiet()),
-		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(refuseAfterwards)}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
+	w.startBuild(addr, "C")
+	answer := codes.FailedPrecondition
+	c := w.dial(addr, func(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
+		err := invoke(ctx, method, request, reply, conn, o...)
+		switch request.(type) {
+		case *workflowservice.SetWorkerDeploymentCurrentVersionRequest, *workflowservice.SetWorkerDeploymentRampingVersionRequest:
+			if err == nil {
+				return status.Error(answer, "conflict token mismatch, or no answer in time")
+			}
+		}
+		return err
+	})
 	percent := func(p float32) *float32 { return &p }
 	for _, r := range []struct {
 		build            string
@@ -263,8 +270,12 @@ func TestRollout_IsDoneThoughTheAnswerIsLost(t *testing.T) {
 		{"B", percent(25), "A", "B"},
 		{"B", percent(50), "A", "B"},
 		{"B", percent(0), "A", ""},
-		{"B", nil, "B", ""},
+		{"B", percent(10), "A", "B"},
+		{"B", nil, "B", ""}, // which ends its ramp
+		{"A", percent(10), "B", "A"},
+		{"C", nil, "C", "A"}, // and not that of another
 	} {
+		answer = codes.DeadlineExceeded + codes.FailedPrecondition - answer // one and the other in turn
 		d, err := worker.Rollout(t.Context(), c, r.build, r.percent)
 		if err != nil {
 			t.Fatal(err)
@@ -275,16 +286,37 @@ func TestRollout_IsDoneThoughTheAnswerIsLost(t *testing.T) {
 	}
 }
 
-// refuseAfterwards has a rollout answered by a refusal once it is done.
-func refuseAfterwards(ctx context.Context, method string, request, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
-	err := invoke(ctx, method, request, answer, conn, o...)
-	switch request.(type) {
-	case *workflowservice.SetWorkerDeploymentCurrentVersionRequest, *workflowservice.SetWorkerDeploymentRampingVersionRequest:
-		if err == nil {
-			return status.Error(codes.FailedPrecondition, "conflict token mismatch")
+// A change that comes between the look and the rollout is told, with what it was.
+func TestRollout_SaysWhatSomebodyElseChanged(t *testing.T) {
+	t.Parallel()
+	w, addr := newEmptyWorld(t)
+	w.startBuild(addr, "A")
+	w.startBuild(addr, "B")
+	w.rollout("A")
+	var between sync.Once
+	c := w.dial(addr, func(ctx context.Context, method string, request, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
+		if _, is := request.(*workflowservice.SetWorkerDeploymentRampingVersionRequest); is {
+			between.Do(func() { w.rollout("B") })
 		}
+		return invoke(ctx, method, request, answer, conn, o...)
+	})
+	tenth := float32(10)
+	_, err := worker.Rollout(t.Context(), c, "B", &tenth)
+	if schema.CodeOf(err) != schema.CodeConflict || !strings.Contains(err.Error(), `it was "A", and is "B"`) {
+		t.Errorf("answered with %v", err)
 	}
-	return err
+}
+
+// dial connects to Temporal with somebody in between.
+func (w *world) dial(addr string, between grpc.UnaryClientInterceptor) client.Client {
+	w.t.Helper()
+	c, err := client.Dial(client.Options{HostPort: addr, Identity: "holdfast test", Logger: worker.TemporalLogger(quiet()),
+		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(between)}}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(c.Close)
+	return c
 }
 
 func TestRollout_RampsShowAndEnd(t *testing.T) {
