@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,28 +121,46 @@ func (s *Store) Collect(ctx context.Context, o Collecting) (Collected, error) {
 		}
 		unneeded = append(unneeded, b)
 	}
-	// Snapshots go last: one that is still there says what is to go with it.
-	if done.Blobs, done.Bytes, err = s.remove(ctx, unneeded, o.DryRun); err != nil {
-		return done, fmt.Errorf("collect snapshots: %w", err)
+	blobs := s.remove(ctx, unneeded, o.DryRun)
+	done.Blobs, done.Bytes = blobs.count, blobs.size
+	if blobs.stopped {
+		return done, fmt.Errorf("collect snapshots: %w", blobs.err)
 	}
-	snapshots, size, err := s.remove(ctx, gone, o.DryRun)
-	done.Snapshots = snapshots
-	if done.Bytes += size; err != nil {
+	// A snapshot that is still there says what is to go with it: it stays as long as one of its blobs.
+	if len(blobs.refused) > 0 {
+		gone = s.withoutThoseOf(ctx, gone, blobs.refused)
+	}
+	snapshots := s.remove(ctx, gone, o.DryRun)
+	done.Snapshots = snapshots.count
+	done.Bytes += snapshots.size
+	if err := errors.Join(blobs.err, snapshots.err); err != nil {
 		return done, fmt.Errorf("collect snapshots: %w", err)
 	}
 	return done, nil
 }
 
-// remove deletes objects, and says how many, and how much they had. It goes on past what is refused,
-// but not when the store does not answer.
-func (s *Store) remove(ctx context.Context, objects []object, dryRun bool) (count int, size int64, err error) {
-	var refused []error
+// removal is what came of deleting objects.
+type removal struct {
+	count   int
+	size    int64
+	refused []object
+	stopped bool // too much was refused, or the store did not answer: not all was tried
+	err     error
+}
+
+// remove deletes objects. It goes on past what is refused, but not when the store does not answer.
+func (s *Store) remove(ctx context.Context, objects []object, dryRun bool) (r removal) {
+	var waited time.Duration // for answers that were refusals
 	for i := range objects {
 		if !dryRun {
 			began := time.Now()
 			deleted, err := s.letGo(ctx, &objects[i])
 			if err != nil {
-				if refused = append(refused, err); len(refused) == mostRefused || time.Since(began) >= blobTimeout || ctx.Err() != nil {
+				if r.refused = append(r.refused, objects[i]); r.err == nil {
+					r.err = err
+				}
+				if waited += time.Since(began); len(r.refused) == mostRefused || waited >= blobTimeout || ctx.Err() != nil {
+					r.stopped = true
 					break
 				}
 			}
@@ -149,13 +168,30 @@ func (s *Store) remove(ctx context.Context, objects []object, dryRun bool) (coun
 				continue
 			}
 		}
-		count++
-		size += objects[i].size
+		r.count++
+		r.size += objects[i].size
 	}
-	if len(refused) > 0 {
-		err = fmt.Errorf("objects that could not be deleted: %d, the first because of: %w", len(refused), refused[0])
+	if r.err != nil {
+		r.err = fmt.Errorf("objects that could not be deleted: %d, the first because of: %w", len(r.refused), r.err)
 	}
-	return count, size, err
+	return r
+}
+
+// withoutThoseOf leaves out the snapshots that have one of these blobs, or cannot be read now.
+func (s *Store) withoutThoseOf(ctx context.Context, snapshots, blobs []object) []object {
+	return slices.DeleteFunc(snapshots, func(m object) bool {
+		if m.sum == "" {
+			return false
+		}
+		has := map[[32]byte]struct{}{}
+		if err := s.need(ctx, m.sum, has); err != nil {
+			return schema.CodeOf(err) == schema.CodeUnavailable
+		}
+		return slices.ContainsFunc(blobs, func(b object) bool {
+			_, is := has[binary(b.sum)]
+			return is && b.sum != ""
+		})
+	})
 }
 
 // condemned reports whether a snapshot may go.
@@ -262,6 +298,8 @@ func (s *Store) letGo(ctx context.Context, o *object) (gone bool, err error) {
 		return false, err
 	}
 	if s.dir == "" {
+		ctx, cancel := context.WithTimeoutCause(ctx, blobTimeout, errSlow)
+		defer cancel()
 		attrs, err := s.bucket.Attributes(ctx, o.key)
 		if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 			return false, away(ctx, err)

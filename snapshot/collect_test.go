@@ -131,6 +131,33 @@ func TestCollect_GoesOnPastWhatIsRefused(t *testing.T) {
 	}
 }
 
+// A snapshot waits for its own blobs, and not for those of others.
+func TestCollect_OnlySnapshotsOfWhatIsRefusedStay(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	owners := map[string]snapshot.Owner{}
+	save := func(name string) {
+		dir, f := w.folder(name)
+		put(t, dir, "file", strings.Repeat(name, 5000))
+		owners[w.save(f, snapshot.SaveOptions{}).Digest] = snapshot.Owner{Settled: time.Now().Add(-time.Hour)}
+	}
+	save("a")
+	blob, err := filepath.Glob(filepath.Join(w.bucket, "blobs", "sha256", "*", "*"))
+	if must(t, err); len(blob) != 1 {
+		t.Fatalf("the blobs are %v", blob)
+	}
+	save("b")
+	w.age(time.Hour)
+	name, err := filepath.Rel(w.bucket, blob[0])
+	must(t, err)
+	inTheWay := filepath.Join(w.bucket, "trash", strings.ReplaceAll(filepath.ToSlash(name), "/", "-"))
+	snapshot.BeforeDeletion(w.Store, func() { must(t, os.MkdirAll(filepath.Join(inTheWay, "x"), 0o700)) })
+	done, err := w.Collect(t.Context(), snapshot.Collecting{Grace: grace, Orphans: orphans, Owners: owners})
+	if err == nil || done.Blobs != 1 || done.Snapshots != 1 {
+		t.Fatalf("freed is %+v: %v", done, err)
+	}
+}
+
 // A save may take up, at any moment, what is about to be collected: it stays.
 func TestCollect_WhatASaveTakesUpStays(t *testing.T) {
 	t.Parallel()

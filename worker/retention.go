@@ -128,11 +128,11 @@ func (r *retention) look(ctx context.Context) error {
 		}
 	}
 	ids, err := r.store.Purgeable(ctx, purgeGrace, r.resting(), retentionBatch)
-	if err != nil {
-		return err
+	if err == nil {
+		err = r.each(ctx, ids, r.purge)
 	}
 	// The blob store may refuse one thing and not another.
-	return errors.Join(r.each(ctx, ids, r.purge), r.collectBlobs(ctx))
+	return errors.Join(err, r.collectBlobs(ctx))
 }
 
 // resting lists the sessions whose logs are not tried to be purged yet.
