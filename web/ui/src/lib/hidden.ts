@@ -5,7 +5,7 @@
 // eslint-disable-next-line no-control-regex
 const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}\p{Bidi_Control}\u034f\u115f\u1160\u3164\uffa0\u2060-\u206f\u{e0000}-\u{e007f}]|\r(?!\n|$)/gu;
 
-// For who looks on his own: a global expression remembers where it has come to, so nobody shares one.
+// A new expression for each caller: a global one remembers where its last search stopped.
 export const hiddenCharacters = (): RegExp => new RegExp(HIDDEN);
 
 export type Piece = string | { code: string }; // such as U+202E
