@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,30 +20,27 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Owner is what is known about the sessions that refer to a snapshot.
+// Owner is what is known of the sessions that name a snapshot.
 type Owner struct {
-	Live bool // one of them still exists
-	// Otherwise: when the last of them was over for good; by then everything of it had been saved.
+	Live bool // one of them is there
+	// Otherwise: when the last one of them was over for good, by which time everything of it had been saved.
 	Settled time.Time
 }
 
-// Collecting says what may be collected.
+// Collecting says what may go.
 type Collecting struct {
-	// Owners are those of every snapshot that any session refers to, read before the call.
+	// Owners are those of every snapshot that any session names, read before the call.
 	Owners map[string]Owner
-	// Grace is how long unreferenced objects stay, for saves that are under way, and how long those of a
-	// session stay after it is over.
+	// Grace is how long what nobody names stays, for saves that are under way, and after a session is over.
 	Grace time.Duration
-	// Orphans is how long a snapshot stays that no session refers to: the end of its save may not be recorded
-	// yet.
+	// Orphans is how long a snapshot stays that no session names: a save whose end could not be recorded yet.
 	Orphans time.Duration
-	// Full looks at every blob even if no snapshot is collected: for the leftovers of interrupted saves, and for the
-	// figures.
+	// Full looks at every blob even when no snapshot goes: for what saves left that were cut short, and for the figures.
 	Full   bool
 	DryRun bool
 }
 
-// Collected is what a collection has found and freed. The figures for what is kept are set only if
+// Collected is what a collection has found, and freed. Of what is kept nothing is told unless
 // it looked at every blob.
 type Collected struct {
 	Snapshots int   `json:"snapshots_freed"`
@@ -56,31 +54,30 @@ type Collected struct {
 }
 
 const (
-	// touchAfter is the age from which a save renews a blob that it finds, so that the blob outlives the save. It is
+	// touchAfter is from what age on a blob that a save finds is made young again, so that it outlives the save. It is
 	// well below every Grace.
 	touchAfter = 5 * time.Minute
-	// A collection gives up after this many objects that cannot be deleted.
+	// Of what cannot be deleted, so much is met before a collection gives up.
 	mostRefused = 100
-	// trash is where a folder's blobs are moved before they are deleted.
+	// trash is where a folder's blobs go before they go for good.
 	trash = "trash"
 )
 
 // object is something in the store.
 type object struct {
 	key      string
-	sum      string // "" for the leftover of an interrupted write
+	sum      string // "" for what a write left that was cut short
 	modified time.Time
 	size     int64
 }
 
-// Collect deletes what no session needs: snapshots whose sessions are over, and blobs that are in
-// no other snapshot. It may run beside any number of saves and restores, and be interrupted
-// anywhere: what a session refers to, and what a save relies on, stays. One collection runs at a
-// time.
+// Collect deletes what no session needs: snapshots whose sessions are over, and the blobs that
+// are in no other snapshot. It may run beside any number of saves and restores, and be cut short
+// anywhere: what a session names, and what a save relies on, stays. One collection runs at a time.
 //
-// A store in a folder deletes a blob in two steps, so that a blob which a save takes up at the same
-// moment comes back. Cloud stores cannot do that; there the blob is checked once more just before
-// its deletion.
+// A store in a folder lets go of a blob in two steps, so that one which a save has taken up in
+// this very moment comes back. The stores of the clouds cannot: there it is looked at once more
+// just before.
 func (s *Store) Collect(ctx context.Context, o Collecting) (Collected, error) {
 	var done Collected
 	if err := s.emptyTrash(); err != nil {
@@ -124,28 +121,46 @@ func (s *Store) Collect(ctx context.Context, o Collecting) (Collected, error) {
 		}
 		unneeded = append(unneeded, b)
 	}
-	// Delete snapshots last: one that still exists says what goes with it.
-	if done.Blobs, done.Bytes, err = s.remove(ctx, unneeded, o.DryRun); err != nil {
-		return done, fmt.Errorf("collect snapshots: %w", err)
+	blobs := s.remove(ctx, unneeded, o.DryRun)
+	done.Blobs, done.Bytes = blobs.count, blobs.size
+	if blobs.stopped {
+		return done, fmt.Errorf("collect snapshots: %w", blobs.err)
 	}
-	snapshots, size, err := s.remove(ctx, gone, o.DryRun)
-	done.Snapshots = snapshots
-	if done.Bytes += size; err != nil {
+	// A snapshot that is still there says what is to go with it: it stays as long as one of its blobs.
+	if len(blobs.refused) > 0 {
+		gone = s.withoutThoseOf(ctx, gone, blobs.refused)
+	}
+	snapshots := s.remove(ctx, gone, o.DryRun)
+	done.Snapshots = snapshots.count
+	done.Bytes += snapshots.size
+	if err := errors.Join(blobs.err, snapshots.err); err != nil {
 		return done, fmt.Errorf("collect snapshots: %w", err)
 	}
 	return done, nil
 }
 
-// remove deletes objects, and returns how many, and their size. It continues after refusals, but not
-// if the store does not answer.
-func (s *Store) remove(ctx context.Context, objects []object, dryRun bool) (count int, size int64, err error) {
-	var refused []error
+// removal is what came of deleting objects.
+type removal struct {
+	count   int
+	size    int64
+	refused []object
+	stopped bool // too much was refused, or the store did not answer: not all was tried
+	err     error
+}
+
+// remove deletes objects. It goes on past what is refused, but not when the store does not answer.
+func (s *Store) remove(ctx context.Context, objects []object, dryRun bool) (r removal) {
+	var waited time.Duration // for answers that were refusals
 	for i := range objects {
 		if !dryRun {
 			began := time.Now()
 			deleted, err := s.letGo(ctx, &objects[i])
 			if err != nil {
-				if refused = append(refused, err); len(refused) == mostRefused || time.Since(began) >= blobTimeout || ctx.Err() != nil {
+				if r.refused = append(r.refused, objects[i]); r.err == nil {
+					r.err = err
+				}
+				if waited += time.Since(began); len(r.refused) == mostRefused || waited >= blobTimeout || ctx.Err() != nil {
+					r.stopped = true
 					break
 				}
 			}
@@ -153,18 +168,35 @@ func (s *Store) remove(ctx context.Context, objects []object, dryRun bool) (coun
 				continue
 			}
 		}
-		count++
-		size += objects[i].size
+		r.count++
+		r.size += objects[i].size
 	}
-	if len(refused) > 0 {
-		err = fmt.Errorf("objects that could not be deleted: %d, the first because of: %w", len(refused), refused[0])
+	if r.err != nil {
+		r.err = fmt.Errorf("objects that could not be deleted: %d, the first because of: %w", len(r.refused), r.err)
 	}
-	return count, size, err
+	return r
 }
 
-// condemned reports whether a snapshot may be deleted.
+// withoutThoseOf leaves out the snapshots that have one of these blobs, or cannot be read now.
+func (s *Store) withoutThoseOf(ctx context.Context, snapshots, blobs []object) []object {
+	return slices.DeleteFunc(snapshots, func(m object) bool {
+		if m.sum == "" {
+			return false
+		}
+		has := map[[32]byte]struct{}{}
+		if err := s.need(ctx, m.sum, has); err != nil {
+			return schema.CodeOf(err) == schema.CodeUnavailable
+		}
+		return slices.ContainsFunc(blobs, func(b object) bool {
+			_, is := has[binary(b.sum)]
+			return is && b.sum != ""
+		})
+	})
+}
+
+// condemned reports whether a snapshot may go.
 func (o *Collecting) condemned(m *object, now time.Time) bool {
-	if m.sum == "" { // an interrupted write
+	if m.sum == "" { // a write that was cut short
 		return m.modified.Before(now.Add(-o.Grace))
 	}
 	owner, known := o.Owners[m.sum]
@@ -173,12 +205,12 @@ func (o *Collecting) condemned(m *object, now time.Time) bool {
 		return false
 	case known && !m.modified.After(owner.Settled):
 		return owner.Settled.Before(now.Add(-o.Grace))
-	default: // another save has made it since, for a session not known to refer to it yet
+	default: // another save has made it since, for a session that is not known to name it yet
 		return m.modified.Before(now.Add(-o.Orphans))
 	}
 }
 
-// need adds the parts of a snapshot.
+// need adds what a snapshot consists of.
 func (s *Store) need(ctx context.Context, digest string, needed map[[32]byte]struct{}) error {
 	if digest == "" {
 		return nil
@@ -200,7 +232,7 @@ func (s *Store) need(ctx context.Context, digest string, needed map[[32]byte]str
 }
 
 func binary(sum string) (b [32]byte) {
-	_, _ = hex.Decode(b[:], []byte(sum)) // an invalid name matches nothing
+	_, _ = hex.Decode(b[:], []byte(sum)) // a name that is none is that of nothing
 	return b
 }
 
@@ -257,7 +289,7 @@ func objectAt(kind, at string, modified time.Time, size int64) object {
 	return object{at, sum, modified, size}
 }
 
-// letGo deletes an object unless it was taken up after it was listed.
+// letGo deletes an object unless it was taken up since it was listed.
 func (s *Store) letGo(ctx context.Context, o *object) (gone bool, err error) {
 	if s.deleting != nil {
 		s.deleting()
@@ -266,6 +298,8 @@ func (s *Store) letGo(ctx context.Context, o *object) (gone bool, err error) {
 		return false, err
 	}
 	if s.dir == "" {
+		ctx, cancel := context.WithTimeoutCause(ctx, blobTimeout, errSlow)
+		defer cancel()
 		attrs, err := s.bucket.Attributes(ctx, o.key)
 		if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 			return false, away(ctx, err)
@@ -291,16 +325,16 @@ func (s *Store) letGo(ctx context.Context, o *object) (gone bool, err error) {
 		return false, err
 	}
 	if !info.ModTime().Equal(o.modified) {
-		return false, os.Rename(aside, name) // anything put there meanwhile has the same content
+		return false, os.Rename(aside, name) // what was put there meanwhile is the same
 	}
 	if err := os.Remove(aside); err != nil {
 		return false, err
 	}
-	_ = os.Remove(filepath.Dir(name)) // succeeds only if it is empty
+	_ = os.Remove(filepath.Dir(name)) // only when it is empty
 	return true, nil
 }
 
-// emptyTrash puts back what an interrupted collection was about to delete: it may have been taken up.
+// emptyTrash puts back what a collection was about to delete when it was cut short: it may have been taken up.
 func (s *Store) emptyTrash() error {
 	if s.dir == "" {
 		return nil
@@ -313,7 +347,7 @@ func (s *Store) emptyTrash() error {
 		kind, sum, _ := strings.Cut(e.Name(), "-sha256-")
 		_, sum, _ = strings.Cut(sum, "-")
 		aside := filepath.Join(s.dir, trash, e.Name())
-		if !ValidDigest(sum) || (kind != blobs && kind != manifests) { // the leftover of a write
+		if !ValidDigest(sum) || (kind != blobs && kind != manifests) { // what a write left
 			err = errors.Join(err, os.Remove(aside))
 			continue
 		}
@@ -325,10 +359,10 @@ func (s *Store) emptyTrash() error {
 
 func (s *Store) file(key string) string { return filepath.Join(s.dir, filepath.FromSlash(key)) }
 
-// touch renews an object's time, and reports whether it still exists.
+// touch makes an object young again, and reports whether it is still there.
 func (s *Store) touch(key string) (there bool, err error) {
 	if s.dir == "" {
-		return false, nil // so it is written again
+		return false, nil // it is written once more
 	}
 	now := time.Now()
 	err = os.Chtimes(s.file(key), now, now)
@@ -338,14 +372,14 @@ func (s *Store) touch(key string) (there bool, err error) {
 	return err == nil, err
 }
 
-// HoldAfter is how old an unreferenced snapshot may become before its owner calls [Store.Hold].
+// HoldAfter is how old a snapshot may become that nobody names yet, before its owner calls [Store.Hold].
 const HoldAfter = touchAfter
 
-// ErrCollected says that a snapshot was collected because nothing referred to it in time: save it again.
+// ErrCollected says that a snapshot was collected which nobody had named in time: it is to be saved again.
 var ErrCollected = schema.Errorf(schema.CodeStale, "the workspace that was saved has been collected before it was recorded")
 
-// Hold keeps a snapshot from being collected, as if it had just been saved. It fails with
-// [ErrCollected] if that has already happened.
+// Hold keeps a snapshot from being collected, as if it had been saved just now. It fails with
+// [ErrCollected] when that has happened.
 func (s *Store) Hold(ctx context.Context, digest string) error {
 	k := key(manifests, digest)
 	if s.dir != "" {
@@ -368,7 +402,7 @@ func (s *Store) Hold(ctx context.Context, digest string) error {
 	return nil
 }
 
-// confirm makes sure, after a long save, that what it relied on at first has not become too old meanwhile.
+// confirm makes sure, after a save that took long, that what it began with has not become too old meanwhile.
 func (s *Store) confirm(ctx context.Context, sum string) error {
 	k := key(blobs, sum)
 	there, err := s.bucket.Exists(ctx, k)
@@ -384,7 +418,7 @@ func (s *Store) confirm(ctx context.Context, sum string) error {
 	return nil
 }
 
-// Measure adds up the size of a folder in one walk, as a save does.
+// Measure adds up what a folder takes, in one walk, as a save does.
 func Measure(ctx context.Context, dir string) (Usage, error) {
 	root, err := openDir(dir)
 	if err != nil {

@@ -27,7 +27,7 @@ const (
 	orphans = 24 * time.Hour
 )
 
-// age makes everything in the store, and the memory of it, older.
+// age makes everything in the store, and what is remembered of it, older.
 func (w *world) age(by time.Duration) {
 	w.Helper()
 	must(w, filepath.WalkDir(w.bucket, func(name string, d fs.DirEntry, err error) error {
@@ -98,11 +98,11 @@ func TestCollect_FreesWhatOnlyDeletedSessionsHad(t *testing.T) {
 	w.restore(h, kept.Digest)
 	w.wantSame(other, to)
 	if _, err := w.Manifest(t.Context(), gone.Digest); err == nil {
-		t.Log("the list is still known by heart") // the manifest may still be cached
+		t.Log("the list is still known by heart") // it may be
 	}
 }
 
-// What cannot be deleted does not block anything else, and is deleted the next time.
+// What cannot be deleted keeps nothing else, and goes the next time.
 func TestCollect_GoesOnPastWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	w := start(t)
@@ -131,7 +131,34 @@ func TestCollect_GoesOnPastWhatIsRefused(t *testing.T) {
 	}
 }
 
-// At any moment a save may take up what is about to be collected: it stays.
+// A snapshot waits for its own blobs, and not for those of others.
+func TestCollect_OnlySnapshotsOfWhatIsRefusedStay(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	owners := map[string]snapshot.Owner{}
+	save := func(name string) {
+		dir, f := w.folder(name)
+		put(t, dir, "file", strings.Repeat(name, 5000))
+		owners[w.save(f, snapshot.SaveOptions{}).Digest] = snapshot.Owner{Settled: time.Now().Add(-time.Hour)}
+	}
+	save("a")
+	blob, err := filepath.Glob(filepath.Join(w.bucket, "blobs", "sha256", "*", "*"))
+	if must(t, err); len(blob) != 1 {
+		t.Fatalf("the blobs are %v", blob)
+	}
+	save("b")
+	w.age(time.Hour)
+	name, err := filepath.Rel(w.bucket, blob[0])
+	must(t, err)
+	inTheWay := filepath.Join(w.bucket, "trash", strings.ReplaceAll(filepath.ToSlash(name), "/", "-"))
+	snapshot.BeforeDeletion(w.Store, func() { must(t, os.MkdirAll(filepath.Join(inTheWay, "x"), 0o700)) })
+	done, err := w.Collect(t.Context(), snapshot.Collecting{Grace: grace, Orphans: orphans, Owners: owners})
+	if err == nil || done.Blobs != 1 || done.Snapshots != 1 {
+		t.Fatalf("freed is %+v: %v", done, err)
+	}
+}
+
+// A save may take up, at any moment, what is about to be collected: it stays.
 func TestCollect_WhatASaveTakesUpStays(t *testing.T) {
 	t.Parallel()
 	w := start(t)
@@ -140,7 +167,7 @@ func TestCollect_WhatASaveTakesUpStays(t *testing.T) {
 	saved := w.save(f, snapshot.SaveOptions{})
 	w.age(time.Hour)
 	owners := map[string]snapshot.Owner{saved.Digest: {Settled: time.Now().Add(-time.Hour)}}
-	// Another session makes the same blob, in another manifest, and has not recorded it yet.
+	// Another session makes the same blob, in another list, and has not said so yet.
 	other, g := w.folder("b")
 	put(t, other, "f", "the same")
 	put(t, other, "g", "more")
@@ -150,7 +177,7 @@ func TestCollect_WhatASaveTakesUpStays(t *testing.T) {
 	w.restore(h, again.Digest)
 	w.wantSame(other, to)
 
-	// It was not recorded for longer than that, so it is collected; the folder's next save does not rely on it.
+	// Nobody was told of it for longer than that, so it goes; and the next save of the folder does not rely on it.
 	w.age(2 * orphans)
 	if done := w.collect(snapshot.Collecting{Grace: grace, Orphans: orphans}); done.Snapshots != 1 || w.objects() != 0 {
 		t.Fatalf("%+v, and %d objects are left", done, w.objects())
@@ -163,7 +190,7 @@ func TestCollect_WhatASaveTakesUpStays(t *testing.T) {
 	w.wantSame(other, fresh)
 }
 
-// Two sessions with the same contents share one snapshot: one session is deleted while the other's
+// Two sessions that have the same have one snapshot: one of them is deleted while the other's
 // record waits.
 func TestCollect_WhatIsHeldOutlivesAnotherSessionsEnd(t *testing.T) {
 	t.Parallel()
@@ -188,7 +215,7 @@ func TestCollect_WhatIsHeldOutlivesAnotherSessionsEnd(t *testing.T) {
 	}
 }
 
-// model is what Postgres knows about sessions, and what it does not know yet.
+// model is what Postgres knows of sessions, and what has not been told it yet.
 type model struct {
 	session map[int]*modelled
 }
@@ -196,8 +223,8 @@ type model struct {
 type modelled struct {
 	dir     string
 	f       *snapshot.Folder
-	named   []string // snapshots that it refers to, the latest last
-	pending string   // saved but not recorded
+	named   []string // snapshots that it names, the latest last
+	pending string   // saved, and not recorded
 	over    time.Time
 }
 
@@ -223,8 +250,8 @@ func (s *modelled) latest() string {
 	return s.named[len(s.named)-1]
 }
 
-// Whatever sessions save, fork and delete, and wherever collections are interrupted: nothing that a session refers to,
-// or is about to, is lost; and when all are deleted, nothing is left.
+// Whatever sessions save, fork and delete, and wherever collections are cut short: nothing that a session names, or is
+// about to, is lost; and when all are deleted, nothing is left.
 func TestCollect_LosesNothingThatIsNamedAndLeavesNothingElse(t *testing.T) {
 	t.Parallel()
 	outer := t
@@ -274,7 +301,7 @@ func TestCollect_LosesNothingThatIsNamedAndLeavesNothingElse(t *testing.T) {
 			}
 		}
 		check := func() {
-			fresh, err := snapshot.Open(w.Context(), "file://"+w.bucket) // with empty caches
+			fresh, err := snapshot.Open(w.Context(), "file://"+w.bucket) // that knows nothing by heart
 			must(w, err)
 			defer fresh.Close()
 			for id, s := range m.session {
@@ -358,7 +385,7 @@ type rapidTB struct {
 func (r rapidTB) Fatal(args ...any)                 { r.t.Fatal(args...) }
 func (r rapidTB) Fatalf(format string, args ...any) { r.t.Fatalf(format, args...) }
 
-// killed marks the children of the next test, which run as separate processes.
+// killed is what the children of the next test do, as processes of their own.
 const killed = "SNAPSHOT_TEST_KILLED"
 
 type errand struct {
@@ -416,7 +443,7 @@ func TestCollect_AKillOfItAndOfASaveAtOnceLosesNothing(t *testing.T) {
 	owners := map[string]snapshot.Owner{}
 	var base string
 	for round := range uint64(12) {
-		// Everything saved before the last recorded snapshot belongs to sessions that are over.
+		// All that was saved before, but for the last one that was recorded, is of sessions that are over.
 		w.age(time.Hour)
 		must(t, filepath.WalkDir(filepath.Join(w.bucket, "manifests"), func(_ string, d fs.DirEntry, err error) error {
 			if err == nil && snapshot.ValidDigest(d.Name()) {
@@ -453,7 +480,7 @@ func TestCollect_AKillOfItAndOfASaveAtOnceLosesNothing(t *testing.T) {
 		text, err := os.ReadFile(save.Record)
 		must(t, err)
 		base = string(text)
-		// The next collection puts back what a killed collection was about to delete.
+		// What a killed collection has in its hands comes back with the next one.
 		fresh, err := snapshot.Open(t.Context(), "file://"+w.bucket)
 		must(t, err)
 		_, err = fresh.Collect(t.Context(), snapshot.Collecting{Owners: map[string]snapshot.Owner{base: {Live: true}}, Grace: grace, Orphans: 2 * orphans})

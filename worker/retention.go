@@ -12,48 +12,48 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 )
 
-// Retention says what happens to the logs of sessions whose latest run is over. 0 means never.
+// Retention says what becomes of the logs of sessions whose latest run is over. 0 is never.
 type Retention struct {
 	CompactAfter time.Duration // their output is merged and compressed
-	ArchiveAfter time.Duration // merged output moves to the blob store
+	ArchiveAfter time.Duration // what is merged goes to the blob store
 	DeleteAfter  time.Duration // the session is deleted
-	// Interval is the wait between two looks; a minute if 0.
+	// Interval is how long to wait between two looks; a minute when 0.
 	Interval time.Duration
-	// CollectGrace is how long the files of a deleted session stay; [CollectGrace] if 0.
+	// CollectGrace is how long the files of a deleted session stay; [CollectGrace] when 0.
 	CollectGrace time.Duration
 }
 
 const (
 	retentionInterval = time.Minute
-	retentionBatch    = 200 // sessions per look
-	// The rest of a deleted session's log is kept this long after the deletion: somebody may still be writing to it, or
-	// want to restore it by hand.
+	retentionBatch    = 200 // sessions of one look
+	// What is left of a deleted session's log is kept so long after the deletion: somebody may still be writing to it, or
+	// want it back by hand.
 	purgeGrace = 24 * time.Hour
-	purgeRest  = 6 * time.Hour // the longest wait between two tries to purge what the archive refuses
+	purgeRest  = 6 * time.Hour // at most, between two tries of what the archive does not let go
 )
 
-// retention carries out a policy. Only one of many workers does so at a time, in small transactions. After each of
-// them it rests for as long as it took, so that others come first.
+// retention carries a policy out. Of many workers one does so at a time, in small transactions, and after each of them
+// it rests for as long as it took: others come first.
 type retention struct {
 	Retention
 
 	store   *store.Store
 	log     *slog.Logger
-	failing bool // the last look failed
+	failing bool // the last look ended with an error
 
 	files    *Collector         // nil without a blob store
-	unpurged map[string]refusal // deleted sessions whose log the archive has refused to delete
-	// When folders and blobs were last collected, and when the whole blob store was last looked at.
+	unpurged map[string]refusal // deleted sessions whose log the archive has not let go
+	// When folders and blobs were collected last, and when all of the blob store was looked at.
 	folders, blobs, full time.Time
 }
 
-// refusal says why and how long a session is left alone.
+// refusal is why a session is left alone for some time.
 type refusal struct {
 	times int
 	until time.Time
 }
 
-// startRetention works until ctx ends or stop is called, which waits for it to end.
+// startRetention works until ctx ends or stop is called, which waits for the end.
 func startRetention(ctx context.Context, o *Options) (stop func()) {
 	r := &retention{Retention: o.Retention, store: o.Store, log: o.Logger, unpurged: map[string]refusal{}}
 	if o.Snapshots != nil {
@@ -76,7 +76,7 @@ func startRetention(ctx context.Context, o *Options) (stop func()) {
 
 func (r *retention) run(ctx context.Context) {
 	for {
-		// Not right after a start, and not in all workers at the same time.
+		// Not at once after a start, and not all workers at the same time.
 		if !rest(ctx, r.Interval/2+rand.N(r.Interval)) {
 			return
 		}
@@ -102,7 +102,7 @@ func rest(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// look does everything that is due, once.
+// look does once what there is to be done.
 func (r *retention) look(ctx context.Context) error {
 	if r.DeleteAfter > 0 {
 		ids, err := r.store.Outdated(ctx, r.DeleteAfter, retentionBatch)
@@ -128,14 +128,14 @@ func (r *retention) look(ctx context.Context) error {
 		}
 	}
 	ids, err := r.store.Purgeable(ctx, purgeGrace, r.resting(), retentionBatch)
-	if err != nil {
-		return err
+	if err == nil {
+		err = r.each(ctx, ids, r.purge)
 	}
-	// The blob store may refuse one operation and not another.
-	return errors.Join(r.each(ctx, ids, r.purge), r.collectBlobs(ctx))
+	// The blob store may refuse one thing and not another.
+	return errors.Join(err, r.collectBlobs(ctx))
 }
 
-// resting lists the sessions whose logs it is too early to purge again.
+// resting lists the sessions whose logs are not tried to be purged yet.
 func (r *retention) resting() (ids []string) {
 	for id, refused := range r.unpurged {
 		if time.Now().Before(refused.until) {
@@ -145,7 +145,7 @@ func (r *retention) resting() (ids []string) {
 	return ids
 }
 
-// due reports whether it is time again, and if so restarts the wait.
+// due reports whether it is time again, and takes note that it is done.
 func due(last *time.Time, every time.Duration) bool {
 	if !last.IsZero() && time.Since(*last) < every {
 		return false
@@ -164,7 +164,7 @@ func (r *retention) collectBlobs(ctx context.Context) error {
 	return err
 }
 
-// collectFolders runs in every worker: each has its own folders.
+// collectFolders is for every worker: each has folders of its own.
 func (r *retention) collectFolders(ctx context.Context) error {
 	if r.files == nil || !due(&r.folders, r.every()) {
 		return nil
@@ -173,7 +173,7 @@ func (r *retention) collectFolders(ctx context.Context) error {
 	return err
 }
 
-// each does something for sessions. A failure for one of them is logged, and does not delay the others.
+// each does something for sessions. What fails for one of them is logged, and does not keep the others waiting.
 func (r *retention) each(ctx context.Context, ids []string, do func(ctx context.Context, id string) error) error {
 	const mostRefused = 3
 	refused := 0
@@ -183,7 +183,7 @@ func (r *retention) each(ctx context.Context, ids []string, do func(ctx context.
 		switch schema.CodeOf(err) {
 		case "", schema.CodeNotFound: // deleted meanwhile
 		case schema.CodeUnavailable:
-			// The archive may be down, for one log or for all of them, while Postgres is up.
+			// The archive may be away, for one log or for all of them, while Postgres is there.
 			if refused++; refused == mostRefused || r.store.Ping(ctx) != nil {
 				return err
 			}
@@ -195,7 +195,7 @@ func (r *retention) each(ctx context.Context, ids []string, do func(ctx context.
 	return ctx.Err()
 }
 
-// repeat repeats a step until there is no more to do.
+// repeat does a step until it says that there is no more to do.
 func repeat(ctx context.Context, step func() (more bool, err error)) error {
 	for {
 		began := time.Now()
@@ -241,7 +241,7 @@ func (r *retention) archive(ctx context.Context) error {
 		all.Blocks += done.Blocks
 		all.Bytes += done.Bytes
 		for i := range done.Failed {
-			if f := &done.Failed[i]; i == 0 && all.Failed == nil { // log the first failure, and only count the others
+			if f := &done.Failed[i]; i == 0 && all.Failed == nil { // one says what is wrong; the others are counted
 				r.log.WarnContext(logs.With(ctx, logs.Session(f.SessionID)), "old output cannot be archived; it is tried again, less and less often",
 					slog.Int64("first_seq", f.First), slog.Int64("last_seq", f.Last), logs.Err(f.Err))
 			}

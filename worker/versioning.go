@@ -18,22 +18,23 @@ import (
 )
 
 const (
-	// DeploymentName names the Temporal Worker Deployment of all workers with a build id.
+	// DeploymentName is that of the Temporal Worker Deployment of all workers with a build id.
 	DeploymentName = "holdfast"
-	// Unversioned stands for workers without a build id, in place of one.
+	// Unversioned stands for the workers without a build id, where a build id is asked for.
 	Unversioned = "unversioned"
 
-	// A live worker polls again within a minute. One that has not is gone.
+	// A worker asks for work again within a minute. One that has not is gone.
 	pollerAge = 75 * time.Second
-	// How long a rollout waits for Temporal to know a build that already polls.
+	// How long a rollout waits for Temporal to know a build that polls already.
 	rolloutPatience = 15 * time.Second
 	rolloutWait     = 200 * time.Millisecond
-	// How long a starting worker waits for Temporal to say whether its build is current.
+	// How long a starting worker waits for Temporal to say whether its build is the current one.
 	lookPatience = 5 * time.Second
 )
 
-// versioned makes a worker part of the deployment. An open session moves to the current build at
-// its next workflow task: sessions live for months, and no build should have to.
+// versioned makes a worker take part in the deployment. An open session moves on to the
+// build that is current at its next workflow task: sessions live for months, and no build
+// should have to.
 func versioned(buildID string) worker.DeploymentOptions {
 	if buildID == "" {
 		return worker.DeploymentOptions{}
@@ -47,24 +48,24 @@ func versioned(buildID string) worker.DeploymentOptions {
 
 // The states of a [Build].
 const (
-	BuildCurrent  = "current"  // it gets the sessions, except those of a ramp
+	BuildCurrent  = "current"  // it gets the sessions, less those of a ramp
 	BuildRamping  = "ramping"  // it gets Percent of them
 	BuildDraining = "draining" // it had some, and may still have
-	BuildDrained  = "drained"  // it no longer has any
+	BuildDrained  = "drained"  // it has none any more
 	BuildInactive = "inactive" // it never had one
 )
 
 // Build is one build in a [Deployment].
 type Build struct {
-	ID        string       `json:"build_id"` // [Unversioned] for workers without one
+	ID        string       `json:"build_id"` // [Unversioned] for the workers without one
 	Status    string       `json:"status"`
 	Percent   float32      `json:"percent,omitempty"` // of a ramp, from 0 to 100
-	Workers   []string     `json:"workers"`           // the identities of those that poll
+	Workers   []string     `json:"workers"`           // the identities of those that ask for work
 	CreatedAt *schema.Time `json:"created_at,omitempty"`
 }
 
-// Deployment says which build gets the workflow tasks of sessions. Builds lists the newest first;
-// [Unversioned], if it is current or has workers, comes last.
+// Deployment is which build gets the workflow tasks of sessions. Builds begins with the
+// newest; [Unversioned], when it is current or has workers, stands last.
 type Deployment struct {
 	Name    string  `json:"deployment"`
 	Current string  `json:"current"`
@@ -75,8 +76,8 @@ type Deployment struct {
 	token []byte
 }
 
-// ReadDeployment asks Temporal for the deployment and for the workers that poll now. A missing
-// deployment is no error: then everything is unversioned.
+// ReadDeployment asks Temporal for the deployment and for the workers that poll now. No
+// deployment is no error: then all is unversioned.
 func ReadDeployment(ctx context.Context, c client.Client) (*Deployment, error) {
 	workers, err := polling(ctx, c)
 	if err != nil {
@@ -111,7 +112,7 @@ func ReadDeployment(ctx context.Context, c client.Client) (*Deployment, error) {
 		d.Builds = append(d.Builds, b)
 	}
 	slices.SortStableFunc(d.Builds, func(a, b Build) int { return b.CreatedAt.Compare(a.CreatedAt.Time) })
-	for id := range workers { // it polls, but Temporal does not know the build yet
+	for id := range workers { // polls, and Temporal does not know the build yet
 		if id != Unversioned && d.build(id) == nil {
 			d.Builds = append(d.Builds, Build{ID: id, Status: BuildInactive})
 		}
@@ -140,7 +141,8 @@ func (d *Deployment) build(id string) *Build {
 	return &d.Builds[i]
 }
 
-// polling lists the identities of the session workers that polled recently, by build id.
+// polling lists the identities of the session workers that asked for work of late, by
+// build id.
 func polling(ctx context.Context, c client.Client) (map[string][]string, error) {
 	answer, err := c.DescribeTaskQueue(ctx, schema.TaskQueueSessions, enums.TASK_QUEUE_TYPE_WORKFLOW)
 	if err != nil {
@@ -168,10 +170,10 @@ func polling(ctx context.Context, c client.Client) (map[string][]string, error) 
 	return workers, nil
 }
 
-// Rollout makes a build current or, with a percent from 0 to 100, ramps it: that part of the
-// sessions goes to it, and 0 ends the ramp. It fails with a [schema.Error] if no worker of the
-// build polls, because its sessions would stand still, or if somebody else changes the deployment
-// at the same time.
+// Rollout makes a build current; or, with a percent from 0 to 100, ramps it: that part of the
+// sessions goes to it, and 0 ends the ramp. It refuses with a [schema.Error] when no worker of
+// the build polls, because its sessions would stand still, and when somebody else changes the
+// deployment at the same time.
 func Rollout(ctx context.Context, c client.Client, buildID string, percent *float32) (*Deployment, error) {
 	d, err := ReadDeployment(ctx, c)
 	if err != nil {
@@ -180,55 +182,64 @@ func Rollout(ctx context.Context, c client.Client, buildID string, percent *floa
 	if err := d.check(buildID, percent); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, rolloutPatience)
+	patient, cancel := context.WithTimeout(ctx, rolloutPatience)
 	defer cancel()
 	for {
-		err := d.set(ctx, c, buildID, percent)
+		err := d.set(patient, c, buildID, percent)
 		if err == nil {
 			return ReadDeployment(ctx, c)
 		}
-		// A build that first polled a moment ago is not known everywhere yet.
+		now, lookErr := ReadDeployment(ctx, c)
+		switch was := d.routing(); {
+		case lookErr != nil:
+		case now.routing() == was:
+			d = now
+		case now.routing() == was.after(buildID, percent): // it was carried out, and the answer lost
+			return now, nil
+		default:
+			return nil, schema.Errorf(schema.CodeConflict, "somebody else changed the deployment at the same time: it was %s, and is %s; look at it and try again", was, now.routing())
+		}
+		// A build that has polled for the first time a moment ago is not known everywhere yet.
 		_, unknown := errors.AsType[*serviceerror.NotFound](err)
 		_, early := errors.AsType[*serviceerror.FailedPrecondition](err)
 		if !unknown && !early {
 			return nil, fmt.Errorf("roll out build %q: %w", buildID, err)
 		}
 		select {
-		case <-ctx.Done():
+		case <-patient.Done():
 			return nil, fmt.Errorf("roll out build %q: %w", buildID, err)
 		case <-time.After(rolloutWait):
 		}
-		now, err := ReadDeployment(ctx, c)
-		switch {
-		case err != nil:
-			return nil, err
-		case now.has(buildID, percent): // Temporal refuses a repetition of a request that it has carried out
-			return now, nil
-		case now.Current != d.Current || now.Ramping != d.Ramping || now.Percent != d.Percent:
-			return nil, schema.Errorf(schema.CodeConflict, "somebody else changed the deployment at the same time: it was %s, and is %s; look at it and try again", d.routing(), now.routing())
-		}
-		d = now
 	}
 }
 
-// has reports whether the deployment is as a [Rollout] would leave it.
-func (d *Deployment) has(buildID string, percent *float32) bool {
+// routing is which builds get sessions. There is no ramp where ramping is "".
+type routing struct {
+	current, ramping string
+	percent          float32
+}
+
+func (d *Deployment) routing() routing { return routing{d.Current, d.Ramping, d.Percent} }
+
+// after is the routing as a [Rollout] leaves it.
+func (r routing) after(buildID string, percent *float32) routing {
 	switch {
+	case percent != nil && *percent > 0:
+		return routing{r.current, buildID, *percent}
+	case percent == nil && r.ramping != buildID: // the ramp of another build goes on
+		return routing{buildID, r.ramping, r.percent}
 	case percent == nil:
-		return d.Current == buildID && d.Ramping != buildID
-	case *percent == 0:
-		return d.Ramping != buildID
+		return routing{current: buildID}
 	default:
-		return d.Ramping == buildID && d.Percent == *percent
+		return routing{current: r.current}
 	}
 }
 
-// routing says which builds get sessions.
-func (d *Deployment) routing() string {
-	if d.Ramping == "" {
-		return fmt.Sprintf("%q", d.Current)
+func (r routing) String() string {
+	if r.ramping == "" {
+		return fmt.Sprintf("%q", r.current)
 	}
-	return fmt.Sprintf("%q, with %g%% to %q", d.Current, d.Percent, d.Ramping)
+	return fmt.Sprintf("%q, with %g%% to %q", r.current, r.percent, r.ramping)
 }
 
 func (d *Deployment) check(buildID string, percent *float32) error {
@@ -264,7 +275,7 @@ func (d *Deployment) polled() string {
 func (d *Deployment) set(ctx context.Context, c client.Client, buildID string, percent *float32) error {
 	h := c.WorkerDeploymentClient().GetHandle(DeploymentName)
 	if buildID == Unversioned {
-		buildID = "" // Temporal's name for it here
+		buildID = "" // Temporal's name for it, here
 	}
 	if percent == nil {
 		_, err := h.SetCurrentVersion(ctx, client.WorkerDeploymentSetCurrentVersionOptions{BuildID: buildID, ConflictToken: d.token})
@@ -277,7 +288,7 @@ func (d *Deployment) set(ctx context.Context, c client.Client, buildID string, p
 	return err
 }
 
-// sayIfWaiting warns of a worker that receives no sessions.
+// sayIfWaiting warns of a worker to which no session comes.
 func sayIfWaiting(ctx context.Context, o Options) {
 	ctx, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()

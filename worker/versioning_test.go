@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ import (
 	"github.com/holdfast/holdfast/worker"
 )
 
-// newEmptyWorld has no worker. Each one that startBuild starts has its own host.
+// newEmptyWorld has no worker. Those that startBuild starts have a host each.
 func newEmptyWorld(t *testing.T) (w *world, addr string) {
 	t.Helper()
 	addr = embeddedtest.StartTestTemporal(t).Addr()
@@ -35,8 +36,8 @@ func newEmptyWorld(t *testing.T) (w *world, addr string) {
 		supervisor: supervise, snapshots: openSnapshots(t, t.TempDir())}, addr
 }
 
-// startBuild runs a worker of a build, "" for an unversioned one, and waits until it polls. It has
-// its own connection, and so its own identity.
+// startBuild runs a worker of a build, "" for an unversioned one, and waits until it polls.
+// The connection is its own, so that its identity is, too.
 func (w *world) startBuild(addr, build string) (stop func()) {
 	w.t.Helper()
 	c, err := client.Dial(client.Options{HostPort: addr, Identity: "worker-" + build, Logger: worker.TemporalLogger(quiet())})
@@ -110,8 +111,8 @@ func (w *world) rollout(build string) {
 	}
 }
 
-// decidedBy says which builds completed the session's workflow tasks, in order and without
-// repetitions; "" is an unversioned worker.
+// decidedBy says which builds completed the session's workflow tasks, in order, each once in
+// a row; "" is an unversioned worker.
 func (w *world) decidedBy(id string) []string {
 	w.t.Helper()
 	var builds []string
@@ -159,7 +160,7 @@ func TestRollout_AnOpenSessionGoesOnWithTheNewBuildAndBack(t *testing.T) {
 	forward, back := w.session(schema.Config{}, twoGates), w.session(schema.Config{}, twoGates)
 	w.approve(forward, "build")
 	w.pending(back)
-	w.until("second question", func() bool { return w.pending(forward).StepID == "publish" }) // otherwise the step goes with its host
+	w.until("second question", func() bool { return w.pending(forward).StepID == "publish" }) // else the step goes with its host
 
 	stopB := w.startBuild(addr, "B")
 	w.rollout("B")
@@ -217,8 +218,8 @@ func TestRollout_FromUnversionedWorkersAndBackToThem(t *testing.T) {
 	}
 }
 
-// Without a current build, a versioned worker alone gets nothing: sessions wait, and go on with the
-// first rollout.
+// With no current build, a versioned worker alone gets nothing: sessions wait, and go on with
+// the first rollout.
 func TestRollout_SessionsWaitForTheFirstOne(t *testing.T) {
 	t.Parallel()
 	w, addr := newEmptyWorld(t)
@@ -240,19 +241,25 @@ func TestRollout_SessionsWaitForTheFirstOne(t *testing.T) {
 	}
 }
 
-// Temporal carries out a request, the answer is lost, and Temporal refuses the repeated request.
-// Nobody else changed anything.
+// Temporal carries a request out, the answer is lost, and it refuses the same request when it
+// comes again. Nobody else changed anything.
 func TestRollout_IsDoneThoughTheAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	w, addr := newEmptyWorld(t)
 	w.startBuild(addr, "A")
 	w.startBuild(addr, "B")
-	c, err := client.Dial(client.Options{HostPort: addr, Identity: "holdfast test", Logger: worker.TemporalLogger(quiet()),
-		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(refuseAfterwards)}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
+	w.startBuild(addr, "C")
+	answer := codes.FailedPrecondition
+	c := w.dial(addr, func(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
+		err := invoke(ctx, method, request, reply, conn, o...)
+		switch request.(type) {
+		case *workflowservice.SetWorkerDeploymentCurrentVersionRequest, *workflowservice.SetWorkerDeploymentRampingVersionRequest:
+			if err == nil {
+				return status.Error(answer, "conflict token mismatch, or no answer in time")
+			}
+		}
+		return err
+	})
 	percent := func(p float32) *float32 { return &p }
 	for _, r := range []struct {
 		build            string
@@ -263,8 +270,12 @@ func TestRollout_IsDoneThoughTheAnswerIsLost(t *testing.T) {
 		{"B", percent(25), "A", "B"},
 		{"B", percent(50), "A", "B"},
 		{"B", percent(0), "A", ""},
-		{"B", nil, "B", ""},
+		{"B", percent(10), "A", "B"},
+		{"B", nil, "B", ""}, // which ends its ramp
+		{"A", percent(10), "B", "A"},
+		{"C", nil, "C", "A"}, // and not that of another
 	} {
+		answer = codes.DeadlineExceeded + codes.FailedPrecondition - answer // one and the other in turn
 		d, err := worker.Rollout(t.Context(), c, r.build, r.percent)
 		if err != nil {
 			t.Fatal(err)
@@ -275,16 +286,37 @@ func TestRollout_IsDoneThoughTheAnswerIsLost(t *testing.T) {
 	}
 }
 
-// refuseAfterwards carries out a rollout, and answers it with a refusal.
-func refuseAfterwards(ctx context.Context, method string, request, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
-	err := invoke(ctx, method, request, answer, conn, o...)
-	switch request.(type) {
-	case *workflowservice.SetWorkerDeploymentCurrentVersionRequest, *workflowservice.SetWorkerDeploymentRampingVersionRequest:
-		if err == nil {
-			return status.Error(codes.FailedPrecondition, "conflict token mismatch")
+// A change that comes between the look and the rollout is told, with what it was.
+func TestRollout_SaysWhatSomebodyElseChanged(t *testing.T) {
+	t.Parallel()
+	w, addr := newEmptyWorld(t)
+	w.startBuild(addr, "A")
+	w.startBuild(addr, "B")
+	w.rollout("A")
+	var between sync.Once
+	c := w.dial(addr, func(ctx context.Context, method string, request, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
+		if _, is := request.(*workflowservice.SetWorkerDeploymentRampingVersionRequest); is {
+			between.Do(func() { w.rollout("B") })
 		}
+		return invoke(ctx, method, request, answer, conn, o...)
+	})
+	tenth := float32(10)
+	_, err := worker.Rollout(t.Context(), c, "B", &tenth)
+	if schema.CodeOf(err) != schema.CodeConflict || !strings.Contains(err.Error(), `it was "A", and is "B"`) {
+		t.Errorf("answered with %v", err)
 	}
-	return err
+}
+
+// dial connects to Temporal with somebody in between.
+func (w *world) dial(addr string, between grpc.UnaryClientInterceptor) client.Client {
+	w.t.Helper()
+	c, err := client.Dial(client.Options{HostPort: addr, Identity: "holdfast test", Logger: worker.TemporalLogger(quiet()),
+		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(between)}}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(c.Close)
+	return c
 }
 
 func TestRollout_RampsShowAndEnd(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CPU is the processor time that do takes in its goroutine. Unlike the time that passes it does not
-// depend on what else the machine does.
+// CPU is the processor time that do takes in its own goroutine. Unlike wall time, it does not depend
+// on what else the machine does.
 func CPU(do func()) (time.Duration, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -22,9 +22,7 @@ func CPU(do func()) (time.Duration, error) {
 }
 
 func threadCPU() (time.Duration, error) {
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {
-		return 0, err
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
+	var t unix.Timespec
+	err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t)
+	return time.Duration(t.Nano()), err
 }

@@ -1,16 +1,16 @@
-// Characters that are invisible, or that change how the text around them looks: control
-// characters, marks that change the direction of text, zero-width spaces, letters without a shape. In what a person
-// decides about they are named. The server's schema.Attention looks for the same.
+// Characters that do not show, or that change how the text around them does: control
+// characters, marks that turn the direction of text, spaces without a width, letters without a shape. In what a person
+// decides about they are shown as what they are. The server's schema.Attention looks for the same.
 
 // eslint-disable-next-line no-control-regex
 const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}\p{Bidi_Control}\u034f\u115f\u1160\u3164\uffa0\u2060-\u206f\u{e0000}-\u{e007f}]|\r(?!\n|$)/gu;
 
-// A new expression for each caller: a global one remembers its position, so it cannot be shared.
+// A new expression for each caller: a global one remembers where its last search stopped.
 export const hiddenCharacters = (): RegExp => new RegExp(HIDDEN);
 
 export type Piece = string | { code: string }; // such as U+202E
 
-// The text of one line, with invisible characters replaced by their names.
+// The text of one line, with what does not show taken out and named.
 export function piecesOf(line: string): Piece[] {
   const pieces: Piece[] = [];
   let from = 0;
@@ -23,7 +23,7 @@ export function piecesOf(line: string): Piece[] {
   return pieces;
 }
 
-// The same as plain text, such as for a label.
+// The same where no element can stand, such as in a label.
 export const spelled = (text: string): string => piecesOf(text).map((piece) => (typeof piece === 'string' ? piece : piece.code)).join('');
 
 const codeOf = (char: string): string => `U+${(char.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`;
