@@ -22,5 +22,5 @@
 // needed. The cloud drivers are in snapshot/clouds.
 //
 // Imports: schema.
-// Imported by: activities/runner, activities/workspace, cmd/holdfast/cli, web, worker.
+// Imported by: activities/runner, activities/workspace, cmd/holdfast/cli, web, web/api, worker.
 package snapshot

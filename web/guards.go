@@ -8,11 +8,11 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/fasthttp/websocket"
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/web/problem"
 )
 
 // The guards look at what a request is, never at how its path is spelt: each holds for every path there is.
@@ -22,7 +22,7 @@ import (
 func (s *Server) guardFraming(c *fiber.Ctx) error {
 	if wrong := misframed(c.Request()); wrong != "" {
 		c.Context().SetConnectionClose()
-		return newProblem(c.UserContext(), http.StatusBadRequest, schema.CodeInvalid, wrong, nil)
+		return problem.New(c.UserContext(), http.StatusBadRequest, schema.CodeInvalid, wrong, nil)
 	}
 	return c.Next()
 }
@@ -94,27 +94,13 @@ func isLoopback(addr string) bool {
 	return strings.EqualFold(host, "localhost") || (ip != nil && ip.IsLoopback())
 }
 
-// guardOrigin refuses what pages of other sites ask for, but that somebody follows their link to a page of ours. The
-// WebSocket asks again for itself.
+// guardOrigin refuses what pages of other sites ask for, except that somebody follows their link to a page of ours. A
+// page is the server's own, or one of HOLDFAST_ALLOWED_ORIGINS. Browsers say which page asks: with every request but
+// plain GETs by Origin, with those by Sec-Fetch-Site.
 func (s *Server) guardOrigin(c *fiber.Ctx) error {
-	if !changes(c) && !websocket.FastHTTPIsWebSocketUpgrade(c.Context()) &&
-		c.Get("Sec-Fetch-Mode") == "navigate" && c.Get("Sec-Fetch-Dest") == "document" {
+	if !changes(c) && c.Path() != socketPath && c.Get("Sec-Fetch-Mode") == "navigate" && c.Get("Sec-Fetch-Dest") == "document" {
 		return c.Next()
 	}
-	if err := s.checkOrigin(c); err != nil {
-		return err
-	}
-	return c.Next()
-}
-
-// changes reports whether a request may change something.
-func changes(c *fiber.Ctx) bool {
-	return c.Method() != http.MethodGet && c.Method() != http.MethodHead
-}
-
-// checkOrigin refuses the request of a page that is not one of the server's own, nor of HOLDFAST_ALLOWED_ORIGINS.
-// Browsers say which page asks: with every request but plain GETs by Origin, with those by Sec-Fetch-Site.
-func (s *Server) checkOrigin(c *fiber.Ctx) error {
 	origins := c.Request().Header.PeekAll(fiber.HeaderOrigin)
 	for _, origin := range origins {
 		if len(origins) > 1 || !s.allowsOrigin(string(origin), string(c.Request().Header.Host())) {
@@ -124,7 +110,12 @@ func (s *Server) checkOrigin(c *fiber.Ctx) error {
 	if site := c.Get("Sec-Fetch-Site"); len(origins) == 0 && site != "" && site != "same-origin" && site != "none" {
 		return schema.Errorf(schema.CodeForbidden, "pages of other sites may not do this")
 	}
-	return nil
+	return c.Next()
+}
+
+// changes reports whether a request may change something.
+func changes(c *fiber.Ctx) bool {
+	return c.Method() != http.MethodGet && c.Method() != http.MethodHead
 }
 
 func (s *Server) allowsOrigin(origin, host string) bool {
@@ -144,8 +135,8 @@ func (s *Server) guardType(c *fiber.Ctx) error {
 	if !changes(c) || (kind == "" && len(c.Request().Body()) == 0) {
 		return c.Next()
 	}
-	if media, _, err := mime.ParseMediaType(kind); err == nil && media == mediaJSON {
+	if media, _, err := mime.ParseMediaType(kind); err == nil && media == fiber.MIMEApplicationJSON {
 		return c.Next()
 	}
-	return humaProblem(c.UserContext(), http.StatusUnsupportedMediaType, "", nil)
+	return problem.New(c.UserContext(), http.StatusUnsupportedMediaType, schema.CodeInvalid, problem.NotJSON, nil)
 }

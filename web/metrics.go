@@ -6,6 +6,8 @@ import (
 	runtimemetrics "runtime/metrics"
 	"strings"
 	"sync/atomic"
+
+	"github.com/gofiber/fiber/v2"
 )
 
 // metrics counts what the instance does.
@@ -21,7 +23,13 @@ func (m *metrics) request(status int) {
 	}
 }
 
-// text is the Prometheus text format, version 0.0.4.
+// sendMetrics answers with the metrics.
+func (s *Server) sendMetrics(c *fiber.Ctx) error {
+	c.Set(fiber.HeaderContentType, "text/plain; version=0.0.4; charset=utf-8")
+	return c.SendString(s.metricsText())
+}
+
+// metricsText is the Prometheus text format, version 0.0.4.
 func (s *Server) metricsText() string {
 	var b strings.Builder
 	metric := func(name, kind, help string) {

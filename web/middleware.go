@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web/caller"
+	"github.com/holdfast/holdfast/web/problem"
 )
 
 const (
@@ -30,14 +31,14 @@ const (
 func (s *Server) begin(c *fiber.Ctx) error {
 	began := time.Now()
 	id := c.Get(headerRequestID)
-	if !printable(id, 128) {
+	if !caller.Printable(id, 128) {
 		id = schema.NewID()
 	}
 	c.Set(headerRequestID, id)
 	ctx := caller.WithRequestID(s.base, id)
 	ctx = logs.With(ctx, logs.Request(id))
 	user := c.Get(headerUser)
-	if s.loopback && printable(user, 64) {
+	if s.loopback && caller.Printable(user, 64) {
 		ctx = caller.WithUser(ctx, user)
 	}
 	if session := sessionInPath(c.Path()); session != "" {
@@ -75,18 +76,6 @@ func (s *Server) recovered(c *fiber.Ctx) (err error) {
 	return c.Next()
 }
 
-func printable(s string, most int) bool {
-	if s == "" || len(s) > most {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if c < 0x21 || c > 0x7e {
-			return false
-		}
-	}
-	return true
-}
-
 func sessionInPath(path string) string {
 	rest, ok := strings.CutPrefix(path, "/api/sessions/")
 	if !ok {
@@ -114,45 +103,39 @@ func (s *Server) limitBody(c *fiber.Ctx) error {
 	if stream == nil {
 		return c.Next()
 	}
-	body, err := io.ReadAll(io.LimitReader(stream, maxBodyBytes+1))
+	body, err := io.ReadAll(io.LimitReader(stream, problem.MaxBodyBytes+1))
 	if err != nil {
 		c.Context().SetConnectionClose()
 		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-			return newProblem(c.UserContext(), http.StatusRequestTimeout, schema.CodeInvalid, "the body did not arrive in time", nil)
+			return problem.New(c.UserContext(), http.StatusRequestTimeout, schema.CodeInvalid, "the body did not arrive in time", nil)
 		}
-		return newProblem(c.UserContext(), http.StatusBadRequest, schema.CodeInvalid, "the body could not be read", nil)
+		return problem.New(c.UserContext(), http.StatusBadRequest, schema.CodeInvalid, "the body could not be read", nil)
 	}
-	if len(body) > maxBodyBytes {
+	if len(body) > problem.MaxBodyBytes {
 		c.Context().SetConnectionClose()
 		_, _ = io.Copy(io.Discard, io.LimitReader(stream, maxDrainBytes))
-		return schema.Errorf(schema.CodeTooLarge, "%s", tooLargeMessage)
+		return schema.Errorf(schema.CodeTooLarge, "%s", problem.TooLarge)
 	}
 	req.SetBodyStream(bytes.NewReader(body), len(body))
 	return c.Next()
 }
 
-// route is an operation's path, for telling 404 from 405.
-type route struct {
-	method   string
-	segments []string
-}
-
 // routingProblem answers a path or method that leads nowhere.
-func (s *Server) routingProblem(c *fiber.Ctx, status int, message string) *problemError {
+func (s *Server) routingProblem(c *fiber.Ctx, status int, message string) *problem.Error {
 	ctx := c.UserContext()
 	if status != http.StatusNotFound && status != http.StatusMethodNotAllowed {
 		if status >= http.StatusInternalServerError {
 			message = wire.InternalMessage
 		}
-		return newProblem(ctx, status, codeOf(status), message, nil)
+		return problem.New(ctx, status, problem.CodeOf(status), message, nil)
 	}
 	allowed := s.allowed(c.Path())
 	if len(allowed) == 0 || slices.Contains(allowed, c.Method()) {
-		return newProblem(ctx, http.StatusNotFound, schema.CodeNotFound, "there is nothing at this address; /api/docs lists what there is", nil)
+		return problem.New(ctx, http.StatusNotFound, schema.CodeNotFound, "there is nothing at this address; /api/docs lists what there is", nil)
 	}
-	p := newProblem(ctx, http.StatusMethodNotAllowed, schema.CodeMethod,
+	p := problem.New(ctx, http.StatusMethodNotAllowed, schema.CodeMethod,
 		fmt.Sprintf("%s is not possible here; allowed: %s", c.Method(), strings.Join(allowed, ", ")), nil)
-	p.headers = http.Header{fiber.HeaderAllow: {strings.Join(allowed, ", ")}}
+	p.Headers = http.Header{fiber.HeaderAllow: {strings.Join(allowed, ", ")}}
 	return p
 }
 
@@ -160,28 +143,5 @@ func (s *Server) allowed(path string) []string {
 	if !strings.HasPrefix(path, "/api/") && path != "/metrics" {
 		return []string{http.MethodGet, http.MethodHead}
 	}
-	segments := strings.Split(path, "/")
-	var methods []string
-	for _, r := range s.routes {
-		if r.matches(segments) {
-			methods = append(methods, r.method)
-		}
-	}
-	slices.Sort(methods)
-	return slices.Compact(methods)
-}
-
-func (r route) matches(segments []string) bool {
-	for i, part := range r.segments {
-		switch {
-		case part == "*":
-			return len(segments) > i
-		case i >= len(segments):
-			return false
-		case strings.HasPrefix(part, "{"):
-		case part != segments[i]:
-			return false
-		}
-	}
-	return len(segments) == len(r.segments)
+	return s.api.Allowed(path)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/snapshot"
+	"github.com/holdfast/holdfast/web/presence"
 )
 
 // Options configures a server. Store and Temporal are required; the zero value of every
@@ -33,8 +34,8 @@ type Options struct {
 	SessionTTL      time.Duration          // how long a session is kept open while nobody uses it, unless it says; 0 is for good
 	HostTimeout     time.Duration          // how long a step waits for its session's host before another takes over; 0 is schema.DefaultHostTimeout
 	MaxConnections  int                    // WebSocket connections of this instance; 10,000
-	MaxPerUser      int                    // of them of one user; 0 is no bound of its own
-	MaxPerAddress   int                    // of them from one address; 0 is no bound of its own
+	MaxPerUser      int                    // the same for each user; 0 is no limit of its own
+	MaxPerAddress   int                    // the same for each address; 0 is no limit of its own
 	Drain           time.Duration          // over how long many connections are ended when the server stops; 0 is at once
 	PingInterval    time.Duration          // after so long without a frame a client is pinged; 25 s
 	SilenceLimit    time.Duration          // after so long without a frame it is sent away; three times PingInterval
@@ -55,18 +56,16 @@ const (
 	silentPings            = 3
 	defaultWriteTimeout    = 30 * time.Second
 
-	maxBodyBytes   = 2 << 20  // of a request
 	maxDrainBytes  = 64 << 20 // of a request that is too large, read so that its sender gets to see the answer
 	readTimeout    = 60 * time.Second
 	idleTimeout    = 120 * time.Second
-	readBufferSize = 16 << 10         // bounds a request's headers
-	requestTimeout = 12 * time.Second // of a request, unless it says: nothing hangs because something that it needs does
-	readyTimeout   = 2 * time.Second
-	drainTimeout   = 5 * time.Second        // of a shutdown
-	retryAfter     = 2                      // seconds
-	retryDelay     = 300 * time.Millisecond // until what Postgres did not answer is asked again
-
+	readBufferSize = 16 << 10        // bounds a request's headers
+	drainTimeout   = 5 * time.Second // of a shutdown
 )
+
+func (o *Options) limits() presence.Limits {
+	return presence.Limits{All: o.MaxConnections, PerUser: o.MaxPerUser, PerAddress: o.MaxPerAddress}
+}
 
 func (o *Options) check() error {
 	if o.Store == nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
+	"github.com/holdfast/holdfast/web/api"
 )
 
 func TestUI_IsServedWithItsPages(t *testing.T) {
@@ -77,7 +78,7 @@ func TestDocs_NeedNothingFromElsewhere(t *testing.T) {
 
 func TestDocuments_AreCurrent(t *testing.T) {
 	t.Parallel()
-	for name, document := range map[string]func() ([]byte, error){"openapi.json": web.OpenAPI, "asyncapi.json": web.AsyncAPI} {
+	for name, document := range map[string]func() ([]byte, error){"openapi.json": api.OpenAPI, "asyncapi.json": api.AsyncAPI} {
 		want, err := document()
 		must(t, err)
 		got, err := os.ReadFile(name)

@@ -9,43 +9,40 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/api"
 	"github.com/holdfast/holdfast/web/control"
 	"github.com/holdfast/holdfast/web/feed"
+	"github.com/holdfast/holdfast/web/health"
 	"github.com/holdfast/holdfast/web/presence"
+	"github.com/holdfast/holdfast/web/problem"
+	"github.com/holdfast/holdfast/web/socket"
 )
 
 // Server is one web instance.
 type Server struct {
 	opts     Options
 	log      *slog.Logger
-	store    *store.Store
 	listener net.Listener
 	app      *fiber.App
-	api      huma.API
-	openapi  []byte
-	asyncapi []byte
-	routes   []route
 	ui       *assets
-	examples []wire.Example
+	api      *api.Service
+	sockets  *socket.Service
 	control  *control.Service
 	hub      *feed.Hub
 	registry *presence.Registry
 	presence *presence.Presence
-	pulse    *pulse
+	health   *health.Monitor
 	metrics  *metrics
-	crew     *crew
 	loopback bool
 	started  atomic.Bool
 	base     context.Context //nolint:containedctx // the life of the server, which requests share
 	stop     context.CancelFunc
-	work     sync.WaitGroup // goroutines that outlive the request that started them
 }
 
 // New binds the address and prepares a server; [Server.Run] serves. A server that is never
@@ -54,30 +51,48 @@ func New(o Options) (*Server, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	s := &Server{
-		opts:    o,
-		log:     o.Logger.With(logs.KeyComponent, "web"),
-		store:   o.Store,
-		metrics: newMetrics(),
-		crew:    newCrew(),
-	}
-	s.base, s.stop = context.WithCancel(context.Background())
+	s := &Server{opts: o, log: o.Logger.With(logs.KeyComponent, "web"), metrics: newMetrics()}
 	var err error
 	if s.ui, err = loadAssets(o.UI); err != nil {
 		return nil, err
 	}
-	if s.examples, err = loadExamples(o.Examples); err != nil {
+	if s.listener, err = o.listen(); err != nil {
 		return nil, err
 	}
-	if s.asyncapi, err = AsyncAPI(); err != nil {
+	s.loopback = isLoopback(s.listener.Addr().String())
+	s.base, s.stop = context.WithCancel(context.Background())
+	s.compose()
+	if s.app, err = s.newApp(); err != nil {
+		_ = s.Close()
 		return nil, err
 	}
-	if s.openapi, err = OpenAPI(); err != nil {
-		return nil, err
+	return s, nil
+}
+
+// listen binds the address.
+func (o *Options) listen() (net.Listener, error) {
+	listener := o.Listener
+	if listener == nil {
+		var err error
+		if listener, err = net.Listen("tcp", o.Addr); err != nil { //nolint:noctx // it binds, it does not wait
+			return nil, fmt.Errorf("listen: %w", err)
+		}
 	}
-	s.hub = feed.New(s.store, s.log)
-	s.registry = presence.NewRegistry(s.store, s.log, o.Instance, presence.Limits{All: o.MaxConnections, PerUser: o.MaxPerUser, PerAddress: o.MaxPerAddress})
-	s.presence = presence.New(s.store, s.registry, s.log)
+	if addr := listener.Addr(); len(o.AllowedHosts) == 0 && !isLoopback(addr.String()) {
+		if o.Listener == nil {
+			_ = listener.Close()
+		}
+		return nil, fmt.Errorf("web: Options.AllowedHosts is empty; a server on %s, which is not on loopback, has to be told by which names it is called", addr)
+	}
+	return listener, nil
+}
+
+// compose makes the parts of the server, each from those below it.
+func (s *Server) compose() {
+	o := &s.opts
+	s.hub = feed.New(o.Store, s.log)
+	s.registry = presence.NewRegistry(o.Store, s.log, o.Instance, o.limits())
+	s.presence = presence.New(o.Store, s.registry, s.log)
 	s.hub.Also = store.Listener{Viewers: s.presence.Noticed, Replaced: s.registry.Replaced, Connected: func() {
 		s.presence.Restart()
 		s.registry.Listening()
@@ -86,22 +101,11 @@ func New(o Options) (*Server, error) {
 		Store: o.Store, Temporal: o.Temporal, Namespace: o.Namespace, Log: s.log, Watch: s.hub.Watch,
 		ApprovalTimeout: o.ApprovalTimeout, SessionTTL: o.SessionTTL, HostTimeout: o.HostTimeout,
 	})
-	s.pulse = newPulse(s)
-	s.listener = o.Listener
-	if s.listener == nil {
-		if s.listener, err = net.Listen("tcp", o.Addr); err != nil { //nolint:noctx // it binds, it does not wait
-			return nil, fmt.Errorf("listen: %w", err)
-		}
-	}
-	s.loopback = isLoopback(s.listener.Addr().String())
-	if !s.loopback && len(o.AllowedHosts) == 0 {
-		if o.Listener == nil {
-			_ = s.listener.Close()
-		}
-		return nil, fmt.Errorf("web: Options.AllowedHosts is empty; a server on %s, which is not on loopback, has to be told by which names it is called", s.listener.Addr())
-	}
-	s.app = s.newApp()
-	return s, nil
+	s.health = health.New(o.Store, s.control, s.log)
+	s.sockets = socket.New(s.base, socket.Options{
+		Hub: s.hub, Registry: s.registry, Presence: s.presence, Health: s.health, Commands: s.control, Log: s.log,
+		Instance: o.Instance, Version: o.Version, PingInterval: o.PingInterval, SilenceLimit: o.SilenceLimit, WriteTimeout: o.WriteTimeout,
+	})
 }
 
 // Addr is where the server listens, as host:port.
@@ -126,8 +130,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for _, job := range []func(context.Context){s.hub.Run, s.registry.Record, s.registry.Beat, s.presence.Run, s.control.Run, s.keepAlive, s.pulse.look, s.pulse.run} {
-		s.work.Go(func() { job(s.base) })
+	var jobs sync.WaitGroup
+	for _, job := range []func(context.Context){s.hub.Run, s.registry.Record, s.registry.Beat, s.presence.Run, s.control.Run, s.health.Run, s.sockets.Run} {
+		jobs.Go(func() { job(s.base) })
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.app.Listener(s.listener) }()
@@ -151,15 +156,18 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	drained.Wait()
 	s.stop()
-	s.work.Wait()
-	s.crew.end()
+	jobs.Wait()
+	s.sockets.Wait()
+	s.api.Wait()
 	return failure
 }
 
-func (s *Server) newApp() *fiber.App {
+const socketPath = "/ws"
+
+func (s *Server) newApp() (*fiber.App, error) {
 	app := fiber.New(fiber.Config{
 		AppName:                      "holdfast",
-		BodyLimit:                    maxBodyBytes,
+		BodyLimit:                    problem.MaxBodyBytes,
 		StreamRequestBody:            true, // limitBody reads it, and answers what is too large
 		DisablePreParseMultipartForm: true,
 		CaseSensitive:                true,
@@ -171,15 +179,22 @@ func (s *Server) newApp() *fiber.App {
 		ReadBufferSize:               readBufferSize,
 		ErrorHandler:                 s.fiberError,
 	})
-	app.Server().KeepHijackedConns = true // welcome closes them
+	app.Server().KeepHijackedConns = true // web/socket closes them
 	app.Use(s.begin, s.guardFraming, s.guardHost, s.guardOrigin, s.limitBody, s.guardType)
-	app.Get("/ws", s.upgrade)
-	s.api = newAPI(app)
-	s.register()
-	s.registerFiles(app)
-	s.registerPages(app)
+	app.Get(socketPath, s.sockets.Upgrade)
+	o := &s.opts
+	var err error
+	s.api, err = api.New(app, api.Options{
+		Store: o.Store, Snapshots: o.Snapshots, Control: s.control, Registry: s.registry, Health: s.health, Log: s.log,
+		Examples: o.Examples, Metrics: s.sendMetrics, Disk: o.Disk,
+		Instance: o.Instance, Version: o.Version, DataDir: o.DataDir, AttendedTimeout: o.AttendedTimeout, Limits: o.limits(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.registerDocs(app)
 	app.Get("/*", s.serveUI)
-	return app
+	return app, nil
 }
 
 // fiberError answers what no handler has answered.
@@ -189,20 +204,20 @@ func (s *Server) fiberError(c *fiber.Ctx, err error) error {
 		return s.send(c, s.routingProblem(c, e.Code, e.Message))
 	}
 	if _, ok := errors.AsType[*schema.Error](err); ok {
-		return s.send(c, s.problem(ctx, err))
+		return s.send(c, problem.Of(ctx, s.log, err))
 	}
-	if _, ok := errors.AsType[*problemError](err); ok {
-		return s.send(c, s.problem(ctx, err))
+	if _, ok := errors.AsType[*problem.Error](err); ok {
+		return s.send(c, problem.Of(ctx, s.log, err))
 	}
-	return s.send(c, s.problem(ctx, schema.Wrap(schema.CodeInternal, err, wire.InternalMessage)))
+	return s.send(c, problem.Of(ctx, s.log, schema.Wrap(schema.CodeInternal, err, wire.InternalMessage)))
 }
 
 // send writes a problem document.
-func (s *Server) send(c *fiber.Ctx, p *problemError) error {
-	for name, values := range p.headers {
+func (s *Server) send(c *fiber.Ctx, p *problem.Error) error {
+	for name, values := range p.Headers {
 		c.Set(name, values[0])
 	}
-	c.Set(fiber.HeaderContentType, problemType)
+	c.Set(fiber.HeaderContentType, problem.MediaType)
 	c.Status(p.Status)
 	return c.Send(schema.Marshal(p.Problem))
 }

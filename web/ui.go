@@ -13,12 +13,12 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/web/api"
 )
 
 //go:embed static
@@ -106,7 +106,7 @@ func pageType(name string) string {
 	case ".webmanifest":
 		return "application/manifest+json"
 	default:
-		return mediaType(name)
+		return api.MediaType(name)
 	}
 }
 
@@ -152,34 +152,12 @@ func (s *Server) serveUI(c *fiber.Ctx) error {
 	return s.ui.index.send(c)
 }
 
-// registerPages serves what is text, not JSON of ours: the document, its page, the metrics.
-func (s *Server) registerPages(app *fiber.App) {
-	const tag = "server"
-	s.document(operation{method: http.MethodGet, path: "/api/openapi.json", id: "openapi", summary: "This document", tag: tag}, func(op *huma.Operation) {
-		op.Responses["200"] = &huma.Response{Description: "OpenAPI 3.1", Content: map[string]*huma.MediaType{mediaJSON: {}}}
-	})
-	s.document(operation{method: http.MethodGet, path: "/api/asyncapi.json", id: "asyncapi", summary: "The document of the WebSocket", tag: tag}, func(op *huma.Operation) {
-		op.Responses["200"] = &huma.Response{Description: "AsyncAPI 3", Content: map[string]*huma.MediaType{mediaJSON: {}}}
-	})
-	for path, document := range map[string][]byte{"/api/openapi.json": s.openapi, "/api/asyncapi.json": s.asyncapi} {
-		app.Get(path, func(c *fiber.Ctx) error {
-			c.Set(fiber.HeaderContentType, mediaJSON)
-			return c.Send(document)
-		})
-	}
-	s.document(operation{method: http.MethodGet, path: "/api/metrics", id: "metrics", summary: "Counters in the Prometheus text format; also at /metrics", tag: tag}, func(op *huma.Operation) {
-		op.Responses["200"] = &huma.Response{Description: "Prometheus text", Content: map[string]*huma.MediaType{mediaText: {}}}
-	})
-	for _, where := range []string{"/api/metrics", "/metrics"} {
-		app.Get(where, func(c *fiber.Ctx) error {
-			c.Set(fiber.HeaderContentType, "text/plain; version=0.0.4; charset=utf-8")
-			return c.SendString(s.metricsText())
-		})
-	}
+// registerDocs serves the page that shows the OpenAPI document.
+func (s *Server) registerDocs(app *fiber.App) {
 	for where, file := range map[string]string{
 		"/api/docs": "static/docs.html", "/api/docs/docs.js": "static/docs.js", "/api/docs/docs.css": "static/docs.css",
 	} {
-		s.addRoute(http.MethodGet, where)
+		s.api.AddRoute(http.MethodGet, where)
 		app.Get(where, func(c *fiber.Ctx) error {
 			f, err := newAsset(static, file)
 			if err != nil {

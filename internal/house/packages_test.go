@@ -164,10 +164,10 @@ var floors = [][]string{
 	{"cmd/holdfast/cli"},
 	{"cmd/holdfast/stack", "cmd/holdfast/settings", "examples", "web/gen"},
 	{"worker", "web", "web/ui", "clients/go"},
-	{"activities", "cmd/holdfast/disk", "cmd/holdfast/terminal", "examples/packing"},
-	{"activities/runner", "workflows", "schema/store/storetest", "web/feed", "web/presence", "web/control"},
+	{"activities", "cmd/holdfast/disk", "cmd/holdfast/terminal", "examples/packing", "web/api", "web/socket"},
+	{"activities/runner", "workflows", "schema/store/storetest", "web/feed", "web/presence", "web/control", "web/health"},
 	{"activities/workspace", "activities/runner/supervisor", "schema/store", "embedded/embeddedtest"},
-	{"activities/runner/network", "activities/runner/sandbox", "activities/runner/spool", "snapshot/clouds", "embedded", "web/frame"},
+	{"activities/runner/network", "activities/runner/sandbox", "activities/runner/spool", "snapshot/clouds", "embedded", "web/frame", "web/problem"},
 	{"snapshot", "schema/wire"},
 	{"schema", "logs", "internal/filelock", "internal/testkit", "internal/house", "internal/wait", "web/caller", "deploy"},
 }

@@ -9,6 +9,9 @@ import (
 // MaxFrameBytes bounds a client's frame.
 const MaxFrameBytes = 64 << 10
 
+// MaxClientID bounds a client's name for itself, in printable ASCII characters.
+const MaxClientID = 64
+
 // The types of client frames.
 const (
 	FrameSubscribe           = "subscribe"

@@ -58,6 +58,8 @@ func Public(err error) *schema.Error {
 const (
 	CloseNormal        = 1000
 	CloseGoingAway     = 1001
+	CloseProtocolError = 1002
+	CloseInvalidData   = 1007
 	ClosePolicy        = 1008
 	CloseTooBig        = 1009
 	CloseTryAgainLater = 1013

@@ -12,5 +12,5 @@
 // counts characters and `maxBytes` bytes. A field without omitempty or omitzero is required.
 //
 // Imports: schema.
-// Imported by: bench, clients/go, cmd/holdfast/cli, web, web/control, web/feed, web/gen, web/presence.
+// Imported by: most packages.
 package wire

@@ -1,7 +1,7 @@
 // Package caller carries in a request's context who asks, and by which request.
 //
 // Imports: nothing of this module.
-// Imported by: web, web/control.
+// Imported by: web, web/api, web/control, web/problem, web/socket.
 package caller
 
 import "context"
@@ -12,6 +12,19 @@ const (
 	keyUser key = iota
 	keyRequestID
 )
+
+// Printable reports whether a caller's name for something is 1 to max printable ASCII characters without spaces.
+func Printable(s string, max int) bool {
+	if s == "" || len(s) > max {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if c < 0x21 || c > 0x7e {
+			return false
+		}
+	}
+	return true
+}
 
 // DefaultUser is who asks when nothing says who.
 const DefaultUser = "local"

@@ -6,6 +6,7 @@ import "time"
 const (
 	maxReceipts    = 1000             // cancels of one session that are looked through
 	pollerSilence  = 75 * time.Second // a poll of a task queue takes up to a minute
+	RequestTimeout = 12 * time.Second // of a caller's request, unless it has one of its own: nothing hangs because a dependency does
 	startTimeout   = 2 * time.Second  // of a workflow, within POST /sessions
 	CommandTimeout = 8 * time.Second  // of a command, until the workflow has taken it in
 	overtakenDelay = 50 * time.Millisecond

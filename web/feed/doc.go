@@ -17,5 +17,5 @@
 //   - segment.go  encoded frames in one buffer, and the ring of the latest
 //
 // Imports: internal/wait, logs, schema, schema/store, schema/wire, web/frame.
-// Imported by: web.
+// Imported by: web, web/socket.
 package feed

@@ -1,9 +1,9 @@
-// Package frame makes the bytes of WebSocket messages (RFC 6455, section 5.2), so that an event is
-// encoded once for all its viewers and many frames leave in one write. Frames of a server are not
-// masked.
+// Package frame makes and reads the bytes of WebSocket messages (RFC 6455, section 5), so that an event is
+// encoded once for all its viewers, many frames leave in one write, and an idle connection needs little memory.
+// Frames of a server are not masked, those of a client are.
 //
-// Imports: schema.
-// Imported by: web, web/feed, web/presence.
+// Imports: schema, schema/wire.
+// Imported by: web/api, web/feed, web/presence, web/socket.
 package frame
 
 import (
@@ -16,23 +16,23 @@ import (
 
 // The first byte of each kind of frame: FIN and the opcode.
 const (
-	Text    = 0x81
-	opClose = 0x88
-	opPing  = 0x89
-	opPong  = 0x8A
+	Text       = bitFinal | OpText
+	firstClose = bitFinal | OpClose
+	firstPing  = bitFinal | OpPing
+	firstPong  = bitFinal | OpPong
 
 	maxControl = 125 // bytes of a control frame's payload
 )
 
 // Ping asks for a sign of life.
-func Ping() []byte { return appendFrame(nil, opPing, nil) }
+func Ping() []byte { return appendFrame(nil, firstPing, nil) }
 
 // Pong answers a ping with the ping's data.
-func Pong(data []byte) []byte { return appendFrame(nil, opPong, data) }
+func Pong(data []byte) []byte { return appendFrame(nil, firstPong, data) }
 
 // appendFrame appends a frame with its header.
-func appendFrame(dst []byte, op byte, payload []byte) []byte {
-	dst = append(dst, op)
+func appendFrame(dst []byte, first byte, payload []byte) []byte {
+	dst = append(dst, first)
 	switch n := len(payload); {
 	case n <= 125:
 		dst = append(dst, byte(n))
@@ -50,7 +50,7 @@ func appendFrame(dst []byte, op byte, payload []byte) []byte {
 func Close(code int, reason string) []byte {
 	payload := binary.BigEndian.AppendUint16(nil, uint16(code))
 	payload = append(payload, reason...)
-	return appendFrame(nil, opClose, payload[:min(len(payload), maxControl)])
+	return appendFrame(nil, firstClose, payload[:min(len(payload), maxControl)])
 }
 
 // Encoder writes events as text frames, one after the other, to Buf.

@@ -1,6 +1,8 @@
 // Command gen writes what is derived from the wire: web/openapi.json, web/asyncapi.json and the
-// tables of the TypeScript client. `go generate ./web` runs it.
+// tables of the TypeScript client. `go generate ./web/gen` runs it.
 package main
+
+//go:generate go run .
 
 import (
 	"bytes"
@@ -10,7 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/holdfast/holdfast/schema/wire"
-	"github.com/holdfast/holdfast/web"
+	"github.com/holdfast/holdfast/web/api"
 )
 
 func main() {
@@ -20,14 +22,13 @@ func main() {
 	}
 }
 
+// root is the module's, from where go generate runs this.
+const root = "../.."
+
 func run() error {
-	root := "." // run from the module's root
-	if _, err := os.Stat("web/openapi.go"); err != nil {
-		root = ".." // by go generate, in web
-	}
 	for path, document := range map[string]func() ([]byte, error){
-		"web/openapi.json":                web.OpenAPI,
-		"web/asyncapi.json":               web.AsyncAPI,
+		"web/openapi.json":                api.OpenAPI,
+		"web/asyncapi.json":               api.AsyncAPI,
 		"clients/typescript/src/codes.ts": codes,
 	} {
 		text, err := document()

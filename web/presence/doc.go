@@ -15,5 +15,5 @@
 //   - presence.go  who views which session, as its viewers are told
 //
 // Imports: internal/wait, logs, schema, schema/store, schema/wire, web/frame.
-// Imported by: web.
+// Imported by: web, web/api, web/socket.
 package presence
