@@ -156,7 +156,7 @@ FUZZ_TIME := 1m
 
 .PHONY: fuzz
 fuzz: ## Fuzz frames, cursors and plans, a minute each; make fuzz FUZZ_TIME=1h looks harder
-	@for package in ./schema ./schema/wire ./web/feed; do \
+	@for package in ./schema ./schema/wire ./web/feed ./web/frame; do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 2s $$package; \
 		done; \

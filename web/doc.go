@@ -1,6 +1,10 @@
 // Package web is a stateless server: REST and the WebSocket feed, over Postgres for what
 // was said and Temporal for what happens next.
 //
+// This package binds the address, guards every request and composes the rooms: api (REST), socket (WebSocket), control
+// (the only Temporal client), feed (logs to subscribers), presence (who is there), health (what is up), frame (bytes of
+// messages), problem (answers to what fails), caller (who asks). An import between them runs in that direction only.
+//
 // What it promises:
 //
 //   - Any instance serves any session; nothing is kept here that a restart would lose.
@@ -10,7 +14,7 @@
 //   - Once POST /sessions or a fork has answered, the session is durable: if Temporal cannot be
 //     reached now, the sweeper starts its workflow later.
 //   - A session whose workflow is gone shows that, and goes on with the next command: see
-//     reconcile.go.
+//     control/reconcile.go.
 //   - A subscriber is a cursor over a session's log, not a queue: it gets every event after
 //     its cursor once and in order. A slow one is served from the log at its own pace;
 //     memory per client is bounded and nothing is dropped.
@@ -20,9 +24,6 @@
 //     logged as an error of ours.
 //
 // Unknown ids in paths, malformed ones too, are 404.
-//
-// Only control.go speaks to workflows, and only search.go to the namespace about search
-// attributes; nothing else speaks to Temporal.
 //
 // Imports: logs, schema, schema/store, schema/wire, snapshot, web/api, web/caller, web/control, web/feed, web/health, web/presence, web/problem, web/socket.
 // Imported by: cmd/holdfast/cli.

@@ -15,7 +15,7 @@ func AsyncAPI() ([]byte, error) {
 	}
 	schemas := member(member(open, "components"), "schemas")
 	messages, used := map[string]any{}, map[string]any{}
-	sent := messagesOf(schemas, "client", unionClientFrame, "type", messages)
+	sent := messagesOf(schemas, "client", unionClientFrame, keyType, messages)
 	received := append(messagesOf(schemas, "server", unionServerFrame, "event_type", messages),
 		messagesOf(schemas, "event", unionEvent, "event_type", messages)...)
 	collect(schemas, messages, used)
@@ -28,21 +28,21 @@ func AsyncAPI() ([]byte, error) {
 		for _, name := range names {
 			list = append(list, map[string]any{refTo: "#/channels/socket/messages/" + name})
 		}
-		return map[string]any{"action": action, "summary": summary, "channel": map[string]any{refTo: "#/channels/socket"}, "messages": list}
+		return map[string]any{"action": action, "summary": summary, "channel": map[string]any{refTo: "#/channels/socket"}, keyMessages: list}
 	}
 	return indented(map[string]any{
 		"asyncapi": "3.0.0",
 		"info": map[string]any{
 			"title": "Holdfast", "version": member(open, "info")["version"],
-			"description": "The WebSocket of a Holdfast server, as JSON text messages. A message of the server is one frame, or an array of frames. docs/protocol.md tells the order in which they come.",
+			keyDescription: "The WebSocket of a Holdfast server, as JSON text messages. A message of the server is one frame, or an array of frames. docs/protocol.md tells the order in which they come.",
 		},
 		"defaultContentType": "application/json",
 		"channels": map[string]any{"socket": map[string]any{
-			"address": "/ws", "messages": channelMessages,
+			"address": "/ws", keyMessages: channelMessages,
 			"bindings": map[string]any{"ws": map[string]any{"method": "GET", inQuery: map[string]any{
-				"type": "object", "properties": map[string]any{"client_id": map[string]any{
-					"type": "string", "minLength": 1, "maxLength": wire.MaxClientID,
-					"description": "A newer connection with the same client_id takes the place of an older one",
+				keyType: "object", "properties": map[string]any{"client_id": map[string]any{
+					keyType: "string", "minLength": 1, "maxLength": wire.MaxClientID,
+					keyDescription: "A newer connection with the same client_id takes the place of an older one",
 				}},
 			}}},
 		}},
@@ -50,7 +50,7 @@ func AsyncAPI() ([]byte, error) {
 			"receiveFrames": operation("receive", "What clients send", sent),
 			"sendFrames":    operation("send", "What the server sends", received),
 		},
-		"components": map[string]any{"messages": messages, "schemas": used},
+		"components": map[string]any{keyMessages: messages, "schemas": used},
 	})
 }
 

@@ -81,9 +81,12 @@ func indented(doc map[string]any) ([]byte, error) {
 }
 
 const (
-	inQuery   = "query" // where a parameter stands
-	refTo     = "$ref"
-	schemasAt = "#/components/schemas/"
+	inQuery        = "query" // where a parameter stands
+	refTo          = "$ref"
+	keyType        = "type"
+	keyDescription = "description"
+	keyMessages    = "messages"
+	schemasAt      = "#/components/schemas/"
 )
 
 const (
@@ -95,10 +98,10 @@ const (
 // the approval's type.
 func modifications(schemas map[string]any) {
 	schemas[schemaModifications] = map[string]any{
-		"description": "What is to be done instead: the new plan, what changes about the step, or the tool's arguments",
+		keyDescription: "What is to be done instead: the new plan, what changes about the step, or the tool's arguments",
 		"anyOf": []any{
 			map[string]any{refTo: schemasAt + "PlanEdit"}, map[string]any{refTo: schemasAt + "StepEdit"}, map[string]any{refTo: schemasAt + "ToolEdit"},
-			map[string]any{"type": "null"},
+			map[string]any{keyType: "null"},
 		},
 	}
 	property(schemas, "ResolveRequest", fieldModifications)[refTo] = schemasAt + schemaModifications

@@ -13,9 +13,9 @@ const (
 	keyRequestID
 )
 
-// Printable reports whether a caller's name for something is 1 to max printable ASCII characters without spaces.
-func Printable(s string, max int) bool {
-	if s == "" || len(s) > max {
+// Printable reports whether a caller's name for something is 1 to most printable ASCII characters without spaces.
+func Printable(s string, most int) bool {
+	if s == "" || len(s) > most {
 		return false
 	}
 	for _, c := range []byte(s) {

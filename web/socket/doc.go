@@ -6,9 +6,14 @@
 //   - conn.go: one connection, its reader and its writer
 //   - dispatch.go: frames of clients, and their commands in order
 //   - viewing.go: the connection as a viewer of sessions
-//   - heartbeat.go, keepalive.go, clock.go: signs of life, ours and the client's
-//   - rate.go, pool.go: what a client may send, and goroutines to handle it on
-//   - tcp_linux.go, tcp_other.go: giving up a peer that has vanished
+//   - heartbeat.go: signs of life for the client
+//   - keepalive.go: signs of life of the client
+//   - clock.go: measures silence
+//   - rate.go: how much a client may send
+//   - pool.go: goroutines to handle frames on
+//   - service.go: what the connections share
+//   - tcp_linux.go: gives up a peer that has vanished
+//   - tcp_other.go: where that cannot be asked for
 //
 // Imports: internal/wait, logs, schema, schema/wire, web/caller, web/control, web/feed, web/frame, web/health, web/presence, web/problem.
 // Imported by: web.
