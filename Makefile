@@ -256,6 +256,11 @@ compose: ## Check docker-compose.yml and the Dockerfile, as far as possible with
 	$(GO_TEST) -count=1 ./deploy/...
 	@if docker compose version >/dev/null 2>&1; then docker compose config -q && echo "docker compose: valid"; fi
 
+.PHONY: release-check
+release-check: ## Build all that a release is made of for this machine, and publish nothing
+	@command -v goreleaser >/dev/null || { echo "this needs goreleaser: https://goreleaser.com/install"; exit 1; }
+	goreleaser release --snapshot --clean --single-target
+
 .PHONY: clean
 clean: ## Remove what the build made, but keep the downloaded tools
 	rm -rf bin/holdfast bin/holdfast-supervisor bench/results $(UI)/test-results $(UI)/e2e/screenshots
