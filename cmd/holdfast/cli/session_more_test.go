@@ -181,8 +181,8 @@ func TestRename_ReadsAgainOnceWhenItWasChangedMeanwhile(t *testing.T) {
 		return http.StatusOK, schema.Session{ID: scriptedID, Name: "new"}
 	})
 	s.run("", "session", "rename", scriptedID, " new ").want(t, exitOK, "session 3a04458c renamed\n")
-	s.wants("PATCH " + aSession + ` {"name":"new","version":1}`)
-	s.wants("PATCH " + aSession + ` {"name":"new","version":2}`)
+	s.wants("PATCH " + aSession + ` {"version":1,"name":"new"}`)
+	s.wants("PATCH " + aSession + ` {"version":2,"name":"new"}`)
 	var answer schema.Session
 	if err := json.Unmarshal([]byte(s.run("", "session", "rename", scriptedID, "new", "--json").out), &answer); err != nil || answer.Name != "new" {
 		t.Errorf("--json: %v, %+v", err, answer)

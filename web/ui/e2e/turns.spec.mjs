@@ -302,7 +302,7 @@ test('two people rename a session: the second is told, and not overruled unseen'
   const { version } = await (await page.request.get(`${stack.url}/api/sessions/${id}`)).json();
   await page.request.patch(`${stack.url}/api/sessions/${id}`, { data: { name: 'Theirs', version } });
   await page.getByRole('button', { name: 'Save' }).click();
-  await page.getByText('it is “Theirs” now').waitFor();
+  await page.getByText('Somebody changed it meanwhile to “Theirs”').waitFor();
   assert.equal(await box.inputValue(), 'Mine');
   await page.getByRole('button', { name: 'Save' }).click();
   await page.getByRole('heading', { name: 'Mine' }).waitFor();
