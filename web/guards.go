@@ -98,7 +98,7 @@ func isLoopback(addr string) bool {
 // page is the server's own, or one of HOLDFAST_ALLOWED_ORIGINS. Browsers say which page asks: with every request but
 // plain GETs by Origin, with those by Sec-Fetch-Site.
 func (s *Server) guardOrigin(c *fiber.Ctx) error {
-	if !changes(c) && c.Path() != socketPath && c.Get("Sec-Fetch-Mode") == "navigate" && c.Get("Sec-Fetch-Dest") == "document" {
+	if !changes(c) && c.Get(fiber.HeaderUpgrade) == "" && c.Get("Sec-Fetch-Mode") == "navigate" && c.Get("Sec-Fetch-Dest") == "document" {
 		return c.Next()
 	}
 	origins := c.Request().Header.PeekAll(fiber.HeaderOrigin)

@@ -29,8 +29,8 @@ type Options struct {
 	DataDir         string                 // where the workspaces are
 	Namespace       string                 // of Temporal, the one that the client speaks to; default
 	ApprovalTimeout time.Duration          // how long an approval waits unless its session says; 300 s
+	AttendedTimeout time.Duration          // the same for sessions that a person starts; ApprovalTimeout unless set
 	Disk            func() *wire.DiskState // nil while the data folder's disk has room; optional
-	AttendedTimeout time.Duration          // the same, of sessions that a person starts; ApprovalTimeout unless set
 	SessionTTL      time.Duration          // how long a session is kept open while nobody uses it, unless it says; 0 is for good
 	HostTimeout     time.Duration          // how long a step waits for its session's host before another takes over; 0 is schema.DefaultHostTimeout
 	MaxConnections  int                    // WebSocket connections of this instance; 10,000
@@ -41,7 +41,7 @@ type Options struct {
 	SilenceLimit    time.Duration          // after so long without a frame it is sent away; three times PingInterval
 	WriteTimeout    time.Duration          // for which a client may take nothing of what it is sent; 30 s
 	Logger          *slog.Logger           // slog.Default()
-	Version         string                 // shown by /api/health and the OpenAPI document's server
+	Version         string                 // shown by /api/health and to each WebSocket
 	AllowedOrigins  []string               // further origins that browsers may connect from, such as https://lab.example
 	AllowedHosts    []string               // names that the server answers to besides loopback's, with or without a port; needed when it is not on loopback
 	Instance        string                 // names this instance in active_connections; random

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,7 +15,6 @@ import (
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
-	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web/api"
 	"github.com/holdfast/holdfast/web/control"
 	"github.com/holdfast/holdfast/web/feed"
@@ -43,6 +43,7 @@ type Server struct {
 	started  atomic.Bool
 	base     context.Context //nolint:containedctx // the life of the server, which requests share
 	stop     context.CancelFunc
+	work     sync.WaitGroup // goroutines that outlive the request that started them
 }
 
 // New binds the address and prepares a server; [Server.Run] serves. A server that is never
@@ -63,7 +64,10 @@ func New(o Options) (*Server, error) {
 	s.base, s.stop = context.WithCancel(context.Background())
 	s.compose()
 	if s.app, err = s.newApp(); err != nil {
-		_ = s.Close()
+		s.stop()
+		if o.Listener == nil {
+			_ = s.listener.Close()
+		}
 		return nil, err
 	}
 	return s, nil
@@ -103,7 +107,7 @@ func (s *Server) compose() {
 	})
 	s.health = health.New(o.Store, s.control, s.log)
 	s.sockets = socket.New(s.base, socket.Options{
-		Hub: s.hub, Registry: s.registry, Presence: s.presence, Health: s.health, Commands: s.control, Log: s.log,
+		Hub: s.hub, Registry: s.registry, Presence: s.presence, Health: s.health, Control: s.control, Log: s.log, Work: &s.work,
 		Instance: o.Instance, Version: o.Version, PingInterval: o.PingInterval, SilenceLimit: o.SilenceLimit, WriteTimeout: o.WriteTimeout,
 	})
 }
@@ -130,9 +134,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var jobs sync.WaitGroup
 	for _, job := range []func(context.Context){s.hub.Run, s.registry.Record, s.registry.Beat, s.presence.Run, s.control.Run, s.health.Run, s.sockets.Run} {
-		jobs.Go(func() { job(s.base) })
+		s.work.Go(func() { job(s.base) })
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.app.Listener(s.listener) }()
@@ -156,13 +159,18 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	drained.Wait()
 	s.stop()
-	jobs.Wait()
-	s.sockets.Wait()
-	s.api.Wait()
+	s.work.Wait()
+	s.sockets.Close()
 	return failure
 }
 
-const socketPath = "/ws"
+// The documents of the API, as web/gen writes them.
+var (
+	//go:embed openapi.json
+	openapi []byte
+	//go:embed asyncapi.json
+	asyncapi []byte
+)
 
 func (s *Server) newApp() (*fiber.App, error) {
 	app := fiber.New(fiber.Config{
@@ -181,12 +189,12 @@ func (s *Server) newApp() (*fiber.App, error) {
 	})
 	app.Server().KeepHijackedConns = true // web/socket closes them
 	app.Use(s.begin, s.guardFraming, s.guardHost, s.guardOrigin, s.limitBody, s.guardType)
-	app.Get(socketPath, s.sockets.Upgrade)
+	app.Get("/ws", s.sockets.Upgrade)
 	o := &s.opts
 	var err error
 	s.api, err = api.New(app, api.Options{
-		Store: o.Store, Snapshots: o.Snapshots, Control: s.control, Registry: s.registry, Health: s.health, Log: s.log,
-		Examples: o.Examples, Metrics: s.sendMetrics, Disk: o.Disk,
+		Store: o.Store, Snapshots: o.Snapshots, Control: s.control, Registry: s.registry, Health: s.health, Log: s.log, Work: &s.work,
+		OpenAPI: openapi, AsyncAPI: asyncapi, Examples: o.Examples, Metrics: s.sendMetrics, Disk: o.Disk,
 		Instance: o.Instance, Version: o.Version, DataDir: o.DataDir, AttendedTimeout: o.AttendedTimeout, Limits: o.limits(),
 	})
 	if err != nil {
@@ -203,13 +211,7 @@ func (s *Server) fiberError(c *fiber.Ctx, err error) error {
 	if e, ok := errors.AsType[*fiber.Error](err); ok {
 		return s.send(c, s.routingProblem(c, e.Code, e.Message))
 	}
-	if _, ok := errors.AsType[*schema.Error](err); ok {
-		return s.send(c, problem.Of(ctx, s.log, err))
-	}
-	if _, ok := errors.AsType[*problem.Error](err); ok {
-		return s.send(c, problem.Of(ctx, s.log, err))
-	}
-	return s.send(c, problem.Of(ctx, s.log, schema.Wrap(schema.CodeInternal, err, wire.InternalMessage)))
+	return s.send(c, problem.Of(ctx, s.log, err))
 }
 
 // send writes a problem document.

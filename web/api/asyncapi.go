@@ -6,14 +6,10 @@ import (
 	"github.com/holdfast/holdfast/schema/wire"
 )
 
-// AsyncAPI is the AsyncAPI 3 document of the WebSocket: the frames of clients, the frames that
-// answer them, and the events of sessions. Its schemas are those of [OpenAPI].
-func AsyncAPI() ([]byte, error) {
-	open, err := openAPI()
-	if err != nil {
-		return nil, err
-	}
-	schemas := member(member(open, "components"), "schemas")
+// asyncAPI is the AsyncAPI 3 document of the WebSocket: the frames of clients, the frames that
+// answer them, and the events of sessions. Its schemas are those of the OpenAPI document.
+func asyncAPI(openapi map[string]any) map[string]any {
+	schemas := member(member(openapi, "components"), "schemas")
 	messages, used := map[string]any{}, map[string]any{}
 	sent := messagesOf(schemas, "client", unionClientFrame, keyType, messages)
 	received := append(messagesOf(schemas, "server", unionServerFrame, "event_type", messages),
@@ -30,10 +26,10 @@ func AsyncAPI() ([]byte, error) {
 		}
 		return map[string]any{"action": action, "summary": summary, "channel": map[string]any{refTo: "#/channels/socket"}, keyMessages: list}
 	}
-	return indented(map[string]any{
+	return map[string]any{
 		"asyncapi": "3.0.0",
 		"info": map[string]any{
-			"title": "Holdfast", "version": member(open, "info")["version"],
+			"title": "Holdfast", "version": member(openapi, "info")["version"],
 			keyDescription: "The WebSocket of a Holdfast server, as JSON text messages. A message of the server is one frame, or an array of frames. docs/protocol.md tells the order in which they come.",
 		},
 		"defaultContentType": "application/json",
@@ -51,7 +47,7 @@ func AsyncAPI() ([]byte, error) {
 			"sendFrames":    operation("send", "What the server sends", received),
 		},
 		"components": map[string]any{keyMessages: messages, "schemas": used},
-	})
+	}
 }
 
 // messagesOf adds a message for each member of a union, and returns their names in order.

@@ -83,7 +83,7 @@ func (s *Service) getExport(c *fiber.Ctx, slots chan struct{}) error {
 	r, w := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
 	unblock := context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) }) // the server stops
-	s.exports.Go(func() {
+	s.Work.Go(func() {
 		defer func() {
 			unblock()
 			cancel()

@@ -15,20 +15,23 @@ import (
 	"github.com/holdfast/holdfast/schema/wire"
 )
 
-// OpenAPI is the OpenAPI 3.1 document of the API: every endpoint, and every event and frame of the
-// WebSocket. The types of the TypeScript client and the UI are generated from it.
-func OpenAPI() ([]byte, error) {
-	doc, err := openAPI()
+// Documents are the OpenAPI 3.1 document of the API, with every endpoint and every event and frame of the WebSocket, and
+// the AsyncAPI 3 document of the WebSocket. The types of the TypeScript client and the UI are generated from the first.
+func Documents() (openapi, asyncapi []byte, err error) {
+	s := &Service{}
+	s.register(fiber.New(fiber.Config{DisableStartupMessage: true}))
+	doc, err := s.openAPI()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return indented(doc)
+	if openapi, err = indented(doc); err != nil {
+		return nil, nil, err
+	}
+	asyncapi, err = indented(asyncAPI(doc))
+	return openapi, asyncapi, err
 }
 
-func openAPI() (map[string]any, error) {
-	s := &Service{}
-	app := fiber.New(fiber.Config{DisableStartupMessage: true})
-	s.register(app)
+func (s *Service) openAPI() (map[string]any, error) {
 	registry := s.huma.OpenAPI().Components.Schemas
 	unions := frameUnions(registry)
 	for _, edit := range []reflect.Type{reflect.TypeFor[schema.PlanEdit](), reflect.TypeFor[schema.StepEdit](), reflect.TypeFor[schema.ToolEdit]()} {

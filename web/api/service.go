@@ -34,6 +34,9 @@ type Options struct {
 	Registry  *presence.Registry
 	Health    *health.Monitor
 	Log       *slog.Logger
+	Work      *sync.WaitGroup        // has the goroutines that outlive their requests
+	OpenAPI   []byte                 // the first of [Documents]
+	AsyncAPI  []byte                 // the second
 	Examples  fs.FS                  // plan files with an index.json beside them; optional
 	Metrics   fiber.Handler          // answers with the metrics in the Prometheus text format
 	Disk      func() *wire.DiskState // nil while the data folder's disk has room; optional
@@ -49,11 +52,9 @@ type Options struct {
 type Service struct {
 	Options
 
-	huma      huma.API
-	routes    []route
-	examples  []wire.Example
-	documents map[string][]byte // OpenAPI and AsyncAPI, by their paths
-	exports   sync.WaitGroup
+	huma     huma.API
+	routes   []route
+	examples []wire.Example
 }
 
 // New registers the API's endpoints at app.
@@ -63,18 +64,9 @@ func New(app *fiber.App, o Options) (*Service, error) {
 	if s.examples, err = loadExamples(o.Examples); err != nil {
 		return nil, err
 	}
-	s.documents = map[string][]byte{}
-	for path, document := range map[string]func() ([]byte, error){"/api/openapi.json": OpenAPI, "/api/asyncapi.json": AsyncAPI} {
-		if s.documents[path], err = document(); err != nil {
-			return nil, err
-		}
-	}
 	s.register(app)
 	return s, nil
 }
-
-// Wait returns when nothing runs any more that was started by requests and outlives them.
-func (s *Service) Wait() { s.exports.Wait() }
 
 // register declares every endpoint.
 func (s *Service) register(app *fiber.App) {
@@ -245,16 +237,19 @@ func (r route) matches(segments []string) bool {
 // registerDocuments serves the documents of the API, and the metrics.
 func (s *Service) registerDocuments(app *fiber.App) {
 	const tag = "server"
-	for _, d := range []struct{ path, id, summary, kind string }{
-		{"/api/openapi.json", "openapi", "This document", "OpenAPI 3.1"},
-		{"/api/asyncapi.json", "asyncapi", "The document of the WebSocket", "AsyncAPI 3"},
+	for _, d := range []struct {
+		path, id, summary, kind string
+		text                    []byte
+	}{
+		{"/api/openapi.json", "openapi", "This document", "OpenAPI 3.1", s.OpenAPI},
+		{"/api/asyncapi.json", "asyncapi", "The document of the WebSocket", "AsyncAPI 3", s.AsyncAPI},
 	} {
 		s.document(operation{method: http.MethodGet, path: d.path, id: d.id, summary: d.summary, tag: tag}, func(op *huma.Operation) {
 			op.Responses["200"] = &huma.Response{Description: d.kind, Content: map[string]*huma.MediaType{mediaJSON: {}}}
 		})
 		app.Get(d.path, func(c *fiber.Ctx) error {
 			c.Set(fiber.HeaderContentType, mediaJSON)
-			return c.Send(s.documents[d.path])
+			return c.Send(d.text)
 		})
 	}
 	s.document(operation{method: http.MethodGet, path: "/api/metrics", id: "metrics", summary: "Counters in the Prometheus text format; also at /metrics", tag: tag}, func(op *huma.Operation) {

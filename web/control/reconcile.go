@@ -19,7 +19,7 @@ import (
 // A session's workflow lives as long as the session, unless somebody terminates it, Temporal
 // ends it, or loses it with its own data. The run that was under way ends as failed then, with
 // that as its reason, and the workflow is begun anew with what Postgres knows: the next
-// Message or run finds it there.
+// message or run finds it there.
 
 const (
 	reconcileLease    = "reconcile" // of one instance at a time

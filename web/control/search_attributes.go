@@ -38,7 +38,7 @@ func newSearchAttributes(temporal client.Client, namespace string, log *slog.Log
 	return &searchAttributes{temporal: temporal, namespace: namespace, log: log, looked: make(chan struct{}), woken: make(chan struct{}, 1)}
 }
 
-// StartRun looks until they can be used, and again when a start has shown that they cannot.
+// run looks until they can be used, and again when a start has shown that they cannot.
 func (a *searchAttributes) run(ctx context.Context) {
 	delay := searchRetry
 	for ctx.Err() == nil {

@@ -163,7 +163,7 @@ func (c *temporalClient) close(ctx context.Context, sessionID string) error {
 	return err
 }
 
-// Query relays a query to the workflow.
+// query relays a query to the workflow.
 func (c *temporalClient) query(ctx context.Context, sessionID, name string) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()

@@ -77,7 +77,7 @@ func (v *viewing) read(t *testing.T, l *memoryLog, most int) bool {
 			header, size = 10, int(binary.BigEndian.Uint64(frames[2:]))
 		}
 		var e schema.Event
-		if frames[0] != frame.Text || json.Unmarshal(frames[header:header+size], &e) != nil {
+		if frames[0] != 0x80|frame.OpText || json.Unmarshal(frames[header:header+size], &e) != nil {
 			t.Fatalf("a frame is %.200q", frames)
 		}
 		if v.seq++; e.Seq != v.seq || !bytes.Equal(e.Data, l.events[v.seq-1].Data) {

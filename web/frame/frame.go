@@ -10,7 +10,7 @@ import (
 
 // The first byte of each kind of frame: FIN and the opcode.
 const (
-	Text       = bitFinal | OpText
+	firstText  = bitFinal | OpText
 	firstClose = bitFinal | OpClose
 	firstPing  = bitFinal | OpPing
 	firstPong  = bitFinal | OpPong
@@ -56,7 +56,7 @@ type Encoder struct {
 // Add appends an event.
 func (e *Encoder) Add(event *schema.Event) {
 	e.scratch = AppendEvent(e.scratch[:0], event)
-	e.Buf = appendFrame(e.Buf, Text, e.scratch)
+	e.Buf = appendFrame(e.Buf, firstText, e.scratch)
 }
 
 // AppendEvent appends the JSON of an event.

@@ -35,9 +35,9 @@ const (
 	// readBuffer is small: an idle connection keeps it, and what is larger is read past it.
 	readBuffer = 512
 
-	// maxParts bounds what a message of many parts may add to its content in headers, so that parts without content
-	// cannot go on for ever. The smallest part of a client has a header of 6 bytes.
-	maxParts = wire.MaxFrameBytes / 2
+	// maxHeaderBytes bounds the headers of a fragmented message, so that fragments without content cannot go on for
+	// ever: at 6 bytes each, it has at most 5461 of them.
+	maxHeaderBytes = wire.MaxFrameBytes / 2
 
 	// readStep is by how much the memory for a message grows, as its bytes arrive: a length that a client only claims
 	// costs nothing.
@@ -96,8 +96,8 @@ func (r *Reader) Next() (op byte, data []byte, err error) {
 		if uint64(len(r.message))+h.length > wire.MaxFrameBytes {
 			return 0, nil, violation(wire.CloseTooBig, "a frame has at most %d KiB", wire.MaxFrameBytes>>10)
 		}
-		if r.overhead += h.size; r.overhead > maxParts {
-			return 0, nil, violation(wire.ClosePolicy, "a message in too many parts")
+		if r.overhead += h.size; r.overhead > maxHeaderBytes {
+			return 0, nil, violation(wire.ClosePolicy, "too many fragments in a message")
 		}
 		if h.op != opContinuation {
 			r.op = h.op
@@ -151,17 +151,17 @@ func (r *Reader) check(first, second byte, h header) error {
 	case first&bitsReserve != 0:
 		return violation(wire.CloseProtocolError, "a reserved bit is set, and no extension was agreed on")
 	case second&bitMasked == 0:
-		return violation(wire.CloseProtocolError, "a client masks its frames")
+		return violation(wire.CloseProtocolError, "the frames of a client must be masked")
 	case h.op > OpPong || h.op > OpBinary && h.op < OpClose:
 		return violation(wire.CloseProtocolError, "there is no opcode %#x", h.op)
 	case h.op >= OpClose && !h.final:
-		return violation(wire.CloseProtocolError, "a control frame is not in parts")
+		return violation(wire.CloseProtocolError, "a control frame must not be fragmented")
 	case h.op >= OpClose && h.length > maxControl:
 		return violation(wire.CloseProtocolError, "a control frame has at most %d bytes", maxControl)
 	case h.op == opContinuation && r.op == 0:
-		return violation(wire.CloseProtocolError, "a message begins with its opcode")
+		return violation(wire.CloseProtocolError, "a continuation frame without a message to continue")
 	case (h.op == OpText || h.op == OpBinary) && r.op != 0:
-		return violation(wire.CloseProtocolError, "the message before has not ended")
+		return violation(wire.CloseProtocolError, "the previous message is not finished")
 	default:
 		return nil
 	}
@@ -192,17 +192,17 @@ func cut(err error) error {
 	return err
 }
 
-// checkClose checks the content of a closing frame: nothing, or a code and a reason.
+// checkClose checks the content of a close frame: nothing, or a code and a reason.
 func checkClose(data []byte) error {
 	if len(data) == 0 {
 		return nil
 	}
 	if len(data) == 1 {
-		return violation(wire.CloseProtocolError, "a closing code has 2 bytes")
+		return violation(wire.CloseProtocolError, "a close code has 2 bytes")
 	}
 	switch code := binary.BigEndian.Uint16(data); {
 	case code < 1000 || code == 1004 || code == 1005 || code == 1006 || code > 1014 && code < 3000 || code >= 5000:
-		return violation(wire.CloseProtocolError, "%d is not a closing code", code)
+		return violation(wire.CloseProtocolError, "%d is not a valid close code", code)
 	case !utf8.Valid(data[2:]):
 		return violation(wire.CloseInvalidData, "the reason is not UTF-8")
 	default:

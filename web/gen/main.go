@@ -26,15 +26,19 @@ func main() {
 const root = "../.."
 
 func run() error {
-	for path, document := range map[string]func() ([]byte, error){
-		"web/openapi.json":                api.OpenAPI,
-		"web/asyncapi.json":               api.AsyncAPI,
-		"clients/typescript/src/codes.ts": codes,
+	openapi, asyncapi, err := api.Documents()
+	if err != nil {
+		return err
+	}
+	tables, err := codes()
+	if err != nil {
+		return err
+	}
+	for path, text := range map[string][]byte{
+		"web/openapi.json":                openapi,
+		"web/asyncapi.json":               asyncapi,
+		"clients/typescript/src/codes.ts": tables,
 	} {
-		text, err := document()
-		if err != nil {
-			return err
-		}
 		if err := os.WriteFile(filepath.Join(root, path), text, 0o600); err != nil {
 			return err
 		}

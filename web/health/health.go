@@ -110,7 +110,7 @@ func (m *Monitor) record(ctx context.Context, failures Failures) {
 	if was.Up[Postgres] && !is.Up[Postgres] || was.Up[Temporal] && !is.Up[Temporal] {
 		level = slog.LevelWarn
 	}
-	m.log.Log(ctx, level, "what the server needs has changed", slog.Bool("postgres", is.Up[Postgres]), slog.Bool("temporal", is.Up[Temporal]), slog.Bool("worker", is.Up[Worker]))
+	m.log.Log(ctx, level, "dependencies changed", slog.Bool("postgres", is.Up[Postgres]), slog.Bool("temporal", is.Up[Temporal]), slog.Bool("worker", is.Up[Worker]))
 	select {
 	case m.changed <- struct{}{}:
 	default:

@@ -23,7 +23,7 @@ const (
 	listedViewers  = 50                     // in a frame
 	presenceSoon   = 100 * time.Millisecond // after a change, so that changes are told together
 	presenceSlow   = 2 * time.Second        // the most between two frames to a crowd
-	perViewer      = time.Millisecond       // of an audience, between two frames
+	perViewer      = time.Millisecond       // for each viewer of a session, between two frames
 	presenceTick   = 25 * time.Millisecond
 	readTimeout    = 10 * time.Second
 	readRetry      = 300 * time.Millisecond
@@ -40,19 +40,19 @@ type Presence struct {
 	store    *store.Store
 	registry *Registry
 	log      *slog.Logger
-	dirty    chan struct{} // holds one: an audience is to be read
+	dirty    chan struct{} // holds one: the viewers of a session are to be read
 
 	mu       sync.Mutex
 	sessions map[string]*viewedSession
 	changed  map[*viewedSession]struct{}
 }
 
-// audience is a session that somebody views here.
+// viewedSession is a session that somebody views here.
 type viewedSession struct {
 	id     string
 	latest atomic.Pointer[presenceFrame]
 
-	// Guarded by presence.mu.
+	// Guarded by Presence.mu.
 	viewers []*Viewer
 	read    time.Time // when it was read last
 	due     time.Time // when it is to be read, once it has changed
@@ -71,10 +71,10 @@ type Viewer struct {
 	since   time.Time
 	ready   atomic.Bool // there is a frame to send
 
-	at    int  // in audience.viewers; guarded by presence.mu
-	fresh bool // the audience was not read since it came; guarded by presence.mu
+	at    int  // in viewedSession.viewers; guarded by Presence.mu
+	fresh bool // the viewers were not read since it came; guarded by Presence.mu
 
-	// Guarded by registry.mu.
+	// Guarded by Registry.mu.
 	approvalID string
 	recorded   bool
 	gone       bool
@@ -131,7 +131,7 @@ func (p *Presence) Noticed(sessionIDs []string) {
 	}
 }
 
-// Restart follows every connect of LISTEN: any audience may have changed unheard.
+// Restart follows every connect of LISTEN: the viewers of any session may have changed unheard.
 func (p *Presence) Restart() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -140,7 +140,7 @@ func (p *Presence) Restart() {
 	}
 }
 
-// changeLocked has an audience read: soon, but the larger the crowd, the less often.
+// changeLocked has the viewers of a session read: soon, but the larger the crowd, the less often.
 func (p *Presence) changeLocked(r *viewedSession) {
 	if _, already := p.changed[r]; already {
 		return
@@ -215,7 +215,7 @@ func (p *Presence) readViewers(ctx context.Context, sessions []*viewedSession) b
 	return true
 }
 
-// tell gives everybody in the audience who has not seen it yet the new frame.
+// tell gives the new frame to every viewer who has not seen it yet.
 func (p *Presence) tell(r *viewedSession, now store.Viewers) {
 	data := presenceData(now)
 	text := schema.Marshal(data)
@@ -271,7 +271,7 @@ func (s *Viewer) Next(context.Context, int) []byte {
 	return s.session.latest.Load().frame
 }
 
-// viewer is what Postgres is told; the caller holds registry.mu.
+// viewer is what Postgres is told; the caller holds Registry.mu.
 func (s *Viewer) viewer() store.Viewer {
 	return store.Viewer{
 		SessionID: s.session.id, ConnectionID: s.member.ID, ClientID: s.member.ClientID, User: s.member.User,

@@ -29,7 +29,7 @@ const (
 	goodbye      = 2 * time.Second
 )
 
-// pending is what Postgres has not been told yet; guarded by registry.mu.
+// pending is what Postgres has not been told yet; guarded by Registry.mu.
 type pending struct {
 	connected    map[*Member]struct{}
 	disconnected []string
@@ -67,7 +67,7 @@ func (r *Registry) Look(s *Viewer, approvalID string) {
 	r.kick()
 }
 
-// Leave records that a viewer is none any more.
+// leave records that a viewer has gone.
 func (r *Registry) leave(s *Viewer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

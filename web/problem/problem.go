@@ -30,11 +30,13 @@ const (
 )
 
 // Messages that more than one part of the server gives.
-var (
+const (
 	NoParameter = "there is no such query parameter"
 	NotJSON     = "the body must be JSON, with Content-Type: application/json"
-	TooLarge    = fmt.Sprintf("the request is larger than %d MiB", MaxBodyBytes>>20)
 )
+
+// TooLarge is the message about a body of more than [MaxBodyBytes].
+var TooLarge = fmt.Sprintf("the request is larger than %d MiB", MaxBodyBytes>>20)
 
 // Error is a problem document as an error. It has the methods by which huma sends it.
 type Error struct {

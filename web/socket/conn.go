@@ -21,8 +21,8 @@ import (
 
 // Why connections are closed, and their bounds.
 const (
-	reasonTooMany  = "the client sent on after its frames were refused for being too many"
-	reasonNoAnswer = "no sign of life"
+	reasonTooMany  = "the client kept sending after its frames were refused for exceeding the rate limit"
+	reasonNoAnswer = "no response to pings"
 	maxQueued      = 256 << 10 // bytes of replies that wait for a client to read; then its frames wait
 	maxBatch       = 128 << 10 // bytes of one write
 	maxCommands    = 16        // of one client, waiting
@@ -31,9 +31,8 @@ const (
 	maxLingerBytes = 64 << 20
 )
 
-// conn is one client's WebSocket. Its reader is the goroutine that serves the request; a
-// writer runs only while there is something to write, so that an idle client costs one
-// goroutine.
+// conn is one client's WebSocket. Its reader is a goroutine of its own; a writer runs only
+// while there is something to write, so that an idle client costs one goroutine.
 type conn struct {
 	member  presence.Member
 	service *Service
@@ -55,7 +54,7 @@ type conn struct {
 	list     *feed.ListCursor
 	writing  bool
 	again    bool
-	closing  []byte // the closing frame, once the connection is to end
+	closing  []byte // the close frame, once the connection is to end
 	closed   bool   // nothing is written any more
 	commands []queued
 	working  bool
@@ -80,14 +79,21 @@ func (s *Service) newConn(raw net.Conn, unread []byte, who newcomer, greeting []
 	return c
 }
 
+// greet queues the first frame. It comes before the registry knows the connection, whose heartbeats follow it.
+func (c *conn) greet() {
+	connected := frame.New(wire.FrameConnected, "", wire.ConnectedData{
+		ConnectionID: c.member.ID, ServerInstance: c.service.Instance, Version: c.service.Version, User: c.member.User,
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue = append(c.queue, connected)
+	c.queued += len(connected)
+}
+
 // serve reads messages until the connection ends. When it returns, nothing of the connection
 // runs any more.
 func (c *conn) serve() {
-	c.service.pool.do(func() {
-		c.send(frame.New(wire.FrameConnected, "", wire.ConnectedData{
-			ConnectionID: c.member.ID, ServerInstance: c.service.Instance, Version: c.service.Version, User: c.member.User,
-		}))
-	})
+	c.Wake()
 	err := c.read()
 	c.mu.Lock()
 	ours := c.closing != nil
@@ -255,7 +261,11 @@ func (c *conn) write() {
 			}
 			continue
 		}
-		_ = c.net.SetWriteDeadline(time.Now().Add(c.service.WriteTimeout))
+		timeout := c.service.WriteTimeout
+		if c.ctx.Err() != nil { // the reader has ended, and waits
+			timeout = lingerTimeout
+		}
+		_ = c.net.SetWriteDeadline(time.Now().Add(timeout))
 		if _, err := batch.WriteTo(c.net); err != nil {
 			c.abandon()
 			return
@@ -309,7 +319,7 @@ func (c *conn) anotherLocked() string {
 	return ""
 }
 
-// last writes the closing frame and gives the client a moment to answer it.
+// last writes the close frame and gives the client a moment to answer it.
 func (c *conn) last(batch net.Buffers) {
 	_ = c.net.SetWriteDeadline(time.Now().Add(lingerTimeout))
 	_, _ = batch.WriteTo(c.net)

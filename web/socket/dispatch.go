@@ -220,21 +220,21 @@ func (c *conn) execute(ctx context.Context, q queued) ([]byte, error) {
 	}
 	switch f := q.frame.(type) {
 	case *wire.ResolveApprovalFrame:
-		a, err := c.service.Commands.Decide(ctx, control.Resolution{
+		a, err := c.service.Control.Decide(ctx, control.Resolution{
 			ApprovalID: f.ApprovalID, Resolution: f.Resolution, Feedback: f.Feedback, Changes: f.Modifications, At: "frame.",
 		}, key)
 		return accepted(a.SessionID), err
 	case *wire.ReopenApprovalFrame:
-		a, err := c.service.Commands.Reopen(ctx, f.ApprovalID, key)
+		a, err := c.service.Control.Reopen(ctx, f.ApprovalID, key)
 		return accepted(a.SessionID), err
 	case *wire.MessageFrame:
-		_, err := c.service.Commands.Message(ctx, f.SessionID, f.Content, "frame.", key)
+		_, err := c.service.Control.Message(ctx, f.SessionID, f.Content, "frame.", key)
 		return accepted(f.SessionID), err
 	case *wire.QueryFrame:
-		result, err := c.service.Commands.Query(ctx, f.SessionID, f.Name)
+		result, err := c.service.Control.Query(ctx, f.SessionID, f.Name)
 		return frame.New(wire.FrameQueryResult, f.SessionID, wire.QueryResultData{RequestID: q.requestID, Name: f.Name, Result: result}), err
 	case *wire.CommandFrame:
-		_, err := c.service.Commands.Command(ctx, f.SessionID, commandOf[f.Type], key)
+		_, err := c.service.Control.Command(ctx, f.SessionID, commandOf[f.Type], key)
 		return accepted(f.SessionID), err
 	default:
 		return nil, fmt.Errorf("no handler for %T", f)

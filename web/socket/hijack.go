@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// release parts a hijacked connection from the HTTP server, which else keeps a request's context and buffers for as long
+// release parts a hijacked connection from the HTTP server, which would otherwise keep a request's context and buffers for as long
 // as its connection is served: for a WebSocket that is hours, and most of what an idle one would cost. It returns the
 // connection below, and what the client has sent already without waiting for the answer to its handshake.
 func release(hijacked net.Conn) (raw net.Conn, unread []byte, err error) {

@@ -6,21 +6,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/web/control"
 	"github.com/holdfast/holdfast/web/feed"
 	"github.com/holdfast/holdfast/web/health"
 	"github.com/holdfast/holdfast/web/presence"
 )
-
-// Commands carries out what clients ask of sessions. A key makes the same command sent again be done once; "" is none.
-type Commands interface {
-	Decide(ctx context.Context, r control.Resolution, key string) (schema.Approval, error)
-	Reopen(ctx context.Context, approvalID, key string) (schema.Approval, error)
-	Message(ctx context.Context, sessionID, content, at, key string) (int, error)
-	Query(ctx context.Context, sessionID, name string) ([]byte, error)
-	Command(ctx context.Context, sessionID, command, key string) (schema.CommandResult, error)
-}
 
 // Options configures a service. Every field is required.
 type Options struct {
@@ -28,8 +18,9 @@ type Options struct {
 	Registry *presence.Registry
 	Presence *presence.Presence
 	Health   *health.Monitor
-	Commands Commands
+	Control  *control.Service
 	Log      *slog.Logger
+	Work     *sync.WaitGroup // has the goroutine of each connection
 
 	Instance string // names this instance
 	Version  string // of the product
@@ -43,12 +34,12 @@ type Options struct {
 type Service struct {
 	Options
 
-	base  context.Context //nolint:containedctx // the life of the service, which connections share
-	conns sync.WaitGroup
-	pool  *pool
+	base context.Context //nolint:containedctx // the life of the server, which connections share
+	pool *pool
 }
 
-// New makes a service whose connections live as long as base at most.
+// New makes a service. The commands of its connections end with base; the connections themselves are ended through the
+// registry.
 func New(base context.Context, o Options) *Service {
 	return &Service{Options: o, base: base, pool: newPool()}
 }
@@ -61,8 +52,5 @@ func (s *Service) Run(ctx context.Context) {
 	jobs.Wait()
 }
 
-// Wait returns when every connection has ended, which the end of base makes them do. No connection is taken in any more.
-func (s *Service) Wait() {
-	s.conns.Wait()
-	s.pool.stop()
-}
+// Close ends what connections share. Every connection must have ended.
+func (s *Service) Close() { s.pool.stop() }

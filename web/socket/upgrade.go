@@ -36,12 +36,12 @@ const (
 	protocolID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 )
 
-// Upgrade answers a WebSocket handshake (RFC 6455, section 4.2) and serves the connection from then on. That the page
-// which asks may do so has been checked.
+// Upgrade answers a WebSocket handshake (RFC 6455, section 4.2) and serves the connection from then on. The Origin
+// has been checked already.
 func (s *Service) Upgrade(c *fiber.Ctx) error {
 	ctx := c.UserContext()
 	if !hasToken(c, fiber.HeaderUpgrade, "websocket") || !hasToken(c, fiber.HeaderConnection, "upgrade") {
-		p := problem.New(ctx, http.StatusUpgradeRequired, schema.CodeInvalid, "this address speaks WebSocket", nil)
+		p := problem.New(ctx, http.StatusUpgradeRequired, schema.CodeInvalid, "this address accepts WebSocket handshakes only", nil)
 		p.Headers = http.Header{fiber.HeaderUpgrade: {"websocket"}}
 		return p
 	}
@@ -96,14 +96,14 @@ func accept(key string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// welcome serves a connection. It returns at once; [Service.Wait] waits for what it has started.
+// welcome serves a connection, in a goroutine of Options.Work.
 func (s *Service) welcome(hijacked net.Conn, who newcomer, greeting []byte) {
 	raw, unread, err := release(hijacked)
 	if err != nil { // the client is gone
 		_ = hijacked.Close()
 		return
 	}
-	s.conns.Go(func() {
+	s.Work.Go(func() {
 		defer raw.Close()
 		s.serve(raw, unread, who, greeting)
 	})
@@ -112,6 +112,7 @@ func (s *Service) welcome(hijacked net.Conn, who newcomer, greeting []byte) {
 func (s *Service) serve(raw net.Conn, unread []byte, who newcomer, greeting []byte) {
 	c := s.newConn(raw, unread, who, greeting)
 	defer c.end()
+	s.pool.do(c.greet)
 	if no := s.Registry.Add(&c.member); no != nil {
 		c.turnAway(no)
 		return
