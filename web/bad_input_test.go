@@ -31,6 +31,11 @@ func (e *env) counts() string {
 	return text
 }
 
+// upgrade has the headers of a WebSocket handshake.
+func upgrade(key, version string) []string {
+	return []string{"Connection", "keep-alive, Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Key", key, "Sec-WebSocket-Version", version}
+}
+
 func TestBadInput_IsAProblemAndChangesNothing(t *testing.T) { //nolint:tparallel // the cases share a session, whose tables are compared at the end
 	t.Parallel()
 	e := start(t)
@@ -205,6 +210,8 @@ func TestBadInput_IsAProblemAndChangesNothing(t *testing.T) { //nolint:tparallel
 		{"a get of a command", "GET", session + "/cancel", "", nil, 405, schema.CodeMethod, "POST"},
 		{"a delete of a file", "DELETE", session + "/files/a/b", "", nil, 405, schema.CodeMethod, "GET"},
 		{"a post to a page", "POST", "/sessions", "{}", nil, 405, schema.CodeMethod, "GET"},
+		{"a handshake with a key of 3 bytes", "GET", "/ws", "", upgrade("YWJj", "13"), 400, schema.CodeInvalid, "version 13"},
+		{"a handshake of an older version", "GET", "/ws", "", upgrade("AAAAAAAAAAAAAAAAAAAAAA==", "8"), 400, schema.CodeInvalid, "version 13"},
 		{"no upgrade", "GET", "/ws", "", nil, 426, schema.CodeInvalid, "WebSocket"},
 		{"another host", "GET", "/api/sessions", "", []string{"Host", "evil.example"}, 403, schema.CodeForbidden, "evil.example"},
 		{"another host with a port", "GET", "/", "", []string{"Host", "evil.example:8000"}, 403, schema.CodeForbidden, "evil.example"},
