@@ -18,8 +18,8 @@ const (
 	jsonNull = "null"
 )
 
-// Decode reads a client's frame strictly: it refuses unknown fields, missing ones, null and values
-// out of bounds with [schema.CodeInvalid]. It returns the request id even with an error, if it
+// Decode reads a client's frame strictly: it refuses unknown fields, missing ones, null (other than for modifications) and
+// values out of bounds with [schema.CodeInvalid]. It returns the request id even with an error, if it
 // could read it.
 func Decode(text []byte) (frame ClientFrame, requestID string, err error) {
 	if !utf8.Valid(text) {
@@ -93,8 +93,11 @@ func fieldsOf(t reflect.Type) fields {
 	var all fields
 	for _, f := range reflect.VisibleFields(t) {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if name == "" {
-			continue // the embedded header, whose fields are listed on their own
+		if f.Anonymous {
+			continue // the header, whose fields are listed on their own
+		}
+		if name == "" || !decodable(f.Type) {
+			panic("wire: the field " + f.Name + " of " + t.String() + " has no name in JSON, or a type that frames do not have yet")
 		}
 		one := field{name: name, index: f.Index, required: !strings.Contains(options, "omit")}
 		one.bytes, _ = strconv.Atoi(f.Tag.Get("maxBytes"))
@@ -106,6 +109,11 @@ func fieldsOf(t reflect.Type) fields {
 		all = append(all, one)
 	}
 	return all
+}
+
+// decodable reports whether [field.set] knows a type.
+func decodable(t reflect.Type) bool {
+	return t == reflect.TypeFor[json.RawMessage]() || t.Kind() == reflect.String || t.Kind() == reflect.Int64 || t == reflect.TypeFor[*bool]()
 }
 
 // names says which fields there should not be, and which are missing.
@@ -146,7 +154,7 @@ func (f *field) set(raw json.RawMessage, into reflect.Value) (message string, va
 		return "", nil
 	}
 	failed := string(raw) == jsonNull || json.Unmarshal(raw, into.Addr().Interface()) != nil
-	switch into.Kind() { // the kinds that frames have
+	switch into.Kind() { // those that are decodable
 	case reflect.String:
 		if failed {
 			return "this must be a string", nil
@@ -160,8 +168,7 @@ func (f *field) set(raw json.RawMessage, into reflect.Value) (message string, va
 		if failed {
 			return "this must be true or false", nil
 		}
-	default:
-		panic("wire: frames have no fields of type " + into.Type().String())
+	default: // decodable lets no other through
 	}
 	return "", nil
 }

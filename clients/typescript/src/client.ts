@@ -3,7 +3,7 @@ import type { ConnectionOptions, SocketLike } from './connection.js';
 import { Cursor } from './cursor.js';
 import { ASK_AGAIN_AFTER_MS, backoff, mayBeAskedAgain, PING_EVERY_MS, PONG_WITHIN_MS } from './policy.js';
 import { CommandError, isStored } from './types.js';
-import type { ClientFrame, ConnectionState, FrameOf, Hole, Identity, Presence, ServerFrame, StoredEvent, TransientFrame } from './types.js';
+import type { ClientFrame, Command, ConnectionState, FrameOf, Hole, Identity, Presence, ServerFrame, StoredEvent, TransientFrame } from './types.js';
 
 export interface ClientOptions extends Partial<Omit<ConnectionOptions, 'url'>> {
   url: string; // such as ws://127.0.0.1:8000/ws
@@ -180,7 +180,7 @@ export class HoldfastClient {
   }
 
   // Sends a command and waits for the accepted, query_result or error that answers it.
-  command(frame: ClientFrame): Promise<CommandAnswer> {
+  command(frame: Command): Promise<CommandAnswer> {
     if (!this.connection.open) return Promise.reject(new CommandError('not_connected', 'not connected to the server'));
     const id = `${this.life}-${this.nextRequest++}`;
     return new Promise((resolve, reject) => {

@@ -162,7 +162,7 @@ export class Connection {
       return; // not a frame of this protocol
     }
     for (const frame of Array.isArray(parsed) ? (parsed as unknown[]) : [parsed]) {
-      if (isFrame(frame)) this.events.frame(frame);
+      if (isFrame(frame)) this.events.frame({ ...frame, data: frame.data ?? {} } as ServerFrame);
     }
   }
 

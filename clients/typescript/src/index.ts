@@ -5,6 +5,6 @@ export { backoff, onClose, Reconnect, retryAfter } from './policy.js';
 export type { CloseAction, Closed, Next } from './policy.js';
 export { CommandError } from './types.js';
 export type {
-  ClientFrame, ConnectionState, ConnectionStatus, EventOf, FrameOf, Health, Hole, Identity, PartState, Presence, Schemas, ServerFrame, StoredEvent,
+  ClientFrame, Command, ConnectionState, ConnectionStatus, EventOf, FrameOf, Health, Hole, Identity, PartState, Presence, Schemas, ServerFrame, StoredEvent,
   TransientFrame, Viewer,
 } from './types.js';

@@ -13,6 +13,9 @@ export type ServerFrame = StoredEvent | TransientFrame;
 // Anything a client sends; type says what it is.
 export type ClientFrame = Schemas['ClientFrame'];
 
+// A frame that the server carries out and answers with accepted, query_result or error.
+export type Command = Exclude<ClientFrame, { type: 'subscribe' | 'unsubscribe' | 'subscribe_sessions' | 'unsubscribe_sessions' | 'ping' }>;
+
 // The event or frame of one type.
 export type EventOf<T extends StoredEvent['event_type']> = Extract<StoredEvent, { event_type: T }>;
 export type FrameOf<T extends TransientFrame['event_type']> = Extract<TransientFrame, { event_type: T }>;

@@ -53,6 +53,14 @@ describe('a subscription', () => {
     expect(seen).toEqual([1, 2, 3]);
   });
 
+  it('takes a frame without data for one with nothing in it, and goes on with those beside it', () => {
+    const client = start();
+    const { seen } = watch(client);
+    socket().accept();
+    socket().deliver([{ event_type: 'connected' }, event(1)]);
+    expect(seen).toEqual([1]);
+  });
+
   it('asks again from the last contiguous seq when one is missing, and does so once', () => {
     const client = start();
     const { seen } = watch(client);
