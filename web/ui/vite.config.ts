@@ -1,17 +1,24 @@
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import react from '@vitejs/plugin-react';
 import { defaultClientConditions } from 'vite';
 import type { ProxyOptions } from 'vite';
 import { defineConfig } from 'vitest/config';
 
-const server = process.env['HOLDFAST_DEV_SERVER'] ?? 'http://127.0.0.1:8000';
+const server = new URL(process.env['HOLDFAST_DEV_SERVER'] ?? 'http://127.0.0.1:8000').origin;
 
-// To the server, a page of the development server is one of its own: it takes no other origin.
+// The server takes requests of its own pages only, to which those of the development server are made to belong. A page of
+// any other site keeps its own origin, and is refused.
+function asOwnPage(request: ClientRequest, from: IncomingMessage): void {
+  const host = from.headers.host ?? '';
+  if (/^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(host) && from.headers.origin === `http://${host}`) request.setHeader('origin', server);
+}
+
 const proxied: ProxyOptions = {
   target: server,
   changeOrigin: true,
   configure: (proxy) => {
-    proxy.on('proxyReq', (request) => request.setHeader('origin', server));
-    proxy.on('proxyReqWs', (request) => request.setHeader('origin', server));
+    proxy.on('proxyReq', asOwnPage);
+    proxy.on('proxyReqWs', asOwnPage);
   },
 };
 
