@@ -3,6 +3,7 @@ package schema
 import (
 	"bytes"
 	"encoding/json"
+	"runtime"
 	"time"
 )
 
@@ -41,6 +42,10 @@ func StepsQueue(host string) string { return TaskQueueSteps + "@" + host }
 
 // DefaultHostTimeout is long enough to replace a worker on its host.
 const DefaultHostTimeout = time.Minute
+
+// DefaultMaxSteps is how many steps a host runs at a time: 16 per core, and at least 200. Most steps wait for something,
+// and the cpu and memory that they declare are counted separately.
+func DefaultMaxSteps() int { return max(200, 16*runtime.NumCPU()) }
 
 // SessionInput starts a Session workflow. It holds the workflow's whole configuration: workflow
 // code reads no settings.

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/wait"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
@@ -125,7 +126,7 @@ func (n *hostName) claim(ctx context.Context) error {
 			seen = claim.Seen
 			n.log.InfoContext(ctx, "waiting for the worker that had this host's name", slog.String("host", n.holder.Host), slog.String("who", claim.Other.Place))
 		}
-		if !rest(ctx, dialWait) {
+		if !wait.For(ctx, dialWait) {
 			return ctx.Err()
 		}
 	}
@@ -150,7 +151,7 @@ func (n *hostName) remember() error {
 // changed the database so that this one cannot work with it: then this worker must not go on.
 func (n *hostName) keep(ctx context.Context, fatal func(error)) {
 	n.all.Go(func() {
-		for rest(ctx, hostBeat) {
+		for wait.For(ctx, hostBeat) {
 			err := n.store.KeepHost(ctx, n.holder)
 			if err == nil {
 				err = n.store.SchemaReady(ctx)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/wait"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
@@ -77,7 +78,7 @@ func startRetention(ctx context.Context, o *Options) (stop func()) {
 func (r *retention) run(ctx context.Context) {
 	for {
 		// Not at once after a start, and not all workers at the same time.
-		if !rest(ctx, r.Interval/2+rand.N(r.Interval)) {
+		if !wait.For(ctx, r.Interval/2+rand.N(r.Interval)) {
 			return
 		}
 		_, err := r.store.HoldRetention(ctx, r.look)
@@ -88,17 +89,6 @@ func (r *retention) run(ctx context.Context) {
 			r.log.WarnContext(ctx, "old logs and files cannot be looked after; it is tried again", logs.Err(err))
 		}
 		r.failing = err != nil
-	}
-}
-
-func rest(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
 	}
 }
 
@@ -203,7 +193,7 @@ func repeat(ctx context.Context, step func() (more bool, err error)) error {
 		if err != nil || !more {
 			return err
 		}
-		if !rest(ctx, time.Since(began)) {
+		if !wait.For(ctx, time.Since(began)) {
 			return ctx.Err()
 		}
 	}

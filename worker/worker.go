@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"sync"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/activities/workspace"
+	"github.com/holdfast/holdfast/internal/wait"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
@@ -35,7 +35,7 @@ type Options struct {
 	// Supervisor is the program that owns a step's processes. "" is holdfast-supervisor beside this
 	// program or, if that is not installed, this program itself.
 	Supervisor string
-	// MaxSteps is how many steps this host runs at a time; [DefaultMaxSteps] if 0.
+	// MaxSteps is how many steps this host runs at a time; [schema.DefaultMaxSteps] if 0.
 	MaxSteps int
 	// BuildID makes this a worker of a build, which receives sessions once [Rollout] says so; ""
 	// leaves it unversioned.
@@ -66,9 +66,6 @@ const (
 	maxControls = 100
 	// Sessions that a host takes over at a time; each is a short answer.
 	maxPlaces = 4
-	// Most steps wait for something; those that need cores or memory declare it.
-	stepsPerCore = 16
-	fewestSteps  = 200
 	// A cached session takes about 64 KB. One that was evicted is read again from its history, in
 	// about 15 ms, when somebody uses it.
 	cachedSessions = 2000
@@ -80,17 +77,13 @@ const (
 	dialWait = 500 * time.Millisecond
 )
 
-// DefaultMaxSteps is 16 per core, and at least 200: most steps wait for something, and the cpu and
-// memory that they declare are counted separately.
-func DefaultMaxSteps() int { return max(fewestSteps, stepsPerCore*runtime.NumCPU()) }
-
 // Run works until ctx ends or [Drain] has ended it, and then ends what it started, in order. It
 // starts, and waits, even while Postgres or Temporal is down or the database lacks migrations. If
 // another worker has the data folder or the host's name, it fails with [schema.CodeConflict]; if
 // this release cannot work with the database, with [schema.CodeUnsupported].
 func Run(ctx context.Context, o Options) error {
 	if o.MaxSteps == 0 {
-		o.MaxSteps = DefaultMaxSteps()
+		o.MaxSteps = schema.DefaultMaxSteps()
 	}
 	held, err := holdDataDir(&o)
 	if err != nil {
@@ -214,7 +207,7 @@ func waitForSchema(ctx context.Context, o Options) error {
 			o.Logger.WarnContext(ctx, "the database is not ready yet", logs.Err(err))
 			said = text
 		}
-		if !rest(ctx, dialWait) {
+		if !wait.For(ctx, dialWait) {
 			return errors.Join(ctx.Err(), err)
 		}
 	}

@@ -1,7 +1,7 @@
 // Package wait pauses a goroutine for as long as its context lives.
 //
 // Imports: nothing of this module.
-// Imported by: web/control, web/feed, web/health, web/presence, web/socket.
+// Imported by: web/control, web/feed, web/health, web/presence, web/socket, worker.
 package wait
 
 import (
