@@ -263,7 +263,7 @@ release-check: ## Build all that a release is made of for this machine, and publ
 
 .PHONY: clean
 clean: ## Remove what the build made, but keep the downloaded tools
-	rm -rf bin/holdfast bin/holdfast-supervisor bench/results $(UI)/test-results $(UI)/e2e/screenshots
+	rm -rf bin/holdfast bin/holdfast-supervisor dist bench/results $(UI)/test-results $(UI)/e2e/screenshots
 	find $(UI)/dist -mindepth 1 -not -name .gitkeep -delete
 
 .PHONY: distclean

@@ -4,8 +4,6 @@
 // FS has index.json, a list of {id, title, description, file}, and the plans that it names. A plan
 // carries its programs as text; they are kept as files under src/ and packed by go generate.
 //
-// Any package may import examples; it imports nothing of ours.
-//
 // Imports: nothing of this module.
 // Imported by: cmd/holdfast/cli.
 package examples

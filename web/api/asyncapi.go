@@ -11,7 +11,7 @@ import (
 func asyncAPI(openapi map[string]any) map[string]any {
 	schemas := member(member(openapi, "components"), "schemas")
 	messages, used := map[string]any{}, map[string]any{}
-	sent := messagesOf(schemas, "client", unionClientFrame, keyType, messages)
+	sent := messagesOf(schemas, "client", unionClientFrame, "type", messages)
 	received := append(messagesOf(schemas, "server", unionServerFrame, "event_type", messages),
 		messagesOf(schemas, "event", unionEvent, "event_type", messages)...)
 	collect(schemas, messages, used)
@@ -24,21 +24,21 @@ func asyncAPI(openapi map[string]any) map[string]any {
 		for _, name := range names {
 			list = append(list, map[string]any{refTo: "#/channels/socket/messages/" + name})
 		}
-		return map[string]any{"action": action, "summary": summary, "channel": map[string]any{refTo: "#/channels/socket"}, keyMessages: list}
+		return map[string]any{"action": action, "summary": summary, "channel": map[string]any{refTo: "#/channels/socket"}, "messages": list}
 	}
 	return map[string]any{
 		"asyncapi": "3.0.0",
 		"info": map[string]any{
 			"title": "Holdfast", "version": member(openapi, "info")["version"],
-			keyDescription: "The WebSocket of a Holdfast server, as JSON text messages. A message of the server is one frame, or an array of frames. docs/protocol.md tells the order in which they come.",
+			"description": "The WebSocket of a Holdfast server, as JSON text messages. A message of the server is one frame, or an array of frames. docs/protocol.md tells the order in which they come.",
 		},
 		"defaultContentType": "application/json",
 		"channels": map[string]any{"socket": map[string]any{
-			"address": "/ws", keyMessages: channelMessages,
+			"address": "/ws", "messages": channelMessages,
 			"bindings": map[string]any{"ws": map[string]any{"method": "GET", inQuery: map[string]any{
-				keyType: "object", "properties": map[string]any{"client_id": map[string]any{
-					keyType: "string", "minLength": 1, "maxLength": wire.MaxClientID,
-					keyDescription: "A newer connection with the same client_id takes the place of an older one",
+				"type": "object", "properties": map[string]any{"client_id": map[string]any{
+					"type": "string", "minLength": 1, "maxLength": wire.MaxClientID,
+					"description": "A newer connection with the same client_id takes the place of an older one",
 				}},
 			}}},
 		}},
@@ -46,7 +46,7 @@ func asyncAPI(openapi map[string]any) map[string]any {
 			"receiveFrames": operation("receive", "What clients send", sent),
 			"sendFrames":    operation("send", "What the server sends", received),
 		},
-		"components": map[string]any{keyMessages: messages, "schemas": used},
+		"components": map[string]any{"messages": messages, "schemas": used},
 	}
 }
 

@@ -84,12 +84,9 @@ func indented(doc map[string]any) ([]byte, error) {
 }
 
 const (
-	inQuery        = "query" // where a parameter stands
-	refTo          = "$ref"
-	keyType        = "type"
-	keyDescription = "description"
-	keyMessages    = "messages"
-	schemasAt      = "#/components/schemas/"
+	inQuery   = "query" // where a parameter stands
+	refTo     = "$ref"
+	schemasAt = "#/components/schemas/"
 )
 
 const (
@@ -101,10 +98,10 @@ const (
 // the approval's type.
 func modifications(schemas map[string]any) {
 	schemas[schemaModifications] = map[string]any{
-		keyDescription: "What is to be done instead: the new plan, what changes about the step, or the tool's arguments",
+		"description": "What is to be done instead: the new plan, what changes about the step, or the tool's arguments",
 		"anyOf": []any{
 			map[string]any{refTo: schemasAt + "PlanEdit"}, map[string]any{refTo: schemasAt + "StepEdit"}, map[string]any{refTo: schemasAt + "ToolEdit"},
-			map[string]any{keyType: "null"},
+			map[string]any{"type": "null"},
 		},
 	}
 	property(schemas, "ResolveRequest", fieldModifications)[refTo] = schemasAt + schemaModifications

@@ -38,7 +38,7 @@ func frameUnions(registry huma.Registry) map[string]any {
 }
 
 func union(members []any, description string) map[string]any {
-	return map[string]any{keyDescription: description, "oneOf": members}
+	return map[string]any{"description": description, "oneOf": members}
 }
 
 // enveloped is the schema of an event or a frame: [schema.Event] with the data of its type.

