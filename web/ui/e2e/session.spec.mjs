@@ -127,7 +127,7 @@ test('a decision in one browser shows in another, with who made it', async () =>
 test('an expired approval suspends the session, and Resume asks again', async () => {
   const plan = { steps: [{ id: 'one', title: 'Late', shell: 'echo ran', approval: true }] };
   const { page, context } = await openPage(browser);
-  await startSession(page, stack.url, plan, { name: 'Expiry', timeout: 2 });
+  await startSession(page, stack.url, plan, { name: 'Expiry', timeout: 10 });
   await approval(page, /Late/).waitFor();
   const expired = approval(page, 'Expired approval');
   await expired.waitFor();
