@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "bin/holdfast is missing; run `make build` first")
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	os.Exit(testkit.Main(m))
 }
 
 // stack is a `holdfast up` on a data directory of its own.

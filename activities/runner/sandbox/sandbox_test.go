@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 		fmt.Printf("%s %v\n%s\n%s", dir, err, again, own) //nolint:forbidigo // for the test that started it
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(testkit.Main(m))
 }
 
 func TestParseMode_TakesTheFour(t *testing.T) {
