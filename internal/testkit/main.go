@@ -54,7 +54,12 @@ func Main(m *testing.M, options ...Option) int {
 // foreign are the goroutines of libraries that end later than we can wait for, or never.
 func foreign() []goleak.Option {
 	return []goleak.Option{
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),    // its clock runs as long as the process does
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"), // its pools find out only after ten seconds that they are stopped
+		// fasthttp's clock runs as long as the process does, and its pools find out only after ten seconds that they are stopped.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+		// A lookup that was cancelled still waits for the name server's answer, for 5 s at most.
+		goleak.IgnoreAnyFunction("net.(*Resolver).lookupIPAddr.func2"),
+		goleak.IgnoreAnyFunction("net.(*Resolver).goLookupIPCNAMEOrder"),
+		goleak.IgnoreAnyFunction("net.(*Resolver).exchange"),
 	}
 }
