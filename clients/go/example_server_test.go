@@ -160,5 +160,7 @@ func (p *player) follow(w http.ResponseWriter, r *http.Request) {
 	send(schema.EventApprovalReceived, 3, schema.ApprovalReceivedData{ApprovalID: s.approval.ID, Resolution: schema.ResolutionApproved})
 	send(schema.EventOutput, 4, schema.OutputData{Stream: schema.Stdout, Text: "published\n", Attempt: 1})
 	send(schema.EventWorkflowCompleted, 5, schema.WorkflowCompletedData{})
-	_, _, _ = conn.ReadMessage() // until the client closes it
+	for err == nil { // until the client closes it
+		_, _, err = conn.ReadMessage()
+	}
 }
