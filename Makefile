@@ -10,6 +10,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 TEMPORAL_VERSION := v1.5.1
 GOLANGCI_VERSION := v2.15.0
 WORKFLOWCHECK_VERSION := v0.6.0
+GOTESTSUM_VERSION := v1.13.0
 
 BIN := $(CURDIR)/bin
 UI := web/ui
@@ -24,6 +25,9 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath
 GO_BUILD := GOGC=400 go
 GO_TEST := go test
+# The same, with the time that each test took left in build/times, for make slowest.
+TIMES := build/times
+GO_TEST_TIMED = mkdir -p $(TIMES) && $(BIN)/tools/gotestsum --format standard-quiet --jsonfile-timing-events $(TIMES)/$@.json --
 SANDBOX := /activities/runner/sandbox
 ATTACKS := ^TestAttack
 TEST_TIMEOUT := 20m
@@ -34,6 +38,7 @@ TEMPORAL_STAMP := bin/.temporal-$(TEMPORAL_VERSION)
 POSTGRES_STAMP := bin/.postgres
 GOLANGCI_STAMP := bin/tools/.golangci-lint-$(GOLANGCI_VERSION)
 WORKFLOWCHECK_STAMP := bin/tools/.workflowcheck-$(WORKFLOWCHECK_VERSION)
+GOTESTSUM_STAMP := bin/tools/.gotestsum-$(GOTESTSUM_VERSION)
 UI_MODULES := $(UI)/node_modules/.stamp
 CLIENT_MODULES := $(CLIENT)/node_modules/.stamp
 UI_BUILT := $(UI)/dist/index.html
@@ -101,18 +106,28 @@ $(UI_BUILT): $(UI_MODULES) $(UI_SOURCES)
 
 .PHONY: test
 test: build ## Every test: Go with the race detector, UI, end to end, browser
-	@$(MAKE) test-go
-	@$(MAKE) attack-go NO_SKIP=$${HOLDFAST_TEST_NO_SKIP:-}
-	@$(MAKE) test-ui
-	@$(MAKE) test-e2e
-	@$(MAKE) test-browser
+	@rm -rf $(TIMES); trap '$(MAKE) slowest' EXIT; \
+	$(MAKE) test-go; \
+	$(MAKE) attack-go NO_SKIP=$${HOLDFAST_TEST_NO_SKIP:-}; \
+	$(MAKE) test-ui; \
+	$(MAKE) test-e2e; \
+	$(MAKE) test-browser
+
+SLOWEST := 25
+
+.PHONY: slowest
+slowest: $(GOTESTSUM_STAMP) ## The slowest Go tests of the last make test, slowest first
+	@if ! ls $(TIMES)/*.json >/dev/null 2>&1; then echo "no test was timed yet; make test does so"; else \
+		echo "the $(SLOWEST) slowest Go tests:"; \
+		cat $(TIMES)/*.json | bin/tools/gotestsum tool slowest --threshold 1s --num $(SLOWEST); \
+	fi
 
 .PHONY: test-go
-test-go: tools ## Go tests with the race detector, against real Postgres and Temporal
+test-go: tools $(GOTESTSUM_STAMP) ## Go tests with the race detector, against real Postgres and Temporal
 	@# Everything but e2e, which needs bin/holdfast, and the attacks.
 	@# TEMPORAL_DEBUG: the second that Temporal gives a workflow is one without the race detector. e2e holds to it.
 	@# The two that take longest begin first: alone at the end, they would leave half of the machine idle.
-	packages=$$({ go list ./worker ./web; go list ./...; } | awk '!seen[$$0]++' | grep -v -e /e2e -e '$(SANDBOX)$$'); CGO_ENABLED=1 TEMPORAL_DEBUG=1 $(GO_TEST) -race -timeout $(TEST_TIMEOUT) -skip '$(ATTACKS)' $$packages
+	packages=$$({ go list ./worker ./web; go list ./...; } | awk '!seen[$$0]++' | grep -v -e /e2e -e '$(SANDBOX)$$'); export CGO_ENABLED=1 TEMPORAL_DEBUG=1; $(GO_TEST_TIMED) -race -timeout $(TEST_TIMEOUT) -skip '$(ATTACKS)' $$packages
 
 .PHONY: test-ui
 test-ui: $(UI_MODULES) $(CLIENT_MODULES) ## Unit tests of the web UI and of the TypeScript client
@@ -123,9 +138,9 @@ test-ui: $(UI_MODULES) $(CLIENT_MODULES) ## Unit tests of the web UI and of the 
 e2e: build test-e2e ## End-to-end tests against real processes, on a fresh build
 
 .PHONY: test-e2e
-test-e2e:
+test-e2e: $(GOTESTSUM_STAMP)
 	@# Four at once: they wait more than they compute.
-	$(GO_TEST) -count=1 -timeout $(E2E_TIMEOUT) -parallel 4 ./e2e/...
+	$(GO_TEST_TIMED) -count=1 -timeout $(E2E_TIMEOUT) -parallel 4 ./e2e/...
 
 .PHONY: test-browser
 test-browser: chromium $(UI_MODULES) $(CLIENT_MODULES) ## Browser tests, on the system's Chromium, and the TypeScript client in Node
@@ -144,13 +159,13 @@ attack-go:
 	@# Without the race detector, under which each of the many hundred steps that they start takes a second.
 	@$(MAKE) -j2 -O attack-doors attack-sandbox
 
-attack-doors:
+attack-doors: $(GOTESTSUM_STAMP)
 	packages=$$(grep -rl --include='*_test.go' '^func TestAttack' . | xargs -n 1 dirname | sort -u | grep -v -e /e2e -e '$(SANDBOX)$$'); \
-	HOLDFAST_TEST_NO_SKIP=$(NO_SKIP) $(GO_TEST) -timeout $(TEST_TIMEOUT) -run '$(ATTACKS)' $$packages
+	export HOLDFAST_TEST_NO_SKIP=$(NO_SKIP); $(GO_TEST_TIMED) -timeout $(TEST_TIMEOUT) -run '$(ATTACKS)' $$packages
 
-attack-sandbox:
+attack-sandbox: $(GOTESTSUM_STAMP)
 	@# All of the sandbox's tests are attacks; they run once more as nobody, and once more without user namespaces.
-	HOLDFAST_TEST_NO_SKIP=$(NO_SKIP) $(GO_TEST) -timeout $(TEST_TIMEOUT) .$(SANDBOX)
+	export HOLDFAST_TEST_NO_SKIP=$(NO_SKIP); $(GO_TEST_TIMED) -timeout $(TEST_TIMEOUT) .$(SANDBOX)
 
 FUZZ_TIME := 1m
 
@@ -233,6 +248,12 @@ $(WORKFLOWCHECK_STAMP):
 	cd bin && GOBIN=$(BIN)/tools $(GO_BUILD) install -ldflags '-s -w' \
 		go.temporal.io/sdk/contrib/tools/workflowcheck@$(WORKFLOWCHECK_VERSION)
 	rm -f bin/tools/.workflowcheck-*
+	touch $@
+
+$(GOTESTSUM_STAMP):
+	mkdir -p bin/tools
+	cd bin && GOBIN=$(BIN)/tools $(GO_BUILD) install -ldflags '-s -w' gotest.tools/gotestsum@$(GOTESTSUM_VERSION)
+	rm -f bin/tools/.gotestsum-*
 	touch $@
 
 .PHONY: fmt

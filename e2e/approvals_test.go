@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 // asking is a plan whose only step asks first.
@@ -45,12 +47,11 @@ var ways = []way{
 			s.t.Fatalf("signal: %s", errs)
 		}
 		// A signal has no answer: whether it was taken shows in the approval.
-		for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-			if a := s.approval(id); a.Status == "resolved" && a.Feedback == feedback {
-				return true, ""
-			}
-		}
-		return false, "a signal that comes late or contradicts is ignored: conflict, expired"
+		taken := testkit.Poll(2*time.Second, func() bool {
+			a := s.approval(id)
+			return a.Status == "resolved" && a.Feedback == feedback
+		})
+		return taken, "a signal that comes late or contradicts is ignored: conflict, expired"
 	}},
 }
 

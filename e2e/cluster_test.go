@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 // instance is a `holdfast web` of its own, beside the one of a stack and on the same database.
@@ -24,7 +26,7 @@ type instance struct {
 	t    *testing.T
 	addr string
 	env  []string
-	log  *logBuffer
+	log  *testkit.Screen
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
@@ -33,14 +35,9 @@ type instance struct {
 // newInstance starts a web instance and waits until it serves.
 func (s *stack) newInstance(env ...string) *instance {
 	s.t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	i := &instance{t: s.t, addr: free.Addr().String(), log: &logBuffer{}, env: append([]string{
+	i := &instance{t: s.t, addr: testkit.FreeAddr(s.t), log: &testkit.Screen{}, env: append([]string{
 		"HOLDFAST_DATABASE_URL=" + s.postgres, "TEMPORAL_ADDRESS=" + s.temporal, "HOLDFAST_DATA_DIR=" + s.dir, "HOLDFAST_LOG_LEVEL=info",
 	}, env...)}
-	_ = free.Close()
 	i.start()
 	s.t.Cleanup(func() {
 		i.kill()
@@ -86,14 +83,14 @@ func (i *instance) end(sig syscall.Signal) time.Duration {
 
 func (i *instance) awaitHealth() {
 	i.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	testkit.Within(i.t, patience, "a web instance at "+i.addr, func() string {
 		res, err := http.Get("http://" + i.addr + "/api/health")
-		if err == nil {
-			_ = res.Body.Close()
-			return
+		if err != nil {
+			return err.Error() + "; it said\n" + i.log.String()
 		}
-	}
-	i.t.Fatalf("the web instance at %s does not serve:\n%s", i.addr, i.log)
+		_ = res.Body.Close()
+		return ""
+	})
 }
 
 // balancer spreads connections over instances, one after the other, as the simplest load

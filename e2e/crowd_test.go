@@ -133,18 +133,17 @@ func (c *crowd) append(p *printer, lines int64) {
 		text := fmt.Sprintf("%d %d\n", n, time.Now().UnixNano())
 		flush.Chunks = append(flush.Chunks, schema.OutputData{Stream: schema.Stdout, Text: text, Offset: n, Attempt: 1})
 	}
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		err := c.store.AppendOutput(context.WithoutCancel(c.ctx), flush)
-		if err == nil {
-			p.lines += lines
-			return
+	var err error
+	if !testkit.Poll(patience, func() bool {
+		if err = c.store.AppendOutput(context.WithoutCancel(c.ctx), flush); err != nil {
+			c.retried.Add(1)
 		}
-		c.retried.Add(1)
-		if time.Now().After(deadline) {
-			c.t.Errorf("line %d of %s cannot be written: %v", p.lines, p.session, err)
-			return
-		}
+		return err == nil
+	}) {
+		c.t.Errorf("line %d of %s cannot be written: %v", p.lines, p.session, err)
+		return
 	}
+	p.lines += lines
 }
 
 // follower is a client that keeps CONTRACT's rules and next to nothing in memory: it counts.
@@ -299,9 +298,8 @@ func (f *follower) failf(format string, args ...any) {
 
 func (c *crowd) await(what string, ok func(f *follower) bool) {
 	c.t.Helper()
-	waiting := 0
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		waiting = 0
+	testkit.Within(c.t, patience, what, func() string {
+		waiting := 0
 		for _, f := range c.viewers {
 			if fault := f.fault.Load(); fault != nil {
 				c.t.Fatal(*fault)
@@ -310,11 +308,11 @@ func (c *crowd) await(what string, ok func(f *follower) bool) {
 				waiting++
 			}
 		}
-		if waiting == 0 {
-			return
+		if waiting > 0 {
+			return fmt.Sprintf("%d of %d viewers are not", waiting, len(c.viewers))
 		}
-	}
-	c.t.Fatalf("%d of %d viewers: not %s in time", waiting, len(c.viewers), what)
+		return ""
+	})
 }
 
 func (c *crowd) awaitLive() {

@@ -80,7 +80,7 @@ func TestFaults_NothingIsLostDoubledStuckOrRunTwice(t *testing.T) {
 // newFaultyStack has a disk of its own for what steps leave to their workers.
 func newFaultyStack(t *testing.T, bytes int64) (*stack, *testkit.Disk) {
 	t.Helper()
-	s := &stack{t: t, dir: t.TempDir(), log: &logBuffer{}}
+	s := &stack{t: t, dir: t.TempDir(), log: &testkit.Screen{}}
 	disk := testkit.NewDiskAt(t, filepath.Join(s.dir, "steps"), bytes)
 	s.up()
 	t.Cleanup(func() {
@@ -235,20 +235,16 @@ func TestFaults_AFullDiskIsShownAndCanBeLeft(t *testing.T) {
 	disk.Fill(0)
 	time.Sleep(2 * time.Second) // more than fits in what the spool has of the disk
 	resumeWorker()
-	for until := time.Now().Add(patience); !waits(v.snapshot()) && time.Now().Before(until); time.Sleep(200 * time.Millisecond) {
+	v.await("word that it waits", func(seen []event) bool {
 		disk.Fill(0) // what the worker takes over makes room
-	}
-	if !waits(v.snapshot()) {
-		t.Fatal("nothing says that it waits")
-	}
+		return waits(seen)
+	})
 	starting := s.start(`{"steps":[{"id":"s","shell":"echo never"}]}`, nil)
 	w := s.watch(starting)
-	for until := time.Now().Add(patience); !waits(w.snapshot()) && time.Now().Before(until); time.Sleep(200 * time.Millisecond) {
+	w.await("word that it cannot start", func(seen []event) bool {
 		disk.Fill(0)
-	}
-	if !waits(w.snapshot()) {
-		t.Fatalf("nothing says that it cannot start:\n%s", text(w.snapshot()))
-	}
+		return waits(seen)
+	})
 	if !strings.Contains(s.log.String(), "steps wait for this host") {
 		t.Error("the log has no word about it")
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/fasthttp/websocket"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 // socket is a WebSocket whose frames are kept.
@@ -66,17 +68,14 @@ func (s *socket) say(frame obj) {
 
 func (s *socket) await(what string, ok func(frames []event) bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	testkit.Within(s.t, patience, what, func() string {
 		s.mu.Lock()
-		got := ok(s.frames)
-		s.mu.Unlock()
-		if got {
-			return
+		defer s.mu.Unlock()
+		if !ok(s.frames) {
+			return "there came\n" + text(s.frames)
 		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.t.Fatalf("no %s in time; there came\n%s", what, text(s.frames))
+		return ""
+	})
 }
 
 // viewers are the client ids in the latest presence frame, in order.

@@ -102,7 +102,7 @@ func TestLoad_InstancesDieUnderTheirViewers(t *testing.T) {
 	for _, i := range instances {
 		i.awaitHealth()
 	}
-	s.await(t, "no connection recorded", func() bool { return recorded(t, instances[0].addr) == 0 })
+	s.until("no connection recorded", func() bool { return recorded(t, instances[0].addr) == 0 })
 }
 
 // recorded is how many connections Postgres knows, of all instances.
@@ -120,16 +120,6 @@ func recorded(t *testing.T, addr string) int {
 		t.Fatalf("%d, %v", res.StatusCode, err)
 	}
 	return len(list.Connections)
-}
-
-func (s *stack) await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("%s: not in time", what)
 }
 
 // Clients that never read, read a byte a second, vanish or send garbage harm nobody else.
@@ -236,7 +226,7 @@ func TestSoak_MemoryStaysTheSame(t *testing.T) {
 		time.Sleep(time.Second)
 		c.finish()
 		c.close()
-		s.await(t, "no connection left", func() bool { return metric(t, web.addr, "holdfast_connections") == 0 })
+		s.until("no connection left", func() bool { return metric(t, web.addr, "holdfast_connections") == 0 })
 		heaps = append(heaps, metric(t, web.addr, "go_gc_heap_live_bytes"))
 	}
 	// The first rounds fill pools; after that nothing may grow with the rounds.
@@ -250,7 +240,7 @@ func TestSoak_MemoryStaysTheSame(t *testing.T) {
 	// Some 30 start with the first viewers, and stay. The HTTP server keeps the goroutine of a connection for the next one,
 	// for up to 20 s.
 	var now float64
-	s.await(t, "hardly more goroutines than before the viewers", func() bool {
+	s.until("hardly more goroutines than before the viewers", func() bool {
 		now = metric(t, web.addr, "go_goroutines")
 		return now <= atRest+45
 	})

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 // A session whose workflow somebody has ended shows it: the run has failed, for that reason, and
@@ -92,9 +94,10 @@ func TestLostWorkflow_FailsTheRunAndTheSessionGoesOn(t *testing.T) {
 // until polls a condition.
 func (s *stack) until(what string, ok func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(end) {
-			s.t.Fatalf("no %s in time", what)
+	testkit.Within(s.t, patience, what, func() string {
+		if !ok() {
+			return "it does not hold"
 		}
-	}
+		return ""
+	})
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 // A drawn session: its plan and config, and what somebody does to it.
@@ -209,20 +211,19 @@ func (p *playedSession) command(method, path string, body any) (int, []byte) {
 	}
 	var status int
 	var answer []byte
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	answered := testkit.Poll(patience, func() bool {
 		var err error
-		status, answer, err = p.once(method, path, key, raw)
-		if err == nil && status != http.StatusServiceUnavailable {
-			if status >= 500 {
-				p.t.Errorf("%s %s: %d %s", method, path, status, answer)
-			}
-			return status, answer
-		}
-		if err != nil {
+		if status, answer, err = p.once(method, path, key, raw); err != nil {
 			p.t.Errorf("%s %s was not answered: %v", method, path, err)
 		}
+		return err == nil && status != http.StatusServiceUnavailable
+	})
+	switch {
+	case !answered:
+		p.t.Errorf("%s %s was only ever answered with %d %s", method, path, status, answer)
+	case status >= 500:
+		p.t.Errorf("%s %s: %d %s", method, path, status, answer)
 	}
-	p.t.Errorf("%s %s was only ever answered with %d %s", method, path, status, answer)
 	return status, answer
 }
 

@@ -70,10 +70,11 @@ func TestPressure_WhoeverHangsTheCallerHearsOfIt(t *testing.T) {
 				if key == "the-message" {
 					body = `{"content":"hello"}`
 				}
-				status := http.StatusServiceUnavailable
-				for deadline := time.Now().Add(patience); status == http.StatusServiceUnavailable && time.Now().Before(deadline); {
+				var status int
+				s.until("an answer to "+key, func() bool {
 					status, _, _ = s.ask(path, key, body)
-				}
+					return status != http.StatusServiceUnavailable
+				})
 				if status >= 300 {
 					t.Errorf("%s, again: %d", key, status)
 				}

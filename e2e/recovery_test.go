@@ -99,7 +99,7 @@ func TestApproval_ExpiresWhileEverythingIsDown(t *testing.T) {
 	id := s.start(`{"steps":[{"id":"a","shell":"echo a","approval":true}]}`, obj{"approval_timeout_seconds": 2})
 	a := s.awaitApproval(id)
 	s.killTree()
-	time.Sleep(2500 * time.Millisecond) // its time passes
+	time.Sleep(time.Duration(a.Remaining*float64(time.Second)) + 100*time.Millisecond) // its time passes
 	s.up()
 	s.awaitStatus(id, "suspended")
 	if got := s.approval(a.ID); got.Status != "expired" || got.Remaining != 0 {
@@ -149,11 +149,7 @@ func TestDelete_EndsWhatRunsWhateverDies(t *testing.T) {
 		t.Fatal(status, p, err)
 	}
 	s.kill("web")
-	for deadline := time.Now().Add(patience); len(processesOf(t, id)) > 0; time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the deleted session's step still runs")
-		}
-	}
+	s.until("the end of the deleted session's step", func() bool { return len(processesOf(t, id)) == 0 })
 	if status, p, _ := s.call("GET", "/api/sessions/"+id, nil, nil); status != 404 && status != 0 {
 		t.Fatal(status, p)
 	}

@@ -10,7 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 // documented are the commands that follow a sentence of a page, as they stand there.
@@ -97,13 +98,7 @@ func TestRestore_ACopyOfTheDataFolderHasEverythingAndGoesOn(t *testing.T) {
 	s.awaitStatus(waiting, "completed")
 	s.mustCall("POST", "/api/sessions/"+id+"/messages", obj{"content": "again"}, nil)
 	why := ranAgain("again")
-	wrong := why(s, id, "", "")
-	for deadline := time.Now().Add(patience); wrong != "" && time.Now().Before(deadline); wrong = why(s, id, "", "") {
-		time.Sleep(100 * time.Millisecond)
-	}
-	if wrong != "" {
-		t.Error(wrong)
-	}
+	testkit.Within(t, patience, "another run", func() string { return why(s, id, "", "") })
 }
 
 // file is what a file of a session's workspace has.

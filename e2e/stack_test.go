@@ -12,14 +12,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
-// patience bounds every wait; a test that comes near it has failed already.
-const patience = 180 * time.Second
+const patience = testkit.StackPatience
 
 // bin is where `make build` leaves the programs.
 var bin, _ = filepath.Abs("../bin")
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "bin/holdfast is missing; run `make build` first")
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	os.Exit(testkit.Main(m))
 }
 
 // stack is a `holdfast up` on a data directory of its own.
@@ -43,30 +43,12 @@ type stack struct {
 	temporal string
 	postgres string // its URL, with the password
 	ready    string // the line that said so
-	log      *logBuffer
-}
-
-// logBuffer collects what `up` says, for the report of a failed test.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log      *testkit.Screen
 }
 
 func newStack(t *testing.T, env ...string) *stack {
 	t.Helper()
-	s := &stack{t: t, dir: t.TempDir(), env: env, log: &logBuffer{}}
+	s := &stack{t: t, dir: t.TempDir(), env: env, log: &testkit.Screen{}}
 	s.up()
 	t.Cleanup(func() {
 		s.down()
@@ -263,18 +245,16 @@ func (s *stack) call(method, path string, body, into any) (int, problem, error) 
 // mustCall expects success, and forgives a server that is away for a moment.
 func (s *stack) mustCall(method, path string, body, into any) {
 	s.t.Helper()
-	var last string
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	testkit.Within(s.t, patience, "the success of "+method+" "+path, func() string {
 		status, p, err := s.call(method, path, body, into)
 		switch {
 		case err == nil && status < 300:
-			return
+			return ""
 		case err == nil && status < 500:
 			s.t.Fatalf("%s %s: %d %+v", method, path, status, p)
 		}
-		last = fmt.Sprint(status, p, err)
-	}
-	s.t.Fatalf("%s %s: no answer in time, at last %s", method, path, last)
+		return fmt.Sprint(status, p, err)
+	})
 }
 
 type session struct {
@@ -315,12 +295,12 @@ func (s *stack) session(id string) session {
 func (s *stack) awaitSession(id, what string, ok func(session) bool) session {
 	s.t.Helper()
 	var got session
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(30 * time.Millisecond) {
-		if got = s.session(id); ok(got) {
-			return got
+	testkit.Within(s.t, patience, "session "+id+": "+what, func() string {
+		if got = s.session(id); !ok(got) {
+			return fmt.Sprintf("%+v", got)
 		}
-	}
-	s.t.Fatalf("session %s: no %s in time; it is %+v", id, what, got)
+		return ""
+	})
 	return got
 }
 

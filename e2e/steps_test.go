@@ -8,7 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 // A program asks a human, with the network off; the question waits while every part of the
@@ -127,9 +128,10 @@ func TestFiftySteps_LoseNoLine(t *testing.T) {
 			t.Errorf("session %d had %d attempts, want %d", i, n, attempt)
 		}
 	}
-	for deadline := time.Now().Add(patience); len(supervisorsOf(t, s.dir)) > 0; time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("supervisors %v are left", supervisorsOf(t, s.dir))
+	testkit.Within(t, patience, "the end of all supervisors", func() string {
+		if left := supervisorsOf(t, s.dir); len(left) > 0 {
+			return fmt.Sprint(left, " are left")
 		}
-	}
+		return ""
+	})
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 // untilTold goes on until its workspace has the file "enough".
@@ -110,7 +112,7 @@ func TestUp_AsksAtATerminalWhatBecomesOfRunningSteps(t *testing.T) {
 		again   bool   // the step was stopped, and starts anew
 	}{{"k\n", false}, {"^C", false}, {"x\n\n", false}, {"s\n", true}, {"w\n", false}} {
 		person, program := terminal(t)
-		seen := &logBuffer{}
+		seen := &testkit.Screen{}
 		t.Cleanup(func() {
 			if t.Failed() {
 				t.Logf("after %q the terminal shows:\n%s", c.answers, tail(seen.String(), 4000))

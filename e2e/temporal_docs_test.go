@@ -9,7 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 // recipe says what a command of docs/temporal.md acts on, and how to see that it did.
@@ -190,16 +191,17 @@ func (s *stack) follow(r recipe, script string) {
 		r.before(s, id)
 	}
 	out := s.shell(script, id, pending)
-	wrong := r.check(s, id, pending, out)
-	for deadline := time.Now().Add(patience); wrong != "" && time.Now().Before(deadline); wrong = r.check(s, id, pending, out) {
-		time.Sleep(100 * time.Millisecond)
+	testkit.Within(s.t, patience, "the effect of\n"+script, func() string {
+		wrong := r.check(s, id, pending, out)
+		if wrong == "" {
+			return ""
+		}
+		wrong += "\nIt printed\n" + out
 		if r.eventually {
 			out = s.shell(script, id, pending)
 		}
-	}
-	if wrong != "" {
-		s.t.Errorf("%s\nIt was\n%s\nand printed\n%s", wrong, script, out)
-	}
+		return wrong
+	})
 }
 
 // shell runs a block of the page as it stands there, and fails where a reader's would.

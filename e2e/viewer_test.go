@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/fasthttp/websocket"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 // event is a frame of the WebSocket.
@@ -125,13 +127,13 @@ func (v *viewer) snapshot() []event {
 func (v *viewer) await(what string, ok func([]event) bool) []event {
 	v.t.Helper()
 	var seen []event
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if seen = v.snapshot(); ok(seen) {
-			return seen
+	testkit.Within(v.t, patience, "viewer of "+v.session+": "+what, func() string {
+		if seen = v.snapshot(); !ok(seen) {
+			return "it saw\n" + text(seen)
 		}
-	}
-	v.t.Fatalf("viewer of %s: no %s in time; it saw\n%s", v.session, what, text(seen))
-	return nil
+		return ""
+	})
+	return seen
 }
 
 func (v *viewer) awaitType(want string) []event {

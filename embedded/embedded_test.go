@@ -16,10 +16,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"go.uber.org/goleak"
 
 	"github.com/holdfast/holdfast/embedded"
 	"github.com/holdfast/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 // asChild makes this test binary start a Postgres in the folder it names and wait to be killed.
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 		_, _ = os.Stdout.WriteString(strconv.Itoa(server.Process().Pid()) + "\n")
 		select {}
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(testkit.Main(m))
 }
 
 func query(t *testing.T, dsn, sql string) string {
@@ -190,7 +190,7 @@ func TestPostgres_DiesWithTheProcessThatStartedIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = child.Wait()
-	await(t, "postgres to end with its parent", func() bool { return !postgres.Alive() })
+	testkit.Eventually(t, "postgres to end with its parent", func() bool { return !postgres.Alive() })
 	start(t, &embedded.Postgres{Dir: dir, Settings: unsynced})
 }
 
@@ -283,15 +283,5 @@ func TestFind_SaysHowToGetABinary(t *testing.T) {
 	t.Setenv(embedded.EnvTemporalBin, "/nowhere/temporal")
 	if _, err := embedded.FindTemporal(""); err == nil || !strings.Contains(err.Error(), "/nowhere/temporal") {
 		t.Errorf("got %v, want an error that names the setting's value", err)
-	}
-}
-
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	const limit, pause = 20 * time.Second, 10 * time.Millisecond
-	for deadline := time.Now().Add(limit); !done(); time.Sleep(pause) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %s for %s", limit, what)
-		}
 	}
 }

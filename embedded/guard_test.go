@@ -141,7 +141,7 @@ func TestGuardUI_LetsABrowserOfThisMachineIn(t *testing.T) {
 		testkit.Skip(t, "this system has one loopback address, and no Web UI")
 	}
 	port := server.UIURL()[strings.LastIndex(server.UIURL(), ":"):]
-	await(t, "the UI to reach the server", func() bool {
+	testkit.Eventually(t, "the UI to reach the server", func() bool {
 		status, _ := ask(t, http.MethodGet, server.UIURL()+"/api/v1/namespaces/default", "", nil)
 		return status == http.StatusOK
 	})

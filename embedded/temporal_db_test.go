@@ -26,7 +26,7 @@ func TestTemporal_StartsAfterAFirstStartThatWasKilledAtAnyMoment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		await(t, "the database to be made in part", func() bool {
+		testkit.Eventually(t, "the database to be made in part", func() bool {
 			select {
 			case <-process.Done():
 				t.Fatalf("temporal has ended: %v", process.Err())

@@ -18,6 +18,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/snapshot"
 )
@@ -464,12 +465,10 @@ func TestCollect_AKillOfItAndOfASaveAtOnceLosesNothing(t *testing.T) {
 			must(t, c.Start())
 			children = append(children, c)
 		}
-		for end := time.Now().Add(30 * time.Second); ; { // some way into it
-			if text, err := os.ReadFile(save.Record); err == nil && string(text) != base || time.Now().After(end) {
-				break
-			}
-			time.Sleep(time.Millisecond)
-		}
+		testkit.Eventually(t, "the record of a save", func() bool { // some way into it
+			text, err := os.ReadFile(save.Record)
+			return err == nil && string(text) != base
+		})
 		time.Sleep(time.Duration(rand.N(int64(30 * time.Millisecond))))
 		for _, c := range children {
 			must(t, c.Process.Kill())

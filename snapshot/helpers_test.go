@@ -10,8 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/snapshot"
 )
@@ -20,15 +19,10 @@ func TestMain(m *testing.M) {
 	if runErrand() {
 		os.Exit(1)
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(testkit.Main(m))
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = testkit.Must
 
 // world is a blob store in a folder, and hosts that share it.
 type world struct {

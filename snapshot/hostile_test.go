@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/snapshot"
 )
 
@@ -40,7 +41,7 @@ func TestSave_AFolderThatIsSwappedForALinkLeadsNowhere(t *testing.T) {
 		}
 		done <- n
 	}()
-	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); {
+	testkit.Never(t, 2*time.Second, "a file has what is outside", func() bool {
 		// Each time as if nothing was known, so that every file is opened.
 		saved := w.save(snapshot.NewFolder(dir, t.TempDir()), snapshot.SaveOptions{})
 		files, err := w.Files(t.Context(), saved.Digest)
@@ -54,7 +55,8 @@ func TestSave_AFolderThatIsSwappedForALinkLeadsNowhere(t *testing.T) {
 				t.Fatalf("%s holds %q", file.Path, text)
 			}
 		}
-	}
+		return false
+	})
 	stop.Store(true)
 	if n := <-done; n < 1000 {
 		t.Errorf("swapped %d times only", n)
@@ -83,19 +85,15 @@ func TestRestore_AFolderThatIsSwappedForALinkLeadsNowhere(t *testing.T) {
 			_ = unix.Renameat2(unix.AT_FDCWD, filepath.Join(other, "swapped"), unix.AT_FDCWD, filepath.Join(other, "link"), unix.RENAME_EXCHANGE)
 		}
 	}()
-	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); {
+	testkit.Never(t, 2*time.Second, "what is outside has changed", func() bool {
 		_, _ = w.Restore(t.Context(), g, saved.Digest)    // it may well fail
 		_ = os.RemoveAll(filepath.Join(other, "swapped")) // it may be the link by now
-	}
+		left, err := os.ReadDir(filepath.Join(outside, "sub"))
+		text, _ := os.ReadFile(filepath.Join(outside, "sub/precious")) // without it there is nothing to read
+		return err != nil || len(left) != 1 || string(text) != "precious"
+	})
 	stop.Store(true)
 	<-done
-	left, err := os.ReadDir(filepath.Join(outside, "sub"))
-	if err != nil || len(left) != 1 {
-		t.Fatalf("outside are %v, %v", left, err)
-	}
-	if text, err := os.ReadFile(filepath.Join(outside, "sub/precious")); err != nil || string(text) != "precious" {
-		t.Fatalf("%q, %v", text, err)
-	}
 	w.restore(g, saved.Digest)
 	w.wantSame(dir, other)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
@@ -74,7 +75,7 @@ func TestResolve_TooLateIsGone(t *testing.T) {
 	e := start(t, withOptions(func(o *web.Options) { o.ApprovalTimeout = 1e9 }))
 	s := e.create(askPlan)
 	var a schema.Approval
-	eventually(t, "an expired approval", func() bool {
+	testkit.Eventually(t, "an expired approval", func() bool {
 		var list wire.ApprovalList
 		e.do("GET", "/api/sessions/"+s.ID+"/approvals", "").into(t, 200, &list)
 		if len(list.Approvals) > 0 {
@@ -204,7 +205,7 @@ func TestExtend_TooLateIsGone(t *testing.T) {
 	e := start(t, withOptions(func(o *web.Options) { o.ApprovalTimeout = time.Second }))
 	s := e.create(askPlan)
 	var list wire.ApprovalList
-	eventually(t, "an expired approval", func() bool {
+	testkit.Eventually(t, "an expired approval", func() bool {
 		e.do("GET", "/api/sessions/"+s.ID+"/approvals?status=expired", "").into(t, 200, &list)
 		return len(list.Approvals) == 1
 	})

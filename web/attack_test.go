@@ -17,6 +17,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
@@ -331,7 +332,7 @@ func TestAttack_AReviewerIsNotShownWhatIsNoLongerThere(t *testing.T) {
 		t.Fatalf("a file that was changed just now has the version %s", r.Header.Get("ETag"))
 	}
 	var first reply
-	eventually(t, "the file has settled", func() bool { first = read("x"); return first.Header.Get("ETag") != "" })
+	testkit.Eventually(t, "the file has settled", func() bool { first = read("x"); return first.Header.Get("ETag") != "" })
 	if r := read(first.Header.Get("ETag")); r.StatusCode != http.StatusNotModified {
 		t.Fatalf("an unchanged file: %d", r.StatusCode)
 	}
@@ -339,7 +340,7 @@ func TestAttack_AReviewerIsNotShownWhatIsNoLongerThere(t *testing.T) {
 	if r := read(first.Header.Get("ETag")); r.StatusCode != http.StatusOK || string(r.body) != "rm -rf *" {
 		t.Fatalf("a file of the same size and time: %d %s", r.StatusCode, r.body)
 	}
-	eventually(t, "it has settled again", func() bool {
+	testkit.Eventually(t, "it has settled again", func() bool {
 		r := read(first.Header.Get("ETag"))
 		return r.StatusCode == http.StatusOK && r.Header.Get("ETag") != ""
 	})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
@@ -27,7 +28,7 @@ func (e *env) deaf() {
 	conn, err := pgx.Connect(e.Context(), e.dsn)
 	must(e, err)
 	defer conn.Close(e.Context())
-	eventually(e, "the feed listens", func() bool {
+	testkit.Eventually(e, "the feed listens", func() bool {
 		var n int
 		err := conn.QueryRow(e.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 			WHERE datname = current_database() AND query LIKE 'LISTEN%'`).Scan(&n)
@@ -71,7 +72,7 @@ func TestDeleted_EveryViewerLearnsOfIt(t *testing.T) {
 	for _, ws := range sockets {
 		ws.collect(0, 3)
 	}
-	eventually(t, "nobody views it", func() bool {
+	testkit.Eventually(t, "nobody views it", func() bool {
 		seen, err := e.store.Viewers(e.Context(), []string{s.ID}, 10)
 		return err == nil && seen[s.ID].Count == 0
 	})

@@ -17,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
@@ -242,7 +243,7 @@ func TestExport_SomeAtATime(t *testing.T) {
 	}
 	cancel() // the others go away without a word
 	for range 5 {
-		eventually(t, "a further export", func() bool {
+		testkit.Eventually(t, "a further export", func() bool {
 			return e.do("HEAD", "/api/sessions/"+id+"/export", "").StatusCode == http.StatusOK
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/fasthttp/websocket"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
@@ -155,7 +156,7 @@ func TestSubscribe_ASlowReaderFallsBackToTheLogAndCatchesUp(t *testing.T) {
 		t.Fatalf("the last event is %.200s", got[len(got)-1].Data)
 	}
 	var metrics string
-	eventually(t, "memory is bounded", func() bool {
+	testkit.Eventually(t, "memory is bounded", func() bool {
 		metrics = string(e.do("GET", "/api/metrics", "").body)
 		return strings.Contains(metrics, "holdfast_events_delivered_total 320")
 	})
@@ -183,7 +184,7 @@ func TestFeed_ABrokenListenConnectionLosesNothing(t *testing.T) {
 	var all sync.WaitGroup
 	all.Go(func() { e.append(s.ID, 1, 200) })
 	for range 3 {
-		eventually(t, "the feed listens", func() bool {
+		testkit.Eventually(t, "the feed listens", func() bool {
 			var n int
 			err := conn.QueryRow(e.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 				WHERE datname = current_database() AND query LIKE 'LISTEN%'`).Scan(&n)
@@ -220,7 +221,7 @@ func TestFeed_TopicsWithoutViewersAreDropped(t *testing.T) {
 		t.Fatal(got)
 	}
 	_ = ws.Close()
-	eventually(t, "no topic", func() bool { return topics() == "holdfast_topics 0" })
+	testkit.Eventually(t, "no topic", func() bool { return topics() == "holdfast_topics 0" })
 }
 
 func TestFeed_ManyReconnectAtOnceFromFarBehind(t *testing.T) {

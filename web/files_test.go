@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
 )
@@ -102,7 +103,7 @@ func TestFiles_DownloadsWholeAndInParts(t *testing.T) {
 		}
 	}
 	r := e.do("GET", path+"/result.txt", "")
-	eventually(t, "the file has settled", func() bool {
+	testkit.Eventually(t, "the file has settled", func() bool {
 		r = e.do("GET", path+"/result.txt", "")
 		return r.Header.Get("ETag") != ""
 	})

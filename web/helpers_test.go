@@ -1,7 +1,6 @@
 package web_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.temporal.io/sdk/client"
 
@@ -25,7 +23,7 @@ import (
 	"github.com/holdfast/holdfast/web"
 )
 
-const testTimeout = 30 * time.Second
+const testTimeout = testkit.Patience
 
 // env is a running server with what it needs.
 type env struct {
@@ -34,7 +32,7 @@ type env struct {
 	store *store.Store
 	dsn   string
 	url   string
-	logs  *recorder
+	logs  *testkit.Screen
 	http  *http.Client
 	dir   string
 
@@ -53,7 +51,7 @@ func start(t *testing.T, configure ...func(*setup)) *env {
 	for _, f := range configure {
 		f(&s)
 	}
-	e := &env{T: t, logs: &recorder{}, dir: t.TempDir()}
+	e := &env{T: t, logs: &testkit.Screen{}, dir: t.TempDir()}
 	e.store, e.dsn = storetest.NewDSN(t)
 	e.serve(s)
 	return e
@@ -66,7 +64,7 @@ func (e *env) another(configure ...func(*setup)) *env {
 	for _, f := range configure {
 		f(&s)
 	}
-	other := &env{T: e.T, logs: &recorder{}, dir: e.dir, store: e.store, dsn: e.dsn}
+	other := &env{T: e.T, logs: &testkit.Screen{}, dir: e.dir, store: e.store, dsn: e.dsn}
 	other.serve(s)
 	return other
 }
@@ -110,30 +108,11 @@ func (e *env) serve(s setup) {
 
 func withOptions(f func(o *web.Options)) func(*setup) { return func(s *setup) { s.options = f } }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// recorder keeps what was logged at warn and above.
-type recorder struct {
-	mu    sync.Mutex
-	lines bytes.Buffer
-}
-
-func (r *recorder) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.lines.Write(p)
-}
+var must = testkit.Must
 
 func (e *env) noErrors() {
 	e.Helper()
-	e.logs.mu.Lock()
-	defer e.logs.mu.Unlock()
-	for line := range strings.Lines(e.logs.lines.String()) {
+	for line := range strings.Lines(e.logs.String()) {
 		if strings.Contains(line, `"level":"ERROR"`) {
 			e.Errorf("logged as an error: %s", line)
 		}
@@ -226,22 +205,11 @@ func (e *env) session(id string) schema.Session {
 	return s
 }
 
-// eventually polls until ok holds.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(testTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("not in time: %s", what)
-}
-
 // asked waits until the session asks for an approval.
 func (e *env) asked(id string) schema.Approval {
 	e.Helper()
 	var a schema.Approval
-	eventually(e, "an approval", func() bool {
+	testkit.Eventually(e, "an approval", func() bool {
 		s := e.session(id)
 		if len(s.PendingApprovals) > 0 {
 			a = s.PendingApprovals[0]
@@ -254,7 +222,7 @@ func (e *env) asked(id string) schema.Approval {
 // running waits until the session's run is in the log.
 func (e *env) running(id string) {
 	e.Helper()
-	eventually(e, "a run", func() bool { return e.session(id).HeadSeq >= 4 })
+	testkit.Eventually(e, "a run", func() bool { return e.session(id).HeadSeq >= 4 })
 }
 
 // bare makes a session whose workflow does nothing: only the test adds to its log.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fasthttp/websocket"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
@@ -56,7 +57,7 @@ func TestLimits_SayWhichOneIsReachedAndWhenToComeBack(t *testing.T) {
 	knock("this server has its 4 connections", "", "dora")
 	knock("this server has its 4 connections", "a", "dora") // another user's client
 	_ = ben.Close()
-	eventually(t, "there is room again", func() bool {
+	testkit.Eventually(t, "there is room again", func() bool {
 		ws, _, err := e.tryDial("", "X-Holdfast-User", "dora")
 		must(t, err)
 		t.Cleanup(func() { _ = ws.Close() })
@@ -193,7 +194,7 @@ func TestGarbage_HasANamedOutcomeAndHarmsNobodyElse(t *testing.T) {
 	must(t, half.Close())
 	e.append(s.ID, 1, 3)
 	other.collect(0, 3)
-	eventually(t, "only the good ones are left", func() bool {
+	testkit.Eventually(t, "only the good ones are left", func() bool {
 		var list wire.ConnectionList
 		e.do("GET", "/api/debug/connections", "").into(t, http.StatusOK, &list)
 		return list.ActiveConnections == 2
@@ -213,7 +214,7 @@ func TestHalfOpen_WhoNeitherSpeaksNorAnswersIsEnded(t *testing.T) {
 	e := start(t, withOptions(func(o *web.Options) { o.PingInterval, o.SilenceLimit = time.Second, 8*time.Second }))
 	mute := e.raw("")
 	answers := e.dial("") // its library answers pings while it reads
-	eventually(t, "both are there", func() bool { return e.connections() == 2 })
+	testkit.Eventually(t, "both are there", func() bool { return e.connections() == 2 })
 	var pings atomic.Int64
 	answers.SetPingHandler(func(data string) error {
 		pings.Add(1)
@@ -230,7 +231,7 @@ func TestHalfOpen_WhoNeitherSpeaksNorAnswersIsEnded(t *testing.T) {
 	if code := readClose(t, mute); code != websocket.CloseGoingAway {
 		t.Errorf("closed with %d", code)
 	}
-	eventually(t, "the other is still there, and was asked", func() bool { return e.connections() == 1 && pings.Load() > 1 })
+	testkit.Eventually(t, "the other is still there, and was asked", func() bool { return e.connections() == 1 && pings.Load() > 1 })
 	_ = answers.Close()
 	reading.Wait()
 }
@@ -255,7 +256,7 @@ func TestHalfOpen_WhoNeverReadsIsEndedAndHarmsNobodyElse(t *testing.T) {
 		must(t, err)
 		other.collect(n, n+1)
 	}
-	eventually(t, "who reads nothing is gone", func() bool { return e.connections() == 1 })
+	testkit.Eventually(t, "who reads nothing is gone", func() bool { return e.connections() == 1 })
 	other.send(`{"type":"ping"}`)
 	other.until(wire.FramePong)
 	e.noErrors()

@@ -1,14 +1,12 @@
 package web_test
 
 import (
-	"fmt"
 	"os"
 	"sync"
 	"testing"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
-	"go.uber.org/goleak"
 
 	"github.com/holdfast/holdfast/embedded/embeddedtest"
 	"github.com/holdfast/holdfast/logs"
@@ -18,17 +16,7 @@ import (
 var temporalServer *embeddedtest.Temporal
 
 func TestMain(m *testing.M) {
-	code := storetest.Main(m, stopWorker, embeddedtest.WithTemporal(&temporalServer))
-	if code == 0 {
-		// fasthttp's clock runs as long as the process does, and its pools find out only after ten seconds that they are stopped.
-		err := goleak.Find(goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
-			goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
-		if err != nil {
-			_, _ = fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	os.Exit(storetest.Main(m, stopWorker, embeddedtest.WithTemporal(&temporalServer)))
 }
 
 // shared is the one client and worker of the scripted workflow, for all tests.

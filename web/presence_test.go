@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
 )
@@ -134,7 +135,7 @@ func TestPresence_AnInstanceThatIsNotHeardOfHasNoViewersUntilItIsAgain(t *testin
 	ann.sees(s.ID, "ann ben")
 	ben.sees(s.ID, "ann ben")
 	var list wire.ConnectionList
-	eventually(t, "all is recorded again", func() bool {
+	testkit.Eventually(t, "all is recorded again", func() bool {
 		e.do("GET", "/api/debug/connections?all=true", "").into(t, 200, &list)
 		return list.ActiveConnections == 2 && len(list.Instances) == 2
 	})
@@ -222,7 +223,7 @@ func TestReplaced_OnWhicheverInstanceTheNewerConnectionIs(t *testing.T) {
 		ws.sees(s.ID, "ann watcher") // its successor was not unregistered
 		old = ws
 	}
-	eventually(t, "one connection of the client", func() bool {
+	testkit.Eventually(t, "one connection of the client", func() bool {
 		all, err := e.store.Connections(e.Context())
 		return err == nil && len(all) == 2
 	})
@@ -251,7 +252,7 @@ func TestReplaced_OfTwoThatConnectAtTheSameTimeOneStays(t *testing.T) {
 		}
 	}
 	all.Wait()
-	eventually(t, "one connection of each client", func() bool {
+	testkit.Eventually(t, "one connection of each client", func() bool {
 		known := map[string]int{}
 		for _, from := range []*env{e, other} {
 			var list wire.ConnectionList
@@ -291,25 +292,25 @@ func TestReplaced_TheConnectionThatWasMadeLaterStaysWhicheverIsRecordedFirst(t *
 			}
 			e.dial("?client_id=first")
 			other.dial("?client_id=second")
-			eventually(t, "both instances are known", func() bool { return connected("first")+connected("second") == 2 })
+			testkit.Eventually(t, "both instances are known", func() bool { return connected("first")+connected("second") == 2 })
 			release := p.stall()
 			old := e.dial("?client_id=tab")
-			eventually(t, "the old one has an age that no answer of Postgres takes", func() bool {
+			testkit.Eventually(t, "the old one has an age that no answer of Postgres takes", func() bool {
 				var list wire.ConnectionList
 				e.do("GET", "/api/debug/connections", "").into(t, 200, &list)
 				return slices.ContainsFunc(list.Connections, func(c wire.ConnectionInfo) bool { return c.ClientID == "tab" && c.AgeSeconds > 0.5 })
 			})
 			newer := other.dial("?client_id=tab")
-			eventually(t, "the newer one is recorded", func() bool { return connected("tab") == 1 })
+			testkit.Eventually(t, "the newer one is recorded", func() bool { return connected("tab") == 1 })
 			if givenUp {
-				eventually(t, "the instance is given up", func() bool {
+				testkit.Eventually(t, "the instance is given up", func() bool {
 					all, err := e.store.Instances(e.Context())
 					return err == nil && len(all) == 1
 				})
 			}
 			release()
 			old.closed(4001)
-			eventually(t, "one of them is left", func() bool { return connected("tab") == 1 && connected("first") == 1 })
+			testkit.Eventually(t, "one of them is left", func() bool { return connected("tab") == 1 && connected("first") == 1 })
 			newer.send(`{"type":"ping"}`)
 			newer.until(wire.FramePong)
 		})

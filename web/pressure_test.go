@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/holdfast/holdfast/embedded"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
@@ -48,7 +49,7 @@ func TestCommands_MoreThanASessionTakesAreAllAnsweredAndDoneOnceTheyGetThrough(t
 	numbers := map[int]bool{}
 	for n := range int64(commands) {
 		var first, again wire.MessageAnswer
-		eventually(t, "an answer", func() bool {
+		testkit.Eventually(t, "an answer", func() bool {
 			r := send(n)
 			return r.StatusCode == http.StatusAccepted && json.Unmarshal(r.body, &first) == nil
 		})
@@ -58,7 +59,7 @@ func TestCommands_MoreThanASessionTakesAreAllAnsweredAndDoneOnceTheyGetThrough(t
 		}
 		numbers[first.Number] = true
 	}
-	eventually(t, "every message, once", func() bool { return e.session(s.ID).QueuedMessages == commands })
+	testkit.Eventually(t, "every message, once", func() bool { return e.session(s.ID).QueuedMessages == commands })
 	e.noErrors()
 }
 
@@ -87,7 +88,7 @@ func TestCommands_ACrowdIsLetInAsTemporalTakesIt(t *testing.T) {
 		})
 	}
 	all.Wait()
-	eventually(t, "every message, once", func() bool { return e.session(s.ID).QueuedMessages == people })
+	testkit.Eventually(t, "every message, once", func() bool { return e.session(s.ID).QueuedMessages == people })
 	e.noErrors()
 }
 
@@ -124,7 +125,7 @@ func TestCommands_AnswerInTimeWhilePostgresHangs(t *testing.T) {
 		t.Fatalf("it took %v", took)
 	}
 	release()
-	eventually(t, "an answer", func() bool {
+	testkit.Eventually(t, "an answer", func() bool {
 		return e.do("POST", "/api/approvals/"+a.ID+"/resolve", `{"resolution":"approved"}`).StatusCode == http.StatusOK
 	})
 	e.noErrors()

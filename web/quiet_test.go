@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
 )
@@ -36,9 +37,7 @@ func TestLog_SaysNothingAtWarnInNormalOperation(t *testing.T) { //nolint:tparall
 	viewer.t = t
 	defer viewer.Close()
 	viewer.closed(1001) // the server has stopped under its viewer
-	e.logs.mu.Lock()
-	defer e.logs.mu.Unlock()
-	for line := range strings.Lines(e.logs.lines.String()) {
+	for line := range strings.Lines(e.logs.String()) {
 		t.Errorf("logged: %s", line)
 	}
 }
@@ -73,7 +72,7 @@ func (e *env) cancelled() {
 			e.Fatalf("%s: %d %s", command, r.StatusCode, r.body)
 		}
 	}
-	eventually(e, "it is cancelled", func() bool { return e.session(s.ID).Status == schema.SessionCancelled })
+	testkit.Eventually(e, "it is cancelled", func() bool { return e.session(s.ID).Status == schema.SessionCancelled })
 	e.do("POST", "/api/sessions/"+s.ID+"/resume", "").problem(e, 409, schema.CodeConflict)
 }
 
@@ -122,7 +121,7 @@ func (e *env) left() {
 		must(e, err)
 		reset(conn)
 	}
-	eventually(e, "nobody is left", func() bool {
+	testkit.Eventually(e, "nobody is left", func() bool {
 		var list wire.ConnectionList
 		e.do("GET", "/api/debug/connections", "").into(e, 200, &list)
 		return list.ActiveConnections == 0

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
@@ -14,7 +15,7 @@ import (
 func (e *env) expired() (session string, a schema.Approval) {
 	e.Helper()
 	id := e.create(askPlan).ID
-	eventually(e, "the question expires", func() bool {
+	testkit.Eventually(e, "the question expires", func() bool {
 		s := e.session(id)
 		if len(s.ExpiredApprovals) > 0 {
 			a = s.ExpiredApprovals[0]
@@ -70,7 +71,7 @@ func TestReopen_AnExpiredQuestionStaysListedAndIsAskedAgain(t *testing.T) {
 	}
 	e.do("POST", "/api/approvals/"+again.ID+"/reopen", "").problem(t, 409, schema.CodeConflict)
 	// When the second question has expired, too, the first is of no use any more.
-	eventually(t, "it expires again", func() bool { return len(e.session(id).ExpiredApprovals) > 0 })
+	testkit.Eventually(t, "it expires again", func() bool { return len(e.session(id).ExpiredApprovals) > 0 })
 	if list := open("/api/approvals?status=open"); len(list) != 1 || list[0].ID != again.ID || !list[0].Reopenable {
 		t.Fatalf("open are %+v", list)
 	}

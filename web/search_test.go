@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/web"
@@ -28,7 +29,7 @@ func dialTemporal(t *testing.T, address string) client.Client {
 func inputOf(t *testing.T, c client.Client, sessionID string) schema.SessionInput {
 	t.Helper()
 	var in schema.SessionInput
-	eventually(t, "the workflow has started", func() bool {
+	testkit.Eventually(t, "the workflow has started", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 		defer cancel()
 		history := c.GetWorkflowHistory(ctx, schema.WorkflowID(sessionID), "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
@@ -58,12 +59,12 @@ func TestSearchAttributes_AreAddedAndSessionsAreFoundByThem(t *testing.T) {
 	c := dialTemporal(t, own)
 	var s schema.Session
 	// Sessions that start in the first moments may do without.
-	eventually(t, "a session that can be searched for", func() bool {
+	testkit.Eventually(t, "a session that can be searched for", func() bool {
 		s = create(e, "X-Holdfast-User", "ann")
 		return inputOf(t, c, s.ID).Searchable
 	})
 	query := "HoldfastStatus = 'active' AND HoldfastPhase = 'planning' AND HoldfastMode = 'runbook' AND HoldfastOwner = 'ann'"
-	eventually(t, "it is found", func() bool {
+	testkit.Eventually(t, "it is found", func() bool {
 		found, err := c.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: query})
 		must(t, err)
 		for _, w := range found.GetExecutions() {
@@ -80,10 +81,10 @@ func TestSearchAttributes_AreAddedAndSessionsAreFoundByThem(t *testing.T) {
 		Namespace: client.DefaultNamespace, SearchAttributes: []string{schema.SearchOwner},
 	})
 	must(t, err)
-	eventually(t, "a session that cannot be searched for", func() bool {
+	testkit.Eventually(t, "a session that cannot be searched for", func() bool {
 		return !inputOf(t, c, create(e, "X-Holdfast-User", "ann").ID).Searchable
 	})
-	eventually(t, "a session that can be searched for again", func() bool {
+	testkit.Eventually(t, "a session that can be searched for again", func() bool {
 		return inputOf(t, c, create(e, "X-Holdfast-User", "ann").ID).Searchable
 	})
 	e.noErrors()
@@ -98,12 +99,10 @@ func TestSearchAttributes_AreAddedByManyServersAtOnce(t *testing.T) {
 		servers[i] = start(t, func(s *setup) { s.temporal = own })
 	}
 	for _, e := range servers {
-		eventually(t, "a session that can be searched for", func() bool { return inputOf(t, c, create(e).ID).Searchable })
-		e.logs.mu.Lock()
-		if text := e.logs.lines.String(); strings.Contains(text, "search attributes") {
+		testkit.Eventually(t, "a session that can be searched for", func() bool { return inputOf(t, c, create(e).ID).Searchable })
+		if text := e.logs.String(); strings.Contains(text, "search attributes") {
 			t.Errorf("logged: %s", text)
 		}
-		e.logs.mu.Unlock()
 		e.noErrors()
 	}
 }
@@ -122,7 +121,7 @@ func TestSearchAttributes_ThatCannotBeHadAreDoneWithoutAndSaidOnce(t *testing.T)
 			t.Parallel()
 			own := startTemporal(t)
 			c := dialTemporal(t, own)
-			eventually(t, "the attributes are taken", func() bool {
+			testkit.Eventually(t, "the attributes are taken", func() bool {
 				_, err := c.OperatorService().AddSearchAttributes(t.Context(), &operatorservice.AddSearchAttributesRequest{
 					Namespace: client.DefaultNamespace, SearchAttributes: taken,
 				})
@@ -130,12 +129,10 @@ func TestSearchAttributes_ThatCannotBeHadAreDoneWithoutAndSaidOnce(t *testing.T)
 			})
 			e := start(t, func(s *setup) { s.temporal = own })
 			said := func() int {
-				e.logs.mu.Lock()
-				defer e.logs.mu.Unlock()
-				return strings.Count(e.logs.lines.String(),
+				return strings.Count(e.logs.String(),
 					"temporal operator search-attribute create --namespace default --name HoldfastPhase --type Keyword")
 			}
-			eventually(t, "it is said", func() bool { return said() == 1 })
+			testkit.Eventually(t, "it is said", func() bool { return said() == 1 })
 			if inputOf(t, c, create(e).ID).Searchable {
 				t.Error("the session was started with search attributes that there are not")
 			}
@@ -154,7 +151,7 @@ func TestSearchAttributes_AreAddedOnceTemporalIsThere(t *testing.T) {
 	p.up()
 	c := dialTemporal(t, own)
 	inputOf(t, c, first.ID) // started, with or without
-	eventually(t, "a session that can be searched for", func() bool { return inputOf(t, c, create(e).ID).Searchable })
+	testkit.Eventually(t, "a session that can be searched for", func() bool { return inputOf(t, c, create(e).ID).Searchable })
 	e.noErrors()
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
@@ -87,7 +88,7 @@ func TestCreate_IsAcceptedWhileTemporalIsAwayAndStartedLater(t *testing.T) {
 	e.running(s.ID)
 	unstarted, err := e.store.UnstartedSessions(e.Context(), 0, 10)
 	must(t, err)
-	eventually(t, "the start is recorded", func() bool {
+	testkit.Eventually(t, "the start is recorded", func() bool {
 		unstarted, err = e.store.UnstartedSessions(e.Context(), 0, 10)
 		return err == nil && len(unstarted) == 0
 	})
@@ -115,7 +116,7 @@ func TestServer_ServesWhilePostgresIsAwayAndRecovers(t *testing.T) {
 	ws.subscribe(schema.NewID(), 0)
 	ws.refused(schema.CodeUnavailable)
 	p.up()
-	eventually(t, "ready", func() bool { return e.do("GET", "/api/ready", "").StatusCode == http.StatusOK })
+	testkit.Eventually(t, "ready", func() bool { return e.do("GET", "/api/ready", "").StatusCode == http.StatusOK })
 	e.do("GET", "/api/sessions", "").into(t, 200, nil)
 	// The feed has come back as well, on the connection that was there all the time.
 	s := e.bare()
@@ -186,7 +187,7 @@ func TestDelete_HidesTheSessionAndClosesItsWorkflow(t *testing.T) {
 	}
 	e.do("POST", "/api/sessions/"+s.ID+"/suspend", "").problem(t, 404, schema.CodeNotFound)
 	e.do("DELETE", "/api/sessions/"+s.ID, "").problem(t, 404, schema.CodeNotFound)
-	eventually(t, "the workflow has ended", func() bool {
+	testkit.Eventually(t, "the workflow has ended", func() bool {
 		_, err := sharedTemporal(t).QueryWorkflow(e.Context(), schema.WorkflowID(s.ID), "", schema.QueryState)
 		d, err2 := sharedTemporal(t).DescribeWorkflowExecution(e.Context(), schema.WorkflowID(s.ID), "")
 		return err == nil && err2 == nil && d.GetWorkflowExecutionInfo().GetCloseTime() != nil

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.temporal.io/sdk/client"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
 )
@@ -32,7 +33,7 @@ func TestMessages_AreNumberedAndCountedOnce(t *testing.T) {
 		}
 	}
 	var history wire.MessageList
-	eventually(t, "the conversation", func() bool {
+	testkit.Eventually(t, "the conversation", func() bool {
 		e.do("GET", "/api/sessions/"+s.ID+"/history", "").into(t, 200, &history)
 		return len(history.Messages) == 2
 	})
@@ -126,7 +127,7 @@ func TestFork_IsASessionOfItsOwn(t *testing.T) {
 	if r.Header.Get("Location") != "/api/sessions/"+first.ID {
 		t.Fatalf("the headers are %v", r.Header)
 	}
-	eventually(t, "the fork's run", func() bool { return e.session(first.ID).Totals.Runs == 1 })
+	testkit.Eventually(t, "the fork's run", func() bool { return e.session(first.ID).Totals.Runs == 1 })
 
 	body := `{"name":"Other","plan":` + askPlan + `}`
 	var mu sync.Mutex
@@ -179,7 +180,7 @@ func TestFork_IsMadeWhileTemporalIsAwayAndStartedLater(t *testing.T) {
 	}
 	e.do("POST", "/api/sessions/"+fork.ID+"/suspend", "").problem(t, 503, schema.CodeUnavailable)
 	p.up()
-	eventually(t, "the fork's run", func() bool { return e.session(fork.ID).Totals.Runs == 1 })
+	testkit.Eventually(t, "the fork's run", func() bool { return e.session(fork.ID).Totals.Runs == 1 })
 	e.do("POST", "/api/sessions/"+fork.ID+"/suspend", "").into(t, 200, nil)
 	e.noErrors()
 }
@@ -236,7 +237,7 @@ func TestMessages_ReachTheWorkflowThatWasBegunAnewMeanwhile(t *testing.T) {
 	go func() {
 		answered <- e.do("POST", "/api/sessions/"+s.ID+"/messages", `{"content":"hello"}`, "Idempotency-Key", "m")
 	}()
-	eventually(t, "the answer of the workflow", func() bool {
+	testkit.Eventually(t, "the answer of the workflow", func() bool {
 		var waits bool
 		must(t, tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())`).Scan(&waits))
 		return waits
@@ -254,7 +255,7 @@ func TestMessages_ReachTheWorkflowThatWasBegunAnewMeanwhile(t *testing.T) {
 		t.Errorf("the answer is %+v", got)
 	}
 	var history wire.MessageList
-	eventually(t, "the message in the conversation", func() bool {
+	testkit.Eventually(t, "the message in the conversation", func() bool {
 		e.do("GET", "/api/sessions/"+s.ID+"/history", "").into(t, 200, &history)
 		return len(history.Messages) > 0
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fasthttp/websocket"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
@@ -45,13 +46,13 @@ func TestSocket_GreetsAndAnswers(t *testing.T) {
 	if list.ActiveConnections != 1 || list.Connections[0].ClientID != "c1" || list.Connections[0].User != "ann" || list.MaxConnections != 10_000 {
 		t.Fatalf("the connections are %+v", list)
 	}
-	eventually(t, "active_connections has it", func() bool {
+	testkit.Eventually(t, "active_connections has it", func() bool {
 		all, err := e.store.Connections(e.Context())
 		return err == nil && len(all) == 1 && all[0].ClientID == "c1" && all[0].User == "ann"
 	})
 	must(t, ws.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, "")))
 	s.closed(1000)
-	eventually(t, "active_connections is empty", func() bool {
+	testkit.Eventually(t, "active_connections is empty", func() bool {
 		all, err := e.store.Connections(e.Context())
 		return err == nil && len(all) == 0
 	})
@@ -86,7 +87,7 @@ func TestSocket_CommandsAreAcceptedAndCarriedOutInOrder(t *testing.T) {
 			t.Fatalf("answer %d is %s %s", i, f.Type, f.Data)
 		}
 	}
-	eventually(t, "cancelled", func() bool { return e.session(s.ID).Status == schema.SessionCancelled })
+	testkit.Eventually(t, "cancelled", func() bool { return e.session(s.ID).Status == schema.SessionCancelled })
 	e.noErrors()
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
@@ -22,18 +23,18 @@ func worked(t *testing.T, s *store.Store, blobs *snapshot.Store, dataDir, text s
 	run := schema.RunID(id, 1)
 	plan := &schema.Plan{Steps: []schema.PlanStep{{ID: "a", Shell: "true"}}}
 	_, _, err := s.CreateSession(ctx, store.NewSession{ID: id, Name: "s", Mode: schema.ModeRunbook, Owner: "ann", Plan: plan})
-	check(t, err)
+	must(t, err)
 	_, err = s.BeginRun(ctx, store.BeginRun{SessionID: id, RunID: run, Number: 1, Key: "1", Status: schema.SessionActive, Phase: schema.PhaseExecuting})
-	check(t, err)
+	must(t, err)
 	a, err := s.BeginAttempt(ctx, store.BeginAttempt{SessionID: id, RunID: run, StepID: "a", Execution: "1", Host: "h", Command: []string{"true"}})
-	check(t, err)
+	must(t, err)
 	dir := schema.WorkspaceDir(dataDir, id)
-	check(t, os.MkdirAll(filepath.Join(dir, "sub"), 0o700))
-	check(t, os.WriteFile(filepath.Join(dir, "sub", "f"), []byte(text), 0o400))
-	check(t, os.Chmod(filepath.Join(dir, "sub"), 0o500))
+	must(t, os.MkdirAll(filepath.Join(dir, "sub"), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "sub", "f"), []byte(text), 0o400))
+	must(t, os.Chmod(filepath.Join(dir, "sub"), 0o500))
 	saved, err := blobs.Save(ctx, snapshot.NewFolder(dir, snapshot.StateDir(dataDir, id)), snapshot.SaveOptions{})
-	check(t, err)
-	check(t, s.FinishAttempt(ctx, store.FinishAttempt{
+	must(t, err)
+	must(t, s.FinishAttempt(ctx, store.FinishAttempt{
 		SessionID: id, RunID: run, StepID: "a", Attempt: a.Number, StepStatus: schema.StepSucceeded, Snapshot: saved.Digest,
 		End: store.AttemptEnd{Status: schema.AttemptSucceeded},
 	}))
@@ -52,30 +53,30 @@ func TestCollector_FreesADeletedSessionAndKeepsWhatItsForkHas(t *testing.T) {
 	dataDir := t.TempDir()
 	bucket := filepath.Join(dataDir, "blobs")
 	blobs, err := snapshot.Open(t.Context(), "file://"+bucket)
-	check(t, err)
+	must(t, err)
 	defer blobs.Close()
 	alone, forked, kept := worked(t, s, blobs, dataDir, "alone"), worked(t, s, blobs, dataDir, "forked"), worked(t, s, blobs, dataDir, "kept")
 	fork, _, err := s.Fork(t.Context(), store.NewFork{ID: schema.NewID(), SourceID: forked, StepID: "a", Actor: "carl"})
-	check(t, err)
+	must(t, err)
 	lost := schema.NewID() // unknown to the database: it may belong to another one
-	check(t, os.MkdirAll(schema.WorkspaceDir(dataDir, lost), 0o700))
+	must(t, os.MkdirAll(schema.WorkspaceDir(dataDir, lost), 0o700))
 	cutShort := filepath.Join(filepath.Dir(schema.WorkspaceDir(dataDir, "x")), ".gone-before", "sub")
-	check(t, os.MkdirAll(cutShort, 0o700))
+	must(t, os.MkdirAll(cutShort, 0o700))
 
 	c := &Collector{Store: s, Snapshots: blobs, DataDir: dataDir, Logger: logs.Discard()}
 	for _, id := range []string{alone, forked} {
-		check(t, s.DeleteSession(t.Context(), id, "ann"))
+		must(t, s.DeleteSession(t.Context(), id, "ann"))
 	}
 	folders, err := c.Folders(t.Context(), true)
-	check(t, err)
+	must(t, err)
 	done, held, err := c.Blobs(t.Context(), true)
-	check(t, err)
+	must(t, err)
 	if folders.Sessions != 0 || done.Snapshots+done.Blobs != 0 || !held || !exists(schema.WorkspaceDir(dataDir, alone)) || exists(cutShort) {
 		t.Fatalf("it goes while its workflow may still run: %+v, %+v", folders, done)
 	}
 	ago := time.Now().Add(-time.Hour)
 	storetest.Exec(t, dsn, `UPDATE sessions SET deleted_at = $1, workflow_closed_at = $1 WHERE id = ANY ($2::uuid[])`, ago.Add(30*time.Minute), []string{alone, forked})
-	check(t, filepath.WalkDir(bucket, func(name string, _ os.DirEntry, err error) error {
+	must(t, filepath.WalkDir(bucket, func(name string, _ os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -83,7 +84,7 @@ func TestCollector_FreesADeletedSessionAndKeepsWhatItsForkHas(t *testing.T) {
 	}))
 	c.DryRun = true
 	dry, err := c.Folders(t.Context(), true)
-	check(t, err)
+	must(t, err)
 	if dry.Sessions != 2 || dry.Bytes == 0 || dry.Kept != 2 || dry.KeptBytes == 0 || !exists(schema.WorkspaceDir(dataDir, alone)) {
 		t.Errorf("a dry run says %+v", dry)
 	}
@@ -93,12 +94,12 @@ func TestCollector_FreesADeletedSessionAndKeepsWhatItsForkHas(t *testing.T) {
 		Store: s, Snapshots: blobs, DataDir: dataDir, Logger: logs.Discard(), Retention: Retention{Interval: 20 * time.Millisecond},
 	})
 	defer stop()
-	within(t, "the folders are gone", func() bool {
+	testkit.Eventually(t, "the folders are gone", func() bool {
 		return !exists(schema.WorkspaceDir(dataDir, alone)) && !exists(schema.WorkspaceDir(dataDir, forked)) && !exists(snapshot.StateDir(dataDir, alone))
 	})
-	within(t, "its blobs are gone", func() bool {
+	testkit.Eventually(t, "its blobs are gone", func() bool {
 		left := 0
-		check(t, filepath.WalkDir(bucket, func(_ string, d os.DirEntry, err error) error {
+		must(t, filepath.WalkDir(bucket, func(_ string, d os.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {
 				left++
 			}
@@ -115,8 +116,8 @@ func TestCollector_FreesADeletedSessionAndKeepsWhatItsForkHas(t *testing.T) {
 	}
 	for _, id := range []string{kept, fork.ID} {
 		digest, err := s.Snapshot(t.Context(), id)
-		check(t, err)
+		must(t, err)
 		_, err = blobs.Restore(t.Context(), snapshot.NewFolder(t.TempDir()+"/w", t.TempDir()), digest)
-		check(t, err)
+		must(t, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 )
@@ -334,7 +335,9 @@ func TestApproval_EscalatesAndIsExtended(t *testing.T) {
 		t.Fatalf("the same again: %+v, %v", again, err)
 	}
 	w.awaitType(id, schema.EventApprovalExtended)
-	time.Sleep(2500 * time.Millisecond) // past the original deadline
+	testkit.Never(t, time.Until(a.ExpiresAt.Time)+500*time.Millisecond, "it expired though it was extended", func() bool {
+		return w.countTypes(id, schema.EventApprovalExpired) > 0
+	})
 	if now := w.decide(id, schema.ResolutionApproved, ""); now.ID != a.ID || now.RemainingSeconds < 500 {
 		t.Fatalf("%+v", now)
 	}
@@ -408,10 +411,9 @@ func TestPressure_EveryCommandIsAnsweredTruly(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.awaitEnds(id, 1)
-	time.Sleep(200 * time.Millisecond) // if the queue were not empty, the next run would begin now
-	if n := w.countTypes(id, schema.EventWorkflowStarted); n != 1 {
-		t.Fatalf("%d runs began, want the one that was cancelled", n)
-	}
+	testkit.Never(t, 200*time.Millisecond, "a run began after the one that was cancelled: the queue was not empty", func() bool {
+		return w.countTypes(id, schema.EventWorkflowStarted) != 1
+	})
 }
 
 func (w *world) startWorkflow(id string, config schema.Config) {

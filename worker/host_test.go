@@ -2,22 +2,24 @@ package worker_test
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/worker"
 )
 
 // run starts a worker and returns how it ends, and what it logs.
-func run(t *testing.T, o worker.Options) (ended chan error, log *record, stop func()) {
+func run(t *testing.T, o worker.Options) (ended chan error, log *testkit.Screen, stop func()) {
 	t.Helper()
-	log = &record{}
-	o.Logger = log.logger()
+	log = &testkit.Screen{}
+	o.Logger = log.Logger(slog.LevelInfo)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended = make(chan error, 1)
 	go func() { ended <- worker.Run(ctx, o) }()
@@ -32,7 +34,7 @@ func TestHost_ASecondFolderUnderALiveNameIsRefused(t *testing.T) {
 	w.stop()
 	first := w.options()
 	ended, log, stop := run(t, first)
-	log.await(t, "worker ready")
+	log.Await(t, "worker ready")
 
 	second := w.options()
 	second.DataDir = t.TempDir()
@@ -61,7 +63,7 @@ func TestHost_ASecondFolderUnderALiveNameIsRefused(t *testing.T) {
 	}
 	began := time.Now()
 	moved, log3, stop3 := run(t, second)
-	log3.await(t, "worker ready")
+	log3.Await(t, "worker ready")
 	if took := time.Since(began); took > store.HostLease/2 {
 		t.Errorf("it waited %s for a name that nobody has", took)
 	}
@@ -79,7 +81,7 @@ func TestHost_ANameIsTakenOverWhenItsWorkerIsGone(t *testing.T) {
 	w.stop()
 	o := w.options()
 	ended, log, stop := run(t, o)
-	log.await(t, "worker ready")
+	log.Await(t, "worker ready")
 	stop()
 	if err := <-ended; err != nil {
 		t.Fatal(err)
@@ -94,7 +96,7 @@ func TestHost_ANameIsTakenOverWhenItsWorkerIsGone(t *testing.T) {
 	}
 	began := time.Now()
 	ended, log, stop = run(t, o)
-	log.await(t, "worker ready")
+	log.Await(t, "worker ready")
 	if took := time.Since(began); took > store.HostLease/2 {
 		t.Errorf("in the same folder it waited %s", took)
 	}
@@ -120,8 +122,8 @@ func TestHost_ANameIsTakenOverWhenItsWorkerIsGone(t *testing.T) {
 
 	// Its new holder is never heard of again.
 	ended, log, stop = run(t, o)
-	log.await(t, "waiting for the worker that had this host's name")
-	log.await(t, "worker ready")
+	log.Await(t, "waiting for the worker that had this host's name")
+	log.Await(t, "worker ready")
 	stop()
 	if err := <-ended; err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/worker"
 )
@@ -275,11 +276,14 @@ func TestHosts_WhatACancelDidNotReachEndsWhenItsWorkerIsBack(t *testing.T) {
 		return err == nil && len(left) == 0
 	})
 	trace := filepath.Join(schema.WorkspaceDir(a.o.DataDir, id), "trace")
-	before, _ := os.Stat(trace)
-	time.Sleep(300 * time.Millisecond) // six lines, if it went on
-	if after, err := os.Stat(trace); err == nil && before != nil && after.Size() != before.Size() {
-		t.Error("it goes on")
+	before, err := os.Stat(trace)
+	if err != nil {
+		t.Fatal(err)
 	}
+	testkit.Never(t, 300*time.Millisecond, "it goes on", func() bool { // six lines, if it did
+		after, err := os.Stat(trace)
+		return err != nil || after.Size() != before.Size()
+	})
 	if n := len(w.ranOn(id, "s")); n != 1 {
 		t.Errorf("%d attempts: %q", n, w.ranOn(id, "s"))
 	}

@@ -1,14 +1,12 @@
 package worker_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,35 +15,18 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/holdfast/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 	"github.com/holdfast/holdfast/worker"
 )
 
-// loud keeps the lines that somebody should look at.
-type loud struct {
-	mu    sync.Mutex
-	lines bytes.Buffer
-}
-
-func (l *loud) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.lines.Write(p)
-}
-
-func (l *loud) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.lines.String()
-}
-
 // A step runs, one fails and is retried, one is cancelled while running, one while frozen, a session is deleted,
 // workers are replaced under a step, and the last one ends: nobody needs to look at any of it.
 func TestLog_NormalOperationHasNoWarnings(t *testing.T) {
 	t.Parallel()
-	said := &loud{}
-	logger := slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	said := &testkit.Screen{}
+	logger := said.Logger(slog.LevelWarn)
 	c, err := client.Dial(client.Options{HostPort: embeddedtest.StartTestTemporal(t).Addr(), Identity: "holdfast test", Logger: worker.TemporalLogger(logger)})
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +62,7 @@ func TestLog_NormalOperationHasNoWarnings(t *testing.T) {
 	w.stop()
 	w.start()
 	w.awaitType(kept, schema.EventStepReattached)
-	time.Sleep(2 * time.Second) // time to retry what the restart cut off
+	testkit.Never(t, 2*time.Second, "a warning while what the restart cut off is retried", func() bool { return said.String() != "" })
 	w.stop()
 	w.start()
 	if err := os.WriteFile(filepath.Join(schema.WorkspaceDir(w.dir, kept), "go"), nil, 0o600); err != nil {
@@ -106,8 +87,8 @@ func TestTemporalLogger_TellsAnEndFromTrouble(t *testing.T) {
 		{errors.New("the disk is on fire"), true},
 		{serviceerror.NewUnavailable("nobody is there"), true},
 	} {
-		said := &loud{}
-		log := worker.TemporalLogger(slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelWarn})))
+		said := &testkit.Screen{}
+		log := worker.TemporalLogger(said.Logger(slog.LevelWarn))
 		log.Warn("heartbeat", "Error", c.err)
 		log.Error("activity", "Error", c.err)
 		if got := strings.Count(said.String(), "\n"); (got == 2) != c.want || (got == 0) == c.want {

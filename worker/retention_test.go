@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
@@ -15,12 +16,7 @@ import (
 	"github.com/holdfast/holdfast/snapshot"
 )
 
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = testkit.Must
 
 // printed is a session whose run has printed something and is over.
 func printed(t *testing.T, s *store.Store) string {
@@ -30,31 +26,21 @@ func printed(t *testing.T, s *store.Store) string {
 	run := schema.RunID(id, 1)
 	plan := &schema.Plan{Steps: []schema.PlanStep{{ID: "a", Shell: "true"}}}
 	_, _, err := s.CreateSession(ctx, store.NewSession{ID: id, Name: "s", Mode: schema.ModeRunbook, Owner: "ann", Plan: plan})
-	check(t, err)
+	must(t, err)
 	_, err = s.BeginRun(ctx, store.BeginRun{SessionID: id, RunID: run, Number: 1, Key: "1", Status: schema.SessionActive, Phase: schema.PhaseExecuting})
-	check(t, err)
+	must(t, err)
 	_, err = s.BeginAttempt(ctx, store.BeginAttempt{SessionID: id, RunID: run, StepID: "a", Execution: "1", Host: "h", Command: []string{"true"}})
-	check(t, err)
+	must(t, err)
 	chunks := make([]schema.OutputData, 3000)
 	for i := range chunks {
 		chunks[i] = schema.OutputData{Stream: schema.Stdout, Text: strings.Repeat("so much ", 100), Attempt: 1}
 	}
-	check(t, s.AppendOutput(ctx, store.AppendOutput{SessionID: id, RunID: run, StepID: "a", Attempt: 1, To: 1, Chunks: chunks}))
+	must(t, s.AppendOutput(ctx, store.AppendOutput{SessionID: id, RunID: run, StepID: "a", Attempt: 1, To: 1, Chunks: chunks}))
 	_, err = s.Apply(ctx, schema.Transition{
 		SessionID: id, RunID: run, Key: "end", Status: schema.SessionCompleted, Phase: schema.PhaseIdle, End: &schema.RunEnd{Status: schema.SessionCompleted},
 	})
-	check(t, err)
+	must(t, err)
 	return id
-}
-
-func within(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("not in time: %s", what)
 }
 
 // Two workers process the same logs, and a log is complete at all times.
@@ -63,16 +49,16 @@ func TestRetention_CompactsArchivesAndDeletes(t *testing.T) {
 	_, dsn := storetest.NewDSN(t)
 	dir := filepath.Join(t.TempDir(), "blobs")
 	blobs, err := snapshot.Open(t.Context(), "file://"+dir)
-	check(t, err)
+	must(t, err)
 	defer blobs.Close()
 	s, err := store.Open(t.Context(), dsn, store.Options{Archive: blobs})
-	check(t, err)
+	must(t, err)
 	defer s.Close()
 	id := printed(t, s)
 	read := func() []schema.Event {
 		t.Helper()
 		events, err := s.Events(t.Context(), id, store.EventFilter{Limit: 100_000})
-		check(t, err)
+		must(t, err)
 		for i := range events {
 			if events[i].Seq != int64(i+1) {
 				t.Fatalf("event %d has seq %d", i+1, events[i].Seq)
@@ -90,7 +76,7 @@ func TestRetention_CompactsArchivesAndDeletes(t *testing.T) {
 
 	stop := start(Retention{}) // does nothing to sessions that nobody has deleted
 	defer func() { stop() }()
-	within(t, "a look", func() bool {
+	testkit.Eventually(t, "a look", func() bool {
 		held, err := s.HoldRetention(t.Context(), func(context.Context) error { return nil })
 		return err == nil && held
 	})
@@ -100,7 +86,7 @@ func TestRetention_CompactsArchivesAndDeletes(t *testing.T) {
 	}
 
 	stop = start(Retention{CompactAfter: time.Nanosecond, ArchiveAfter: time.Nanosecond})
-	within(t, "compaction and archive", func() bool {
+	testkit.Eventually(t, "compaction and archive", func() bool {
 		if got := len(read()); got != want {
 			t.Fatalf("%d events, not %d", got, want)
 		}
@@ -116,7 +102,7 @@ func TestRetention_CompactsArchivesAndDeletes(t *testing.T) {
 	}
 
 	stop = start(Retention{DeleteAfter: time.Nanosecond})
-	within(t, "deletion", func() bool {
+	testkit.Eventually(t, "deletion", func() bool {
 		_, err := s.Session(t.Context(), id)
 		return schema.CodeOf(err) == schema.CodeNotFound
 	})
@@ -141,18 +127,18 @@ func TestRetention_PurgesBesideWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	_, dsn := storetest.NewDSN(t)
 	blobs, err := snapshot.Open(t.Context(), "file://"+t.TempDir())
-	check(t, err)
+	must(t, err)
 	defer blobs.Close()
 	archive := &refusing{Archive: blobs}
 	s, err := store.Open(t.Context(), dsn, store.Options{Archive: archive})
-	check(t, err)
+	must(t, err)
 	defer s.Close()
 	ids := make([]string, 4) // one more than the number of failures that ends a look
 	for i := range ids {
 		ids[i] = printed(t, s)
 		_, err := s.Compact(t.Context(), ids[i])
-		check(t, err)
-		check(t, s.DeleteSession(t.Context(), ids[i], "ann"))
+		must(t, err)
+		must(t, s.DeleteSession(t.Context(), ids[i], "ann"))
 		deleted := time.Now().Add(-48*time.Hour + time.Duration(i)*time.Minute)
 		storetest.Exec(t, dsn, `UPDATE sessions SET deleted_at = $1, workflow_closed_at = $1 WHERE id = $2`, deleted, ids[i])
 	}
@@ -164,9 +150,9 @@ func TestRetention_PurgesBesideWhatIsRefused(t *testing.T) {
 	if err := r.look(t.Context()); schema.CodeOf(err) != schema.CodeUnavailable || r.blobs.IsZero() {
 		t.Fatalf("%v; blobs were collected: %t", err, !r.blobs.IsZero())
 	}
-	check(t, r.look(t.Context()))
+	must(t, r.look(t.Context()))
 	left, err := s.Purgeable(t.Context(), time.Hour, nil, 10)
-	check(t, err)
+	must(t, err)
 	slices.Sort(left)
 	want := slices.Sorted(slices.Values(ids[:3]))
 	if !slices.Equal(left, want) {
@@ -177,7 +163,7 @@ func TestRetention_PurgesBesideWhatIsRefused(t *testing.T) {
 	for id, refused := range r.unpurged {
 		r.unpurged[id] = refusal{times: refused.times, until: time.Now()}
 	}
-	check(t, r.look(t.Context()))
+	must(t, r.look(t.Context()))
 	if left, err := s.Purgeable(t.Context(), time.Hour, nil, 10); err != nil || len(left) != 0 || len(r.unpurged) != 0 {
 		t.Fatalf("left are %v, %v", left, err)
 	}

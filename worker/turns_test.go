@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
-	"time"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -24,30 +24,30 @@ func TestSession_ManyTurnsKeepItSmall(t *testing.T) {
 	id := w.session(schema.Config{}, `{"steps":[{"id":"s","run":["true"]}]}`)
 	w.awaitEnds(id, 1)
 	for sent := 0; sent < turns; {
-		s, err := w.store.Session(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for room := schema.MaxQueuedMessages/2 - s.QueuedMessages; room > 0 && sent < turns; room-- {
+		room := 0
+		testkit.Eventually(t, "room in the queue of messages", func() bool {
+			s, err := w.store.Session(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			room = schema.MaxQueuedMessages/2 - s.QueuedMessages
+			return room > 0
+		})
+		for ; room > 0 && sent < turns; room-- {
 			sent++
 			result, err := w.update(id, schema.CommandMessage, schema.SendMessage{Content: fmt.Sprint("turn ", sent), Actor: "ada", RequestID: strconv.Itoa(sent)})
 			if err != nil || result.Message != sent {
 				t.Fatalf("message %d: %+v, %v", sent, result, err)
 			}
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
-	deadline := time.Now().Add(5 * patience)
-	for {
+	testkit.Within(t, 5*testkit.Patience, "the end of all turns", func() string {
 		s, err := w.store.Session(t.Context(), id)
-		if err == nil && s.Totals.Runs == turns+1 && s.Status == schema.SessionCompleted {
-			break
+		if err != nil || s.Totals.Runs != turns+1 || s.Status != schema.SessionCompleted {
+			return fmt.Sprintf("after %d runs: %+v, %v", s.Totals.Runs, s, err)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %d runs: %+v, %v", s.Totals.Runs, s, err)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+		return ""
+	})
 	runs, err := w.store.Runs(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/holdfast/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
@@ -74,11 +76,12 @@ func (w *world) startBuild(addr, build string) (stop func()) {
 
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.t.Fatalf("no %s in time; the deployment is %+v", what, w.deployment())
+	testkit.EventuallyRight(w.t, what, func() string {
+		if !ok() {
+			return fmt.Sprintf("the deployment is %+v", w.deployment())
 		}
-	}
+		return ""
+	})
 }
 
 func (w *world) deployment() *worker.Deployment {

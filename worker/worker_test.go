@@ -33,11 +33,7 @@ import (
 var supervise string
 
 func TestMain(m *testing.M) {
-	var remove func()
-	supervise, remove = testkit.BuildSupervisor()
-	code := storetest.Main(m)
-	remove()
-	os.Exit(code)
+	os.Exit(storetest.Main(m, testkit.WithSupervisor(&supervise)))
 }
 
 // world is one worker with its own database and its own namespace's worth of queues.
@@ -59,8 +55,7 @@ type world struct {
 	stop      func()
 }
 
-// patience limits every wait of these tests; none should come near it.
-const patience = 60 * time.Second
+const patience = testkit.Patience
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
@@ -157,18 +152,18 @@ func (w *world) histories(ctx context.Context, id string) []*historypb.History {
 // await polls until the events satisfy a condition and returns them.
 func (w *world) await(id, what string, ok func([]schema.Event) bool) []schema.Event {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
-	defer cancel()
 	var events []schema.Event
-	for ctx.Err() == nil {
+	testkit.EventuallyRight(w.t, what, func() string {
 		var err error
-		if events, err = w.store.Events(ctx, id, store.EventFilter{Limit: 10_000}); err == nil && ok(events) {
-			return events
+		if events, err = w.store.Events(w.t.Context(), id, store.EventFilter{Limit: 10_000}); err != nil {
+			return err.Error()
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	w.t.Fatalf("no %s in time; the log is\n%s", what, logText(events))
-	return nil
+		if !ok(events) {
+			return "the log is\n" + logText(events)
+		}
+		return ""
+	})
+	return events
 }
 
 func (w *world) awaitType(id string, want schema.EventType) []schema.Event {
@@ -297,10 +292,9 @@ func TestSuspend_FreezesWhatRunsAndResumeThawsIt(t *testing.T) {
 	}
 	w.await(id, "frozen step", func(events []schema.Event) bool { return strings.Contains(logText(events), `"new_status":"frozen"`) })
 	frozenAt := output(t, w.awaitType(id, schema.EventWorkflowPaused), "tick")
-	time.Sleep(500 * time.Millisecond) // five ticks, if it went on
-	if now := output(t, w.awaitType(id, schema.EventWorkflowPaused), "tick"); len(now) > len(frozenAt)+4 {
-		t.Fatalf("it ticked on while frozen: %q then %q", frozenAt, now)
-	}
+	testkit.Never(t, 500*time.Millisecond, "it ticked on while frozen", func() bool { // five ticks, if it went on
+		return len(output(t, w.awaitType(id, schema.EventWorkflowPaused), "tick")) > len(frozenAt)+4
+	})
 	if _, err := w.update(id, schema.CommandResume, schema.Command{Actor: "ada"}); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"flag"
 	"os"
 	"testing"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 // 500 cases for each of the model's four parts, unless -rapid.checks is set.
@@ -11,5 +13,5 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", "500"); err != nil {
 		panic(err)
 	}
-	os.Exit(m.Run())
+	os.Exit(testkit.Main(m))
 }

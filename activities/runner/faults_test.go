@@ -289,11 +289,7 @@ func TestFreeze_DuringReattachmentHolds(t *testing.T) {
 	close(goOn)
 	<-frozen
 	b.await("everything to stand still", b.stands) // on a busy machine a process needs its turn to stop
-	for until := time.Now().Add(time.Second); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
-		if !b.stands() {
-			t.Fatal("it goes on after Freeze has returned")
-		}
-	}
+	testkit.Never(t, time.Second, "it goes on after Freeze has returned", func() bool { return !b.stands() })
 	b.r.Thaw(b.ask.RunID)
 	before := len(b.output(schema.Stdout))
 	b.await("more output", func() bool { return len(b.output(schema.Stdout)) > before })

@@ -25,7 +25,7 @@ import (
 	"github.com/holdfast/holdfast/snapshot"
 )
 
-const patience = 90 * time.Second
+const patience = testkit.Patience
 
 // supervise is the supervisor's program.
 var supervise string
@@ -36,11 +36,7 @@ func TestMain(m *testing.M) {
 		supervise = os.Args[5]
 		os.Exit(work(os.Args[2], os.Args[3], os.Args[4]))
 	}
-	var remove func()
-	supervise, remove = testkit.BuildSupervisor()
-	code := storetest.Main(m)
-	remove()
-	os.Exit(code)
+	os.Exit(storetest.Main(m, testkit.WithSupervisor(&supervise)))
 }
 
 // work runs one step as the worker that a test kills: a database, a data folder, a step.
@@ -265,12 +261,7 @@ func (b *bench) count(kind schema.EventType) int {
 
 func (b *bench) await(what string, ok func() bool) {
 	b.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	b.t.Fatalf("no %s in time", what)
+	testkit.Eventually(b.t, what, ok)
 }
 
 func alive(pid int) bool {

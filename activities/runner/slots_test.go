@@ -3,12 +3,12 @@ package runner
 import (
 	"context"
 	"errors"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -34,9 +34,7 @@ func later(t *testing.T, s *Slots, name string, order chan<- string, cpu float64
 		order <- name
 		release()
 	}()
-	for s.Waiting() == before {
-		runtime.Gosched()
-	}
+	testkit.Eventually(t, "a step that waits", func() bool { return s.Waiting() != before })
 }
 
 func TestSlots_ALargeStepIsNotOvertakenForEver(t *testing.T) {
@@ -107,9 +105,7 @@ func TestSlots_OneThatGivesUpLetsThoseBehindItPass(t *testing.T) {
 		_, err := s.Acquire(ctx, 2, 0)
 		failed <- err
 	}()
-	for s.Waiting() == 0 {
-		runtime.Gosched()
-	}
+	testkit.Eventually(t, "a step that waits", func() bool { return s.Waiting() != 0 })
 	order := make(chan string, 1)
 	later(t, s, "behind", order, 1, 0)
 	gone := errors.New("gone")

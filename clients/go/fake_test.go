@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -12,13 +13,13 @@ import (
 	"time"
 
 	"github.com/fasthttp/websocket"
-	"go.uber.org/goleak"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
 
 const sessionID = "0b54b8b4-3d1c-4b0e-9a53-0d7a3c1a2f10"
 

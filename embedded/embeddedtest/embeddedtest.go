@@ -2,26 +2,24 @@
 // database per test. In TestMain:
 //
 //	func TestMain(m *testing.M) {
-//		os.Exit(embeddedtest.Main(m, embeddedtest.WithPostgres(&postgres), embeddedtest.WithTemporal(&temporal)))
+//		os.Exit(testkit.Main(m, embeddedtest.WithPostgres(&postgres), embeddedtest.WithTemporal(&temporal)))
 //	}
 //
 // or StartTestPostgres and StartTestTemporal with a testing.TB, which stop the server when that test ends. The servers
 // die with the test binary even when it is killed.
 //
-// Imports: embedded.
+// Imports: embedded, internal/testkit.
 // Imported by: schema/store/storetest.
 package embeddedtest
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,6 +27,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast/holdfast/embedded"
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 // Postgres is a running server for tests.
@@ -42,11 +41,8 @@ type Temporal struct {
 	*embedded.Temporal
 }
 
-// Option is a server that Main starts before the tests.
-type Option func() (stop func() error, err error)
-
-// WithPostgres has Main start a Postgres and put it in target.
-func WithPostgres(target **Postgres) Option {
+// WithPostgres has testkit.Main start a Postgres and put it in target.
+func WithPostgres(target **Postgres) testkit.Option {
 	return func() (func() error, error) {
 		server, stop, err := startPostgres()
 		*target = server
@@ -54,41 +50,13 @@ func WithPostgres(target **Postgres) Option {
 	}
 }
 
-// WithTemporal has Main start a Temporal and put it in target.
-func WithTemporal(target **Temporal) Option {
+// WithTemporal has testkit.Main start a Temporal and put it in target.
+func WithTemporal(target **Temporal) testkit.Option {
 	return func() (func() error, error) {
 		server, stop, err := startTemporal(nil)
 		*target = server
 		return stop, err
 	}
-}
-
-// Main starts the servers at the same time, runs the tests and stops the servers; it returns the exit code for os.Exit.
-func Main(m *testing.M, options ...Option) int {
-	flag.Parse()
-	stops := make([]func() error, len(options))
-	errs := make([]error, len(options))
-	var starting sync.WaitGroup
-	for i, option := range options {
-		starting.Go(func() { stops[i], errs[i] = option() })
-	}
-	starting.Wait()
-	code := 1
-	if err := errors.Join(errs...); err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, "start the servers for tests:", err)
-	} else {
-		code = m.Run()
-	}
-	for _, stop := range stops {
-		if stop == nil {
-			continue
-		}
-		if err := stop(); err != nil {
-			_, _ = fmt.Fprintln(os.Stderr, "stop the servers for tests:", err)
-			code = max(code, 1)
-		}
-	}
-	return code
 }
 
 // StartTestPostgres starts a Postgres that is stopped when the test ends.

@@ -169,7 +169,7 @@ var floors = [][]string{
 	{"activities/workspace", "activities/runner/supervisor", "schema/store", "embedded/embeddedtest"},
 	{"activities/runner/network", "activities/runner/sandbox", "activities/runner/spool", "snapshot/clouds", "embedded", "web/frame", "web/problem"},
 	{"snapshot", "schema/wire"},
-	{"schema", "logs", "internal/filelock", "internal/testkit", "internal/house", "internal/wait", "web/caller", "deploy"},
+	{"schema", "logs", "internal/filelock", "internal/testkit", "internal/testsignal", "internal/house", "internal/wait", "web/caller", "deploy"},
 }
 
 func floorOf(folder string) int {

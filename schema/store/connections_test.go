@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
@@ -128,11 +129,7 @@ func hear(t *testing.T, s *store.Store) heard {
 			t.Errorf("Listen ended with %v", err)
 		}
 	})
-	select {
-	case <-connected:
-	case <-time.After(testTimeout):
-		t.Fatal("the listener does not connect")
-	}
+	testkit.Receive(t, "a listener that is connected", connected)
 	return h
 }
 

@@ -17,3 +17,9 @@ func (s *Store) PreparedStatements(ctx context.Context) ([]string, error) {
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
+
+// MigrationWaits receives a value each time that Migrate finds that another one is under way. It is called before Migrate.
+func (s *Store) MigrationWaits() <-chan struct{} {
+	s.migrationWaits.Init()
+	return s.migrationWaits.C()
+}

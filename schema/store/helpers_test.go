@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"testing"
-	"time"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 )
 
-const testTimeout = 60 * time.Second
+const testTimeout = testkit.Patience
 
 func context1(t testing.TB) context.Context {
 	t.Helper()
@@ -19,12 +19,7 @@ func context1(t testing.TB) context.Context {
 	return ctx
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = testkit.Must
 
 func mustFail(t testing.TB, err error, want schema.Code) {
 	t.Helper()

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
@@ -40,23 +40,14 @@ func listen(t *testing.T, s *store.Store) *listening {
 
 func (l *listening) waitConnected(t *testing.T) {
 	t.Helper()
-	select {
-	case <-l.connected:
-	case <-time.After(testTimeout):
-		t.Fatal("the listener does not connect")
-	}
+	testkit.Receive(t, "a listener that is connected", l.connected)
 }
 
 func (l *listening) want(t *testing.T, want ...store.Notice) {
 	t.Helper()
 	for _, w := range want {
-		select {
-		case got := <-l.notices:
-			if got != w {
-				t.Fatalf("the notice is %+v, not %+v", got, w)
-			}
-		case <-time.After(testTimeout):
-			t.Fatalf("no notice, but %+v is due", w)
+		if got := testkit.Receive(t, fmt.Sprintf("the notice %+v", w), l.notices); got != w {
+			t.Fatalf("the notice is %+v, not %+v", got, w)
 		}
 	}
 }

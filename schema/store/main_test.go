@@ -1,11 +1,8 @@
 package store_test
 
 import (
-	"fmt"
 	"os"
 	"testing"
-
-	"go.uber.org/goleak"
 
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
@@ -15,10 +12,5 @@ func TestMain(m *testing.M) {
 		compactChild()
 		return
 	}
-	code := storetest.Main(m)
-	if err := goleak.Find(); err != nil && code == 0 {
-		_, _ = fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(storetest.Main(m))
 }

@@ -115,6 +115,7 @@ func (s *Store) migrating(ctx context.Context, do func(*migrate.Migrator) error)
 			return fmt.Errorf("lock: %w", err)
 		}
 		if lock == nil {
+			s.migrationWaits.Signal()
 			select {
 			case <-time.After(migrationRest):
 			case <-ctx.Done():

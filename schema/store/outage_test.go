@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
@@ -127,9 +128,7 @@ func TestStore_LosesAndDoublesNothingWhenPostgresIsKilled(t *testing.T) {
 		must(t, err)
 		must(t, server.Kill())
 		must(t, server.Start(ctx))
-		for s.Ping(ctx) != nil && ctx.Err() == nil {
-			time.Sleep(10 * time.Millisecond)
-		}
+		testkit.Eventually(t, "a store that answers", func() bool { return s.Ping(ctx) == nil })
 	}
 	close(stop)
 	all.Wait()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
@@ -127,9 +128,8 @@ func TestLog_HasNoGapUnderManyWriters(t *testing.T) {
 	}
 	// A following reader sees every seq once, in order, whatever else happens.
 	var seen int64
-	deadline := time.Now().Add(testTimeout)
 	const base, total = 6, writers * each * 2
-	for seen < base+total && time.Now().Before(deadline) {
+	testkit.Eventually(t, "all events", func() bool {
 		events, err := s.Events(context1(t), session, store.EventFilter{Since: seen, Limit: 50})
 		must(t, err)
 		for _, e := range events {
@@ -138,7 +138,8 @@ func TestLog_HasNoGapUnderManyWriters(t *testing.T) {
 			}
 			seen = e.Seq
 		}
-	}
+		return seen >= base+total
+	})
 	all.Wait()
 	events := log(t, s, session)
 	if len(events) != base+total {

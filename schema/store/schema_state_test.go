@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/store/storetest"
@@ -147,7 +148,7 @@ func TestMigrate_BuildsAnIndexBesideThoseWhoWrite(t *testing.T) {
 	must(t, err)
 	_, err = early.Exec(ctx, add)
 	must(t, err)
-	done := make(chan error, 2)
+	done, waits := make(chan error, 2), s.MigrationWaits()
 	migrateToo := func() {
 		_, err := s.Migrate(ctx)
 		done <- err
@@ -169,7 +170,7 @@ func TestMigrate_BuildsAnIndexBesideThoseWhoWrite(t *testing.T) {
 		t.Errorf("who writes meanwhile waits for the build: %v", err)
 	}
 	go migrateToo() // nor does the build wait for those that wait for it
-	time.Sleep(100 * time.Millisecond)
+	testkit.Receive(t, "a migration that waits for the other", waits)
 	must(t, early.Commit(ctx))
 	must(t, <-done)
 	must(t, <-done)

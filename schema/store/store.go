@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 
+	"github.com/holdfast/holdfast/internal/testsignal"
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -48,6 +49,8 @@ type Store struct {
 	blocks  blockCache
 
 	compactEvents int // per compaction step
+
+	migrationWaits testsignal.Signal // another process migrates
 }
 
 // Open prepares a store. It fails with [schema.CodeInvalid] if the address cannot be understood; if

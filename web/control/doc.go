@@ -12,6 +12,6 @@
 //
 // Errors are [schema.Error]s whose messages are for the caller.
 //
-// Imports: internal/wait, logs, schema, schema/store, schema/wire, web/caller.
+// Imports: internal/testsignal, internal/wait, logs, schema, schema/store, schema/wire, web/caller.
 // Imported by: web, web/api, web/socket.
 package control

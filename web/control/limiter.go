@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"sync"
+
+	"github.com/holdfast/holdfast/internal/testsignal"
 )
 
 // limiter lets a bounded number of callers in for each key at once; the others wait for as
@@ -12,6 +14,8 @@ type limiter struct {
 
 	mu     sync.Mutex
 	queues map[string]*queue // of the keys somebody is at
+
+	waits testsignal.Signal // a caller finds no place
 }
 
 type queue struct {
@@ -31,9 +35,16 @@ func (g *limiter) enter(ctx context.Context, key string) (leave func(), err erro
 	}
 	r.at++
 	g.mu.Unlock()
+	leave = func() { <-r.places; g.gone(key, r) }
 	select {
 	case r.places <- struct{}{}:
-		return func() { <-r.places; g.gone(key, r) }, nil
+		return leave, nil
+	default:
+		g.waits.Signal()
+	}
+	select {
+	case r.places <- struct{}{}:
+		return leave, nil
 	case <-ctx.Done():
 		g.gone(key, r)
 		return nil, ctx.Err()

@@ -2,41 +2,56 @@ package control
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 func TestGate_LetsNoMoreInThanItShould(t *testing.T) {
 	t.Parallel()
-	g := newLimiter(3)
-	var in, most, other atomic.Int32
+	const most, others = 3, 50
+	g := newLimiter(most)
+	g.waits.Init()
+	enter := func(key string) func() {
+		leave, err := g.enter(t.Context(), key)
+		if err != nil {
+			t.Error(err)
+			return func() {}
+		}
+		return leave
+	}
+	var leave [most]func()
+	for i := range leave {
+		leave[i] = enter("a")
+	}
+	var in, highest atomic.Int32
 	var all sync.WaitGroup
-	for range 50 {
+	for range others {
 		all.Go(func() {
-			leave, err := g.enter(t.Context(), "a")
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer leave()
+			defer enter("a")()
 			n := in.Add(1)
-			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			for h := highest.Load(); n > h && !highest.CompareAndSwap(h, n); h = highest.Load() {
 			}
-			time.Sleep(time.Millisecond)
+			runtime.Gosched()
 			in.Add(-1)
 		})
-		all.Go(func() { // another key has places of its own
-			if leave, err := g.enter(t.Context(), "b"); err == nil {
-				other.Add(1)
-				leave()
-			}
-		})
+	}
+	for range others {
+		testkit.Receive(t, "a caller that waits", g.waits.C())
+	}
+	if n := in.Load(); n != 0 {
+		t.Fatalf("%d more are in than %d", n, most)
+	}
+	enter("b")() // another key has places of its own
+	for i := range leave {
+		leave[i]()
 	}
 	all.Wait()
-	if most.Load() > 3 || most.Load() < 2 || other.Load() != 50 || len(g.queues) != 0 {
-		t.Fatalf("%d at once, %d elsewhere, %d queues left", most.Load(), other.Load(), len(g.queues))
+	if highest.Load() > most || len(g.queues) != 0 {
+		t.Fatalf("%d at once, %d queues left", highest.Load(), len(g.queues))
 	}
 }
 

@@ -1,9 +1,10 @@
 package feed
 
 import (
+	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }

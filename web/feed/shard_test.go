@@ -3,12 +3,13 @@ package feed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
@@ -64,16 +65,10 @@ func TestShard_WhatCannotBeReadHarmsNobodyElseAndIsReadLater(t *testing.T) {
 		}
 		one.read(all[0].topic, all[1].topic, all[2].topic)
 		got := map[string]bool{}
-		limit := time.After(30 * time.Second)
 		wait := func(n int) {
 			t.Helper()
 			for len(got) < n {
-				select {
-				case id := <-woken:
-					got[id] = true
-				case <-limit:
-					t.Fatalf("%s is broken: only %v were read", broken, got)
-				}
+				got[testkit.Receive(t, fmt.Sprintf("another topic than %v, while %s is broken", got, broken), woken)] = true
 			}
 		}
 		if broken == "bad" {
@@ -139,11 +134,7 @@ func TestShard_ADeletionIsSeenWhileTheSessionIsLookedFor(t *testing.T) {
 	l.deleted.Store(true)
 	one.notice(store.Notice{SessionID: "s", List: true})
 	close(l.goOn)
-	select {
-	case <-woken:
-	case <-time.After(30 * time.Second):
-		t.Error("nobody hears of the deletion")
-	}
+	testkit.Receive(t, "word of the deletion", woken)
 	c.Detach()
 	h.Run(t.Context())
 }

@@ -42,7 +42,7 @@ func TestAttack_SecretsReplacedByRename(t *testing.T) {
 	}
 	s := newSpec(t, "sh", "-c", "touch running; while [ ! -e replaced ]; do sleep 0.05; done; cat "+strings.Join(secrets, " ")+" 2>&1; cat /proc/self/uid_map; id -u")
 	go func() {
-		await(t, func() bool { _, err := os.Stat(filepath.Join(s.Dir, "running")); return err == nil })
+		running(t, s)
 		for _, name := range secrets {
 			put(name + "+")
 			if err := os.Rename(name+"+", name); err != nil {

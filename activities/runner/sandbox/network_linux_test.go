@@ -136,9 +136,11 @@ func beOutside() error {
 		return err
 	}
 	for _, p := range []netip.Prefix{outsideAddress, otherOutside} { // each answers a datagram from its own address
-		if err := serveHello(fmt.Sprintf("%s:%d", p.Addr(), webPort), "hello"); err != nil {
+		stop, err := serveHello(fmt.Sprintf("%s:%d", p.Addr(), webPort), "hello")
+		if err != nil {
 			return err
 		}
+		defer stop()
 	}
 	conn, err := net.ListenPacket("udp4", ":"+strconv.Itoa(dnsPort))
 	if err != nil {
@@ -152,10 +154,11 @@ func beOutside() error {
 	return err
 }
 
-func serveHello(address, word string) error {
+// serveHello answers with a word by TCP and UDP, until it is told to stop.
+func serveHello(address, word string) (stop func(), err error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	go func() {
 		for {
@@ -169,7 +172,8 @@ func serveHello(address, word string) error {
 	}()
 	packets, err := net.ListenPacket("udp", address)
 	if err != nil {
-		return err
+		_ = l.Close()
+		return nil, err
 	}
 	go func() {
 		b := make([]byte, 100)
@@ -181,7 +185,7 @@ func serveHello(address, word string) error {
 			_, _ = packets.WriteTo([]byte(word), from) // the same
 		}
 	}()
-	return nil
+	return func() { _ = l.Close(); _ = packets.Close() }, nil
 }
 
 func answerNames(conn net.PacketConn) {
@@ -313,9 +317,11 @@ func TestAttack_NetworkReachesTheHost(t *testing.T) {
 		return
 	}
 	joinOutside(t)
-	if err := serveHello(fmt.Sprintf(":%d", webPort), "product"); err != nil {
+	stop, err := serveHello(fmt.Sprintf(":%d", webPort), "product")
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer stop()
 	const open, shut = "hello hello", "refused refused"
 	want := map[string]string{
 		"10.77.0.2": open, "outside.example": open, "10.78.0.2": open,

@@ -3,9 +3,12 @@ package sandbox
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 const (
@@ -41,7 +44,7 @@ func TestMain(m *testing.M) {
 		fmt.Printf("%s %v\n%s\n%s", dir, err, again, own) //nolint:forbidigo // for the test that started it
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(testkit.Main(m))
 }
 
 func TestParseMode_TakesTheFour(t *testing.T) {
@@ -53,12 +56,8 @@ func TestParseMode_TakesTheFour(t *testing.T) {
 	}
 }
 
-// await polls until a condition holds.
-func await(t *testing.T, done func() bool) {
+// running waits until the program of a spec says that it runs.
+func running(t *testing.T, s *Spec) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it does not come to be")
-		}
-	}
+	testkit.Eventually(t, "a running program", func() bool { _, err := os.Stat(filepath.Join(s.Dir, "running")); return err == nil })
 }

@@ -161,10 +161,10 @@ func TestStart_DiesWithItsSupervisor(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, func() bool { _, err := os.Stat(filepath.Join(s.Dir, "running")); return err == nil })
+	running(t, s)
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait() // it was killed
-	await(t, func() bool {
+	testkit.Eventually(t, "the end of all that it started", func() bool {
 		out, _ := exec.CommandContext(t.Context(), "pgrep", "-f", "sleep 47.11").Output() // none is an error
 		return len(out) == 0
 	})

@@ -13,6 +13,6 @@
 //
 // It relies on the page cache, without syncing: it has to survive its processes, not its machine.
 //
-// Imports: nothing of this module.
+// Imports: internal/testsignal.
 // Imported by: activities/runner, activities/runner/supervisor.
 package spool

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/activities/runner/spool"
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 func create(t testing.TB, limit int64) (string, *spool.Writer) {
@@ -80,15 +81,17 @@ func TestSpool_IsReadAsWrittenAcrossSegmentsAndReaders(t *testing.T) {
 func TestSpool_AFullOneHoldsItsWriter(t *testing.T) {
 	t.Parallel()
 	dir, w := create(t, 1000)
+	held := w.Held()
 	if err := w.Write(spool.Stdout, make([]byte, 5000)); err != nil { // an empty spool takes any frame
 		t.Fatal(err)
 	}
 	second := make(chan error, 1)
 	go func() { second <- w.Write(spool.Stdout, []byte("x")) }()
+	testkit.Receive(t, "a write that waits for room", held)
 	select {
 	case <-second:
 		t.Fatal("written over the limit")
-	case <-time.After(50 * time.Millisecond):
+	default:
 	}
 	r := spool.Open(dir, 0)
 	f, ok, err := r.Next(spool.Everything)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/holdfast/holdfast/internal/testsignal"
 )
 
 // ErrClosed says that the spool takes no more.
@@ -41,6 +43,8 @@ type Writer struct {
 	streams  [Progress + 1]int64
 	closed   bool
 	buf      []byte
+
+	held testsignal.Signal // a write waits for room
 }
 
 // Create makes an empty spool in an existing folder. Limit is in bytes.
@@ -78,6 +82,7 @@ func (w *Writer) Write(k Kind, data []byte) error {
 	defer w.mu.Unlock()
 	n := int64(headerBytes + len(data))
 	for w.end > w.consumed && w.end+n > w.consumed+w.limit && !w.closed {
+		w.held.Signal()
 		w.changed.Wait()
 	}
 	if w.closed {

@@ -4,6 +4,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/holdfast/holdfast/internal/testkit"
 )
 
 // A worker that comes just as the wait for one ends is not too late: its step goes on.
@@ -19,11 +21,7 @@ func TestWorkers_OneThatComesAsTheTimeEndsKeepsTheStep(t *testing.T) {
 	defer there.Close()
 	w.now = newLink(here)
 	w.gone(w.now)
-	for deadline := time.Now().Add(10 * time.Second); !rung(w); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the time does not end")
-		}
-	}
+	testkit.Eventually(t, "the end of the time", func() bool { return rung(w) })
 	w.mu.Lock()
 	w.now = newLink(nil)
 	w.found()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	client "github.com/holdfast/holdfast/clients/go"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
 )
@@ -80,41 +81,30 @@ func (a *asking) says(line string) {
 	a.t.Helper()
 	select {
 	case a.lines <- line:
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		a.t.Fatalf("nobody reads %q", line)
 	}
 }
 
 func (a *asking) sees(text string) {
 	a.t.Helper()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if strings.Contains(a.screen(), text) {
-			return
+	testkit.EventuallyRight(a.t, "the text "+text, func() string {
+		if screen := a.screen(); !strings.Contains(screen, text) {
+			return "the screen has " + screen
 		}
-	}
-	a.t.Fatalf("%q is not shown: %q", text, a.screen())
+		return ""
+	})
 }
 
 func (a *asking) opens() string {
 	a.t.Helper()
-	select {
-	case text := <-a.opened:
-		return text
-	case <-time.After(5 * time.Second):
-		a.t.Fatalf("no editor was opened; the screen has %q", a.screen())
-		return ""
-	}
+	return testkit.Receive(a.t, "an editor that is opened", a.opened)
 }
 
 func (a *asking) wants(resolution schema.Resolution, feedback string) {
 	a.t.Helper()
-	select {
-	case r := <-a.decided:
-		if r.Resolution != resolution || r.Feedback != feedback {
-			a.t.Errorf("decided %+v, want %s %q", r, resolution, feedback)
-		}
-	case <-time.After(5 * time.Second):
-		a.t.Fatalf("nothing was decided; the screen has %q", a.screen())
+	if r := testkit.Receive(a.t, "a decision", a.decided); r.Resolution != resolution || r.Feedback != feedback {
+		a.t.Errorf("decided %+v, want %s %q", r, resolution, feedback)
 	}
 }
 

@@ -6,11 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"go.temporal.io/sdk/client"
 
 	"github.com/holdfast/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 	"github.com/holdfast/holdfast/worker"
 )
@@ -36,14 +36,12 @@ func TestCheck_SaysWhetherTheWorkerOfADataFolderIsHeardOf(t *testing.T) {
 			done <- worker.Run(ctx, worker.Options{Store: db, Temporal: temporal, DataDir: dir, Host: "one", Supervisor: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
 		}()
 		var r result
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-			if r = run(t, env, "", "worker", "--check"); r.code == exitOK {
-				break
+		testkit.EventuallyRight(t, "a healthy worker", func() string {
+			if r = run(t, env, "", "worker", "--check"); r.code != exitOK {
+				return r.errOut
 			}
-			if time.Now().After(deadline) {
-				t.Fatalf("not healthy in time: %+v", r)
-			}
-		}
+			return ""
+		})
 		r.want(t, exitOK, "the worker runs, and Temporal hears of it")
 		stop()
 		<-done
@@ -56,14 +54,7 @@ func TestCheck_SaysWhetherTheWorkerOfADataFolderIsHeardOf(t *testing.T) {
 	go func() {
 		done <- worker.Run(ctx, worker.Options{Store: lacking, Temporal: temporal, DataDir: dir, Host: "one", Supervisor: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
 	}()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		if _, err := os.Stat(filepath.Join(dir, "worker.json")); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("no worker in time")
-		}
-	}
+	testkit.Eventually(t, "a worker", func() bool { _, err := os.Stat(filepath.Join(dir, "worker.json")); return err == nil })
 	run(t, env, "", "worker", "--check").want(t, exitError, "asks Temporal for nothing")
 	stop()
 	<-done

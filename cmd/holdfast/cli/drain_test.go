@@ -6,11 +6,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"go.temporal.io/sdk/client"
 
 	"github.com/holdfast/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 	"github.com/holdfast/holdfast/worker"
 )
@@ -36,20 +36,19 @@ func TestDrain_EndsTheWorkerOfADataFolder(t *testing.T) {
 		}()
 		// It holds the folder before it listens.
 		var r result
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-			if _, err := os.Stat(filepath.Join(dir, "worker.json")); err == nil {
-				args := []string{"worker", "--drain"}
-				if json {
-					args = append(args, "--json")
-				}
-				if r = run(t, env, "", args...); !strings.Contains(r.errOut, "does not listen") {
-					break
-				}
+		testkit.EventuallyRight(t, "a worker that listens", func() string {
+			if _, err := os.Stat(filepath.Join(dir, "worker.json")); err != nil {
+				return err.Error()
 			}
-			if time.Now().After(deadline) {
-				t.Fatalf("no worker in time: %+v", r)
+			args := []string{"worker", "--drain"}
+			if json {
+				args = append(args, "--json")
 			}
-		}
+			if r = run(t, env, "", args...); strings.Contains(r.errOut, "does not listen") {
+				return r.errOut
+			}
+			return ""
+		})
 		if json {
 			r.want(t, exitOK, `{"state":"drained","host":"one","running":[]}`)
 		} else {

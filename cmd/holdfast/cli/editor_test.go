@@ -1,14 +1,15 @@
 package cli
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/terminal/terminaltest"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -30,7 +31,7 @@ func TestWatch_EditsInThePersonsEditorWhichHasTheTerminal(t *testing.T) {
 	}))
 	person, program := terminaltest.Open(t)
 	editor := writeFile(t, "editor.sh", `echo "the editor is open"; read -r line; sed -i "s/plot.py/$line/" "$1"`)
-	screen := &lockedBuffer{}
+	screen := &testkit.Screen{}
 	done := make(chan int, 1)
 	go func() {
 		env := []string{"HOLDFAST_URL=" + s.URL, "EDITOR=false", "VISUAL=sh " + editor, "PATH=" + os.Getenv("PATH")}
@@ -42,14 +43,14 @@ func TestWatch_EditsInThePersonsEditorWhichHasTheTerminal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	screen.await(t, "Approve? [a]pprove / [r]eject / [e]dit / e[x]tend by 5m / [q]uit watching: ")
+	screen.Await(t, "Approve? [a]pprove / [r]eject / [e]dit / e[x]tend by 5m / [q]uit watching: ")
 	types("x")
 	s.awaits("POST " + asked + `/extend {"seconds":300}`)
 	types("e")
-	screen.await(t, "the editor is open\n")
+	screen.Await(t, "the editor is open\n")
 	s.emit(runOne, printed("other", "while the editor is open\n"))
 	types("a")
-	screen.await(t, "while the editor is open\n") // once it is closed
+	screen.Await(t, "while the editor is open\n") // once it is closed
 	<-resolved
 	s.wants("POST " + asked + `/resolve {"resolution":"modified","modifications":{"shell":"python3 a"}}`)
 	if code := <-done; code != exitOK {
@@ -64,14 +65,14 @@ func TestWatch_SaysThatTheEditorDoesNotWorkAndAsksAgain(t *testing.T) {
 		ApprovalID: otherID, Type: schema.ApprovalStep, Options: schema.ApprovalStep.Options(), Context: []byte(`{"step": {"id": "plot", "shell": "x"}}`),
 	}))
 	person, program := terminaltest.Open(t)
-	screen := &lockedBuffer{}
+	screen := &testkit.Screen{}
 	done := make(chan int, 1)
 	go func() {
 		done <- Run(t.Context(), []string{"session", "watch", scriptedID}, program, screen, screen, []string{"HOLDFAST_URL=" + s.URL, "EDITOR=false"})
 	}()
-	screen.await(t, "Approve?")
+	screen.Await(t, "Approve?")
 	_, _ = person.WriteString("e\n")
-	screen.await(t, `nothing was changed: the editor "false" ended with an error (exit status 1); VISUAL or EDITOR names yours`)
+	screen.Await(t, `nothing was changed: the editor "false" ended with an error (exit status 1); VISUAL or EDITOR names yours`)
 	_, _ = person.WriteString("q\n")
 	if code := <-done; code != exitUndecided || strings.Count(screen.String(), "Approve?") != 2 {
 		t.Errorf("exit code %d: %s", code, screen)
@@ -81,10 +82,10 @@ func TestWatch_SaysThatTheEditorDoesNotWorkAndAsksAgain(t *testing.T) {
 // awaits waits for a request.
 func (s *scripted) awaits(request string) {
 	s.t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if slices.Contains(s.asked(), request) {
-			return
+	testkit.EventuallyRight(s.t, "the request "+request, func() string {
+		if asked := s.asked(); !slices.Contains(asked, request) {
+			return fmt.Sprintf("there were %q", asked)
 		}
-	}
-	s.t.Fatalf("%q is not asked for; there were %q", request, s.asked())
+		return ""
+	})
 }

@@ -7,11 +7,11 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"go.temporal.io/sdk/client"
 
 	"github.com/holdfast/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/internal/testkit"
 
 	"github.com/holdfast/holdfast/schema/store/storetest"
 	"github.com/holdfast/holdfast/worker"
@@ -50,15 +50,13 @@ func TestRollout_ShowsBuildsAndMovesSessionsBetweenThem(t *testing.T) {
 		}
 		temporal.Close()
 	})
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	testkit.EventuallyRight(t, "a row of v1", func() string {
 		_, out, errs := rollout()
-		if strings.Contains(out, "v1") && strings.Contains(out, "worker@one") {
-			break
+		if !strings.Contains(out, "v1") || !strings.Contains(out, "worker@one") {
+			return out + errs
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("v1 does not show:\n%s%s", out, errs)
-		}
-	}
+		return ""
+	})
 
 	code, out, errs := rollout("--build-id", "v1", "--percent", "12.5")
 	if code != exitOK || !strings.Contains(out, "12.5% of the sessions go to v1 from now on, the others to unversioned.") || !strings.Contains(out, "ramping 12.5%") {

@@ -1,12 +1,10 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,15 +14,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/holdfast/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-// patience bounds every wait of these tests; none should come near it.
-const patience = 60 * time.Second
+const patience = testkit.Patience
 
 // installation is a database, a Temporal, and the program's own web and worker on them, each
 // run in-process.
@@ -39,7 +36,7 @@ func install(t *testing.T) *installation {
 	t.Helper()
 	_, dsn := storetest.NewDSN(t)
 	temporal := embeddedtest.StartTestTemporal(t)
-	addr := freeAddr(t)
+	addr := testkit.FreeAddr(t)
 	in := &installation{t: t, url: "http://" + addr, stop: map[string]func(){}}
 	in.env = []string{
 		"HOLDFAST_DATABASE_URL=" + dsn, "TEMPORAL_ADDRESS=" + temporal.Addr(), "HOLDFAST_DATA_DIR=" + t.TempDir(),
@@ -56,16 +53,6 @@ func install(t *testing.T) *installation {
 	return in
 }
 
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 func (in *installation) start(command string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan result, 1)
@@ -80,16 +67,17 @@ func (in *installation) start(command string) {
 
 func (in *installation) ready() {
 	in.t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	testkit.EventuallyRight(in.t, "a server that is ready", func() string {
 		resp, err := http.Get(in.url + "/api/ready")
-		if err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return
-			}
+		if err != nil {
+			return err.Error()
 		}
-	}
-	in.t.Fatal("the server is not ready in time")
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return resp.Status
+		}
+		return ""
+	})
 }
 
 func (in *installation) run(stdin string, args ...string) result {
@@ -118,15 +106,16 @@ type approvals struct {
 // asked waits for a session's pending approval and returns it.
 func (in *installation) asked(session string) string {
 	in.t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		var list approvals
+	var list approvals
+	testkit.EventuallyRight(in.t, "an approval", func() string {
+		list = approvals{}
 		r := in.run("", "approval", "list", "--session", session, "--json")
-		if err := json.Unmarshal([]byte(r.out), &list); err == nil && len(list.Approvals) == 1 {
-			return list.Approvals[0].ID
+		if err := json.Unmarshal([]byte(r.out), &list); err != nil || len(list.Approvals) != 1 {
+			return r.out + r.errOut
 		}
-	}
-	in.t.Fatal("no approval in time")
-	return ""
+		return ""
+	})
+	return list.Approvals[0].ID
 }
 
 const (
@@ -223,34 +212,34 @@ func TestWatch_AnotherViewerDecidesFirst(t *testing.T) {
 	id := in.begin(asking1)
 	stdin, person := io.Pipe() // somebody who does not answer
 	defer person.Close()
-	screen := &lockedBuffer{}
+	screen := &testkit.Screen{}
 	done := make(chan int, 1)
 	go func() {
 		done <- Run(t.Context(), []string{"session", "watch", id, "--ask"}, stdin, screen, screen, in.env)
 	}()
-	screen.await(t, "Approve? [a]pprove")
+	screen.Await(t, "Approve? [a]pprove")
 	in.run("", "approval", "resolve", in.asked(id), "approved").want(t, exitOK)
 	if code := <-done; code != exitOK {
 		t.Errorf("exit code %d: %s", code, screen)
 	}
-	screen.await(t, "no answer is needed any more")
-	screen.await(t, "✓ completed")
+	screen.Await(t, "no answer is needed any more")
+	screen.Await(t, "✓ completed")
 }
 
 func TestSession_IsSuspendedResumedCancelledAndDeleted(t *testing.T) {
 	t.Parallel()
 	in := install(t)
 	id := in.begin(`{"steps": [{"id": "long", "shell": "echo up; sleep 300"}]}`)
-	screen := &lockedBuffer{}
+	screen := &testkit.Screen{}
 	done := make(chan int, 1)
 	go func() {
 		done <- Run(t.Context(), []string{"session", "watch", id}, strings.NewReader(""), screen, screen, in.env)
 	}()
-	screen.await(t, "up\n")
+	screen.Await(t, "up\n")
 	in.run("", "session", "suspend", id[:8]).want(t, exitOK, "session "+id[:8]+" suspended")
-	screen.await(t, "‖ suspended by")
+	screen.Await(t, "‖ suspended by")
 	in.run("", "session", "resume", id[:8]).want(t, exitOK, "resumed")
-	screen.await(t, "▶ resumed by")
+	screen.Await(t, "▶ resumed by")
 	in.run("", "session", "cancel", id[:8]).want(t, exitOK, "cancelled", "0 left")
 	if code := <-done; code != exitCancelled {
 		t.Errorf("exit code %d, want %d: %s", code, exitCancelled, screen)
@@ -268,14 +257,14 @@ func TestWatch_SurvivesARestartOfTheServer(t *testing.T) {
 	in := install(t)
 	const lines = 300
 	id := in.begin(fmt.Sprintf(`{"steps": [{"id": "count", "run": ["sh", "-c", "i=1; while [ $i -le %d ]; do echo n-$i; i=$((i+1)); sleep 0.01; done"]}]}`, lines))
-	screen := &lockedBuffer{}
+	screen := &testkit.Screen{}
 	done := make(chan int, 1)
 	go func() {
 		done <- Run(t.Context(), []string{"session", "watch", id}, strings.NewReader(""), screen, screen, in.env)
 	}()
-	screen.await(t, "n-20\n")
+	screen.Await(t, "n-20\n")
 	in.stop["web"]()
-	screen.await(t, "trying again in")
+	screen.Await(t, "trying again in")
 	in.start("web")
 	if code := <-done; code != exitOK {
 		t.Fatalf("exit code %d: %s", code, screen)
@@ -294,7 +283,7 @@ func TestWatch_SurvivesARestartOfTheServer(t *testing.T) {
 	if len(got) != lines {
 		t.Errorf("%d lines, want %d", len(got), lines)
 	}
-	screen.await(t, "connected again")
+	screen.Await(t, "connected again")
 }
 
 func TestStart_WaitsForAServerThatIsJustStarting(t *testing.T) {
@@ -302,12 +291,12 @@ func TestStart_WaitsForAServerThatIsJustStarting(t *testing.T) {
 	in := install(t)
 	in.stop["web"]()
 	path := writeFile(t, "quick.json", quick1)
-	screen := &lockedBuffer{}
+	screen := &testkit.Screen{}
 	done := make(chan int, 1)
 	go func() {
 		done <- Run(t.Context(), []string{"session", "start", "--plan", path, "--watch"}, strings.NewReader(""), screen, screen, in.env)
 	}()
-	screen.await(t, "trying again for")
+	screen.Await(t, "trying again for")
 	in.start("web")
 	if code := <-done; code != exitOK {
 		t.Errorf("exit code %d: %s", code, screen)
@@ -322,17 +311,17 @@ func TestWatch_CtrlCLeavesTheSessionAlone(t *testing.T) {
 	in := install(t)
 	id := in.begin(`{"steps": [{"id": "long", "shell": "echo up; sleep 300"}]}`)
 	ctx, cancel := context.WithCancel(t.Context())
-	screen := &lockedBuffer{}
+	screen := &testkit.Screen{}
 	done := make(chan int, 1)
 	go func() {
 		done <- Run(ctx, []string{"session", "watch", id}, strings.NewReader(""), screen, screen, in.env)
 	}()
-	screen.await(t, "up\n")
+	screen.Await(t, "up\n")
 	cancel()
 	if code := <-done; code != exitInterrupted {
 		t.Errorf("exit code %d, want %d", code, exitInterrupted)
 	}
-	screen.await(t, "The session goes on; follow it again with `holdfast session watch "+id[:8]+" --since ")
+	screen.Await(t, "The session goes on; follow it again with `holdfast session watch "+id[:8]+" --since ")
 	in.run("", "session", "show", id).want(t, exitOK, "active")
 	in.run("", "session", "cancel", id).want(t, exitOK)
 }
@@ -401,32 +390,4 @@ func writeFile(t *testing.T, name, text string) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// lockedBuffer is a screen that a test reads while a command writes to it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *lockedBuffer) await(t *testing.T, text string) {
-	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if strings.Contains(l.String(), text) {
-			return
-		}
-	}
-	t.Fatalf("%q does not come: %s", text, l)
 }

@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -65,9 +65,7 @@ func TestApproval_IsExtendedAndEdited(t *testing.T) {
 	first := in.asked(id)
 	in.run(quick1, "approval", "resolve", first, "modified", "--plan-file", "-").want(t, exitOK)
 	second := first
-	for end := time.Now().Add(patience); second == first && time.Now().Before(end); {
-		second = in.asked(id)
-	}
+	testkit.Eventually(t, "another approval", func() bool { second = in.asked(id); return second != first })
 	in.run("", "approval", "resolve", second, "approved").want(t, exitOK)
 	in.run("", "session", "watch", id).want(t, exitOK, "✎ the plan was edited by", "plan: only", "hello\n", "✓ completed")
 
@@ -82,15 +80,13 @@ func TestApproval_ThatExpiredIsListedAndReopened(t *testing.T) {
 	in := install(t)
 	id := in.begin(`{"steps": [{"id": "publish", "shell": "echo published", "approval": true}]}`, "--approval-timeout", "1s", "--on-timeout", "suspend")
 	var expired string
-	for end := time.Now().Add(patience); expired == ""; time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the question does not expire")
-		}
+	testkit.Eventually(t, "the question to expire", func() bool {
 		var s schema.Session
 		if err := json.Unmarshal([]byte(in.run("", "session", "show", id, "--json").out), &s); err == nil && len(s.ExpiredApprovals) > 0 {
 			expired = s.ExpiredApprovals[0].ID
 		}
-	}
+		return expired != ""
+	})
 	command := "holdfast approval reopen " + expired[:8]
 	in.run("", "approval", "list").want(t, exitOK, expired[:8], "expired, resume to ask again", "holdfast approval reopen ID")
 	in.run("", "session", "list").want(t, exitOK, "suspended", "expired: "+command)
@@ -99,15 +95,10 @@ func TestApproval_ThatExpiredIsListedAndReopened(t *testing.T) {
 	in.run("", "approval", "resolve", expired, "approve").want(t, exitError, "the approval expired", command)
 	in.run("", "approval", "reopen", expired[:8], "--json").want(t, exitOK, `"id":"`+expired+`"`)
 	in.run("", "approval", "reopen", expired).want(t, exitOK, "approval "+expired[:8]+" reopened: session "+id[:8]+" goes on, and asks again")
-	again := func() (found bool) {
+	testkit.Eventually(t, "the question again", func() bool {
 		var list approvals
 		err := json.Unmarshal([]byte(in.run("", "approval", "list", "--session", id, "--status", "all", "--json").out), &list)
 		return err == nil && len(list.Approvals) == 2
-	}
-	for end := time.Now().Add(patience); !again(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it is not asked again")
-		}
-	}
+	})
 	in.run("", "session", "cancel", id).want(t, exitOK)
 }

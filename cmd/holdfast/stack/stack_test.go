@@ -26,9 +26,9 @@ import (
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
-	"go.uber.org/goleak"
 
 	"github.com/holdfast/holdfast/embedded"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 )
@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(testkit.Main(m))
 }
 
 func standIn(command string) error {
@@ -124,16 +124,6 @@ func recorded(t *testing.T, dir string) map[string]embedded.Owned {
 	return children
 }
 
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	const limit, pause = 60 * time.Second, 10 * time.Millisecond
-	for deadline := time.Now().Add(limit); !done(); time.Sleep(pause) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %s for %s", limit, what)
-		}
-	}
-}
-
 func TestUp_RestartsWhatIsKilledOnTheSamePortsAndStopsCleanly(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -154,14 +144,14 @@ func TestUp_RestartsWhatIsKilledOnTheSamePortsAndStopsCleanly(t *testing.T) {
 		}
 	}
 	for name, old := range before {
-		eventually(t, name+" to be started again", func() bool {
+		testkit.Eventually(t, name+" to be started again", func() bool {
 			now := recorded(t, dir)[name]
 			return now.Alive() && now != old
 		})
 	}
-	eventually(t, "web on its old address", func() bool { return ready200(t.Context(), addresses[0]) == nil })
+	testkit.Eventually(t, "web on its old address", func() bool { return ready200(t.Context(), addresses[0]) == nil })
 	server := &embedded.Postgres{Dir: filepath.Join(dir, namePostgres)}
-	eventually(t, "postgres on its data folder", func() bool { return server.Postmaster() != 0 })
+	testkit.Eventually(t, "postgres on its data folder", func() bool { return server.Postmaster() != 0 })
 
 	children := recorded(t, dir)
 	if err := up.Process.Signal(os.Interrupt); err != nil {
@@ -272,7 +262,7 @@ func TestSupervise_StartsAgainAndStopsForGood(t *testing.T) {
 	if err := s.awaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a fourth start", func() bool { return seen.count() >= 4 })
+	testkit.Eventually(t, "a fourth start", func() bool { return seen.count() >= 4 })
 	s.end()
 	s.end()
 	after := seen.count()
@@ -364,11 +354,7 @@ func soon(t *testing.T, what string, do func()) {
 	t.Helper()
 	done := make(chan struct{})
 	go func() { defer close(done); do() }()
-	select {
-	case <-done:
-	case <-time.After(20 * time.Second):
-		t.Fatalf("not in time: %s", what)
-	}
+	testkit.Receive(t, what, done)
 }
 
 func TestSupervise_HurryKillsWhatDoesNotWantToStop(t *testing.T) {
@@ -466,11 +452,7 @@ func TestHold_OneAtATimeAndLeftoversAreEnded(t *testing.T) {
 	if err != nil || !slices.Equal(ended, []string{"sleep"}) {
 		t.Errorf("ended %v, %v; want sleep alone", ended, err)
 	}
-	select {
-	case <-sleep.Done():
-	case <-time.After(10 * time.Second):
-		t.Error("the leftover is still there")
-	}
+	testkit.Receive(t, "the end of the leftover", sleep.Done())
 }
 
 func TestBeyond_SaysWhereElseWebListens(t *testing.T) {

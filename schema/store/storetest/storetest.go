@@ -5,7 +5,7 @@
 //
 // and in a test storetest.New(t). A test binary that starts its own server uses storetest.NewOn.
 //
-// Imports: embedded/embeddedtest, schema/store.
+// Imports: embedded/embeddedtest, internal/testkit, schema/store.
 // Imported by: nothing of this module.
 package storetest
 
@@ -19,15 +19,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast/holdfast/embedded/embeddedtest"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/schema/store"
 )
 
 var server *embeddedtest.Postgres
 
-// Main starts Postgres, and anything else that the options ask for, runs the tests and returns the
-// exit code for os.Exit.
-func Main(m *testing.M, options ...embeddedtest.Option) int {
-	return embeddedtest.Main(m, append(options, embeddedtest.WithPostgres(&server))...)
+// Main is [testkit.Main] with a Postgres for [New].
+func Main(m *testing.M, options ...testkit.Option) int {
+	return testkit.Main(m, append(options, embeddedtest.WithPostgres(&server))...)
 }
 
 // Server is the Postgres that [Main] started.

@@ -2,7 +2,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,21 +9,11 @@ import { fileURLToPath } from 'node:url';
 const BINARY = process.env.HOLDFAST_BIN ?? fileURLToPath(new URL('../../../../bin/holdfast', import.meta.url));
 const READY_WITHIN_MS = 90_000;
 
-async function freePort() {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
 export async function startStack() {
   if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing; run make build first`);
   const dataDir = mkdtempSync(join(tmpdir(), 'holdfast-ui-'));
-  const address = `127.0.0.1:${await freePort()}`;
-  const child = spawn(BINARY, ['up', '--addr', address, '--data-dir', dataDir], {
+  // With port 0 it keeps off all usual ports, which what runs beside it would compete for.
+  const child = spawn(BINARY, ['up', '--addr', '127.0.0.1:0', '--data-dir', dataDir], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, HOLDFAST_LOG_FORMAT: 'json', HOLDFAST_STEPS_ON_STOP: 'end' },
   });

@@ -1,0 +1,10 @@
+package filelock_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/holdfast/holdfast/internal/testkit"
+)
+
+func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
