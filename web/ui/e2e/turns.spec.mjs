@@ -88,7 +88,7 @@ test("a step's command, environment and files are edited, and what waits beside 
   await dialog.waitFor({ state: 'detached' });
 
   await approval(page, /Left/).getByText(/Asked again: edited by/).waitFor();
-  await approval(page, /Right/).getByText(/Asked again: what it is about has changed/).waitFor();
+  await approval(page, /Right/).getByText(/Asked again: its subject has changed/).waitFor();
   await approval(page, /Left/).getByRole('button', { name: 'Approve' }).click();
   await approval(page, /Right/).getByRole('button', { name: 'Approve' }).click();
   await status(page, 'completed', { timeout: 30_000 });
