@@ -127,8 +127,8 @@ func (w *Writer) Consumed(offset int64) {
 	w.changed.Broadcast()
 }
 
-// Unbound removes the limit: nobody is there to consume, and an end is in sight.
-func (w *Writer) Unbound() {
+// RemoveLimit removes the limit: nobody is there to consume, and an end is in sight.
+func (w *Writer) RemoveLimit() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.limit = math.MaxInt64 / 2

@@ -14,24 +14,24 @@ func TestWorkers_OneThatComesAsTheTimeEndsKeepsTheStep(t *testing.T) {
 		defer w.mu.Unlock()
 		return len(w.orphaned) > 0
 	}
-	w := &workers{patience: time.Millisecond, orphaned: make(chan struct{}, 1)}
+	w := &workers{timeout: time.Millisecond, orphaned: make(chan struct{}, 1)}
 	here, there := net.Pipe()
 	defer there.Close()
-	w.now = newLink(here)
-	w.gone(w.now)
+	w.current = newLink(here)
+	w.detached(w.current)
 	for deadline := time.Now().Add(10 * time.Second); !rung(w); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the time does not end")
 		}
 	}
 	w.mu.Lock()
-	w.now = newLink(nil)
-	w.found()
+	w.current = newLink(nil)
+	w.cancelOrphaned()
 	w.mu.Unlock()
 	if rung(w) {
 		t.Error("it is given up though a worker has come")
 	}
-	w.ring() // the timer had fired, and came second
+	w.orphanTimeout() // the timer had fired, and came second
 	if rung(w) {
 		t.Error("it is given up though a worker is there")
 	}
