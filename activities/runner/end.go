@@ -100,7 +100,7 @@ func (r *Runner) discard(l leftover) {
 func (r *Runner) end(s *supervised) {
 	s.order(supervisor.Order{Do: supervisor.DoStop})
 	go func() {
-		for range s.asks { // nobody is asked any more, but the reports after the questions are needed
+		for range s.asks { // nobody answers now, but the reports after the questions are needed
 		}
 	}()
 	for deadline := time.After(endPatience); ; {

@@ -112,7 +112,7 @@ func (w *Writer) End() int64 {
 	return w.end
 }
 
-// Consumed says that nothing before an offset is needed any more.
+// Consumed says that nothing before an offset is needed.
 func (w *Writer) Consumed(offset int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -233,7 +233,7 @@ func TestWatch_AnotherViewerDecidesFirst(t *testing.T) {
 	if code := <-done; code != exitOK {
 		t.Errorf("exit code %d: %s", code, screen)
 	}
-	screen.await(t, "no answer is needed any more")
+	screen.await(t, "no answer is needed now")
 	screen.await(t, "✓ completed")
 }
 

@@ -1,4 +1,4 @@
-// What a person does in a session that goes on: edits what is asked, gives time, says something, forks, looks back.
+// What a person does in a long session: edits a plan under approval, extends a deadline, sends a message, forks, looks back.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -63,7 +63,7 @@ test('a plan is edited at its approval, wrong edits are told by line, and the ne
   await context.close();
 });
 
-test("a step's command, environment and files are edited, and what waits beside it is asked again", async () => {
+test("a step's command, environment and files are edited, and approvals waiting beside it are opened again", async () => {
   const plan = {
     steps: [
       { id: 'a', title: 'Left', shell: 'cat note.txt', approval: true },
