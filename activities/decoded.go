@@ -15,7 +15,7 @@ func Decoded[In, Out any](do func(context.Context, In) (Out, error)) func(contex
 		var in In
 		if err := converter.GetDefaultDataConverter().FromPayload(raw.Payload(), &in); err != nil {
 			var none Out
-			return none, final(schema.Wrap(schema.CodeInvalid, err, "this cannot be decoded"))
+			return none, final(schema.Wrap(schema.CodeInvalid, err, "cannot decode the argument"))
 		}
 		return do(ctx, in)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// Hosts answers for this host as a whole: which steps it has taken, and whether it takes more.
+// Hosts answers for this host as a whole: which steps run on it, and whether it takes more.
 type Hosts struct {
 	// Host is its name.
 	Host string
@@ -26,63 +26,63 @@ type Hosts struct {
 
 	mu       sync.Mutex
 	draining bool
-	taken    map[string]taken // by execution
-	lastEnd  time.Time        // when a step last ended or was refused
+	active   map[string]activeStep // by execution
+	lastEnd  time.Time             // when a step last ended or was refused
 }
 
-// taken is a step whose activity is here.
-type taken struct {
-	ask    schema.RunStep
+// activeStep is a step whose activity is here.
+type activeStep struct {
+	arg    schema.RunStep
 	cancel context.CancelCauseFunc
 	times  int // Temporal may send an execution again before the first call has noticed
 }
 
 // RunStep is the function of [schema.ActivityRunStep].
-type RunStep func(ctx context.Context, ask schema.RunStep) (schema.StepResult, error)
+type RunStep func(ctx context.Context, arg schema.RunStep) (schema.StepResult, error)
 
 const (
-	roomPoll     = 50 * time.Millisecond
-	roomPatience = time.Second
+	capacityPoll    = 50 * time.Millisecond
+	capacityTimeout = time.Second
 )
 
 var errDraining = errors.New("this host takes no new steps")
 
-// Place takes a session that another host does not serve, if this one has room. If it has none
+// Place takes a session that another host does not serve, if this one has a free place. If it has none
 // within a second, the next host is asked, or this one again.
 func (a *Hosts) Place(ctx context.Context, _ schema.Place) (schema.Placed, error) {
-	patience := time.NewTimer(roomPatience)
-	defer patience.Stop()
-	poll := time.NewTicker(roomPoll)
+	timeout := time.NewTimer(capacityTimeout)
+	defer timeout.Stop()
+	poll := time.NewTicker(capacityPoll)
 	defer poll.Stop()
 	for {
 		switch {
 		case a.Draining():
-			return schema.Placed{}, usual(schema.Errorf(schema.CodeHostDraining, "host %s takes no new steps", a.Host))
-		case a.hasRoom():
+			return schema.Placed{}, expectedError(schema.Errorf(schema.CodeHostDraining, "host %s takes no new steps", a.Host))
+		case a.hasCapacity():
 			return schema.Placed{Host: a.Host}, nil
 		}
 		select {
 		case <-poll.C:
-		case <-patience.C:
-			return schema.Placed{}, usual(schema.Errorf(schema.CodeUnavailable, "host %s is full", a.Host))
+		case <-timeout.C:
+			return schema.Placed{}, expectedError(schema.Errorf(schema.CodeUnavailable, "host %s is full", a.Host))
 		case <-ctx.Done():
 			return schema.Placed{}, context.Cause(ctx)
 		}
 	}
 }
 
-// Take wraps the running of steps: it keeps track of them, and a draining host refuses each that it
+// Track wraps the running of steps: it keeps track of them, and a draining host refuses each that it
 // does not already run.
-func (a *Hosts) Take(run RunStep) RunStep {
-	return func(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
+func (a *Hosts) Track(run RunStep) RunStep {
+	return func(ctx context.Context, arg schema.RunStep) (schema.StepResult, error) {
 		ctx, cancel := context.WithCancelCause(ctx)
 		defer cancel(nil)
-		if !a.begin(ask, cancel) {
+		if !a.begin(arg, cancel) {
 			return schema.StepResult{}, a.refusal()
 		}
-		defer a.end(ask.Execution)
-		result, err := run(ctx, ask)
-		if err != nil && errors.Is(context.Cause(ctx), errDraining) && !a.Lives(ask.Execution) {
+		defer a.end(arg.Execution)
+		result, err := run(ctx, arg)
+		if err != nil && errors.Is(context.Cause(ctx), errDraining) && !a.Lives(arg.Execution) {
 			return schema.StepResult{}, a.refusal()
 		}
 		return result, err
@@ -97,35 +97,35 @@ func (a *Hosts) refusal() error {
 	})
 }
 
-func (a *Hosts) begin(ask schema.RunStep, cancel context.CancelCauseFunc) bool {
+func (a *Hosts) begin(arg schema.RunStep, cancel context.CancelCauseFunc) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.draining && !a.Lives(ask.Execution) {
+	if a.draining && !a.Lives(arg.Execution) {
 		a.lastEnd = time.Now()
 		return false
 	}
-	if a.taken == nil {
-		a.taken = map[string]taken{}
+	if a.active == nil {
+		a.active = map[string]activeStep{}
 	}
-	a.taken[ask.Execution] = taken{ask: ask, cancel: cancel, times: a.taken[ask.Execution].times + 1}
+	a.active[arg.Execution] = activeStep{arg: arg, cancel: cancel, times: a.active[arg.Execution].times + 1}
 	return true
 }
 
 func (a *Hosts) end(execution string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	t := a.taken[execution]
+	t := a.active[execution]
 	if t.times--; t.times > 0 {
-		a.taken[execution] = t
+		a.active[execution] = t
 		return
 	}
-	delete(a.taken, execution)
+	delete(a.active, execution)
 	a.lastEnd = time.Now()
 }
 
-// Quiet is how long ago a step last ended here. An ended step is often followed by the next of its
+// SinceLastEnd is how long ago a step last ended here. An ended step is often followed by the next of its
 // session, which is better refused here than left waiting for a host that is gone.
-func (a *Hosts) Quiet() time.Duration {
+func (a *Hosts) SinceLastEnd() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return time.Since(a.lastEnd)
@@ -137,7 +137,7 @@ func (a *Hosts) Drain() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.draining = true
-	for execution, t := range a.taken {
+	for execution, t := range a.active {
 		if !a.Lives(execution) {
 			t.cancel(errDraining)
 		}
@@ -155,8 +155,8 @@ func (a *Hosts) Draining() bool {
 func (a *Hosts) Running() []schema.RunStep {
 	list := a.Live()
 	a.mu.Lock()
-	for _, t := range a.taken {
-		list = append(list, t.ask)
+	for _, t := range a.active {
+		list = append(list, t.arg)
 	}
 	a.mu.Unlock()
 	slices.SortFunc(list, func(a, b schema.RunStep) int {
@@ -165,8 +165,8 @@ func (a *Hosts) Running() []schema.RunStep {
 	return slices.CompactFunc(list, func(a, b schema.RunStep) bool { return a.Execution == b.Execution })
 }
 
-func (a *Hosts) hasRoom() bool {
+func (a *Hosts) hasCapacity() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.taken) < a.MaxSteps
+	return len(a.active) < a.MaxSteps
 }

@@ -34,7 +34,7 @@ func TestHosts_TakeASessionWhenThereIsRoom(t *testing.T) {
 	if err != nil || placed.Host != "one" {
 		t.Fatalf("%+v, %v", placed, err)
 	}
-	_, err = h.Take(func(context.Context, schema.RunStep) (schema.StepResult, error) {
+	_, err = h.Track(func(context.Context, schema.RunStep) (schema.StepResult, error) {
 		_, err := h.Place(t.Context(), schema.Place{})
 		return schema.StepResult{}, err
 	})(t.Context(), schema.RunStep{Execution: "a"})
@@ -52,7 +52,7 @@ func TestHosts_ADrainingOneGoesOnWithWhatItHasAndTakesNothingElse(t *testing.T) 
 	h := aHost("mine")
 	h.Drain()
 	ran := 0
-	take := h.Take(func(context.Context, schema.RunStep) (schema.StepResult, error) {
+	take := h.Track(func(context.Context, schema.RunStep) (schema.StepResult, error) {
 		ran++
 		return schema.StepResult{Status: schema.AttemptSucceeded}, nil
 	})
@@ -69,7 +69,7 @@ func TestHosts_ADrainingOneGoesOnWithWhatItHasAndTakesNothingElse(t *testing.T) 
 func TestHosts_ADrainSendsAwayWhatHasNotBegun(t *testing.T) {
 	t.Parallel()
 	h := aHost("mine")
-	waiting := h.Take(func(ctx context.Context, _ schema.RunStep) (schema.StepResult, error) {
+	waiting := h.Track(func(ctx context.Context, _ schema.RunStep) (schema.StepResult, error) {
 		h.Drain()
 		<-ctx.Done()
 		return schema.StepResult{}, context.Cause(ctx)
@@ -80,7 +80,7 @@ func TestHosts_ADrainSendsAwayWhatHasNotBegun(t *testing.T) {
 	if n := len(h.Running()); n != 0 {
 		t.Fatalf("%d steps are left", n)
 	}
-	running := h.Take(func(ctx context.Context, _ schema.RunStep) (schema.StepResult, error) {
+	running := h.Track(func(ctx context.Context, _ schema.RunStep) (schema.StepResult, error) {
 		h.Drain()
 		return schema.StepResult{}, ctx.Err()
 	})

@@ -19,8 +19,8 @@ import (
 const heartbeatEvery = time.Second
 
 const (
-	// stopPatience is how long a cancelled activity waits for the stop on the control queue.
-	stopPatience = 3 * time.Second
+	// stopTimeout is how long a cancelled activity waits for the stop on the control queue.
+	stopTimeout = 3 * time.Second
 	// cancelGrace is how long a program has between SIGTERM and SIGKILL when no stop came.
 	cancelGrace = 500 * time.Millisecond
 )
@@ -38,33 +38,33 @@ type Steps struct {
 //
 // The step is not tied to the activity: if the connection to Temporal is lost, the step goes on,
 // and the next attempt of the activity attaches to it.
-func (a *Steps) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
-	stopBeating := beat(ctx)
-	defer stopBeating()
-	if !a.Runner.Lives(ask.Execution) {
-		if ask.Again || activity.GetInfo(ctx).Attempt > 1 { // an ended execution stays ended, whatever has become of its session
-			if result, ended, err := a.Store.Ended(ctx, ask.RunID, ask.StepID, ask.Execution); ended || err != nil {
+func (a *Steps) Run(ctx context.Context, arg schema.RunStep) (schema.StepResult, error) {
+	stopHeartbeat := heartbeat(ctx)
+	defer stopHeartbeat()
+	if !a.Runner.Lives(arg.Execution) {
+		if arg.Again || activity.GetInfo(ctx).Attempt > 1 { // an ended execution stays ended, whatever has become of its session
+			if result, ended, err := a.Store.Ended(ctx, arg.RunID, arg.StepID, arg.Execution); ended || err != nil {
 				return result, err
 			}
 		}
-		if ask.Before != nil {
-			if _, err := a.Records.Record(ctx, *ask.Before); err != nil {
+		if arg.Before != nil {
+			if _, err := a.Records.Record(ctx, *arg.Before); err != nil {
 				return schema.StepResult{}, err
 			}
 		}
-		if err := a.waitWhileSuspended(ctx, ask.SessionID); err != nil {
+		if err := a.waitWhileSuspended(ctx, arg.SessionID); err != nil {
 			return schema.StepResult{}, err
 		}
 	}
-	result, err := a.Runner.Run(ctx, ask)
+	result, err := a.Runner.Run(ctx, arg)
 	if errors.Is(err, runner.ErrDetached) && temporal.IsCanceledError(context.Cause(ctx)) {
-		result, err = a.awaitStop(context.WithoutCancel(ctx), ask)
+		result, err = a.awaitStop(context.WithoutCancel(ctx), arg)
 	}
 	switch code := schema.CodeOf(err); {
-	case errors.Is(err, runner.ErrDetached) && forgotten(ctx):
+	case errors.Is(err, runner.ErrDetached) && activityUnknown(ctx):
 		return result, activity.ErrResultPending // nobody waits for this answer
 	case errors.Is(err, runner.ErrDetached) || errors.Is(err, runner.ErrClosed):
-		return result, usual(err)
+		return result, expectedError(err)
 	case code == schema.CodeConflict || code == schema.CodeNotFound: // the plan has changed, or what the step belongs to is gone
 		return result, final(err)
 	default:
@@ -72,22 +72,22 @@ func (a *Steps) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult,
 	}
 }
 
-// forgotten reports whether Temporal no longer knows the activity: its workflow has continued as
+// activityUnknown reports whether Temporal no longer knows the activity: its workflow has continued as
 // new, and requests its running steps again, or is gone.
-func forgotten(ctx context.Context) bool {
+func activityUnknown(ctx context.Context) bool {
 	_, gone := errors.AsType[*serviceerror.NotFound](context.Cause(ctx))
 	return gone
 }
 
 // awaitStop waits for the stop that comes with every cancel and counts what it ends. If it does not
 // come in time, awaitStop stops the step itself.
-func (a *Steps) awaitStop(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
-	patient, cancel := context.WithTimeout(ctx, stopPatience)
+func (a *Steps) awaitStop(ctx context.Context, arg schema.RunStep) (schema.StepResult, error) {
+	stopCtx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
-	result, err := a.Runner.Run(patient, ask)
+	result, err := a.Runner.Run(stopCtx, arg)
 	if errors.Is(err, runner.ErrDetached) {
-		a.Runner.Stop(ctx, ask.RunID, cancelGrace)
-		return a.Runner.Run(ctx, ask)
+		a.Runner.Stop(ctx, arg.RunID, cancelGrace)
+		return a.Runner.Run(ctx, arg)
 	}
 	return result, err
 }
@@ -135,8 +135,8 @@ func (a *Steps) Stop(ctx context.Context, of schema.StepsOf) (schema.StoppedStep
 	return stopped, nil
 }
 
-// beat heartbeats until the function it returns is called.
-func beat(ctx context.Context) (stop func()) {
+// heartbeat heartbeats until the function it returns is called.
+func heartbeat(ctx context.Context) (stop func()) {
 	done := make(chan struct{})
 	ended := make(chan struct{})
 	go func() {
@@ -160,9 +160,9 @@ func final(err error) error {
 	return temporal.NewNonRetryableApplicationError(err.Error(), string(schema.CodeOf(err)), err)
 }
 
-// usual marks an error as part of normal operation, to be retried without a line in the log: a
+// expectedError marks an error as part of normal operation, to be retried without a line in the log: a
 // worker that ends leaves its steps to the next one, and a full host sends sessions on.
-func usual(err error) error {
+func expectedError(err error) error {
 	return temporal.NewApplicationErrorWithOptions(err.Error(), string(schema.CodeOf(err)), temporal.ApplicationErrorOptions{
 		Category: temporal.ApplicationErrorCategoryBenign, Cause: err,
 	})

@@ -32,8 +32,8 @@ const (
 // Attention is one thing that deserves a look, and where it is.
 type Attention struct {
 	Kind   AttentionKind `json:"kind"`
-	StepID string        `json:"step_id,omitempty" doc:"The step that it is in"`
-	File   string        `json:"file,omitempty" doc:"The file that it is in"`
+	StepID string        `json:"step_id,omitempty" doc:"The step it is in"`
+	File   string        `json:"file,omitempty" doc:"The file it is in"`
 	Found  string        `json:"found,omitempty" doc:"What was found there, shortened"`
 }
 

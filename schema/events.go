@@ -158,7 +158,7 @@ type (
 		DurationMS int64  `json:"duration_ms"`
 	}
 	// WorkflowCancelledData closes a run that was cancelled. Reason is "interrupted" when a message
-	// took its place, "expired" when nobody used the session any more, else "".
+	// took its place, "expired" when the session expired unused, else "".
 	WorkflowCancelledData struct {
 		Actor   string  `json:"actor,omitempty"`
 		Reason  string  `json:"reason,omitempty"`
@@ -348,5 +348,5 @@ type Receipt struct {
 	Survivors       int      `json:"survivors"`
 	ArtifactsKept   int      `json:"artifacts_kept"`
 	CostUSD         float64  `json:"cost_usd"`
-	Unreachable     []string `json:"unreachable_hosts,omitempty" doc:"Hosts that did not answer; what runs there ends when its worker is back, or after an hour"`
+	Unreachable     []string `json:"unreachable_hosts,omitempty" doc:"Hosts that did not answer; what runs there ends when its worker returns, or after an hour"`
 }

@@ -26,7 +26,7 @@ type (
 		CurrentStep      string          `json:"current_step,omitempty"`
 		HeadSeq          int64           `json:"head_seq" doc:"The seq of the latest event"`
 		PendingApprovals []Approval      `json:"pending_approvals"`
-		ExpiredApprovals []Approval      `json:"expired_approvals" doc:"Those that nobody answered in time and that suspended the session: each can be reopened, which asks again"`
+		ExpiredApprovals []Approval      `json:"expired_approvals" doc:"Approvals that nobody answered in time and that suspended the session; reopening one asks again"`
 		Totals           Totals          `json:"totals"`
 		ForkedFrom       string          `json:"forked_from,omitempty"`
 		Forks            []string        `json:"forks" doc:"Ids of the sessions that were forked from this one; only in the detail"`
@@ -95,11 +95,11 @@ type (
 		Type             ApprovalType    `json:"approval_type"`
 		Description      string          `json:"description"`
 		Options          []Resolution    `json:"options"`
-		Context          json.RawMessage `json:"context" doc:"What is asked about: the plan, the step, or whatever a program gave with its question"`
-		ContextTruncated bool            `json:"context_truncated,omitempty" doc:"The context is left out here, {} in its place: it is long, or this is a list of sessions. GET /api/approvals/{id} has it"`
-		Digest           string          `json:"digest" doc:"Names exactly what is approved"`
+		Context          json.RawMessage `json:"context" doc:"The subject: the plan, the step, or the context that a program gave with its question"`
+		ContextTruncated bool            `json:"context_truncated,omitempty" doc:"The context is omitted here ({}), because it is long or this is a list of sessions; GET /api/approvals/{id} returns it"`
+		Digest           string          `json:"digest" doc:"Identifies exactly what is approved"`
 		Status           ApprovalStatus  `json:"status"`
-		Reopenable       bool            `json:"reopenable,omitempty" doc:"It expired and suspended its session, which asks again once it is reopened"`
+		Reopenable       bool            `json:"reopenable,omitempty" doc:"It expired and suspended its session; reopening it asks again"`
 		Resolution       Resolution      `json:"resolution,omitempty"`
 		Feedback         string          `json:"feedback,omitempty"`
 		Modifications    json.RawMessage `json:"modifications,omitempty" doc:"What was changed with the resolution"`
@@ -114,7 +114,7 @@ type (
 	// Message is one entry of a session's conversation.
 	Message struct {
 		ID        int64         `json:"id"`
-		Number    int           `json:"number,omitempty" doc:"Of a user's message within the session"`
+		Number    int           `json:"number,omitempty" doc:"The number of a user's message within the session"`
 		SessionID string        `json:"session_id"`
 		RunID     string        `json:"run_id,omitempty"`
 		Role      string        `json:"role" enum:"user,agent,system"`
@@ -150,7 +150,7 @@ type Config struct {
 	ApprovalTimeoutSeconds float64      `json:"approval_timeout_seconds,omitempty" doc:"How long an approval waits; the server's HOLDFAST_APPROVAL_TIMEOUT when absent"`
 	OnTimeout              OnTimeout    `json:"on_timeout,omitempty" enum:"suspend,reject,approve,escalate" doc:"What an expired approval does; suspend when absent"`
 	EscalationTimeout      string       `json:"escalation_timeout,omitempty" doc:"How long an escalated approval waits, such as 20m; four times its first time when absent"`
-	OnModified             OnModified   `json:"on_modified,omitempty" enum:"ask,approve" doc:"Whether an edited plan or step is asked about again, or the edit is the approval; ask when absent"`
+	OnModified             OnModified   `json:"on_modified,omitempty" enum:"ask,approve" doc:"Whether an edited plan or step needs approval again (ask), or the edit is the approval (approve); ask when absent"`
 	Parallel               int          `json:"parallel,omitempty" doc:"How many ready steps run at the same time; 2 when absent"`
 	RunTimeout             string       `json:"run_timeout,omitempty" doc:"How long a run may take while it is not suspended, such as 2h; no limit when absent"`
 	WhenBusy               WhenBusy     `json:"when_busy,omitempty" enum:"enqueue,interrupt,reject" doc:"What a message does while a run is under way; enqueue when absent"`

@@ -25,7 +25,7 @@ const (
 // Plan is what a run does: a graph of steps, and files that are written to the workspace before the
 // first step. See [ParsePlan] for the rules.
 type Plan struct {
-	Steps []PlanStep        `json:"steps" doc:"What to run; needs makes it a graph"`
+	Steps []PlanStep        `json:"steps" doc:"What to run; needs turns the list into a graph"`
 	Files map[string]string `json:"files,omitempty" doc:"Workspace files to write before the first step: relative path to text"`
 }
 
@@ -36,13 +36,13 @@ type PlanStep struct {
 	Run       []string          `json:"run,omitempty" doc:"A program and its arguments"`
 	Shell     string            `json:"shell,omitempty" doc:"A command line for /bin/sh -c"`
 	Agent     string            `json:"agent,omitempty" doc:"The agent that carries out task"`
-	Task      string            `json:"task,omitempty" doc:"What the agent is asked"`
+	Task      string            `json:"task,omitempty" doc:"The agent's task"`
 	Needs     []string          `json:"needs,omitempty" doc:"Ids of the steps that come first"`
 	Approval  bool              `json:"approval,omitempty" doc:"Ask a human before it runs"`
 	Timeout   string            `json:"timeout,omitempty" doc:"A duration such as 90s, 30m, 2h or 3d"`
 	Retries   int               `json:"retries,omitempty" doc:"Further attempts after a failure, 0 to 10"`
-	Env       map[string]string `json:"env,omitempty" doc:"Environment variables. Not for secrets: they stand in the log, in the plan that everybody sees who may see the session, and in its export"`
-	Network   *Network          `json:"network,omitempty" doc:"Whether it may use the network, or an object with what of it; it may not when absent"`
+	Env       map[string]string `json:"env,omitempty" doc:"Environment variables. Not for secrets: they appear in the log, in the plan (visible to everyone who can see the session) and in its export"`
+	Network   *Network          `json:"network,omitempty" doc:"Whether the step may use the network, or an object naming the destinations; no network when absent"`
 	Memory    string            `json:"memory,omitempty" doc:"A limit such as 512MiB or 2GiB"`
 	CPU       float64           `json:"cpu,omitempty" doc:"A limit in cores"`
 	OnTimeout OnTimeout         `json:"on_timeout,omitempty" doc:"What happens when its approval expires"`

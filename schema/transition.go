@@ -114,7 +114,7 @@ type AuditEntry struct {
 	ApprovalID string       `json:"approval_id,omitempty"`
 	StepID     string       `json:"step_id,omitempty"`
 	Resolution Resolution   `json:"resolution,omitempty"`
-	Digest     string       `json:"digest,omitempty" doc:"Of exactly what was decided on"`
+	Digest     string       `json:"digest,omitempty" doc:"Digest of exactly what was decided on"`
 	Detail     string       `json:"detail,omitempty" doc:"Feedback, or why it was ignored"`
 	RequestID  string       `json:"request_id,omitempty"`
 }

@@ -147,7 +147,7 @@ func (d *drains) serve(conn net.Conn) {
 	var told time.Time
 	for {
 		p := d.progress(Draining)
-		if len(p.Running) == 0 && d.hosts.Quiet() > drainQuiet {
+		if len(p.Running) == 0 && d.hosts.SinceLastEnd() > drainQuiet {
 			d.end(out, Drained)
 			return
 		}

@@ -185,7 +185,7 @@ func newRunner(o Options) (*runner.Runner, error) {
 	return runner.New(runner.Options{
 		Store: o.Store, Asker: &activities.Asker{Temporal: o.Temporal, Store: o.Store}, DataDir: o.DataDir, Host: o.Host,
 		Supervisor: o.Supervisor, Sandbox: o.Sandbox, SandboxPaths: o.SandboxPaths, NetworkRefused: o.NetworkRefused, Cgroup: group,
-		Workspaces:  workspace.NewKeeper(workspace.Options{Store: o.Snapshots, DataDir: o.DataDir, Quota: o.Quota, Latest: o.Store.Snapshot, Logger: o.Logger}),
+		Workspaces:  workspace.NewManager(workspace.Options{Store: o.Snapshots, DataDir: o.DataDir, Quota: o.Quota, Latest: o.Store.Snapshot, Logger: o.Logger}),
 		OutputBytes: o.MaxOutput, QuotaBytes: o.Quota.Bytes, QuotaFiles: o.Quota.Files, OrphanTimeout: o.OrphanTimeout, EndSteps: o.EndSteps, Logger: o.Logger,
 	})
 }
@@ -269,7 +269,7 @@ func compose(o Options, steps *runner.Runner, hosts *activities.Hosts, fatal fun
 	place := &onceStopped{Worker: worker.New(o.Temporal, schema.TaskQueueSteps, activitiesOnly(maxPlaces))}
 	register(place, hosts.Place, schema.ActivityPlace)
 	host := worker.New(o.Temporal, schema.StepsQueue(o.Host), activitiesOnly(o.MaxSteps))
-	register(host, activities.Decoded(hosts.Take(run.Run)), schema.ActivityRunStep)
+	register(host, activities.Decoded(hosts.Track(run.Run)), schema.ActivityRunStep)
 	control := worker.New(o.Temporal, schema.ControlQueue(o.Host), activitiesOnly(maxControls))
 	register(control, run.Freeze, schema.ActivityFreezeSteps)
 	register(control, run.Thaw, schema.ActivityThawSteps)

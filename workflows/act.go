@@ -17,20 +17,20 @@ import (
 // when the host is down.
 func (s *session) record(ctx workflow.Context) error {
 	t := s.nextTransition(ctx)
-	s.show(ctx)
+	s.showInTemporal(ctx)
 	recorded := workflow.ExecuteActivity(withRecord(ctx, recordSummary(t)), schema.ActivityRecord, t)
-	if s.mayBring(ctx, &t) {
+	if s.canCarryTransition(ctx, &t) {
 		s.start(ctx, &t)
 	}
-	var stands schema.Recorded
-	if err := recorded.Get(ctx, &stands); err != nil {
+	var stored schema.Recorded
+	if err := recorded.Get(ctx, &stored); err != nil {
 		if !isFinal(err) {
 			return err
 		}
-		s.recordLess(ctx, t, err)
+		s.recordReduced(ctx, t, err)
 		return nil
 	}
-	s.state.Stands(t.RunID, stands)
+	s.state.ReconcileRecorded(t.RunID, stored)
 	return nil
 }
 
@@ -48,15 +48,15 @@ func isFinal(err error) bool {
 	return ok && app.NonRetryable()
 }
 
-// show updates what Temporal's own tools show of the session.
-func (s *session) show(ctx workflow.Context) {
+// showInTemporal updates what Temporal's own tools show of the session.
+func (s *session) showInTemporal(ctx workflow.Context) {
 	st := s.state
 	workflow.SetCurrentDetails(ctx, s.details())
-	now := Searched{st.Status(), st.Phase()}
-	if !st.Input.Searchable || st.Searched == now {
+	now := SearchValues{st.Status(), st.Phase()}
+	if !st.Input.Searchable || st.SearchValues == now {
 		return
 	}
-	st.Searched = now
+	st.SearchValues = now
 	err := workflow.UpsertTypedSearchAttributes(ctx,
 		searchStatus.ValueSet(string(now.Status)), searchPhase.ValueSet(string(now.Phase)),
 		searchMode.ValueSet(string(st.Input.Mode)), searchOwner.ValueSet(st.Input.Owner))
@@ -75,12 +75,12 @@ var (
 func recordSummary(t schema.Transition) string {
 	words := []string{string(t.Status), string(t.Phase)}
 	for i := range t.Open {
-		words = append(words, "ask "+string(t.Open[i].Type)+" "+t.Open[i].StepID)
+		words = append(words, "open "+string(t.Open[i].Type)+" "+t.Open[i].StepID)
 	}
 	for i := range t.Close {
 		words = append(words, string(t.Close[i].Status)+" "+string(t.Close[i].Resolution))
 	}
-	return cite(strings.Join(words, ", "))
+	return excerpt(strings.Join(words, ", "))
 }
 
 // act does the next thing that State asks for, if any.
@@ -90,14 +90,14 @@ func (s *session) act(ctx workflow.Context) bool {
 	case len(st.LeftBehind) > 0:
 		s.stopLeftBehind(ctx)
 	case st.Run.Ended != "":
-		return st.TakeNext()
+		return st.StartNext()
 	case st.Cancel != nil:
-		s.stop(ctx)
+		s.stopRun(ctx)
 	case st.NextEdit() != nil:
 		s.revise(ctx)
 	case st.Suspended != st.Frozen && (st.Frozen || st.running() > 0):
 		s.freezeOrThaw(ctx)
-	case s.rehouse(ctx):
+	case s.findHost(ctx):
 	default:
 		return s.start(ctx, nil)
 	}
@@ -111,17 +111,17 @@ func (s *session) act(ctx workflow.Context) bool {
 func (s *session) begin(ctx workflow.Context) {
 	r := s.state.Run
 	summary := fmt.Sprintf("open run %d", r.Number)
-	ask := schema.BeginRun{
+	arg := schema.BeginRun{
 		SessionID: s.state.Input.SessionID, RunID: r.ID, Number: r.Number, Key: "begin/" + r.ID, Phase: s.state.phaseAfterBegin(),
 		PlanDigest: r.Digest, Message: r.Message,
 	}
 	var outline schema.Outline
-	err := errNotTried
+	err := errNoAttempt
 	if r.Number == 1 {
-		err = workflow.ExecuteLocalActivity(withLocalRecord(ctx, summary), schema.ActivityBeginRun, ask).Get(ctx, &outline)
+		err = workflow.ExecuteLocalActivity(withLocalRecord(ctx, summary), schema.ActivityBeginRun, arg).Get(ctx, &outline)
 	}
 	if err != nil && !isFinal(err) {
-		err = workflow.ExecuteActivity(withRecord(ctx, summary), schema.ActivityBeginRun, ask).Get(ctx, &outline)
+		err = workflow.ExecuteActivity(withRecord(ctx, summary), schema.ActivityBeginRun, arg).Get(ctx, &outline)
 	}
 	if err != nil {
 		s.state.fail("the run could not be opened: " + describe(err))
@@ -129,15 +129,15 @@ func (s *session) begin(ctx workflow.Context) {
 	s.state.Begun(outline, workflow.Now(ctx))
 }
 
-var errNotTried = errors.New("not tried yet")
+var errNoAttempt = errors.New("no attempt was made")
 
 // revise carries out a human's edit.
 func (s *session) revise(ctx workflow.Context) {
 	st := s.state
-	ask := st.Revise(st.NextEdit())
+	arg := st.Revise(st.NextEdit())
 	var outline schema.Outline
-	summary := "edit " + ask.StepID + " as " + ask.Actor + " wants"
-	if err := workflow.ExecuteActivity(withRecord(ctx, summary), schema.ActivityRevise, ask).Get(ctx, &outline); err != nil {
+	summary := "edit " + arg.StepID + " for " + arg.Actor
+	if err := workflow.ExecuteActivity(withRecord(ctx, summary), schema.ActivityRevise, arg).Get(ctx, &outline); err != nil {
 		st.EditRefused(describe(err), workflow.Now(ctx))
 		return
 	}
@@ -149,15 +149,15 @@ func (s *session) revise(ctx workflow.Context) {
 func (s *session) start(ctx workflow.Context, before *schema.Transition) bool {
 	st := s.state
 	list := st.Startable(workflow.Now(ctx))
-	if len(list) == 0 || s.homeless() || (len(s.inFlight) > 0 && workflow.GetInfo(ctx).GetCurrentHistoryLength() > longHistory) {
+	if len(list) == 0 || s.needsHost() || (len(s.inFlight) > 0 && workflow.GetInfo(ctx).GetCurrentHistoryLength() > longHistory) {
 		return false
 	}
 	for _, i := range list {
-		ask := st.Start(i)
-		ask.Before = before
-		s.launch(ctx, i, ask, nil)
+		arg := st.Start(i)
+		arg.Before = before
+		s.dispatch(ctx, i, arg, nil)
 	}
-	s.show(ctx)
+	s.showInTemporal(ctx)
 	return true
 }
 
@@ -183,10 +183,10 @@ func (s *session) freezeOrThaw(ctx workflow.Context) {
 	if st.Frozen {
 		from, to = schema.StepFrozen, schema.StepRunning
 		// The host may have been away for long: if it answers, it has its steps back.
-		if s.hostAnswers(ctx, freezeTimeout, schema.ActivityThawSteps, schema.ActivityThawSteps) && s.placing == nil {
-			s.mark(s.lost(lossSilent, lossAway), lossOver)
+		if s.hostAnswers(ctx, freezeTimeout, schema.ActivityThawSteps, schema.ActivityThawSteps) && s.hostSearch == nil {
+			s.mark(s.lost(lossTimeout, lossAway), lossResend)
 		}
-	} else if !s.homeless() || len(s.lost(lossNone)) > 0 { // else its host was just found silent
+	} else if !s.needsHost() || len(s.lost(lossNone)) > 0 { // else its host was just found silent
 		s.hostAnswers(ctx, freezeTimeout, schema.ActivityFreezeSteps, schema.ActivityFreezeSteps)
 	}
 	st.Frozen = !st.Frozen
@@ -197,32 +197,32 @@ func (s *session) freezeOrThaw(ctx workflow.Context) {
 	}
 }
 
-// stop ends everything in the run and counts what it ended. Steps on a host that does not answer
+// stopRun ends everything in the run and counts what it ended. Steps on a host that does not answer
 // are ended by its next worker, or end by themselves after an hour without one.
-func (s *session) stop(ctx workflow.Context) {
+func (s *session) stopRun(ctx workflow.Context) {
 	st := s.state
-	s.giveUpPlacing()
+	s.cancelHostSearch()
 	for i := range st.Run.Steps {
 		if f, ok := s.inFlight[i]; ok {
 			f.cancel() // from here on Temporal starts no new attempt
 		}
 	}
 	receipt := s.stopEverywhere(ctx)
-	enough := workflow.Now(ctx).Add(settleTimeout)
-	for !s.allLanded() && workflow.Now(ctx).Before(enough) {
-		s.alarm.set(ctx, enough, "stopped steps are recorded")
-		_ = workflow.Await(ctx, func() bool { return s.allLanded() || s.alarm.rang() }) // an error would mean a cancelled ctx, and this one is disconnected
+	giveUpAt := workflow.Now(ctx).Add(settleTimeout)
+	for !s.allComplete() && workflow.Now(ctx).Before(giveUpAt) {
+		s.timer.set(ctx, giveUpAt, "stopped steps are recorded")
+		_ = workflow.Await(ctx, func() bool { return s.allComplete() || s.timer.fired() }) // an error would mean a cancelled ctx, and this one is disconnected
 	}
 	for i := range st.Run.Steps {
 		if f, ok := s.inFlight[i]; ok && f.lost == lossNone && f.future.IsReady() {
-			s.land(ctx, i, f)
+			s.complete(ctx, i, f)
 		}
 		delete(s.inFlight, i) // steps lost to their host are cancelled with the rest
 	}
 	st.Cancelled(receipt, workflow.Now(ctx))
 }
 
-func (s *session) allLanded() bool {
+func (s *session) allComplete() bool {
 	for _, i := range workflow.DeterministicKeys(s.inFlight) {
 		if f := s.inFlight[i]; f.lost == lossNone && !f.future.IsReady() {
 			return false
@@ -239,7 +239,7 @@ func describe(err error) string {
 	return err.Error()
 }
 
-// maxShownApprovals limits what Temporal's tools show of a session that asks much at once.
+// maxShownApprovals limits how many pending approvals Temporal's tools show.
 const maxShownApprovals = 10
 
 // details is what the Temporal Web UI shows of the session, in Markdown.

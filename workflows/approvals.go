@@ -15,11 +15,11 @@ import (
 // config.escalation_timeout is set.
 const escalationFactor = 4
 
-// ask opens an approval about the plan or a step: a gate.
-func (s *State) ask(now time.Time, t schema.ApprovalType, st *Step) {
-	s.Asked++
+// requestApproval opens an approval about the plan or a step: a gate.
+func (s *State) requestApproval(now time.Time, t schema.ApprovalType, st *Step) {
+	s.ApprovalCount++
 	a := Approval{OnTimeout: s.onTimeout(st)}
-	a.Asked = schema.Asked{ApprovalID: schema.ApprovalID(s.life()+s.Input.SessionID, s.Asked), Type: t, Digest: s.Run.Digest}
+	a.Asked = schema.Asked{ApprovalID: schema.ApprovalID(s.generationPrefix()+s.Input.SessionID, s.ApprovalCount), Type: t, Digest: s.Run.Digest}
 	why := s.whyAgain(st)
 	if st != nil {
 		a.StepID, a.Digest = st.ID, st.Digest
@@ -58,7 +58,7 @@ func (s *State) whyAgain(st *Step) string {
 		case a.EditProblem != "":
 			return "the edit of " + a.Actor + " could not be used: " + a.EditProblem
 		case a.Status == schema.ApprovalVoid:
-			return "what it is about has changed"
+			return "its subject has changed"
 		case a.Status == schema.ApprovalExpired:
 			return "nobody answered in time"
 		case a.Resolution == schema.ResolutionModified:
@@ -101,8 +101,8 @@ func (s *State) pendingApproval() *Approval {
 	return nil
 }
 
-// gateOf finds the pending approval that a step waits for; stepID "" is the plan.
-func (s *State) gateOf(stepID string) *Approval {
+// approvalFor finds the pending approval that a step waits for; stepID "" is the plan.
+func (s *State) approvalFor(stepID string) *Approval {
 	for i := range s.Approvals {
 		if a := &s.Approvals[i]; a.Status == schema.ApprovalPending && a.StepID == stepID && !a.Type.AskedByStep() {
 			return a
@@ -111,8 +111,8 @@ func (s *State) gateOf(stepID string) *Approval {
 	return nil
 }
 
-// gates lists the steps that wait for a pending approval; "" is the plan.
-func (s *State) gates() map[string]bool {
+// stepsAwaitingApproval lists the steps that wait for a pending approval; "" is the plan.
+func (s *State) stepsAwaitingApproval() map[string]bool {
 	waiting := map[string]bool{}
 	for i := range s.Approvals {
 		if a := &s.Approvals[i]; a.Status == schema.ApprovalPending && !a.Type.AskedByStep() {
@@ -133,7 +133,7 @@ func (s *State) pendingByID(now time.Time, id string) (*Approval, error) {
 	case a.Status == schema.ApprovalExpired, a.Status == schema.ApprovalPending && !a.Deadline.After(now):
 		return nil, schema.Errorf(schema.CodeExpired, "approval %s expired at %s", id, a.ExpiresAt)
 	case a.Status == schema.ApprovalVoid:
-		return nil, schema.Errorf(schema.CodeConflict, "approval %s is void: what it was about has changed; look for the new one", id)
+		return nil, schema.Errorf(schema.CodeConflict, "approval %s is void: its subject has changed; look for the new approval", id)
 	case a.Status != schema.ApprovalPending:
 		return nil, schema.Errorf(schema.CodeConflict, "approval %s is %s", id, a.Status)
 	}
@@ -163,10 +163,10 @@ func (s *State) CheckResolve(now time.Time, c schema.ResolveApproval) (a *Approv
 
 // checkFeedbackHeld refuses what the previous release accepted: see [session.resolveOlder].
 func (s *State) checkFeedbackHeld(c schema.ResolveApproval) error {
-	if c.Feedback == "" || s.feedbackHeld()+encoded(c.Feedback) <= maxFeedbackHeld {
+	if c.Feedback == "" || s.feedbackHeld()+encodedSize(c.Feedback) <= maxFeedbackHeld {
 		return nil
 	}
-	return invalid("there is more feedback for steps that have not run than the session can keep", "feedback", "no more than a few words for now", nil)
+	return invalid("too much feedback is waiting for steps that have not run", "feedback", "a few words until those steps have run", nil)
 }
 
 func (s *State) checkResolve(now time.Time, c schema.ResolveApproval) (a *Approval, repeated bool, err error) {
@@ -243,16 +243,16 @@ func (s *State) Resolve(now time.Time, by schema.Command, c schema.ResolveApprov
 		s.Edits = append(s.Edits, Edit{
 			ApprovalID: a.ApprovalID, StepID: a.StepID, Actor: by.Actor, Retry: a.Type == schema.ApprovalErrorRecovery, Modifications: c.Modifications,
 		})
-		s.hear(a.StepID, c.Feedback)
+		s.setFeedback(a.StepID, c.Feedback)
 	default:
-		s.hear(a.StepID, c.Feedback)
-		s.follow(a, c.Resolution, byWhom(by.Actor, c.Feedback))
+		s.setFeedback(a.StepID, c.Feedback)
+		s.applyResolution(a, c.Resolution, byWhom(by.Actor, c.Feedback))
 	}
 	return false, nil
 }
 
-// hear keeps feedback about a step for its next execution.
-func (s *State) hear(stepID, feedback string) {
+// setFeedback keeps feedback about a step for its next execution.
+func (s *State) setFeedback(stepID, feedback string) {
 	if st := s.step(stepID); st != nil {
 		st.Feedback = feedback
 	}
@@ -265,8 +265,8 @@ func byWhom(actor, feedback string) string {
 	return "by " + actor + ": " + feedback
 }
 
-// follow does what the resolution of a gate implies.
-func (s *State) follow(a *Approval, r schema.Resolution, why string) {
+// applyResolution does what the resolution of a gate implies.
+func (s *State) applyResolution(a *Approval, r schema.Resolution, why string) {
 	st := s.step(a.StepID)
 	switch {
 	case a.Type == schema.ApprovalPlan && r == schema.ResolutionApproved:
@@ -280,18 +280,18 @@ func (s *State) follow(a *Approval, r schema.Resolution, why string) {
 		s.setStep(st, schema.StepSkipped, "rejected "+why)
 		s.fail(fmt.Sprintf("step %q was rejected %s", st.ID, why))
 	case r == schema.ResolutionRetry:
-		s.tryAgain(st)
+		s.resetRetries(st)
 		s.setStep(st, schema.StepReady, "")
 	case r == schema.ResolutionSkip:
 		s.setStep(st, schema.StepSkipped, "skipped "+why)
 	case r == schema.ResolutionAbort:
-		s.setStep(st, schema.StepFailed, "given up "+why)
-		s.fail(fmt.Sprintf("step %q failed and was given up %s", st.ID, why))
+		s.setStep(st, schema.StepFailed, "abandoned "+why)
+		s.fail(fmt.Sprintf("step %q failed and was abandoned %s", st.ID, why))
 	}
 }
 
-// tryAgain gives a step the retries of its plan again, without backoff.
-func (s *State) tryAgain(st *Step) { st.NotBefore, st.Spent = time.Time{}, st.Executions }
+// resetRetries gives a step the retries of its plan again, without backoff.
+func (s *State) resetRetries(st *Step) { st.NotBefore, st.RetryBase = time.Time{}, st.Executions }
 
 // CheckExtend says whether the deadline of an approval can be moved by that much.
 func (s *State) CheckExtend(now time.Time, c schema.ExtendApproval) (*Approval, error) {
@@ -343,15 +343,15 @@ func (s *State) expire(now time.Time) {
 		switch {
 		case a.Type.AskedByStep(): // the step acts on it
 		case a.OnTimeout == schema.OnTimeoutReject && recovery:
-			s.follow(a, schema.ResolutionAbort, why)
+			s.applyResolution(a, schema.ResolutionAbort, why)
 		case a.OnTimeout == schema.OnTimeoutReject:
-			s.follow(a, schema.ResolutionRejected, why)
+			s.applyResolution(a, schema.ResolutionRejected, why)
 		case a.OnTimeout == schema.OnTimeoutApprove && recovery:
-			s.follow(a, schema.ResolutionSkip, why)
+			s.applyResolution(a, schema.ResolutionSkip, why)
 		case a.OnTimeout == schema.OnTimeoutApprove:
-			s.follow(a, schema.ResolutionApproved, why)
+			s.applyResolution(a, schema.ResolutionApproved, why)
 		default:
-			s.askAgainLater(a)
+			s.resetExpiredGate(a)
 			if !s.Suspended && s.Cancel == nil {
 				s.pause(now)
 				s.note(schema.EventWorkflowPaused, "", schema.WorkflowPausedData{Reason: "approval_expired"})
@@ -363,14 +363,14 @@ func (s *State) expire(now time.Time) {
 // escalate gives a pending approval its second, longer period.
 func (s *State) escalate(a *Approval, now time.Time) {
 	a.Escalated = true
-	a.setDeadline(now.Add(lasting(s.Input.Config.EscalationTimeout, escalationFactor*a.Deadline.Sub(a.AskedAt))))
+	a.setDeadline(now.Add(durationOr(s.Input.Config.EscalationTimeout, escalationFactor*a.Deadline.Sub(a.AskedAt))))
 	s.Pending.Extend = append(s.Pending.Extend, schema.ApprovalExtend{
 		ID: a.ApprovalID, StepID: a.StepID, ExpiresAt: a.Deadline, Escalates: true, At: now,
 	})
 }
 
-// askAgainLater puts a step back so that its gate asks again when the session is resumed.
-func (s *State) askAgainLater(a *Approval) {
+// resetExpiredGate resets a step to its gate, which asks again when the session is resumed.
+func (s *State) resetExpiredGate(a *Approval) {
 	if st := s.step(a.StepID); st != nil && a.Type == schema.ApprovalStep {
 		s.setStep(st, schema.StepPending, "its approval expired")
 	}

@@ -19,7 +19,7 @@ func gated(id string, needs ...string) schema.OutlineStep {
 // resolveWith decides the pending approval of a step, or of the plan when it is "".
 func resolveWith(t *testing.T, s *State, stepID string, r schema.Resolution, modifications string) {
 	t.Helper()
-	a := s.gateOf(stepID)
+	a := s.approvalFor(stepID)
 	if a == nil {
 		t.Fatalf("nothing is asked about %q", stepID)
 	}
@@ -53,9 +53,9 @@ func TestModified_APlanIsAskedAboutAgainUnlessTheEditIsTheApproval(t *testing.T)
 	for policy, approved := range map[schema.OnModified]bool{"": false, schema.OnModifiedAsk: false, schema.OnModifiedApprove: true} {
 		s := newState(t, schema.Config{ApprovalMode: schema.ApproveAfterPlanning, OnModified: policy}, step("a"))
 		settle(s, epoch)
-		first := s.gateOf("").ApprovalID
+		first := s.approvalFor("").ApprovalID
 		resolveWith(t, s, "", schema.ResolutionModified, `{"plan":{"steps":[{"id":"b","shell":"true"}]}}`)
-		if s.gateOf("") != nil || startIDs(s, epoch) != nil {
+		if s.approvalFor("") != nil || startIDs(s, epoch) != nil {
 			t.Fatal("something follows before the plan is changed")
 		}
 		if ask := s.Revise(s.NextEdit()); ask.ApprovalID != first || ask.StepID != "" || ask.Actor != "ada" {
@@ -69,7 +69,7 @@ func TestModified_APlanIsAskedAboutAgainUnlessTheEditIsTheApproval(t *testing.T)
 			}
 			continue
 		}
-		again := s.gateOf("")
+		again := s.approvalFor("")
 		if again == nil || again.ApprovalID == first || again.Digest != "other" || startIDs(s, epoch) != nil {
 			t.Fatalf("%q: asked again as %+v", policy, again)
 		}
@@ -92,7 +92,7 @@ func TestModified_AStepIsAskedAboutAgainUnlessTheEditIsTheApproval(t *testing.T)
 			}
 			continue
 		}
-		if again := s.gateOf("a"); again == nil || again.Digest != "new digest of a" || again.Type != schema.ApprovalStep {
+		if again := s.approvalFor("a"); again == nil || again.Digest != "new digest of a" || again.Type != schema.ApprovalStep {
 			t.Fatalf("asked again as %+v", again)
 		}
 		resolveWith(t, s, "a", schema.ResolutionApproved, "")
@@ -120,12 +120,12 @@ func TestModified_ARetryWithAnotherCommandIsAskedAboutOnlyWhereTheStepIs(t *test
 			now = now.Add(time.Second)
 		}
 		settle(s, epoch)
-		if g := s.gateOf("a"); g == nil || g.Type != schema.ApprovalErrorRecovery {
+		if g := s.approvalFor("a"); g == nil || g.Type != schema.ApprovalErrorRecovery {
 			t.Fatalf("asked %+v", g)
 		}
 		resolveWith(t, s, "a", schema.ResolutionRetry, `{"shell":"echo else"}`)
 		revised(t, s, "a")
-		if g := s.gateOf("a"); asks != (g != nil) {
+		if g := s.approvalFor("a"); asks != (g != nil) {
 			t.Fatalf("a step that asks: %v, and asked again: %+v", asks, g)
 		}
 		if asks {
@@ -152,7 +152,7 @@ func TestModified_FilesTakeBackWhatWasAskedAndDecidedAboutOtherSteps(t *testing.
 	resolveWith(t, s, "approved", schema.ResolutionApproved, "")
 	startIDs(s, epoch) // the only slot goes to "approved"; give it back
 	s.step("approved").Status = schema.StepReady
-	voided := []string{s.gateOf("failing").ApprovalID, s.gateOf("asked").ApprovalID}
+	voided := []string{s.approvalFor("failing").ApprovalID, s.approvalFor("asked").ApprovalID}
 	resolveWith(t, s, "edited", schema.ResolutionModified, `{"files":{"in.txt":"new"}}`)
 	s.Revised(schema.Outline{Digest: "d", Steps: renamed(s)}, epoch)
 	recorded := settle(s, epoch)
@@ -167,11 +167,11 @@ func TestModified_FilesTakeBackWhatWasAskedAndDecidedAboutOtherSteps(t *testing.
 	for id, want := range map[string]schema.ApprovalType{
 		"failing": schema.ApprovalErrorRecovery, "edited": schema.ApprovalStep, "asked": schema.ApprovalStep, "approved": schema.ApprovalStep,
 	} {
-		if g := s.gateOf(id); g == nil || g.Type != want || g.Digest != "new digest of "+id {
+		if g := s.approvalFor(id); g == nil || g.Type != want || g.Digest != "new digest of "+id {
 			t.Errorf("%s is asked about again as %+v", id, g)
 		}
 	}
-	if recorded[0].Close[0].Reason != "plan_changed" || s.gateOf("free") != nil {
+	if recorded[0].Close[0].Reason != "plan_changed" || s.approvalFor("free") != nil {
 		t.Errorf("closed with %q", recorded[0].Close[0].Reason)
 	}
 }
@@ -193,7 +193,7 @@ func TestModified_AnEditThatCannotBeUsedIsAskedAboutAgainWithTheReason(t *testin
 	resolveWith(t, s, "a", schema.ResolutionModified, `{"shell":"echo else"}`)
 	s.EditRefused("too much of it", epoch)
 	recorded := settle(s, epoch)
-	if s.gateOf("a") == nil || !strings.Contains(recorded[0].Open[0].Why, "too much of it") {
+	if s.approvalFor("a") == nil || !strings.Contains(recorded[0].Open[0].Why, "too much of it") {
 		t.Fatalf("asked again: %+v", recorded[0].Open)
 	}
 	if last := recorded[0].Audit[0]; last.Outcome != schema.AuditIgnored || last.Actor != "ada" || !strings.Contains(last.Detail, "too much of it") {
@@ -261,7 +261,7 @@ func TestExtend_MovesTheDeadlineWithinItsBounds(t *testing.T) {
 	t.Parallel()
 	s := newState(t, schema.Config{}, gated("a"))
 	settle(s, epoch)
-	id := s.gateOf("a").ApprovalID
+	id := s.approvalFor("a").ApprovalID
 	for _, seconds := range []float64{0, -1, 0.5, schema.MaxApprovalTimeoutSeconds, 1e300} {
 		if _, err := s.Extend(epoch, ada, schema.ExtendApproval{ApprovalID: id, Seconds: seconds}); schema.CodeOf(err) != schema.CodeInvalid {
 			t.Errorf("by %g: %v, want invalid", seconds, err)

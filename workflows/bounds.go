@@ -23,9 +23,9 @@ const (
 	// modifications, of 1 MiB.
 	maxTransition = 512 << 10
 	// The total size of a transition in all the steps that it is sent with.
-	maxBrought = 1 << 20
+	maxCarriedTransition = 1 << 20
 	// State when it is carried over.
-	maxCarried = 1_900 << 10
+	maxStateBytes = 1_900 << 10
 	// What somebody says goes through a history at most three times. From this size on only short
 	// commands are accepted, until the session continues as new.
 	fullHistory  = 12 << 20
@@ -35,11 +35,11 @@ const (
 	// Signals accepted between two transitions.
 	maxSignals = 200
 	// What an audit entry cites of a refused signal, in characters.
-	maxCited = 500
+	maxExcerpt = 500
 )
 
-// encoded is the size of v in a history, in bytes.
-func encoded(v any) int {
+// encodedSize is the size of v in a history, in bytes.
+func encodedSize(v any) int {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return 0 // it will not be sent either
@@ -47,45 +47,45 @@ func encoded(v any) int {
 	return len(text)
 }
 
-// cite is the beginning of a text, at most maxCited characters.
-func cite(text string) string {
-	if utf8.RuneCountInString(text) <= maxCited {
+// excerpt is the beginning of a text, at most maxExcerpt characters.
+func excerpt(text string) string {
+	if utf8.RuneCountInString(text) <= maxExcerpt {
 		return text
 	}
-	return string([]rune(text)[:maxCited]) + "…"
+	return string([]rune(text)[:maxExcerpt]) + "…"
 }
 
-// weight is the size of an element in a transition.
-func weight[T any](element *T) int {
-	n := encoded(element)
+// sizeOf is the size of an element in a transition.
+func sizeOf[T any](element *T) int {
+	n := encodedSize(element)
 	if m, ok := any(element).(*schema.MessageChange); ok && m.Text != nil {
 		n += m.Text.Bytes // Postgres receives it in the same transaction
 	}
 	return n
 }
 
-// room is the space left in a transition.
-type room struct {
+// budget is the space left in a transition.
+type budget struct {
 	left int
 	some bool // the transition has at least one element
 	full bool
 }
 
-// pack takes elements in order while there is room, except those that wait for another one. The
+// pack takes elements in order while the budget lasts, except those that wait for another one. The
 // rest is left for later.
-func pack[T any](r *room, from []T, waits func(*T) bool) (in, rest []T) {
+func pack[T any](b *budget, from []T, waits func(*T) bool) (in, rest []T) {
 	for i := range from {
 		if waits != nil && waits(&from[i]) {
 			rest = append(rest, from[i])
 			continue
 		}
-		if !r.full {
-			size := weight(&from[i])
-			r.full = r.some && size > r.left
-			r.left -= size
-			r.some = true
+		if !b.full {
+			size := sizeOf(&from[i])
+			b.full = b.some && size > b.left
+			b.left -= size
+			b.some = true
 		}
-		if r.full {
+		if b.full {
 			rest = append(rest, from[i])
 		} else {
 			in = append(in, from[i])
@@ -95,8 +95,8 @@ func pack[T any](r *room, from []T, waits func(*T) bool) (in, rest []T) {
 }
 
 // fits reports whether a transition is small enough as it is.
-func fits(t *schema.Transition, most int) bool {
-	_, rest := divide(t, most, false)
+func fits(t *schema.Transition, limit int) bool {
+	_, rest := divide(t, limit, false)
 	return isEmpty(&rest)
 }
 
@@ -107,21 +107,21 @@ func isEmpty(t *schema.Transition) bool {
 
 // divide splits a transition into what fits and the rest. The end of a run comes last of all. If
 // apart, an approval opened here is not closed or extended in the same part, but after it.
-func divide(t *schema.Transition, most int, apart bool) (in, rest schema.Transition) {
+func divide(t *schema.Transition, limit int, separate bool) (in, rest schema.Transition) {
 	opened := map[string]bool{}
 	for i := range t.Open {
-		opened[t.Open[i].ID] = apart
+		opened[t.Open[i].ID] = separate
 	}
-	r := &room{left: most}
-	in.Messages, rest.Messages = pack(r, t.Messages, nil)
-	in.Steps, rest.Steps = pack(r, t.Steps, nil)
-	in.Close, rest.Close = pack(r, t.Close, func(c *schema.ApprovalClose) bool { return opened[c.ID] })
-	in.Extend, rest.Extend = pack(r, t.Extend, func(e *schema.ApprovalExtend) bool { return opened[e.ID] })
-	in.Open, rest.Open = pack(r, t.Open, nil)
-	in.Notes, rest.Notes = pack(r, t.Notes, nil)
-	in.Audit, rest.Audit = pack(r, t.Audit, nil)
+	b := &budget{left: limit}
+	in.Messages, rest.Messages = pack(b, t.Messages, nil)
+	in.Steps, rest.Steps = pack(b, t.Steps, nil)
+	in.Close, rest.Close = pack(b, t.Close, func(c *schema.ApprovalClose) bool { return opened[c.ID] })
+	in.Extend, rest.Extend = pack(b, t.Extend, func(e *schema.ApprovalExtend) bool { return opened[e.ID] })
+	in.Open, rest.Open = pack(b, t.Open, nil)
+	in.Notes, rest.Notes = pack(b, t.Notes, nil)
+	in.Audit, rest.Audit = pack(b, t.Audit, nil)
 	if t.End != nil {
-		if isEmpty(&rest) && (!r.some || encoded(t.End) <= r.left) {
+		if isEmpty(&rest) && (!b.some || encodedSize(t.End) <= b.left) {
 			in.End = t.End
 		} else {
 			rest.End = t.End
@@ -144,20 +144,20 @@ func (s *session) nextTransition(ctx workflow.Context) schema.Transition {
 	return s.state.TakePending()
 }
 
-// mayBring reports whether the steps that may start now can carry the transition.
-func (s *session) mayBring(ctx workflow.Context, t *schema.Transition) bool {
+// canCarryTransition reports whether the steps that may start now can carry the transition.
+func (s *session) canCarryTransition(ctx workflow.Context, t *schema.Transition) bool {
 	n := len(s.state.Startable(workflow.Now(ctx)))
 	if n == 0 {
 		return false
 	}
-	small := !s.state.Dirty() && encoded(t)*n <= maxBrought
+	small := !s.state.Dirty() && encodedSize(t)*n <= maxCarriedTransition
 	return small || !s.bounded(ctx)
 }
 
-// carriable reports whether State is small enough to be carried over.
-func (s *State) carriable() bool {
+// canCarry reports whether State is small enough to be carried over.
+func (s *State) canCarry() bool {
 	s.compact()
-	return encoded(s) <= maxCarried
+	return encodedSize(s) <= maxStateBytes
 }
 
 // compact drops what no later move needs.
@@ -182,12 +182,12 @@ func checkSender(by schema.Command) error {
 	return nil
 }
 
-// checkRoom refuses a command that is too large for the rest of the history.
-func checkRoom(ctx workflow.Context, command any) error {
-	if workflow.GetInfo(ctx).GetCurrentHistorySize() < fullHistory || encoded(command) <= smallCommand {
+// checkHistorySpace refuses a command that is too large for the rest of the history.
+func checkHistorySpace(ctx workflow.Context, command any) error {
+	if workflow.GetInfo(ctx).GetCurrentHistorySize() < fullHistory || encodedSize(command) <= smallCommand {
 		return nil
 	}
-	return schema.Errorf(schema.CodeUnavailable, "the session has taken in more than it can record at once; send this again in a moment")
+	return schema.Errorf(schema.CodeUnavailable, "the session has more to record than fits at once; try again in a moment")
 }
 
 // feedbackHeld is the size of the feedback that waits for its steps.
@@ -195,7 +195,7 @@ func (s *State) feedbackHeld() int {
 	n := 0
 	for i := range s.Run.Steps {
 		if st := &s.Run.Steps[i]; st.Feedback != "" && !st.Status.Final() {
-			n += encoded(st.Feedback)
+			n += encodedSize(st.Feedback)
 		}
 	}
 	return n

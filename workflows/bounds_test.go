@@ -28,7 +28,7 @@ func TestTakePending_IsBoundedAndKeepsTheOrder(t *testing.T) {
 	}
 	number := 0
 	for n, tr := range recorded {
-		if size := encoded(tr); size > maxTransition+6*schema.MaxMessageBytes {
+		if size := encodedSize(tr); size > maxTransition+6*schema.MaxMessageBytes {
 			t.Errorf("transition %d has %d bytes", n, size)
 		}
 		for _, m := range tr.Messages {
@@ -67,7 +67,7 @@ func TestTakePending_TheQuestionComesBeforeItsEnd(t *testing.T) {
 	open, closed := map[string]bool{}, 0
 	for s.Dirty() {
 		tr := s.TakePending()
-		if size := encoded(tr); size > maxTransition+schema.MaxAskContext {
+		if size := encodedSize(tr); size > maxTransition+schema.MaxAskContext {
 			t.Errorf("a transition has %d bytes", size)
 		}
 		for _, o := range tr.Open {
@@ -141,8 +141,8 @@ func TestFeedback_ThatWaitsIsBounded(t *testing.T) {
 		}
 	}
 	settle(s, epoch)
-	if taken == 0 || taken == 40 || !s.carriable() {
-		t.Fatalf("%d of 40 were taken, State has %d bytes", taken, encoded(s))
+	if taken == 0 || taken == 40 || !s.canCarry() {
+		t.Fatalf("%d of 40 were taken, State has %d bytes", taken, encodedSize(s))
 	}
 }
 
@@ -174,7 +174,7 @@ func TestRevived_GoesOnUnderNewNames(t *testing.T) {
 	if n, err := say(s, "hello"); n != 8 || err != nil {
 		t.Fatal(n, err)
 	}
-	if !s.TakeNext() || s.Run.Number != 4 || s.Run.Message != 6 {
+	if !s.StartNext() || s.Run.Number != 4 || s.Run.Message != 6 {
 		t.Fatalf("run %d answers %d", s.Run.Number, s.Run.Message)
 	}
 	s.Begun(schema.Outline{Digest: "digest", Steps: []schema.OutlineStep{gated("a")}}, epoch)
@@ -205,13 +205,13 @@ func TestRevived_WhatWasHeldWaitsForResume(t *testing.T) {
 		return Revived(in, "another life")
 	}
 	s := revived(6, 7)
-	if s.Status() != schema.SessionSuspended || s.TakeNext() {
+	if s.Status() != schema.SessionSuspended || s.StartNext() {
 		t.Fatalf("the session is %s, with run %d", s.Status(), s.Run.Number)
 	}
 	if repeated, err := s.Resume(epoch, ada); repeated || err != nil {
 		t.Fatal(repeated, err)
 	}
-	if !s.TakeNext() || s.Run.Message != 6 {
+	if !s.StartNext() || s.Run.Message != 6 {
 		t.Fatalf("run %d answers %d", s.Run.Number, s.Run.Message)
 	}
 	if s := revived(); s.Status() != schema.SessionFailed {
@@ -242,10 +242,10 @@ func TestRevived_TheFirstTransitionMayBeDivided(t *testing.T) {
 
 func TestCite_IsShort(t *testing.T) {
 	t.Parallel()
-	if got := cite(strings.Repeat("é", 2*maxCited)); len([]rune(got)) != maxCited+1 {
+	if got := excerpt(strings.Repeat("é", 2*maxExcerpt)); len([]rune(got)) != maxExcerpt+1 {
 		t.Fatalf("%d characters", len([]rune(got)))
 	}
-	if got := cite("short"); got != "short" {
+	if got := excerpt("short"); got != "short" {
 		t.Fatal(got)
 	}
 }

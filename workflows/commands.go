@@ -68,7 +68,7 @@ func (s *State) Suspend(now time.Time, by schema.Command) (repeated bool, err er
 func (s *State) pause(now time.Time) {
 	s.Suspended, s.LastUsed = true, now
 	if r := s.Run; r.Ended == "" && !r.Deadline.IsZero() {
-		r.Left, r.Deadline = max(r.Deadline.Sub(now), time.Nanosecond), time.Time{}
+		r.Remaining, r.Deadline = max(r.Deadline.Sub(now), time.Nanosecond), time.Time{}
 	}
 }
 
@@ -81,8 +81,8 @@ func (s *State) Resume(now time.Time, by schema.Command) (repeated bool, err err
 		return true, nil
 	}
 	s.Suspended = false
-	if r := s.Run; r.Left > 0 {
-		r.Deadline, r.Left = now.Add(r.Left), 0
+	if r := s.Run; r.Remaining > 0 {
+		r.Deadline, r.Remaining = now.Add(r.Remaining), 0
 	}
 	s.note(schema.EventWorkflowResumed, "", schema.WorkflowResumedData{Actor: by.Actor})
 	s.audit(now, by, schema.AuditEntry{Action: schema.CommandResume})
@@ -167,11 +167,11 @@ func (s *State) cancelReason() string {
 	}
 	switch s.Cancel.Why {
 	case CancelInterrupted:
-		return "a message took the run's place"
+		return "a message replaced the run"
 	case CancelExpired:
-		return "nobody used the session any more"
+		return "the session expired unused"
 	case CancelTimeout:
-		return "the run's time of " + s.Input.Config.RunTimeout + " was over"
+		return "the run reached its time limit of " + s.Input.Config.RunTimeout
 	default:
 		return "the session was cancelled"
 	}
@@ -216,7 +216,7 @@ func (s *State) CheckMessage(c schema.SendMessage) error {
 		return schema.Errorf(schema.CodeConflict, "the session is busy with run %d, and its config.when_busy is reject", s.Run.Number)
 	}
 	if len(s.Queue) >= schema.MaxQueuedMessages {
-		return schema.Errorf(schema.CodeConflict, "%d messages wait already; at most %d can", len(s.Queue), schema.MaxQueuedMessages)
+		return schema.Errorf(schema.CodeConflict, "%d messages are already queued; the limit is %d", len(s.Queue), schema.MaxQueuedMessages)
 	}
 	return nil
 }
@@ -266,9 +266,9 @@ func (s *State) StartRun(now time.Time, by schema.Command, c schema.StartRun) (n
 	return s.Run.Number + 1, nil
 }
 
-// TakeNext starts the requested run, or that of the first waiting message. It reports whether there
+// StartNext starts the requested run, or that of the first waiting message. It reports whether there
 // was one.
-func (s *State) TakeNext() bool {
+func (s *State) StartNext() bool {
 	if s.Run.Ended == "" || s.Closing || s.Expired || s.Suspended {
 		return false
 	}
@@ -296,7 +296,7 @@ func (s *State) checkNewAsk(c schema.Ask) error {
 		return nil
 	}
 	if s.openAsks(c.StepID) >= schema.MaxOpenAsks {
-		return schema.Errorf(schema.CodeConflict, "cannot ask: step %q has %d open questions, and that is the most", c.StepID, schema.MaxOpenAsks)
+		return schema.Errorf(schema.CodeConflict, "cannot ask: step %q has %d open questions, which is the limit", c.StepID, schema.MaxOpenAsks)
 	}
 	if why := schema.JSONProblem(c.Context, schema.MaxAskContext); why != "" {
 		return invalid("the context of a question: "+why, "context", why, nil)
@@ -331,8 +331,8 @@ func (s *State) checkAsk(c schema.Ask) error {
 	case "", schema.OnTimeoutReject, schema.OnTimeoutApprove, schema.OnTimeoutEscalate:
 		return nil
 	default:
-		const allowed = "allowed are reject, approve, escalate: the step waits, and goes on without an answer"
-		return invalid(fmt.Sprintf("%q is not what a question's timeout can do; %s", c.OnTimeout, allowed), "on_timeout", allowed, c.OnTimeout)
+		const allowed = "allowed are reject, approve, escalate"
+		return invalid(fmt.Sprintf("on_timeout %q is not allowed for a question; %s", c.OnTimeout, allowed), "on_timeout", allowed, c.OnTimeout)
 	}
 }
 

@@ -26,18 +26,18 @@ func TestMessage_WaitsForItsTurnAndDecidesNothing(t *testing.T) {
 	}
 	settle(s, epoch)
 	only(t, s)
-	if s.TakeNext() {
+	if s.StartNext() {
 		t.Fatal("a run began beside the one under way")
 	}
 	decide(t, s, schema.ResolutionRejected, epoch) // the run fails; the queue goes on
 	for i := range 3 {
-		if !s.TakeNext() || s.Run.Message != i+1 || s.Run.Number != i+2 {
+		if !s.StartNext() || s.Run.Message != i+1 || s.Run.Number != i+2 {
 			t.Fatalf("run %d answers message %d", s.Run.Number, s.Run.Message)
 		}
 		s.Begun(schema.Outline{}, epoch)
 		settle(s, epoch)
 	}
-	if s.TakeNext() || s.Busy() {
+	if s.StartNext() || s.Busy() {
 		t.Fatal("there is nothing left to answer")
 	}
 }
@@ -65,7 +65,7 @@ func TestMessage_WhileBusyFollowsWhenBusy(t *testing.T) {
 	if end := recorded[len(recorded)-1].End; end.Status != schema.SessionCancelled || end.Reason != "interrupted" {
 		t.Fatalf("ended as %+v", end)
 	}
-	if !s.TakeNext() || s.Run.Message != 1 {
+	if !s.StartNext() || s.Run.Message != 1 {
 		t.Fatalf("the message does not start the next run: %+v", s.Run)
 	}
 }
@@ -90,7 +90,7 @@ func TestMessage_TheQueueHasABoundAndACancelEmptiesIt(t *testing.T) {
 	}
 	s.Cancelled(schema.Receipt{}, epoch)
 	settle(s, epoch)
-	if s.TakeNext() {
+	if s.StartNext() {
 		t.Fatal("a cancelled session goes on by itself")
 	}
 }
@@ -124,7 +124,7 @@ func TestRun_TheNextOneStartsOnlyWhenNoneIsUnderWay(t *testing.T) {
 		t.Fatalf("beside run 2, which is about to start: %v", err)
 	}
 	settle(s, epoch)
-	if !s.TakeNext() || s.Run.Number != 2 || s.Run.Digest != "d" || s.Status() != schema.SessionActive {
+	if !s.StartNext() || s.Run.Number != 2 || s.Run.Digest != "d" || s.Status() != schema.SessionActive {
 		t.Fatalf("%+v", s.Run)
 	}
 }
@@ -301,7 +301,7 @@ func TestFiles_ChangedUnderAStepWhoseWorkerDiesAreAskedAbout(t *testing.T) {
 		}
 		s.Finished(0, schema.StepResult{Status: schema.AttemptLost, Reason: schema.ReasonChanged}, epoch)
 		settle(s, epoch)
-		if g := s.gateOf("a"); asks != (g != nil) {
+		if g := s.approvalFor("a"); asks != (g != nil) {
 			t.Fatalf("asks %v, asked %+v", asks, g)
 		}
 		if got := startIDs(s, epoch); asks == (got != nil) {
@@ -322,7 +322,7 @@ func TestCancel_OfAnInterruptedRunIsForGood(t *testing.T) {
 	}
 	s.Cancelled(schema.Receipt{}, epoch)
 	recorded := settle(s, epoch)
-	if end := recorded[len(recorded)-1].End; end.Reason != "" || end.Actor != "bob" || s.TakeNext() {
+	if end := recorded[len(recorded)-1].End; end.Reason != "" || end.Actor != "bob" || s.StartNext() {
 		t.Fatalf("ended as %+v", end)
 	}
 }
@@ -424,21 +424,21 @@ func TestSuspend_HoldsWhatWaitsForItsTurn(t *testing.T) {
 				if repeated, err := s.Suspend(epoch, ada); !repeated || err != nil {
 					t.Fatal(repeated, err)
 				}
-				if s.Status() != schema.SessionSuspended || s.Phase() != schema.PhaseIdle || s.TakeNext() {
+				if s.Status() != schema.SessionSuspended || s.Phase() != schema.PhaseIdle || s.StartNext() {
 					t.Fatalf("%s, %s", s.Status(), s.Phase())
 				}
 				return s
 			}
 			s := held()
-			if repeated, err := s.Resume(epoch, ada); repeated || err != nil || !s.TakeNext() || s.Run.Number != 2 || s.Status() != schema.SessionActive {
+			if repeated, err := s.Resume(epoch, ada); repeated || err != nil || !s.StartNext() || s.Run.Number != 2 || s.Status() != schema.SessionActive {
 				t.Fatal("after resume", repeated, err, s.Run.Number, s.Status())
 			}
 			s = held()
-			if repeated, err := s.RequestCancel(epoch, ada); repeated || err != nil || s.Status() != schema.SessionCompleted || s.TakeNext() || s.Busy() {
+			if repeated, err := s.RequestCancel(epoch, ada); repeated || err != nil || s.Status() != schema.SessionCompleted || s.StartNext() || s.Busy() {
 				t.Fatal("after cancel", repeated, err, s.Status())
 			}
 			s = held()
-			if _, err := s.RequestClose(epoch, ada); err != nil || !s.Over() || s.TakeNext() {
+			if _, err := s.RequestClose(epoch, ada); err != nil || !s.Over() || s.StartNext() {
 				t.Fatal("after close", err, s.Over())
 			}
 			s = held()

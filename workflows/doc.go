@@ -4,7 +4,7 @@
 //
 // The files, each with one task:
 //
-//   - session.go  the loop: take in signals, advance, record, act, wait
+//   - session.go  the loop: collect signals and results, advance, record, act, wait
 //   - state.go    State, everything that a session knows, serialisable
 //   - pending.go  what of State is not recorded yet
 //   - bounds.go   how much is sent to Temporal at once
@@ -13,7 +13,7 @@
 //   - edits.go  the pure moves of State around modifications
 //   - commands.go  the pure moves of State for other commands
 //   - handlers.go commands, as updates and signals, and queries; they change State and return at once
-//   - signals.go  when signals are taken in
+//   - signals.go  when signals are received
 //   - act.go      the activities that the loop runs
 //   - options.go  every timeout and retry policy
 //   - hosts.go  which host runs a session's steps
@@ -27,7 +27,7 @@
 //   - the first decision on an approval wins; a repetition changes nothing; any other is refused;
 //   - a step that has succeeded is never started again;
 //   - between two moves everything can continue as new, even while steps run;
-//   - nothing that it asks of Temporal grows with what people send at once.
+//   - nothing that it sends to Temporal grows with what people send at once.
 //
 // Imports: schema.
 // Imported by: worker.

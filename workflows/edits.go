@@ -48,7 +48,7 @@ func (s *State) changesNothing(o schema.Outline) bool {
 	return st != nil && slices.ContainsFunc(o.Steps, func(step schema.OutlineStep) bool { return step.ID == st.ID && step.Digest == st.Digest })
 }
 
-// Revised takes in the outline of the plan after the first of the edits. An edit that leaves the
+// Revised accepts the outline of the plan after the first of the edits. An edit that leaves the
 // step as it was still counts: it lets the step run, or retries it.
 func (s *State) Revised(o schema.Outline, now time.Time) { s.revised(o, now, true) }
 
@@ -58,7 +58,7 @@ func (s *State) revised(o schema.Outline, now time.Time, countsAlways bool) {
 	s.Edits = slices.Delete(s.Edits, 0, 1)
 	settled := s.Input.Config.OnModified == schema.OnModifiedApprove
 	if e.StepID == "" {
-		s.takeOutline(o)
+		s.setOutline(o)
 		s.Run.PlanApproved = settled
 		return
 	}
@@ -76,14 +76,14 @@ func (s *State) revised(o schema.Outline, now time.Time, countsAlways bool) {
 		}
 		st.Approved = settled || (same && st.Approved)
 		if e.Retry {
-			s.tryAgain(st)
+			s.resetRetries(st)
 		}
 	}
-	s.sendBack(s.step(e.StepID), "edited by "+e.Actor)
+	s.resetToGate(s.step(e.StepID), "edited by "+e.Actor)
 }
 
-// sendBack puts a step before its gate again, or makes it ready if it has none.
-func (s *State) sendBack(st *Step, why string) {
+// resetToGate puts a step before its gate again, or makes it ready if it has none.
+func (s *State) resetToGate(st *Step, why string) {
 	if st.Status.Final() {
 		return
 	}
@@ -101,7 +101,7 @@ func (s *State) changedUnder(st *Step, now time.Time) {
 	if st.Status.Final() || st.Status == schema.StepRunning || st.Status == schema.StepFrozen {
 		return
 	}
-	gate := s.gateOf(st.ID)
+	gate := s.approvalFor(st.ID)
 	if gate != nil {
 		s.closeApproval(gate, schema.ApprovalClose{Status: schema.ApprovalVoid, Reason: why, At: now})
 	}

@@ -21,7 +21,7 @@ type command[T request] struct {
 	about             func(c T) schema.AuditEntry                                    // what the audit trail says about a refused signal; nil for its name alone
 }
 
-// handle registers updates, queries and the readers of signals.
+// handle registers updates, queries and the receivers of signals.
 func (s *session) handle(ctx workflow.Context) error {
 	st := s.state
 	return errors.Join(
@@ -110,12 +110,12 @@ func (s *session) acceptPlain(
 
 // accept registers a command as an update and as a signal.
 func accept[T request](ctx workflow.Context, s *session, cmd command[T]) error {
-	s.listen(cmd.name, func(ctx workflow.Context, ch workflow.ReceiveChannel) (bool, int) {
+	s.register(cmd.name, func(ctx workflow.Context, ch workflow.ReceiveChannel) (bool, int) {
 		var c T
 		if !ch.ReceiveAsync(&c) {
 			return false, 0
 		}
-		if _, err := take(ctx, s, cmd, c); err != nil {
+		if _, err := execute(ctx, s, cmd, c); err != nil {
 			entry := schema.AuditEntry{}
 			if cmd.about != nil {
 				entry = cmd.about(c)
@@ -123,25 +123,25 @@ func accept[T request](ctx workflow.Context, s *session, cmd command[T]) error {
 			entry.Action = cmd.name
 			s.state.Ignored(workflow.Now(ctx), sender(cmd.name, c), entry, err)
 		}
-		return true, encoded(c)
+		return true, encodedSize(c)
 	})
 	return workflow.SetUpdateHandlerWithOptions(ctx, cmd.name,
 		func(ctx workflow.Context, c T) (schema.CommandResult, error) {
 			s.updates++
-			s.hearFirst(ctx)
-			result, err := take(ctx, s, cmd, c)
+			s.receiveBeforeUpdate(ctx)
+			result, err := execute(ctx, s, cmd, c)
 			return result, refusal(err)
 		},
 		workflow.UpdateHandlerOptions{Validator: func(ctx workflow.Context, c T) error {
 			if _, seen, err := s.state.Seen(cmd.name, c); seen || err != nil {
 				return refusal(err)
 			}
-			return refusal(cmp.Or(checkRoom(ctx, c), checkSender(c.From()), cmd.check(workflow.Now(ctx), c)))
+			return refusal(cmp.Or(checkHistorySpace(ctx, c), checkSender(c.From()), cmd.check(workflow.Now(ctx), c)))
 		}, Description: cmd.description})
 }
 
-// take carries out a command, once per request id.
-func take[T request](ctx workflow.Context, s *session, cmd command[T], c T) (schema.CommandResult, error) {
+// execute carries out a command, once per request id.
+func execute[T request](ctx workflow.Context, s *session, cmd command[T], c T) (schema.CommandResult, error) {
 	now, by := workflow.Now(ctx), sender(cmd.name, c)
 	result, seen, err := s.state.Seen(cmd.name, c)
 	if err != nil && older(ctx) {
@@ -162,7 +162,7 @@ func take[T request](ctx workflow.Context, s *session, cmd command[T], c T) (sch
 		}
 		s.state.Remember(cmd.name, c, result)
 		s.state.LastUsed = now
-		s.woken = true
+		s.stateChanged = true
 	}
 	result.Status, result.Phase = s.state.Status(), s.state.Phase()
 	return result, nil

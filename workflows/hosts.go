@@ -22,9 +22,9 @@ import (
 // All of this begins with a failure that older histories cannot have, because steps used to wait
 // without limit. So a replay never gets here by surprise, and needs no version.
 
-// flight is a step whose activity is under way, or that is lost to its host.
-type flight struct {
-	ask    schema.RunStep
+// inFlightStep is a step whose activity is under way, or that is lost to its host.
+type inFlightStep struct {
+	arg    schema.RunStep
 	future workflow.Future // nil if it was lost in the previous execution
 	cancel workflow.CancelFunc
 	hosts  []string // where its processes may be; the last is the host that it was sent to
@@ -36,60 +36,60 @@ type loss string
 
 const (
 	lossNone     loss = ""
-	lossSilent   loss = "silent"   // it did not take the step in time: it is down, or full
+	lossTimeout  loss = "silent"   // it did not take the step in time: it is down, or full
 	lossAway     loss = "away"     // it did not answer on its other queue either
 	lossDraining loss = "draining" // it takes no new steps
-	lossOver     loss = "over"     // the session's host is ready for it: send it again
+	lossResend   loss = "over"     // the session's host is ready for it: send it again
 )
 
-// placing is a pending question about which host takes the session.
-type placing struct {
+// hostSearch is a pending question about which host takes the session.
+type hostSearch struct {
 	future workflow.Future
 	cancel workflow.CancelFunc
 }
 
-// Flight is a [flight] as it is carried from one execution to the next.
-type Flight struct {
+// CarriedStep is an [inFlightStep] as it is carried from one execution to the next.
+type CarriedStep struct {
 	Step  int            `json:"step"` // index of the step
-	Ask   schema.RunStep `json:"ask"`
+	Arg   schema.RunStep `json:"ask"`
 	Hosts []string       `json:"hosts"` // where its processes may be
 	Lost  loss           `json:"lost"`
 }
 
-// flights is what the next execution continues from.
-func (s *session) flights() []Flight {
-	var list []Flight
+// carriedSteps is what the next execution continues from.
+func (s *session) carriedSteps() []CarriedStep {
+	var list []CarriedStep
 	for _, i := range workflow.DeterministicKeys(s.inFlight) {
 		f := s.inFlight[i]
-		list = append(list, Flight{Step: i, Ask: f.ask, Hosts: f.hosts, Lost: f.lost})
+		list = append(list, CarriedStep{Step: i, Arg: f.arg, Hosts: f.hosts, Lost: f.lost})
 	}
 	return list
 }
 
-// goOn continues the steps that the previous execution had under way. Temporal has forgotten their
+// resumeInFlight continues the steps that the previous execution had under way. Temporal has forgotten their
 // activities, but the steps themselves were not told. Each is requested again under its execution,
 // and its host joins it, or finds its recorded end. If the session has lost its host, the question
 // of which host takes it is asked again.
-func (s *session) goOn(ctx workflow.Context) {
-	for _, f := range s.state.Flights {
+func (s *session) resumeInFlight(ctx workflow.Context) {
+	for _, f := range s.state.CarriedSteps {
 		if f.Lost == lossNone {
-			s.launch(ctx, f.Step, again(f.Ask), f.Hosts)
+			s.dispatch(ctx, f.Step, markAgain(f.Arg), f.Hosts)
 			continue
 		}
-		s.inFlight[f.Step] = flight{ask: f.Ask, cancel: func() {}, hosts: f.Hosts, lost: f.Lost}
+		s.inFlight[f.Step] = inFlightStep{arg: f.Arg, cancel: func() {}, hosts: f.Hosts, lost: f.Lost}
 	}
-	s.state.Flights = nil
+	s.state.CarriedSteps = nil
 }
 
-// again marks a step as requested before.
-func again(ask schema.RunStep) schema.RunStep {
-	ask.Again = true
-	return ask
+// markAgain marks a step as requested before.
+func markAgain(arg schema.RunStep) schema.RunStep {
+	arg.Again = true
+	return arg
 }
 
 func lossOf(err error) loss {
 	if t, ok := errors.AsType[*temporal.TimeoutError](err); ok && t.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START {
-		return lossSilent
+		return lossTimeout
 	}
 	if codeOf(err) == schema.CodeHostDraining {
 		return lossDraining
@@ -97,20 +97,20 @@ func lossOf(err error) loss {
 	return lossNone
 }
 
-// launch sends a step to the session's host.
-func (s *session) launch(ctx workflow.Context, i int, ask schema.RunStep, hosts []string) {
+// dispatch sends a step to the session's host.
+func (s *session) dispatch(ctx workflow.Context, i int, arg schema.RunStep, hosts []string) {
 	st := s.state
 	if !slices.Contains(hosts, st.Host) {
 		hosts = append(hosts, st.Host)
 	}
 	stepCtx, cancel := workflow.WithCancel(withStep(ctx, st.Host, st.Run.Steps[i].Title, st.hostTimeout()))
-	future := workflow.ExecuteActivity(stepCtx, schema.ActivityRunStep, ask)
-	ask.Before = nil // it is recorded before the step is sent again
-	s.inFlight[i] = flight{ask: ask, future: future, cancel: cancel, hosts: hosts}
+	future := workflow.ExecuteActivity(stepCtx, schema.ActivityRunStep, arg)
+	arg.Before = nil // it is recorded before the step is sent again
+	s.inFlight[i] = inFlightStep{arg: arg, future: future, cancel: cancel, hosts: hosts}
 }
 
-// land takes in the outcome of a step, unless its host did not take it.
-func (s *session) land(ctx workflow.Context, i int, f flight) {
+// complete accepts the outcome of a step, unless its host did not take it.
+func (s *session) complete(ctx workflow.Context, i int, f inFlightStep) {
 	var result schema.StepResult
 	err := f.future.Get(ctx, &result)
 	switch f.lost = lossOf(err); f.lost {
@@ -136,9 +136,9 @@ func (s *session) lost(how ...loss) []int {
 	return list
 }
 
-// homeless reports whether a step waits for a host; meanwhile no other step starts.
-func (s *session) homeless() bool {
-	return len(s.lost(lossSilent, lossAway, lossDraining, lossOver)) > 0
+// needsHost reports whether a step waits for a host; meanwhile no other step starts.
+func (s *session) needsHost() bool {
+	return len(s.lost(lossTimeout, lossAway, lossDraining, lossResend)) > 0
 }
 
 func (s *session) mark(list []int, as loss) {
@@ -149,66 +149,66 @@ func (s *session) mark(list []int, as loss) {
 	}
 }
 
-// rehouse does the next thing for steps that wait for a host. It reports whether there was any.
-func (s *session) rehouse(ctx workflow.Context) bool {
+// findHost does the next thing for steps that wait for a host. It reports whether there was any.
+func (s *session) findHost(ctx workflow.Context) bool {
 	st := s.state
 	switch {
-	case st.Suspended || st.Frozen || s.placing != nil || !s.homeless():
+	case st.Suspended || st.Frozen || s.hostSearch != nil || !s.needsHost():
 		return false
-	case len(s.lost(lossOver)) > 0:
-		for _, i := range s.lost(lossOver) {
-			s.launch(ctx, i, again(s.inFlight[i].ask), s.inFlight[i].hosts)
+	case len(s.lost(lossResend)) > 0:
+		for _, i := range s.lost(lossResend) {
+			s.dispatch(ctx, i, markAgain(s.inFlight[i].arg), s.inFlight[i].hosts)
 		}
 	case len(s.lost(lossNone)) == 0:
-		s.place(ctx)
-	case len(s.lost(lossSilent)) > 0:
+		s.startHostSearch(ctx)
+	case len(s.lost(lossTimeout)) > 0:
 		// Other steps under way there tie the session to the host. If the host answers, it is only
 		// full; otherwise those will be lost too, and the session waits for that.
 		how := lossAway
-		if s.hostAnswers(ctx, probeTimeout, schema.ActivityThawSteps, "ask whether the host is there") {
-			how = lossOver
+		if s.hostAnswers(ctx, probeTimeout, schema.ActivityThawSteps, "check that the host is up") {
+			how = lossResend
 		}
-		s.mark(s.lost(lossSilent), how)
+		s.mark(s.lost(lossTimeout), how)
 	default:
 		return false
 	}
-	s.show(ctx)
+	s.showInTemporal(ctx)
 	return true
 }
 
-// place asks all hosts which one takes the session. An answer may take long.
-func (s *session) place(ctx workflow.Context) {
+// startHostSearch asks all hosts which one takes the session. The answer may take long.
+func (s *session) startHostSearch(ctx workflow.Context) {
 	st := s.state
-	placeCtx, cancel := workflow.WithCancel(withPlace(ctx, "find a host; "+st.Host+" "+s.why()))
-	ask := schema.Place{SessionID: st.Input.SessionID, RunID: st.Run.ID, From: st.Host}
-	s.placing = &placing{future: workflow.ExecuteActivity(placeCtx, schema.ActivityPlace, ask), cancel: cancel}
+	searchCtx, cancel := workflow.WithCancel(withHostSearch(ctx, "find a host; "+st.Host+" "+s.hostProblem()))
+	arg := schema.Place{SessionID: st.Input.SessionID, RunID: st.Run.ID, From: st.Host}
+	s.hostSearch = &hostSearch{future: workflow.ExecuteActivity(searchCtx, schema.ActivityPlace, arg), cancel: cancel}
 }
 
-// placed takes in the answer.
-func (s *session) placed(ctx workflow.Context) {
-	if s.placing == nil || !s.placing.future.IsReady() {
+// finishHostSearch accepts the answer.
+func (s *session) finishHostSearch(ctx workflow.Context) {
+	if s.hostSearch == nil || !s.hostSearch.future.IsReady() {
 		return
 	}
 	var answer schema.Placed
-	err := s.placing.future.Get(ctx, &answer)
-	s.placing = nil
+	err := s.hostSearch.future.Get(ctx, &answer)
+	s.hostSearch = nil
 	if err != nil {
-		workflow.GetLogger(ctx).Error("no host found", "error", err)
+		workflow.GetLogger(ctx).Error("no host found; check that a host is up", "error", err)
 		return // it will be asked again
 	}
 	s.state.Host = answer.Host
-	s.mark(s.lost(lossSilent, lossAway, lossDraining), lossOver)
+	s.mark(s.lost(lossTimeout, lossAway, lossDraining), lossResend)
 }
 
-// giveUpPlacing leaves the session on its host.
-func (s *session) giveUpPlacing() {
-	if s.placing != nil {
-		s.placing.cancel()
-		s.placing = nil
+// cancelHostSearch leaves the session on its host.
+func (s *session) cancelHostSearch() {
+	if s.hostSearch != nil {
+		s.hostSearch.cancel()
+		s.hostSearch = nil
 	}
 }
 
-func (s *session) why() string {
+func (s *session) hostProblem() string {
 	if len(s.lost(lossDraining)) > 0 {
 		return "takes no new steps"
 	}
@@ -222,7 +222,7 @@ func (s *session) hostAnswers(ctx workflow.Context, timeout time.Duration, activ
 	of := schema.StepsOf{SessionID: st.Input.SessionID, RunID: st.Run.ID}
 	err := workflow.ExecuteActivity(withControl(ctx, st.Host, timeout, summary), activity, of).Get(ctx, nil)
 	if err != nil {
-		workflow.GetLogger(ctx).Warn("host did not answer", "activity", activity, "host", st.Host, "error", err)
+		workflow.GetLogger(ctx).Warn("host did not answer; check that it is up", "activity", activity, "host", st.Host, "error", err)
 	}
 	return err == nil
 }
@@ -255,14 +255,14 @@ func (s *session) stopLeftBehind(ctx workflow.Context) {
 func (s *session) stopOn(ctx workflow.Context, hosts []string) schema.Receipt {
 	st := s.state
 	of := schema.StepsOf{SessionID: st.Input.SessionID, RunID: st.Run.ID, Grace: stopGrace}
-	asked := make([]workflow.Future, len(hosts))
+	stops := make([]workflow.Future, len(hosts))
 	for i, host := range hosts {
-		asked[i] = workflow.ExecuteActivity(withControl(ctx, host, stopTimeout, "stop every step"), schema.ActivityStopSteps, of)
+		stops[i] = workflow.ExecuteActivity(withControl(ctx, host, stopTimeout, "stop every step"), schema.ActivityStopSteps, of)
 	}
 	receipt := schema.Receipt{}
 	for i, host := range hosts {
 		var stopped schema.StoppedSteps
-		if err := asked[i].Get(ctx, &stopped); err != nil {
+		if err := stops[i].Get(ctx, &stopped); err != nil {
 			receipt.Unreachable = append(receipt.Unreachable, host)
 		}
 		receipt.ProcessesKilled += stopped.ProcessesKilled
@@ -274,10 +274,10 @@ func (s *session) stopOn(ctx workflow.Context, hosts []string) schema.Receipt {
 
 // hostDetails describes in Markdown what is wrong with the host, if anything.
 func (s *session) hostDetails() string {
-	if !s.homeless() || len(s.lost(lossOver)) > 0 {
+	if !s.needsHost() || len(s.lost(lossResend)) > 0 {
 		return ""
 	}
-	return fmt.Sprintf("\n\nHost `%s` %s. The steps wait for a host that takes the session.", s.state.Host, s.why())
+	return fmt.Sprintf("\n\nHost `%s` %s. The steps wait for a host that takes the session.", s.state.Host, s.hostProblem())
 }
 
 // hostTimeout is how long a step waits for the session's host.

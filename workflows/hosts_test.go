@@ -30,41 +30,41 @@ type hosts struct {
 	mu  sync.Mutex
 	log []string
 	// run answers for the nth time that a step is sent, from 1 on.
-	run     func(step, host string, nth int) fate
-	deaf    map[string]bool           // hosts that do not answer on their control queue
-	search  map[int]time.Duration     // how long the nth search for a host takes
-	sent    map[string]int            // by step
-	receipt schema.Receipt            // of the run that was cancelled
-	stands  schema.Recorded           // what Postgres has of it
-	steps   map[string]schema.RunStep // as they were sent first
-	plan    *schema.Plan
+	run          func(step, host string, nth int) hostOutcome
+	unresponsive map[string]bool           // hosts that do not answer on their control queue
+	search       map[int]time.Duration     // how long the nth search for a host takes
+	sent         map[string]int            // by step
+	receipt      schema.Receipt            // of the run that was cancelled
+	stands       schema.Recorded           // what Postgres has of it
+	steps        map[string]schema.RunStep // as they were sent first
+	plan         *schema.Plan
 }
 
-// fate is what happens to a step on a host, after a while.
-type fate struct {
+// hostOutcome is what happens to a step on a host, after a while.
+type hostOutcome struct {
 	takes time.Duration
 	err   error
 }
 
 const hostTimeout = 30 * time.Second
 
-func silent() fate {
-	return fate{hostTimeout, temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)}
+func silent() hostOutcome {
+	return hostOutcome{hostTimeout, temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)}
 }
 
-func draining() fate {
-	return fate{time.Millisecond, temporal.NewNonRetryableApplicationError("draining", string(schema.CodeHostDraining), nil)}
+func draining() hostOutcome {
+	return hostOutcome{time.Millisecond, temporal.NewNonRetryableApplicationError("draining", string(schema.CodeHostDraining), nil)}
 }
 
-func done(after time.Duration) fate { return fate{after, nil} }
+func done(after time.Duration) hostOutcome { return hostOutcome{after, nil} }
 
-func newHosts(t *testing.T, run func(step, host string, nth int) fate, planText string) *hosts {
+func newHosts(t *testing.T, run func(step, host string, nth int) hostOutcome, planText string) *hosts {
 	t.Helper()
 	plan, errs := schema.ParsePlan([]byte(planText))
 	if errs != nil {
 		t.Fatalf("%+v", errs)
 	}
-	h := &hosts{t: t, run: run, plan: plan, deaf: map[string]bool{}, search: map[int]time.Duration{}, sent: map[string]int{}, steps: map[string]schema.RunStep{}}
+	h := &hosts{t: t, run: run, plan: plan, unresponsive: map[string]bool{}, search: map[int]time.Duration{}, sent: map[string]int{}, steps: map[string]schema.RunStep{}}
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	h.env = suite.NewTestWorkflowEnvironment()
@@ -146,8 +146,8 @@ func (h *hosts) control(ctx context.Context, _ schema.StepsOf) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	host := queueHost(ctx)
-	if h.deaf[host] {
-		return fmt.Errorf("%s is deaf", host)
+	if h.unresponsive[host] {
+		return fmt.Errorf("%s does not answer", host)
 	}
 	h.notef("%s on %s", activity.GetInfo(ctx).ActivityType.Name, host)
 	return nil
@@ -193,8 +193,8 @@ const (
 )
 
 // lives answers on every host but the first one.
-func livesOn(host string, otherwise fate) func(step, on string, nth int) fate {
-	return func(_, on string, _ int) fate {
+func livesOn(host string, otherwise hostOutcome) func(step, on string, nth int) hostOutcome {
+	return func(_, on string, _ int) hostOutcome {
 		if on == host {
 			return done(time.Minute)
 		}
@@ -209,7 +209,7 @@ func TestHosts_AStepThatItsHostDoesNotTakeGoesToAnother(t *testing.T) {
 
 func TestHosts_StepsSideBySideMoveTogether(t *testing.T) {
 	t.Parallel()
-	h := newHosts(t, func(step, on string, _ int) fate {
+	h := newHosts(t, func(step, on string, _ int) hostOutcome {
 		f := silent()
 		if on == "two" {
 			f = done(time.Minute)
@@ -219,14 +219,14 @@ func TestHosts_StepsSideBySideMoveTogether(t *testing.T) {
 		}
 		return f
 	}, twoSteps)
-	h.deaf["one"] = true
+	h.unresponsive["one"] = true
 	h.play("run a on one & run b on one", "place, from one", "run a on two & run b on two", "run c on two", "end completed")
 }
 
 // A host that is only full keeps its session while something of it runs there.
 func TestHosts_AFullHostIsAskedAgainWhileItRunsAnotherStep(t *testing.T) {
 	t.Parallel()
-	h := newHosts(t, func(step, _ string, nth int) fate {
+	h := newHosts(t, func(step, _ string, nth int) hostOutcome {
 		switch {
 		case step == "a" && nth < 3:
 			return silent()
@@ -240,7 +240,7 @@ func TestHosts_AFullHostIsAskedAgainWhileItRunsAnotherStep(t *testing.T) {
 // A draining host finishes what it runs; what follows goes elsewhere.
 func TestHosts_ADrainingHostKeepsWhatItRunsAndNothingElse(t *testing.T) {
 	t.Parallel()
-	h := newHosts(t, func(step, on string, _ int) fate {
+	h := newHosts(t, func(step, on string, _ int) hostOutcome {
 		if step == "c" && on == "one" {
 			return draining()
 		}
@@ -256,7 +256,7 @@ func TestHosts_CancelWhileNoHostLives(t *testing.T) {
 	t.Parallel()
 	h := newHosts(t, livesOn("two", silent()), oneStep)
 	h.search[1] = 100 * time.Hour
-	h.deaf["one"] = true
+	h.unresponsive["one"] = true
 	h.at(time.Hour, schema.CommandCancel)
 	h.play("run a on one", "place, from one", "end cancelled")
 	if !slices.Equal(h.receipt.Unreachable, []string{"one"}) || h.receipt.ProcessesKilled != 0 {
@@ -275,12 +275,12 @@ func TestHosts_CancelReachesTheHostBefore(t *testing.T) {
 	}
 }
 
-// The host had recorded the step's success before it was stopped, and died before anybody heard of
+// The host had recorded the step's success before it was stopped, and died before anybody learnt of
 // it.
 func TestHosts_WhatTheHostRecordedBeforeItDiedStands(t *testing.T) {
 	t.Parallel()
 	h := newHosts(t, livesOn("none", silent()), oneStep)
-	h.deaf["one"], h.deaf["two"] = true, true
+	h.unresponsive["one"], h.unresponsive["two"] = true, true
 	h.stands.Steps = []schema.StepChange{{ID: "a", Status: schema.StepSucceeded}}
 	h.at(time.Second, schema.CommandCancel)
 	h.play("run a on one", "end cancelled")
@@ -308,7 +308,7 @@ func TestHosts_SuspendWhileAHostIsLookedFor(t *testing.T) {
 // A host that comes back while the session is suspended keeps it: its steps are there, frozen.
 func TestHosts_AHostThatIsBackBeforeTheResumeKeepsTheSession(t *testing.T) {
 	t.Parallel()
-	h := newHosts(t, func(_, _ string, nth int) fate {
+	h := newHosts(t, func(_, _ string, nth int) hostOutcome {
 		if nth == 1 {
 			return silent()
 		}
@@ -322,7 +322,7 @@ func TestHosts_AHostThatIsBackBeforeTheResumeKeepsTheSession(t *testing.T) {
 
 func TestHosts_ASessionMovesEachTimeItsHostIsLost(t *testing.T) {
 	t.Parallel()
-	h := newHosts(t, func(_, _ string, nth int) fate {
+	h := newHosts(t, func(_, _ string, nth int) hostOutcome {
 		if nth < 4 {
 			return silent()
 		}

@@ -21,7 +21,7 @@ func older(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, changeAnswers, workflow.DefaultVersion, 1) == workflow.DefaultVersion
 }
 
-// inOrder reports whether signals are taken in when they arrive, before any later updates. In the
+// inOrder reports whether signals are received when they arrive, before any later updates. In the
 // previous release, they waited until the loop looked for them.
 func (s *session) inOrder(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, changeInOrder, workflow.DefaultVersion, 1) != workflow.DefaultVersion

@@ -77,14 +77,14 @@ func TestOlder_TakesInWhatANewHistoryRefuses(t *testing.T) {
 				env := suite.NewTestWorkflowEnvironment()
 				env.RegisterDelayedCallback(func() { env.SignalWorkflow(c.signal, c.sent(st)) }, time.Second)
 				drain := func(ctx workflow.Context) error {
-					s := &session{state: st, inFlight: map[int]flight{}, since: workflow.Now(ctx)}
+					s := &session{state: st, inFlight: map[int]inFlightStep{}, since: workflow.Now(ctx)}
 					if err := s.handle(ctx); err != nil {
 						return err
 					}
-					if err := workflow.Await(ctx, func() bool { return s.signalled(ctx) }); err != nil {
+					if err := workflow.Await(ctx, func() bool { return s.hasSignals(ctx) }); err != nil {
 						return err
 					}
-					s.drain(ctx)
+					s.receivePending(ctx)
 					return nil
 				}
 				env.RegisterWorkflowWithOptions(drain, workflow.RegisterOptions{Name: "drain"})

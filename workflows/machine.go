@@ -15,29 +15,29 @@ import (
 //	   │                  │               ▲          │  └───► failed ─► run fails, unless on_error: continue
 //	   └── skipped ◄──────┴── rejected    └── retry ─┘        awaiting_approval (error_recovery)
 
-// Begun takes in the outline of the plan that the run carries out.
+// Begun accepts the outline of the plan that the run carries out.
 func (s *State) Begun(o schema.Outline, now time.Time) {
 	r := s.Run
 	r.Begun = true
 	if s.Host == "" { // a later run finds the workspace where the first run left it
 		s.Host = o.Host
 	}
-	s.takeOutline(o)
-	if limit := lasting(s.Input.Config.RunTimeout, 0); limit > 0 {
+	s.setOutline(o)
+	if limit := durationOr(s.Input.Config.RunTimeout, 0); limit > 0 {
 		r.Deadline = now.Add(limit)
 		if s.Suspended {
-			r.Deadline, r.Left = time.Time{}, limit
+			r.Deadline, r.Remaining = time.Time{}, limit
 		}
 	}
 	if o.Problem != "" {
 		s.fail(o.Problem)
 	}
-	s.Shown.Phase = s.phaseAfterBegin()
+	s.Projected.Phase = s.phaseAfterBegin()
 }
 
-func (s *State) takeOutline(o schema.Outline) {
+func (s *State) setOutline(o schema.Outline) {
 	s.Run.Digest = o.Digest
-	s.Run.Steps, s.Run.places = make([]Step, len(o.Steps)), nil
+	s.Run.Steps, s.Run.stepIndexes = make([]Step, len(o.Steps)), nil
 	for i, step := range o.Steps {
 		s.Run.Steps[i] = Step{OutlineStep: step, Status: schema.StepPending}
 		if step.Inherited {
@@ -91,14 +91,14 @@ func (s *State) gatePlan(now time.Time) {
 		s.Run.PlanApproved = true
 		return
 	}
-	if s.gateOf("") == nil && !s.beingEdited("") {
-		s.ask(now, schema.ApprovalPlan, nil)
+	if s.approvalFor("") == nil && !s.beingEdited("") {
+		s.requestApproval(now, schema.ApprovalPlan, nil)
 	}
 }
 
 // gateSteps asks about the steps whose turn has come, or makes them ready.
 func (s *State) gateSteps(now time.Time) {
-	asked, edited := s.gates(), s.edited()
+	asked, edited := s.stepsAwaitingApproval(), s.edited()
 	busy := s.running() // includes the steps before this one that are ready
 	for i := range s.Run.Steps {
 		st := &s.Run.Steps[i]
@@ -118,11 +118,11 @@ func (s *State) gateStep(now time.Time, st *Step, asked, edited bool) (ready boo
 	switch {
 	case edited:
 	case st.Status == schema.StepAwaitingApproval && !asked:
-		s.ask(now, schema.ApprovalErrorRecovery, st) // the previous question expired, or is void
+		s.requestApproval(now, schema.ApprovalErrorRecovery, st) // the previous question expired, or is void
 	case st.Status != schema.StepPending || !s.needsMet(st):
 	case s.asksAbout(st) && !st.Approved:
 		if !asked {
-			s.ask(now, schema.ApprovalStep, st)
+			s.requestApproval(now, schema.ApprovalStep, st)
 		}
 	default:
 		st.Status = schema.StepReady
@@ -154,20 +154,20 @@ func (s *State) needsMet(st *Step) bool {
 // never will, and in turn the steps that need it. It looks at each step and each need once: first
 // at what a step needs, then at the step.
 func (s *State) skipDependents() {
-	looked := make([]bool, len(s.Run.Steps))
-	var look func(i int)
-	look = func(i int) {
+	visited := make([]bool, len(s.Run.Steps))
+	var visit func(i int)
+	visit = func(i int) {
 		st := &s.Run.Steps[i]
-		if looked[i] || st.Status != schema.StepPending {
+		if visited[i] || st.Status != schema.StepPending {
 			return
 		}
-		looked[i] = true
+		visited[i] = true
 		for _, id := range st.Needs {
-			j, ok := s.place(id)
+			j, ok := s.stepIndex(id)
 			if !ok {
 				continue
 			}
-			look(j)
+			visit(j)
 			if need := s.Run.Steps[j].Status; need.Final() && need != schema.StepSucceeded {
 				s.setStep(st, schema.StepSkipped, fmt.Sprintf("it needs %q, which %s", id, wasWhat(need)))
 				return
@@ -175,7 +175,7 @@ func (s *State) skipDependents() {
 		}
 	}
 	for i := range s.Run.Steps {
-		look(i)
+		visit(i)
 	}
 }
 
@@ -187,22 +187,22 @@ func wasWhat(s schema.StepStatus) string {
 }
 
 func (s *State) step(id string) *Step {
-	if i, ok := s.place(id); ok {
+	if i, ok := s.stepIndex(id); ok {
 		return &s.Run.Steps[i]
 	}
 	return nil
 }
 
-// place is a step's index among those of the run.
-func (s *State) place(id string) (int, bool) {
+// stepIndex is a step's index among those of the run.
+func (s *State) stepIndex(id string) (int, bool) {
 	r := s.Run
-	if r.places == nil {
-		r.places = make(map[string]int, len(r.Steps))
+	if r.stepIndexes == nil {
+		r.stepIndexes = make(map[string]int, len(r.Steps))
 		for i := range r.Steps {
-			r.places[r.Steps[i].ID] = i
+			r.stepIndexes[r.Steps[i].ID] = i
 		}
 	}
-	i, ok := r.places[id]
+	i, ok := r.stepIndexes[id]
 	return i, ok
 }
 
@@ -251,9 +251,9 @@ func (s *State) end(now time.Time, e schema.RunEnd) {
 	s.Pending.End = &e
 }
 
-// Stands takes in what was recorded of a run that is over. If a step's host had recorded its end
-// before it was stopped, that end counts, whatever was heard here.
-func (s *State) Stands(runID string, of schema.Recorded) {
+// ReconcileRecorded accepts what was recorded of a run that is over. If a step's host had recorded its end
+// before it was stopped, that end counts, whatever was reported here.
+func (s *State) ReconcileRecorded(runID string, of schema.Recorded) {
 	if s.Run.ID != runID || s.Run.Ended == "" {
 		return
 	}
@@ -301,11 +301,11 @@ func (s *State) Start(i int) schema.RunStep {
 // lastExecution reports whether a failure of the current execution is final.
 func (s *State) lastExecution(st *Step) bool { return !retriesLeft(st) && !s.asksOnError(st) }
 
-func retriesLeft(st *Step) bool { return st.Executions-st.Spent <= st.Retries }
+func retriesLeft(st *Step) bool { return st.Executions-st.RetryBase <= st.Retries }
 
 func (s *State) asksOnError(st *Step) bool { return s.Input.Config.AsksOnError(st.OnError) }
 
-// Finished takes in the outcome of a step's execution. Its open questions are closed.
+// Finished accepts the outcome of a step's execution. Its open questions are closed.
 func (s *State) Finished(i int, result schema.StepResult, now time.Time) {
 	st := &s.Run.Steps[i]
 	s.closePending(now, schema.ApprovalCancelled, "step_ended", func(a *Approval) bool { return a.StepID == st.ID })
@@ -327,23 +327,23 @@ func (s *State) failed(st *Step, result schema.StepResult, now time.Time) {
 		s.setStep(st, schema.StepCancelled, s.cancelReason())
 	case result.Reason == schema.ReasonChanged && s.Run.Error == "":
 		st.Approved = false
-		s.sendBack(st, "its files were changed while it ran, and its worker died")
+		s.resetToGate(st, "its files were changed while it ran, and its worker died")
 	case s.Run.Error != "":
 		s.setStep(st, schema.StepFailed, "") // the run goes no further: no retry, no question
 	case retriesLeft(st):
-		wait := retryBackoff(st.Executions - st.Spent)
+		wait := retryBackoff(st.Executions - st.RetryBase)
 		st.NotBefore = now.Add(wait)
 		if st.Digest != st.Started { // its files were edited meanwhile: nobody approved what would run now
 			st.Approved = false
 		}
-		s.sendBack(st, "its files were changed")
+		s.resetToGate(st, "its files were changed")
 		s.note(schema.EventStepRetryBackoff, st.ID, schema.StepRetryBackoffData{Attempt: result.Attempt + 1, BackoffMS: wait.Milliseconds()})
 	default:
 		if st.Retries > 0 {
 			s.note(schema.EventStepRetryExhausted, st.ID, schema.StepRetryExhaustedData{Attempts: result.Attempt})
 		}
 		if s.asksOnError(st) {
-			s.ask(now, schema.ApprovalErrorRecovery, st)
+			s.requestApproval(now, schema.ApprovalErrorRecovery, st)
 			return
 		}
 		s.setStep(st, schema.StepFailed, "")

@@ -368,16 +368,16 @@ func TestStands_WhatItsHostRecordedIsWhatBecameOfAStep(t *testing.T) {
 		t.Fatal(err)
 	}
 	recorded := schema.Recorded{Steps: []schema.StepChange{{ID: "a", Status: schema.StepSucceeded}, {ID: "b", Status: schema.StepCancelled}}}
-	s.Stands(s.Run.ID, recorded)
+	s.ReconcileRecorded(s.Run.ID, recorded)
 	if statusOf(s, "a") != schema.StepRunning {
 		t.Fatalf("a run that is not over: a is %s", statusOf(s, "a"))
 	}
 	s.Cancelled(schema.Receipt{}, epoch)
-	s.Stands("another run", recorded)
+	s.ReconcileRecorded("another run", recorded)
 	if statusOf(s, "a") != schema.StepCancelled {
 		t.Fatalf("what was recorded of another run: a is %s", statusOf(s, "a"))
 	}
-	s.Stands(s.Run.ID, recorded)
+	s.ReconcileRecorded(s.Run.ID, recorded)
 	if statusOf(s, "a") != schema.StepSucceeded || statusOf(s, "b") != schema.StepCancelled {
 		t.Fatalf("a is %s, b is %s", statusOf(s, "a"), statusOf(s, "b"))
 	}

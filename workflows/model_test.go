@@ -60,7 +60,7 @@ func drawCase(t *rapid.T) modelCase {
 		return outcome{
 			Takes:  time.Duration(rapid.IntRange(1, 90).Draw(t, "tens of seconds"))*10*time.Second + 1310*time.Millisecond, // nor does the end of a step
 			Status: rapid.SampledFrom([]schema.AttemptStatus{"succeeded", "succeeded", "failed"}).Draw(t, "outcome"),
-			Lost:   rapid.SampledFrom([]string{"", "", "", "", "", "silent", "deaf", "draining"}).Draw(t, "lost"),
+			Lost:   rapid.SampledFrom([]string{"", "", "", "", "", "silent", "unresponsive", "draining"}).Draw(t, "lost"),
 			Search: time.Duration(rapid.SampledFrom([]int{0, 0, 1200}).Draw(t, "search"))*time.Second + 17*time.Millisecond,
 		}
 	}), 1, 8).Draw(t, "script")
@@ -140,7 +140,7 @@ func TestModel_AnySequenceOfCommandsTimeoutsAndFailures(t *testing.T) {
 			"error_recovery expired timeout", "error_recovery cancelled cancelled", "program_ask cancelled step_ended",
 			"edit made", "extended, escalates false", "extended, escalates true", "message queued", "message dropped",
 			"run completed ", "run failed ", "run cancelled ", "run cancelled interrupted",
-			"lost silent", "lost deaf", "lost draining", "placed", "ran after it was lost",
+			"lost silent", "lost unresponsive", "lost draining", "placed", "ran after it was lost",
 			"audit taken", "audit ignored", "continued as new",
 			"continued as new with steps under way", "joined", "found its end", "refused conflict", "refused expired", "refused invalid",
 		} {
@@ -151,9 +151,9 @@ func TestModel_AnySequenceOfCommandsTimeoutsAndFailures(t *testing.T) {
 	})
 }
 
-// model plays a case and knows, beside the ledger, what the commands so far must have led to.
+// model plays a case and knows, beside the fake backend, what the commands so far must have led to.
 type model struct {
-	*ledger
+	*fakeBackend
 	c          modelCase
 	at         time.Time // of the next action
 	next       int
@@ -168,7 +168,7 @@ type model struct {
 }
 
 func newModel(c modelCase) *model {
-	return &model{c: c, at: someStart, ledger: newLedger(c.config, c.plan, c.script), decided: map[string]schema.Resolution{}, perhaps: map[string]bool{}, unanswered: map[int]func(){}}
+	return &model{c: c, at: someStart, fakeBackend: newFakeBackend(c.config, c.plan, c.script), decided: map[string]schema.Resolution{}, perhaps: map[string]bool{}, unanswered: map[int]func(){}}
 }
 
 // play runs one execution of the workflow after another until the session is closed.

@@ -32,7 +32,7 @@ const (
 	// A live host answers at once.
 	probeTimeout = 5 * time.Second
 	// A host answers at once whether it takes a session; a full one takes a second.
-	placeTimeout = 10 * time.Second
+	hostSearchTimeout = 10 * time.Second
 	// From this many events on nothing new starts beside running steps, so that the session reaches
 	// a point where it can continue as new. Temporal ends a workflow at 51,200.
 	longHistory = 20_000
@@ -65,19 +65,19 @@ func withLocalRecord(ctx workflow.Context, summary string) workflow.Context {
 	})
 }
 
-// withStep gives a host patience to take a step, and to take it again after its worker was lost. If
+// withStep gives a host until startTimeout to take a step, and again after its worker was lost. If
 // the host is not back in time, another takes over.
-func withStep(ctx workflow.Context, host, summary string, patience time.Duration) workflow.Context {
+func withStep(ctx workflow.Context, host, summary string, startTimeout time.Duration) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: schema.StepsQueue(host), ScheduleToStartTimeout: patience, StartToCloseTimeout: stepTimeout, HeartbeatTimeout: stepHeartbeat,
+		TaskQueue: schema.StepsQueue(host), ScheduleToStartTimeout: startTimeout, StartToCloseTimeout: stepTimeout, HeartbeatTimeout: stepHeartbeat,
 		WaitForCancellation: true, RetryPolicy: forever(), Summary: summary,
 	})
 }
 
-// withPlace waits as long as it takes until a host is up.
-func withPlace(ctx workflow.Context, summary string) workflow.Context {
+// withHostSearch waits as long as it takes until a host is up.
+func withHostSearch(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: schema.TaskQueueSteps, StartToCloseTimeout: placeTimeout, RetryPolicy: forever(), Summary: summary,
+		TaskQueue: schema.TaskQueueSteps, StartToCloseTimeout: hostSearchTimeout, RetryPolicy: forever(), Summary: summary,
 	})
 }
 

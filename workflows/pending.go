@@ -12,42 +12,42 @@ import (
 
 // Dirty reports whether Postgres is behind this state.
 func (s *State) Dirty() bool {
-	return !isEmpty(&s.Pending) || s.Shown != s.show()
+	return !isEmpty(&s.Pending) || s.Projected != s.projection()
 }
 
-func (s *State) show() Shown { return Shown{s.Status(), s.Phase(), s.ExpiresAt()} }
+func (s *State) projection() Projected { return Projected{s.Status(), s.Phase(), s.ExpiresAt()} }
 
 // TakePending returns the transition that brings Postgres up to date, or as much as one transition
 // can hold: the rest stays pending, in order. Its key is a count, which identifies a repeated
 // attempt to record it.
 func (s *State) TakePending() schema.Transition { return s.takePending(maxTransition) }
 
-func (s *State) takePending(most int) schema.Transition {
+func (s *State) takePending(limit int) schema.Transition {
 	t := s.Pending
 	s.Pending = schema.Transition{}
-	if !fits(&t, most) {
-		t, s.Pending = divide(&t, most, true)
+	if !fits(&t, limit) {
+		t, s.Pending = divide(&t, limit, true)
 	}
 	s.Recorded++
 	if isEmpty(&s.Pending) { // otherwise the shown state changes with the last part
-		s.Shown = s.show()
+		s.Projected = s.projection()
 	}
 	t.SessionID, t.RunID = s.Input.SessionID, s.Run.ID
-	t.Key = fmt.Sprintf("transition/%s%d", s.life(), s.Recorded)
-	t.Status, t.Phase, t.CurrentStep = s.Shown.Status, s.Shown.Phase, s.CurrentStep()
-	if at := s.Shown.ExpiresAt; !at.IsZero() {
+	t.Key = fmt.Sprintf("transition/%s%d", s.generationPrefix(), s.Recorded)
+	t.Status, t.Phase, t.CurrentStep = s.Projected.Status, s.Projected.Phase, s.CurrentStep()
+	if at := s.Projected.ExpiresAt; !at.IsZero() {
 		t.ExpiresAt = &at
 	}
 	return t
 }
 
-// life is part of the names that this workflow derives by counting; "" for a session's first
+// generationPrefix is part of the names that this workflow derives by counting; "" for a session's first
 // workflow.
-func (s *State) life() string {
-	if s.Life == "" {
+func (s *State) generationPrefix() string {
+	if s.Generation == "" {
 		return ""
 	}
-	return s.Life + "/"
+	return s.Generation + "/"
 }
 
 // request is a command with an id.
@@ -123,8 +123,8 @@ func (s *State) audit(now time.Time, by schema.Command, e schema.AuditEntry) {
 func (s *State) Ignored(now time.Time, by schema.Command, e schema.AuditEntry, why error) {
 	s.audit(now, by, e)
 	last := &s.Pending.Audit[len(s.Pending.Audit)-1]
-	last.Outcome, last.Detail = schema.AuditIgnored, cite(why.Error())
+	last.Outcome, last.Detail = schema.AuditIgnored, excerpt(why.Error())
 	for _, sent := range []*string{&last.Actor, &last.RequestID, &last.ApprovalID, &last.StepID, (*string)(&last.Resolution)} {
-		*sent = cite(*sent)
+		*sent = excerpt(*sent)
 	}
 }

@@ -27,7 +27,7 @@ func TestSignal_CountsFromTheMomentInWhichItCame(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			plan := &schema.Plan{Steps: []schema.PlanStep{{ID: "a", Shell: "true"}, {ID: "b", Shell: "true", Approval: true}, {ID: "c", Shell: "true", Approval: true, Needs: []string{"a"}}}}
-			l := newLedger(schema.Config{ApprovalTimeoutSeconds: c.timeout, OnTimeout: schema.OnTimeoutReject}, plan, []outcome{{Takes: 20 * time.Second, Status: schema.AttemptSucceeded}})
+			l := newFakeBackend(schema.Config{ApprovalTimeoutSeconds: c.timeout, OnTimeout: schema.OnTimeoutReject}, plan, []outcome{{Takes: 20 * time.Second, Status: schema.AttemptSucceeded}})
 			l.away = [2]time.Time{someStart.Add(15 * time.Second), someStart.Add(80 * time.Second)}
 			env := l.environment(someStart)
 			decide := func(r schema.Resolution) schema.ResolveApproval {

@@ -13,16 +13,16 @@ import (
 type State struct {
 	Input schema.SessionInput `json:"input"`
 
-	Run       *Run       `json:"run,omitempty"` // the latest run
-	Approvals []Approval `json:"approvals"`     // the pending ones and the most recently closed ones
-	Asked     int        `json:"asked"`         // how many approvals have been opened in total
-	Edits     []Edit     `json:"edits"`         // accepted, but not carried out yet
-	Host      string     `json:"host"`          // the host that has the workspace
-	// Life identifies the workflow of a session whose first one was lost, so that its new counts
+	Run           *Run       `json:"run,omitempty"` // the latest run
+	Approvals     []Approval `json:"approvals"`     // the pending ones and the most recently closed ones
+	ApprovalCount int        `json:"asked"`         // how many approvals have been opened in total
+	Edits         []Edit     `json:"edits"`         // accepted, but not carried out yet
+	Host          string     `json:"host"`          // the host that has the workspace
+	// Generation identifies the workflow of a session whose first one was lost, so that its new counts
 	// make names not used before.
-	Life       string   `json:"life"`
-	LeftBehind []string `json:"left_behind"` // hosts that may have processes of the run that was lost with its workflow
-	Flights    []Flight `json:"flights"`     // set only between executions
+	Generation   string        `json:"life"`
+	LeftBehind   []string      `json:"left_behind"` // hosts that may have processes of the run that was lost with its workflow
+	CarriedSteps []CarriedStep `json:"flights"`     // set only between executions
 
 	Messages int      `json:"messages"`       // how many have been accepted in total
 	Queue    []int    `json:"queue"`          // numbers of the messages waiting for their run
@@ -35,22 +35,22 @@ type State struct {
 	Expired   bool        `json:"expired"`   // nobody used it for its time to live
 	LastUsed  time.Time   `json:"last_used"` // the last command, or the last end of a run
 
-	Recorded int64               `json:"recorded"` // how many transitions have been recorded
-	Shown    Shown               `json:"shown"`    // what Postgres shows
-	Searched Searched            `json:"searched"` // what the search attributes say
-	Pending  schema.Transition   `json:"pending"`  // what is not recorded yet
-	Requests []RememberedRequest `json:"requests"` // update ids are not deduplicated across continue-as-new
+	Recorded     int64               `json:"recorded"` // how many transitions have been recorded
+	Projected    Projected           `json:"shown"`    // what Postgres shows
+	SearchValues SearchValues        `json:"searched"` // the search attributes
+	Pending      schema.Transition   `json:"pending"`  // what is not recorded yet
+	Requests     []RememberedRequest `json:"requests"` // update ids are not deduplicated across continue-as-new
 }
 
-// Shown is the part of the last recorded transition that the next one is compared with.
-type Shown struct {
+// Projected is the part of the last recorded transition that the next one is compared with.
+type Projected struct {
 	Status    schema.SessionStatus `json:"status"`
 	Phase     schema.Phase         `json:"phase"`
 	ExpiresAt time.Time            `json:"expires_at"`
 }
 
-// Searched is what people search for sessions by in Temporal.
-type Searched struct {
+// SearchValues is what people search for sessions by in Temporal.
+type SearchValues struct {
 	Status schema.SessionStatus `json:"status"`
 	Phase  schema.Phase         `json:"phase"`
 }
@@ -67,7 +67,7 @@ type CancelCause string
 // The causes.
 const (
 	CancelAsked       CancelCause = ""            // a person's wish
-	CancelInterrupted CancelCause = "interrupted" // a message takes the run's place
+	CancelInterrupted CancelCause = "interrupted" // a message replaces the run
 	CancelExpired     CancelCause = "expired"     // the session's time to live is over
 	CancelTimeout     CancelCause = "timeout"     // the run's time is over: it fails
 )
@@ -95,11 +95,11 @@ type Run struct {
 	Steps        []Step               `json:"steps"`
 	PlanApproved bool                 `json:"plan_approved"`
 	Deadline     time.Time            `json:"deadline"` // of the whole run; zero for none, and while suspended
-	Left         time.Duration        `json:"left"`     // time to Deadline, while suspended
+	Remaining    time.Duration        `json:"left"`     // time to Deadline, while suspended
 	Error        string               `json:"error"`    // why it cannot go on; nothing new starts
 	Ended        schema.SessionStatus `json:"ended"`    // "" while it is under way
 
-	places map[string]int // index of each step by id, derived from Steps; see State.place
+	stepIndexes map[string]int // index of each step by id, derived from Steps; see State.stepIndex
 }
 
 // Step is a step of the run under way.
@@ -109,7 +109,7 @@ type Step struct {
 	Approved   bool              `json:"approved"`
 	Executions int               `json:"executions"` // how often the workflow has started it
 	Started    string            `json:"started"`    // the digest that it was last started with
-	Spent      int               `json:"spent"`      // executions before a human's retry: retries count from there
+	RetryBase  int               `json:"spent"`      // executions before a human's retry: retries count from there
 	NotBefore  time.Time         `json:"not_before"` // when its backoff ends
 	Feedback   string            `json:"feedback"`   // from the decision that let it run
 }
@@ -147,24 +147,24 @@ const (
 
 // NewState is the state of a newly created session: its first run is about to begin.
 func NewState(in schema.SessionInput) *State {
-	s := &State{Input: in, Searched: Searched{schema.SessionActive, schema.PhasePlanning}} // as web starts it
+	s := &State{Input: in, SearchValues: SearchValues{schema.SessionActive, schema.PhasePlanning}} // as web starts it
 	s.startRun(Run{Number: 1})
 	return s
 }
 
-// Revived is the state of a session whose workflow was lost, from what Postgres knows of it. Life
-// is a name that no earlier workflow of the session had.
-func Revived(in schema.SessionInput, life string) *State {
+// Revived is the state of a session whose workflow was lost, from what Postgres knows of it.
+// Generation is a name that no earlier workflow of the session had.
+func Revived(in schema.SessionInput, generation string) *State {
 	r := in.Revival
 	in.Revival = nil
 	s := &State{
-		Input: in, Life: life, Searched: Searched{schema.SessionActive, schema.PhasePlanning}, // as web starts it
+		Input: in, Generation: generation, SearchValues: SearchValues{schema.SessionActive, schema.PhasePlanning}, // as web starts it
 		Run:      &Run{ID: schema.RunID(in.SessionID, r.Run), Number: r.Run, Begun: true, Ended: r.Status},
 		Messages: r.Messages, Queue: r.Queue, Suspended: r.Suspended && len(r.Queue) > 0, Host: r.Host, LeftBehind: r.LeftBehind, LastUsed: r.LastUsed,
 	}
 	// If the first transition is divided, it is recorded with this. The phase differs from what Postgres shows, so that
 	// there is always a first transition.
-	s.Shown.Status, s.Shown.Phase = s.Status(), schema.PhasePlanning
+	s.Projected.Status, s.Projected.Phase = s.Status(), schema.PhasePlanning
 	return s
 }
 
@@ -173,7 +173,7 @@ func (s *State) startRun(r Run) {
 	r.ID = schema.RunID(s.Input.SessionID, r.Number)
 	s.Run = &r
 	s.Cancel, s.Edits = nil, nil
-	s.Shown.Status, s.Shown.Phase = schema.SessionActive, schema.PhasePlanning
+	s.Projected.Status, s.Projected.Phase = schema.SessionActive, schema.PhasePlanning
 }
 
 // Status is the session's status, derived from the rest.
@@ -241,8 +241,8 @@ func (s *State) ApprovalTimeout() time.Duration {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// lasting reads a duration from a checked config; "" is otherwise.
-func lasting(text string, otherwise time.Duration) time.Duration {
+// durationOr reads a duration from a checked config; "" is otherwise.
+func durationOr(text string, otherwise time.Duration) time.Duration {
 	if d, err := schema.ParseDuration(text); err == nil {
 		return d
 	}
@@ -255,7 +255,7 @@ func (s *State) Busy() bool { return s.Run.Ended == "" || s.Next != nil || len(s
 // ExpiresAt is when the session ends if nobody uses it; the zero time if it does not end, or has
 // something to do.
 func (s *State) ExpiresAt() time.Time {
-	ttl := lasting(s.Input.Config.SessionTTL, s.Input.SessionTTL)
+	ttl := durationOr(s.Input.Config.SessionTTL, s.Input.SessionTTL)
 	waits := !s.Busy() || (s.Suspended && s.Cancel == nil)
 	if ttl <= 0 || !waits || s.Closing || s.Expired || s.LastUsed.IsZero() {
 		return time.Time{}

@@ -10,33 +10,33 @@ import (
 
 // A transition that Postgres refuses for good (it cannot hold some of the content, or the subject
 // is gone) must not block the session: every session can always be cancelled and deleted, whatever
-// is in it. So the transition is recorded with less in it, down to the bare status, and what was
-// left out is refused.
+// is in it. So a reduced transition is recorded, down to the status alone, and what was left out
+// is refused.
 
-// unrecordable replaces words that could not be stored.
+// unrecordable replaces text that could not be stored.
 const unrecordable = "(this could not be recorded)"
 
 // reasonUnrecordable is the reason for closing a question that could not be recorded.
 const reasonUnrecordable = "unrecordable"
 
-// recordLess records as much as possible of a transition that was refused with err.
-func (s *session) recordLess(ctx workflow.Context, t schema.Transition, err error) {
+// recordReduced records as much as Postgres accepts of a transition that was refused with err.
+func (s *session) recordReduced(ctx workflow.Context, t schema.Transition, err error) {
 	log := workflow.GetLogger(ctx)
-	for _, less := range []schema.Transition{s.state.withoutWords(&t, workflow.Now(ctx)), bare(&t), bareSession(&t)} {
-		log.Error("a transition cannot be recorded; it is tried with less in it", "key", t.Key, "as", less.Key, "error", err)
-		var stands schema.Recorded
-		err = workflow.ExecuteActivity(withRecord(ctx, "with less: "+recordSummary(less)), schema.ActivityRecord, less).Get(ctx, &stands)
+	for _, reduced := range []schema.Transition{s.state.withoutText(&t, workflow.Now(ctx)), statusOnly(&t), sessionOnly(&t)} {
+		log.Error("transition refused; recording a reduced one", "key", t.Key, "as", reduced.Key, "error", err)
+		var stored schema.Recorded
+		err = workflow.ExecuteActivity(withRecord(ctx, "reduced: "+recordSummary(reduced)), schema.ActivityRecord, reduced).Get(ctx, &stored)
 		if err == nil {
-			s.state.Stands(less.RunID, stands)
+			s.state.ReconcileRecorded(reduced.RunID, stored)
 			return
 		}
 	}
 	log.Error("a transition could not be recorded at all", "key", t.Key, "error", err)
 }
 
-// withoutWords is the transition without anybody's words. Steps' questions are refused, since
+// withoutText is the transition without anybody's text. Steps' questions are refused, since
 // nobody could tell what they ask. Gates stay open, since people know what they are about.
-func (s *State) withoutWords(from *schema.Transition, now time.Time) schema.Transition {
+func (s *State) withoutText(from *schema.Transition, now time.Time) schema.Transition {
 	t := *from
 	t.Key += "/without words"
 	t.Notes = nil
@@ -67,11 +67,11 @@ func (s *State) withoutWords(from *schema.Transition, now time.Time) schema.Tran
 		e.Detail, e.RequestID = unrecordable, ""
 		t.Audit = append(t.Audit, e)
 	}
-	t.End = endWithoutWords(from.End)
+	t.End = endWithoutText(from.End)
 	return t
 }
 
-func endWithoutWords(end *schema.RunEnd) *schema.RunEnd {
+func endWithoutText(end *schema.RunEnd) *schema.RunEnd {
 	if end == nil {
 		return nil
 	}
@@ -82,11 +82,11 @@ func endWithoutWords(end *schema.RunEnd) *schema.RunEnd {
 	return &e
 }
 
-// bare is the run's outcome without the rest of the transition.
-func bare(from *schema.Transition) schema.Transition {
+// statusOnly is the run's outcome without the rest of the transition.
+func statusOnly(from *schema.Transition) schema.Transition {
 	t := schema.Transition{
 		SessionID: from.SessionID, RunID: from.RunID, Key: from.Key + "/bare", Status: from.Status, Phase: from.Phase,
-		CurrentStep: from.CurrentStep, ExpiresAt: from.ExpiresAt, End: endWithoutWords(from.End),
+		CurrentStep: from.CurrentStep, ExpiresAt: from.ExpiresAt, End: endWithoutText(from.End),
 	}
 	for _, c := range from.Steps {
 		t.Steps = append(t.Steps, schema.StepChange{ID: c.ID, Status: c.Status})
@@ -94,7 +94,7 @@ func bare(from *schema.Transition) schema.Transition {
 	return t
 }
 
-// bareSession is the session's outcome when its run does not exist.
-func bareSession(from *schema.Transition) schema.Transition {
+// sessionOnly is the session's outcome when its run does not exist.
+func sessionOnly(from *schema.Transition) schema.Transition {
 	return schema.Transition{SessionID: from.SessionID, Key: from.Key + "/bare session", Status: from.Status, Phase: from.Phase, ExpiresAt: from.ExpiresAt}
 }

@@ -66,7 +66,7 @@ func unusable(err error) bool {
 	return err != nil && (!system || errors.Is(err, fs.ErrNotExist))
 }
 
-var errCleared = errors.New("it is no attempt, or not yet")
+var errCleared = errors.New("not an attempt, or not yet")
 
 // clear removes a folder without a spec: its worker died before it started anything. If the step is
 // locked, somebody is about to write the spec, and the folder stays.
@@ -97,7 +97,7 @@ func (r *Runner) leftoversAtLast(runID, stepID string) (list []leftover, err err
 			return list, nil
 		}
 		if wait == 4*faultFirstWait {
-			r.o.Logger.Warn("what runs on this host cannot be read", "run_id", runID, "step_id", stepID, "error", err)
+			r.o.Logger.Warn("cannot list the steps on this host", "run_id", runID, "step_id", stepID, "error", err)
 		}
 		select {
 		case <-time.After(wait):
@@ -109,14 +109,14 @@ func (r *Runner) leftoversAtLast(runID, stepID string) (list []leftover, err err
 
 // attempt runs or continues a step, from its lock to its last record.
 func (r *Runner) attempt(run *running) (schema.StepResult, error) {
-	ask := run.ask
-	left, err := r.leftoversAtLast(ask.RunID, ask.StepID)
+	arg := run.arg
+	left, err := r.leftoversAtLast(arg.RunID, arg.StepID)
 	if err != nil {
 		return schema.StepResult{}, err
 	}
 	for _, l := range left {
-		if l.spec.Step.Execution != ask.Execution { // the workflow has moved on since
-			r.dispose(l)
+		if l.spec.Step.Execution != arg.Execution { // the workflow has moved on since
+			r.discard(l)
 			continue
 		}
 		r.occupy(run, &l.spec)
@@ -125,7 +125,7 @@ func (r *Runner) attempt(run *running) (schema.StepResult, error) {
 			return result, err
 		}
 	}
-	run.vacate() // a new attempt waits for its turn
+	run.releaseSlots() // a new attempt waits for its turn
 	if run.recovers {
 		return schema.StepResult{}, errNothingToResume
 	}
@@ -143,13 +143,13 @@ const maxLosses = 2
 
 // errNothingToResume ends the recovery of a step that has to start again: only the workflow decides
 // that.
-var errNothingToResume = errors.New("the step has to start again")
+var errNothingToResume = errors.New("the step must be restarted")
 
 // resume continues an attempt that another worker began, or this one before it lost the connection.
 // done is false if a new attempt is needed; unless that follows at once, what is known of this one
 // stays.
 func (r *Runner) resume(run *running, l leftover) (result schema.StepResult, done bool, err error) {
-	if !r.comeBack(run) {
+	if !r.mayReattach(run) {
 		return result, false, ErrClosed
 	}
 	defer r.launched(run)
@@ -161,8 +161,8 @@ func (r *Runner) resume(run *running, l leftover) (result schema.StepResult, don
 	// From here on orders reach it. Whether to freeze may be known here already, even if others are
 	// down.
 	run.started(s)
-	if r.isFrozen(run.ask.RunID) {
-		r.align(run)
+	if r.isFrozen(run.arg.RunID) {
+		r.syncFrozen(run)
 	}
 	r.launched(run)
 	defer func() {
@@ -170,12 +170,12 @@ func (r *Runner) resume(run *running, l leftover) (result schema.StepResult, don
 			unlockStep(lock, false)
 		}
 	}()
-	ask := run.ask
+	arg := run.arg
 	// It runs, and stays this worker's while the store is down: nobody else follows it.
 	var begun store.BegunAttempt
 	err = r.persist(func(ctx context.Context) (err error) {
 		begun, err = r.o.Store.BeginAttempt(ctx, store.BeginAttempt{
-			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Execution: ask.Execution, Host: r.o.Host,
+			SessionID: arg.SessionID, RunID: arg.RunID, StepID: arg.StepID, Execution: arg.Execution, Host: r.o.Host,
 			Live: l.spec.Attempt, Worker: r.name,
 		})
 		return err
@@ -197,31 +197,31 @@ func (r *Runner) resume(run *running, l leftover) (result schema.StepResult, don
 		}
 		return resultOf(begun.Number, *begun.Finished), true, nil
 	}
-	run.told = "its worker" // and perhaps more that the previous worker had reported
-	r.o.Logger.Info("step re-attached", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "attempt", begun.Number)
-	if err := r.persist(func(ctx context.Context) error { return r.askWhetherFrozen(ctx, &ask) }); err != nil {
+	run.reportedWait = "its worker" // and perhaps more that the previous worker had reported
+	r.o.Logger.Info("step re-attached", "session_id", arg.SessionID, "run_id", arg.RunID, "step_id", arg.StepID, "attempt", begun.Number)
+	if err := r.persist(func(ctx context.Context) error { return r.loadFrozen(ctx, &arg) }); err != nil {
 		return result, false, err
 	}
 	var snapshot string
 	err = r.persist(func(ctx context.Context) (err error) {
-		snapshot, err = r.o.Store.Snapshot(ctx, ask.SessionID)
+		snapshot, err = r.o.Store.Snapshot(ctx, arg.SessionID)
 		return err
 	})
 	if err != nil {
 		return result, false, err
 	}
-	stay, err := r.o.Workspaces.Return(workspace.Visit{SessionID: ask.SessionID, RunID: ask.RunID, Snapshot: snapshot})
+	lease, err := r.o.Workspaces.Reacquire(workspace.Request{SessionID: arg.SessionID, RunID: arg.RunID, Snapshot: snapshot})
 	if err != nil {
 		return result, false, err
 	}
-	defer stay.Leave()
-	result, err = r.goOn(run, s, &l, stay, begun.SpoolOffset)
+	defer lease.Release()
+	result, err = r.followAndRecord(run, s, &l, lease, begun.SpoolOffset)
 	if _, never := errors.AsType[*fault](err); never {
 		run.lost = schema.ReasonWorkerLost // it was never started, and this worker has not begun it
 		return result, false, nil
 	}
 	if run.lose(err) {
-		if err := endMarked(ask); err != nil {
+		if err := endMarked(arg); err != nil {
 			return result, false, err
 		}
 		if !run.recovers {
@@ -235,7 +235,7 @@ func (r *Runner) resume(run *running, l leftover) (result schema.StepResult, don
 // connect connects to the supervisor of a leftover. If the supervisor is gone, as its free lock
 // proves, only its files are left, and connect returns the lock.
 func (r *Runner) connect(l leftover) (s *supervised, lock *os.File, err error) {
-	ask := &l.spec.Step
+	arg := &l.spec.Step
 	deadline := time.Now().Add(lockPatience)
 	for {
 		ctx, cancel := context.WithTimeout(r.ctx, time.Second)
@@ -244,12 +244,12 @@ func (r *Runner) connect(l leftover) (s *supervised, lock *os.File, err error) {
 		if dialErr == nil {
 			return newSupervised(l.dir, conn), nil, nil
 		}
-		lock, _, err := filelock.Try(lockName(r.o.DataDir, ask.RunID, ask.StepID))
+		lock, _, err := filelock.Try(lockName(r.o.DataDir, arg.RunID, arg.StepID))
 		if err == nil {
 			return abandoned(l.dir), lock, nil
 		}
 		if r.ctx.Err() != nil || time.Now().After(deadline) {
-			return nil, nil, fmt.Errorf("reach the supervisor of step %s: %w", ask.StepID, errors.Join(dialErr, err))
+			return nil, nil, fmt.Errorf("reach the supervisor of step %s: %w", arg.StepID, errors.Join(dialErr, err))
 		}
 		time.Sleep(lockPoll)
 	}

@@ -28,11 +28,11 @@ const rememberStopped = 10 * time.Minute
 func (r *Runner) of(runID string) []*running {
 	var list []*running
 	for _, run := range r.live {
-		if run.ask.RunID == runID {
+		if run.arg.RunID == runID {
 			list = append(list, run)
 		}
 	}
-	slices.SortFunc(list, func(a, b *running) int { return cmp.Compare(a.ask.StepID, b.ask.StepID) })
+	slices.SortFunc(list, func(a, b *running) int { return cmp.Compare(a.arg.StepID, b.arg.StepID) })
 	return list
 }
 
@@ -46,7 +46,7 @@ func (r *Runner) Stop(ctx context.Context, runID string, grace time.Duration) sc
 		}
 	}
 	r.stopped[runID] = time.Now()
-	r.turn(runID, false)
+	r.setFrozen(runID, false)
 	list := r.of(runID)
 	r.mu.Unlock()
 	r.changed.Broadcast()
@@ -67,7 +67,7 @@ func (r *Runner) Stop(ctx context.Context, runID string, grace time.Duration) sc
 
 // endQuietly ends a step without a record, and removes anything that could be taken for one.
 func (r *Runner) endQuietly(run *running) {
-	s := run.drop()
+	s := run.suppressRecord()
 	if s == nil {
 		run.stop(0)
 		return
@@ -97,7 +97,7 @@ func ownProgram() []string {
 // environment is everything in a program's environment except TMPDIR, which the sandbox sets: the plan's variables,
 // those that every step has, and what people said: the message that the run answers, and the feedback of the decision
 // that led here.
-func environment(dir string, step *schema.PlanStep, ask schema.RunStep, message string, attempt int) []string {
+func environment(dir string, step *schema.PlanStep, arg schema.RunStep, message string, attempt int) []string {
 	env := map[string]string{
 		"PATH": cmp.Or(os.Getenv("PATH"), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
 		"HOME": dir,
@@ -108,11 +108,11 @@ func environment(dir string, step *schema.PlanStep, ask schema.RunStep, message 
 	}
 	maps.Copy(env, step.Env)
 	env["HOLDFAST_SOCKET"] = filepath.Join(sandbox.SocketDir, "socket")
-	env["HOLDFAST_SESSION_ID"] = ask.SessionID
-	env[markRun] = ask.RunID
-	env[markStep] = ask.StepID
+	env["HOLDFAST_SESSION_ID"] = arg.SessionID
+	env[markRun] = arg.RunID
+	env[markStep] = arg.StepID
 	env["HOLDFAST_ATTEMPT"] = strconv.Itoa(attempt)
-	for name, said := range map[string]string{"HOLDFAST_MESSAGE": message, "HOLDFAST_FEEDBACK": ask.Feedback} {
+	for name, said := range map[string]string{"HOLDFAST_MESSAGE": message, "HOLDFAST_FEEDBACK": arg.Feedback} {
 		if said != "" {
 			env[name] = strings.ReplaceAll(said, "\x00", "\uFFFD") // a variable cannot hold NUL
 		}
@@ -131,14 +131,14 @@ const (
 	markStep = "HOLDFAST_STEP_ID"
 )
 
-func marks(ask schema.RunStep) []string {
-	return []string{markRun + "=" + ask.RunID, markStep + "=" + ask.StepID}
+func marks(arg schema.RunStep) []string {
+	return []string{markRun + "=" + arg.RunID, markStep + "=" + arg.StepID}
 }
 
 // endMarked ends processes that an attempt left behind without a supervisor.
-func endMarked(ask schema.RunStep) error {
-	if _, alive := supervisor.KillMarked(marks(ask)); alive > 0 {
-		return fmt.Errorf("%d processes of an attempt before cannot be ended", alive)
+func endMarked(arg schema.RunStep) error {
+	if _, alive := supervisor.KillMarked(marks(arg)); alive > 0 {
+		return fmt.Errorf("%d processes of an earlier attempt cannot be killed", alive)
 	}
 	return nil
 }

@@ -16,23 +16,23 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 )
 
-// goOn follows an attempt to its end and records it.
-func (r *Runner) goOn(run *running, s *supervised, l *leftover, stay *workspace.Stay, offset int64) (schema.StepResult, error) {
-	ask, attempt := run.ask, l.spec.Attempt
+// followAndRecord follows an attempt to its end and records it.
+func (r *Runner) followAndRecord(run *running, s *supervised, l *leftover, lease *workspace.Lease, offset int64) (schema.StepResult, error) {
+	arg, attempt := run.arg, l.spec.Attempt
 	asking, stopAsking := context.WithCancel(r.ctx)
 	defer stopAsking()
-	go r.relayAsks(asking, &ask, attempt, s)
-	r.align(run) // a supervisor that ended takes no orders, and needs none
+	go r.relayAsks(asking, &arg, attempt, s)
+	r.syncFrozen(run) // a supervisor that ended takes no orders, and needs none
 	r.launched(run)
 	exit, err := r.follow(run, s, attempt, offset)
 	if why, ok := errors.AsType[unrecordable](err); ok {
 		r.end(s)
 		end := store.AttemptEnd{Status: schema.AttemptFailed, Reason: schema.ReasonOutput, Message: why.Error()}
-		return r.settle(run, l, stay, end)
+		return r.settle(run, l, lease, end)
 	}
 	if err != nil {
 		if code := schema.CodeOf(err); code == schema.CodeStale || code == schema.CodeNotFound {
-			r.o.Logger.Info("attempt given up", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "attempt", attempt, "error", err)
+			r.o.Logger.Info("attempt abandoned", "session_id", arg.SessionID, "run_id", arg.RunID, "step_id", arg.StepID, "attempt", attempt, "error", err)
 			r.end(s)
 			r.remove(l.dir)
 		}
@@ -49,12 +49,12 @@ func (r *Runner) goOn(run *running, s *supervised, l *leftover, stay *workspace.
 		r.remove(l.dir)
 		return schema.StepResult{}, newFault(errors.New(exit.StartError))
 	}
-	return r.settle(run, l, stay, endOf(&exit))
+	return r.settle(run, l, lease, endOf(&exit))
 }
 
 // settle saves what an attempt has left, records its end and forgets it here.
-func (r *Runner) settle(run *running, l *leftover, stay *workspace.Stay, end store.AttemptEnd) (schema.StepResult, error) {
-	result, err := r.keep(run, stay, l.spec.Attempt, end)
+func (r *Runner) settle(run *running, l *leftover, lease *workspace.Lease, end store.AttemptEnd) (schema.StepResult, error) {
+	result, err := r.keep(run, lease, l.spec.Attempt, end)
 	if err == nil {
 		r.remove(l.dir)
 	}
@@ -63,10 +63,10 @@ func (r *Runner) settle(run *running, l *leftover, stay *workspace.Stay, end sto
 
 // finish records the end of an attempt; saved is nil if it has left no workspace.
 func (r *Runner) finish(run *running, attempt int, end store.AttemptEnd, files []store.FileChange, saved *workspace.Saved) (schema.StepResult, error) {
-	ask := &run.ask
+	arg := &run.arg
 	f := store.FinishAttempt{
-		SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: attempt,
-		End: end, StepStatus: stepStatus(end.Status, ask.Last), Files: files,
+		SessionID: arg.SessionID, RunID: arg.RunID, StepID: arg.StepID, Attempt: attempt,
+		End: end, StepStatus: stepStatus(end.Status, arg.Last), Files: files,
 	}
 	if saved != nil {
 		f.Snapshot = saved.Digest
@@ -82,11 +82,11 @@ func (r *Runner) finish(run *running, attempt int, end store.AttemptEnd, files [
 	return resultOf(attempt, end), err
 }
 
-// dispose ends an attempt that is no longer wanted.
-func (r *Runner) dispose(l leftover) {
+// discard ends an attempt that is no longer wanted.
+func (r *Runner) discard(l leftover) {
 	s, lock, err := r.connect(l)
 	if err != nil {
-		r.o.Logger.Warn("an old attempt cannot be ended", "run_id", l.spec.Step.RunID, "step_id", l.spec.Step.StepID, "error", err)
+		r.o.Logger.Warn("cannot end an old attempt", "run_id", l.spec.Step.RunID, "step_id", l.spec.Step.StepID, "error", err)
 		return
 	}
 	r.end(s)
@@ -100,7 +100,7 @@ func (r *Runner) dispose(l leftover) {
 func (r *Runner) end(s *supervised) {
 	s.order(supervisor.Order{Do: supervisor.DoStop})
 	go func() {
-		for range s.asks { // nobody is asked any more, but the reports after the questions are needed
+		for range s.asks { // nobody answers now, but the reports after the questions are needed
 		}
 	}()
 	for deadline := time.After(endPatience); ; {
@@ -126,7 +126,7 @@ func (r *Runner) makeAll(dir string) error {
 // finds what stays.
 func (r *Runner) remove(dir string) {
 	if err := removeAll(dir); err != nil {
-		r.o.Logger.Warn("an attempt's folder stays", "error", err)
+		r.o.Logger.Warn("cannot remove an attempt's folder", "error", err)
 		return
 	}
 	r.folders.Lock()

@@ -30,7 +30,7 @@ func (f *fault) Unwrap() error { return f.error }
 
 func newFault(err error) *fault { return &fault{error: err, shortage: isShortage(err)} }
 
-var errNoSupervisor = errors.New("its supervisor ended before it had started anything")
+var errNoSupervisor = errors.New("the supervisor exited before starting the program")
 
 // shortages are the system's errors when the host lacks something, or a disk does not work.
 var shortages = []syscall.Errno{
@@ -57,7 +57,7 @@ const waitsAgain = time.Minute
 func (r *Runner) waits(run *running, why string) (news bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	before, key := len(r.short), run.ask.Execution
+	before, key := len(r.short), run.arg.Execution
 	if r.short[key] == why {
 		return false
 	}
@@ -65,7 +65,7 @@ func (r *Runner) waits(run *running, why string) (news bool) {
 		delete(r.short, key)
 		if len(r.short) == 0 && r.shortSaid {
 			r.shortSaid = false
-			r.o.Logger.Info("no step waits for this host any more", "host", r.o.Host)
+			r.o.Logger.Info("steps no longer wait for this host", "host", r.o.Host)
 		}
 		return true
 	}
@@ -73,7 +73,7 @@ func (r *Runner) waits(run *running, why string) (news bool) {
 	if before == 0 && time.Since(r.shortAt) > waitsAgain {
 		r.shortAt, r.shortSaid = time.Now(), true
 		r.o.Logger.Warn("steps wait for this host", "host", r.o.Host, "reason", why,
-			"session_id", run.ask.SessionID, "run_id", run.ask.RunID, "step_id", run.ask.StepID)
+			"session_id", run.arg.SessionID, "run_id", run.arg.RunID, "step_id", run.arg.StepID)
 	}
 	return true
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // keep saves the workspace as an attempt has left it, and records the attempt's end with it.
-func (r *Runner) keep(run *running, stay *workspace.Stay, attempt int, end store.AttemptEnd) (result schema.StepResult, err error) {
-	err = stay.Save(r.ctx, func(saved *workspace.Saved) error {
+func (r *Runner) keep(run *running, lease *workspace.Lease, attempt int, end store.AttemptEnd) (result schema.StepResult, err error) {
+	err = lease.Save(r.ctx, func(saved *workspace.Saved) error {
 		if snapshot.Exceeds(saved.Err) && end.Status != schema.AttemptCancelled && end.Reason != schema.ReasonDiskQuota { // then the quota message says more
 			end.Status, end.Reason, end.Message = schema.AttemptFailed, schema.ReasonDiskQuota, saved.Err.Error()
 		}

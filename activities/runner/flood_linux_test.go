@@ -53,10 +53,10 @@ func TestAttack_DiskBesideTheWorkspace(t *testing.T) {
 	t.Parallel()
 	const nameless = "def fill(path, n=40):\n f = os.open(path, os.O_RDWR | os.O_CREAT)\n os.unlink(path)\n for i in range(n): os.write(f, MiB)\n return f\n"
 	const write = "for f in fs:\n f.write(MiB * 10)\n f.flush()"
-	const open = "what is deleted and still open takes "
+	const open = "the set of deleted files still open takes "
 	runFloods(t, []flood{
 		{"tmp", "for i in range(4): open(f'/tmp/{i}', 'wb').write(MiB * 10)", "/tmp takes "},
-		{"both", "open('a', 'wb').write(MiB * 12)\nopen('/tmp/b', 'wb').write(MiB * 12)", "together that is "},
+		{"both", "open('a', 'wb').write(MiB * 12)\nopen('/tmp/b', 'wb').write(MiB * 12)", " in total; the limit is "},
 		{"deleted in the workspace", nameless + "a, b = fill('a', 15), fill('b', 15)", open},
 		{"deleted in tmp", nameless + "a, b = fill('/tmp/a', 15), fill('/tmp/b', 15)", open},
 		{"never named", "fs = [os.open('.', os.O_TMPFILE | os.O_RDWR) for i in range(3)]\nfor f in fs: os.write(f, MiB * 10)", open},
@@ -67,12 +67,12 @@ func TestAttack_DiskBesideTheWorkspace(t *testing.T) {
 		{"a folder that is not to be searched", "os.makedirs('shut/in')\nfs = [open(f'shut/in/{i}', 'wb') for i in range(3)]\nos.chmod('shut/in', 0o400)\nos.chmod('shut', 0o400)\n" + write, "the workspace takes "},
 		{"a tmp of mode 0", "fs = [open(f'/tmp/{i}', 'wb') for i in range(3)]\nos.chmod('/tmp', 0)\n" + write, "/tmp takes "},
 		{"a long path", "for i in range(40):\n os.mkdir('d' * 200)\n os.chdir('d' * 200)\nfor i in range(3): open(str(i), 'wb').write(MiB * 10)", "the workspace takes "},
-		{"a deep path", "for i in range(400):\n os.mkdir('d')\n os.chdir('d')\nfor i in range(3): open(str(i), 'wb').write(MiB * 10)", "it made more than 256 folders in one another"},
+		{"a deep path", "for i in range(400):\n os.mkdir('d')\n os.chdir('d')\nfor i in range(3): open(str(i), 'wb').write(MiB * 10)", "it made more than 256 nested folders"},
 		{"a long path in tmp, shut", "os.chdir('/tmp')\nfor i in range(40):\n os.mkdir('d' * 200)\n os.chdir('d' * 200)\nfs = [open(str(i), 'wb') for i in range(3)]\nos.chmod('.', 0)\n" + write, "/tmp takes "},
 	}, "", schema.ReasonDiskQuota, func(o *runner.Options) { o.QuotaBytes = 20 * mib })
 	runFloods(t, []flood{
 		{"files in tmp", "for i in range(600): open(f'/tmp/{i}', 'w')", "/tmp has "},
-		{"files without a name", "fs = [os.open('.', os.O_TMPFILE | os.O_RDWR) for i in range(600)]", "what is deleted and still open has "},
+		{"files without a name", "fs = [os.open('.', os.O_TMPFILE | os.O_RDWR) for i in range(600)]", "the set of deleted files still open has "},
 	}, "", schema.ReasonDiskQuota, func(o *runner.Options) { o.QuotaFiles = 500 })
 }
 

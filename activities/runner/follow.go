@@ -57,9 +57,9 @@ type unrecordable struct{ error }
 // ours, that the worker is ending, that its output cannot be recorded, an [unrecordable], or that
 // the supervisor was killed, a [lostError].
 func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) (supervisor.Exit, error) {
-	ask := &run.ask
+	arg := &run.arg
 	f := follower{attempt: attempt, spool: spool.Open(s.dir, offset), rewound: -1}
-	f.told.Waiting = run.told // so that the log records that it no longer waits
+	f.told.Waiting = run.reportedWait // so that the log records that it no longer waits
 	defer func() { _ = f.spool.Close() }()
 	defer r.waits(run, "")
 	told, tellAfter := int64(0), int64(tellBytes)
@@ -71,14 +71,14 @@ func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) 
 		now := s.look()
 		next, err := f.next(&now)
 		if err != nil {
-			if err := r.unreadable(ask, err); err != nil {
+			if err := r.unreadable(arg, err); err != nil {
 				return supervisor.Exit{}, err
 			}
 			continue
 		}
 		r.waits(run, now.waiting)
 		if len(next.chunks) > 0 || len(next.progress) > 0 || next.to > next.from {
-			recorded, err := r.recordOrRewind(ask, &f, &next, now.end)
+			recorded, err := r.recordOrRewind(arg, &f, &next, now.end)
 			if err != nil {
 				return supervisor.Exit{}, err
 			}
@@ -97,7 +97,7 @@ func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) 
 		select {
 		case <-s.changed:
 		case <-time.After(r.o.CheckEvery): // a silent step: is it still wanted?
-			if err := r.record(ask, attempt, &next); err != nil {
+			if err := r.record(arg, attempt, &next); err != nil {
 				return supervisor.Exit{}, err
 			}
 		case <-r.ctx.Done():
@@ -108,11 +108,11 @@ func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) 
 
 // unreadable waits a moment if a spool cannot be read now, such as when descriptors run out. Damage
 // is final.
-func (r *Runner) unreadable(ask *schema.RunStep, err error) error {
+func (r *Runner) unreadable(arg *schema.RunStep, err error) error {
 	if errors.Is(err, spool.ErrDamaged) {
 		return unrecordable{err}
 	}
-	r.o.Logger.Warn("what a step prints cannot be read; it is tried again", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "error", err)
+	r.o.Logger.Warn("cannot read a step's spool; retrying", "session_id", arg.SessionID, "run_id", arg.RunID, "step_id", arg.StepID, "error", err)
 	select {
 	case <-time.After(faultLongest):
 		return nil
@@ -122,10 +122,10 @@ func (r *Runner) unreadable(ask *schema.RunStep, err error) error {
 }
 
 // recordOrRewind records a flush, or goes back to before it.
-func (r *Runner) recordOrRewind(ask *schema.RunStep, f *follower, next *flush, end int64) (recorded bool, err error) {
-	err = r.record(ask, f.attempt, next)
+func (r *Runner) recordOrRewind(arg *schema.RunStep, f *follower, next *flush, end int64) (recorded bool, err error) {
+	err = r.record(arg, f.attempt, next)
 	if schema.CodeOf(err) == schema.CodeConflict {
-		return false, r.rewind(ask, f, end, err)
+		return false, r.rewind(arg, f, end, err)
 	}
 	return err == nil, err
 }
@@ -133,11 +133,11 @@ func (r *Runner) recordOrRewind(ask *schema.RunStep, f *follower, next *flush, e
 // rewind goes back to what the store has, after the store has lost some (it was restored, or a
 // standby has taken over), and records from there. If the spool no longer has that, retrying does
 // not help, and the error is why.
-func (r *Runner) rewind(ask *schema.RunStep, f *follower, end int64, why error) error {
+func (r *Runner) rewind(arg *schema.RunStep, f *follower, end int64, why error) error {
 	var begun store.BegunAttempt
 	err := r.persist(func(ctx context.Context) (err error) {
 		begun, err = r.o.Store.BeginAttempt(ctx, store.BeginAttempt{
-			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Execution: ask.Execution, Host: r.o.Host, Live: f.attempt,
+			SessionID: arg.SessionID, RunID: arg.RunID, StepID: arg.StepID, Execution: arg.Execution, Host: r.o.Host, Live: f.attempt,
 		})
 		return err
 	})
@@ -145,7 +145,7 @@ func (r *Runner) rewind(ask *schema.RunStep, f *follower, end int64, why error) 
 	case err != nil:
 		return err
 	case begun.Number != f.attempt || begun.Finished != nil:
-		return schema.Errorf(schema.CodeStale, "attempt %d of step %q is over", f.attempt, ask.StepID)
+		return schema.Errorf(schema.CodeStale, "attempt %d of step %q is over", f.attempt, arg.StepID)
 	case begun.SpoolOffset == f.rewound || begun.SpoolOffset >= f.spool.Offset():
 		return unrecordable{why}
 	}
@@ -156,7 +156,7 @@ func (r *Runner) rewind(ask *schema.RunStep, f *follower, end int64, why error) 
 	}
 	_ = f.spool.Close()
 	f.spool = spool.Open(f.spool.Dir(), begun.SpoolOffset)
-	r.o.Logger.Warn("output is recorded again from where the database has it", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "offset", begun.SpoolOffset)
+	r.o.Logger.Warn("rewinding output to the database's offset", "session_id", arg.SessionID, "run_id", arg.RunID, "step_id", arg.StepID, "offset", begun.SpoolOffset)
 	return nil
 }
 
@@ -228,10 +228,10 @@ func toUTF8(b []byte) string {
 
 // record records a flush. One that is refused for good is [unrecordable], unless the attempt is
 // over or the store has lost earlier output: those have their own answers.
-func (r *Runner) record(ask *schema.RunStep, attempt int, f *flush) error {
+func (r *Runner) record(arg *schema.RunStep, attempt int, f *flush) error {
 	err := r.persist(func(ctx context.Context) error {
 		return r.o.Store.AppendOutput(ctx, store.AppendOutput{
-			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: attempt,
+			SessionID: arg.SessionID, RunID: arg.RunID, StepID: arg.StepID, Attempt: attempt,
 			From: f.from, To: f.to, Chunks: f.chunks, Progress: f.progress,
 		})
 	})

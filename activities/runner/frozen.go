@@ -13,27 +13,27 @@ import (
 // it returns, they all stand still, including those that were about to start or to be recovered.
 func (r *Runner) Freeze(runID string) {
 	r.mu.Lock()
-	r.turn(runID, true)
+	r.setFrozen(runID, true)
 	r.settleLaunches(runID)
 	list := r.of(runID)
 	r.mu.Unlock()
-	each(list, r.align)
+	each(list, r.syncFrozen)
 }
 
 // Thaw resumes them.
 func (r *Runner) Thaw(runID string) {
 	r.mu.Lock()
-	r.turn(runID, false)
+	r.setFrozen(runID, false)
 	list := r.of(runID)
 	r.mu.Unlock()
 	r.changed.Broadcast()
-	each(list, r.align)
+	each(list, r.syncFrozen)
 }
 
-// turn records whether a run is to be frozen; r.mu is held. The count of turns shows other sources
+// setFrozen records whether a run is to be frozen; r.mu is held. frozenVersion shows other sources
 // of that information whether it has changed meanwhile.
-func (r *Runner) turn(runID string, frozen bool) {
-	r.turns++
+func (r *Runner) setFrozen(runID string, frozen bool) {
+	r.frozenVersion++
 	if frozen {
 		r.frozen[runID] = true
 	} else {
@@ -44,12 +44,12 @@ func (r *Runner) turn(runID string, frozen bool) {
 // settleLaunches waits until every step of a run that is about to have a process has one that takes
 // orders; r.mu is held.
 func (r *Runner) settleLaunches(runID string) {
-	until := time.Now().Add(ackPatience)
-	wake := time.AfterFunc(ackPatience, r.changed.Broadcast)
+	until := time.Now().Add(ackTimeout)
+	wake := time.AfterFunc(ackTimeout, r.changed.Broadcast)
 	defer wake.Stop()
 	launching := func() bool {
 		for _, run := range r.live {
-			if run.ask.RunID == runID && run.launching {
+			if run.arg.RunID == runID && run.launching {
 				return true
 			}
 		}
@@ -67,12 +67,12 @@ func (r *Runner) isFrozen(runID string) bool {
 	return r.frozen[runID]
 }
 
-// align freezes or thaws a step's processes to match its run. Of several callers, the last acts on
+// syncFrozen freezes or thaws a step's processes to match its run. Of several callers, the last acts on
 // the newest state.
-func (r *Runner) align(run *running) {
-	run.aligning.Lock()
-	defer run.aligning.Unlock()
-	run.bring(r.isFrozen(run.ask.RunID))
+func (r *Runner) syncFrozen(run *running) {
+	run.syncing.Lock()
+	defer run.syncing.Unlock()
+	run.setFrozen(r.isFrozen(run.arg.RunID))
 }
 
 // waitWhileFrozen waits until the run is thawed. It returns false if the step must not begin.
@@ -80,7 +80,7 @@ func (r *Runner) waitWhileFrozen(run *running) bool {
 	defer context.AfterFunc(run.waiting, r.changed.Broadcast)()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.frozen[run.ask.RunID] && run.waiting.Err() == nil {
+	for r.frozen[run.arg.RunID] && run.waiting.Err() == nil {
 		r.changed.Wait()
 	}
 	return run.waiting.Err() == nil
@@ -92,15 +92,15 @@ func (r *Runner) mayLaunch(run *running) bool {
 	defer context.AfterFunc(run.waiting, r.changed.Broadcast)()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.frozen[run.ask.RunID] && run.waiting.Err() == nil {
+	for r.frozen[run.arg.RunID] && run.waiting.Err() == nil {
 		r.changed.Wait()
 	}
 	run.launching = run.waiting.Err() == nil
 	return run.launching
 }
 
-// comeBack is mayLaunch for a step that already runs, frozen or not.
-func (r *Runner) comeBack(run *running) bool {
+// mayReattach is mayLaunch for a step that already runs, frozen or not.
+func (r *Runner) mayReattach(run *running) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	run.launching = r.ctx.Err() == nil
@@ -114,31 +114,31 @@ func (r *Runner) launched(run *running) {
 	r.changed.Broadcast()
 }
 
-// askWhetherFrozen reads from the store whether the run is to be frozen, unless a newer order has
+// loadFrozen reads from the store whether the run is to be frozen, unless a newer order has
 // come meanwhile.
-func (r *Runner) askWhetherFrozen(ctx context.Context, ask *schema.RunStep) error {
+func (r *Runner) loadFrozen(ctx context.Context, arg *schema.RunStep) error {
 	r.mu.Lock()
-	turns := r.turns
+	version := r.frozenVersion
 	r.mu.Unlock()
-	suspended, err := r.o.Store.Suspended(ctx, ask.SessionID)
+	suspended, err := r.o.Store.Suspended(ctx, arg.SessionID)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.turns == turns && r.frozen[ask.RunID] != suspended {
-		r.turn(ask.RunID, suspended)
+	if r.frozenVersion == version && r.frozen[arg.RunID] != suspended {
+		r.setFrozen(arg.RunID, suspended)
 		r.changed.Broadcast()
 	}
 	return nil
 }
 
-// keepInLine periodically compares what runs or waits here with what the sessions say. An order
+// reconcileFrozen periodically compares what runs or waits here with what the sessions say. An order
 // that did not get through in time is not sent again, but Postgres has the decision.
-func (r *Runner) keepInLine() {
+func (r *Runner) reconcileFrozen() {
 	every := time.NewTicker(r.o.CheckEvery)
 	defer every.Stop()
-	odd := map[string]bool{} // runs that also differed at the last look
+	mismatched := map[string]bool{} // runs that also differed at the last check
 	for {
 		select {
 		case <-every.C:
@@ -146,24 +146,24 @@ func (r *Runner) keepInLine() {
 			return
 		}
 		now := map[string]bool{}
-		for _, ask := range r.Running() {
-			if now[ask.RunID] {
+		for _, arg := range r.Running() {
+			if now[arg.RunID] {
 				continue
 			}
-			suspended, err := r.o.Store.Suspended(r.ctx, ask.SessionID)
-			if err != nil || suspended == r.isFrozen(ask.RunID) {
+			suspended, err := r.o.Store.Suspended(r.ctx, arg.SessionID)
+			if err != nil || suspended == r.isFrozen(arg.RunID) {
 				continue // Postgres is down, or all is well
 			}
-			if now[ask.RunID] = true; !odd[ask.RunID] {
+			if now[arg.RunID] = true; !mismatched[arg.RunID] {
 				continue // the order may be on its way
 			}
-			r.o.Logger.Info("run brought in line with its session", "session_id", ask.SessionID, "run_id", ask.RunID, "frozen", suspended)
+			r.o.Logger.Info("run frozen or thawed to match its session", "session_id", arg.SessionID, "run_id", arg.RunID, "frozen", suspended)
 			if suspended {
-				r.Freeze(ask.RunID)
+				r.Freeze(arg.RunID)
 			} else {
-				r.Thaw(ask.RunID)
+				r.Thaw(arg.RunID)
 			}
 		}
-		odd = now
+		mismatched = now
 	}
 }

@@ -41,8 +41,8 @@ func TestMain(m *testing.M) {
 
 // work runs one step as the worker that a test kills: a database, a data folder, a step.
 func work(dsn, dir, askJSON string) int {
-	var ask schema.RunStep
-	if err := json.Unmarshal([]byte(askJSON), &ask); err != nil {
+	var arg schema.RunStep
+	if err := json.Unmarshal([]byte(askJSON), &arg); err != nil {
 		panic(err)
 	}
 	db, err := store.Open(context.Background(), dsn, store.Options{})
@@ -53,7 +53,7 @@ func work(dsn, dir, askJSON string) int {
 	if err != nil {
 		panic(err)
 	}
-	if _, err := r.Run(context.Background(), ask); err != nil {
+	if _, err := r.Run(context.Background(), arg); err != nil {
 		panic(err)
 	}
 	return 0
@@ -109,7 +109,7 @@ func options(db *store.Store, dir string, change ...func(*runner.Options)) runne
 	for _, c := range change {
 		c(&o)
 	}
-	o.Workspaces = workspace.NewKeeper(workspace.Options{
+	o.Workspaces = workspace.NewManager(workspace.Options{
 		Store: blobs, DataDir: dir, Quota: snapshot.Quota{Bytes: o.QuotaBytes, Files: o.QuotaFiles}, Logger: discard,
 	})
 	return o

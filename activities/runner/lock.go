@@ -56,7 +56,7 @@ func lockStep(ctx context.Context, dataDir, runID, stepID string) (lock *os.File
 func (r *Runner) lockStep(run *running) (lock *os.File, left bool, err error) {
 	defer r.waits(run, "")
 	for wait := faultFirstWait; ; wait = min(2*wait, faultLongest) {
-		lock, left, err = lockStep(r.ctx, r.o.DataDir, run.ask.RunID, run.ask.StepID)
+		lock, left, err = lockStep(r.ctx, r.o.DataDir, run.arg.RunID, run.arg.StepID)
 		if err == nil || !isShortage(err) || errors.Is(err, filelock.ErrHeld) {
 			return lock, left, err
 		}

@@ -60,7 +60,7 @@ type Options struct {
 	NetworkRefused []string
 	Cgroup         string // where steps get their own groups; "" for none
 	Slots          *Slots // nil for this host's
-	Workspaces     *workspace.Keeper
+	Workspaces     *workspace.Manager
 
 	SpoolBytes    int64         // how much of a step's output may wait on the disk; 0 for 64 MiB
 	OrphanTimeout time.Duration // how long a step goes on without a worker; 0 for an hour
@@ -84,23 +84,23 @@ const (
 
 // Runner runs the steps given to this host's worker. Close it to let them go.
 type Runner struct {
-	o       Options
-	name    string          // of this worker, among those that had the same steps
-	dataDir string          // absolute
-	ctx     context.Context //nolint:containedctx // for everything that runs; it ends with Close, not with a caller
-	cancel  context.CancelFunc
-	owners  *os.File   // of the files of steps that run as nobody; nil where they do not
-	folders sync.Mutex // guards attempts' folders: none is made below one that is being removed
-	runs    sync.WaitGroup
-	mu      sync.Mutex
-	closed  bool
-	live    map[string]*running  // by execution
-	frozen  map[string]bool      // run ids; what starts in them waits
-	turns   int                  // number of changes to frozen
-	changed *sync.Cond           // a run left frozen, or a launch is over
-	short   map[string]string    // what steps wait for on this host, by execution
-	shortAt time.Time            // when the log last said so
-	stopped map[string]time.Time // run ids, and when; what starts in them is refused
+	o             Options
+	name          string          // of this worker, among those that had the same steps
+	dataDir       string          // absolute
+	ctx           context.Context //nolint:containedctx // for everything that runs; it ends with Close, not with a caller
+	cancel        context.CancelFunc
+	owners        *os.File   // of the files of steps that run as nobody; nil where they do not
+	folders       sync.Mutex // guards attempts' folders: none is made below one that is being removed
+	runs          sync.WaitGroup
+	mu            sync.Mutex
+	closed        bool
+	live          map[string]*running  // by execution
+	frozen        map[string]bool      // run ids; what starts in them waits
+	frozenVersion int                  // number of changes to frozen
+	changed       *sync.Cond           // a run left frozen, or a launch is over
+	short         map[string]string    // what steps wait for on this host, by execution
+	shortAt       time.Time            // when the log last said so
+	stopped       map[string]time.Time // run ids, and when; what starts in them is refused
 
 	shortSaid     bool
 	faultPatience time.Duration
@@ -136,7 +136,7 @@ func New(o Options) (*Runner, error) {
 	}
 	r.changed = sync.NewCond(&r.mu)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.runs.Go(r.keepInLine)
+	r.runs.Go(r.reconcileFrozen)
 	return r, nil
 }
 
@@ -144,7 +144,7 @@ func New(o Options) (*Runner, error) {
 // output from the first moment, before the workflow asks for them.
 func (r *Runner) Recover() {
 	if err := r.recover(); err != nil {
-		r.o.Logger.Warn("what runs on this host cannot be read", "error", err)
+		r.o.Logger.Warn("cannot list the steps on this host", "error", err)
 		r.runs.Go(func() {
 			for wait := faultFirstWait; r.recover() != nil; wait = min(2*wait, faultLongest) {
 				select {
@@ -192,8 +192,8 @@ func (r *Runner) recover() error {
 
 // occupy makes a running step hold what it declared of the host.
 func (r *Runner) occupy(run *running, spec *supervisor.Spec) {
-	if !run.isOccupying() {
-		run.occupied(r.o.Slots.Occupy(spec.Sandbox.CPUs, spec.Sandbox.MemoryBytes))
+	if !run.holdsSlots() {
+		run.holdSlots(r.o.Slots.Occupy(spec.Sandbox.CPUs, spec.Sandbox.MemoryBytes))
 	}
 }
 
@@ -233,9 +233,9 @@ var ErrDetached = errors.New("the step goes on without this caller")
 // Run executes a step and waits for its end, or attaches to it if it is already running. It reads
 // what the step does once the step may start. If ctx ends first, the step goes on and Run returns
 // [ErrDetached]; call Run again to attach, or Stop to end it.
-func (r *Runner) Run(ctx context.Context, ask schema.RunStep) (schema.StepResult, error) {
+func (r *Runner) Run(ctx context.Context, arg schema.RunStep) (schema.StepResult, error) {
 	for {
-		run, isNew, err := r.attach(ask, false)
+		run, isNew, err := r.attach(arg, false)
 		if err != nil {
 			return schema.StepResult{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled}, nil //nolint:nilerr // stopped is a result
 		}
@@ -263,21 +263,21 @@ var errStopped = errors.New("the run was stopped")
 var ErrClosed = errors.New("this worker is ending")
 
 // attach finds the execution, or makes it; recovers says that a new one may only continue what runs.
-func (r *Runner) attach(ask schema.RunStep, recovers bool) (run *running, isNew bool, err error) {
+func (r *Runner) attach(arg schema.RunStep, recovers bool) (run *running, isNew bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if run, ok := r.live[ask.Execution]; ok {
+	if run, ok := r.live[arg.Execution]; ok {
 		return run, false, nil
 	}
-	if _, ok := r.stopped[ask.RunID]; ok {
+	if _, ok := r.stopped[arg.RunID]; ok {
 		return nil, false, errStopped
 	}
-	run = newRunning(r.ctx, ask, recovers)
+	run = newRunning(r.ctx, arg, recovers)
 	if r.closed {
 		run.finish(schema.StepResult{}, ErrClosed)
 		return run, false, nil
 	}
-	r.live[ask.Execution] = run
+	r.live[arg.Execution] = run
 	return run, true, nil
 }
 
@@ -295,7 +295,7 @@ func (r *Runner) Running() []schema.RunStep {
 	defer r.mu.Unlock()
 	list := make([]schema.RunStep, 0, len(r.live))
 	for _, run := range r.live {
-		list = append(list, run.ask)
+		list = append(list, run.arg)
 	}
 	return list
 }
@@ -303,7 +303,7 @@ func (r *Runner) Running() []schema.RunStep {
 func (r *Runner) execute(run *running) {
 	result, err := r.attempt(run)
 	r.mu.Lock()
-	delete(r.live, run.ask.Execution)
+	delete(r.live, run.arg.Execution)
 	r.mu.Unlock()
 	run.finish(result, err)
 }
@@ -320,7 +320,7 @@ func (r *Runner) persist(call func(ctx context.Context) error) error {
 		err := call(r.ctx)
 		if err == nil {
 			if r.unrecorded.CompareAndSwap(true, false) {
-				r.o.Logger.Info("what steps do is recorded again", "host", r.o.Host)
+				r.o.Logger.Info("recording resumed", "host", r.o.Host)
 			}
 			return nil
 		}
@@ -328,7 +328,7 @@ func (r *Runner) persist(call func(ctx context.Context) error) error {
 			return err
 		}
 		if r.ctx.Err() == nil && time.Since(began) > sayAfter && r.unrecorded.CompareAndSwap(false, true) {
-			r.o.Logger.Warn("what steps do cannot be recorded; they go on, and it is tried again", "host", r.o.Host, "error", err)
+			r.o.Logger.Warn("cannot record step output; steps go on, retrying", "host", r.o.Host, "error", err)
 		}
 		select {
 		case <-r.ctx.Done():

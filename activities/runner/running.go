@@ -14,13 +14,13 @@ import (
 
 // running is one execution of a step on this host.
 type running struct {
-	ask      schema.RunStep
+	arg      schema.RunStep
 	recovers bool          // continues what an earlier worker left, and starts nothing
 	done     chan struct{} // closed when result and err are set
 
-	lost   schema.Reason // why the previous attempt is lost, if known
-	losses int           // of supervisors
-	told   string        // what the log may say that it waits for
+	lost         schema.Reason // why the previous attempt is lost, if known
+	losses       int           // of supervisors
+	reportedWait string        // what the log may say that it waits for
 
 	result schema.StepResult
 	err    error
@@ -29,47 +29,47 @@ type running struct {
 	waiting context.Context //nolint:containedctx // it is a signal
 	cancel  context.CancelFunc
 
-	aligning sync.Mutex // one freeze or thaw at a time
+	syncing sync.Mutex // one freeze or thaw at a time
 	// launching says that it is about to have a process that takes orders; guarded by Runner.mu.
 	launching bool
 
-	mu      sync.Mutex
-	s       *supervised // nil until started
-	halted  *time.Duration
-	exit    *supervisor.Exit
-	release func() // gives back what it has held of the host since before this worker, or nil
+	mu        sync.Mutex
+	s         *supervised // nil until started
+	stopGrace *time.Duration
+	exit      *supervisor.Exit
+	release   func() // gives back what it has held of the host since before this worker, or nil
 
-	dropped bool
+	recordSuppressed bool
 }
 
-func newRunning(ctx context.Context, ask schema.RunStep, recovers bool) *running {
-	run := &running{ask: ask, recovers: recovers, done: make(chan struct{})}
+func newRunning(ctx context.Context, arg schema.RunStep, recovers bool) *running {
+	run := &running{arg: arg, recovers: recovers, done: make(chan struct{})}
 	run.waiting, run.cancel = context.WithCancel(ctx)
 	return run
 }
 
 func (r *running) finish(result schema.StepResult, err error) {
 	r.cancel()
-	r.vacate()
+	r.releaseSlots()
 	r.result, r.err = result, err
 	close(r.done)
 }
 
-// occupied sets the function that gives back its part of the host once it has ended.
-func (r *running) occupied(release func()) {
+// holdSlots sets the function that gives back its part of the host once it has ended.
+func (r *running) holdSlots(release func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.release = release
 }
 
-func (r *running) isOccupying() bool {
+func (r *running) holdsSlots() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.release != nil
 }
 
-// vacate gives back its part of the host.
-func (r *running) vacate() {
+// releaseSlots gives back its part of the host.
+func (r *running) releaseSlots() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.release != nil {
@@ -84,8 +84,8 @@ func (r *running) started(s *supervised) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.s = s
-	if r.halted != nil {
-		s.order(supervisor.Order{Do: supervisor.DoStop, GraceMS: r.halted.Milliseconds()})
+	if r.stopGrace != nil {
+		s.order(supervisor.Order{Do: supervisor.DoStop, GraceMS: r.stopGrace.Milliseconds()})
 	}
 }
 
@@ -100,7 +100,7 @@ func (r *running) unstarted() {
 func (r *running) stop(grace time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.halted = &grace
+	r.stopGrace = &grace
 	r.cancel()
 	if r.s == nil {
 		return
@@ -118,20 +118,20 @@ func (r *running) lose(err error) bool {
 	return lost
 }
 
-// ackPatience is how long a freeze or thaw may take; a slower supervisor is busy ending.
-const ackPatience = 5 * time.Second
+// ackTimeout is how long a freeze or thaw may take; a slower supervisor is busy ending.
+const ackTimeout = 5 * time.Second
 
-// bring freezes or thaws the step's processes.
-func (r *running) bring(frozen bool) {
+// setFrozen freezes or thaws the step's processes.
+func (r *running) setFrozen(frozen bool) {
 	r.mu.Lock()
 	s := r.s
 	r.mu.Unlock()
 	switch {
 	case s == nil:
 	case frozen:
-		s.orderAndWait(supervisor.Order{Do: supervisor.DoFreeze}, supervisor.IsFrozen, ackPatience)
+		s.orderAndWait(supervisor.Order{Do: supervisor.DoFreeze}, supervisor.IsFrozen, ackTimeout)
 	default:
-		s.orderAndWait(supervisor.Order{Do: supervisor.DoThaw}, supervisor.IsThawed, ackPatience)
+		s.orderAndWait(supervisor.Order{Do: supervisor.DoThaw}, supervisor.IsThawed, ackTimeout)
 	}
 }
 
@@ -141,28 +141,28 @@ func (r *running) ended(exit *supervisor.Exit) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.exit = exit
-	return !r.dropped
+	return !r.recordSuppressed
 }
 
-// left records how many processes of an attempt whose supervisor was killed were ended, and how
+// recordLeftover records how many processes of an attempt whose supervisor was killed were ended, and how
 // many could not be.
-func (r *running) left(killed, survivors int) {
+func (r *running) recordLeftover(killed, survivors int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.exit = &supervisor.Exit{Killed: killed, Survivors: survivors}
 }
 
-func (r *running) isDropped() bool {
+func (r *running) isRecordSuppressed() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.dropped
+	return r.recordSuppressed
 }
 
-// drop keeps the end of the step from being recorded.
-func (r *running) drop() *supervised {
+// suppressRecord keeps the end of the step from being recorded.
+func (r *running) suppressRecord() *supervised {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.dropped = true
+	r.recordSuppressed = true
 	return r.s
 }
 

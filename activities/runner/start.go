@@ -19,28 +19,28 @@ import (
 
 // begin runs a new attempt.
 func (r *Runner) begin(run *running) (schema.StepResult, error) {
-	ask := run.ask
+	arg := run.arg
 	if !r.waitWhileFrozen(run) {
-		return r.unbegun(run)
+		return r.resultNotStarted(run)
 	}
-	of, err := r.o.Store.RunPlan(r.ctx, ask.RunID)
+	of, err := r.o.Store.RunPlan(r.ctx, arg.RunID)
 	if err != nil {
 		return schema.StepResult{}, err
 	}
-	step, ok := of.Plan.Step(ask.StepID)
-	if !ok || of.Plan.StepDigest(step) != ask.Digest {
+	step, ok := of.Plan.Step(arg.StepID)
+	if !ok || of.Plan.StepDigest(step) != arg.Digest {
 		// Its end may be recorded without having reached the workflow when somebody edited its
 		// files.
-		result, ended, err := r.o.Store.Ended(r.ctx, ask.RunID, ask.StepID, ask.Execution)
+		result, ended, err := r.o.Store.Ended(r.ctx, arg.RunID, arg.StepID, arg.Execution)
 		if err == nil && !ended {
-			err = schema.Errorf(schema.CodeConflict, "step %q is not what was agreed on", ask.StepID)
+			err = schema.Errorf(schema.CodeConflict, "step %q has changed since it was approved", arg.StepID)
 		}
 		return result, err
 	}
 	release, err := r.o.Slots.Acquire(run.waiting, step.CPU, step.MemoryBytes())
 	switch {
 	case err != nil && run.waiting.Err() != nil:
-		return r.unbegun(run)
+		return r.resultNotStarted(run)
 	case err != nil && schema.CodeOf(err) != schema.CodeInvalid:
 		return schema.StepResult{}, err
 	}
@@ -55,7 +55,7 @@ func (r *Runner) begin(run *running) (schema.StepResult, error) {
 	clean := false
 	defer func() { unlockStep(lock, clean) }()
 	if left { // an earlier attempt lost its worker, and perhaps its supervisor too
-		if err := endMarked(ask); err != nil {
+		if err := endMarked(arg); err != nil {
 			return schema.StepResult{}, err
 		}
 	}
@@ -67,7 +67,7 @@ func (r *Runner) begin(run *running) (schema.StepResult, error) {
 		clean = true
 		return resultOf(begun.Number, *begun.Finished), nil
 	}
-	p := planned{of: &of, step: step, attempt: begun.Number, lock: lock, began: time.Now()}
+	p := pendingAttempt{of: &of, step: step, attempt: begun.Number, lock: lock, began: time.Now()}
 	if tooMuch != nil {
 		clean = true
 		return r.finish(run, p.attempt, failedStart(tooMuch, p.began), nil, nil)
@@ -78,28 +78,28 @@ func (r *Runner) begin(run *running) (schema.StepResult, error) {
 	return result, err
 }
 
-// unbegun is the result of a step that was ended before it began, by a stop or with the worker.
-func (r *Runner) unbegun(run *running) (schema.StepResult, error) {
-	if r.ctx.Err() != nil || run.isDropped() {
+// resultNotStarted is the result of a step that was ended before it began, by a stop or with the worker.
+func (r *Runner) resultNotStarted(run *running) (schema.StepResult, error) {
+	if r.ctx.Err() != nil || run.isRecordSuppressed() {
 		return schema.StepResult{}, ErrClosed
 	}
 	return schema.StepResult{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled}, nil
 }
 
 func (r *Runner) beginning(run *running, step *schema.PlanStep) store.BeginAttempt {
-	ask := &run.ask
+	arg := &run.arg
 	b := store.BeginAttempt{
-		SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Execution: ask.Execution, Host: r.o.Host,
+		SessionID: arg.SessionID, RunID: arg.RunID, StepID: arg.StepID, Execution: arg.Execution, Host: r.o.Host,
 		Command: step.Command(), Lost: run.lost,
 	}
-	if ask.Retry {
+	if arg.Retry {
 		b.Reason = schema.ReasonRetry
 	}
 	return b
 }
 
-// planned is an attempt that has begun but has no process yet.
-type planned struct {
+// pendingAttempt is an attempt that has begun but has no process yet.
+type pendingAttempt struct {
 	of      *store.RunPlan
 	step    *schema.PlanStep
 	attempt int
@@ -110,7 +110,7 @@ type planned struct {
 // launch starts an attempt, and follows it to its end. A start that fails through no fault of the
 // program is retried with growing waits, and does not count; meanwhile the step's log says what it
 // waits for.
-func (r *Runner) launch(run *running, p *planned) (schema.StepResult, error) {
+func (r *Runner) launch(run *running, p *pendingAttempt) (schema.StepResult, error) {
 	defer r.waits(run, "")
 	var since time.Time // of the first of consecutive faults
 	for wait := faultFirstWait; ; wait = min(2*wait, faultLongest) {
@@ -136,8 +136,8 @@ func (r *Runner) launch(run *running, p *planned) (schema.StepResult, error) {
 
 // cancelled ends an attempt without processes whose step was stopped. If the worker is ending, it
 // leaves the attempt as it is.
-func (r *Runner) cancelled(run *running, p *planned) (schema.StepResult, error) {
-	if r.ctx.Err() != nil || run.isDropped() {
+func (r *Runner) cancelled(run *running, p *pendingAttempt) (schema.StepResult, error) {
+	if r.ctx.Err() != nil || run.isRecordSuppressed() {
 		return schema.StepResult{}, ErrClosed
 	}
 	end := store.AttemptEnd{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled, DurationMS: time.Since(p.began).Milliseconds()}
@@ -146,14 +146,14 @@ func (r *Runner) cancelled(run *running, p *planned) (schema.StepResult, error) 
 
 // waitToStart records why the step waits, and waits for the next try or until the step is stopped.
 // An error means that there will be no next try.
-func (r *Runner) waitToStart(run *running, p *planned, why *fault, wait time.Duration) error {
-	ask := &run.ask
+func (r *Runner) waitToStart(run *running, p *pendingAttempt, why *fault, wait time.Duration) error {
+	arg := &run.arg
 	text := "it cannot start yet: " + reasonOf(why.error)
 	if r.waits(run, text) {
-		run.told = text
+		run.reportedWait = text
 		ctx, cancel := context.WithTimeout(r.ctx, faultLongest)
 		err := r.o.Store.AppendOutput(ctx, store.AppendOutput{
-			SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID, Attempt: p.attempt,
+			SessionID: arg.SessionID, RunID: arg.RunID, StepID: arg.StepID, Attempt: p.attempt,
 			Progress: []schema.StepProgressData{{Attempt: p.attempt, Waiting: text}},
 		})
 		cancel()
@@ -169,9 +169,9 @@ func (r *Runner) waitToStart(run *running, p *planned, why *fault, wait time.Dur
 }
 
 // tryLaunch makes one try. A [*fault] means that the program was never started.
-func (r *Runner) tryLaunch(run *running, p *planned) (schema.StepResult, error) {
-	ask := &run.ask
-	stay, err := r.o.Workspaces.Enter(r.ctx, workspace.Visit{SessionID: ask.SessionID, RunID: ask.RunID, Snapshot: p.of.Snapshot, Files: p.of.Plan.Files})
+func (r *Runner) tryLaunch(run *running, p *pendingAttempt) (schema.StepResult, error) {
+	arg := &run.arg
+	lease, err := r.o.Workspaces.Acquire(r.ctx, workspace.Request{SessionID: arg.SessionID, RunID: arg.RunID, Snapshot: p.of.Snapshot, Files: p.of.Plan.Files})
 	switch {
 	case r.ctx.Err() != nil:
 		return schema.StepResult{}, r.ctx.Err()
@@ -182,8 +182,8 @@ func (r *Runner) tryLaunch(run *running, p *planned) (schema.StepResult, error) 
 	case err != nil:
 		return r.finish(run, p.attempt, failedStart(err, p.began), nil, nil)
 	}
-	defer stay.Leave()
-	l, err := r.prepare(run, stay.Dir, p.of, p.step, p.attempt)
+	defer lease.Release()
+	l, err := r.prepare(run, lease.Dir, p.of, p.step, p.attempt)
 	if err != nil {
 		return schema.StepResult{}, newFault(err)
 	}
@@ -200,7 +200,7 @@ func (r *Runner) tryLaunch(run *running, p *planned) (schema.StepResult, error) 
 	defer s.detach()
 	r.waits(run, "")
 	run.started(s)
-	result, err := r.goOn(run, s, &l, stay, 0)
+	result, err := r.followAndRecord(run, s, &l, lease, 0)
 	if !run.lose(err) {
 		return result, err
 	}
@@ -211,7 +211,7 @@ func (r *Runner) tryLaunch(run *running, p *planned) (schema.StepResult, error) 
 		return result, newFault(errNoSupervisor)
 	}
 	r.remove(l.dir)
-	run.left(supervisor.KillMarked(marks(*ask)))
+	run.recordLeftover(supervisor.KillMarked(marks(*arg)))
 	switch {
 	case run.waiting.Err() != nil: // it must not start again
 		return r.cancelled(run, p)
@@ -225,20 +225,20 @@ func (r *Runner) tryLaunch(run *running, p *planned) (schema.StepResult, error) 
 
 // prepare prepares the attempt's folder.
 func (r *Runner) prepare(run *running, work string, of *store.RunPlan, step *schema.PlanStep, attempt int) (leftover, error) {
-	ask := run.ask
-	dir := filepath.Join(r.stepDir(ask.RunID, ask.StepID), strconv.Itoa(attempt))
+	arg := run.arg
+	dir := filepath.Join(r.stepDir(arg.RunID, arg.StepID), strconv.Itoa(attempt))
 	r.remove(dir) // left by a number that was assigned but not used
 	tmp := filepath.Join(dir, "tmp")
 	if err := r.makeAll(tmp); err != nil {
 		return leftover{}, err
 	}
-	ask.Before = nil // already recorded
+	arg.Before = nil // already recorded
 	l := leftover{dir: dir, spec: supervisor.Spec{
-		Step: ask, Attempt: attempt, TimeoutMS: step.TimeoutDuration().Milliseconds(), OrphanMS: r.o.OrphanTimeout.Milliseconds(),
+		Step: arg, Attempt: attempt, TimeoutMS: step.TimeoutDuration().Milliseconds(), OrphanMS: r.o.OrphanTimeout.Milliseconds(),
 		NetworkAllow: step.NetworkAllow(), NetworkRefused: r.o.NetworkRefused,
 		SpoolBytes: r.o.SpoolBytes, OutputBytes: r.o.OutputBytes, QuotaBytes: r.o.QuotaBytes, QuotaFiles: r.o.QuotaFiles,
 		Sandbox: sandbox.Spec{
-			Mode: r.o.Sandbox, Argv: step.Command(), Env: environment(work, step, ask, of.Message, attempt), Dir: work, Tmp: tmp,
+			Mode: r.o.Sandbox, Argv: step.Command(), Env: environment(work, step, arg, of.Message, attempt), Dir: work, Tmp: tmp,
 			ReadOnly: append(ownProgram(), r.o.SandboxPaths...), Hidden: []string{r.dataDir}, Network: step.Networked(), MemoryBytes: step.MemoryBytes(), CPUs: step.CPU,
 			Processes: maxProcesses, FileBytes: fileBytes(r.o.QuotaBytes), Cgroup: r.o.Cgroup,
 		},

@@ -144,7 +144,7 @@ func (s *supervised) look() known {
 	k := known{end: s.end, stats: s.stats, waiting: s.waiting, exit: s.exit}
 	s.stats = nil
 	if gone && k.exit == nil {
-		k.end = spool.Everything // nobody writes it any more, and nobody has said how much there is
+		k.end = spool.Everything // nobody writes it now, and its length is unknown
 	}
 	return k
 }

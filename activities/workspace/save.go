@@ -57,47 +57,47 @@ func (s *Saved) Hold(ctx context.Context) error {
 // when what was saved no longer exists. Until record returns, no other attempt of the session is
 // saved or recorded, so that the last recorded snapshot is the newest. It returns what record
 // returns, or the cause of ctx if that ended before Save had its turn.
-func (s *Stay) Save(ctx context.Context, record func(*Saved) error) error {
-	if err := take(ctx, s.h.saving); err != nil {
+func (l *Lease) Save(ctx context.Context, record func(*Saved) error) error {
+	if err := lock(ctx, l.ws.saving); err != nil {
 		return err
 	}
-	defer func() { <-s.h.saving }()
-	saved := s.save(ctx)
+	defer func() { <-l.ws.saving }()
+	saved := l.save(ctx)
 	err := record(&saved)
 	for ; errors.Is(err, snapshot.ErrCollected); err = record(&saved) {
-		saved = s.save(ctx)
+		saved = l.save(ctx)
 	}
 	if err != nil {
 		return err
 	}
 	if saved.Err == nil {
-		s.h.mu.Lock()
-		s.h.recorded = saved.Digest
-		s.h.mu.Unlock()
+		l.ws.mu.Lock()
+		l.ws.recorded = saved.Digest
+		l.ws.mu.Unlock()
 	}
 	return nil
 }
 
-func (s *Stay) save(ctx context.Context) Saved {
-	s.h.mu.Lock()
-	base := s.h.recorded
-	s.h.mu.Unlock()
-	prepared, err := s.prepared()
+func (l *Lease) save(ctx context.Context) Saved {
+	l.ws.mu.Lock()
+	base := l.ws.recorded
+	l.ws.mu.Unlock()
+	prepared, err := l.prepared()
 	if err != nil {
-		s.k.o.Logger.Warn("what was prepared cannot be read", "session_id", s.visit.SessionID, "run_id", s.visit.RunID, "error", err)
+		l.manager.o.Logger.Warn("the record of prepared files is unreadable", "session_id", l.request.SessionID, "run_id", l.request.RunID, "error", err)
 	}
-	o := snapshot.SaveOptions{Quota: s.k.o.Quota, Busy: s.others(), Prepared: prepared, Base: base}
+	o := snapshot.SaveOptions{Quota: l.manager.o.Quota, Busy: l.othersWorking(), Prepared: prepared, Base: base}
 	deadline := time.Now().Add(storePatience)
 	for wait := storeFirstWait; ; wait = min(2*wait, storeLongest) {
 		began := time.Now()
-		saved, err := s.k.o.Store.Save(ctx, s.h.folder, o)
+		saved, err := l.manager.o.Store.Save(ctx, l.ws.folder, o)
 		if err == nil {
-			s.k.o.Logger.Debug("workspace saved", "session_id", s.visit.SessionID, "run_id", s.visit.RunID, "snapshot", saved.Digest, "files", saved.Stats.Regular,
+			l.manager.o.Logger.Debug("workspace saved", "session_id", l.request.SessionID, "run_id", l.request.RunID, "snapshot", saved.Digest, "files", saved.Stats.Regular,
 				"read", saved.Stats.Read, "uploaded", saved.Stats.Uploaded, "sent_bytes", saved.Stats.Sent, "took", saved.Stats.Took)
 			if len(saved.Stats.Denied) > 0 {
-				s.k.o.Logger.Warn("files of a workspace cannot be read", "session_id", s.visit.SessionID, "count", len(saved.Stats.Denied), "first", saved.Stats.Denied[0])
+				l.manager.o.Logger.Warn("files of a workspace cannot be read", "session_id", l.request.SessionID, "count", len(saved.Stats.Denied), "first", saved.Stats.Denied[0])
 			}
-			return Saved{Saved: saved, store: s.k.o.Store, held: began}
+			return Saved{Saved: saved, store: l.manager.o.Store, held: began}
 		}
 		if schema.CodeOf(err) == schema.CodeUnavailable && time.Now().Add(wait).Before(deadline) {
 			select {
@@ -107,7 +107,7 @@ func (s *Stay) save(ctx context.Context) Saved {
 			}
 		}
 		if !snapshot.Exceeds(err) {
-			s.k.o.Logger.Error("workspace not saved", "session_id", s.visit.SessionID, "run_id", s.visit.RunID, "error", err)
+			l.manager.o.Logger.Error("workspace not saved", "session_id", l.request.SessionID, "run_id", l.request.RunID, "error", err)
 		}
 		saved.Digest, saved.Changes = "", nil
 		return Saved{Saved: saved, Err: err}
@@ -117,19 +117,19 @@ func (s *Stay) save(ctx context.Context) Saved {
 // prepare writes the plan's files to the workspace. Another host may have decided which of them
 // were already written for this run; then that comes with the snapshot. A fork's own run continues
 // from what was prepared in the session that it was forked from.
-func (s *Stay) prepare(p *snapshot.Position) error {
-	if err := s.carry(p.Prepared); err != nil {
-		return fmt.Errorf("keep what was prepared: %w", err)
+func (l *Lease) prepare(p *snapshot.Position) error {
+	if err := l.carry(p.Prepared); err != nil {
+		return fmt.Errorf("save the record of prepared files: %w", err)
 	}
-	_, err := Prepare(s.Dir, s.visit.RunID, s.visit.Files)
+	_, err := Prepare(l.Dir, l.request.RunID, l.request.Files)
 	return err
 }
 
-func (s *Stay) carry(p *snapshot.Prepared) error {
-	if p == nil || p.Run != s.visit.RunID && p.Session == s.visit.SessionID { // an earlier run: this one starts from its plan
+func (l *Lease) carry(p *snapshot.Prepared) error {
+	if p == nil || p.Run != l.request.RunID && p.Session == l.request.SessionID { // an earlier run: this one starts from its plan
 		p = nil
 	}
-	root, err := os.OpenRoot(s.Dir)
+	root, err := os.OpenRoot(l.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // Prepare makes it
 	}
@@ -137,8 +137,8 @@ func (s *Stay) carry(p *snapshot.Prepared) error {
 		return err
 	}
 	defer root.Close()
-	record := recordOf(s.visit.RunID)
-	if !s.Restored {
+	record := recordOf(l.request.RunID)
+	if !l.Restored {
 		if _, err := root.Lstat(record); err == nil || p == nil {
 			return nil // what this host has recorded is the newest
 		}
@@ -156,20 +156,20 @@ func (s *Stay) carry(p *snapshot.Prepared) error {
 }
 
 // prepared reads what was prepared for this run, so that it moves with the workspace.
-func (s *Stay) prepared() (*snapshot.Prepared, error) {
-	root, err := os.OpenRoot(s.Dir)
+func (l *Lease) prepared() (*snapshot.Prepared, error) {
+	root, err := os.OpenRoot(l.Dir)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	text, err := readOwn(root, recordOf(s.visit.RunID))
+	text, err := readOwn(root, recordOf(l.request.RunID))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(text) == 0 {
 		return nil, nil //nolint:nilnil // nothing was, or by a version that kept no list
 	}
 	if err != nil {
 		return nil, err
 	}
-	p := &snapshot.Prepared{Session: s.visit.SessionID, Run: s.visit.RunID}
+	p := &snapshot.Prepared{Session: l.request.SessionID, Run: l.request.RunID}
 	if err := json.Unmarshal(text, &p.Files); err != nil {
 		return nil, err
 	}
@@ -185,7 +185,7 @@ func readOwn(root *os.Root, name string) ([]byte, error) {
 	}
 	defer file.Close()
 	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > maxRecord {
-		return nil, errors.Join(err, fmt.Errorf("%s is not what was put there", name))
+		return nil, errors.Join(err, fmt.Errorf("%s is not the file that was written there", name))
 	}
 	return io.ReadAll(io.LimitReader(file, maxRecord))
 }

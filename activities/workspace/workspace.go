@@ -72,7 +72,7 @@ func readRecord(root *os.Root, record string, files map[string]string) (was map[
 	case errors.Is(err, fs.ErrNotExist):
 		return was, true, nil
 	case err != nil:
-		return nil, false, fmt.Errorf("read what was prepared: %w", err)
+		return nil, false, fmt.Errorf("read the record of prepared files: %w", err)
 	case len(text) == 0: // by a version that only recorded that all of them were written
 		for name, text := range files {
 			was[name] = sumOf(text)
@@ -80,7 +80,7 @@ func readRecord(root *os.Root, record string, files map[string]string) (was map[
 		return was, true, nil
 	}
 	if err := json.Unmarshal(text, &was); err != nil {
-		return nil, false, fmt.Errorf("read what was prepared: %w", err)
+		return nil, false, fmt.Errorf("read the record of prepared files: %w", err)
 	}
 	return was, false, nil
 }
@@ -95,7 +95,7 @@ func writeRecord(root *os.Root, record string, was map[string]string) error {
 	}
 	if err != nil {
 		_ = root.Remove(fresh)
-		return fmt.Errorf("keep what was prepared: %w", err)
+		return fmt.Errorf("save the record of prepared files: %w", err)
 	}
 	return nil
 }

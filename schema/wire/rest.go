@@ -14,13 +14,13 @@ type NewSession struct {
 	Plan   json.RawMessage `json:"plan,omitempty" doc:"What to do, in steps; runbook needs one"`
 	Config schema.Config   `json:"config,omitzero"`
 	// Attended is of the request, not of the session: what it leads to is in the session's config.
-	Attended bool `json:"attended,omitempty" doc:"A person starts the session and will come back to it: its approvals wait for a day, unless config.approval_timeout_seconds or the server's HOLDFAST_APPROVAL_TIMEOUT says otherwise"`
+	Attended bool `json:"attended,omitempty" doc:"A person starts the session and will return to it: its approvals wait for a day, unless config.approval_timeout_seconds or the server's HOLDFAST_APPROVAL_TIMEOUT says otherwise"`
 }
 
 // SessionList is a page of sessions, the newest first. They carry no plan.
 type SessionList struct {
 	Sessions   []schema.Session `json:"sessions"`
-	Total      int              `json:"total" doc:"How many there are on all pages"`
+	Total      int              `json:"total" doc:"The number on all pages"`
 	NextCursor string           `json:"next_cursor,omitempty" doc:"For the next page; absent on the last"`
 }
 
@@ -32,7 +32,7 @@ type SessionPatch struct {
 
 // NewMessage is what a user says.
 type NewMessage struct {
-	Content string `json:"content" doc:"At most 65536 bytes; the steps of the run that answers it have it in HOLDFAST_MESSAGE"`
+	Content string `json:"content" doc:"At most 65536 bytes; the steps of the run that answers it find it in HOLDFAST_MESSAGE"`
 }
 
 // MessageAnswer says that a message was taken in.
@@ -54,7 +54,7 @@ type NewFork struct {
 	Plan   json.RawMessage `json:"plan,omitempty" doc:"The fork's plan; that of the run when absent"`
 	Name   string          `json:"name,omitempty" maxLength:"200" doc:"The session's with (fork) behind it when absent"`
 	// Attended is of the request, as for a new session.
-	Attended bool `json:"attended,omitempty" doc:"A person makes the fork and will come back to it: its approvals wait for a day, unless the session's config or the server's HOLDFAST_APPROVAL_TIMEOUT says otherwise"`
+	Attended bool `json:"attended,omitempty" doc:"A person makes the fork and will return to it: its approvals wait for a day, unless the session's config or the server's HOLDFAST_APPROVAL_TIMEOUT says otherwise"`
 }
 
 // ApprovalList is a page of approvals, the newest first.
@@ -73,7 +73,7 @@ type ResolveRequest struct {
 
 // ExtendRequest moves an approval's deadline.
 type ExtendRequest struct {
-	Seconds float64 `json:"seconds" doc:"How much later the deadline is to be, at least 1; from the question to the deadline at most 2592000"`
+	Seconds float64 `json:"seconds" doc:"Seconds to add to the deadline, at least 1; the deadline is at most 2592000 seconds after the question"`
 }
 
 // CancelAnswer is what a cancel did. Receipt is absent when it is still under way.
@@ -89,7 +89,7 @@ type NoFields struct{}
 type EventList struct {
 	Events    []schema.Event `json:"events"`
 	HeadSeq   int64          `json:"head_seq" doc:"The seq of the latest event of the session"`
-	NextSince int64          `json:"next_since,omitempty" doc:"Read on from here; absent when this part reaches the head, or until"`
+	NextSince int64          `json:"next_since,omitempty" doc:"Continue from here; absent when this part reaches the head, or until"`
 }
 
 // MessageList is a page of a session's conversation, the oldest first.
@@ -138,7 +138,7 @@ type PlanValidation struct {
 // FileList is every artifact of a session, by path.
 type FileList struct {
 	Files     []schema.File `json:"files"`
-	Truncated bool          `json:"truncated,omitempty" doc:"Whether there are more than the 10,000 that are listed"`
+	Truncated bool          `json:"truncated,omitempty" doc:"Whether there are more than the 10,000 listed"`
 }
 
 // Health says that the process serves.
@@ -153,14 +153,14 @@ type Readiness struct {
 	Ready    bool       `json:"ready"`
 	Postgres Dependency `json:"postgres"`
 	Temporal Dependency `json:"temporal"`
-	Worker   Dependency `json:"worker" doc:"Whether a worker was heard of lately; the server is ready without one"`
-	Disk     *DiskState `json:"disk,omitempty" doc:"There while the disk of the data folder has little room; the server is ready all the same"`
+	Worker   Dependency `json:"worker" doc:"Whether a worker has been seen lately; the server is ready without one"`
+	Disk     *DiskState `json:"disk,omitempty" doc:"Present while the data folder's disk is low on space; the server is still ready"`
 }
 
 // DiskState is a disk with little room.
 type DiskState struct {
 	FreeBytes int64 `json:"free_bytes"`
-	LowBytes  int64 `json:"low_bytes" doc:"The bound, HOLDFAST_DISK_LOW"`
+	LowBytes  int64 `json:"low_bytes" doc:"The limit, HOLDFAST_DISK_LOW"`
 }
 
 // Dependency is one thing that the server needs.
@@ -178,10 +178,10 @@ type ModeList struct {
 type ConnectionList struct {
 	ActiveConnections int              `json:"active_connections"`
 	MaxConnections    int              `json:"max_connections" doc:"Of this instance"`
-	MaxPerUser        int              `json:"max_connections_per_user" doc:"Of this instance; 0 is no bound of its own"`
-	MaxPerAddress     int              `json:"max_connections_per_address" doc:"Of this instance; 0 is no bound of its own"`
+	MaxPerUser        int              `json:"max_connections_per_user" doc:"Of this instance; 0 is no separate limit"`
+	MaxPerAddress     int              `json:"max_connections_per_address" doc:"Of this instance; 0 is no separate limit"`
 	Instance          string           `json:"instance" doc:"This one"`
-	Instances         []InstanceInfo   `json:"instances,omitempty" doc:"With all: those that live"`
+	Instances         []InstanceInfo   `json:"instances,omitempty" doc:"With all: the live instances"`
 	Connections       []ConnectionInfo `json:"connections"`
 }
 
@@ -199,12 +199,12 @@ type ConnectionInfo struct {
 	ClientID     string      `json:"client_id,omitempty"`
 	User         string      `json:"user"`
 	Address      string      `json:"address"`
-	Sessions     []string    `json:"sessions" doc:"Sessions that it watches"`
+	Sessions     []string    `json:"sessions" doc:"The sessions it watches"`
 	List         bool        `json:"list" doc:"Whether it watches the list; with all, false"`
 	ConnectedAt  schema.Time `json:"connected_at"`
 	AgeSeconds   float64     `json:"age_seconds"`
-	LastActivity schema.Time `json:"last_activity" doc:"When it sent a frame last, whatever kind; with all, up to 10 seconds old"`
-	Lag          int64       `json:"lag" doc:"Events that it has not been sent yet; with all, up to 10 seconds old"`
+	LastActivity schema.Time `json:"last_activity" doc:"When it last sent a frame of any kind; with all, up to 10 seconds old"`
+	Lag          int64       `json:"lag" doc:"Events not sent to it yet; with all, up to 10 seconds old"`
 }
 
 // Given is nil for a field that is absent, or null.

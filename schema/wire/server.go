@@ -84,22 +84,22 @@ type (
 		SessionID string              `json:"session_id,omitempty" doc:"With cursor_ahead and range_unavailable: whose log it is"`
 		Head      *int64              `json:"head,omitempty" doc:"With cursor_ahead: where the log ends"`
 		FromSeq   int64               `json:"from_seq,omitempty" doc:"With range_unavailable: the first event that cannot be read"`
-		ToSeq     int64               `json:"to_seq,omitempty" doc:"The last one; those after it follow"`
-		RetryIn   int                 `json:"retry_after_seconds,omitempty" doc:"When a connection was refused that there is no room for"`
+		ToSeq     int64               `json:"to_seq,omitempty" doc:"The last one; later ones follow live"`
+		RetryIn   int                 `json:"retry_after_seconds,omitempty" doc:"When a connection was last refused because of the limit"`
 		Errors    []schema.FieldError `json:"errors"`
 	}
 	// PresenceData says who views the session now. It comes after subscribed and on every change.
 	PresenceData struct {
-		Viewers []ViewerData `json:"viewers" doc:"Those at an approval first, then who came first; at most 50"`
-		Count   int          `json:"count" doc:"All viewers, also those that are not listed"`
+		Viewers []ViewerData `json:"viewers" doc:"Those looking at an approval first, then in order of arrival; at most 50"`
+		Count   int          `json:"count" doc:"All viewers, including those not listed"`
 	}
 	// ViewerData is one viewer: one client of a user.
 	ViewerData struct {
 		User         string      `json:"user"`
 		ClientID     string      `json:"client_id,omitempty"`
-		ConnectionID string      `json:"connection_id" doc:"That of the frame connected, for a client to know itself by"`
+		ConnectionID string      `json:"connection_id" doc:"The id from the frame connected, by which a client recognises itself"`
 		Since        schema.Time `json:"since"`
-		ApprovalID   string      `json:"approval_id,omitempty" doc:"The approval that it looks at"`
+		ApprovalID   string      `json:"approval_id,omitempty" doc:"The approval it looks at"`
 	}
 	// SessionsData is the list when a subscription to it starts: the newest sessions.
 	SessionsData struct {
@@ -110,20 +110,20 @@ type (
 	// carries neither plan nor context.
 	SessionData struct {
 		Session schema.Session `json:"session"`
-		Total   int            `json:"total,omitempty" doc:"With session_created: how many there are now"`
+		Total   int            `json:"total,omitempty" doc:"With session_created: the number of sessions now"`
 	}
 	// SessionDeletedData removes a session from the list. In a frame with its own session_id, it ends the subscription
 	// to that session.
 	SessionDeletedData struct {
 		SessionID string `json:"session_id"`
-		Total     *int   `json:"total,omitempty" doc:"In the list: how many sessions there are now"`
+		Total     *int   `json:"total,omitempty" doc:"In the list: the number of sessions now"`
 	}
 	// HeartbeatData comes at least every 10 seconds for each subscribed session, or once without a session if there is
 	// none, and at once when a part goes down or comes back.
 	HeartbeatData struct {
 		Head     *int64 `json:"head,omitempty" doc:"The seq of the session's latest event"`
-		Postgres string `json:"postgres" enum:"up,down" doc:"Has the records: without it nothing can be read that was not read before"`
+		Postgres string `json:"postgres" enum:"up,down" doc:"Holds the records: without it only cached data can be read"`
 		Temporal string `json:"temporal" enum:"up,down" doc:"Takes commands"`
-		Worker   string `json:"worker" enum:"up,down" doc:"Carries them out: down when no worker was heard of lately"`
+		Worker   string `json:"worker" enum:"up,down" doc:"Carries out commands: down when no worker has been seen lately"`
 	}
 )

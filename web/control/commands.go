@@ -176,7 +176,7 @@ func closedOtherwise(a *schema.Approval, wanted schema.Resolution) error {
 		}
 		return schema.Errorf(schema.CodeExpired, "the approval expired%s%s", at(&a.ExpiresAt), how)
 	case schema.ApprovalCancelled:
-		return schema.Errorf(schema.CodeConflict, "nobody needs this answer any more: the run was cancelled%s", at(a.ResolvedAt))
+		return schema.Errorf(schema.CodeConflict, "this answer is no longer needed: the run was cancelled%s", at(a.ResolvedAt))
 	case schema.ApprovalVoid:
 		return schema.Errorf(schema.CodeConflict, "what this was about has changed%s; look for the new approval", at(a.ResolvedAt))
 	default:

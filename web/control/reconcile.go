@@ -180,7 +180,7 @@ func (c *temporalClient) look(ctx context.Context, sessionID string) (whereabout
 	defer cancel()
 	is, err := c.temporal.DescribeWorkflowExecution(ctx, schema.WorkflowID(sessionID), "")
 	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok {
-		return whereabouts{unknown: true, why: "the session's workflow is gone: Temporal has none of that name any more"}, nil
+		return whereabouts{unknown: true, why: "the session's workflow is gone: Temporal has no workflow with its id"}, nil
 	}
 	if err != nil {
 		return whereabouts{}, temporalError(err)

@@ -58,7 +58,7 @@ func (p *pending) gone(c *Member) {
 	}
 }
 
-// Look records what a viewer looks at by now: an approval, or "" for the session as such.
+// Look records what a viewer looks at now: an approval, or "" for the session itself.
 func (r *Registry) Look(s *Viewer, approvalID string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,7 +67,7 @@ func (r *Registry) Look(s *Viewer, approvalID string) {
 	r.kick()
 }
 
-// leave records that a viewer has gone.
+// leave records that a viewer has left.
 func (r *Registry) leave(s *Viewer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -266,8 +266,8 @@ func (r *Registry) putBack(conns []*Member, viewers []*Viewer) {
 	}
 }
 
-// Beat says that this instance lives, and forgets those that do not say so any more, until
-// ctx ends. When this one was given up, it says everything again.
+// Beat reports that this instance lives, and forgets instances that have stopped reporting, until
+// ctx ends. If others have forgotten this one, it reports everything again.
 func (r *Registry) Beat(ctx context.Context) {
 	var last, steady time.Time // the latest beat, and the first of those that came in time since
 	for n := 0; ctx.Err() == nil; n++ {
@@ -312,6 +312,6 @@ func (r *Registry) removeDead(ctx context.Context) {
 	case err != nil && !errors.Is(err, context.Canceled):
 		r.log.DebugContext(ctx, "dead web instances not forgotten", logs.Err(err))
 	case n > 0:
-		r.log.InfoContext(ctx, "web instances were not heard of any more", slog.Int("instances", n))
+		r.log.InfoContext(ctx, "web instances stopped reporting", slog.Int("instances", n))
 	}
 }

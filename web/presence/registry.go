@@ -143,7 +143,7 @@ func (r *Registry) full(c *Member) string {
 	}
 }
 
-// admit and release count a connection against the limits, and not any more.
+// admit counts a connection against the limits; release stops counting it.
 func (r *Registry) admit(c *Member) {
 	c.counted = true
 	r.counted++

@@ -180,7 +180,7 @@ func exchange(ctx context.Context, network string, resolver netip.AddrPort, ques
 // allowedByNow looks up the names on the allow-list, which the step may know from its /etc/hosts or
 // from before, and says whether one of them is the target.
 func (r *Router) allowedByNow(to netip.AddrPort) bool {
-	if r.policy.allow == nil || closed(to.Addr()) {
+	if r.policy.allow == nil || isBlocked(to.Addr()) {
 		return false
 	}
 	for _, rule := range r.policy.allow {
@@ -228,7 +228,7 @@ func (r *Router) refuse() {
 			r.known[rule.Name] = found
 		}
 		for _, a := range r.known[rule.Name] {
-			a = plain(a)
+			a = unembed(a)
 			list = append(list, schema.NetworkRule{Prefix: netip.PrefixFrom(a, a.BitLen()), Port: rule.Port})
 		}
 	}

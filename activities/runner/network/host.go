@@ -26,7 +26,7 @@ func ownAddress(a netip.Addr) bool {
 			return true
 		}
 	}
-	return staysHome(a) || gateways()[a]
+	return isLocalRoute(a) || gateways()[a]
 }
 
 // lastOf is the broadcast address of a network.
@@ -45,8 +45,8 @@ func lastOf(own netip.Addr, n *net.IPNet) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// staysHome asks the kernel, without sending anything: a local address is reached from itself.
-func staysHome(a netip.Addr) bool {
+// isLocalRoute asks the kernel, without sending anything: a local address is reached from itself.
+func isLocalRoute(a netip.Addr) bool {
 	const discard = 9
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, discard)))
 	if err != nil {

@@ -18,9 +18,9 @@ const (
 	frameHeader = 14      // Ethernet: two addresses and a type
 )
 
-// hardware holds the address of the step's end of the device, and the source address of frames to
+// ethernetAddrs holds the address of the step's end of the device, and the source address of frames to
 // it.
-var hardware = [12]byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1}
+var ethernetAddrs = [12]byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1}
 
 // newLink is the router's end of the device. Traffic within the host needs no checksums.
 func newLink() *channel.Endpoint {
@@ -56,7 +56,7 @@ func receive(device *os.File, to *channel.Endpoint) {
 // send writes the router's frames to the step's device.
 func send(ctx context.Context, from *channel.Endpoint, device *os.File) {
 	frame := make([]byte, frameHeader, maxFrame)
-	copy(frame, hardware[:])
+	copy(frame, ethernetAddrs[:])
 	for {
 		packet := from.ReadContext(ctx)
 		if packet == nil {

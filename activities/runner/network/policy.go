@@ -10,7 +10,7 @@ import (
 
 // Addresses that no step reaches, besides the host's own. Most are not on the internet; the others
 // are where clouds hand out their machines' credentials.
-var never = prefixes(
+var blockedRanges = prefixes(
 	"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
 	"100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32",
 	"::/96", "fe80::/10", "fec0::/10", "ff00::/8", "fd00:ec2::/32", "2001::/32", "fd68:6f6c:6466::/48",
@@ -35,8 +35,8 @@ func prefixes(list ...string) []netip.Prefix {
 	return out
 }
 
-// plain is the embedded address, or the address itself.
-func plain(a netip.Addr) netip.Addr {
+// unembed is the embedded address, or the address itself.
+func unembed(a netip.Addr) netip.Addr {
 	a = a.WithZone("").Unmap()
 	for _, c := range carriers {
 		if c.prefix.Contains(a) {
@@ -47,10 +47,10 @@ func plain(a netip.Addr) netip.Addr {
 	return a
 }
 
-// closed says whether no step may reach an address, on any host.
-func closed(a netip.Addr) bool {
-	a = plain(a)
-	return !a.IsValid() || slices.ContainsFunc(never, func(p netip.Prefix) bool { return p.Contains(a) })
+// isBlocked says whether no step may reach an address, on any host.
+func isBlocked(a netip.Addr) bool {
+	a = unembed(a)
+	return !a.IsValid() || slices.ContainsFunc(blockedRanges, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 const (
@@ -71,8 +71,8 @@ type policy struct {
 
 // allowed says whether a step may open a connection.
 func (p *policy) allowed(a netip.Addr, port uint16) bool {
-	bare := plain(a)
-	if port == 0 || closed(bare) || p.own(bare) {
+	bare := unembed(a)
+	if port == 0 || isBlocked(bare) || p.own(bare) {
 		return false
 	}
 	p.mu.Lock()
@@ -110,7 +110,7 @@ func (p *policy) learn(name string, a netip.Addr) {
 	if p.allow == nil || !covers(p.allow, name) {
 		return
 	}
-	a = plain(a)
+	a = unembed(a)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.names == nil {

@@ -214,7 +214,7 @@ func (r *Router) serveTCP(request *tcp.ForwarderRequest) {
 	splice(in, out)
 }
 
-var errNotAllowed = errors.New("the step may not go there")
+var errNotAllowed = errors.New("destination not allowed for this step")
 
 // dial opens the host's end of a connection, if the step may have it.
 func (r *Router) dial(network string, to netip.AddrPort) (net.Conn, error) {
@@ -223,12 +223,12 @@ func (r *Router) dial(network string, to netip.AddrPort) (net.Conn, error) {
 		return nil, errNotAllowed
 	}
 	d := net.Dialer{Timeout: dialPatience}
-	conn, err := d.DialContext(r.ctx, network, netip.AddrPortFrom(plain(to.Addr()), to.Port()).String())
+	conn, err := d.DialContext(r.ctx, network, netip.AddrPortFrom(unembed(to.Addr()), to.Port()).String())
 	if err != nil {
 		return nil, err
 	}
 	// The host's addresses may have changed since the check.
-	if local, err := netip.ParseAddrPort(conn.LocalAddr().String()); err != nil || local.Addr().Unmap() == plain(to.Addr()) {
+	if local, err := netip.ParseAddrPort(conn.LocalAddr().String()); err != nil || local.Addr().Unmap() == unembed(to.Addr()) {
 		_ = conn.Close()
 		return nil, errNotAllowed
 	}

@@ -154,7 +154,7 @@ func (g *Group) await(file, key, value string) error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("the kernel did not make the cgroup's %s %s within %s", key, value, groupPatience)
+			return fmt.Errorf("cgroup %s did not become %s within %s", key, value, groupPatience)
 		}
 	}
 }
@@ -226,14 +226,14 @@ func (s *Spec) newGroup() (*Group, []Status) {
 		return none("there is no cgroup v2 folder in which groups may be made")
 	}
 	sweepGroups(s.Cgroup)
-	g, err := NewGroup(s.Cgroup, fmt.Sprintf("%s%d-%d", stepGroup, time.Now().UnixNano(), os.Getpid()))
+	g, err := NewGroup(s.Cgroup, fmt.Sprintf("%s%d-%d", groupPrefix, time.Now().UnixNano(), os.Getpid()))
 	if err != nil {
 		return none(err.Error())
 	}
 	return g, g.limit(s)
 }
 
-const stepGroup = "step-" // followed by the time and the supervisor
+const groupPrefix = "step-" // followed by the time and the supervisor
 
 // sweepGroups removes the empty groups of steps whose supervisors were killed. A new group may be
 // empty because its step is just starting.
@@ -243,9 +243,9 @@ func sweepGroups(parent string) {
 		return
 	}
 	for _, e := range entries {
-		made, _, _ := strings.Cut(strings.TrimPrefix(e.Name(), stepGroup), "-")
+		made, _, _ := strings.Cut(strings.TrimPrefix(e.Name(), groupPrefix), "-")
 		nanos, err := strconv.ParseInt(made, 10, 64)
-		if err == nil && strings.HasPrefix(e.Name(), stepGroup) && time.Since(time.Unix(0, nanos)) > 2*startPatience {
+		if err == nil && strings.HasPrefix(e.Name(), groupPrefix) && time.Since(time.Unix(0, nanos)) > 2*startPatience {
 			_ = unix.Rmdir(filepath.Join(parent, e.Name())) // refused while it holds a process
 		}
 	}

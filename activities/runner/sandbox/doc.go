@@ -1,4 +1,4 @@
-// Package sandbox puts a step's program into its own world.
+// Package sandbox puts a step's program into a world of its own.
 //
 // A step's supervisor calls [Spec.Start]. On Linux it starts `init` in new user, PID, mount, IPC,
 // UTS and network namespaces; [Init] is that process. As PID 1 it builds a read-only root with what

@@ -37,8 +37,8 @@ const (
 )
 
 // copyEtc puts the step's own /etc into the new root.
-func (w *world) copyEtc() error {
-	c := &copier{to: w.root + etcDir, bytes: etcBytes, files: etcFiles}
+func (sb *sandbox) copyEtc() error {
+	c := &copier{to: sb.root + etcDir, bytes: etcBytes, files: etcFiles}
 	if err := os.MkdirAll(c.to+"/default", 0o755); err != nil {
 		return errno(err)
 	}
@@ -55,10 +55,10 @@ func (w *world) copyEtc() error {
 	uid, gid := os.Getuid(), os.Getgid()
 	for name, text := range map[string]string{
 		"passwd": "root:x:0:0:root:/root:/usr/sbin/nologin\n" + "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n" +
-			fmt.Sprintf("holdfast:x:%d:%d::%s:/bin/sh\n", uid, gid, w.Dir),
+			fmt.Sprintf("holdfast:x:%d:%d::%s:/bin/sh\n", uid, gid, sb.Dir),
 		"group":       "root:x:0:\nnogroup:x:65534:\n" + fmt.Sprintf("holdfast:x:%d:\n", gid),
 		"hostname":    "holdfast\n",
-		"resolv.conf": w.resolver(),
+		"resolv.conf": sb.resolver(),
 	} {
 		if err := os.WriteFile(c.to+"/"+name, []byte(text), 0o644); err != nil {
 			return errno(err)
@@ -69,9 +69,9 @@ func (w *world) copyEtc() error {
 
 // resolver is the text of /etc/resolv.conf: the host's, or one with the router's resolver and the
 // host's search domains.
-func (w *world) resolver() string {
+func (sb *sandbox) resolver() string {
 	own, _ := os.ReadFile(etcDir + "/resolv.conf") // empty if there is none
-	if !w.Network || !w.has(LayerNetwork) {
+	if !sb.Network || !sb.has(LayerNetwork) {
 		return string(own)
 	}
 	var text strings.Builder

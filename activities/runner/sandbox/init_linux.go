@@ -18,7 +18,7 @@ import (
 
 const reportFD = 3
 
-// Init is the process that [Spec.Start] starts. It builds the world, drops all privileges on one
+// Init is the process that [Spec.Start] starts. It builds the sandbox, drops all privileges on one
 // thread and starts the program from it, reaps until the program has ended, reports, and returns
 // the process's exit code. When it exits, the kernel kills what is left.
 func Init() int {
@@ -36,31 +36,31 @@ func Init() int {
 		fmt.Fprintln(os.Stderr, "holdfast init is started by a supervisor, not by hand")
 		return 2
 	}
-	w := &world{Spec: o.Spec, made: o.Made, missing: o.Missing, root0: o.Root, secret: o.Masked, trees: o.Trees}
-	var telling sync.Mutex
-	tell := func(r report) {
-		telling.Lock()
-		defer telling.Unlock()
+	sb := &sandbox{Spec: o.Spec, made: o.Made, missing: o.Missing, root0: o.Root, secret: o.Masked, trees: o.Trees}
+	var sendMu sync.Mutex
+	send := func(r report) {
+		sendMu.Lock()
+		defer sendMu.Unlock()
 		_ = json.NewEncoder(supervisor).Encode(r) //nolint:errchkjson // when the supervisor is gone, so is init
 	}
-	if err := w.build(); err != nil {
-		tell(report{Missing: w.missing, Fault: "the step's sandbox cannot be built: " + err.Error()})
+	if err := sb.build(); err != nil {
+		send(report{Missing: sb.missing, Fault: "the step's sandbox cannot be built: " + err.Error()})
 		return 1
 	}
-	if o.Probe || w.refusal(w.missing) != nil {
-		tell(report{Missing: w.missing})
+	if o.Probe || sb.refusal(sb.missing) != nil {
+		send(report{Missing: sb.missing})
 		return 0
 	}
-	pid, err := w.start()
+	pid, err := sb.start()
 	if err != nil {
-		tell(report{Missing: w.missing, StartError: err.Error()})
+		send(report{Missing: sb.missing, StartError: err.Error()})
 		return 0
 	}
-	tell(report{Missing: w.missing, Started: true})
-	if w.watchesSegments() {
-		go watchSegments(func(bytes int64) { tell(report{Segments: &bytes}) })
+	send(report{Missing: sb.missing, Started: true})
+	if sb.watchesSegments() {
+		go watchSegments(func(bytes int64) { send(report{Segments: &bytes}) })
 	}
-	tell(report{Outcome: reap(pid)})
+	send(report{Outcome: reap(pid)})
 	return 0
 }
 
@@ -75,8 +75,8 @@ func keepFrom(first int) {
 	}
 }
 
-// world is what init builds.
-type world struct {
+// sandbox is what init builds.
+type sandbox struct {
 	*Spec
 
 	made    []Layer
@@ -88,72 +88,72 @@ type world struct {
 	mounted bool   // the mount layer is on
 }
 
-func (w *world) has(l Layer) bool { return slices.Contains(w.made, l) }
+func (sb *sandbox) has(l Layer) bool { return slices.Contains(sb.made, l) }
 
-func (w *world) isMissing(l Layer) bool {
-	return slices.ContainsFunc(w.missing, func(s Status) bool { return s.Layer == l })
+func (sb *sandbox) isMissing(l Layer) bool {
+	return slices.ContainsFunc(sb.missing, func(s Status) bool { return s.Layer == l })
 }
 
-// lacks records that a layer is missing, unless that is recorded already.
-func (w *world) lacks(l Layer, err error) {
-	if !w.isMissing(l) {
-		w.missing = append(w.missing, Status{Layer: l, Why: why(err)})
+// recordMissing records that a layer is missing, unless that is recorded already.
+func (sb *sandbox) recordMissing(l Layer, err error) {
+	if !sb.isMissing(l) {
+		sb.missing = append(sb.missing, Status{Layer: l, Why: why(err)})
 	}
 }
 
-// try applies a layer, and records it as missing if that fails.
-func (w *world) try(l Layer, put func() error) {
-	if slices.Contains(w.Without, l) {
-		w.lacks(l, errLeftOut)
+// apply applies a layer, and records it as missing if that fails.
+func (sb *sandbox) apply(l Layer, put func() error) {
+	if slices.Contains(sb.Without, l) {
+		sb.recordMissing(l, errLeftOut)
 	} else if err := put(); err != nil {
-		w.lacks(l, err)
+		sb.recordMissing(l, err)
 	}
 }
 
 // build applies the layers, each once the earlier ones no longer need what it takes away. After an
 // error the program must not run.
-func (w *world) build() error {
-	if w.root0 {
+func (sb *sandbox) build() error {
+	if sb.root0 {
 		_, _, _ = unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0) // for this thread; refused where the map does not allow it
 	}
 	_, _ = unix.KeyctlJoinSessionKeyring("") // none of the server's keys; fails on a kernel without keyrings
-	if w.has(LayerUTS) {
-		w.try(LayerUTS, func() error { return unix.Sethostname([]byte("holdfast")) })
+	if sb.has(LayerUTS) {
+		sb.apply(LayerUTS, func() error { return unix.Sethostname([]byte("holdfast")) })
 	}
-	if w.has(LayerNetwork) {
+	if sb.has(LayerNetwork) {
 		_ = loopbackUp() // a step without a loopback is like a step without a network
-		if w.Network {
+		if sb.Network {
 			link, err := makeLink()
 			if err != nil {
-				w.lacks(LayerNetwork, err)
+				sb.recordMissing(LayerNetwork, err)
 			}
 			if err := giveLink(reportFD, link); err != nil {
 				return fmt.Errorf("hand the network over: %w", err)
 			}
 		}
 	}
-	if w.has(LayerUser) {
+	if sb.has(LayerUser) {
 		_ = os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0) // seccomp refuses them too
 	}
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0) // killed before the server
-	w.try(LayerPIDs, w.boundPIDs)
-	if w.has(LayerMount) {
-		if err := w.buildRoot(); err != nil {
+	sb.apply(LayerPIDs, sb.boundPIDs)
+	if sb.has(LayerMount) {
+		if err := sb.buildRoot(); err != nil {
 			return err
 		}
 	}
-	if !w.has(LayerPID) {
-		w.lacks(LayerProc, errors.New("it takes a PID namespace"))
+	if !sb.has(LayerPID) {
+		sb.recordMissing(LayerProc, errors.New("this requires a PID namespace"))
 	}
-	if err := os.Chdir(w.Dir); err != nil {
+	if err := os.Chdir(sb.Dir); err != nil {
 		return fmt.Errorf("the workspace: %w", errno(err))
 	}
-	w.try(LayerRlimits, w.setRlimits)
-	w.affinity()
-	w.try(LayerNoNewPrivs, func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
-	w.try(LayerLandlock, w.restrictFiles)
+	sb.apply(LayerRlimits, sb.setRlimits)
+	sb.affinity()
+	sb.apply(LayerNoNewPrivs, func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
+	sb.apply(LayerLandlock, sb.restrictFiles)
 	var kept error
-	w.try(LayerCapabilities, func() error { kept = dropCapabilities(); return nil })
+	sb.apply(LayerCapabilities, func() error { kept = dropCapabilities(); return nil })
 	if kept != nil { // the only layer whose failure is dangerous: init's own privileges
 		return fmt.Errorf("give up capabilities: %w", kept)
 	}
@@ -161,17 +161,17 @@ func (w *world) build() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("close init to others: %w", err)
 	}
-	w.try(LayerSeccomp, filterSystemCalls)
+	sb.apply(LayerSeccomp, filterSystemCalls)
 	return nil
 }
 
 // start starts the program on this thread, so that it gets the thread's rights.
-func (w *world) start() (int, error) {
-	env := w.outsideEnv()
-	if w.mounted {
-		env = w.insideEnv()
+func (sb *sandbox) start() (int, error) {
+	env := sb.outsideEnv()
+	if sb.mounted {
+		env = sb.insideEnv()
 	}
-	path, err := lookPath(w.Argv[0], w.Dir, env)
+	path, err := lookPath(sb.Argv[0], sb.Dir, env)
 	if err != nil {
 		return 0, err
 	}
@@ -181,8 +181,8 @@ func (w *world) start() (int, error) {
 	}
 	defer null.Close()
 	// The parent-death signal is for hosts without PID namespaces.
-	pid, err := syscall.ForkExec(path, w.Argv, &syscall.ProcAttr{
-		Dir: w.Dir, Env: env, Files: []uintptr{null.Fd(), 1, 2},
+	pid, err := syscall.ForkExec(path, sb.Argv, &syscall.ProcAttr{
+		Dir: sb.Dir, Env: env, Files: []uintptr{null.Fd(), 1, 2},
 		Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
 	})
 	if err != nil {

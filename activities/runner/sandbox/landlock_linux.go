@@ -24,7 +24,7 @@ const (
 //
 // It restricts this thread, which is the one that starts the program. The library's own function
 // restricts all threads, which in a build with cgo needs C and a /proc of this PID namespace.
-func (w *world) restrictFiles() error {
+func (sb *sandbox) restrictFiles() error {
 	abi, err := syscall.LandlockGetABIVersion()
 	if err != nil {
 		return errors.New("this kernel has no Landlock, or it is not switched on at boot (lsm=)")
@@ -32,13 +32,13 @@ func (w *world) restrictFiles() error {
 	attr := syscall.RulesetAttr{HandledAccessFS: mayWrite}
 	switch {
 	case abi < 2:
-		return errors.New("it takes Linux 5.19: before, it forbids moving files between folders")
+		return errors.New("this requires Linux 5.19: earlier versions forbid moving files between folders")
 	case abi < 3:
 		attr.HandledAccessFS &^= syscall.AccessFSTruncate | syscall.AccessFSIoctlDev
 	case abi < 5:
 		attr.HandledAccessFS &^= syscall.AccessFSIoctlDev
 	}
-	if abi >= 4 && !w.Network && !w.has(LayerNetwork) {
+	if abi >= 4 && !sb.Network && !sb.has(LayerNetwork) {
 		attr.HandledAccessNet = syscall.AccessNetBindTCP | syscall.AccessNetConnectTCP // at least TCP
 	}
 	if abi >= 6 {
@@ -49,14 +49,14 @@ func (w *world) restrictFiles() error {
 		return fmt.Errorf("make a ruleset: %w", err)
 	}
 	defer unix.Close(ruleset)
-	writable, readable := w.paths()
+	writable, readable := sb.paths()
 	for _, path := range writable {
 		err = errors.Join(err, allow(ruleset, path, mayWrite&attr.HandledAccessFS))
 	}
 	for _, path := range readable {
 		err = errors.Join(err, allow(ruleset, path, mayRead))
 	}
-	if w.mounted {
+	if sb.mounted {
 		err = errors.Join(err, allow(ruleset, "/", syscall.AccessFSReadDir)) // names in / are no secret
 	}
 	if err != nil {
@@ -89,23 +89,23 @@ func allow(ruleset int, path string, rights uint64) error {
 }
 
 // paths lists what the program may write to, and what it may read.
-func (w *world) paths() (writable, readable []string) {
-	writable = []string{w.Dir, "/dev/ptmx"}
+func (sb *sandbox) paths() (writable, readable []string) {
+	writable = []string{sb.Dir, "/dev/ptmx"}
 	for _, name := range devices {
 		writable = append(writable, "/dev/"+name)
 	}
-	writable = append(writable, w.extraDevices()...)
-	if w.mounted {
-		return append(writable, tmpDir, "/dev/shm", "/dev/pts"), w.seen()
+	writable = append(writable, sb.extraDevices()...)
+	if sb.mounted {
+		return append(writable, tmpDir, "/dev/shm", "/dev/pts"), sb.seen()
 	}
-	return append(writable, w.Tmp), w.readable()
+	return append(writable, sb.Tmp), sb.readable()
 }
 
 // seen lists what the program may read in its own root: everything, except that in /opt, if
 // something there is hidden, only what exists now. What replaces it later is a new file.
-func (w *world) seen() []string {
+func (sb *sandbox) seen() []string {
 	entries, err := os.ReadDir("/")
-	if len(w.secret) == 0 || err != nil {
+	if len(sb.secret) == 0 || err != nil {
 		return []string{"/"}
 	}
 	var out []string
@@ -114,13 +114,13 @@ func (w *world) seen() []string {
 			out = append(out, path)
 		}
 	}
-	return append(out, less(optDir, w.secret)...)
+	return append(out, less(optDir, sb.secret)...)
 }
 
 // extraDevices lists the operator's paths that are devices, such as a GPU's.
-func (w *world) extraDevices() []string {
+func (sb *sandbox) extraDevices() []string {
 	var out []string
-	for _, path := range w.ReadOnly {
+	for _, path := range sb.ReadOnly {
 		if info, err := os.Stat(path); err == nil && info.Mode()&os.ModeDevice != 0 {
 			out = append(out, path)
 		}
@@ -131,11 +131,11 @@ func (w *world) extraDevices() []string {
 // readable lists what a program sees of the host's own root: the same as in its own root, without
 // what is hidden there. Landlock can only add, so a folder with hidden contents is added entry by
 // entry.
-func (w *world) readable() []string {
-	not := append(secret(etcDir, etcDepth, w.ReadOnly), w.secret...)
-	not = append(not, w.Hidden...)
+func (sb *sandbox) readable() []string {
+	not := append(secret(etcDir, etcDepth, sb.ReadOnly), sb.secret...)
+	not = append(not, sb.Hidden...)
 	var out []string
-	for _, path := range append(append([]string{"/proc", w.Socket}, visible...), w.ReadOnly...) {
+	for _, path := range append(append([]string{"/proc", sb.Socket}, visible...), sb.ReadOnly...) {
 		if to, err := filepath.EvalSymlinks(path); err == nil && path != "" {
 			out = append(out, less(to, not)...)
 		}

@@ -20,23 +20,23 @@ const (
 
 // countsByUser says whether RLIMIT_NPROC limits this step: it counts the processes of a user in a
 // user namespace, and never those of the host's root.
-func (w *world) countsByUser() bool { return w.has(LayerUser) && !w.root0 }
+func (sb *sandbox) countsByUser() bool { return sb.has(LayerUser) && !sb.root0 }
 
 // boundPIDs limits the processes of the PID namespace.
-func (w *world) boundPIDs() error {
-	if w.Processes <= 0 || w.countsByUser() && !w.has(LayerPID) {
+func (sb *sandbox) boundPIDs() error {
+	if sb.Processes <= 0 || sb.countsByUser() && !sb.has(LayerPID) {
 		return nil
 	}
-	if !w.has(LayerPID) {
-		return errors.New("it takes a PID namespace")
+	if !sb.has(LayerPID) {
+		return errors.New("this requires a PID namespace")
 	}
 	if !kernelAtLeast(6, 14) { // in earlier kernels, the setting below is the host's
-		if w.countsByUser() {
+		if sb.countsByUser() {
 			return nil
 		}
-		return errors.New("it takes Linux 6.14, or a worker that is not root, whose processes the kernel does not count")
+		return errors.New("this requires Linux 6.14, or a worker that is not root, whose processes the kernel does not count")
 	}
-	n := w.Processes + reservedPIDs + initThreads
+	n := sb.Processes + reservedPIDs + initThreads
 	return errno(os.WriteFile("/proc/sys/kernel/pid_max", []byte(strconv.Itoa(n)), 0))
 }
 
@@ -52,7 +52,7 @@ func kernelAtLeast(major, minor int) bool {
 	return a > major || a == major && b >= minor
 }
 
-func (w *world) setRlimits() error {
+func (sb *sandbox) setRlimits() error {
 	set := func(resource int, n uint64) error {
 		var now unix.Rlimit
 		if err := unix.Getrlimit(resource, &now); err != nil {
@@ -63,25 +63,25 @@ func (w *world) setRlimits() error {
 		return syscall.Setrlimit(resource, &syscall.Rlimit{Cur: n, Max: n})
 	}
 	errs := []error{set(unix.RLIMIT_CORE, 0), set(unix.RLIMIT_NOFILE, maxFiles)}
-	if w.FileBytes > 0 {
-		errs = append(errs, set(unix.RLIMIT_FSIZE, uint64(w.FileBytes)))
+	if sb.FileBytes > 0 {
+		errs = append(errs, set(unix.RLIMIT_FSIZE, uint64(sb.FileBytes)))
 	}
-	if w.Processes > 0 && w.countsByUser() {
-		errs = append(errs, set(unix.RLIMIT_NPROC, uint64(w.Processes+initThreads)))
+	if sb.Processes > 0 && sb.countsByUser() {
+		errs = append(errs, set(unix.RLIMIT_NPROC, uint64(sb.Processes+initThreads)))
 	}
-	if w.MemoryBytes > 0 {
+	if sb.MemoryBytes > 0 {
 		// A backstop for a process that is faster than the watchdog. It counts writable mappings,
 		// which may be more than is used, so it is generous.
 		const room = 1 << 30
-		errs = append(errs, set(unix.RLIMIT_DATA, 2*uint64(w.MemoryBytes)+room))
+		errs = append(errs, set(unix.RLIMIT_DATA, 2*uint64(sb.MemoryBytes)+room))
 	}
 	return errors.Join(errs...)
 }
 
 // affinity gives the program as many processors as it may use, if no cgroup limits its CPU time.
 // The choice of processors varies from step to step.
-func (w *world) affinity() {
-	if grouped := !w.isMissing(LayerCgroupCPU); w.CPUs <= 0 || grouped {
+func (sb *sandbox) affinity() {
+	if grouped := !sb.isMissing(LayerCgroupCPU); sb.CPUs <= 0 || grouped {
 		return
 	}
 	var have, want unix.CPUSet
@@ -94,7 +94,7 @@ func (w *world) affinity() {
 			cpus = append(cpus, i)
 		}
 	}
-	n := int(math.Ceil(w.CPUs))
+	n := int(math.Ceil(sb.CPUs))
 	if n >= len(cpus) {
 		return
 	}

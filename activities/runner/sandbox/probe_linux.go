@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Probe says which layers this host gives a step, by building a world that runs nothing. exe is the
+// Probe says which layers this host gives a step, by building a sandbox that runs nothing. exe is the
 // supervisor program.
 func Probe(exe string) []Status {
 	all := func(why string) []Status {

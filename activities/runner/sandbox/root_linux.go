@@ -33,68 +33,68 @@ const (
 
 // buildRoot makes the new root and moves into it. Without the mount layer, a step goes on in the
 // host's root, unless it is too late to go back.
-func (w *world) buildRoot() error {
-	err := w.assemble()
+func (sb *sandbox) buildRoot() error {
+	err := sb.buildTree()
 	if err == nil {
-		w.mounted = true
-		return w.enter()
+		sb.mounted = true
+		return sb.enter()
 	}
-	w.lacks(LayerMount, err)
-	w.lacks(LayerProc, errors.New("it takes the mount layer"))
-	if w.root != "" {
-		if err := unix.Unmount(w.root, unix.MNT_DETACH); err != nil {
+	sb.recordMissing(LayerMount, err)
+	sb.recordMissing(LayerProc, errors.New("this requires the mount layer"))
+	if sb.root != "" {
+		if err := unix.Unmount(sb.root, unix.MNT_DETACH); err != nil {
 			return fmt.Errorf("leave a half-built root: %w", err)
 		}
 	}
 	return nil
 }
 
-// assemble builds the new root. It opens everything of the host before it mounts the root, which
+// buildTree builds the new root. It opens everything of the host before it mounts the root, which
 // would hide what is below it.
-func (w *world) assemble() error {
+func (sb *sandbox) buildTree() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("keep mounts to itself: %w", err)
+		return fmt.Errorf("make mounts private: %w", err)
 	}
-	b := &builder{trees: w.trees}
-	b.folder(w.Tmp, tmpDir, quiet) // before anything inside it
+	b := &builder{trees: sb.trees}
+	b.folder(sb.Tmp, tmpDir, quiet) // before anything inside it
 	b.system()
-	for _, path := range w.ReadOnly {
+	for _, path := range sb.ReadOnly {
 		b.extra(path)
 	}
 	b.dev()
-	last := &builder{trees: w.trees} // after what is hidden
-	if w.Socket != "" {
-		last.folder(w.Socket, SocketDir, readOnly|unix.MOUNT_ATTR_NOEXEC)
+	last := &builder{trees: sb.trees} // after what is hidden
+	if sb.Socket != "" {
+		last.folder(sb.Socket, SocketDir, readOnly|unix.MOUNT_ATTR_NOEXEC)
 	}
-	last.folder(w.Dir, w.Dir, quiet)
+	last.folder(sb.Dir, sb.Dir, quiet)
 	if err := errors.Join(b.err, last.err); err != nil {
 		return err
 	}
-	at := w.Tmp
-	if at == "" || len(w.trees) > 0 { // nobody may be unable to reach it
+	at := sb.Tmp
+	if at == "" || len(sb.trees) > 0 { // nobody may be unable to reach it
 		at = os.TempDir()
 	}
 	if err := unix.Mount("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, rootSize); err != nil {
 		return fmt.Errorf("mount a root: %w", err)
 	}
-	w.root = at
-	if err := w.skeleton(); err != nil {
+	sb.root = at
+	if err := sb.makeDirs(); err != nil {
 		return err
 	}
-	if err := b.attach(w.root); err != nil {
+	if err := b.attach(sb.root); err != nil {
 		return err
 	}
-	if err := w.furnish(); err != nil {
+	if err := sb.mountProcAndMasks(); err != nil {
 		return err
 	}
-	hidden, err := w.hide()
+	hidden, err := sb.hide()
 	if err != nil {
 		return err
 	}
-	if err := last.attach(w.root); err != nil {
+	if err := last.attach(sb.root); err != nil {
 		return err
 	}
-	for _, path := range append(hidden, w.root+"/dev", w.root) {
+	for _, path := range append(hidden, sb.root+"/dev", sb.root) {
 		if err := setAttr(path, unix.MOUNT_ATTR_RDONLY); err != nil {
 			return fmt.Errorf("make the root read-only: %w", err)
 		}
@@ -102,24 +102,24 @@ func (w *world) assemble() error {
 	return nil
 }
 
-// skeleton makes what does not come from the host.
-func (w *world) skeleton() error {
+// makeDirs makes what does not come from the host.
+func (sb *sandbox) makeDirs() error {
 	for _, dir := range []string{"/proc", "/dev", tmpDir, "/run", "/var"} {
-		if err := os.MkdirAll(w.root+dir, 0o755); err != nil {
+		if err := os.MkdirAll(sb.root+dir, 0o755); err != nil {
 			return errno(err)
 		}
 	}
-	if !slices.Contains(w.ReadOnly, etcDir) {
-		if err := w.copyEtc(); err != nil {
+	if !slices.Contains(sb.ReadOnly, etcDir) {
+		if err := sb.copyEtc(); err != nil {
 			return fmt.Errorf("make /etc: %w", err)
 		}
 	}
-	if w.Tmp == "" {
-		if err := unix.Mount("tmpfs", w.root+tmpDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777,"+w.memorySize()); err != nil {
+	if sb.Tmp == "" {
+		if err := unix.Mount("tmpfs", sb.root+tmpDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777,"+sb.memorySize()); err != nil {
 			return fmt.Errorf("mount /tmp: %w", err)
 		}
 	}
-	if err := unix.Mount("tmpfs", w.root+"/dev", "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, rootSize); err != nil {
+	if err := unix.Mount("tmpfs", sb.root+"/dev", "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, rootSize); err != nil {
 		return fmt.Errorf("mount /dev: %w", err)
 	}
 	for _, link := range [][2]string{
@@ -127,40 +127,40 @@ func (w *world) skeleton() error {
 		{"/proc/self/fd", "/dev/fd"}, {"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"},
 		{"pts/ptmx", "/dev/ptmx"},
 	} {
-		if err := os.Symlink(link[0], w.root+link[1]); err != nil {
+		if err := os.Symlink(link[0], sb.root+link[1]); err != nil {
 			return errno(err)
 		}
 	}
 	for _, dir := range []string{"/dev/shm", "/dev/pts"} {
-		if err := os.Mkdir(w.root+dir, 0o755); err != nil {
+		if err := os.Mkdir(sb.root+dir, 0o755); err != nil {
 			return errno(err)
 		}
 	}
-	if err := unix.Mount("tmpfs", w.root+"/dev/shm", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=1777,"+w.memorySize()); err != nil {
+	if err := unix.Mount("tmpfs", sb.root+"/dev/shm", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=1777,"+sb.memorySize()); err != nil {
 		return fmt.Errorf("mount /dev/shm: %w", err)
 	}
 	// A step without its own terminals is still a step.
-	_ = unix.Mount("devpts", w.root+"/dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+	_ = unix.Mount("devpts", sb.root+"/dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
 	return nil
 }
 
 // memorySize limits what a program can keep in files in memory.
-func (w *world) memorySize() string {
+func (sb *sandbox) memorySize() string {
 	size := int64(1 << 30)
-	if w.MemoryBytes > 0 {
-		size = w.MemoryBytes / 2
+	if sb.MemoryBytes > 0 {
+		size = sb.MemoryBytes / 2
 	}
 	return "size=" + strconv.FormatInt(size, 10)
 }
 
-// furnish mounts /proc, and covers what must not be read.
-func (w *world) furnish() error {
-	m := &masker{root: w.root}
+// mountProcAndMasks mounts /proc, and covers what must not be read.
+func (sb *sandbox) mountProcAndMasks() error {
+	m := &masker{root: sb.root}
 	defer m.clean()
-	if err := w.mountProc(m); err != nil {
+	if err := sb.mountProc(m); err != nil {
 		return err
 	}
-	for _, path := range w.secret {
+	for _, path := range sb.secret {
 		if err := m.mask(path); err != nil {
 			return fmt.Errorf("hide what others cannot read: %w", err)
 		}
@@ -170,22 +170,22 @@ func (w *world) furnish() error {
 
 // mountProc mounts a /proc that shows this PID namespace. Where the kernel refuses that, as in most
 // containers, it shows the host's, read-only.
-func (w *world) mountProc(m *masker) error {
-	at := w.root + "/proc"
-	err := errors.New("it takes a PID namespace")
-	if slices.Contains(w.Without, LayerProc) {
+func (sb *sandbox) mountProc(m *masker) error {
+	at := sb.root + "/proc"
+	err := errors.New("this requires a PID namespace")
+	if slices.Contains(sb.Without, LayerProc) {
 		err = errLeftOut
-	} else if w.has(LayerPID) {
+	} else if sb.has(LayerPID) {
 		err = unix.Mount("proc", at, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 	}
 	if err != nil {
-		w.lacks(LayerProc, err)
+		sb.recordMissing(LayerProc, err)
 		b := &builder{}
 		b.folder("/proc", "/proc", readOnly|unix.MOUNT_ATTR_NOEXEC)
 		if b.err != nil {
 			return b.err
 		}
-		return b.attach(w.root)
+		return b.attach(sb.root)
 	}
 	// To the kernel, a worker that is root owns all of it.
 	for _, name := range []string{"sys", "irq", "bus", "fs", "driver", "dynamic_debug", "mtrr"} {
@@ -195,7 +195,7 @@ func (w *world) mountProc(m *masker) error {
 		}
 		b := &builder{}
 		b.add(path, "/proc/"+name, readOnly)
-		if err := errors.Join(b.err, b.attach(w.root)); err != nil {
+		if err := errors.Join(b.err, b.attach(sb.root)); err != nil {
 			return err
 		}
 	}
@@ -206,7 +206,7 @@ func (w *world) mountProc(m *masker) error {
 		}
 	}
 	for _, path := range not {
-		if err := m.mask(strings.TrimPrefix(path, w.root)); err != nil {
+		if err := m.mask(strings.TrimPrefix(path, sb.root)); err != nil {
 			return err
 		}
 	}
@@ -214,10 +214,10 @@ func (w *world) mountProc(m *masker) error {
 }
 
 // hide mounts an empty folder over each hidden one that is visible, and returns which.
-func (w *world) hide() ([]string, error) {
+func (sb *sandbox) hide() ([]string, error) {
 	var over []string
-	for _, path := range w.Hidden {
-		at := w.root + filepath.Clean(path)
+	for _, path := range sb.Hidden {
+		at := sb.root + filepath.Clean(path)
 		if info, err := os.Lstat(at); err != nil || !info.IsDir() {
 			continue
 		}
@@ -230,15 +230,15 @@ func (w *world) hide() ([]string, error) {
 }
 
 // enter makes the new root the root, and detaches the old one.
-func (w *world) enter() error {
-	if err := unix.Chdir(w.root); err != nil {
+func (sb *sandbox) enter() error {
+	if err := unix.Chdir(sb.root); err != nil {
 		return fmt.Errorf("enter the new root: %w", err)
 	}
 	if err := unix.PivotRoot(".", "."); err != nil { // the old root is now mounted over the new one
 		return fmt.Errorf("enter the new root: %w", err)
 	}
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return fmt.Errorf("let go of the old root: %w", err)
+		return fmt.Errorf("detach the old root: %w", err)
 	}
 	return unix.Chdir("/")
 }
@@ -349,7 +349,7 @@ func (b *builder) attach(root string) error {
 	for _, p := range b.pieces {
 		at := root + p.target
 		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-			return fmt.Errorf("make a place for %s: %w", p.target, errno(err))
+			return fmt.Errorf("create the mount point %s: %w", p.target, errno(err))
 		}
 		if p.link != "" {
 			if err := os.Symlink(p.link, at); err != nil {
@@ -358,10 +358,10 @@ func (b *builder) attach(root string) error {
 			continue
 		}
 		if err := place(at, p.dir); err != nil {
-			return fmt.Errorf("make a place for %s: %w", p.target, errno(err))
+			return fmt.Errorf("create the mount point %s: %w", p.target, errno(err))
 		}
 		if err := unix.MoveMount(p.fd, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-			return fmt.Errorf("put %s in its place: %w", p.target, err)
+			return fmt.Errorf("mount %s: %w", p.target, err)
 		}
 		_ = unix.Close(p.fd)
 	}

@@ -189,10 +189,10 @@ func (s *Spec) refusal(missing []Status) error {
 	}
 	lacks := strings.Join(names, ", ")
 	if s.Mode == Required {
-		return schema.Errorf(schema.CodeUnsupported, "the step is refused: HOLDFAST_SANDBOX is required, and this host lacks %s; allowed is a host that gives every layer, or isolated", lacks)
+		return schema.Errorf(schema.CodeUnsupported, "the step is refused: HOLDFAST_SANDBOX is required, and this host lacks %s; use a host that provides every layer, or HOLDFAST_SANDBOX=isolated", lacks)
 	}
 	return schema.Errorf(schema.CodeUnsupported,
-		"the step is refused: this host cannot keep it from other sessions and from the worker, for want of %s; give the host what docs/sandbox.md names, or give the walls up with HOLDFAST_SANDBOX=weakened",
+		"the step is refused: this host cannot isolate it from other sessions and from the worker: missing %s; provide what docs/sandbox.md names, or set HOLDFAST_SANDBOX=weakened",
 		lacks)
 }
 
@@ -201,5 +201,5 @@ func (s *Spec) listRefusal(missing []Status) error {
 	if !s.Listed || !slices.ContainsFunc(missing, func(m Status) bool { return m.Layer == LayerNetwork && !m.On }) {
 		return nil
 	}
-	return schema.Errorf(schema.CodeUnsupported, "the step is refused: its network is to be kept to a list of places, and this host gives it no network of its own")
+	return schema.Errorf(schema.CodeUnsupported, "the step is refused: its network is restricted to a list, and this host gives it no network of its own")
 }

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-const elsewhere = "it takes Linux: here a step is a process of its own, with the worker's rights"
+const elsewhere = "this requires Linux: here a step is an ordinary process with the worker's rights"
 
 // Child is a started program.
 type Child struct {

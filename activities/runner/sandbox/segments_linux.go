@@ -16,8 +16,8 @@ const (
 
 // watchesSegments says whether the supervisor needs to know the step's segments, because it
 // measures the step's memory itself.
-func (w *world) watchesSegments() bool {
-	return w.MemoryBytes > 0 && w.isMissing(LayerCgroupMemory) && w.has(LayerIPC)
+func (sb *sandbox) watchesSegments() bool {
+	return sb.MemoryBytes > 0 && sb.isMissing(LayerCgroupMemory) && sb.has(LayerIPC)
 }
 
 // watchSegments reports the memory of the segments whenever it changes. Otherwise it makes no

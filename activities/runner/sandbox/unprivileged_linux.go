@@ -92,7 +92,7 @@ func (s *Spec) openTrees(exe string) (trees []tree, files []*os.File, err error)
 		if mapped != nil {
 			owner = stepID
 		}
-		if err := giveAway(source, owner); err != nil {
+		if err := chownTree(source, owner); err != nil {
 			return trees, files, fmt.Errorf("give the step its files: %w", errno(err))
 		}
 	}
@@ -105,10 +105,10 @@ func closeFiles(files []*os.File) {
 	}
 }
 
-// giveAway changes the owner of everything in a folder, even if the folder itself already has the
+// chownTree changes the owner of everything in a folder, even if the folder itself already has the
 // owner, because root's files may have been added to nobody's. Other steps of the session may be
 // working in the folder: a folder that is replaced by a link meanwhile leads nowhere else.
-func giveAway(dir string, owner int) error {
+func chownTree(dir string, owner int) error {
 	var st unix.Stat_t
 	if err := unix.Stat(dir, &st); err != nil {
 		return err

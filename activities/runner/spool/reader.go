@@ -13,7 +13,7 @@ import (
 // ErrDamaged says that a spool does not contain what was written. Retrying does not help.
 var ErrDamaged = errors.New("the spool is damaged")
 
-// Everything reads all there is, in a spool that nobody writes any more.
+// Everything reads all there is, in a spool that nobody writes.
 const Everything = math.MaxInt64
 
 // Reader reads a spool from an offset on, even while it is being written.

@@ -117,7 +117,7 @@ func (w *Writer) End() int64 {
 	return w.end
 }
 
-// Consumed says that nothing before an offset is needed any more.
+// Consumed says that nothing before an offset is needed.
 func (w *Writer) Consumed(offset int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -132,8 +132,8 @@ func (w *Writer) Consumed(offset int64) {
 	w.changed.Broadcast()
 }
 
-// Unbound removes the limit: nobody is there to consume, and an end is in sight.
-func (w *Writer) Unbound() {
+// RemoveLimit removes the limit: nobody is there to consume, and an end is in sight.
+func (w *Writer) RemoveLimit() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.limit = math.MaxInt64 / 2

@@ -132,7 +132,7 @@ func (a *asks) serveAsk(w http.ResponseWriter, r *http.Request) {
 	q, isNew := a.put(ask)
 	switch {
 	case q == nil:
-		refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("the step has %d open questions, and that is the most; one can be asked when another is answered", schema.MaxOpenAsks))
+		refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("the step has %d open questions, which is the limit; one can be asked when another is answered", schema.MaxOpenAsks))
 		return
 	case isNew:
 		a.tell(Report{Is: IsAsk, Ask: &ask})

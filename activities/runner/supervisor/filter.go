@@ -11,7 +11,7 @@ const maxHeld = 16 << 10
 
 // filter takes the pieces of one stream, of any size, and passes on what is kept. It removes lines
 // that are directives and, when a program overwrites a line with carriage returns, the states that
-// nobody could see any more.
+// nobody could still see.
 //
 // A line consists of segments separated by carriage returns. The filter holds back the end of a
 // line that may be a directive or overwritten; release passes it on.

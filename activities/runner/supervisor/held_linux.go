@@ -9,18 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holder measures what processes hold. A file counts once, however many processes have it.
-type holder struct {
-	disks  map[uint64]bool // the devices that the step may write to
-	memory map[uint64]bool // the devices of files in memory
-	shm    uint64          // the device of the step's own /dev/shm, which is counted as a whole
-	seen   map[inode]bool
-	loose  map[inode]*loose
-	held   held
+// heldScanner measures what processes hold. A file counts once, however many processes have it.
+type heldScanner struct {
+	disks       map[uint64]bool // the devices that the step may write to
+	memory      map[uint64]bool // the devices of files in memory
+	shm         uint64          // the device of the step's own /dev/shm, which is counted as a whole
+	seen        map[inode]bool
+	mappedFiles map[inode]*mappedFile
+	held        held
 }
 
-// loose is a file that is mapped but not open. Only root can see its size.
-type loose struct {
+// mappedFile is a file that is mapped but not open. Only root can see its size.
+type mappedFile struct {
 	end      int64 // of the mapped part
 	resident int64
 	onDisk   bool
@@ -28,7 +28,7 @@ type loose struct {
 
 // heldBy measures what processes hold; folders are where their files are.
 func heldBy(pids []int, folders ...string) held {
-	h := holder{disks: map[uint64]bool{}, memory: map[uint64]bool{}, seen: map[inode]bool{}, loose: map[inode]*loose{}}
+	h := heldScanner{disks: map[uint64]bool{}, memory: map[uint64]bool{}, seen: map[inode]bool{}, mappedFiles: map[inode]*mappedFile{}}
 	for _, dir := range folders {
 		var st unix.Stat_t
 		if dir != "" && unix.Stat(dir, &st) == nil {
@@ -46,10 +46,10 @@ func heldBy(pids []int, folders ...string) held {
 		}
 	}
 	for _, pid := range pids {
-		h.opened(pid)
-		h.mapped(pid)
+		h.scanOpen(pid)
+		h.scanMapped(pid)
 	}
-	for id, l := range h.loose {
+	for id, l := range h.mappedFiles {
 		switch {
 		case h.seen[id]:
 		case l.onDisk:
@@ -87,7 +87,7 @@ func shmDevice(dir string) uint64 {
 }
 
 // ownShm counts the /dev/shm of a process that has its own.
-func (h *holder) ownShm(pid int) bool {
+func (h *heldScanner) ownShm(pid int) bool {
 	proc := procDir(pid)
 	theirs, err := os.Readlink(proc + "/ns/mnt")
 	own, ownErr := os.Readlink("/proc/self/ns/mnt")
@@ -103,8 +103,8 @@ func (h *holder) ownShm(pid int) bool {
 	return true
 }
 
-// opened looks at a process's open files. Its threads may have their own descriptors.
-func (h *holder) opened(pid int) {
+// scanOpen looks at a process's open files. Its threads may have their own descriptors.
+func (h *heldScanner) scanOpen(pid int) {
 	h.descriptors(pid)
 	for _, tid := range numbers(procDir(pid) + "/task") {
 		const kcmpFiles = 2 // linux/kcmp.h
@@ -117,10 +117,10 @@ func (h *holder) opened(pid int) {
 	}
 }
 
-func (h *holder) descriptors(pid int) {
+func (h *heldScanner) descriptors(pid int) {
 	dir := procDir(pid) + "/fd"
 	if f, err := os.Open(dir); errors.Is(err, unix.EACCES) {
-		h.hidden(pid)
+		h.scanUndumpable(pid)
 		return
 	} else if err == nil {
 		_ = f.Close()
@@ -134,9 +134,9 @@ func (h *holder) descriptors(pid int) {
 	}
 }
 
-// hidden looks at a process that has closed its /proc to its own user, which any process can do. It
+// scanUndumpable looks at a process that has closed its /proc to its own user, which any process can do. It
 // copies the descriptors to see what they refer to.
-func (h *holder) hidden(pid int) {
+func (h *heldScanner) scanUndumpable(pid int) {
 	process, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		process, err = unix.PidfdOpen(pid, unix.O_EXCL) // PIDFD_THREAD of Linux 6.9
@@ -159,7 +159,7 @@ func (h *holder) hidden(pid int) {
 }
 
 // add counts a file, unless it was counted already or is counted by its name.
-func (h *holder) add(id inode, st *unix.Stat_t, path string) {
+func (h *heldScanner) add(id inode, st *unix.Stat_t, path string) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || h.seen[id] || st.Dev == h.shm {
 		return
 	}
@@ -184,15 +184,15 @@ func (h *holder) add(id inode, st *unix.Stat_t, path string) {
 	}
 }
 
-func (h *holder) remember(id inode, bytes int64) {
+func (h *heldScanner) remember(id inode, bytes int64) {
 	h.held.memory += bytes
 	if id.ino&segment != 0 {
 		h.held.segments += bytes
 	}
 }
 
-// mapped looks at a process's mapped files: a mapping needs no descriptor.
-func (h *holder) mapped(pid int) {
+// scanMapped looks at a process's mapped files: a mapping needs no descriptor.
+func (h *heldScanner) scanMapped(pid int) {
 	maps, err := os.ReadFile(procDir(pid) + "/maps")
 	if err != nil {
 		return
@@ -214,10 +214,10 @@ func (h *holder) mapped(pid int) {
 			h.add(m.id, &st, path)
 			continue
 		}
-		l := h.loose[m.id]
+		l := h.mappedFiles[m.id]
 		if l == nil {
-			l = &loose{onDisk: !memory}
-			h.loose[m.id] = l
+			l = &mappedFile{onDisk: !memory}
+			h.mappedFiles[m.id] = l
 		}
 		l.end = max(l.end, int64(m.offset+m.end-m.start))
 		unsized = unsized || memory
@@ -228,15 +228,15 @@ func (h *holder) mapped(pid int) {
 }
 
 // resident adds up how much of the mapped files is resident in a process.
-func (h *holder) resident(pid int) {
+func (h *heldScanner) resident(pid int) {
 	smaps, err := os.ReadFile(procDir(pid) + "/smaps")
 	if err != nil {
 		return
 	}
-	var at *loose
+	var at *mappedFile
 	for line := range strings.Lines(string(smaps)) {
 		if m, ok := parseMapping(line); ok {
-			at = h.loose[m.id]
+			at = h.mappedFiles[m.id]
 		} else if kib, ok := strings.CutPrefix(line, "Rss:"); ok && at != nil {
 			at.resident += kibibytes(kib)
 		}

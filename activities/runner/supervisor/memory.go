@@ -25,7 +25,7 @@ func (w *memoryWatch) correct(now *use) {
 	if news && !began.Before(w.next) || now.rss+w.beyond > w.limit {
 		h := heldBy(now.pids)
 		w.beyond, w.shmem, w.at = h.memory+max(w.segments()-h.segments, 0)-h.resident, shmem, began
-		w.next = began.Add(share * time.Since(began))
+		w.next = began.Add(pauseFactor * time.Since(began))
 	}
 	now.rss = max(now.rss+w.beyond, 0)
 }

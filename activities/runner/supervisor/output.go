@@ -22,17 +22,17 @@ const (
 	// holdFor is how long part of a line is held back, see [filter]: how often a progress bar
 	// moves.
 	holdFor = 500 * time.Millisecond
-	// tellEvery is how often the program's progress is passed on.
-	tellEvery = 100 * time.Millisecond
+	// progressEvery is how often the program's progress is passed on.
+	progressEvery = 100 * time.Millisecond
 )
 
 // lateBytes is more than a pipe can hold after all of its writers have been ended. Anything beyond
 // comes from a process that cannot be ended.
 const lateBytes = 4 << 20
 
-// hurriedPatience is how long the last output of a step waits for a full disk after a person ended
+// lastOutputTimeout is how long the last output of a step waits for a full disk after a person ended
 // the step.
-const hurriedPatience = 5 * time.Second
+const lastOutputTimeout = 5 * time.Second
 
 // output carries what the program prints into the spool.
 type output struct {
@@ -43,21 +43,21 @@ type output struct {
 	pipes          []*os.File
 	readers        sync.WaitGroup
 	finishing      atomic.Bool // everything that prints has been ended
-	hurried        atomic.Bool // a person has ended the step
+	endedByPerson  atomic.Bool // a person has ended the step
 
-	roomMu  sync.Mutex
-	stuck   map[spool.Kind]string // why the spool refuses it
-	said    string
-	dropped string // why some output is missing
+	blockedMu sync.Mutex
+	blocked   map[spool.Kind]string // why the spool refuses it
+	reported  string
+	dropped   string // why some output is missing
 
-	mu   sync.Mutex // guards the fields below
-	told time.Time
-	next *Progress // to be passed on, tellEvery apart
+	mu        sync.Mutex // guards the fields below
+	flushedAt time.Time
+	next      *Progress // to be passed on, progressEvery apart
 }
 
 // newOutput keeps up to limit bytes, 0 for all; it calls more once if there are more.
 func newOutput(to *spool.Writer, limit int64, waits func(why string), more func()) (*output, error) {
-	o := &output{spool: to, waits: waits, limit: outputLimit{bytes: limit, reached: more}, stuck: map[spool.Kind]string{}}
+	o := &output{spool: to, waits: waits, limit: outputLimit{bytes: limit, reached: more}, blocked: map[spool.Kind]string{}}
 	for _, end := range []struct {
 		kind spool.Kind
 		w    **os.File
@@ -88,7 +88,7 @@ func (o *output) finish() {
 	o.readers.Wait()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.tell()
+	o.flush()
 }
 
 // read reads one stream until it ends.
@@ -163,37 +163,37 @@ func (o *output) put(kind spool.Kind, b []byte) bool {
 	for wait := roomFirstWait; ; wait = min(2*wait, roomLongest) {
 		err := o.spool.Write(kind, b)
 		if err == nil {
-			o.room(kind, nil)
+			o.setBlocked(kind, nil)
 			return true
 		}
 		if errors.Is(err, spool.ErrClosed) {
 			return false
 		}
-		o.room(kind, err)
-		if o.finishing.Load() && o.hurried.Load() && o.giveUp(kind, time.Since(began) > hurriedPatience) {
+		o.setBlocked(kind, err)
+		if o.finishing.Load() && o.endedByPerson.Load() && o.giveUp(kind, time.Since(began) > lastOutputTimeout) {
 			return false
 		}
 		time.Sleep(wait)
 	}
 }
 
-// room records whether the spool can take frames of a kind, and reports a change.
-func (o *output) room(kind spool.Kind, err error) {
-	o.roomMu.Lock()
-	defer o.roomMu.Unlock()
-	if err == nil && len(o.stuck) == 0 {
+// setBlocked records whether the spool can take frames of a kind, and reports a change.
+func (o *output) setBlocked(kind spool.Kind, err error) {
+	o.blockedMu.Lock()
+	defer o.blockedMu.Unlock()
+	if err == nil && len(o.blocked) == 0 {
 		return
 	}
-	delete(o.stuck, kind)
+	delete(o.blocked, kind)
 	if err != nil {
-		o.stuck[kind] = cause(err)
+		o.blocked[kind] = cause(err)
 	}
 	now := ""
-	for _, why := range o.stuck {
+	for _, why := range o.blocked {
 		now = max(now, why)
 	}
-	if now != o.said {
-		o.said = now
+	if now != o.reported {
+		o.reported = now
 		o.waits(now)
 	}
 }
@@ -201,10 +201,10 @@ func (o *output) room(kind spool.Kind, err error) {
 // giveUp drops a frame once it has waited long enough, and then every other frame that finds no
 // space.
 func (o *output) giveUp(kind spool.Kind, late bool) bool {
-	o.roomMu.Lock()
-	defer o.roomMu.Unlock()
+	o.blockedMu.Lock()
+	defer o.blockedMu.Unlock()
 	if late && o.dropped == "" {
-		o.dropped = "some of its last output is missing: " + o.stuck[kind]
+		o.dropped = "some of its last output is missing: " + o.blocked[kind]
 	}
 	return o.dropped != ""
 }
@@ -217,8 +217,8 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// hurry says that a person waits for the end.
-func (o *output) hurry() { o.hurried.Store(true) }
+// setEndedByPerson says that a person waits for the end.
+func (o *output) setEndedByPerson() { o.endedByPerson.Store(true) }
 
 // exceeded says whether the program printed more than allowed.
 func (o *output) exceeded() bool { return o != nil && o.limit.exceeded() }
@@ -228,8 +228,8 @@ func (o *output) missing() string {
 	if o == nil { // it never began
 		return ""
 	}
-	o.roomMu.Lock()
-	defer o.roomMu.Unlock()
+	o.blockedMu.Lock()
+	defer o.blockedMu.Unlock()
 	if o.dropped == "" && o.exceeded() {
 		return "its output was more than " + schema.Size(o.limit.bytes) + ": the rest is missing"
 	}
@@ -245,25 +245,25 @@ func (o *output) progress(p Progress) {
 		p.Progress = o.next.Progress
 	}
 	o.next = &p
-	if wait := tellEvery - time.Since(o.told); wait <= 0 {
-		o.tell()
+	if wait := progressEvery - time.Since(o.flushedAt); wait <= 0 {
+		o.flush()
 	} else if first {
 		time.AfterFunc(wait, func() {
 			o.mu.Lock()
 			defer o.mu.Unlock()
-			o.tell()
+			o.flush()
 		})
 	}
 }
 
-func (o *output) tell() {
+func (o *output) flush() {
 	if o.next == nil {
 		return
 	}
 	if text, err := json.Marshal(o.next); err == nil {
 		o.put(spool.Progress, text)
 	}
-	o.next, o.told = nil, time.Now()
+	o.next, o.flushedAt = nil, time.Now()
 }
 
 // wholeRunes is the length of b without an incomplete rune at its end.

@@ -4,14 +4,15 @@ package supervisor
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/holdfast/holdfast/schema"
 )
 
-// share limits the time spent measuring a step, to one part in so many.
-const share = 20
+// pauseFactor limits the time spent measuring a step, to one part in so many.
+const pauseFactor = 20
 
 // quotaWatch checks whether a step keeps more on the disk than its quota, as often as that is
 // cheap. It counts the workspace, the step's own /tmp, and deleted files that are still open.
@@ -37,14 +38,14 @@ func (q *quotaWatch) run(tooMuch func(why string)) {
 		if why := q.look(); why != "" {
 			tooMuch(why)
 		}
-		wait = max(sampleEvery, share*time.Since(began))
+		wait = max(sampleEvery, pauseFactor*time.Since(began))
 	}
 }
 
 // look says what exceeds the quota; "" if nothing does.
 func (q *quotaWatch) look() string {
 	n := newCounter(q.files, q.stop)
-	parts := []part{{"the workspace", n.folder(q.work)}, {"/tmp", n.folder(q.tmp)}, {"what is deleted and still open", q.nameless()}}
+	parts := []part{{"the workspace", n.folder(q.work)}, {"/tmp", n.folder(q.tmp)}, {"the set of deleted files still open", q.nameless()}}
 	var all usage
 	for _, p := range parts {
 		all.bytes, all.files = all.bytes+p.bytes, all.files+p.files
@@ -53,17 +54,17 @@ func (q *quotaWatch) look() string {
 	case n.stopped:
 		return ""
 	case n.tooDeep:
-		return fmt.Sprintf("it made more than %d folders in one another", maxFolders)
+		return fmt.Sprintf("it made more than %d nested folders", maxFolders)
 	case q.bytes > 0 && all.bytes > q.bytes:
 		has, may := schema.Sizes(all.bytes, q.bytes)
-		return overText(parts, "takes", has, "may take "+may, func(u usage) string {
+		return overText(parts, "takes", has, may, func(u usage) string {
 			if u.bytes == 0 {
 				return ""
 			}
 			return schema.Size(u.bytes)
 		})
 	case q.files > 0 && all.files > q.files:
-		return overText(parts, "has", fmt.Sprintf("%d files", all.files), fmt.Sprintf("may have %d", q.files), func(u usage) string {
+		return overText(parts, "has", fmt.Sprintf("%d files", all.files), strconv.FormatInt(q.files, 10), func(u usage) string {
 			if u.files == 0 {
 				return ""
 			}
@@ -91,7 +92,7 @@ func overText(parts []part, verb, all, may string, text func(usage) string) stri
 		}
 	}
 	if len(of) == 1 {
-		return where + all + ", and " + may
+		return where + all + "; the limit is " + may
 	}
-	return strings.Join(of, ", ") + "; together that is " + all + ", and they " + may
+	return strings.Join(of, ", ") + ": " + all + " in total; the limit is " + may
 }

@@ -15,8 +15,8 @@ const (
 	sampleEvery = time.Second
 	// watchEvery is how often it is measured while nothing else limits the step's memory.
 	watchEvery = 50 * time.Millisecond
-	// tellLess is the age after which it is reported every ten seconds: a log is finite.
-	tellLess = time.Hour
+	// slowReportAfter is the age after which it is reported every ten seconds: a log is finite.
+	slowReportAfter = time.Hour
 )
 
 // use is what all processes of a step use together.
@@ -75,8 +75,8 @@ func (m *sampler) run() {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	m.early()
-	var told schema.StepProgressData
-	toldAt, began := time.Now(), time.Now()
+	var reported schema.StepProgressData
+	reportedAt, began := time.Now(), time.Now()
 	for {
 		select {
 		case <-m.stop:
@@ -86,27 +86,27 @@ func (m *sampler) run() {
 		now := m.look()
 		if m.memory != nil && now.rss > limit {
 			used, may := schema.Sizes(now.rss, limit)
-			m.end(schema.ReasonOutOfMemory, fmt.Sprintf("it used %s of memory, and may use %s", used, may))
+			m.end(schema.ReasonOutOfMemory, fmt.Sprintf("it used %s of memory; the limit is %s", used, may))
 		}
 		if most := m.s.spec.Sandbox.Processes; most > 0 && now.processes > most {
-			m.end(schema.ReasonProcesses, fmt.Sprintf("it had %d processes, and may have %d", now.processes, most))
+			m.end(schema.ReasonProcesses, fmt.Sprintf("it had %d processes; the limit is %d", now.processes, most))
 		}
 		wait := sampleEvery
-		if time.Since(began) > tellLess {
+		if time.Since(began) > slowReportAfter {
 			wait = 10 * sampleEvery
 		}
-		if time.Since(toldAt) < wait-every/2 || now.processes == 0 { // none: it has just ended
+		if time.Since(reportedAt) < wait-every/2 || now.processes == 0 { // none: it has just ended
 			continue
 		}
 		stats := schema.StepProgressData{
 			Attempt: m.s.spec.Attempt, CPUSeconds: hundredths(now.cpu), RSSBytes: now.rss, ReadBytes: now.read, WriteBytes: now.write, Processes: now.processes,
 		}
-		if stats == told {
+		if stats == reported {
 			continue
 		}
-		told, toldAt = stats, time.Now()
+		reported, reportedAt = stats, time.Now()
 		stats.ElapsedMS = time.Since(began).Milliseconds()
-		m.s.workers.tell(Report{Is: IsStats, Stats: &stats})
+		m.s.workers.send(Report{Is: IsStats, Stats: &stats})
 	}
 }
 
@@ -147,13 +147,13 @@ func (m *sampler) look() use {
 
 func (m *sampler) end(reason schema.Reason, message string) {
 	select {
-	case m.s.verdict <- verdict{reason, message}:
+	case m.s.endReasons <- endReason{reason, message}:
 	default: // it is already being ended
 	}
 }
 
-// settle stops the sampler, and completes the exit with its measurements.
-func (m *sampler) settle(e *Exit) {
+// finalize stops the sampler, and completes the exit with its measurements.
+func (m *sampler) finalize(e *Exit) {
 	close(m.stop)
 	<-m.stopped
 	e.CPUSeconds = max(e.CPUSeconds, hundredths(m.last.cpu))

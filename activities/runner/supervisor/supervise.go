@@ -102,10 +102,10 @@ type supervisor struct {
 	router  *network.Router // nil without a network
 	began   time.Time
 
-	orders  chan Order
-	ended   chan Exit
-	drained chan struct{} // closed when all output is in the spool
-	verdict chan verdict
+	orders     chan Order
+	ended      chan Exit
+	drained    chan struct{} // closed when all output is in the spool
+	endReasons chan endReason
 
 	exit     Exit
 	over     bool // the program has ended
@@ -116,8 +116,8 @@ type supervisor struct {
 	stats    *sampler
 }
 
-// verdict is why the supervisor ends a program on its own.
-type verdict struct {
+// endReason is why the supervisor ends a program on its own.
+type endReason struct {
 	reason  schema.Reason
 	message string
 }
@@ -129,7 +129,7 @@ func newSupervisor() (*supervisor, error) {
 	}
 	s := &supervisor{
 		spec: spec, began: time.Now(), orders: make(chan Order), ended: make(chan Exit, 1), drained: make(chan struct{}),
-		verdict: make(chan verdict, 1), clock: newStopwatch(time.Duration(spec.TimeoutMS) * time.Millisecond),
+		endReasons: make(chan endReason, 1), clock: newStopwatch(time.Duration(spec.TimeoutMS) * time.Millisecond),
 	}
 	s.spec.Sandbox.Owners = sandbox.InheritOwners(ownersFD)
 	if s.spool, err = spool.Create(".", spec.SpoolBytes); err != nil {
@@ -142,7 +142,7 @@ func newSupervisor() (*supervisor, error) {
 		return nil, err
 	}
 	s.asks = newAsks(&spec)
-	s.asks.tell = func(r Report) { s.workers.tell(r) }
+	s.asks.tell = func(r Report) { s.workers.send(r) }
 	s.workers = newWorkers(s, first, time.Duration(spec.OrphanMS)*time.Millisecond)
 	return s, nil
 }
@@ -159,11 +159,11 @@ func (s *supervisor) start() error {
 	if err := s.asks.serve(&s.spec.Sandbox); err != nil {
 		return err
 	}
-	if s.out, err = newOutput(s.spool, s.spec.OutputBytes, s.workers.waits, s.printsTooMuch); err != nil {
+	if s.out, err = newOutput(s.spool, s.spec.OutputBytes, s.workers.setWaiting, s.printsTooMuch); err != nil {
 		return err
 	}
 	if s.record, err = reserveExit(); err != nil {
-		return fmt.Errorf("keep room for its end: %w", err)
+		return fmt.Errorf("reserve space for the exit record: %w", err)
 	}
 	if err := s.prepareNetwork(); err != nil {
 		return err
@@ -251,11 +251,11 @@ func (s *supervisor) loop() int {
 		case o := <-s.orders:
 			s.carryOut(o)
 		case <-s.clock.rings:
-			s.endBy(verdict{reason: schema.ReasonTimeout}, timeoutGrace)
+			s.endBy(endReason{reason: schema.ReasonTimeout}, timeoutGrace)
 		case <-s.workers.orphaned:
-			s.endBy(verdict{reason: schema.ReasonOrphaned, message: "no worker came back to it"}, timeoutGrace)
-			s.spool.Unbound()
-		case v := <-s.verdict:
+			s.endBy(endReason{reason: schema.ReasonOrphaned, message: "no worker came back to it"}, timeoutGrace)
+			s.spool.RemoveLimit()
+		case v := <-s.endReasons:
 			s.endBy(v, 0)
 		case <-s.grace:
 			s.grace = nil
@@ -272,42 +272,42 @@ func (s *supervisor) carryOut(o Order) {
 		if !s.over {
 			freezeTree()
 		}
-		s.workers.tell(Report{Is: IsFrozen})
+		s.workers.send(Report{Is: IsFrozen})
 	case DoThaw:
 		if s.frozen { // if not, the worker could not know
 			signalTree(syscall.SIGCONT)
 		}
 		s.frozen = false
 		s.clock.resume()
-		s.workers.tell(Report{Is: IsThawed})
+		s.workers.send(Report{Is: IsThawed})
 	case DoStop:
 		if !s.over && s.exit.Reason == "" {
 			s.exit.Stopped = true
 		}
-		s.out.hurry()
+		s.out.setEndedByPerson()
 		s.stop(time.Duration(o.GraceMS) * time.Millisecond)
 	}
 }
 
 // endBy ends the program for the supervisor's own reason.
-func (s *supervisor) endBy(v verdict, grace time.Duration) {
+func (s *supervisor) endBy(reason endReason, grace time.Duration) {
 	if s.over || s.exit.Stopped || s.exit.Reason != "" {
 		return
 	}
-	s.exit.Reason, s.exit.Message = v.reason, v.message
+	s.exit.Reason, s.exit.Message = reason.reason, reason.message
 	s.stop(grace)
 }
 
 // printsTooMuch ends a program that goes on after printing as much as it may.
 func (s *supervisor) printsTooMuch() {
 	select {
-	case s.verdict <- s.tooMuchOutput():
+	case s.endReasons <- s.tooMuchOutput():
 	default: // it is already being ended
 	}
 }
 
-func (s *supervisor) tooMuchOutput() verdict {
-	return verdict{schema.ReasonOutputLimit, "it printed more than " + schema.Size(s.spec.OutputBytes)}
+func (s *supervisor) tooMuchOutput() endReason {
+	return endReason{schema.ReasonOutputLimit, "it printed more than " + schema.Size(s.spec.OutputBytes)}
 }
 
 // stop ends the tree: first SIGTERM, then SIGKILL after the grace period. A second stop can only
@@ -365,7 +365,7 @@ func (s *supervisor) own() int {
 // way to the spool.
 func (s *supervisor) programEnded(e Exit) {
 	e.Reason, e.Message, e.Stopped, e.Killed = cmp.Or(s.exit.Reason, e.Reason), cmp.Or(s.exit.Message, e.Message), s.exit.Stopped, s.exit.Killed
-	s.stats.settle(&e)
+	s.stats.finalize(&e)
 	s.exit = e
 	s.over = true
 	s.clock.stop()
@@ -394,17 +394,17 @@ func (s *supervisor) leave() int {
 	s.exit.Message = cmp.Or(s.exit.Message, s.out.missing())
 	s.asks.close()
 	if s.record == nil { // nothing has begun: the missing record says so
-		s.workers.leave(Report{Is: IsExited, Exit: &s.exit})
+		s.workers.close(Report{Is: IsExited, Exit: &s.exit})
 		return 0
 	}
 	err := s.record.write(&s.exit)
 	if err != nil {
-		s.workers.tellExit(Report{Is: IsExited, Exit: &s.exit})
+		s.workers.sendExit(Report{Is: IsExited, Exit: &s.exit})
 	}
 	for wait := roomFirstWait; err != nil && s.record.wanted(); wait = min(2*wait, roomLongest) {
 		time.Sleep(wait)
 		err = s.record.write(&s.exit)
 	}
-	s.workers.leave(Report{Is: IsExited, Exit: &s.exit})
+	s.workers.close(Report{Is: IsExited, Exit: &s.exit})
 	return 0
 }

@@ -16,20 +16,20 @@ import (
 // workers manages the connection to the worker: one worker at a time, the newest.
 type workers struct {
 	s        *supervisor
-	patience time.Duration // without a worker
+	timeout  time.Duration // without a worker
 	orphaned chan struct{}
 	listener net.Listener
 
 	mu      sync.Mutex
-	now     *link // nil while there is none
+	current *link // nil while there is none
 	timer   *time.Timer
 	waiting string  // what output waits for
 	exit    *Report // set when the program has ended, until that is written down
 }
 
-func newWorkers(s *supervisor, first net.Conn, patience time.Duration) *workers {
-	w := &workers{s: s, patience: patience, orphaned: make(chan struct{}, 1)}
-	w.take(first, bufio.NewReader(first))
+func newWorkers(s *supervisor, first net.Conn, timeout time.Duration) *workers {
+	w := &workers{s: s, timeout: timeout, orphaned: make(chan struct{}, 1)}
+	w.attach(first, bufio.NewReader(first))
 	go w.announce()
 	return w
 }
@@ -67,31 +67,31 @@ func (w *workers) admit(conn net.Conn) {
 	}
 	_ = conn.SetReadDeadline(time.Time{})
 	early, _ := in.Peek(in.Buffered()) // what came with the attach order
-	w.take(conn, bufio.NewReader(io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn)))
+	w.attach(conn, bufio.NewReader(io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn)))
 }
 
 // maxAttachBytes limits what is read from a connection that may not be a worker.
 const maxAttachBytes = 4 << 10
 
-// take makes a connection the worker's.
-func (w *workers) take(conn net.Conn, in *bufio.Reader) {
+// attach makes a connection the worker's.
+func (w *workers) attach(conn net.Conn, in *bufio.Reader) {
 	l := newLink(conn)
 	w.mu.Lock()
-	if w.now != nil {
-		w.now.close()
+	if w.current != nil {
+		w.current.close()
 	}
-	w.now = l
-	w.found()
-	l.tell(Report{Is: IsHello, End: w.s.spool.End()})
+	w.current = l
+	w.cancelOrphaned()
+	l.send(Report{Is: IsHello, End: w.s.spool.End()})
 	if w.waiting != "" {
-		l.tell(Report{Is: IsWaiting, Why: w.waiting})
+		l.send(Report{Is: IsWaiting, Why: w.waiting})
 	}
 	if w.exit != nil {
-		l.tell(*w.exit)
+		l.send(*w.exit)
 	}
 	w.mu.Unlock()
 	for _, a := range w.s.asks.open() { // a question asked just now may be sent twice
-		l.tell(Report{Is: IsAsk, Ask: &a})
+		l.send(Report{Is: IsAsk, Ask: &a})
 	}
 	go l.write()
 	go w.read(l, in)
@@ -113,26 +113,26 @@ func (w *workers) read(l *link, in *bufio.Reader) {
 			w.s.orders <- o
 		}
 	}
-	w.gone(l)
+	w.detached(l)
 }
 
-// gone handles a worker's disconnection: the next one has some time to come.
-func (w *workers) gone(l *link) {
+// detached handles a worker's disconnection: the next one has some time to come.
+func (w *workers) detached(l *link) {
 	l.close()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.now != l {
+	if w.current != l {
 		return
 	}
-	w.now = nil
-	w.timer = time.AfterFunc(w.patience, w.ring)
+	w.current = nil
+	w.timer = time.AfterFunc(w.timeout, w.orphanTimeout)
 }
 
-// ring reports that no worker came in time, unless one has just come.
-func (w *workers) ring() {
+// orphanTimeout reports that no worker came in time, unless one has just come.
+func (w *workers) orphanTimeout() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.now != nil {
+	if w.current != nil {
 		return
 	}
 	select {
@@ -141,8 +141,8 @@ func (w *workers) ring() {
 	}
 }
 
-// found cancels the report that no worker came, if nobody has received it yet. The caller holds mu.
-func (w *workers) found() {
+// cancelOrphaned cancels the report that no worker came, if nobody has received it yet. The caller holds mu.
+func (w *workers) cancelOrphaned() {
 	if w.timer != nil {
 		w.timer.Stop()
 	}
@@ -152,29 +152,29 @@ func (w *workers) found() {
 	}
 }
 
-// tell sends a report to the worker, if there is one; the next worker learns it from hello.
-func (w *workers) tell(r Report) {
+// send sends a report to the worker, if there is one; the next worker learns it from hello.
+func (w *workers) send(r Report) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.now != nil {
-		w.now.tell(r)
+	if w.current != nil {
+		w.current.send(r)
 	}
 }
 
-// waits tells this worker and every later one what output waits for; "" when it goes on.
-func (w *workers) waits(why string) {
+// setWaiting tells this worker and every later one what output waits for; "" when it goes on.
+func (w *workers) setWaiting(why string) {
 	w.mu.Lock()
 	w.waiting = why
 	w.mu.Unlock()
-	w.tell(Report{Is: IsWaiting, Why: why})
+	w.send(Report{Is: IsWaiting, Why: why})
 }
 
-// tellExit tells this worker and every later one how the program ended.
-func (w *workers) tellExit(r Report) {
+// sendExit tells this worker and every later one how the program ended.
+func (w *workers) sendExit(r Report) {
 	w.mu.Lock()
 	w.exit = &r
 	w.mu.Unlock()
-	w.tell(r)
+	w.send(r)
 }
 
 // announce reports how much is in the spool whenever it grows.
@@ -182,22 +182,22 @@ func (w *workers) announce() {
 	end := int64(0)
 	for open := true; open; {
 		end, open = w.s.spool.AwaitMore(end)
-		w.tell(Report{Is: IsOutput, End: end})
+		w.send(Report{Is: IsOutput, End: end})
 	}
 }
 
-// leave sends the last report, and waits until it is sent.
-func (w *workers) leave(r Report) {
+// close sends the last report, and waits until it is sent.
+func (w *workers) close(r Report) {
 	if w.listener != nil {
 		_ = w.listener.Close()
 	}
 	w.mu.Lock()
-	l := w.now
+	l := w.current
 	w.mu.Unlock()
 	if l == nil {
 		return
 	}
-	l.tell(r)
+	l.send(r)
 	const patience = 2 * time.Second
 	_ = l.conn.SetWriteDeadline(time.Now().Add(patience)) // the file says the same
 	l.finish()
@@ -226,7 +226,7 @@ func newLink(conn net.Conn) *link {
 	return l
 }
 
-func (l *link) tell(r Report) {
+func (l *link) send(r Report) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch r.Is {

@@ -16,20 +16,20 @@ func TestWorkers_OneThatComesAsTheTimeEndsKeepsTheStep(t *testing.T) {
 		defer w.mu.Unlock()
 		return len(w.orphaned) > 0
 	}
-	w := &workers{patience: time.Millisecond, orphaned: make(chan struct{}, 1)}
+	w := &workers{timeout: time.Millisecond, orphaned: make(chan struct{}, 1)}
 	here, there := net.Pipe()
 	defer there.Close()
-	w.now = newLink(here)
-	w.gone(w.now)
+	w.current = newLink(here)
+	w.detached(w.current)
 	testkit.Eventually(t, "the end of the time", func() bool { return rung(w) })
 	w.mu.Lock()
-	w.now = newLink(nil)
-	w.found()
+	w.current = newLink(nil)
+	w.cancelOrphaned()
 	w.mu.Unlock()
 	if rung(w) {
 		t.Error("it is given up though a worker has come")
 	}
-	w.ring() // the timer had fired, and came second
+	w.orphanTimeout() // the timer had fired, and came second
 	if rung(w) {
 		t.Error("it is given up though a worker is there")
 	}

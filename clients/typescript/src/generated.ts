@@ -588,16 +588,16 @@ export interface components {
             actor?: string;
             /** @enum {string} */
             approval_type: "plan_approval" | "step_approval" | "tool_call" | "error_recovery" | "program_ask" | "budget";
-            /** @description What is asked about: the plan, the step, or whatever a program gave with its question */
+            /** @description The subject: the plan, the step, or the context that a program gave with its question */
             context: {
                 [key: string]: unknown;
             };
-            /** @description The context is left out here, {} in its place: it is long, or this is a list of sessions. GET /api/approvals/{id} has it */
+            /** @description The context is omitted here ({}), because it is long or this is a list of sessions; GET /api/approvals/{id} returns it */
             context_truncated?: boolean;
             /** Format: date-time */
             created_at: string;
             description: string;
-            /** @description Names exactly what is approved */
+            /** @description Identifies exactly what is approved */
             digest: string;
             /**
              * Format: date-time
@@ -623,7 +623,7 @@ export interface components {
              * @description By the server's clock; 0 once it is closed
              */
             remaining_seconds: number;
-            /** @description It expired and suspended its session, which asks again once it is reopened */
+            /** @description It expired and suspended its session; reopening it asks again */
             reopenable?: boolean;
             /** @enum {string} */
             resolution?: "approved" | "rejected" | "modified" | "retry" | "skip" | "abort";
@@ -735,12 +735,12 @@ export interface components {
             write_bytes: number;
         };
         Attention: {
-            /** @description The file that it is in */
+            /** @description The file it is in */
             file?: string;
             /** @description What was found there, shortened */
             found?: string;
             kind: string;
-            /** @description The step that it is in */
+            /** @description The step it is in */
             step_id?: string;
         };
         AuditEntry: {
@@ -752,7 +752,7 @@ export interface components {
             at: string;
             /** @description Feedback, or why it was ignored */
             detail?: string;
-            /** @description Of exactly what was decided on */
+            /** @description Digest of exactly what was decided on */
             digest?: string;
             /** Format: int64 */
             id?: number;
@@ -884,7 +884,7 @@ export interface components {
             /** @description How long an escalated approval waits, such as 20m; four times its first time when absent */
             escalation_timeout?: string;
             /**
-             * @description Whether an edited plan or step is asked about again, or the edit is the approval; ask when absent
+             * @description Whether an edited plan or step needs approval again (ask), or the edit is the approval (approve); ask when absent
              * @enum {string}
              */
             on_modified?: "ask" | "approve";
@@ -925,17 +925,17 @@ export interface components {
             instance: string;
             /**
              * Format: int64
-             * @description Events that it has not been sent yet; with all, up to 10 seconds old
+             * @description Events not sent to it yet; with all, up to 10 seconds old
              */
             lag: number;
             /**
              * Format: date-time
-             * @description When it sent a frame last, whatever kind; with all, up to 10 seconds old
+             * @description When it last sent a frame of any kind; with all, up to 10 seconds old
              */
             last_activity: string;
             /** @description Whether it watches the list; with all, false */
             list: boolean;
-            /** @description Sessions that it watches */
+            /** @description The sessions it watches */
             sessions: string[];
             user: string;
         };
@@ -945,7 +945,7 @@ export interface components {
             connections: components["schemas"]["ConnectionInfo"][];
             /** @description This one */
             instance: string;
-            /** @description With all: those that live */
+            /** @description With all: the live instances */
             instances?: components["schemas"]["InstanceInfo"][];
             /**
              * Format: int64
@@ -954,12 +954,12 @@ export interface components {
             max_connections: number;
             /**
              * Format: int64
-             * @description Of this instance; 0 is no bound of its own
+             * @description Of this instance; 0 is no separate limit
              */
             max_connections_per_address: number;
             /**
              * Format: int64
-             * @description Of this instance; 0 is no bound of its own
+             * @description Of this instance; 0 is no separate limit
              */
             max_connections_per_user: number;
         };
@@ -996,7 +996,7 @@ export interface components {
             free_bytes: number;
             /**
              * Format: int64
-             * @description The bound, HOLDFAST_DISK_LOW
+             * @description The limit, HOLDFAST_DISK_LOW
              */
             low_bytes: number;
         };
@@ -1018,14 +1018,14 @@ export interface components {
             request_id?: string;
             /**
              * Format: int64
-             * @description When a connection was refused that there is no room for
+             * @description When a connection was last refused because of the limit
              */
             retry_after_seconds?: number;
             /** @description With cursor_ahead and range_unavailable: whose log it is */
             session_id?: string;
             /**
              * Format: int64
-             * @description The last one; those after it follow
+             * @description The last one; later ones follow live
              */
             to_seq?: number;
         };
@@ -1392,7 +1392,7 @@ export interface components {
             head_seq: number;
             /**
              * Format: int64
-             * @description Read on from here; absent when this part reaches the head, or until
+             * @description Continue from here; absent when this part reaches the head, or until
              */
             next_since?: number;
         };
@@ -1442,7 +1442,7 @@ export interface components {
         ExtendRequest: {
             /**
              * Format: double
-             * @description How much later the deadline is to be, at least 1; from the question to the deadline at most 2592000
+             * @description Seconds to add to the deadline, at least 1; the deadline is at most 2592000 seconds after the question
              */
             seconds: number;
         };
@@ -1466,7 +1466,7 @@ export interface components {
         };
         FileList: {
             files: components["schemas"]["File"][];
-            /** @description Whether there are more than the 10,000 that are listed */
+            /** @description Whether there are more than the 10,000 listed */
             truncated?: boolean;
         };
         Health: {
@@ -1482,7 +1482,7 @@ export interface components {
              */
             head?: number;
             /**
-             * @description Has the records: without it nothing can be read that was not read before
+             * @description Holds the records: without it only cached data can be read
              * @enum {string}
              */
             postgres: "up" | "down";
@@ -1492,7 +1492,7 @@ export interface components {
              */
             temporal: "up" | "down";
             /**
-             * @description Carries them out: down when no worker was heard of lately
+             * @description Carries out commands: down when no worker has been seen lately
              * @enum {string}
              */
             worker: "up" | "down";
@@ -1514,7 +1514,7 @@ export interface components {
             id: number;
             /**
              * Format: int64
-             * @description Of a user's message within the session
+             * @description The number of a user's message within the session
              */
             number?: number;
             /** @enum {string} */
@@ -1556,7 +1556,7 @@ export interface components {
         /** @description What is to be done instead: the new plan, what changes about the step, or the tool's arguments */
         Modifications: components["schemas"]["PlanEdit"] | components["schemas"]["StepEdit"] | components["schemas"]["ToolEdit"] | null;
         NewFork: {
-            /** @description A person makes the fork and will come back to it: its approvals wait for a day, unless the session's config or the server's HOLDFAST_APPROVAL_TIMEOUT says otherwise */
+            /** @description A person makes the fork and will return to it: its approvals wait for a day, unless the session's config or the server's HOLDFAST_APPROVAL_TIMEOUT says otherwise */
             attended?: boolean;
             /** @description The session's with (fork) behind it when absent */
             name?: string;
@@ -1568,7 +1568,7 @@ export interface components {
             step_id?: string;
         };
         NewMessage: {
-            /** @description At most 65536 bytes; the steps of the run that answers it have it in HOLDFAST_MESSAGE */
+            /** @description At most 65536 bytes; the steps of the run that answers it find it in HOLDFAST_MESSAGE */
             content: string;
         };
         NewRun: {
@@ -1578,7 +1578,7 @@ export interface components {
             task?: string;
         };
         NewSession: {
-            /** @description A person starts the session and will come back to it: its approvals wait for a day, unless config.approval_timeout_seconds or the server's HOLDFAST_APPROVAL_TIMEOUT says otherwise */
+            /** @description A person starts the session and will return to it: its approvals wait for a day, unless config.approval_timeout_seconds or the server's HOLDFAST_APPROVAL_TIMEOUT says otherwise */
             attended?: boolean;
             config?: components["schemas"]["Config"];
             /**
@@ -1608,7 +1608,7 @@ export interface components {
             files?: {
                 [key: string]: string;
             };
-            /** @description What to run; needs makes it a graph */
+            /** @description What to run; needs turns the list into a graph */
             steps: components["schemas"]["PlanStep"][];
         };
         PlanEdit: {
@@ -1640,7 +1640,7 @@ export interface components {
              * @description A limit in cores
              */
             cpu?: number;
-            /** @description Environment variables. Not for secrets: they stand in the log, in the plan that everybody sees who may see the session, and in its export */
+            /** @description Environment variables. Not for secrets: they appear in the log, in the plan (visible to everyone who can see the session) and in its export */
             env?: {
                 [key: string]: string;
             };
@@ -1650,7 +1650,7 @@ export interface components {
             memory?: string;
             /** @description Ids of the steps that come first */
             needs?: string[];
-            /** @description Whether it may use the network, or an object with what of it; it may not when absent */
+            /** @description Whether the step may use the network, or an object naming the destinations; no network when absent */
             network?: boolean | {
                 /** @description The only places that it may reach: each is a name, *.name, an address or a range of them, then a colon and a port or *, such as "example.org:443", "*.example.org:443", "10.1.2.3:5432", "10.0.0.0/8:*" or "[2001:db8::1]:443" */
                 allow: string[];
@@ -1674,7 +1674,7 @@ export interface components {
             run?: string[];
             /** @description A command line for /bin/sh -c */
             shell?: string;
-            /** @description What the agent is asked */
+            /** @description The agent's task */
             task?: string;
             /** @description A duration such as 90s, 30m, 2h or 3d */
             timeout?: string;
@@ -1699,10 +1699,10 @@ export interface components {
         PresenceData: {
             /**
              * Format: int64
-             * @description All viewers, also those that are not listed
+             * @description All viewers, including those not listed
              */
             count: number;
-            /** @description Those at an approval first, then who came first; at most 50 */
+            /** @description Those looking at an approval first, then in order of arrival; at most 50 */
             viewers: components["schemas"]["ViewerData"][];
         };
         Problem: {
@@ -1722,12 +1722,12 @@ export interface components {
             result: unknown;
         };
         Readiness: {
-            /** @description There while the disk of the data folder has little room; the server is ready all the same */
+            /** @description Present while the data folder's disk is low on space; the server is still ready */
             disk?: components["schemas"]["DiskState"];
             postgres: components["schemas"]["Dependency"];
             ready: boolean;
             temporal: components["schemas"]["Dependency"];
-            /** @description Whether a worker was heard of lately; the server is ready without one */
+            /** @description Whether a worker has been seen lately; the server is ready without one */
             worker: components["schemas"]["Dependency"];
         };
         Receipt: {
@@ -1739,7 +1739,7 @@ export interface components {
             processes_killed: number;
             /** Format: int64 */
             survivors: number;
-            /** @description Hosts that did not answer; what runs there ends when its worker is back, or after an hour */
+            /** @description Hosts that did not answer; what runs there ends when its worker returns, or after an hour */
             unreachable_hosts?: string[];
         };
         ResolveRequest: {
@@ -1875,7 +1875,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             current_step?: string;
-            /** @description Those that nobody answered in time and that suspended the session: each can be reopened, which asks again */
+            /** @description Approvals that nobody answered in time and that suspended the session; reopening one asks again */
             expired_approvals: components["schemas"]["Approval"][];
             /** Format: date-time */
             expires_at?: string;
@@ -1923,7 +1923,7 @@ export interface components {
             session: components["schemas"]["Session"];
             /**
              * Format: int64
-             * @description With session_created: how many there are now
+             * @description With session_created: the number of sessions now
              */
             total?: number;
         };
@@ -1931,7 +1931,7 @@ export interface components {
             session_id: string;
             /**
              * Format: int64
-             * @description In the list: how many sessions there are now
+             * @description In the list: the number of sessions now
              */
             total?: number;
         };
@@ -1947,7 +1947,7 @@ export interface components {
             sessions: components["schemas"]["Session"][];
             /**
              * Format: int64
-             * @description How many there are on all pages
+             * @description The number on all pages
              */
             total: number;
         };
@@ -2147,10 +2147,10 @@ export interface components {
             session_id: string;
         };
         ViewerData: {
-            /** @description The approval that it looks at */
+            /** @description The approval it looks at */
             approval_id?: string;
             client_id?: string;
-            /** @description That of the frame connected, for a client to know itself by */
+            /** @description The id from the frame connected, by which a client recognises itself */
             connection_id: string;
             /** Format: date-time */
             since: string;

@@ -264,7 +264,7 @@ describe('the connection', () => {
     expect(sockets[0]?.closedByClient).toBe(true);
   });
 
-  it('notices within 12 seconds that nothing comes any more, and asks nobody who talks', () => {
+  it('notices within 12 seconds that the server is silent, and leaves one that talks alone', () => {
     const client = start();
     socket().accept();
     for (let n = 0; n < 10; n++) {

@@ -18,7 +18,7 @@ type approvalCmd struct {
 	Show    approvalShowCmd    `cmd:"" help:"Show an approval and what it is about."`
 	Resolve approvalResolveCmd `cmd:"" help:"Decide an approval."`
 	Extend  approvalExtendCmd  `cmd:"" help:"Give an approval more time."`
-	Reopen  approvalReopenCmd  `cmd:"" help:"Ask again a question that nobody answered in time."`
+	Reopen  approvalReopenCmd  `cmd:"" help:"Ask a question again that nobody answered in time."`
 }
 
 type approvalShowCmd struct {
@@ -134,7 +134,7 @@ func onTimeout(of schema.ApprovalType, t schema.OnTimeout) string {
 	case schema.OnTimeoutApprove:
 		return "approve: it counts as approved"
 	case schema.OnTimeoutEscalate:
-		return "escalate: it is asked louder, with a longer deadline"
+		return "escalate: it is asked more urgently, with a longer deadline"
 	case schema.OnTimeoutSuspend:
 		return "suspend: the session stops until somebody resumes it"
 	default:

@@ -12,11 +12,11 @@ import (
 type approvalListCmd struct {
 	server
 	Session string `help:"Only those of this session."                                                          placeholder:"ID"`
-	Status  string `default:"open"                                                                              enum:"open,pending,resolved,expired,cancelled,void,all" help:"open (pending, or expired and to be asked again), pending, resolved, expired, cancelled, void, or all."`
-	Limit   int    `default:"50"                                                                                help:"How many at most."`
-	All     bool   `help:"Every one, however many there are."                                                   xor:"pages"`
-	Cursor  string `help:"Go on where a page ended (its next_cursor)."                                          placeholder:"CURSOR"                                    xor:"pages"`
-	JSON    bool   `help:"Print the server's answer as it is; with --all, one list of all that it answered."     name:"json"`
+	Status  string `default:"open"                                                                              enum:"open,pending,resolved,expired,cancelled,void,all" help:"open (pending, or expired but can be reopened), pending, resolved, expired, cancelled, void, or all."`
+	Limit   int    `default:"50"                                                                                help:"The maximum number of results."`
+	All     bool   `help:"All of them, not just the first page."                                                   xor:"pages"`
+	Cursor  string `help:"Continue from a page's next_cursor."                                          placeholder:"CURSOR"                                    xor:"pages"`
+	JSON    bool   `help:"Print the server's answer as it is; with --all, all pages as one list."     name:"json"`
 }
 
 // Help is shown by --help.

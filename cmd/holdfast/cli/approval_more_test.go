@@ -124,7 +124,7 @@ func TestShowApproval_SaysWhatATimeoutDoesAndWhatWasChanged(t *testing.T) {
 	s := newScripted(t)
 	escalated := at("2026-11-22T02:00:00Z")
 	s.on("GET "+asked, http.StatusOK, schema.Approval{ID: otherID, Status: schema.ApprovalPending, OnTimeout: schema.OnTimeoutEscalate, Options: schema.ApprovalStep.Options()})
-	s.run("", "approval", "show", otherID).want(t, exitOK, "then       escalate: it is asked louder", "answers    approved, rejected, modified")
+	s.run("", "approval", "show", otherID).want(t, exitOK, "then       escalate: it is asked more urgently", "answers    approved, rejected, modified")
 	s = newScripted(t)
 	s.on("GET "+asked, http.StatusOK, schema.Approval{
 		ID: otherID, Status: schema.ApprovalResolved, Resolution: schema.ResolutionModified, EscalatedAt: &escalated, Modifications: []byte(`{"shell":"x"}`),

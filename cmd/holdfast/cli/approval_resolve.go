@@ -17,11 +17,11 @@ import (
 type approvalResolveCmd struct {
 	server
 	ID            string `arg:""                                                                                               help:"The approval's id, or its first 4 or more characters."`
-	Resolution    string `arg:""                                                                                               help:"approve, reject, modify, retry, skip or abort, as far as the approval offers it."`
-	Feedback      string `help:"Feedback to send with it."                                                                     placeholder:"TEXT"                                                                           short:"m"`
+	Resolution    string `arg:""                                                                                               help:"approve, reject, modify, retry, skip or abort; one that the approval offers."`
+	Feedback      string `help:"Feedback to send with the decision."                                                                     placeholder:"TEXT"                                                                           short:"m"`
 	PlanFile      string `help:"With modified: the plan to run instead; - reads standard input."                               placeholder:"FILE"                                                                           xor:"edit"`
 	Command       string `help:"With modified or retry: the command line that the step runs instead, for /bin/sh -c."          placeholder:"COMMAND"                                                                        xor:"edit"`
-	Modifications string `help:"With modified or retry: what is to be different, as JSON or the name of a file; - reads standard input." placeholder:"JSON|FILE"                                                             xor:"edit"`
+	Modifications string `help:"With modified or retry: the modifications, as JSON or a file name; - reads standard input." placeholder:"JSON|FILE"                                                             xor:"edit"`
 	JSON          bool   `help:"Print the server's answer as it is."                                                           name:"json"`
 }
 

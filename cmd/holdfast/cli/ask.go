@@ -30,11 +30,11 @@ var askCodes = map[string]int{
 }
 
 type askCmd struct {
-	Question string         `arg:""                                                                                                            help:"What a person is asked."`
-	Option   []string       `help:"An answer to choose from; give it once for each. A person may still answer in words of their own, or reject." placeholder:"ANSWER"           sep:"none"`
-	Timeout  *time.Duration `help:"How long to wait for an answer, such as 300s or 2h; the session's own time to answer unless given."           placeholder:"DURATION"`
-	Context  string         `help:"What a person should see with the question: JSON, or @FILE; @- reads standard input."                         placeholder:"JSON|@FILE"`
-	ID       string         `help:"The question's name. Asked again under it, it is the same question."                                          name:"id"                      placeholder:"ID"`
+	Question string         `arg:""                                                                                                            help:"The question to ask."`
+	Option   []string       `help:"An answer to choose from; repeat the flag for each. A person may still answer in their own words, or reject." placeholder:"ANSWER"           sep:"none"`
+	Timeout  *time.Duration `help:"How long to wait for an answer, such as 300s or 2h; default: the session's approval timeout."           placeholder:"DURATION"`
+	Context  string         `help:"Context to show with the question: JSON, or @FILE; @- reads standard input."                         placeholder:"JSON|@FILE"`
+	ID       string         `help:"The question's id: asking again with the same id is the same question."                                          name:"id"                      placeholder:"ID"`
 	JSON     bool           `help:"Print the whole answer as JSON."                                                                              name:"json"`
 }
 

@@ -138,7 +138,7 @@ func (a *asker) hear(t told) {
 		a.pending = slices.DeleteFunc(a.pending, func(d schema.ApprovalRequestedData) bool { return d.ApprovalID == t.closed })
 		if a.active == t.closed {
 			a.active = ""
-			a.view.notice("no answer is needed any more")
+			a.view.notice("no answer is needed now")
 		}
 	case t.moved != "":
 		if a.active == t.moved {

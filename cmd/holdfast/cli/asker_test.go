@@ -166,7 +166,7 @@ func TestAsker_StopsAskingWhenSomebodyElseDecidesFirst(t *testing.T) {
 	a.asks("1")
 	a.sees("Approve?")
 	a.event(event(schema.EventApprovalReceived, "", schema.ApprovalReceivedData{ApprovalID: "1", Actor: "ada"}))
-	a.sees("no answer is needed any more")
+	a.sees("no answer is needed now")
 	a.says("r") // meant for the question that is gone
 	a.asks("2")
 	a.says("a")

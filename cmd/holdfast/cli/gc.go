@@ -17,8 +17,8 @@ import (
 
 type gcCmd struct {
 	DataDir string        `help:"The data folder of the host (setting HOLDFAST_DATA_DIR)." placeholder:"DIR"`
-	Grace   time.Duration `default:"20m" help:"How long the files of a session stay after it was deleted and has ended; 20m unless given. What a save may rely on stays in the blob store for 20m." placeholder:"DURATION"`
-	DryRun  bool          `help:"Say what would be freed, and free nothing." name:"dry-run"`
+	Grace   time.Duration `default:"20m" help:"How long a session's files stay after it was deleted and has ended; default 20m. Blobs that a save may rely on stay for 20m." placeholder:"DURATION"`
+	DryRun  bool          `help:"Report what would be freed, and free nothing." name:"dry-run"`
 	JSON    bool          `help:"Print JSON." name:"json"`
 }
 

@@ -11,7 +11,7 @@ import (
 
 type migrateCmd struct {
 	Up     migrateUpCmd     `cmd:"" help:"Apply missing migrations."`
-	Down   migrateDownCmd   `cmd:"" help:"Undo the migrations that were applied together last. Their data is lost."`
+	Down   migrateDownCmd   `cmd:"" help:"Undo the last batch of migrations. Their data is lost."`
 	Status migrateStatusCmd `cmd:"" help:"List the migrations."`
 }
 

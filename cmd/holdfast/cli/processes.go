@@ -96,16 +96,16 @@ func (p *parts) close() {
 }
 
 type workerCmd struct {
-	Check   bool          `help:"Instead of running one, say whether the worker of this data folder runs and Temporal hears of it: exit code 0, else 1." xor:"instead"`
-	Drain   bool          `help:"Instead of running one, tell the worker of this data folder (setting HOLDFAST_DATA_DIR) to take no new steps, finish those that it runs, and end." xor:"instead"`
-	Timeout time.Duration `help:"With --drain: after this time the worker ends all the same, and leaves what runs to the next worker of the host; 10m unless given." placeholder:"DURATION"`
+	Check   bool          `help:"Instead of running a worker, check that this data folder's worker runs and polls Temporal: exit code 0, else 1." xor:"instead"`
+	Drain   bool          `help:"Instead of running a worker, tell this data folder's worker (setting HOLDFAST_DATA_DIR) to take no new steps, finish its running ones, and exit." xor:"instead"`
+	Timeout time.Duration `help:"With --drain: after this time the worker exits anyway, and leaves running steps to the host's next worker; default 10m." placeholder:"DURATION"`
 	JSON    bool          `help:"With --drain: print each state as a line of JSON." name:"json"`
 }
 
 // Help is shown by --help.
 func (*workerCmd) Help() string {
 	return "Configured by the environment; see `holdfast config`. HOLDFAST_DATABASE_URL is needed.\n\n" +
-		"--drain ends with 0 when nothing runs any more, else with 1.\n\n" +
+		"--drain exits with 0 once nothing runs, else with 1.\n\n" +
 		example("HOLDFAST_DATABASE_URL=postgres://holdfast@db/holdfast TEMPORAL_ADDRESS=temporal:7233 holdfast worker",
 			"HOLDFAST_DATA_DIR=/var/lib/holdfast holdfast worker --drain --timeout 1h",
 			"HOLDFAST_DATA_DIR=/var/lib/holdfast TEMPORAL_ADDRESS=temporal:7233 holdfast worker --check")

@@ -37,13 +37,13 @@ const (
 type commands struct {
 	Up       upCmd       `cmd:"" help:"Run everything on this machine: Postgres, Temporal, a worker and the web server."`
 	Session  sessionCmd  `cmd:"" help:"Start, follow and steer sessions."`
-	Approval approvalCmd `cmd:"" help:"See and decide what waits for a person."`
+	Approval approvalCmd `cmd:"" help:"List, show and decide approvals."`
 	Ask      askCmd      `cmd:"" help:"Ask a person, from a program inside a step."`
 	Web      webCmd      `cmd:"" help:"Run a web process: REST, WebSocket and the UI."`
 	Worker   workerCmd   `cmd:"" help:"Run a worker process: workflows, activities and steps."`
 	Rollout  rolloutCmd  `cmd:"" help:"Show or change which build of the workers gets the sessions."`
 	Migrate  migrateCmd  `cmd:"" help:"Change the database's schema."`
-	GC       gcCmd       `cmd:"" name:"gc" help:"Free the disk of deleted sessions, and say what is kept."`
+	GC       gcCmd       `cmd:"" name:"gc" help:"Free disk space of deleted sessions, and report what is kept."`
 	Config   configCmd   `cmd:"" help:"Print every setting with its value and where it came from."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

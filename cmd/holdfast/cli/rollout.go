@@ -26,8 +26,8 @@ func buildID(setting string) string {
 }
 
 type rolloutCmd struct {
-	BuildID string   `help:"The build to roll out, as its workers have it in HOLDFAST_BUILD_ID; unversioned for those without." name:"build-id" placeholder:"ID"`
-	Percent *float32 `help:"Ramp it: that part of the sessions goes to the build, from 0, which ends the ramp, to 100."         placeholder:"N"`
+	BuildID string   `help:"The build to roll out, as in its workers' HOLDFAST_BUILD_ID; unversioned for workers without one." name:"build-id" placeholder:"ID"`
+	Percent *float32 `help:"Ramp the build: the percentage of sessions it gets, up to 100; 0 ends the ramp."         placeholder:"N"`
 	JSON    bool     `help:"Print JSON."                                                                                        name:"json"`
 }
 

@@ -222,7 +222,7 @@ func TestWatch_AnotherViewerDecidesFirst(t *testing.T) {
 	if code := <-done; code != exitOK {
 		t.Errorf("exit code %d: %s", code, screen)
 	}
-	screen.Await(t, "no answer is needed any more")
+	screen.Await(t, "no answer is needed now")
 	screen.Await(t, "✓ completed")
 }
 

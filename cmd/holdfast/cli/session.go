@@ -15,18 +15,18 @@ import (
 type sessionCmd struct {
 	Start   sessionStartCmd   `cmd:"" help:"Start a session from a plan."`
 	List    sessionListCmd    `cmd:"" help:"List sessions, the latest first."`
-	Show    sessionShowCmd    `cmd:"" help:"Show a session, its steps and what it waits for."`
+	Show    sessionShowCmd    `cmd:"" help:"Show a session, its steps and its pending approvals."`
 	Watch   sessionWatchCmd   `cmd:"" help:"Follow a session in the terminal."`
-	Send    sessionSendCmd    `cmd:"" help:"Say something to a session: a run answers it."`
+	Send    sessionSendCmd    `cmd:"" help:"Send a message to a session; a run answers it."`
 	Run     sessionRunCmd     `cmd:"" help:"Start the next run of a session, from a plan."`
 	Runs    sessionRunsCmd    `cmd:"" help:"List the runs of a session."`
 	Fork    sessionForkCmd    `cmd:"" help:"Make a new session from a finished step of another one."`
-	Export  sessionExportCmd  `cmd:"" help:"Write a session with everything it has to one archive."`
-	Audit   sessionAuditCmd   `cmd:"" help:"Show who asked a session for what, and whether it was done."`
+	Export  sessionExportCmd  `cmd:"" help:"Write a session and all its data to one archive."`
+	Audit   sessionAuditCmd   `cmd:"" help:"Show who sent a session which command, and its outcome."`
 	Rename  sessionRenameCmd  `cmd:"" help:"Give a session another name."`
 	Suspend sessionSuspendCmd `cmd:"" help:"Suspend a session: freeze what runs."`
-	Resume  sessionResumeCmd  `cmd:"" help:"Go on with a suspended session."`
-	Cancel  sessionCancelCmd  `cmd:"" help:"Stop a session for good, with everything it runs."`
+	Resume  sessionResumeCmd  `cmd:"" help:"Resume a suspended session."`
+	Cancel  sessionCancelCmd  `cmd:"" help:"Stop a session and everything it runs, for good."`
 	Delete  sessionDeleteCmd  `cmd:"" help:"Delete a session."`
 }
 
@@ -35,8 +35,8 @@ type sessionListCmd struct {
 	Status string `help:"Only sessions of this status: active, suspended, completed, failed, cancelled, expired." placeholder:"STATUS"`
 	Mode   string `help:"Only sessions of this mode."                                                             placeholder:"MODE"`
 	Query  string `help:"Only sessions whose name or task has this text."                                         name:"query"             placeholder:"TEXT" short:"q"`
-	Limit  int    `default:"20"                                                                                   help:"How many at most."`
-	Cursor string `help:"Go on where a page ended (its next_cursor)."                                             placeholder:"CURSOR"`
+	Limit  int    `default:"20"                                                                                   help:"The maximum number of results."`
+	Cursor string `help:"Continue from a page's next_cursor."                                             placeholder:"CURSOR"`
 	JSON   bool   `help:"Print the server's answer as it is."                                                     name:"json"`
 }
 

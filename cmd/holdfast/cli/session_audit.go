@@ -11,7 +11,7 @@ import (
 type sessionAuditCmd struct {
 	server
 	ID     string `arg:""                                                 help:"The session's id, or its first 4 or more characters."`
-	Cursor string `help:"Go on where a page ended (its next_cursor)."     placeholder:"CURSOR"`
+	Cursor string `help:"Continue from a page's next_cursor."     placeholder:"CURSOR"`
 	JSON   bool   `help:"Print the server's answer as it is." name:"json"`
 }
 

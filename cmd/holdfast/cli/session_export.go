@@ -20,8 +20,8 @@ type sessionExportCmd struct {
 	server
 	ID     string `arg:""                                                                                               help:"The session's id, or its first 4 or more characters."`
 	Output string `help:"Where to write the archive; - is standard output. session-ID.zip in this folder when absent." placeholder:"FILE"                                          short:"o"`
-	Force  bool   `help:"Replace a file that is there already." short:"f"`
-	JSON   bool   `help:"Print JSON: the file, its size, and what the archive says of itself." name:"json"`
+	Force  bool   `help:"Replace an existing file." short:"f"`
+	JSON   bool   `help:"Print JSON: the file, its size, and the archive's own description." name:"json"`
 }
 
 // Help is shown by --help.

@@ -5,7 +5,7 @@ import "github.com/holdfast/holdfast/schema/wire"
 type sessionForkCmd struct {
 	server
 	ID    string `arg:""                                                                             help:"The session's id, or its first 4 or more characters."`
-	Step  string `help:"The finished step to go on from; the one that finished last when absent."    placeholder:"STEP"`
+	Step  string `help:"The finished step to continue from; default: the one that finished last."    placeholder:"STEP"`
 	Pick  string `help:"The run that the step is of, by its number or id; the latest when absent."   name:"run"                                                  placeholder:"N"`
 	Plan  string `help:"Another plan for the new session; - reads standard input."                   placeholder:"FILE"`
 	Name  string `help:"The new session's name; the old one's with \" (fork)\" when absent."         placeholder:"NAME"`

@@ -12,7 +12,7 @@ import (
 type sessionSendCmd struct {
 	server
 	ID    string `arg:""                                                                            help:"The session's id, or its first 4 or more characters."`
-	Text  string `arg:""                                                                            help:"What to say; standard input when absent or -."        optional:""`
+	Text  string `arg:""                                                                            help:"The message; standard input when absent or -."        optional:""`
 	Watch bool   `help:"Follow the run that answers it, and ask for its approvals here."            short:"w"`
 	JSON  bool   `help:"Print the server's answer as it is; with --watch, then one frame per line." name:"json"`
 }

@@ -19,7 +19,7 @@ type sessionStartCmd struct {
 	ApprovalTimeout   time.Duration `help:"How long an approval waits, such as 300s; when absent 24h, or the server's setting HOLDFAST_APPROVAL_TIMEOUT."                                   placeholder:"DURATION"`
 	OnTimeout         string        `help:"What an expired approval does: suspend, reject, approve, escalate; suspend when absent."                       placeholder:"POLICY"`
 	EscalationTimeout time.Duration `help:"How long an escalated approval waits, such as 20m; four times its first time when absent."                     placeholder:"DURATION"`
-	OnModified        string        `help:"Whether an edited plan or step is asked about again (ask) or the edit is the approval (approve); ask when absent." placeholder:"POLICY"`
+	OnModified        string        `help:"Whether an edited plan or step needs approval again (ask), or the edit is the approval (approve); ask when absent." placeholder:"POLICY"`
 	Parallel          int           `help:"How many ready steps run at the same time; 2 when absent."                                                     placeholder:"N"`
 	RunTimeout        time.Duration `help:"How long a run may take while it is not suspended, such as 2h; no limit when absent."                          placeholder:"DURATION"`
 	WhenBusy          string        `help:"What a message does while a run is under way: enqueue, interrupt, reject; enqueue when absent."                placeholder:"POLICY"`

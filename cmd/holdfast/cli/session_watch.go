@@ -18,8 +18,8 @@ import (
 type sessionWatchCmd struct {
 	server
 	ID    string `arg:""                                                             help:"The session's id, or its first 4 or more characters."`
-	Since int64  `default:"0"                                                        help:"Begin after the event with this seq."                 placeholder:"N"`
-	Ask   *bool  `help:"Ask for approvals here; done on a terminal unless --no-ask." negatable:""`
+	Since int64  `default:"0"                                                        help:"Start after the event with this seq."                 placeholder:"N"`
+	Ask   *bool  `help:"Ask for approvals here; the default on a terminal, unless --no-ask." negatable:""`
 	JSON  bool   `help:"Print each event as the server sent it, one per line."       name:"json"`
 }
 
@@ -196,7 +196,7 @@ func (w *watch) Back() { w.view.notice("connected again") }
 // Hole implements client.Historian.
 func (w *watch) Hole(from, to int64) {
 	w.last = to
-	w.view.notice(fmt.Sprintf("events %d to %d are missing: the server cannot read them any more", from, to))
+	w.view.notice(fmt.Sprintf("events %d to %d are missing: the server can no longer read them", from, to))
 }
 
 // Rewound implements client.Historian.

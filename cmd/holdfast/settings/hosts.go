@@ -21,8 +21,8 @@ const (
 
 func (h *Hosts) specs() []spec {
 	return []spec{
-		{name: "HOLDFAST_HOST_TIMEOUT", def: schema.DefaultHostTimeout.String(), allowed: "a duration such as 60s or 10m, from 5s to 168h", help: "how long a step waits for its session's host before another host may take the session over; sessions keep the one that they were started with", parse: duration(&h.HostTimeout, minHostTimeout, maxHostTimeout)},
-		{name: "HOLDFAST_MAX_STEPS", def: strconv.Itoa(schema.DefaultMaxSteps()), shown: strconv.Itoa(schema.DefaultMaxSteps()) + ", which is 16 per core and at least 200", allowed: "a whole number from 1 to 10000", help: "steps that a worker runs at the same time; those that declare cpu or memory wait for them besides", parse: whole(&h.MaxSteps, 1, 10_000)},
+		{name: "HOLDFAST_HOST_TIMEOUT", def: schema.DefaultHostTimeout.String(), allowed: "a duration such as 60s or 10m, from 5s to 168h", help: "how long a step waits for its session's host before another host may take over; a session keeps the value it was started with", parse: duration(&h.HostTimeout, minHostTimeout, maxHostTimeout)},
+		{name: "HOLDFAST_MAX_STEPS", def: strconv.Itoa(schema.DefaultMaxSteps()), shown: strconv.Itoa(schema.DefaultMaxSteps()) + ", which is 16 per core, at least 200", allowed: "a whole number from 1 to 10000", help: "the most steps that a worker runs at once; steps that declare cpu or memory also wait for those", parse: whole(&h.MaxSteps, 1, 10_000)},
 	}
 }
 

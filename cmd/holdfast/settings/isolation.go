@@ -38,11 +38,11 @@ const EnvStepsOnStop = "HOLDFAST_STEPS_ON_STOP"
 func (i *Isolation) specs() []spec {
 	return []spec{
 		{name: EnvSandbox, def: string(sandbox.Isolated), allowed: "required, isolated, weakened or off", help: "whether a step is refused when this host lacks any layer of isolation, or one that keeps it from other sessions and the worker; weakened runs it with the layers that there are, though it may reach their files and sockets, and off with the worker's rights", parse: sandboxMode(&i.Sandbox)},
-		{name: "HOLDFAST_SANDBOX_PATHS", shown: none, allowed: "a comma-separated list of absolute paths, other than /", help: "files and folders of this host that steps see besides the system, read-only", parse: paths(&i.SandboxPaths)},
-		{name: "HOLDFAST_NETWORK_REFUSED", shown: none, allowed: "a comma-separated list of places: a name, an address or a range of them, then a colon and a port or *", help: "places that no step with a network reaches, such as other servers of this installation; this host, Postgres and Temporal always are", parse: places(&i.NetworkRefused)},
-		{name: "HOLDFAST_MAX_OUTPUT", def: "1GiB", allowed: "a size such as 500MB or 10GiB, or 0 for no bound", help: "how much an attempt of a step may print; one that prints more ends by output_limit, with what it has printed until then", parse: byteSize(&i.MaxOutput)},
-		{name: "HOLDFAST_ORPHAN_TIMEOUT", def: "1h", allowed: "a duration from 1s to 720h", help: "how long a step goes on when no worker comes back to it", parse: duration(&i.OrphanTimeout, time.Second, 720*time.Hour)},
-		{name: EnvStepsOnStop, def: "keep", allowed: "keep or end", help: "whether steps go on for the next worker when theirs is asked to stop, or end with it", parse: func(s string) bool {
+		{name: "HOLDFAST_SANDBOX_PATHS", shown: none, allowed: "a comma-separated list of absolute paths, other than /", help: "files and folders of this host that steps can read, besides the system's", parse: paths(&i.SandboxPaths)},
+		{name: "HOLDFAST_NETWORK_REFUSED", shown: none, allowed: "a comma-separated list of places: a name, an address or a range of them, then a colon and a port or *", help: "destinations that no step may reach, such as other servers of this installation; this host, Postgres and Temporal are always refused", parse: places(&i.NetworkRefused)},
+		{name: "HOLDFAST_MAX_OUTPUT", def: "1GiB", allowed: "a size such as 500MB or 10GiB, or 0 for no limit", help: "how much an attempt may print; one that prints more ends with output_limit, and its output until then is kept", parse: byteSize(&i.MaxOutput)},
+		{name: "HOLDFAST_ORPHAN_TIMEOUT", def: "1h", allowed: "a duration from 1s to 720h", help: "how long a step goes on without a worker", parse: duration(&i.OrphanTimeout, time.Second, 720*time.Hour)},
+		{name: EnvStepsOnStop, def: "keep", allowed: "keep or end", help: "whether steps keep running for the next worker when theirs stops, or end with it", parse: func(s string) bool {
 			i.EndSteps = s == "end"
 			return i.EndSteps || s == "keep"
 		}},

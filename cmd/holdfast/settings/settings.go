@@ -52,7 +52,7 @@ type Logging struct {
 func (l *Logging) specs() []spec {
 	return []spec{
 		{name: EnvLogFormat, def: string(logs.FormatAuto), allowed: "auto, text or json", help: "how log records are written; auto is text on a terminal, else json", parse: logFormat(&l.Format)},
-		{name: EnvLogLevel, def: "info", allowed: "debug, info, warn or error", help: "the least important records that are written", parse: logLevel(&l.Level)},
+		{name: EnvLogLevel, def: "info", allowed: "debug, info, warn or error", help: "the lowest level that is written", parse: logLevel(&l.Level)},
 	}
 }
 
@@ -78,12 +78,12 @@ func (s *Storage) specs(env Env) []spec {
 	return []spec{
 		{name: EnvDataDir, def: dir, allowed: "a folder", help: "where workspaces, the embedded servers and the host's name are kept", parse: folder(&s.DataDir)},
 		{name: EnvDatabaseURL, required: true, allowed: "a URL such as postgres://user@host:5432/holdfast", help: "the Postgres database; holdfast up starts its own when this is not set", parse: postgresURL(&s.DatabaseURL), mask: maskURL},
-		{name: EnvDirectURL, shown: "that of " + EnvDatabaseURL, allowed: "a URL such as postgres://user@host:5432/holdfast", help: "the same database past a pooler: for LISTEN, migrations and locks, which a pooler of transactions cannot carry", parse: postgresURL(&s.DirectURL), mask: maskURL},
-		{name: EnvBlobURL, def: (&url.URL{Scheme: "file", Path: filepath.Join(given, "blobs")}).String(), allowed: "file:///some/folder, s3://bucket, gs://bucket or azblob://container", help: "where the snapshots of workspaces go; hosts that share work share it", parse: blobURL(&s.BlobURL), mask: maskURL},
-		{name: EnvHost, shown: hostShown(given), allowed: "1 to 63 letters, digits, dots, dashes and underscores", help: "the name of this host to Temporal; kept in the data dir, so that it survives a change of hostname", parse: hostName(&s.Host)},
+		{name: EnvDirectURL, shown: "that of " + EnvDatabaseURL, allowed: "a URL such as postgres://user@host:5432/holdfast", help: "the same database without a pooler: for LISTEN, migrations and locks, which a transaction pooler does not support", parse: postgresURL(&s.DirectURL), mask: maskURL},
+		{name: EnvBlobURL, def: (&url.URL{Scheme: "file", Path: filepath.Join(given, "blobs")}).String(), allowed: "file:///some/folder, s3://bucket, gs://bucket or azblob://container", help: "where workspace snapshots are stored; hosts that share sessions must share it", parse: blobURL(&s.BlobURL), mask: maskURL},
+		{name: EnvHost, shown: hostShown(given), allowed: "1 to 63 letters, digits, dots, dashes and underscores", help: "this host's name in Temporal; kept in the data dir, so that it survives a change of hostname", parse: hostName(&s.Host)},
 		{name: EnvApprovalTimeout, def: "300s", shown: "300s, and 24h for sessions that a person starts", allowed: "a duration such as 300s or 24h, from 1s to 720h", help: "how long an approval waits, unless the session says otherwise", parse: duration(&s.ApprovalTimeout, MinApprovalTimeout, MaxApprovalTimeout)},
-		{name: "HOLDFAST_DISK_LOW", def: "1GiB", allowed: "a size such as 500MB or 10GiB, or 0 for never", help: "with less room on the disk of the data dir, a worker warns and /api/ready says so", parse: byteSize(&s.DiskLow)},
-		{name: "HOLDFAST_SESSION_TTL", def: "0s", allowed: "0s, which is never, or a duration such as 720h, from 1s to 87600h", help: "after how long a session that nobody uses expires, unless the session says otherwise", parse: orNever(&s.SessionTTL, duration(&s.SessionTTL, time.Second, schema.MaxSessionTTL))},
+		{name: "HOLDFAST_DISK_LOW", def: "1GiB", allowed: "a size such as 500MB or 10GiB, or 0 for never", help: "free space on the data dir's disk below which a worker warns and /api/ready reports it", parse: byteSize(&s.DiskLow)},
+		{name: "HOLDFAST_SESSION_TTL", def: "0s", allowed: "0s (never), or a duration such as 720h, from 1s to 87600h", help: "how long until an unused session expires, unless the session says otherwise", parse: orNever(&s.SessionTTL, duration(&s.SessionTTL, time.Second, schema.MaxSessionTTL))},
 	}
 }
 
@@ -95,8 +95,8 @@ type Workspaces struct {
 
 func (w *Workspaces) specs() []spec {
 	return []spec{
-		{name: "HOLDFAST_WORKSPACE_BYTES", def: "10GiB", allowed: "a size such as 500MB or 10GiB, or 0 for no bound", help: "what a session's workspace may take on the disk, together with a step's /tmp and its deleted files that are open; a step that goes over it fails by disk_quota", parse: byteSize(&w.Bytes)},
-		{name: "HOLDFAST_WORKSPACE_FILES", def: "100000", allowed: "a whole number from 0, which is no bound, to 10000000", help: "how many files and folders a session's workspace may hold, together with a step's /tmp and its deleted files that are open; a step that goes over it fails by disk_quota", parse: count(&w.Files, maxWorkspaceFiles)},
+		{name: "HOLDFAST_WORKSPACE_BYTES", def: "10GiB", allowed: "a size such as 500MB or 10GiB, or 0 for no limit", help: "how much disk space a session's workspace may use, including a step's /tmp and its deleted files still open; a step that exceeds it fails with disk_quota", parse: byteSize(&w.Bytes)},
+		{name: "HOLDFAST_WORKSPACE_FILES", def: "100000", allowed: "a whole number from 0 (no limit) to 10000000", help: "how many files and folders a session's workspace may hold, including a step's /tmp and its deleted files still open; a step that exceeds it fails with disk_quota", parse: count(&w.Files, maxWorkspaceFiles)},
 	}
 }
 
@@ -106,8 +106,8 @@ const maxWorkspaceFiles = 10_000_000
 type Listener struct {
 	Addr           string
 	MaxConnections int
-	MaxPerUser     int // 0 is no bound of its own
-	MaxPerAddress  int // 0 is no bound of its own
+	MaxPerUser     int // 0 is no separate limit
+	MaxPerAddress  int // 0 is no separate limit
 	Drain          time.Duration
 	AllowedOrigins []string
 	AllowedHosts   []string
@@ -123,13 +123,13 @@ const (
 
 func (l *Listener) specs() []spec {
 	return []spec{
-		{name: EnvAddr, def: DefaultAddr, allowed: "HOST:PORT, such as 127.0.0.1:8000 or :8000", help: "where the web server listens; port 0 takes a free one", parse: hostPort(&l.Addr)},
-		{name: "HOLDFAST_MAX_CONNECTIONS", def: "10000", allowed: "a whole number from 1 to 1000000", help: "WebSocket connections that one web process takes at the same time", parse: whole(&l.MaxConnections, 1, maxConnections)},
-		{name: "HOLDFAST_MAX_CONNECTIONS_PER_USER", def: "0", allowed: "a whole number from 0, which is no bound of its own, to 1000000", help: "WebSocket connections of one user that one web process takes at the same time", parse: whole(&l.MaxPerUser, 0, maxConnections)},
-		{name: "HOLDFAST_MAX_CONNECTIONS_PER_ADDRESS", def: "0", allowed: "a whole number from 0, which is no bound of its own, to 1000000", help: "WebSocket connections from one address that one web process takes at the same time; behind a proxy all come from the proxy's", parse: whole(&l.MaxPerAddress, 0, maxConnections)},
-		{name: EnvDrain, def: "5s", allowed: "a duration from 0s, which is at once, to 10m", help: "over how long a web process that stops closes its WebSocket connections, when they are more than 20", parse: duration(&l.Drain, 0, maxDrain)},
-		{name: "HOLDFAST_ALLOWED_ORIGINS", allowed: "a comma-separated list of origins such as https://holdfast.example.org", help: "web pages from other origins that may connect; the server's own always may", parse: origins(&l.AllowedOrigins)},
-		{name: EnvAllowedHosts, allowed: "a comma-separated list of names, with or without a port, such as holdfast.example.org, lab:8000 or 192.168.1.5", help: "the names by which clients call the web server, besides localhost and loopback addresses; needed when HOLDFAST_ADDR is not on loopback, so that no page elsewhere can make a name of its own point here", parse: hostNames(&l.AllowedHosts)},
+		{name: EnvAddr, def: DefaultAddr, allowed: "HOST:PORT, such as 127.0.0.1:8000 or :8000", help: "where the web server listens; port 0 picks a free one", parse: hostPort(&l.Addr)},
+		{name: "HOLDFAST_MAX_CONNECTIONS", def: "10000", allowed: "a whole number from 1 to 1000000", help: "the most WebSocket connections of one web process", parse: whole(&l.MaxConnections, 1, maxConnections)},
+		{name: "HOLDFAST_MAX_CONNECTIONS_PER_USER", def: "0", allowed: "a whole number from 0 (no separate limit) to 1000000", help: "the most WebSocket connections of one user to one web process", parse: whole(&l.MaxPerUser, 0, maxConnections)},
+		{name: "HOLDFAST_MAX_CONNECTIONS_PER_ADDRESS", def: "0", allowed: "a whole number from 0 (no separate limit) to 1000000", help: "the most WebSocket connections from one address to one web process; behind a proxy, all come from the proxy's address", parse: whole(&l.MaxPerAddress, 0, maxConnections)},
+		{name: EnvDrain, def: "5s", allowed: "a duration from 0s (at once) to 10m", help: "how long a stopping web process takes to close its WebSocket connections, when there are more than 20", parse: duration(&l.Drain, 0, maxDrain)},
+		{name: "HOLDFAST_ALLOWED_ORIGINS", allowed: "a comma-separated list of origins such as https://holdfast.example.org", help: "other origins whose web pages may connect; the server's own always may", parse: origins(&l.AllowedOrigins)},
+		{name: EnvAllowedHosts, allowed: "a comma-separated list of names, with or without a port, such as holdfast.example.org, lab:8000 or 192.168.1.5", help: "the host names that clients use for the web server, besides localhost and loopback addresses; required when HOLDFAST_ADDR is not on loopback, to prevent DNS rebinding", parse: hostNames(&l.AllowedHosts)},
 	}
 }
 
@@ -165,9 +165,9 @@ type Agents struct {
 
 func (a *Agents) specs() []spec {
 	return []spec{
-		{name: "OPENAI_API_KEY", allowed: "a key", help: "for agent steps; read, not used by this version", parse: text(&a.APIKey), mask: maskAll},
-		{name: "OPENAI_BASE_URL", allowed: "an http:// or https:// URL", help: "for agent steps; read and checked, not used by this version", parse: webURL(&a.BaseURL)},
-		{name: "HOLDFAST_MODEL", allowed: "a model's name", help: "for agent steps; read, not used by this version", parse: text(&a.Model)},
+		{name: "OPENAI_API_KEY", allowed: "a key", help: "reserved for agent steps; not used by this version", parse: text(&a.APIKey), mask: maskAll},
+		{name: "OPENAI_BASE_URL", allowed: "an http:// or https:// URL", help: "reserved for agent steps; checked, but not used by this version", parse: webURL(&a.BaseURL)},
+		{name: "HOLDFAST_MODEL", allowed: "a model's name", help: "reserved for agent steps; not used by this version", parse: text(&a.Model)},
 	}
 }
 
@@ -181,7 +181,7 @@ const AutoBuildID = "auto"
 
 func (v *Versioning) specs() []spec {
 	return []spec{
-		{name: EnvBuildID, shown: none, allowed: "auto, or 1 to 63 letters, digits, dots, dashes and underscores, but not unversioned", help: "the build that a worker is of, for holdfast rollout; auto is the program's version, none leaves the worker unversioned", parse: buildID(&v.BuildID)},
+		{name: EnvBuildID, shown: none, allowed: "auto, or 1 to 63 letters, digits, dots, dashes and underscores, but not unversioned", help: "the worker's build id, for holdfast rollout; auto is the program's version, none leaves the worker unversioned", parse: buildID(&v.BuildID)},
 	}
 }
 

@@ -42,7 +42,7 @@ async function waitingSession() {
   return { id: session.id, approval: approval.id };
 }
 
-// What the database has of everything that an attack could change.
+// Everything in the database that an attack could change.
 async function state(id) {
   const session = await api(`/api/sessions/${id}`);
   const { total } = await api('/api/sessions');

@@ -69,7 +69,7 @@ test('a step is shown with all that its digest binds, and what deserves a look s
     assert.ok(await element.evaluate((node) => node.scrollHeight <= node.clientHeight + 2 && node.scrollWidth <= node.clientWidth + 2), 'a part is cut off');
   }
 
-  // An edited file is asked about again, with what changed.
+  // An edited file needs approval again, and the question shows the changes.
   const { approvals } = await (await fetch(`${stack.url}/api/sessions/${id}/approvals`)).json();
   await post(`approvals/${approvals[0].id}/resolve`, { resolution: 'modified', modifications: { files: { 'tidy.sh': SCRIPT.replace('install | sh', 'install -o x.sh') } } });
   const changed = gate.getByRole('region', { name: 'Changes to tidy.sh' });
@@ -143,7 +143,7 @@ test('every open question can be reached, however many there are', async () => {
   await page.getByText('220 more wait for a decision.').waitFor();
   assert.equal(await questions.count(), 30);
 
-  // The oldest is beyond the newest 200: what is typed there is kept like anywhere.
+  // The oldest is beyond the newest 200; text typed there is kept all the same.
   const first = questions.first();
   assert.equal(await first.getAttribute('aria-label'), `Approve “${steps.find((step) => step.id === oldest.step_id).title}”`);
   await first.getByRole('textbox', { name: 'Feedback' }).fill('I think that');
@@ -151,7 +151,7 @@ test('every open question can be reached, however many there are', async () => {
   await page.getByRole('alert').filter({ hasText: 'Approved by grace' }).getByText('I think that').waitFor();
   await page.getByText('219 more wait for a decision.').waitFor();
 
-  // So is an edit that is open while somebody else decides.
+  // An open edit is kept too, while somebody else decides.
   const [second] = await open();
   await first.getByRole('button', { name: 'Edit the step…' }).click();
   const dialog = page.getByRole('dialog');
@@ -238,7 +238,7 @@ test('of two who decide at once, the later one is told, and keeps the words', as
   const gate = approval(ada.page, /The step/);
   await gate.getByRole('textbox', { name: 'Feedback' }).fill('go ahead, but watch the memory');
   const { approvals } = await (await fetch(`${stack.url}/api/sessions/${id}/approvals`)).json();
-  // Grace's no arrives while Ada's yes is on its way.
+  // Grace's rejection arrives while Ada's approval is under way.
   await ada.page.route('**/resolve', async (route) => {
     await fetch(`${doors.grace.url}/api/approvals/${approvals[0].id}/resolve`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"resolution":"rejected"}' });
     await route.continue();

@@ -1,5 +1,4 @@
-// What a program inside a step does shows on the page: how far it has come, what it asks, and
-// nothing that it tries on its viewer.
+// The page shows a program's progress and questions, and nothing that it tries on its viewer.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { approval, copyOutput, launch, openPage, screenLines, startSession } from './lib/browser.mjs';

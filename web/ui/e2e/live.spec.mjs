@@ -1,4 +1,4 @@
-// A page that is true about what it knows: following output, a server that is silent, a session that is gone.
+// The page says what it knows and what it does not: following output, a server that is silent, a session that is gone.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { copyOutput, launch, openPage, screenLines, startSession } from './lib/browser.mjs';

@@ -73,7 +73,7 @@ test('millions of lines are opened with a handful of requests, and paged through
   await note.getByRole('button', { name: 'Newest' }).click();
   await until('the end is back', async () => number((await lines(page)).at(-1)) === LINES, 60_000);
 
-  // What a step said long ago is read when the step is looked at.
+  // A step's old output is read when the step is selected.
   await page.getByRole('button', { name: 'Begin: Succeeded' }).click();
   await until('the first words are on the screen', async () => (await lines(page)).includes('the first words'), 60_000);
   assert.deepEqual(errors, []);

@@ -59,14 +59,14 @@ test('two people see each other, and who looks at the question', async () => {
   await approval(ada.page, /Publish/).getByText('ben is looking at this').waitFor();
   await approval(ben.page, /Publish/).getByText('ada.lovelace@example.com is looking at this').waitFor();
 
-  // A second tab of the same person is no other person.
+  // A second tab of the same person does not count as another person.
   const again = await visit('ben', id);
   await shows(ada.page, 'ben · 2 tabs', 'ada.lovelace@example.com · you');
   assert.equal(await approval(ben.page, /Publish/).getByText(/ben is looking/).count(), 0);
   await again.context.close();
   await shows(ada.page, 'ben', 'ada.lovelace@example.com · you');
 
-  // Who goes to another page does not view this one any more; who comes back does.
+  // Whoever moves to another page stops being a viewer of this one, and becomes one again on return.
   await ben.page.getByRole('link', { name: 'Holdfast, sessions' }).click();
   await viewers(ada.page).waitFor({ state: 'detached', timeout: 30_000 });
   await approval(ada.page, /Publish/).getByText(/is looking at this/).waitFor({ state: 'detached' });
@@ -115,7 +115,7 @@ test('many viewers fit a phone and a desktop, light and dark', async () => {
 test('the list of sessions is current without being polled, also after the server was killed', async () => {
   const { page, context, errors } = await openPage(browser);
   const there = await start('There from the start');
-  await until('nothing moves any more', async () => (await (await fetch(`${stack.url}/api/sessions/${there}/approvals`)).json()).approvals.length === 1);
+  await until('everything has settled', async () => (await (await fetch(`${stack.url}/api/sessions/${there}/approvals`)).json()).approvals.length === 1);
   let latest = Date.now();
   page.on('request', () => {
     latest = Date.now();

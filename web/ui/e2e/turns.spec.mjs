@@ -1,4 +1,4 @@
-// What a person does in a session that goes on: edits what is asked, gives time, says something, forks, looks back.
+// What a person does in a long session: edits a plan under approval, extends a deadline, sends a message, forks, looks back.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -63,7 +63,7 @@ test('a plan is edited at its approval, wrong edits are told by line, and the ne
   await context.close();
 });
 
-test("a step's command, environment and files are edited, and what waits beside it is asked again", async () => {
+test("a step's command, environment and files are edited, and approvals waiting beside it are opened again", async () => {
   const plan = {
     steps: [
       { id: 'a', title: 'Left', shell: 'cat note.txt', approval: true },
@@ -88,7 +88,7 @@ test("a step's command, environment and files are edited, and what waits beside 
   await dialog.waitFor({ state: 'detached' });
 
   await approval(page, /Left/).getByText(/Asked again: edited by/).waitFor();
-  await approval(page, /Right/).getByText(/Asked again: what it is about has changed/).waitFor();
+  await approval(page, /Right/).getByText(/Asked again: its subject has changed/).waitFor();
   await approval(page, /Left/).getByRole('button', { name: 'Approve' }).click();
   await approval(page, /Right/).getByRole('button', { name: 'Approve' }).click();
   await status(page, 'completed', { timeout: 30_000 });

@@ -1,5 +1,5 @@
-// A proxy in front of the server that says who its user is, as one does that signs people in. It
-// keeps the Host by which the browser asked, so that the server knows its own pages by it.
+// A proxy in front of the server that names its user, as an authenticating proxy does. It keeps
+// the browser's Host header, by which the server recognises its own pages.
 import { once } from 'node:events';
 import { createServer, request } from 'node:http';
 import { connect } from 'node:net';

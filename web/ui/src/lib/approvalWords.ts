@@ -31,7 +31,7 @@ export function onTimeoutWords(approval: Approval): string {
   if (isAsk(approval)) return askTimeoutWords(approval);
   switch (approval.on_timeout ?? 'suspend') {
     case 'reject':
-      return recovery ? 'If nobody answers: the run is given up.' : 'If nobody answers: it is rejected.';
+      return recovery ? 'If nobody answers: the run is aborted.' : 'If nobody answers: it is rejected.';
     case 'approve':
       return recovery ? 'If nobody answers: the step is skipped.' : 'If nobody answers: it is approved.';
     case 'escalate':

@@ -73,7 +73,7 @@ const ON_TIMEOUT: Record<string, string> = {
   approve: 'nobody answers: it runs',
   escalate: 'nobody answers: it is escalated',
 };
-const FAILED_ON_TIMEOUT: Record<string, string> = { reject: 'nobody answers: the run is given up', approve: 'nobody answers: the step is skipped' };
+const FAILED_ON_TIMEOUT: Record<string, string> = { reject: 'nobody answers: the run is aborted', approve: 'nobody answers: the step is skipped' };
 
 export function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;

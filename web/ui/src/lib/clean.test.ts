@@ -17,7 +17,7 @@ const CASES: Record<string, [text: string, line: string, nothing: string]> = {
   'cursor up': ['\x1b[5Ax', 'x', 'x'],
   'scroll region': ['\x1b[1;1r\x1b[5Lx', 'x', 'x'],
   'alternate screen': ['\x1b[?1049hx\x1b[?25l', 'x', 'x'],
-  'nothing is drawn any more': ['\x1b[?2026hx', 'x', 'x'],
+  'drawing has stopped': ['\x1b[?2026hx', 'x', 'x'],
   'private colour': ['\x1b[>4;1mx', 'x', 'x'],
   reset: ['\x1bcx\x1b(0y\x1b#8\x1b[!pz', 'xyz', 'xyz'],
   '8-bit controls': ['a\u009b31mb\u009d0;t\u009cc\u0085d', 'a\x1b[31mbcd', 'abcd'],

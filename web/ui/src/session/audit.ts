@@ -35,7 +35,7 @@ export function auditWords(entry: AuditEntry, title: string | null): string {
     case 'ask':
       return about === '' ? 'Asked' : `Asked from ${what}`;
     case 'expire':
-      return entry.approval_id ? `Nobody answered about ${what} in time` : 'Nobody used the session any more';
+      return entry.approval_id ? `Nobody answered about ${what} in time` : 'The session expired unused';
     default:
       return ACTIONS[entry.action] ?? humanize(entry.action);
   }

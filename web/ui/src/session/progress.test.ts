@@ -32,7 +32,7 @@ describe('progress', () => {
     expect(a?.attempts[0]?.live).toEqual({ progress: 0.42, note: 'fitting', waiting: null, cpuSeconds: 13, rssBytes: 130e6, readBytes: 1e6, writeBytes: 2e6, processes: 3 });
     expect(a === undefined ? null : progressOf(a)).toBe(0.42);
   });
-  it('says what a step waits for, until it does not any more', () => {
+  it('says what a step waits for while it waits', () => {
     const store = storeOf(['step_progress', { attempt: 1, ...figures, waiting: 'no room on the disk' }, 'a']);
     expect(view(store, 0, step('a', 'running'))[0]?.attempts[0]?.live?.waiting).toBe('no room on the disk');
     store.apply({ seq: 2, session_id: 's', run_id: 'r', step_id: 'a', event_type: 'step_progress', data: { attempt: 1, ...figures }, timestamp: '' });

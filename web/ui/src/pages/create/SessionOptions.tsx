@@ -13,7 +13,7 @@ const MODES: { value: ApprovalMode; label: string }[] = [
 // The first of each list is the default, which is not sent.
 const ON_TIMEOUT = [
   { value: '', label: 'Suspend the session (default)' },
-  { value: 'escalate', label: 'Escalate: ask louder, wait longer' },
+  { value: 'escalate', label: 'Escalate: ask more urgently, wait longer' },
   { value: 'reject', label: 'Reject' },
   { value: 'approve', label: 'Approve' },
 ];
@@ -87,7 +87,7 @@ export function SessionOptions({ values, onChange }: Props) {
           <NativeSelect label="When nobody answers in time" data={ON_TIMEOUT} value={values.onTimeout} onChange={(e) => set('onTimeout', e.currentTarget.value as OptionValues['onTimeout'])} />
           {values.onTimeout === 'escalate' &&
             span('escalationTimeout', 'Time after the escalation', 'Such as 20m', 'Four times the approval timeout when empty; then the session is suspended')}
-          <NativeSelect label="When somebody edits what is asked" data={ON_MODIFIED} value={values.onModified} onChange={(e) => set('onModified', e.currentTarget.value as OptionValues['onModified'])} />
+          <NativeSelect label="When somebody edits the plan or step in question" data={ON_MODIFIED} value={values.onModified} onChange={(e) => set('onModified', e.currentTarget.value as OptionValues['onModified'])} />
           <NativeSelect label="A message while a run is under way" data={WHEN_BUSY} value={values.whenBusy} onChange={(e) => set('whenBusy', e.currentTarget.value as OptionValues['whenBusy'])} />
           {span('runTimeout', 'Time for a run', 'Such as 2h', 'No limit when empty; being suspended does not count')}
           {span('sessionTTL', 'Keep an unused session open for', 'Such as 720h', 'The server’s setting when empty: usually for ever')}

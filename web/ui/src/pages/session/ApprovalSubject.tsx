@@ -60,7 +60,7 @@ export function ApprovalSubject({ approval, deadline, reading }: { approval: App
   const changes = useMemo(() => (subject?.plan && subject.before ? changedSections(subject.before.plan, subject.plan) : []), [subject]);
   if (!bindsPlan(approval)) {
     if (context === null) return null;
-    const label = isAsk(approval) ? 'What the program shows' : 'What is asked';
+    const label = isAsk(approval) ? 'What the program shows' : 'For approval';
     if ('facts' in context) {
       return (
         <dl className="facts" aria-label={label}>

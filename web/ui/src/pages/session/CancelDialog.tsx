@@ -24,7 +24,7 @@ export function CancelDialog({ session, opened, onClose }: Props) {
   return (
     <Modal opened={opened} onClose={close} title={cancel.isSuccess ? 'Session cancelled' : 'Cancel this session?'}>
       {cancel.isSuccess ? (
-        cancel.data === null ? <p className="muted">Nothing was running any more.</p> : <ReceiptLine receipt={cancel.data} />
+        cancel.data === null ? <p className="muted">Nothing was running.</p> : <ReceiptLine receipt={cancel.data} />
       ) : (
         <p className="muted">Everything it runs is stopped now and does not start again. Files that were made are kept.</p>
       )}

@@ -27,7 +27,7 @@ export function DeleteDialog({ session, active, opened, onClose }: Props) {
   return (
     <Modal opened={opened} onClose={onClose} title="Delete this session?">
       <p className="muted">
-        It disappears from every list{active ? ', and what it runs is stopped' : ''}.
+        The session will no longer be listed{active ? ', and its running steps will be stopped' : ''}.
       </p>
       {remove.isError && <p role="alert" className="text-bad">{errorText(remove.error)}</p>}
       <Group justify="flex-end" gap="xs" mt="md">

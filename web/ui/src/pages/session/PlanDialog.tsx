@@ -16,7 +16,7 @@ interface Props {
   plan: Plan | null; // to begin with, and to compare with
   mustDiffer: boolean;
   withFeedback?: string; // the feedback to begin with; no feedback box when absent
-  closed?: string | null; // why nothing can be sent any more
+  closed?: string | null; // why nothing more can be sent
   note: string;
   sendLabel: string;
   sending: boolean;

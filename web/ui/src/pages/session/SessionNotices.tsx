@@ -12,7 +12,7 @@ export function DeletedNotice({ name, deleted }: { name: string; deleted: string
       <p>
         “{name}” was deleted{deleted === '' ? ' while you were looking at it' : <> <RelativeTime iso={deleted} /></>}.
       </p>
-      <p className="muted">What ran was stopped. Nothing can be done here any more.</p>
+      <p className="muted">Its running steps were stopped. You can no longer do anything here.</p>
       <Button variant="default" renderRoot={(props) => <Link to="/" {...props} />}>All sessions</Button>
     </div>
   );

@@ -24,20 +24,20 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// hosts makes keepers that share a blob store, each with its own data dir.
-func hosts(t *testing.T, n int, quota snapshot.Quota) []*workspace.Keeper {
+// hosts makes managers that share a blob store, each with its own data dir.
+func hosts(t *testing.T, n int, quota snapshot.Quota) []*workspace.Manager {
 	t.Helper()
 	return hostsOver(t, t.TempDir(), n, quota)
 }
 
-func hostsOver(t *testing.T, bucket string, n int, quota snapshot.Quota) []*workspace.Keeper {
+func hostsOver(t *testing.T, bucket string, n int, quota snapshot.Quota) []*workspace.Manager {
 	t.Helper()
 	store, err := snapshot.Open(t.Context(), "file://"+bucket)
 	must(t, err)
 	t.Cleanup(func() { must(t, store.Close()) })
-	out := make([]*workspace.Keeper, n)
+	out := make([]*workspace.Manager, n)
 	for i := range out {
-		out[i] = workspace.NewKeeper(workspace.Options{Store: store, DataDir: t.TempDir(), Quota: quota, Logger: slog.New(slog.DiscardHandler)})
+		out[i] = workspace.NewManager(workspace.Options{Store: store, DataDir: t.TempDir(), Quota: quota, Logger: slog.New(slog.DiscardHandler)})
 	}
 	return out
 }
@@ -51,11 +51,11 @@ type session struct {
 	snapshot string
 }
 
-func (s *session) enter(k *workspace.Keeper, run string) *workspace.Stay {
+func (s *session) enter(k *workspace.Manager, run string) *workspace.Lease {
 	s.Helper()
-	stay, err := k.Enter(s.Context(), workspace.Visit{SessionID: s.id, RunID: run, Snapshot: s.snapshot, Files: s.files})
+	lease, err := k.Acquire(s.Context(), workspace.Request{SessionID: s.id, RunID: run, Snapshot: s.snapshot, Files: s.files})
 	must(s.T, err)
-	return stay
+	return lease
 }
 
 func (s *session) record(saved *workspace.Saved) error {
@@ -66,16 +66,16 @@ func (s *session) record(saved *workspace.Saved) error {
 }
 
 // step runs a step from beginning to end, and wants these changes.
-func (s *session) step(k *workspace.Keeper, run string, program func(dir string), want ...string) (restored bool) {
+func (s *session) step(k *workspace.Manager, run string, program func(dir string), want ...string) (restored bool) {
 	s.Helper()
-	stay := s.enter(k, run)
-	defer stay.Leave()
-	program(stay.Dir)
-	must(s.T, stay.Save(s.Context(), func(saved *workspace.Saved) error {
+	lease := s.enter(k, run)
+	defer lease.Release()
+	program(lease.Dir)
+	must(s.T, lease.Save(s.Context(), func(saved *workspace.Saved) error {
 		s.wantChanges(saved, want...)
 		return s.record(saved)
 	}))
-	return stay.Restored
+	return lease.Restored
 }
 
 func (s *session) wantChanges(saved *workspace.Saved, want ...string) {
@@ -93,7 +93,7 @@ func (s *session) wantChanges(saved *workspace.Saved, want ...string) {
 	}
 }
 
-func TestKeeper_AStepOnAnotherHostGoesOnWhereTheLastOneEnded(t *testing.T) {
+func TestManager_AStepOnAnotherHostGoesOnWhereTheLastOneEnded(t *testing.T) {
 	t.Parallel()
 	k := hosts(t, 2, snapshot.Quota{})
 	s := &session{T: t, id: "s", files: map[string]string{"plan.txt": "plan", "other.txt": "other"}}
@@ -114,7 +114,7 @@ func TestKeeper_AStepOnAnotherHostGoesOnWhereTheLastOneEnded(t *testing.T) {
 	if !restored {
 		t.Error("the other host had it already")
 	}
-	if k[0].At("s") == k[1].At("s") || k[1].At("s") != s.snapshot {
+	if k[0].CurrentSnapshot("s") == k[1].CurrentSnapshot("s") || k[1].CurrentSnapshot("s") != s.snapshot {
 		t.Error("where they are is wrong")
 	}
 	// Back on the first, with an edit of the plan that the second host has written meanwhile.
@@ -131,16 +131,16 @@ func TestKeeper_AStepOnAnotherHostGoesOnWhereTheLastOneEnded(t *testing.T) {
 	s.step(k[1], "r2", func(dir string) { wantText(t, dir, "plan.txt", "edited"); wantText(t, dir, "other.txt", "other") })
 }
 
-func TestKeeper_AHostThatIsWhereItShouldBeRestoresNothing(t *testing.T) {
+func TestManager_AHostThatIsWhereItShouldBeRestoresNothing(t *testing.T) {
 	t.Parallel()
 	k := hosts(t, 1, snapshot.Quota{})[0]
 	s := &session{T: t, id: "s"}
 	s.step(k, "r", func(dir string) { write(t, dir, "a", "1") }, "+a")
 	first := s.snapshot
 	// An attempt that died with its worker: what it left stays, as it would without snapshots.
-	stay := s.enter(k, "r")
-	write(t, stay.Dir, "left", "1")
-	stay.Leave()
+	lease := s.enter(k, "r")
+	write(t, lease.Dir, "left", "1")
+	lease.Release()
 	if s.step(k, "r", func(dir string) { wantText(t, dir, "left", "1") }, "+left") {
 		t.Error("restored")
 	}
@@ -156,30 +156,30 @@ func TestKeeper_AHostThatIsWhereItShouldBeRestoresNothing(t *testing.T) {
 }
 
 // A step is requested, another one ends, and then the first one starts: what it knew is outdated.
-func TestKeeper_WhatAVisitorKnowsMayHaveBeenOvertaken(t *testing.T) {
+func TestManager_WhatACallerKnowsMayHaveBeenOvertaken(t *testing.T) {
 	t.Parallel()
 	s := &session{T: t, id: "s"}
 	store, err := snapshot.Open(t.Context(), "file://"+t.TempDir())
 	must(t, err)
 	t.Cleanup(func() { must(t, store.Close()) })
-	k := workspace.NewKeeper(workspace.Options{
+	k := workspace.NewManager(workspace.Options{
 		Store: store, DataDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler),
 		Latest: func(context.Context, string) (string, error) { return s.snapshot, nil },
 	})
 	s.step(k, "r", func(dir string) { write(t, dir, "a", "1") }, "+a")
 	old := s.snapshot
 	s.step(k, "r", func(dir string) { write(t, dir, "b", "1") }, "+b")
-	stay, err := k.Enter(t.Context(), workspace.Visit{SessionID: "s", RunID: "r", Snapshot: old})
+	lease, err := k.Acquire(t.Context(), workspace.Request{SessionID: "s", RunID: "r", Snapshot: old})
 	must(t, err)
-	if stay.Restored {
+	if lease.Restored {
 		t.Error("it was set back")
 	}
-	must(t, stay.Save(t.Context(), func(saved *workspace.Saved) error { s.wantChanges(saved); return nil }))
-	stay.Leave()
+	must(t, lease.Save(t.Context(), func(saved *workspace.Saved) error { s.wantChanges(saved); return nil }))
+	lease.Release()
 }
 
 // Another host may make the same state that this one had earlier: a file came and went.
-func TestKeeper_AnEarlierStateThatComesBackIsRestoredLikeAnyOther(t *testing.T) {
+func TestManager_AnEarlierStateThatComesBackIsRestoredLikeAnyOther(t *testing.T) {
 	t.Parallel()
 	k := hosts(t, 2, snapshot.Quota{})
 	s := &session{T: t, id: "s"}
@@ -197,7 +197,7 @@ func TestKeeper_AnEarlierStateThatComesBackIsRestoredLikeAnyOther(t *testing.T) 
 	})
 }
 
-func TestKeeper_AForkStartsFromTheSnapshotAndNotFromThePlansFiles(t *testing.T) {
+func TestManager_AForkStartsFromTheSnapshotAndNotFromThePlansFiles(t *testing.T) {
 	t.Parallel()
 	k := hosts(t, 2, snapshot.Quota{})
 	s := &session{T: t, id: "source", files: map[string]string{"data": "raw", "program": "1"}}
@@ -215,7 +215,7 @@ func TestKeeper_AForkStartsFromTheSnapshotAndNotFromThePlansFiles(t *testing.T) 
 	fork.step(k[1], "the-next-run", func(dir string) { wantText(t, dir, "data", "raw") })
 }
 
-func TestKeeper_NeverRestoresUnderAStepThatRuns(t *testing.T) {
+func TestManager_NeverRestoresUnderAStepThatRuns(t *testing.T) {
 	t.Parallel()
 	k := hosts(t, 2, snapshot.Quota{})
 	s := &session{T: t, id: "s"}
@@ -228,42 +228,42 @@ func TestKeeper_NeverRestoresUnderAStepThatRuns(t *testing.T) {
 		t.Fatal("restored")
 	}
 	wantText(t, two.Dir, "mine", "1")
-	two.Leave()
-	one.Leave()
+	two.Release()
+	one.Release()
 	if three := s.enter(k[1], "r"); !three.Restored {
 		t.Error("not restored once it was free")
 	} else {
-		three.Leave()
+		three.Release()
 	}
 	// The same for one that was there before this worker.
-	back, err := k[1].Return(workspace.Visit{SessionID: "s", RunID: "r", Snapshot: s.snapshot})
+	back, err := k[1].Reacquire(workspace.Request{SessionID: "s", RunID: "r", Snapshot: s.snapshot})
 	must(t, err)
 	s.step(k[0], "r", func(dir string) { write(t, dir, "a", "elsewhere again") }, "~a")
 	if four := s.enter(k[1], "r"); four.Restored {
 		t.Error("restored")
 	} else {
-		four.Leave()
+		four.Release()
 	}
-	back.Leave()
+	back.Release()
 }
 
 // Two attempts end together: the last record must hold what both have made.
-func TestKeeper_TheSnapshotThatIsRecordedLastIsTheNewest(t *testing.T) {
+func TestManager_TheSnapshotThatIsRecordedLastIsTheNewest(t *testing.T) {
 	t.Parallel()
 	k := hosts(t, 2, snapshot.Quota{})
 	s := &session{T: t, id: "s"}
 	const steps = 20
 	var ends sync.WaitGroup
 	told := map[string]int{}
-	stays := make([]*workspace.Stay, steps)
+	stays := make([]*workspace.Lease, steps)
 	for i := range stays {
 		stays[i] = s.enter(k[0], "r")
 	}
-	for i, stay := range stays {
+	for i, lease := range stays {
 		ends.Go(func() {
-			defer stay.Leave()
-			write(t, stay.Dir, string(rune('a'+i)), "1")
-			if err := stay.Save(t.Context(), func(saved *workspace.Saved) error {
+			defer lease.Release()
+			write(t, lease.Dir, string(rune('a'+i)), "1")
+			if err := lease.Save(t.Context(), func(saved *workspace.Saved) error {
 				for _, c := range saved.Changes {
 					told[c.Path]++
 				}
@@ -284,38 +284,38 @@ func TestKeeper_TheSnapshotThatIsRecordedLastIsTheNewest(t *testing.T) {
 	})
 }
 
-func TestKeeper_ChangesAreToldAgainUntilTheyAreRecorded(t *testing.T) {
+func TestManager_ChangesAreToldAgainUntilTheyAreRecorded(t *testing.T) {
 	t.Parallel()
 	k := hosts(t, 1, snapshot.Quota{})[0]
 	s := &session{T: t, id: "s"}
 	s.step(k, "r", func(dir string) { write(t, dir, "a", "1") }, "+a")
-	stay := s.enter(k, "r")
-	write(t, stay.Dir, "b", "1")
+	lease := s.enter(k, "r")
+	write(t, lease.Dir, "b", "1")
 	lost := errors.New("the worker died here")
-	if err := stay.Save(t.Context(), func(saved *workspace.Saved) error { s.wantChanges(saved, "+b"); return lost }); !errors.Is(err, lost) {
+	if err := lease.Save(t.Context(), func(saved *workspace.Saved) error { s.wantChanges(saved, "+b"); return lost }); !errors.Is(err, lost) {
 		t.Fatal(err)
 	}
-	stay.Leave()
+	lease.Release()
 	// The next worker continues it.
-	stay, err := k.Return(workspace.Visit{SessionID: "s", RunID: "r", Snapshot: s.snapshot})
+	lease, err := k.Reacquire(workspace.Request{SessionID: "s", RunID: "r", Snapshot: s.snapshot})
 	must(t, err)
-	must(t, stay.Save(t.Context(), func(saved *workspace.Saved) error { s.wantChanges(saved, "+b"); return s.record(saved) }))
-	stay.Leave()
-	stay.Leave()
+	must(t, lease.Save(t.Context(), func(saved *workspace.Saved) error { s.wantChanges(saved, "+b"); return s.record(saved) }))
+	lease.Release()
+	lease.Release()
 	s.step(k, "r", func(string) {})
 }
 
 // A record may wait so long for Postgres that nobody knows what was saved.
-func TestKeeper_WhatWasCollectedBeforeItsRecordIsSavedAgain(t *testing.T) {
+func TestManager_WhatWasCollectedBeforeItsRecordIsSavedAgain(t *testing.T) {
 	t.Parallel()
 	bucket := t.TempDir()
 	k := hostsOver(t, bucket, 2, snapshot.Quota{})
 	s := &session{T: t, id: "s"}
 	s.step(k[0], "r", func(dir string) { write(t, dir, "a", "1") }, "+a")
-	stay := s.enter(k[0], "r")
-	write(t, stay.Dir, "b", "1")
+	lease := s.enter(k[0], "r")
+	write(t, lease.Dir, "b", "1")
 	calls := 0
-	must(t, stay.Save(t.Context(), func(saved *workspace.Saved) error {
+	must(t, lease.Save(t.Context(), func(saved *workspace.Saved) error {
 		s.wantChanges(saved, "+b")
 		if calls++; calls == 1 {
 			must(t, os.Remove(filepath.Join(bucket, "manifests", "sha256", saved.Digest[:2], saved.Digest)))
@@ -323,29 +323,29 @@ func TestKeeper_WhatWasCollectedBeforeItsRecordIsSavedAgain(t *testing.T) {
 		}
 		return s.record(saved)
 	}))
-	stay.Leave()
+	lease.Release()
 	s.step(k[1], "r", func(dir string) {
 		wantText(t, dir, "a", "1")
 		wantText(t, dir, "b", "1")
 	})
 }
 
-func TestKeeper_AWorkspaceOverItsQuotaIsNotKept(t *testing.T) {
+func TestManager_AWorkspaceOverItsQuotaIsNotKept(t *testing.T) {
 	t.Parallel()
 	k := hosts(t, 1, snapshot.Quota{Files: 3})[0]
 	s := &session{T: t, id: "s"}
 	s.step(k, "r", func(dir string) { write(t, dir, "a", "1") }, "+a")
-	stay := s.enter(k, "r")
+	lease := s.enter(k, "r")
 	for _, name := range []string{"a", "b", "c", "d"} {
-		write(t, stay.Dir, name, "1")
+		write(t, lease.Dir, name, "1")
 	}
-	must(t, stay.Save(t.Context(), func(saved *workspace.Saved) error {
+	must(t, lease.Save(t.Context(), func(saved *workspace.Saved) error {
 		if !snapshot.Exceeds(saved.Err) || saved.Digest != "" || saved.Err.Error() != "the workspace holds 4 files and folders, and may hold 3" {
 			t.Errorf("%+v", saved)
 		}
 		return nil
 	}))
-	stay.Leave()
+	lease.Release()
 	// The next attempt finds what was there before it grew.
 	if !s.step(k, "r", func(dir string) {
 		if left, _ := os.ReadDir(dir); len(left) != 2 {
@@ -356,7 +356,7 @@ func TestKeeper_AWorkspaceOverItsQuotaIsNotKept(t *testing.T) {
 	}
 }
 
-func TestKeeper_WhatAStepPutsWhereOurFilesAreDoesNoHarm(t *testing.T) {
+func TestManager_WhatAStepPutsWhereOurFilesAreDoesNoHarm(t *testing.T) {
 	t.Parallel()
 	k := hosts(t, 1, snapshot.Quota{})[0]
 	s := &session{T: t, id: "s", files: map[string]string{"p": "1"}}
@@ -367,42 +367,42 @@ func TestKeeper_WhatAStepPutsWhereOurFilesAreDoesNoHarm(t *testing.T) {
 		must(t, os.Remove(record))
 		must(t, syscall.Mkfifo(record, 0o600)) // opening it would block for ever
 	}, "+p")
-	stay, err := k.Enter(t.Context(), workspace.Visit{SessionID: "s", RunID: "r", Snapshot: s.snapshot, Files: s.files})
+	lease, err := k.Acquire(t.Context(), workspace.Request{SessionID: "s", RunID: "r", Snapshot: s.snapshot, Files: s.files})
 	if err == nil {
 		t.Error("a pipe was read as what was prepared")
-		stay.Leave()
+		lease.Release()
 	}
 	s.files = map[string]string{"p": "2"}
-	stay = s.enter(k, "r2")
-	must(t, os.Remove(filepath.Join(stay.Dir, "p")))
-	must(t, os.Link(outside, filepath.Join(stay.Dir, "p"))) // another name for a file outside
-	stay.Leave()
+	lease = s.enter(k, "r2")
+	must(t, os.Remove(filepath.Join(lease.Dir, "p")))
+	must(t, os.Link(outside, filepath.Join(lease.Dir, "p"))) // another name for a file outside
+	lease.Release()
 	s.files = map[string]string{"p": "3"}
 	s.step(k, "r2", func(dir string) { wantText(t, dir, "p", "3") })
 	wantText(t, filepath.Dir(outside), "outside", "precious")
 }
 
-func BenchmarkKeeper_EnterWhereNothingIsToDo(b *testing.B) {
+func BenchmarkManager_AcquireWhereNothingIsToDo(b *testing.B) {
 	store, err := snapshot.Open(b.Context(), "file://"+b.TempDir())
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer store.Close()
-	k := workspace.NewKeeper(workspace.Options{Store: store, DataDir: b.TempDir(), Logger: slog.New(slog.DiscardHandler)})
-	v := workspace.Visit{SessionID: "s", RunID: "r", Files: map[string]string{"a": "1"}}
-	enter := func() *workspace.Stay {
-		stay, err := k.Enter(b.Context(), v)
+	k := workspace.NewManager(workspace.Options{Store: store, DataDir: b.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	v := workspace.Request{SessionID: "s", RunID: "r", Files: map[string]string{"a": "1"}}
+	enter := func() *workspace.Lease {
+		lease, err := k.Acquire(b.Context(), v)
 		if err != nil {
 			b.Fatal(err)
 		}
-		return stay
+		return lease
 	}
-	stay := enter()
-	if err := stay.Save(b.Context(), func(s *workspace.Saved) error { v.Snapshot = s.Digest; return s.Err }); err != nil {
+	lease := enter()
+	if err := lease.Save(b.Context(), func(s *workspace.Saved) error { v.Snapshot = s.Digest; return s.Err }); err != nil {
 		b.Fatal(err)
 	}
-	stay.Leave()
+	lease.Release()
 	for b.Loop() {
-		enter().Leave()
+		enter().Release()
 	}
 }
