@@ -98,8 +98,9 @@ func connectionLost(err error) bool {
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true
 	}
-	// The pool's own error after Close is declared in a package that we do not depend on.
-	return pgconn.SafeToRetry(err) || pgconn.Timeout(err) || strings.HasSuffix(err.Error(), "closed pool")
+	// What the pool and database/sql say after Close is not exported, or in a package that we do not depend on.
+	return pgconn.SafeToRetry(err) || pgconn.Timeout(err) ||
+		strings.HasSuffix(err.Error(), "closed pool") || strings.HasSuffix(err.Error(), "database is closed")
 }
 
 func isUnique(err error) bool {

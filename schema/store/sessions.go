@@ -130,9 +130,9 @@ func (s *Store) MarkWorkflowStarted(ctx context.Context, id string) error {
 // approvals.
 func (s *Store) UnstartedSessions(ctx context.Context, olderThan time.Duration, limit int) ([]schema.Session, error) {
 	var rows []sessionRow
-	err := s.selectSessions().
+	err := selectSessions(s.selectWith(olderThan.Seconds())).
 		Where("s.workflow_started_at IS NULL").
-		Where("s.created_at <= now() - make_interval(secs => ?)", olderThan.Seconds()).
+		Where("s.created_at <= now() - make_interval(secs => $1)").
 		OrderExpr("s.created_at").Limit(int64(page(limit))).Scan(ctx, &rows)
 	if err != nil {
 		return nil, failed("list sessions", err)
