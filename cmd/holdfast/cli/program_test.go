@@ -94,6 +94,8 @@ func TestRun_ABadSettingStopsTheStartWithOneLine(t *testing.T) {
 		{nil, []string{"worker"}, `the setting HOLDFAST_DATABASE_URL is missing`},
 		{nil, []string{"migrate", "up"}, `the setting HOLDFAST_DATABASE_URL is missing`},
 		{[]string{"HOLDFAST_APPROVAL_TIMEOUT=0"}, []string{"up"}, `the setting HOLDFAST_APPROVAL_TIMEOUT is "0"`},
+		{[]string{db, "HOLDFAST_BLOB_URL=s3://"}, []string{"worker"}, `the setting HOLDFAST_BLOB_URL is "s3://"; allowed is file:///some/folder`},
+		{[]string{"HOLDFAST_BLOB_URL=gs://"}, []string{"up"}, `the setting HOLDFAST_BLOB_URL is "gs://"; allowed is file:///some/folder`},
 		{nil, []string{"up", "--addr", "nonsense"}, `the setting HOLDFAST_ADDR is "nonsense"`},
 		{[]string{"HOLDFAST_URL=localhost"}, []string{"session", "list"}, `the setting HOLDFAST_URL is "localhost"`},
 	} {
