@@ -55,7 +55,9 @@ func TestStore_PreparesSelectsButNotThoseWithFilters(t *testing.T) {
 	prepared, err := s.PreparedStatements(context1(t)) // of the connection that all the reads were made on, one by one
 	must(t, err)
 	for _, text := range []string{"t.plan_data", "r.number", `"steps"`, `"attempts"`, `"messages"`, "a.context"} {
-		if !slices.ContainsFunc(prepared, func(statement string) bool { return strings.Contains(statement, text) && strings.Contains(statement, "$1") }) {
+		if !slices.ContainsFunc(prepared, func(statement string) bool {
+			return strings.Contains(statement, text) && strings.Contains(statement, "$1")
+		}) {
 			t.Errorf("no prepared statement has %s", text)
 		}
 	}

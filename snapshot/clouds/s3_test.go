@@ -49,13 +49,13 @@ func (s *s3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *s3) list(w http.ResponseWriter, r *http.Request) {
 	type object struct {
-		Key          string
-		Size         int
-		LastModified string
+		Key          string `xml:"Key"`
+		Size         int    `xml:"Size"`
+		LastModified string `xml:"LastModified"`
 	}
 	var answer struct {
 		XMLName  xml.Name `xml:"ListBucketResult"`
-		Contents []object
+		Contents []object `xml:"Contents"`
 	}
 	for path, data := range s.objects {
 		if key := strings.TrimPrefix(path, "/bucket/"); strings.HasPrefix(key, r.URL.Query().Get("prefix")) {
