@@ -228,7 +228,7 @@ var errNoBlock = errors.New("a block of events is not in the blob store of this 
 
 func (s *Store) readArchived(ctx context.Context, key string) ([]byte, error) {
 	if s.archive == nil {
-		return nil, fmt.Errorf("%w, which has none", errNoBlock)
+		return nil, fmt.Errorf("%w, which is not configured", errNoBlock)
 	}
 	packed, err := s.archive.ReadObject(ctx, key)
 	if schema.CodeOf(err) == schema.CodeNotFound { // most likely this is another blob store than the worker's
@@ -248,7 +248,7 @@ func (b *block) unpack(packed []byte) ([]schema.Event, error) {
 		return nil, err
 	}
 	if n := len(events); n == 0 || n != b.events || events[0].Seq != b.first || events[n-1].Seq != b.last || events[0].SessionID != b.session {
-		return nil, fmt.Errorf("%w: it does not hold the %d events from %d to %d", errBlock, b.events, b.first, b.last)
+		return nil, fmt.Errorf("%w: it lacks the %d events from %d to %d", errBlock, b.events, b.first, b.last)
 	}
 	return events, nil
 }

@@ -217,7 +217,7 @@ func (f *fork) inherit() error {
 	case upTo == nil && f.run != "":
 		f.cut = f.began
 		if f.kept = f.before; f.unkept {
-			return schema.Errorf(schema.CodeConflict, "the workspace that run %d began with was not kept; fork from a step that has succeeded", f.number)
+			return schema.Errorf(schema.CodeConflict, "the workspace that run %d began with was not saved; fork from a step that has succeeded", f.number)
 		}
 	case upTo != nil:
 		f.StepID, f.cut, f.kept = upTo.id, upTo.finished, upTo.snapshot
@@ -225,7 +225,7 @@ func (f *fork) inherit() error {
 			f.kept = f.base
 		}
 		if f.kept == "" {
-			return schema.Errorf(schema.CodeConflict, "the workspace after step %q was not kept, so the session cannot be forked from it; name another step", upTo.id)
+			return schema.Errorf(schema.CodeConflict, "the workspace after step %q was not saved, so the session cannot be forked from it; name another step", upTo.id)
 		}
 		for i := range f.steps {
 			if step := &f.steps[i]; step.status == schema.StepSucceeded && !step.finished.After(f.cut) {

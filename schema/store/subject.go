@@ -124,5 +124,5 @@ func (s *Store) bound(ctx context.Context, is askedAbout) (*schema.Plan, error) 
 }
 
 func notKept(approvalID string) error {
-	return schema.Errorf(schema.CodeNotFound, "what the approval %q is about is not kept any more", approvalID)
+	return schema.Errorf(schema.CodeNotFound, "the subject of approval %q is no longer stored", approvalID)
 }

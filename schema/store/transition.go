@@ -73,7 +73,7 @@ const maxStoredDepth = 1000
 // readable refuses JSON that could be written, perhaps, but not read again.
 func readable(what string, text json.RawMessage) error {
 	if schema.NestedDeeper(text, maxStoredDepth) || (len(text) > 0 && !json.Valid(validText(text))) {
-		return schema.Errorf(schema.CodeInvalid, "the %s of an approval cannot be kept: it is no JSON, or nested too deep", what)
+		return schema.Errorf(schema.CodeInvalid, "the %s of an approval cannot be stored: not JSON, or nested too deeply", what)
 	}
 	return nil
 }
