@@ -413,7 +413,7 @@ func (s *Store) confirm(ctx context.Context, sum string) error {
 		return away(ctx, err)
 	}
 	if !there {
-		return schema.Errorf(schema.CodeUnavailable, "a part of the workspace has been collected while it was saved; it is saved again")
+		return schema.Errorf(schema.CodeUnavailable, "a part of the workspace was collected during the save; saving again")
 	}
 	return nil
 }

@@ -123,10 +123,10 @@ func (f *Folder) leave() error {
 	defer f.mu.Unlock()
 	f.at, f.read, f.known = Position{}, true, nil
 	if err := os.MkdirAll(f.state, 0o700); err != nil {
-		return fmt.Errorf("keep what the workspace is at: %w", err)
+		return fmt.Errorf("store the workspace's position: %w", err)
 	}
 	if err := os.Remove(filepath.Join(f.state, positionFile)); err != nil && !os.IsNotExist(err) {
-		return fmt.Errorf("keep what the workspace is at: %w", err)
+		return fmt.Errorf("store the workspace's position: %w", err)
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ func (f *Folder) arrive(p Position, files []known) error {
 		})
 	}
 	if err != nil {
-		return fmt.Errorf("keep what the workspace is at: %w", err)
+		return fmt.Errorf("store the workspace's position: %w", err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -211,7 +211,7 @@ func (w *walker) dir(dir *os.File, path string, depth int) error {
 		return err
 	}
 	if depth > maxDepth {
-		return schema.Errorf(schema.CodeTooLarge, "the workspace has more than %d folders in one another", maxDepth)
+		return schema.Errorf(schema.CodeTooLarge, "the workspace has more than %d nested folders", maxDepth)
 	}
 	if _, err := dir.Seek(0, 0); err != nil {
 		return err
