@@ -34,5 +34,5 @@ func Check(ctx context.Context, c client.Client, dataDir string) error {
 			return nil
 		}
 	}
-	return schema.Errorf(schema.CodeUnavailable, "%s asks Temporal for nothing; its log says what it waits for", &who)
+	return schema.Errorf(schema.CodeUnavailable, "%s is not polling Temporal; see its log", &who)
 }

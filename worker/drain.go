@@ -117,7 +117,7 @@ func (d *drains) close() {
 
 func (d *drains) serve(conn net.Conn) {
 	if supervisor.FromStep(conn) { // a step without its own user can connect
-		d.log.Warn("a step asked this worker to end, and was refused", "host", d.hosts.Host)
+		d.log.Warn("refused a step's request to end this worker", "host", d.hosts.Host)
 		_ = conn.Close()
 		return
 	}
@@ -283,7 +283,7 @@ func awaitFree(ctx context.Context, dataDir string, who *holder) error {
 		}
 		select {
 		case <-ctx.Done():
-			return schema.Errorf(schema.CodeUnavailable, "%s has drained, and does not end", who)
+			return schema.Errorf(schema.CodeUnavailable, "%s has drained but does not exit", who)
 		case <-time.After(poll):
 		}
 	}

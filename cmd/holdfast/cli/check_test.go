@@ -64,7 +64,7 @@ func TestCheck_SaysWhetherTheWorkerOfADataFolderIsHeardOf(t *testing.T) {
 			t.Fatal("no worker in time")
 		}
 	}
-	run(t, env, "", "worker", "--check").want(t, exitError, "asks Temporal for nothing")
+	run(t, env, "", "worker", "--check").want(t, exitError, "is not polling Temporal")
 	stop()
 	<-done
 }
