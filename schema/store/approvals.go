@@ -88,7 +88,7 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.
 		return nil, "", err
 	}
 	if f.Cursor != "" {
-		after, err := parsePlace(f.Cursor)
+		after, err := parseCursor(f.Cursor)
 		if err != nil {
 			return nil, "", err
 		}
@@ -100,7 +100,7 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.
 	}
 	if len(rows) > limit {
 		rows = rows[:limit]
-		next = place{at: rows[limit-1].CreatedAt, id: rows[limit-1].ID}.cursor()
+		next = pageEnd{at: rows[limit-1].CreatedAt, id: rows[limit-1].ID}.cursor()
 	}
 	list = make([]schema.Approval, 0, len(rows))
 	left := briefContexts

@@ -25,7 +25,7 @@ func TestLoseRun_EndsEverythingOfItOnce(t *testing.T) {
 		t.Fatalf("under way are %v", ids)
 	}
 	for range 2 {
-		must(t, s.LoseRun(ctx, b.session, b.run, "it is gone"))
+		must(t, s.FailLostRun(ctx, b.session, b.run, "it is gone"))
 	}
 	run, err := s.Run(ctx, b.run)
 	must(t, err)
@@ -96,7 +96,7 @@ func TestLoseRun_LeavesASuspendedSessionSuspendedWhileMessagesWait(t *testing.T)
 			id := schema.TextID(b.session, "request", "later")
 			accept(t, s, b.session, id, 1, save(t, s, b.session, id, "later"))
 		}
-		must(t, s.LoseRun(ctx, b.session, b.run, "it is gone"))
+		must(t, s.FailLostRun(ctx, b.session, b.run, "it is gone"))
 		must(t, s.AdoptTexts(ctx, b.session))
 		session, err := s.Session(ctx, b.session)
 		must(t, err)

@@ -43,7 +43,7 @@ func (s *Store) Messages(ctx context.Context, sessionID string, limit int, curso
 // AddMessage adds an entry to a session's conversation, once per key, and moves the session's
 // conversation position to it. The database sets m's ID and CreatedAt.
 func (s *Store) AddMessage(ctx context.Context, key string, m schema.Message) error {
-	_, err := s.change(ctx, "add a message", m.SessionID, "message:"+key, nil, func(c *change) error {
+	_, err := s.inSessionTx(ctx, "add a message", m.SessionID, "message:"+key, nil, func(c *sessionTx) error {
 		queueMessage(c.writes, &messageRow{SessionID: m.SessionID, RunID: m.RunID, Role: m.Role, Agent: m.Agent, Actor: m.Actor, Content: m.Content})
 		return nil
 	})

@@ -89,7 +89,7 @@ func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Se
 	}
 	q = q.OrderExpr("s.created_at DESC, s.id DESC").Limit(int64(limit) + 1)
 	if f.Cursor != "" {
-		after, err := parsePlace(f.Cursor)
+		after, err := parseCursor(f.Cursor)
 		if err != nil {
 			return nil, 0, "", err
 		}
@@ -109,7 +109,7 @@ func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Se
 	}
 	if len(rows) > limit {
 		rows = rows[:limit]
-		next = place{at: rows[limit-1].CreatedAt, id: rows[limit-1].ID}.cursor()
+		next = pageEnd{at: rows[limit-1].CreatedAt, id: rows[limit-1].ID}.cursor()
 	}
 	list, err = sessionObjects(rows)
 	if err != nil {

@@ -93,7 +93,7 @@ func parseAddress(dsn string) (*pgxpool.Config, error) {
 
 // Close waits for running calls and closes every connection.
 func (s *Store) Close() {
-	s.appends.flights.Wait()
+	s.appends.running.Wait()
 	_ = s.db.Close()
 	s.pool.Close()
 }
