@@ -115,8 +115,8 @@ func (c *combiner) nextBatch() []*appendCall {
 }
 
 // send writes flushes in one round trip and one transaction. It locks the rows of sessions in the
-// order of their ids, so that two flights cannot deadlock, and waits for a row no longer than
-// patience.
+// order of their ids, so that two writers cannot deadlock, and waits for a row no longer than
+// lockTimeout.
 func (c *combiner) send(calls []*appendCall, lockTimeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), appendTimeout)
 	defer cancel()

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-func TestLoseRun_EndsEverythingOfItOnce(t *testing.T) {
+func TestFailLostRun_EndsEverythingOfItOnce(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
 	ctx := context1(t)
@@ -73,7 +73,7 @@ func TestLoseRun_EndsEverythingOfItOnce(t *testing.T) {
 }
 
 // A person has suspended the session: what waits in it still waits after its run is lost.
-func TestLoseRun_LeavesASuspendedSessionSuspendedWhileMessagesWait(t *testing.T) {
+func TestFailLostRun_LeavesASuspendedSessionSuspendedWhileMessagesWait(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
 	ctx := context1(t)

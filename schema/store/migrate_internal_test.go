@@ -8,7 +8,7 @@ import (
 )
 
 // A database may have many millions of events. A migration that builds an index in its transaction blocks all writers
-// meanwhile; earlyIndexes builds the index before that.
+// meanwhile; concurrentIndexes builds the index before that.
 func TestMigrations_BuildNoIndexOnEventsInTheirTransaction(t *testing.T) {
 	t.Parallel()
 	known, err := knownMigrations()
