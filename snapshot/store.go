@@ -129,7 +129,7 @@ func (s *Store) put(ctx context.Context, kind, sum string, data []byte) (int64, 
 			return 0, nil
 		}
 		// It may be about to be collected.
-		there, err := s.touch(k)
+		there, err := s.renew(k)
 		if err != nil {
 			return 0, away(ctx, err)
 		}
