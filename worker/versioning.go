@@ -288,8 +288,8 @@ func (d *Deployment) set(ctx context.Context, c client.Client, buildID string, p
 	return err
 }
 
-// sayIfWaiting warns of a worker to which no session comes.
-func sayIfWaiting(ctx context.Context, o Options) {
+// warnIfNoSessions warns that this worker gets no sessions.
+func warnIfNoSessions(ctx context.Context, o Options) {
 	ctx, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
 	d, err := ReadDeployment(ctx, o.Temporal)
