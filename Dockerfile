@@ -21,7 +21,8 @@ COPY . .
 COPY --from=ui /src/web/ui/dist web/ui/dist
 # .git is not in the build: HOLDFAST_VERSION="$(git describe --tags --always --dirty)" docker compose build
 ARG VERSION=dev
-RUN CGO_ENABLED=0 go build -buildvcs=false -trimpath \
+# With the drivers of S3, GCS and Azure: workers on several machines need a store that all of them reach.
+RUN CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags clouds \
     -ldflags "-s -w -X github.com/holdfast/holdfast/cmd/holdfast/cli.buildVersion=${VERSION}" \
     -o /out/holdfast ./cmd/holdfast \
     && CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w" -o /out/holdfast-supervisor ./cmd/holdfast-supervisor

@@ -24,6 +24,9 @@ LDFLAGS := -s -w -X github.com/holdfast/holdfast/cmd/holdfast/cli.buildVersion=$
 export CGO_ENABLED := 0
 export GOFLAGS := -trimpath
 GO_BUILD := GOGC=400 go
+# Build tags of bin/holdfast: TAGS=clouds adds the drivers of S3, GCS and Azure. What the tag changes is in these packages.
+TAGS :=
+CLOUDS := ./snapshot/clouds ./cmd/holdfast/settings
 GO_TEST := go test
 # The same, with the time that each test took left in build/times, for make slowest.
 TIMES := build/times
@@ -53,13 +56,13 @@ help: ## Print this list
 ## Build and run
 
 .PHONY: build
-build: ## Build bin/holdfast with the UI inside, and put everything `holdfast up` needs beside it
+build: ## Build bin/holdfast with the UI inside, and put everything `holdfast up` needs beside it; make build TAGS=clouds adds S3, GCS and Azure
 	@$(MAKE) -j3 $(TEMPORAL_STAMP) $(POSTGRES_STAMP) $(UI_BUILT)
 	@$(MAKE) bin/holdfast
 
 .PHONY: bin/holdfast
 bin/holdfast: # go build knows by itself what has changed
-	$(GO_BUILD) build -ldflags '$(LDFLAGS)' -o $@ ./cmd/holdfast
+	$(GO_BUILD) build -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o $@ ./cmd/holdfast
 	$(GO_BUILD) build -ldflags '-s -w' -o $@-supervisor ./cmd/holdfast-supervisor
 
 .PHONY: run
@@ -128,6 +131,12 @@ test-go: tools $(GOTESTSUM_STAMP) ## Go tests with the race detector, against re
 	@# TEMPORAL_DEBUG: the second that Temporal gives a workflow is one without the race detector. e2e holds to it.
 	@# The two that take longest begin first: alone at the end, they would leave half of the machine idle.
 	packages=$$({ go list ./worker ./web; go list ./...; } | awk '!seen[$$0]++' | grep -v -e /e2e -e '$(SANDBOX)$$'); export CGO_ENABLED=1 TEMPORAL_DEBUG=1; $(GO_TEST_TIMED) -race -timeout $(TEST_TIMEOUT) -skip '$(ATTACKS)' $$packages
+	@$(MAKE) test-clouds
+
+.PHONY: test-clouds
+test-clouds: ## Build and test with the clouds' drivers
+	$(GO_BUILD) build -tags clouds -o /dev/null ./cmd/holdfast
+	$(GO_TEST) -tags clouds -timeout $(TEST_TIMEOUT) $(CLOUDS)
 
 .PHONY: test-ui
 test-ui: $(UI_MODULES) $(CLIENT_MODULES) ## Unit tests of the web UI and of the TypeScript client
@@ -227,6 +236,7 @@ bench: build ## The benchmark suite, an hour or so on a quiet machine; make benc
 .PHONY: lint
 lint: $(GOLANGCI_STAMP) $(UI_MODULES) $(CLIENT_MODULES) lint-workflows ## Lint Go, the UI and the TypeScript client
 	GOGC=200 bin/tools/golangci-lint run --allow-parallel-runners ./...
+	GOGC=200 bin/tools/golangci-lint run --allow-parallel-runners --build-tags clouds $(CLOUDS)
 	cd $(CLIENT) && npm run lint
 	cd $(UI) && npm run lint --if-present
 

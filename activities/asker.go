@@ -35,7 +35,7 @@ var _ runner.Asker = (*Asker)(nil)
 // Ask opens a question and waits for its answer. The question is identified by its attempt and ID:
 // asking again, after any restart, gives the same approval.
 func (a *Asker) Ask(ctx context.Context, step *schema.RunStep, attempt int, ask supervisor.Ask) (supervisor.Answer, error) {
-	about, err := ask.About()
+	about, err := ask.Details()
 	if err != nil {
 		return supervisor.Answer{Error: err.Error()}, nil //nolint:nilerr // the asker is told
 	}

@@ -55,7 +55,7 @@ func (a *Records) outline(begun *store.BegunRun, err error) (schema.Outline, err
 
 // lasting marks an error as final if the same call would fail again.
 func lasting(err error) error {
-	if schema.Lasting(err) {
+	if schema.IsPermanent(err) {
 		return final(err)
 	}
 	return err

@@ -81,7 +81,7 @@ func (p *Plan) Attention(asks map[string]StepAsks) []Attention {
 		list = append(list, s.attention(cmp.Or(asks[s.ID].OnTimeout, s.OnTimeout))...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Files)) {
-		for _, a := range lookAt(name, p.Files[name]) {
+		for _, a := range scan(name, p.Files[name]) {
 			a.File = name
 			list = append(list, a)
 		}
@@ -127,7 +127,7 @@ func (s *PlanStep) attention(onTimeout OnTimeout) []Attention {
 		}
 	}
 	for _, text := range s.texts() {
-		for _, a := range lookAt(text) {
+		for _, a := range scan(text) {
 			add(a.Kind, a.Found)
 		}
 	}
@@ -149,8 +149,8 @@ func (s *PlanStep) texts() []string {
 	return texts
 }
 
-// lookAt finds each kind once in a group of texts.
-func lookAt(texts ...string) []Attention {
+// scan finds each kind once in a group of texts.
+func scan(texts ...string) []Attention {
 	var list []Attention
 	for _, text := range texts {
 		for _, s := range suspicious {
@@ -162,7 +162,7 @@ func lookAt(texts ...string) []Attention {
 			}
 		}
 	}
-	if slices.ContainsFunc(texts, func(s string) bool { return strings.ContainsFunc(s, Hidden) }) {
+	if slices.ContainsFunc(texts, func(s string) bool { return strings.ContainsFunc(s, IsInvisible) }) {
 		list = append(list, Attention{Kind: AttentionHidden})
 	}
 	return list
@@ -172,9 +172,9 @@ func lookAt(texts ...string) []Attention {
 // marks.
 const fillers = "\u034f\u115f\u1160\u3164\uffa0"
 
-// Hidden reports whether a character is invisible, or changes how the text around it is displayed.
+// IsInvisible reports whether a character is invisible, or changes how the text around it is displayed.
 // The browser has the same list, in web/ui/src/lib/hidden.ts.
-func Hidden(r rune) bool {
+func IsInvisible(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t' || r == '\r':
 		return false
@@ -190,7 +190,7 @@ func Hidden(r rune) bool {
 // shortFound is a match on one line, without hidden characters.
 func shortFound(s string) string {
 	s = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if Hidden(r) {
+		if IsInvisible(r) {
 			return utf8.RuneError
 		}
 		return r

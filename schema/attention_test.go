@@ -74,12 +74,12 @@ func TestBound_HasTheDigestOfTheStepInItsPlan(t *testing.T) {
 func TestHidden_NamesWhatDoesNotShowAndNothingElse(t *testing.T) {
 	t.Parallel()
 	for _, r := range "\x00\x1b\x7f\u0085\u00ad\u034f\u061c\u115f\u1160\u180e\u200b\u200d\u200f\u2028\u2029\u202e\u2060\u2065\u2066\u206f\u3164\ufeff\uffa0\U000e0001\U000e0041" {
-		if !schema.Hidden(r) {
+		if !schema.IsInvisible(r) {
 			t.Errorf("%U is not hidden", r)
 		}
 	}
 	for _, r := range "\n\r\t a~\u00a0é\u0301אب한\u6f22😀\ufffd" {
-		if schema.Hidden(r) {
+		if schema.IsInvisible(r) {
 			t.Errorf("%U is hidden", r)
 		}
 	}

@@ -45,5 +45,5 @@ func ParseDuration(s string) (time.Duration, error) {
 }
 
 func badDuration(s string) error {
-	return fmt.Errorf("%q is no duration such as 90s, 30m, 2h or 3d", s)
+	return fmt.Errorf("%q is not a duration such as 90s, 30m, 2h or 3d", s)
 }

@@ -135,10 +135,10 @@ func CodeOf(err error) Code {
 	return CodeInternal
 }
 
-// Lasting reports whether the same call will fail the same way again: what it asks for does not
+// IsPermanent reports whether the same call will fail the same way again: what it asks for does not
 // exist, breaks a rule, cannot be kept or contradicts the current state. Such an error is final, and
 // shows; any other may heal, and is worth another try. Only this function decides which is which.
-func Lasting(err error) bool {
+func IsPermanent(err error) bool {
 	switch CodeOf(err) {
 	case CodeInvalid, CodeNotFound, CodeConflict, CodeExpired, CodeTooLarge, CodeForbidden, CodeStale, CodeUnsupported, CodeMethod:
 		return true

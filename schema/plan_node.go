@@ -266,8 +266,8 @@ func (p *planParser) nonEmpty(n *node, at string) string {
 	return n.text
 }
 
-// text1 reads one line of text for people.
-func (p *planParser) text1(n *node, at string, most int) string {
+// line reads one line of text for people.
+func (p *planParser) line(n *node, at string, most int) string {
 	s := p.nonEmpty(n, at)
 	if utf8.RuneCountInString(s) > most {
 		p.add(n.offset, at, fmt.Sprintf("this has %d characters; at most %d are allowed", utf8.RuneCountInString(s), most), s)

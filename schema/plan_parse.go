@@ -156,7 +156,7 @@ func (p *planParser) step(s *PlanStep, w *stepAt) {
 		"id": func(n *node, at string) {
 			s.ID = p.matching(n, at, stepIDPattern(), "a step id is 1 to 64 letters, digits, dots, dashes and underscores, and starts with a letter or digit")
 		},
-		"title":    func(n *node, at string) { s.Title = p.text1(n, at, MaxTitle) },
+		"title":    func(n *node, at string) { s.Title = p.line(n, at, MaxTitle) },
 		"run":      func(n *node, at string) { s.Run = p.command(n, at) },
 		"shell":    func(n *node, at string) { s.Shell = p.nonEmpty(n, at) },
 		"agent":    func(n *node, at string) { s.Agent = p.nonEmpty(n, at) },

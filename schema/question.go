@@ -43,7 +43,7 @@ func (q *Question) Check() error {
 	if why := JSONProblem(q.Context, MaxAskContext); why != "" {
 		return badQuestion("the context of a question: "+why, "context", why, nil)
 	}
-	about, err := q.About()
+	about, err := q.Details()
 	if err != nil {
 		return err
 	}
@@ -53,9 +53,9 @@ func (q *Question) Check() error {
 	return nil
 }
 
-// About is what people see besides the question: its context or, if there are options, an object
+// Details is what people see besides the question: its context or, if there are options, an object
 // with both.
-func (q *Question) About() (json.RawMessage, error) {
+func (q *Question) Details() (json.RawMessage, error) {
 	if len(q.Context) == 0 && len(q.Options) == 0 {
 		return nil, nil
 	}

@@ -18,7 +18,7 @@ func TestQuestion_AboutHasItsContextAndItsOptions(t *testing.T) {
 	} {
 		for i, options := range [][]string{nil, {"a", "b"}} {
 			q := schema.Question{Context: json.RawMessage(context), Options: options}
-			if got, err := q.About(); err != nil || string(got) != want[i] {
+			if got, err := q.Details(); err != nil || string(got) != want[i] {
 				t.Errorf("%s with %d options: %s, %v", context, len(options), got, err)
 			}
 		}

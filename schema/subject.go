@@ -5,14 +5,14 @@ import "cmp"
 // Subject is everything that an approval's digest binds, in full, and what in it deserves a look.
 type Subject struct {
 	ApprovalID string    `json:"approval_id"`
-	Digest     string    `json:"digest" doc:"That of the approval, computed anew from what is here"`
+	Digest     string    `json:"digest" doc:"The digest of the approval, recomputed from this subject"`
 	OnTimeout  OnTimeout `json:"on_timeout,omitempty" doc:"What follows when nobody answers this approval in time; suspend once it has escalated"`
 	// Plan is what approval allows. For a step, it is that step and the files that it may read.
-	Plan *Plan `json:"plan,omitempty" doc:"What a yes allows: a plan, or of a step that step and every file that it may read. Absent when the approval is about neither"`
+	Plan *Plan `json:"plan,omitempty" doc:"What approval allows: a plan, or a step and every file that it may read. Absent when the approval is about neither"`
 	// Asks lists the steps of the plan that ask, by id.
-	Asks      map[string]StepAsks `json:"asks,omitempty" doc:"For each step of the plan that asks somebody, when it does and what follows when nobody answers"`
-	Attention []Attention         `json:"attention" doc:"What of it deserves a look. It is no verdict: nothing here does not mean that it is harmless"`
-	Before    *SubjectBefore      `json:"before,omitempty" doc:"What was asked about before, when this is asked because that changed"`
+	Asks      map[string]StepAsks `json:"asks,omitempty" doc:"For each step of the plan that needs approval, when it asks and what follows when nobody answers"`
+	Attention []Attention         `json:"attention" doc:"What deserves a look. An empty list does not mean that it is harmless"`
+	Before    *SubjectBefore      `json:"before,omitempty" doc:"What the previous approval was about, when this one replaces it because that changed"`
 }
 
 // SubjectBefore is the version that was asked about before.

@@ -24,7 +24,7 @@ import (
 type Owner struct {
 	Live bool // one of them is there
 	// Otherwise: when the last one of them was over for good, by which time everything of it had been saved.
-	Settled time.Time
+	EndedAt time.Time
 }
 
 // Collecting says what may go.
@@ -33,8 +33,8 @@ type Collecting struct {
 	Owners map[string]Owner
 	// Grace is how long what nobody names stays, for saves that are under way, and after a session is over.
 	Grace time.Duration
-	// Orphans is how long a snapshot stays that no session names: a save whose end could not be recorded yet.
-	Orphans time.Duration
+	// OrphanGrace is how long a snapshot stays that no session names: a save whose end could not be recorded yet.
+	OrphanGrace time.Duration
 	// Full looks at every blob even when no snapshot goes: for what saves left that were cut short, and for the figures.
 	Full   bool
 	DryRun bool
@@ -90,7 +90,7 @@ func (s *Store) Collect(ctx context.Context, o Collecting) (Collected, error) {
 	}
 	var gone, kept []object
 	for _, m := range lists {
-		if o.condemned(&m, now) {
+		if o.deletable(&m, now) {
 			gone = append(gone, m)
 		} else {
 			kept = append(kept, m)
@@ -154,7 +154,7 @@ func (s *Store) remove(ctx context.Context, objects []object, dryRun bool) (r re
 	for i := range objects {
 		if !dryRun {
 			began := time.Now()
-			deleted, err := s.letGo(ctx, &objects[i])
+			deleted, err := s.deleteUnlessReused(ctx, &objects[i])
 			if err != nil {
 				if r.refused = append(r.refused, objects[i]); r.err == nil {
 					r.err = err
@@ -194,8 +194,8 @@ func (s *Store) withoutThoseOf(ctx context.Context, snapshots, blobs []object) [
 	})
 }
 
-// condemned reports whether a snapshot may go.
-func (o *Collecting) condemned(m *object, now time.Time) bool {
+// deletable reports whether a snapshot may go.
+func (o *Collecting) deletable(m *object, now time.Time) bool {
 	if m.sum == "" { // a write that was cut short
 		return m.modified.Before(now.Add(-o.Grace))
 	}
@@ -203,10 +203,10 @@ func (o *Collecting) condemned(m *object, now time.Time) bool {
 	switch {
 	case known && owner.Live:
 		return false
-	case known && !m.modified.After(owner.Settled):
-		return owner.Settled.Before(now.Add(-o.Grace))
+	case known && !m.modified.After(owner.EndedAt):
+		return owner.EndedAt.Before(now.Add(-o.Grace))
 	default: // another save has made it since, for a session that is not known to name it yet
-		return m.modified.Before(now.Add(-o.Orphans))
+		return m.modified.Before(now.Add(-o.OrphanGrace))
 	}
 }
 
@@ -289,8 +289,8 @@ func objectAt(kind, at string, modified time.Time, size int64) object {
 	return object{at, sum, modified, size}
 }
 
-// letGo deletes an object unless it was taken up since it was listed.
-func (s *Store) letGo(ctx context.Context, o *object) (gone bool, err error) {
+// deleteUnlessReused deletes an object unless it was taken up since it was listed.
+func (s *Store) deleteUnlessReused(ctx context.Context, o *object) (gone bool, err error) {
 	if s.deleting != nil {
 		s.deleting()
 	}
@@ -359,8 +359,8 @@ func (s *Store) emptyTrash() error {
 
 func (s *Store) file(key string) string { return filepath.Join(s.dir, filepath.FromSlash(key)) }
 
-// touch makes an object young again, and reports whether it is still there.
-func (s *Store) touch(key string) (there bool, err error) {
+// renew makes an object young again, and reports whether it is still there.
+func (s *Store) renew(key string) (there bool, err error) {
 	if s.dir == "" {
 		return false, nil // it is written once more
 	}
@@ -383,7 +383,7 @@ var ErrCollected = schema.Errorf(schema.CodeStale, "the workspace that was saved
 func (s *Store) Hold(ctx context.Context, digest string) error {
 	k := key(manifests, digest)
 	if s.dir != "" {
-		there, err := s.touch(k)
+		there, err := s.renew(k)
 		if err == nil && !there {
 			err = ErrCollected
 		}
@@ -407,13 +407,13 @@ func (s *Store) confirm(ctx context.Context, sum string) error {
 	k := key(blobs, sum)
 	there, err := s.bucket.Exists(ctx, k)
 	if err == nil && there && s.dir != "" {
-		there, err = s.touch(k)
+		there, err = s.renew(k)
 	}
 	if err != nil {
 		return away(ctx, err)
 	}
 	if !there {
-		return schema.Errorf(schema.CodeUnavailable, "a part of the workspace has been collected while it was saved; it is saved again")
+		return schema.Errorf(schema.CodeUnavailable, "a part of the workspace was collected during the save; saving again")
 	}
 	return nil
 }

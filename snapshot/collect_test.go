@@ -73,15 +73,15 @@ func TestCollect_FreesWhatOnlyDeletedSessionsHad(t *testing.T) {
 	other, g := w.folder("b")
 	put(t, other, "common", strings.Repeat("c", 5000))
 	kept := w.save(g, snapshot.SaveOptions{})
-	o := snapshot.Collecting{Grace: grace, Orphans: orphans, Full: true, Owners: map[string]snapshot.Owner{
-		gone.Digest: {Settled: time.Now()}, kept.Digest: {Live: true},
+	o := snapshot.Collecting{Grace: grace, OrphanGrace: orphans, Full: true, Owners: map[string]snapshot.Owner{
+		gone.Digest: {EndedAt: time.Now()}, kept.Digest: {Live: true},
 	}}
 	before := w.objects()
 	if done := w.collect(o); done.Snapshots+done.Blobs != 0 || w.objects() != before {
 		t.Fatalf("within its grace it goes: %+v", done)
 	}
 	w.age(time.Hour)
-	o.Owners[gone.Digest] = snapshot.Owner{Settled: time.Now().Add(-time.Hour)}
+	o.Owners[gone.Digest] = snapshot.Owner{EndedAt: time.Now().Add(-time.Hour)}
 	o.DryRun = true
 	dry := w.collect(o)
 	if w.objects() != before {
@@ -112,7 +112,7 @@ func TestCollect_GoesOnPastWhatIsRefused(t *testing.T) {
 	put(t, dir, "other", strings.Repeat("o", 5000))
 	gone := w.save(f, snapshot.SaveOptions{})
 	w.age(time.Hour)
-	o := snapshot.Collecting{Grace: grace, Orphans: orphans, Owners: map[string]snapshot.Owner{gone.Digest: {Settled: time.Now().Add(-time.Hour)}}}
+	o := snapshot.Collecting{Grace: grace, OrphanGrace: orphans, Owners: map[string]snapshot.Owner{gone.Digest: {EndedAt: time.Now().Add(-time.Hour)}}}
 	blob, err := filepath.Glob(filepath.Join(w.bucket, "blobs", "sha256", "*", "*"))
 	if must(t, err); len(blob) != 2 {
 		t.Fatalf("the blobs are %v", blob)
@@ -140,7 +140,7 @@ func TestCollect_OnlySnapshotsOfWhatIsRefusedStay(t *testing.T) {
 	save := func(name string) {
 		dir, f := w.folder(name)
 		put(t, dir, "file", strings.Repeat(name, 5000))
-		owners[w.save(f, snapshot.SaveOptions{}).Digest] = snapshot.Owner{Settled: time.Now().Add(-time.Hour)}
+		owners[w.save(f, snapshot.SaveOptions{}).Digest] = snapshot.Owner{EndedAt: time.Now().Add(-time.Hour)}
 	}
 	save("a")
 	blob, err := filepath.Glob(filepath.Join(w.bucket, "blobs", "sha256", "*", "*"))
@@ -153,7 +153,7 @@ func TestCollect_OnlySnapshotsOfWhatIsRefusedStay(t *testing.T) {
 	must(t, err)
 	inTheWay := filepath.Join(w.bucket, "trash", strings.ReplaceAll(filepath.ToSlash(name), "/", "-"))
 	snapshot.BeforeDeletion(w.Store, func() { must(t, os.MkdirAll(filepath.Join(inTheWay, "x"), 0o700)) })
-	done, err := w.Collect(t.Context(), snapshot.Collecting{Grace: grace, Orphans: orphans, Owners: owners})
+	done, err := w.Collect(t.Context(), snapshot.Collecting{Grace: grace, OrphanGrace: orphans, Owners: owners})
 	if err == nil || done.Blobs != 1 || done.Snapshots != 1 {
 		t.Fatalf("freed is %+v: %v", done, err)
 	}
@@ -167,20 +167,20 @@ func TestCollect_WhatASaveTakesUpStays(t *testing.T) {
 	put(t, dir, "f", "the same")
 	saved := w.save(f, snapshot.SaveOptions{})
 	w.age(time.Hour)
-	owners := map[string]snapshot.Owner{saved.Digest: {Settled: time.Now().Add(-time.Hour)}}
+	owners := map[string]snapshot.Owner{saved.Digest: {EndedAt: time.Now().Add(-time.Hour)}}
 	// Another session makes the same blob, in another list, and has not said so yet.
 	other, g := w.folder("b")
 	put(t, other, "f", "the same")
 	put(t, other, "g", "more")
 	again := w.save(g, snapshot.SaveOptions{})
-	w.collect(snapshot.Collecting{Owners: owners, Grace: grace, Orphans: orphans, Full: true})
+	w.collect(snapshot.Collecting{Owners: owners, Grace: grace, OrphanGrace: orphans, Full: true})
 	to, h := w.folder("c")
 	w.restore(h, again.Digest)
 	w.wantSame(other, to)
 
 	// Nobody was told of it for longer than that, so it goes; and the next save of the folder does not rely on it.
 	w.age(2 * orphans)
-	if done := w.collect(snapshot.Collecting{Grace: grace, Orphans: orphans}); done.Snapshots != 1 || w.objects() != 0 {
+	if done := w.collect(snapshot.Collecting{Grace: grace, OrphanGrace: orphans}); done.Snapshots != 1 || w.objects() != 0 {
 		t.Fatalf("%+v, and %d objects are left", done, w.objects())
 	}
 	if third := w.save(g, snapshot.SaveOptions{}); third.Digest != again.Digest {
@@ -200,14 +200,14 @@ func TestCollect_WhatIsHeldOutlivesAnotherSessionsEnd(t *testing.T) {
 	put(t, dir, "f", "the same")
 	saved := w.save(f, snapshot.SaveOptions{})
 	w.age(time.Hour)
-	o := snapshot.Collecting{Grace: grace, Orphans: orphans, Full: true, Owners: map[string]snapshot.Owner{saved.Digest: {Settled: time.Now().Add(-time.Hour)}}}
+	o := snapshot.Collecting{Grace: grace, OrphanGrace: orphans, Full: true, Owners: map[string]snapshot.Owner{saved.Digest: {EndedAt: time.Now().Add(-time.Hour)}}}
 	must(t, w.Hold(t.Context(), saved.Digest))
 	w.collect(o)
 	to, g := w.folder("b")
 	w.restore(g, saved.Digest)
 	w.wantSame(dir, to)
 	w.age(time.Hour)
-	o.Owners[saved.Digest] = snapshot.Owner{Settled: time.Now().Add(-time.Hour)}
+	o.Owners[saved.Digest] = snapshot.Owner{EndedAt: time.Now().Add(-time.Hour)}
 	if done := w.collect(o); done.Snapshots != 1 {
 		t.Fatalf("%+v", done)
 	}
@@ -235,8 +235,8 @@ func (m *model) known() map[string]snapshot.Owner {
 		for _, digest := range s.named {
 			o := owners[digest]
 			o.Live = o.Live || s.over.IsZero()
-			if s.over.After(o.Settled) {
-				o.Settled = s.over
+			if s.over.After(o.EndedAt) {
+				o.EndedAt = s.over
 			}
 			owners[digest] = o
 		}
@@ -351,7 +351,7 @@ func TestCollect_LosesNothingThatIsNamedAndLeavesNothingElse(t *testing.T) {
 			"collect": func(t *rapid.T) {
 				ctx, cancel := context.WithCancel(w.Context())
 				defer cancel()
-				o := snapshot.Collecting{Owners: m.known(), Grace: grace, Orphans: orphans, Full: rapid.Bool().Draw(t, "full")}
+				o := snapshot.Collecting{Owners: m.known(), Grace: grace, OrphanGrace: orphans, Full: rapid.Bool().Draw(t, "full")}
 				if rapid.Bool().Draw(t, "cut short") {
 					snapshot.CutShort(w.Store, rapid.IntRange(0, 4).Draw(t, "after"), cancel)
 					defer snapshot.CutShort(w.Store, 0, nil)
@@ -369,7 +369,7 @@ func TestCollect_LosesNothingThatIsNamedAndLeavesNothingElse(t *testing.T) {
 			}
 		}
 		age(2 * orphans)
-		w.collect(snapshot.Collecting{Owners: m.known(), Grace: grace, Orphans: orphans, Full: true})
+		w.collect(snapshot.Collecting{Owners: m.known(), Grace: grace, OrphanGrace: orphans, Full: true})
 		if n := w.objects(); n != 0 {
 			t.Fatalf("%d objects are left", n)
 		}
@@ -407,7 +407,7 @@ func (e *errand) run() error {
 	}
 	if e.What == "collect" {
 		for {
-			if _, err := s.Collect(context.Background(), snapshot.Collecting{Owners: e.Owners, Grace: grace, Orphans: orphans, Full: true}); err != nil {
+			if _, err := s.Collect(context.Background(), snapshot.Collecting{Owners: e.Owners, Grace: grace, OrphanGrace: orphans, Full: true}); err != nil {
 				return err
 			}
 		}
@@ -448,7 +448,7 @@ func TestCollect_AKillOfItAndOfASaveAtOnceLosesNothing(t *testing.T) {
 		w.age(time.Hour)
 		must(t, filepath.WalkDir(filepath.Join(w.bucket, "manifests"), func(_ string, d fs.DirEntry, err error) error {
 			if err == nil && snapshot.ValidDigest(d.Name()) {
-				owners[d.Name()] = snapshot.Owner{Settled: time.Now().Add(-time.Hour), Live: d.Name() == base}
+				owners[d.Name()] = snapshot.Owner{EndedAt: time.Now().Add(-time.Hour), Live: d.Name() == base}
 			}
 			if os.IsNotExist(err) {
 				return nil
@@ -482,7 +482,7 @@ func TestCollect_AKillOfItAndOfASaveAtOnceLosesNothing(t *testing.T) {
 		// What a killed collection has in its hands comes back with the next one.
 		fresh, err := snapshot.Open(t.Context(), "file://"+w.bucket)
 		must(t, err)
-		_, err = fresh.Collect(t.Context(), snapshot.Collecting{Owners: map[string]snapshot.Owner{base: {Live: true}}, Grace: grace, Orphans: 2 * orphans})
+		_, err = fresh.Collect(t.Context(), snapshot.Collecting{Owners: map[string]snapshot.Owner{base: {Live: true}}, Grace: grace, OrphanGrace: 2 * orphans})
 		must(t, err)
 		to, state := t.TempDir(), t.TempDir()
 		if _, err := fresh.Restore(t.Context(), snapshot.NewFolder(filepath.Join(to, "w"), state), base); err != nil {

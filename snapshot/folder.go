@@ -28,7 +28,7 @@ type Folder struct {
 	mu    sync.Mutex
 	read  bool
 	at    Position
-	known []known // nil until needed
+	known []fileState // nil until needed
 }
 
 // NewFolder describes the workspace at dir. The folder state holds what is known about it.
@@ -42,8 +42,8 @@ type Position struct {
 	Prepared *Prepared `json:"prepared,omitempty"`
 }
 
-// known is what a file looked like when its content was read, so that it need not be read again.
-type known struct {
+// fileState is what a file looked like when its content was read, so that it need not be read again.
+type fileState struct {
 	Entry
 
 	Dev, Ino uint64
@@ -52,7 +52,7 @@ type known struct {
 
 type index struct {
 	Of    string // the snapshot
-	Files []known
+	Files []fileState
 }
 
 const (
@@ -94,7 +94,7 @@ func readPosition(state string) Position {
 }
 
 // files returns what is known about the folder's files, for the snapshot that it is at.
-func (f *Folder) files() []known {
+func (f *Folder) files() []fileState {
 	p := f.Position()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -117,23 +117,23 @@ func (f *Folder) files() []known {
 	return f.known
 }
 
-// leave removes the folder's position, because the folder is about to change.
-func (f *Folder) leave() error {
+// clearPosition removes the folder's position, because the folder is about to change.
+func (f *Folder) clearPosition() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.at, f.read, f.known = Position{}, true, nil
 	if err := os.MkdirAll(f.state, 0o700); err != nil {
-		return fmt.Errorf("keep what the workspace is at: %w", err)
+		return fmt.Errorf("store the workspace's position: %w", err)
 	}
 	if err := os.Remove(filepath.Join(f.state, positionFile)); err != nil && !os.IsNotExist(err) {
-		return fmt.Errorf("keep what the workspace is at: %w", err)
+		return fmt.Errorf("store the workspace's position: %w", err)
 	}
 	return nil
 }
 
-// arrive stores the folder's position. It writes the position last: without it, the rest means
+// setPosition stores the folder's position. It writes the position last: without it, the rest means
 // nothing.
-func (f *Folder) arrive(p Position, files []known) error {
+func (f *Folder) setPosition(p Position, files []fileState) error {
 	err := os.MkdirAll(f.state, 0o700)
 	if err == nil {
 		err = replace(filepath.Join(f.state, indexFile), func(file *os.File) error {
@@ -147,7 +147,7 @@ func (f *Folder) arrive(p Position, files []known) error {
 		})
 	}
 	if err != nil {
-		return fmt.Errorf("keep what the workspace is at: %w", err)
+		return fmt.Errorf("store the workspace's position: %w", err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -22,9 +22,9 @@ func (q Quota) Check(u Usage) error {
 	switch {
 	case q.Bytes > 0 && u.Bytes > q.Bytes:
 		takes, may := schema.Sizes(u.Bytes, q.Bytes)
-		return schema.Errorf(schema.CodeTooLarge, "the workspace takes %s, and may take %s", takes, may)
+		return schema.Errorf(schema.CodeTooLarge, "the workspace takes %s; the limit is %s", takes, may)
 	case q.Files > 0 && u.Files > q.Files:
-		return schema.Errorf(schema.CodeTooLarge, "the workspace holds %d files and folders, and may hold %d", u.Files, q.Files)
+		return schema.Errorf(schema.CodeTooLarge, "the workspace holds %d files and folders; the limit is %d", u.Files, q.Files)
 	default:
 		return nil
 	}

@@ -242,4 +242,4 @@ func withChunk(ctx context.Context, do func(buf []byte) error) error {
 	return do(*buf)
 }
 
-var errMoved = errors.New("it became something else")
+var errMoved = errors.New("it was replaced meanwhile")

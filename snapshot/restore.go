@@ -30,12 +30,12 @@ func (s *Store) Restore(ctx context.Context, f *Folder, digest string) (Stats, e
 	if err != nil {
 		return Stats{}, err
 	}
-	r := restoring{s: s, m: m, was: map[string]*known{}}
+	r := restoring{s: s, m: m, was: map[string]*fileState{}}
 	was := f.files()
 	for i := range was {
 		r.was[was[i].Path] = &was[i]
 	}
-	if err := f.leave(); err != nil {
+	if err := f.clearPosition(); err != nil {
 		return Stats{}, err
 	}
 	if err := os.MkdirAll(filepath.Dir(f.dir), 0o700); err != nil {
@@ -55,8 +55,8 @@ func (s *Store) Restore(ctx context.Context, f *Folder, digest string) (Stats, e
 	if err != nil {
 		return r.stats, fmt.Errorf("restore the workspace: %w", err)
 	}
-	files := r.stamps(ctx)
-	err = f.arrive(Position{At: digest, Dev: here.Dev, Ino: here.Ino, Prepared: m.Prepared}, files)
+	files := r.fileStates(ctx)
+	err = f.setPosition(Position{At: digest, Dev: here.Dev, Ino: here.Ino, Prepared: m.Prepared}, files)
 	r.stats.Took = time.Since(began)
 	return r.stats, err
 }
@@ -65,7 +65,7 @@ type restoring struct {
 	s    *Store
 	m    *Manifest
 	root *os.File
-	was  map[string]*known // the known contents of the folder
+	was  map[string]*fileState // the known contents of the folder
 
 	write []*Entry // files whose content is missing
 	links []*Entry
@@ -162,7 +162,7 @@ func (r *restoring) entry(ctx context.Context, dir *os.File, name string, e *Ent
 		r.links = append(r.links, e)
 	case File:
 		r.stats.Regular++
-		if !there || !r.holds(ctx, dir, name, e, &now) {
+		if !there || !r.isCurrent(ctx, dir, name, e, &now) {
 			r.write = append(r.write, e)
 			return nil
 		}
@@ -196,8 +196,8 @@ func (r *restoring) folder(ctx context.Context, dir *os.File, name string, e *En
 	return r.dir(ctx, sub, e.Path, rest)
 }
 
-// holds reports whether a file already has the right content, and no other names.
-func (r *restoring) holds(ctx context.Context, dir *os.File, name string, e *Entry, now *stat) bool {
+// isCurrent reports whether a file already has the right content, and no other names.
+func (r *restoring) isCurrent(ctx context.Context, dir *os.File, name string, e *Entry, now *stat) bool {
 	if now.Size != e.Size || now.Nlink > 1 {
 		return false
 	}
@@ -436,10 +436,10 @@ func (r *restoring) finishDir(dirs *folders, e *Entry) error {
 	return finishFile(dir, e)
 }
 
-// stamps returns what the files look like now. It waits for the file system's clock to advance, a
+// fileStates returns what the files look like now. It waits for the file system's clock to advance, a
 // few milliseconds at most, so that anything written from now on looks different.
-func (r *restoring) stamps(ctx context.Context) []known {
-	out := make([]known, len(r.m.Entries))
+func (r *restoring) fileStates(ctx context.Context) []fileState {
+	out := make([]fileState, len(r.m.Entries))
 	dirs := folders{root: r.root}
 	defer dirs.close()
 	latest := int64(0)

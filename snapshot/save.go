@@ -68,7 +68,7 @@ var chunkSlots = make(chan struct{}, 8)
 
 // item is an entry that is being saved.
 type item struct {
-	*known // from the last save, if nothing has changed
+	*fileState // from the last save, if nothing has changed
 
 	seen  stat
 	fresh bool // its content must be read
@@ -94,15 +94,15 @@ func (s *Store) Save(ctx context.Context, f *Folder, o SaveOptions) (Saved, erro
 	} else { // the last save is unknown to the session and may have been collected, so send everything to the store again
 		v.at = ""
 	}
-	w := walker{ctx: ctx, visit: v.visit, unlock: true}
-	defer w.lock(root)
+	w := walker{ctx: ctx, visit: v.visit, makeReadable: true}
+	defer w.restoreModes(root)
 	err = w.walk(root)
 	v.stats.Usage, v.stats.Denied = v.count.Usage, w.denied
 	if err == nil {
 		err = o.Quota.Check(v.count.Usage)
 	}
 	if Exceeds(err) {
-		return Saved{Stats: v.stats}, errors.Join(err, f.leave())
+		return Saved{Stats: v.stats}, errors.Join(err, f.clearPosition())
 	}
 	if err != nil {
 		return Saved{Stats: v.stats}, fmt.Errorf("save the workspace: %w", err)
@@ -121,10 +121,10 @@ type saving struct {
 	s     *Store
 	o     SaveOptions
 	root  *os.File
-	at    string  // the folder's snapshot, if the session knows of it
-	was   []known // the files as saved then
-	next  int     // index into was
-	same  int     // how many are exactly as before
+	at    string      // the folder's snapshot, if the session knows of it
+	was   []fileState // the files as saved then
+	next  int         // index into was
+	same  int         // how many are exactly as before
 	items []item
 	first map[[2]uint64]string // paths of files with several names
 	count counter
@@ -150,12 +150,12 @@ func (v *saving) visit(dir, name string, s *stat) error {
 	if s.Kind == File && s.Nlink > 1 {
 		first = v.firstName(path, s)
 	}
-	if was != nil && was.still(s, first) {
+	if was != nil && was.unchanged(s, first) {
 		v.same++
-		v.items = append(v.items, item{known: was})
+		v.items = append(v.items, item{fileState: was})
 		return nil
 	}
-	it := item{seen: *s, known: &known{Entry: Entry{Path: path, Kind: s.Kind, Mode: s.Mode, Mtime: s.Mtime}, Dev: s.Dev, Ino: s.Ino, Ctime: s.Ctime}}
+	it := item{seen: *s, fileState: &fileState{Entry: Entry{Path: path, Kind: s.Kind, Mode: s.Mode, Mtime: s.Mtime}, Dev: s.Dev, Ino: s.Ino, Ctime: s.Ctime}}
 	switch {
 	case first != "":
 		it.Entry = Entry{Path: path, Kind: Link, Target: first}
@@ -169,7 +169,7 @@ func (v *saving) visit(dir, name string, s *stat) error {
 }
 
 // find returns the path, and what was there. It avoids making a path if it can.
-func (v *saving) find(dir, name string) (string, *known) {
+func (v *saving) find(dir, name string) (string, *fileState) {
 	if v.next < len(v.was) {
 		if p := v.was[v.next].Path; len(p) == len(dir)+len(name)+min(len(dir), 1) && p[len(p)-len(name):] == name && p[:len(dir)] == dir && (dir == "" || p[len(dir)] == '/') {
 			v.next++
@@ -201,8 +201,8 @@ func (v *saving) firstName(path string, s *stat) string {
 	return first
 }
 
-// still reports whether an entry looks exactly as it did. first is the file of a hard link.
-func (k *known) still(s *stat, first string) bool {
+// unchanged reports whether an entry looks exactly as it did. first is the file of a hard link.
+func (k *fileState) unchanged(s *stat, first string) bool {
 	if k.Ctime == 0 || k.Ctime != s.Ctime || k.Ino != s.Ino || k.Dev != s.Dev {
 		return false
 	}
@@ -273,11 +273,11 @@ func (v *saving) finish(ctx context.Context, f *Folder) (Saved, error) {
 	}
 	v.dropGone()
 	m := &Manifest{Prepared: v.o.Prepared, Entries: make([]Entry, len(v.items))}
-	files := make([]known, len(v.items))
+	files := make([]fileState, len(v.items))
 	same := v.at != "" && len(v.was) == len(v.items) && v.o.Prepared.equal(p.Prepared)
 	stamps := v.same == len(v.items)
 	for i := range v.items {
-		m.Entries[i], files[i] = v.items[i].Entry, *v.items[i].known
+		m.Entries[i], files[i] = v.items[i].Entry, *v.items[i].fileState
 		same = same && m.Entries[i].equal(&v.was[i].Entry)
 	}
 	out := Saved{Digest: v.at, Stats: v.stats}
@@ -306,13 +306,13 @@ func (v *saving) finish(ctx context.Context, f *Folder) (Saved, error) {
 	return out, v.arrive(f, p, out.Digest, files)
 }
 
-func (v *saving) arrive(f *Folder, p Position, digest string, files []known) error {
+func (v *saving) arrive(f *Folder, p Position, digest string, files []fileState) error {
 	here, err := statFile(v.root)
 	if err != nil {
 		return fmt.Errorf("save the workspace: %w", err)
 	}
 	p.At, p.Dev, p.Ino, p.Prepared = digest, here.Dev, here.Ino, v.o.Prepared
-	return f.arrive(p, files)
+	return f.setPosition(p, files)
 }
 
 // confirm rechecks what a long save has stored.

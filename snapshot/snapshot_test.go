@@ -249,8 +249,8 @@ func TestSave_StopsAtTheQuota(t *testing.T) {
 		quota snapshot.Quota
 		says  string
 	}{
-		{snapshot.Quota{Bytes: 2 << 20}, "the workspace takes 3 MiB, and may take 2 MiB"},
-		{snapshot.Quota{Files: 1}, "the workspace holds 2 files and folders, and may hold 1"},
+		{snapshot.Quota{Bytes: 2 << 20}, "the workspace takes 3 MiB; the limit is 2 MiB"},
+		{snapshot.Quota{Files: 1}, "the workspace holds 2 files and folders; the limit is 1"},
 	} {
 		_, err := w.Save(t.Context(), f, snapshot.SaveOptions{Quota: c.quota})
 		if !snapshot.Exceeds(err) || !strings.HasSuffix(err.Error(), c.says) {

@@ -129,7 +129,7 @@ func (s *Store) put(ctx context.Context, kind, sum string, data []byte) (int64, 
 			return 0, nil
 		}
 		// It may be about to be collected.
-		there, err := s.touch(k)
+		there, err := s.renew(k)
 		if err != nil {
 			return 0, away(ctx, err)
 		}
@@ -199,7 +199,7 @@ var errDamaged = errors.New("damaged")
 // get reads what is stored under a sum, and verifies it.
 func (s *Store) get(ctx context.Context, kind, sum string, unpack *zstd.Decoder) ([]byte, error) {
 	if !ValidDigest(sum) {
-		return nil, fmt.Errorf("%w: %q names nothing", errDamaged, sum)
+		return nil, fmt.Errorf("%w: %q is not a valid digest", errDamaged, sum)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, blobTimeout, errSlow)
 	defer cancel()
@@ -215,7 +215,7 @@ func (s *Store) get(ctx context.Context, kind, sum string, unpack *zstd.Decoder)
 		return nil, fmt.Errorf("%w: %s cannot be unpacked: %w", errDamaged, key(kind, sum), err)
 	}
 	if sumOf(data) != sum {
-		return nil, fmt.Errorf("%w: %s holds something else", errDamaged, key(kind, sum))
+		return nil, fmt.Errorf("%w: the content of %s does not match its name", errDamaged, key(kind, sum))
 	}
 	return data, nil
 }
@@ -257,7 +257,7 @@ func (s *Store) Manifest(ctx context.Context, digest string) (*Manifest, error) 
 	return m, nil
 }
 
-var errSlow = errors.New("it takes too long")
+var errSlow = errors.New("timed out")
 
 func away(ctx context.Context, err error) error {
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errSlow) {

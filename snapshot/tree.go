@@ -182,10 +182,10 @@ type walker struct {
 	ctx context.Context //nolint:containedctx // for one walk
 	// visit is called for each entry. An error ends the walk.
 	visit func(dir, name string, s *stat) error
-	// unlock makes unreadable folders readable, to walk them; unlocked lists those.
-	unlock   bool
-	unlocked []unlocked
-	denied   []string // what could not be read
+	// makeReadable makes unreadable folders readable, to walk them; unlocked lists those.
+	makeReadable bool
+	unlocked     []unlocked
+	denied       []string // what could not be read
 }
 
 type unlocked struct {
@@ -195,8 +195,8 @@ type unlocked struct {
 
 func (w *walker) walk(root *os.File) error { return w.dir(root, "", 0) }
 
-// lock restores the folders' permissions.
-func (w *walker) lock(root *os.File) {
+// restoreModes restores the folders' permissions.
+func (w *walker) restoreModes(root *os.File) {
 	for _, u := range slices.Backward(w.unlocked) {
 		if dir, err := openPath(root, dirOf(u.path)); err == nil {
 			_ = chmodAt(dir, baseOf(u.path), &u.was, u.was.permissions) // if somebody moved it meanwhile, its permissions went with it
@@ -211,7 +211,7 @@ func (w *walker) dir(dir *os.File, path string, depth int) error {
 		return err
 	}
 	if depth > maxDepth {
-		return schema.Errorf(schema.CodeTooLarge, "the workspace has more than %d folders in one another", maxDepth)
+		return schema.Errorf(schema.CodeTooLarge, "the workspace has more than %d nested folders", maxDepth)
 	}
 	if _, err := dir.Seek(0, 0); err != nil {
 		return err
@@ -248,7 +248,7 @@ func (w *walker) entry(dir *os.File, path, name string, depth int) error {
 	}
 	path = join(path, name)
 	sub, err := openDirAt(dir, name)
-	if w.unlock && errors.Is(err, fs.ErrPermission) && chmodAt(dir, name, &s, s.permissions|0o700) == nil {
+	if w.makeReadable && errors.Is(err, fs.ErrPermission) && chmodAt(dir, name, &s, s.permissions|0o700) == nil {
 		w.unlocked = append(w.unlocked, unlocked{path, s})
 		sub, err = openDirAt(dir, name)
 	}

@@ -22,7 +22,7 @@ func Check(ctx context.Context, c client.Client, dataDir string) error {
 		_ = lock.Close()
 		return schema.Errorf(schema.CodeNotFound, "no worker runs with the data folder %s", dataDir)
 	}
-	who := readHolder(dataDir)
+	who := readLockOwner(dataDir)
 	queue := schema.ControlQueue(who.Host)
 	answer, err := c.DescribeTaskQueue(ctx, queue, enums.TASK_QUEUE_TYPE_ACTIVITY)
 	if err != nil {
@@ -34,5 +34,5 @@ func Check(ctx context.Context, c client.Client, dataDir string) error {
 			return nil
 		}
 	}
-	return schema.Errorf(schema.CodeUnavailable, "%s asks Temporal for nothing; its log says what it waits for", &who)
+	return schema.Errorf(schema.CodeUnavailable, "%s is not polling Temporal; see its log", &who)
 }

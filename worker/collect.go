@@ -82,7 +82,7 @@ func (c *Collector) blobs(ctx context.Context, full bool) (snapshot.Collected, e
 	for digest, o := range named {
 		owners[digest] = snapshot.Owner(o)
 	}
-	done, err := c.Snapshots.Collect(ctx, snapshot.Collecting{Owners: owners, Grace: c.grace(), Orphans: collectOrphans, Full: full, DryRun: c.DryRun})
+	done, err := c.Snapshots.Collect(ctx, snapshot.Collecting{Owners: owners, Grace: c.grace(), OrphanGrace: collectOrphans, Full: full, DryRun: c.DryRun})
 	if !c.DryRun && (done.Snapshots > 0 || done.Blobs > 0) {
 		c.Logger.InfoContext(ctx, "blobs collected", slog.Int("snapshots", done.Snapshots), slog.Int("blobs", done.Blobs), slog.Int64("bytes", done.Bytes))
 	}

@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// drainTell is how often a draining worker reports what still runs.
-	drainTell = time.Second
-	drainLook = 50 * time.Millisecond
+	// reportEvery is how often a draining worker reports what still runs.
+	reportEvery = time.Second
+	pollEvery   = 50 * time.Millisecond
 	// drainQuiet is how long the sessions of the last steps have to move on to their next steps.
 	drainQuiet = 2 * time.Second
 	// drainEnd is the longest that a drained worker takes to end.
@@ -51,34 +51,34 @@ type DrainedStep struct {
 	StepID    string `json:"step_id"`
 }
 
-// drainAsk is the command's request: a drain, unless it says otherwise.
-type drainAsk struct {
+// drainRequest is the command's request: a drain, unless it says otherwise.
+type drainRequest struct {
 	Timeout time.Duration `json:"timeout"`
 	Look    bool          `json:"look,omitempty"` // only report what runs
 	End     bool          `json:"end,omitempty"`  // only record that the steps are to end with the worker
 }
 
-// drains is the worker's side: it listens on the data folder's socket.
-type drains struct {
-	hosts  *activities.Hosts
-	refuse func()     // no more sessions are to be placed here
-	doomed func()     // the steps end with this worker
-	late   DrainState // what happens to steps at the deadline: HandedOver or Ended
-	log    *slog.Logger
+// drainServer is the worker's side: it listens on the data folder's socket.
+type drainServer struct {
+	hosts      *activities.Hosts
+	refuse     func()     // no more sessions are to be placed here
+	onEndSteps func()     // the steps end with this worker
+	late       DrainState // what happens to steps at the deadline: HandedOver or Ended
+	log        *slog.Logger
 
 	listener net.Listener
 	all      sync.WaitGroup
 	begin    sync.Once
 	finish   sync.Once
 	over     chan struct{} // closed when the worker must end
-	quit     chan struct{} // closed by close
+	closed   chan struct{} // closed by close
 
 	mu    sync.Mutex
 	conns []net.Conn
 }
 
 // serveDrains listens until close.
-func serveDrains(ctx context.Context, h *hold, o *Options, hosts *activities.Hosts, refuse, doomed func()) (*drains, error) {
+func serveDrains(ctx context.Context, h *folderLock, o *Options, hosts *activities.Hosts, refuse, onEndSteps func()) (*drainServer, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", h.me.Socket)
 	if err != nil {
 		return nil, fmt.Errorf("listen for drains: %w", err)
@@ -87,7 +87,7 @@ func serveDrains(ctx context.Context, h *hold, o *Options, hosts *activities.Hos
 	if o.EndSteps {
 		late = Ended
 	}
-	d := &drains{hosts: hosts, refuse: refuse, doomed: doomed, late: late, log: o.Logger, listener: listener, over: make(chan struct{}), quit: make(chan struct{})}
+	d := &drainServer{hosts: hosts, refuse: refuse, onEndSteps: onEndSteps, late: late, log: o.Logger, listener: listener, over: make(chan struct{}), closed: make(chan struct{})}
 	d.all.Go(func() {
 		for {
 			conn, err := listener.Accept()
@@ -104,8 +104,8 @@ func serveDrains(ctx context.Context, h *hold, o *Options, hosts *activities.Hos
 }
 
 // close closes the connections, which tells the command that the worker has ended.
-func (d *drains) close() {
-	close(d.quit)
+func (d *drainServer) close() {
+	close(d.closed)
 	_ = d.listener.Close()
 	d.mu.Lock()
 	for _, conn := range d.conns {
@@ -115,20 +115,20 @@ func (d *drains) close() {
 	d.all.Wait()
 }
 
-func (d *drains) serve(conn net.Conn) {
+func (d *drainServer) serve(conn net.Conn) {
 	if supervisor.FromStep(conn) { // a step without its own user can connect
-		d.log.Warn("a step asked this worker to end, and was refused", "host", d.hosts.Host)
+		d.log.Warn("refused a step's request to end this worker", "host", d.hosts.Host)
 		_ = conn.Close()
 		return
 	}
-	var ask drainAsk
+	var ask drainRequest
 	if err := json.NewDecoder(conn).Decode(&ask); err != nil {
 		_ = conn.Close()
 		return
 	}
 	if ask.Look || ask.End {
 		if ask.End {
-			d.doomed()
+			d.onEndSteps()
 		}
 		_ = json.NewEncoder(conn).Encode(d.progress(Draining)) //nolint:errchkjson // the caller has gone
 		_ = conn.Close()
@@ -141,7 +141,7 @@ func (d *drains) serve(conn net.Conn) {
 	})
 	timeout := time.NewTimer(ask.Timeout)
 	defer timeout.Stop()
-	look := time.NewTicker(drainLook)
+	look := time.NewTicker(pollEvery)
 	defer look.Stop()
 	out := json.NewEncoder(conn)
 	var told time.Time
@@ -151,7 +151,7 @@ func (d *drains) serve(conn net.Conn) {
 			d.end(out, Drained)
 			return
 		}
-		if time.Since(told) >= drainTell {
+		if time.Since(told) >= reportEvery {
 			told = time.Now()
 			_ = out.Encode(p) //nolint:errchkjson // the drain goes on when nobody listens any more
 		}
@@ -159,14 +159,14 @@ func (d *drains) serve(conn net.Conn) {
 		case <-timeout.C:
 			d.end(out, d.late)
 			return
-		case <-d.quit:
+		case <-d.closed:
 			return
 		case <-look.C:
 		}
 	}
 }
 
-func (d *drains) end(out *json.Encoder, state DrainState) {
+func (d *drainServer) end(out *json.Encoder, state DrainState) {
 	p := d.progress(state)
 	if len(p.Running) == 0 {
 		p.State = Drained
@@ -178,7 +178,7 @@ func (d *drains) end(out *json.Encoder, state DrainState) {
 	})
 }
 
-func (d *drains) progress(state DrainState) DrainProgress {
+func (d *drainServer) progress(state DrainState) DrainProgress {
 	p := DrainProgress{State: state, Host: d.hosts.Host, Running: []DrainedStep{}}
 	for _, ask := range d.hosts.Running() {
 		p.Running = append(p.Running, DrainedStep{SessionID: ask.SessionID, RunID: ask.RunID, StepID: ask.StepID})
@@ -199,8 +199,8 @@ func Drain(ctx context.Context, dataDir string, timeout time.Duration, tell func
 		_ = lock.Close()
 		return DrainProgress{}, schema.Errorf(schema.CodeNotFound, "no worker runs with the data folder %s", dataDir)
 	}
-	who := readHolder(dataDir)
-	conn, err := dialWorker(ctx, &who, drainAsk{Timeout: timeout})
+	who := readLockOwner(dataDir)
+	conn, err := dialWorker(ctx, &who, drainRequest{Timeout: timeout})
 	if err != nil {
 		return DrainProgress{}, err
 	}
@@ -230,7 +230,7 @@ func Drain(ctx context.Context, dataDir string, timeout time.Duration, tell func
 }
 
 // dialWorker connects to the worker of a data folder and sends it a request.
-func dialWorker(ctx context.Context, who *holder, ask drainAsk) (net.Conn, error) {
+func dialWorker(ctx context.Context, who *lockOwner, ask drainRequest) (net.Conn, error) {
 	conn, err := (&net.Dialer{Timeout: drainDial}).DialContext(ctx, "unix", who.Socket)
 	if err != nil {
 		return nil, schema.Wrap(schema.CodeUnavailable, err, who.String()+" does not listen")
@@ -243,17 +243,17 @@ func dialWorker(ctx context.Context, who *holder, ask drainAsk) (net.Conn, error
 
 // Running asks the worker of a data folder which steps it runs.
 func Running(ctx context.Context, dataDir string) ([]DrainedStep, error) {
-	return askOnce(ctx, dataDir, drainAsk{Look: true})
+	return askOnce(ctx, dataDir, drainRequest{Look: true})
 }
 
 // EndWithWorker makes the steps of a data folder's worker end with it, whatever its settings say.
 func EndWithWorker(ctx context.Context, dataDir string) error {
-	_, err := askOnce(ctx, dataDir, drainAsk{End: true})
+	_, err := askOnce(ctx, dataDir, drainRequest{End: true})
 	return err
 }
 
-func askOnce(ctx context.Context, dataDir string, ask drainAsk) ([]DrainedStep, error) {
-	who := readHolder(dataDir)
+func askOnce(ctx context.Context, dataDir string, ask drainRequest) ([]DrainedStep, error) {
+	who := readLockOwner(dataDir)
 	conn, err := dialWorker(ctx, &who, ask)
 	if err != nil {
 		return nil, err
@@ -269,7 +269,7 @@ func askOnce(ctx context.Context, dataDir string, ask drainAsk) ([]DrainedStep, 
 
 // awaitFree waits until nobody holds the data folder: the worker closes the connection a moment
 // before.
-func awaitFree(ctx context.Context, dataDir string, who *holder) error {
+func awaitFree(ctx context.Context, dataDir string, who *lockOwner) error {
 	const poll = 10 * time.Millisecond
 	ctx, cancel := context.WithTimeout(ctx, drainEnd)
 	defer cancel()
@@ -278,12 +278,12 @@ func awaitFree(ctx context.Context, dataDir string, who *holder) error {
 		if free {
 			return errors.Join(err, lock.Close())
 		}
-		if now := readHolder(dataDir); err != nil || (now.PID != 0 && (now.PID != who.PID || now.Since != who.Since)) {
+		if now := readLockOwner(dataDir); err != nil || (now.PID != 0 && (now.PID != who.PID || now.Since != who.Since)) {
 			return err // the next worker has already begun
 		}
 		select {
 		case <-ctx.Done():
-			return schema.Errorf(schema.CodeUnavailable, "%s has drained, and does not end", who)
+			return schema.Errorf(schema.CodeUnavailable, "%s has drained but does not exit", who)
 		case <-time.After(poll):
 		}
 	}

@@ -26,8 +26,8 @@ const (
 	holdPoll     = 20 * time.Millisecond
 )
 
-// holder is what worker.json says.
-type holder struct {
+// lockOwner is what worker.json says.
+type lockOwner struct {
 	PID     int       `json:"pid"`
 	Host    string    `json:"host"`
 	BuildID string    `json:"build_id,omitempty"`
@@ -35,23 +35,23 @@ type holder struct {
 	Socket  string    `json:"socket,omitempty"` // for `holdfast worker --drain`
 }
 
-func (h *holder) String() string {
+func (h *lockOwner) String() string {
 	if h.PID == 0 {
 		return "another worker"
 	}
 	return fmt.Sprintf("the worker of host %s, pid %d, since %s", h.Host, h.PID, h.Since.Format(time.RFC3339))
 }
 
-// hold is a data folder held by this process.
-type hold struct {
+// folderLock is a data folder held by this process.
+type folderLock struct {
 	dir  string
 	lock *os.File
-	me   holder
+	me   lockOwner
 	temp string // a folder for the socket alone, if the data folder's path is too long
 }
 
 // holdDataDir takes the data folder, or fails with an error that says who has it.
-func holdDataDir(o *Options) (*hold, error) {
+func holdDataDir(o *Options) (*folderLock, error) {
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
 	}
@@ -64,11 +64,11 @@ func holdDataDir(o *Options) (*hold, error) {
 		return nil, err
 	}
 	if !free {
-		who := readHolder(o.DataDir)
+		who := readLockOwner(o.DataDir)
 		return nil, schema.Errorf(schema.CodeConflict, "the data folder %s is in use by %s; a data folder has one worker at a time", o.DataDir, &who)
 	}
-	h := &hold{dir: o.DataDir, lock: lock}
-	h.me = holder{PID: os.Getpid(), Host: o.Host, BuildID: o.BuildID, Since: time.Now().UTC().Truncate(time.Millisecond)}
+	h := &folderLock{dir: o.DataDir, lock: lock}
+	h.me = lockOwner{PID: os.Getpid(), Host: o.Host, BuildID: o.BuildID, Since: time.Now().UTC().Truncate(time.Millisecond)}
 	h.me.Socket, err = filepath.Abs(filepath.Join(o.DataDir, socketFile))
 	if err == nil && len(h.me.Socket) > maxSocketPath {
 		h.temp, err = os.MkdirTemp("", "holdfast-")
@@ -105,7 +105,7 @@ func lockDataDir(dir string) (lock *os.File, free bool, err error) {
 	}
 }
 
-func (h *hold) write() error {
+func (h *folderLock) write() error {
 	text, err := json.MarshalIndent(h.me, "", "  ")
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func (h *hold) write() error {
 }
 
 // release releases the data folder.
-func (h *hold) release() {
+func (h *folderLock) release() {
 	_ = os.Remove(filepath.Join(h.dir, holderFile))
 	_ = os.Remove(h.me.Socket)
 	if h.temp != "" {
@@ -128,12 +128,12 @@ func (h *hold) release() {
 	_ = h.lock.Close()
 }
 
-// readHolder reads who holds a data folder; an unreadable file counts as missing.
-func readHolder(dir string) holder {
-	var h holder
+// readLockOwner reads who holds a data folder; an unreadable file counts as missing.
+func readLockOwner(dir string) lockOwner {
+	var h lockOwner
 	text, err := os.ReadFile(filepath.Join(dir, holderFile))
 	if err != nil || json.Unmarshal(text, &h) != nil {
-		return holder{}
+		return lockOwner{}
 	}
 	return h
 }

@@ -90,14 +90,14 @@ func bootID() string {
 	return machine
 }
 
-// mine is what the claim file says when this folder has this name.
-func (n *hostName) mine() string { return n.holder.Host + " " + n.holder.Folder + "\n" }
+// claimText is what the claim file says when this folder has this name.
+func (n *hostName) claimText() string { return n.holder.Host + " " + n.holder.Folder + "\n" }
 
 // wasOurs reports whether this very folder had the name when it was last in use: then its running steps may be
 // continued while Postgres is down.
 func (n *hostName) wasOurs() bool {
 	text, err := os.ReadFile(filepath.Join(n.dir, claimFile))
-	return err == nil && string(text) == n.mine()
+	return err == nil && string(text) == n.claimText()
 }
 
 // claim returns when the name is ours. It waits while Postgres is down, and until it is certain that the worker
@@ -137,7 +137,7 @@ func (n *hostName) remember() error {
 		return nil // written; a disk that has filled up must not keep a worker from its steps
 	}
 	name := filepath.Join(n.dir, claimFile)
-	err := os.WriteFile(name+".new", []byte(n.mine()), 0o600)
+	err := os.WriteFile(name+".new", []byte(n.claimText()), 0o600)
 	if err == nil {
 		err = os.Rename(name+".new", name)
 	}

@@ -26,7 +26,7 @@ type Retention struct {
 
 const (
 	retentionInterval = time.Minute
-	retentionBatch    = 200 // sessions of one look
+	retentionBatch    = 200 // sessions of one run
 	// What is left of a deleted session's log is kept so long after the deletion: somebody may still be writing to it, or
 	// want it back by hand.
 	purgeGrace = 24 * time.Hour
@@ -40,7 +40,7 @@ type retention struct {
 
 	store   *store.Store
 	log     *slog.Logger
-	failing bool // the last look ended with an error
+	failing bool // the last run ended with an error
 
 	files    *Collector         // nil without a blob store
 	unpurged map[string]refusal // deleted sessions whose log the archive has not let go
@@ -81,7 +81,7 @@ func (r *retention) run(ctx context.Context) {
 		if !wait.For(ctx, r.Interval/2+rand.N(r.Interval)) {
 			return
 		}
-		_, err := r.store.HoldRetention(ctx, r.look)
+		_, err := r.store.HoldRetention(ctx, r.runOnce)
 		if err == nil {
 			err = r.collectFolders(ctx)
 		}
@@ -92,8 +92,8 @@ func (r *retention) run(ctx context.Context) {
 	}
 }
 
-// look does once what there is to be done.
-func (r *retention) look(ctx context.Context) error {
+// runOnce does once what there is to be done.
+func (r *retention) runOnce(ctx context.Context) error {
 	if r.DeleteAfter > 0 {
 		ids, err := r.store.Outdated(ctx, r.DeleteAfter, retentionBatch)
 		if err == nil {
@@ -117,7 +117,7 @@ func (r *retention) look(ctx context.Context) error {
 			return err
 		}
 	}
-	ids, err := r.store.Purgeable(ctx, purgeGrace, r.resting(), retentionBatch)
+	ids, err := r.store.Purgeable(ctx, purgeGrace, r.backedOff(), retentionBatch)
 	if err == nil {
 		err = r.each(ctx, ids, r.purge)
 	}
@@ -125,8 +125,8 @@ func (r *retention) look(ctx context.Context) error {
 	return errors.Join(err, r.collectBlobs(ctx))
 }
 
-// resting lists the sessions whose logs are not tried to be purged yet.
-func (r *retention) resting() (ids []string) {
+// backedOff lists the sessions whose logs are not tried to be purged yet.
+func (r *retention) backedOff() (ids []string) {
 	for id, refused := range r.unpurged {
 		if time.Now().Before(refused.until) {
 			ids = append(ids, id)
@@ -135,8 +135,8 @@ func (r *retention) resting() (ids []string) {
 	return ids
 }
 
-// due reports whether it is time again, and takes note that it is done.
-func due(last *time.Time, every time.Duration) bool {
+// checkDue reports whether it is time again, and takes note that it is done.
+func checkDue(last *time.Time, every time.Duration) bool {
 	if !last.IsZero() && time.Since(*last) < every {
 		return false
 	}
@@ -147,16 +147,16 @@ func due(last *time.Time, every time.Duration) bool {
 func (r *retention) every() time.Duration { return min(collectInterval, 10*r.Interval) }
 
 func (r *retention) collectBlobs(ctx context.Context) error {
-	if r.files == nil || !due(&r.blobs, r.every()) {
+	if r.files == nil || !checkDue(&r.blobs, r.every()) {
 		return nil
 	}
-	_, err := r.files.blobs(ctx, due(&r.full, collectFull))
+	_, err := r.files.blobs(ctx, checkDue(&r.full, collectFull))
 	return err
 }
 
 // collectFolders is for every worker: each has folders of its own.
 func (r *retention) collectFolders(ctx context.Context) error {
-	if r.files == nil || !due(&r.folders, r.every()) {
+	if r.files == nil || !checkDue(&r.folders, r.every()) {
 		return nil
 	}
 	_, err := r.files.Folders(ctx, false)

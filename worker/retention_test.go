@@ -147,10 +147,10 @@ func TestRetention_PurgesBesideWhatIsRefused(t *testing.T) {
 		store: s, log: logs.Discard(), unpurged: map[string]refusal{},
 		files: &Collector{Store: s, Snapshots: blobs, DataDir: t.TempDir(), Logger: logs.Discard()},
 	}
-	if err := r.look(t.Context()); schema.CodeOf(err) != schema.CodeUnavailable || r.blobs.IsZero() {
+	if err := r.runOnce(t.Context()); schema.CodeOf(err) != schema.CodeUnavailable || r.blobs.IsZero() {
 		t.Fatalf("%v; blobs were collected: %t", err, !r.blobs.IsZero())
 	}
-	must(t, r.look(t.Context()))
+	must(t, r.runOnce(t.Context()))
 	left, err := s.Purgeable(t.Context(), time.Hour, nil, 10)
 	must(t, err)
 	slices.Sort(left)
@@ -163,7 +163,7 @@ func TestRetention_PurgesBesideWhatIsRefused(t *testing.T) {
 	for id, refused := range r.unpurged {
 		r.unpurged[id] = refusal{times: refused.times, until: time.Now()}
 	}
-	must(t, r.look(t.Context()))
+	must(t, r.runOnce(t.Context()))
 	if left, err := s.Purgeable(t.Context(), time.Hour, nil, 10); err != nil || len(left) != 0 || len(r.unpurged) != 0 {
 		t.Fatalf("left are %v, %v", left, err)
 	}

@@ -172,7 +172,7 @@ func polling(ctx context.Context, c client.Client) (map[string][]string, error) 
 
 // Rollout makes a build current; or, with a percent from 0 to 100, ramps it: that part of the
 // sessions goes to it, and 0 ends the ramp. It refuses with a [schema.Error] when no worker of
-// the build polls, because its sessions would stand still, and when somebody else changes the
+// the build polls, because its sessions would stall, and when somebody else changes the
 // deployment at the same time.
 func Rollout(ctx context.Context, c client.Client, buildID string, percent *float32) (*Deployment, error) {
 	d, err := ReadDeployment(ctx, c)
@@ -249,11 +249,11 @@ func (d *Deployment) check(buildID string, percent *float32) error {
 	case percent != nil && !(*percent >= 0 && *percent <= 100):
 		return schema.Errorf(schema.CodeInvalid, "percent is from 0 to 100 (got %g)", *percent)
 	case ends && d.Ramping != buildID:
-		return schema.Errorf(schema.CodeConflict, "build %q is not ramping; there is no ramp of it to end", buildID)
+		return schema.Errorf(schema.CodeConflict, "build %q is not ramping; there is nothing to end", buildID)
 	case !ends && (b == nil || len(b.Workers) == 0):
-		return schema.Errorf(schema.CodeConflict, "no worker of build %q asks for work, so its sessions would stand still; %s", buildID, d.polled())
+		return schema.Errorf(schema.CodeConflict, "no worker of build %q is polling, so its sessions would stall; %s", buildID, d.polled())
 	case percent != nil && !ends && d.Current == buildID:
-		return schema.Errorf(schema.CodeConflict, "build %q is the current one already; ramp another one", buildID)
+		return schema.Errorf(schema.CodeConflict, "build %q is already current; ramp another build", buildID)
 	}
 	return nil
 }
@@ -267,9 +267,9 @@ func (d *Deployment) polled() string {
 		}
 	}
 	if len(has) == 0 {
-		return "no worker of any build does"
+		return "no worker of any build is"
 	}
-	return "those of these do: " + strings.Join(has, ", ")
+	return "polling are: " + strings.Join(has, ", ")
 }
 
 func (d *Deployment) set(ctx context.Context, c client.Client, buildID string, percent *float32) error {
@@ -288,14 +288,14 @@ func (d *Deployment) set(ctx context.Context, c client.Client, buildID string, p
 	return err
 }
 
-// sayIfWaiting warns of a worker to which no session comes.
-func sayIfWaiting(ctx context.Context, o Options) {
+// warnIfNoSessions warns that this worker gets no sessions.
+func warnIfNoSessions(ctx context.Context, o Options) {
 	ctx, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
 	d, err := ReadDeployment(ctx, o.Temporal)
 	if err != nil || d.Current == o.BuildID || d.Ramping == o.BuildID {
 		return
 	}
-	o.Logger.Warn("no session comes to this build before it is rolled out", "build_id", o.BuildID, "current", d.Current,
+	o.Logger.Warn("this build gets no sessions until it is rolled out", "build_id", o.BuildID, "current", d.Current,
 		"command", "holdfast rollout --build-id "+o.BuildID)
 }

@@ -346,10 +346,10 @@ func TestRollout_RampsShowAndEnd(t *testing.T) {
 		code    schema.Code
 		want    string
 	}{
-		{"C", nil, schema.CodeConflict, `no worker of build "C" asks for work, so its sessions would stand still; those of these do: "B" (worker-B), "A" (worker-A)`},
+		{"C", nil, schema.CodeConflict, `no worker of build "C" is polling, so its sessions would stall; polling are: "B" (worker-B), "A" (worker-A)`},
 		{"C", percent(10), schema.CodeConflict, `no worker of build "C"`},
 		{worker.Unversioned, nil, schema.CodeConflict, `no worker of build "unversioned"`},
-		{"A", percent(10), schema.CodeConflict, `build "A" is the current one already`},
+		{"A", percent(10), schema.CodeConflict, `build "A" is already current`},
 		{"B", percent(0), schema.CodeConflict, `build "B" is not ramping`},
 		{"B", percent(101), schema.CodeInvalid, "percent is from 0 to 100 (got 101)"},
 	} {

@@ -126,7 +126,7 @@ func Run(ctx context.Context, o Options) error {
 	defer name.leave(ctx)
 	defer stopKeeping()
 	workers := compose(o, steps, hosts, end)
-	drain, err := serveDrains(ctx, held, &o, hosts, workers[placer].Stop, steps.EndOnClose)
+	drain, err := serveDrains(ctx, held, &o, hosts, workers[placementWorker].Stop, steps.EndOnClose)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	o.Logger.Info("worker ready", "host", o.Host, "build_id", o.BuildID)
 	if o.BuildID != "" {
-		sayIfWaiting(ctx, o)
+		warnIfNoSessions(ctx, o)
 	}
 	select {
 	case <-ctx.Done():
@@ -231,17 +231,17 @@ func waitForTemporal(ctx context.Context, o Options) error {
 	}
 }
 
-// placer is the index of the worker that takes sessions over.
-const placer = 0
+// placementWorker is the index of the worker that takes sessions over.
+const placementWorker = 0
 
-// onceStopped is a worker whose Stop may be called twice.
-type onceStopped struct {
+// stopOnce is a worker whose Stop may be called twice.
+type stopOnce struct {
 	worker.Worker
 
 	once sync.Once
 }
 
-func (w *onceStopped) Stop() { w.once.Do(w.Worker.Stop) }
+func (w *stopOnce) Stop() { w.once.Do(w.Worker.Stop) }
 
 func compose(o Options, steps *runner.Runner, hosts *activities.Hosts, fatal func(error)) []worker.Worker {
 	base := worker.Options{
@@ -266,7 +266,7 @@ func compose(o Options, steps *runner.Runner, hosts *activities.Hosts, fatal fun
 	}
 	run := &activities.Steps{Records: records, Store: o.Store, Runner: steps, DataDir: o.DataDir}
 
-	place := &onceStopped{Worker: worker.New(o.Temporal, schema.TaskQueueSteps, activitiesOnly(maxPlaces))}
+	place := &stopOnce{Worker: worker.New(o.Temporal, schema.TaskQueueSteps, activitiesOnly(maxPlaces))}
 	register(place, hosts.Place, schema.ActivityPlace)
 	host := worker.New(o.Temporal, schema.StepsQueue(o.Host), activitiesOnly(o.MaxSteps))
 	register(host, activities.Decoded(hosts.Track(run.Run)), schema.ActivityRunStep)
@@ -274,7 +274,7 @@ func compose(o Options, steps *runner.Runner, hosts *activities.Hosts, fatal fun
 	register(control, run.Freeze, schema.ActivityFreezeSteps)
 	register(control, run.Thaw, schema.ActivityThawSteps)
 	register(control, run.Stop, schema.ActivityStopSteps)
-	return []worker.Worker{placer: place, control, host, s}
+	return []worker.Worker{placementWorker: place, control, host, s}
 }
 
 func register(w worker.Worker, fn any, name string) {

@@ -236,7 +236,7 @@ func (r *Runner) record(arg *schema.RunStep, attempt int, f *flush) error {
 		})
 	})
 	switch code := schema.CodeOf(err); {
-	case code == schema.CodeStale, code == schema.CodeNotFound, code == schema.CodeConflict, !schema.Lasting(err):
+	case code == schema.CodeStale, code == schema.CodeNotFound, code == schema.CodeConflict, !schema.IsPermanent(err):
 		return err
 	default:
 		return unrecordable{err}

@@ -324,7 +324,7 @@ func (r *Runner) persist(call func(ctx context.Context) error) error {
 			}
 			return nil
 		}
-		if schema.Lasting(err) {
+		if schema.IsPermanent(err) {
 			return err
 		}
 		if r.ctx.Err() == nil && time.Since(began) > sayAfter && r.unrecorded.CompareAndSwap(false, true) {

@@ -340,7 +340,7 @@ func TestManager_AWorkspaceOverItsQuotaIsNotKept(t *testing.T) {
 		write(t, lease.Dir, name, "1")
 	}
 	must(t, lease.Save(t.Context(), func(saved *workspace.Saved) error {
-		if !snapshot.Exceeds(saved.Err) || saved.Digest != "" || saved.Err.Error() != "the workspace holds 4 files and folders, and may hold 3" {
+		if !snapshot.Exceeds(saved.Err) || saved.Digest != "" || saved.Err.Error() != "the workspace holds 4 files and folders; the limit is 3" {
 			t.Errorf("%+v", saved)
 		}
 		return nil

@@ -60,8 +60,8 @@ const reopenableExpr = `(a.status = 'expired' AND a.on_timeout NOT IN ('reject',
 	AND NOT EXISTS (SELECT FROM approval_requests n WHERE n.session_id = a.session_id AND n.run_id = a.run_id AND n.step_id = a.step_id
 		AND n.approval_type = a.approval_type AND (n.created_at, n.id) > (a.created_at, a.id)))`
 
-func (s *Store) selectApprovals() *bun.SelectQuery {
-	return s.db.NewSelect().TableExpr("approval_requests AS a").
+func selectApprovals(q *bun.SelectQuery) *bun.SelectQuery {
+	return q.TableExpr("approval_requests AS a").
 		ColumnExpr("a.id, a.session_id, a.run_id, a.step_id, a.approval_type, a.description, a.options, a.digest, a.status").
 		ColumnExpr("a.resolution, a.feedback, a.actor, a.created_at, a.expires_at, a.resolved_at").
 		ColumnExpr("a.result, a.on_timeout, a.escalated_at").
@@ -76,7 +76,7 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.
 	if f.Brief {
 		context = briefContextExpr
 	}
-	q := s.selectApprovals().ColumnExpr(context).Join("JOIN sessions AS s ON s.id = a.session_id").
+	q := selectApprovals(s.selectList()).ColumnExpr(context).Join("JOIN sessions AS s ON s.id = a.session_id").
 		Where("s.deleted_at IS NULL").OrderExpr("a.created_at DESC, a.id DESC").Limit(int64(limit) + 1)
 	if f.SessionID != "" {
 		if _, err := s.HeadSeq(ctx, f.SessionID); err != nil {
@@ -88,7 +88,7 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.
 		return nil, "", err
 	}
 	if f.Cursor != "" {
-		after, err := parsePlace(f.Cursor)
+		after, err := parseCursor(f.Cursor)
 		if err != nil {
 			return nil, "", err
 		}
@@ -100,7 +100,7 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.
 	}
 	if len(rows) > limit {
 		rows = rows[:limit]
-		next = place{at: rows[limit-1].CreatedAt, id: rows[limit-1].ID}.cursor()
+		next = pageEnd{at: rows[limit-1].CreatedAt, id: rows[limit-1].ID}.cursor()
 	}
 	list = make([]schema.Approval, 0, len(rows))
 	left := briefContexts
@@ -116,7 +116,7 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.
 
 // CountApprovals counts the approvals that a filter selects, on all pages.
 func (s *Store) CountApprovals(ctx context.Context, f ApprovalFilter) (n int, err error) {
-	q, err := f.narrow(s.db.NewSelect().TableExpr("approval_requests AS a").ColumnExpr("count(*)").Join("JOIN sessions AS s ON s.id = a.session_id").
+	q, err := f.narrow(s.selectList().TableExpr("approval_requests AS a").ColumnExpr("count(*)").Join("JOIN sessions AS s ON s.id = a.session_id").
 		Where("s.deleted_at IS NULL"))
 	if err != nil {
 		return 0, err
@@ -146,8 +146,8 @@ func (s *Store) Approval(ctx context.Context, id string) (schema.Approval, error
 		return schema.Approval{}, noApproval(id)
 	}
 	var row approvalRow
-	err := s.selectApprovals().ColumnExpr("a.context").Join("JOIN sessions AS s ON s.id = a.session_id").
-		Where("s.deleted_at IS NULL").Where("a.id = ?", id).Scan(ctx, &row)
+	err := selectApprovals(s.selectWith(id)).ColumnExpr("a.context").Join("JOIN sessions AS s ON s.id = a.session_id").
+		Where("s.deleted_at IS NULL").Where("a.id = $1").Scan(ctx, &row)
 	if errors.Is(err, sql.ErrNoRows) {
 		return schema.Approval{}, noApproval(id)
 	}
@@ -167,7 +167,7 @@ func (s *Store) openApprovals(ctx context.Context, sessions []string, contexts b
 	if len(sessions) == 0 {
 		return open, nil
 	}
-	q := s.selectApprovals().Where("a.session_id IN (?)", bun.List(sessions)).Where("(a.status = 'pending' OR " + reopenableExpr + ")").
+	q := selectApprovals(s.selectWith(sessions)).Where("a.session_id = ANY($1::uuid[])").Where("(a.status = 'pending' OR " + reopenableExpr + ")").
 		OrderExpr("a.created_at, a.id")
 	if contexts {
 		q = q.ColumnExpr(briefContextExpr)

@@ -89,16 +89,16 @@ func (s *Store) BeginAttempt(ctx context.Context, b BeginAttempt) (BegunAttempt,
 		attempts []begun
 	)
 	again := false
-	_, err := s.change(ctx, "begin an attempt", b.SessionID, "", func(c *change) {
+	_, err := s.inSessionTx(ctx, "begin an attempt", b.SessionID, "", func(c *sessionTx) {
 		if b.Live > 0 && b.Worker != "" {
 			c.reads.Queue(`SELECT EXISTS (SELECT FROM events WHERE session_id = $1::uuid AND idem_key = $2)`, b.SessionID, b.reattachKey()).
 				QueryRow(func(row pgx.Row) error { return row.Scan(&again) })
 		}
 		c.reads.Queue(`SELECT st.status, r.finished_at IS NOT NULL FROM steps st JOIN runs r ON r.id = st.run_id
 			WHERE st.run_id = $1::uuid AND st.step_id = $2 AND r.session_id = $3::uuid`, b.RunID, b.StepID, b.SessionID).
-			QueryRow(func(row pgx.Row) error { return missing(row.Scan(&status, &over), noStep(b.RunID, b.StepID)) })
+			QueryRow(func(row pgx.Row) error { return notFoundIfNoRows(row.Scan(&status, &over), noStep(b.RunID, b.StepID)) })
 		queueAttempts(c, b.RunID, b.StepID, &attempts)
-	}, func(c *change) error {
+	}, func(c *sessionTx) error {
 		var lost schema.Reason
 		last := 0
 		if next := b.superseded(attempts); next > 0 && !over {
@@ -155,7 +155,7 @@ func (b *BeginAttempt) superseded(attempts []begun) int {
 
 // close closes an attempt that was cut off when its run ended. It adds no event: the run's end has
 // said everything.
-func (b *BeginAttempt) close(c *change, a *begun) {
+func (b *BeginAttempt) close(c *sessionTx, a *begun) {
 	c.writes.Queue(`UPDATE attempts SET status = $4, reason = $5, duration_ms = $6, finished_at = $7::timestamptz
 		WHERE run_id = $1::uuid AND step_id = $2 AND number = $3`,
 		b.RunID, b.StepID, a.number, string(schema.AttemptCancelled), string(schema.ReasonCancelled), max(c.now.Sub(a.started), 0).Milliseconds(), c.now)
@@ -165,7 +165,7 @@ func (b *BeginAttempt) reattachKey() string {
 	return fmt.Sprintf("reattach/%s/%s/%d/%s", b.RunID, b.StepID, b.Live, b.Worker)
 }
 
-func (b *BeginAttempt) lose(c *change, a *begun, why schema.Reason) {
+func (b *BeginAttempt) lose(c *sessionTx, a *begun, why schema.Reason) {
 	took := max(c.now.Sub(a.started), 0).Milliseconds()
 	c.writes.Queue(`UPDATE attempts SET status = $4, reason = $5, duration_ms = $6, finished_at = $7::timestamptz
 		WHERE run_id = $1::uuid AND step_id = $2 AND number = $3`,
@@ -175,7 +175,7 @@ func (b *BeginAttempt) lose(c *change, a *begun, why schema.Reason) {
 	})
 }
 
-func (b *BeginAttempt) begin(c *change, number int, status schema.StepStatus, lost schema.Reason) {
+func (b *BeginAttempt) begin(c *sessionTx, number int, status schema.StepStatus, lost schema.Reason) {
 	reason := cmp.Or(lost, b.Reason)
 	if reason != "" {
 		c.event(schema.EventStepRetryStarted, b.RunID, b.StepID, schema.StepRetryStartedData{Attempt: number, Reason: reason})
@@ -222,14 +222,14 @@ func (s *Store) FinishAttempt(ctx context.Context, f FinishAttempt) error {
 		step   schema.StepStatus
 		before schema.AttemptStatus
 	)
-	_, err := s.change(ctx, "finish an attempt", f.SessionID, "", func(c *change) {
+	_, err := s.inSessionTx(ctx, "finish an attempt", f.SessionID, "", func(c *sessionTx) {
 		c.reads.Queue(`SELECT st.status, a.status FROM attempts a JOIN steps st ON st.run_id = a.run_id AND st.step_id = a.step_id
 			JOIN runs r ON r.id = a.run_id
 			WHERE a.run_id = $1::uuid AND a.step_id = $2 AND a.number = $3 AND r.session_id = $4::uuid`, f.RunID, f.StepID, f.Attempt, f.SessionID).
 			QueryRow(func(row pgx.Row) error {
-				return missing(row.Scan(&step, &before), noAttempt(f.RunID, f.StepID, f.Attempt))
+				return notFoundIfNoRows(row.Scan(&step, &before), noAttempt(f.RunID, f.StepID, f.Attempt))
 			})
-	}, func(c *change) error {
+	}, func(c *sessionTx) error {
 		switch before {
 		case schema.AttemptRunning:
 		case schema.AttemptLost:
@@ -243,7 +243,7 @@ func (s *Store) FinishAttempt(ctx context.Context, f FinishAttempt) error {
 	return err
 }
 
-func (f *FinishAttempt) record(c *change, step schema.StepStatus) {
+func (f *FinishAttempt) record(c *sessionTx, step schema.StepStatus) {
 	end := &f.End
 	c.writes.Queue(`UPDATE attempts SET status = $4, exit_code = $5, signal = $6, reason = $7, message = $8, duration_ms = $9,
 			cpu_seconds = $10, max_rss_bytes = $11, finished_at = $12::timestamptz, read_bytes = $13, write_bytes = $14, snapshot = $15
@@ -285,7 +285,7 @@ func (f *FinishAttempt) record(c *change, step schema.StepStatus) {
 	}
 }
 
-func queueAttempts(c *change, run, step string, into *[]begun) {
+func queueAttempts(c *sessionTx, run, step string, into *[]begun) {
 	c.reads.Queue(`SELECT number, execution, host, spool_offset, started_at, status, exit_code, signal, reason, message, cpu_seconds,
 		       max_rss_bytes, duration_ms, read_bytes, write_bytes
 		FROM attempts WHERE run_id = $1::uuid AND step_id = $2 ORDER BY number`, run, step).
@@ -304,8 +304,8 @@ func queueAttempts(c *change, run, step string, into *[]begun) {
 		})
 }
 
-// missing returns what if err says that there was no row.
-func missing(err, what error) error {
+// notFoundIfNoRows returns what if err says that there was no row.
+func notFoundIfNoRows(err, what error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return what
 	}

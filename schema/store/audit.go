@@ -40,7 +40,7 @@ func (s *Store) Audit(ctx context.Context, sessionID string, after int64, limit 
 }
 
 // audit adds an entry to the session's audit trail. An entry without a time gets that of the change.
-func (c *change) audit(e *schema.AuditEntry) {
+func (c *sessionTx) audit(e *schema.AuditEntry) {
 	dated := *e
 	if dated.At.IsZero() {
 		dated.At.Time = c.now

@@ -32,8 +32,8 @@ type BegunRun struct {
 // inheritedReason is the reason in the status of an inherited step.
 const inheritedReason = "finished in the session that this one was forked from"
 
-// begin is a run being begun, with the session as it was before.
-type begin struct {
+// beginTx is a run being begun, with the session as it was before.
+type beginTx struct {
 	BeginRun
 	is     BegunRun
 	mode   schema.Mode
@@ -54,8 +54,8 @@ func (s *Store) BeginRun(ctx context.Context, r BeginRun) (BegunRun, error) {
 	if !schema.ValidID(r.RunID) {
 		return BegunRun{}, noRun(r.RunID)
 	}
-	b := &begin{BeginRun: r}
-	_, err := s.change(ctx, "begin a run", b.SessionID, "run:"+b.Key, b.read, b.decide)
+	b := &beginTx{BeginRun: r}
+	_, err := s.inSessionTx(ctx, "begin a run", b.SessionID, "run:"+b.Key, b.read, b.decide)
 	if isUnique(err) {
 		return BegunRun{}, schema.Errorf(schema.CodeConflict, "session %q has a run %d already", b.SessionID, b.Number)
 	}
@@ -65,7 +65,7 @@ func (s *Store) BeginRun(ctx context.Context, r BeginRun) (BegunRun, error) {
 	return b.is, nil
 }
 
-func (b *begin) read(c *change) {
+func (b *beginTx) read(c *sessionTx) {
 	c.reads.Queue(`SELECT s.mode, s.task, s.forked_from IS NOT NULL, s.inherited, t.plan_digest, d.digest, COALESCE(`+planText+`, '')
 		  FROM sessions s JOIN session_states t ON t.session_id = s.id
 		  LEFT JOIN runs r ON r.id = $3::uuid AND r.session_id = s.id
@@ -113,7 +113,7 @@ func stepsOf(plan *schema.Plan, ids []string) []string {
 	return has
 }
 
-func (b *begin) decide(c *change) error {
+func (b *beginTx) decide(c *sessionTx) error {
 	c.writes.Queue(`INSERT INTO runs (id, session_id, number, status, plan_digest, message_number, started_at)
 		VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, clock_timestamp())`,
 		b.RunID, b.SessionID, b.Number, string(b.Status), b.is.Digest, b.messageNumber())
@@ -140,7 +140,7 @@ func (b *begin) decide(c *change) error {
 
 // messageNumber is the number of the message that the run answers, or nil. A fork's first run has number 0 if the run
 // it was forked from answered a message.
-func (b *begin) messageNumber() *int {
+func (b *beginTx) messageNumber() *int {
 	if b.Message > 0 || (b.forked && b.Number == 1) {
 		return &b.Message
 	}
@@ -157,7 +157,7 @@ func statuses(inherited []string) map[string]schema.StepStatus {
 }
 
 // queueSteps queues the rows of a run's steps: pending, or inherited.
-func queueSteps(c *change, run string, plan *schema.Plan, inherited []string) {
+func queueSteps(c *sessionTx, run string, plan *schema.Plan, inherited []string) {
 	type row struct {
 		ID        string            `json:"id"`
 		Position  int               `json:"position"`

@@ -37,10 +37,10 @@ func (b *block) archiveKey() string {
 	return "events/" + b.session + "/" + strconv.FormatInt(b.first, 10) + "-" + strconv.FormatInt(b.last, 10) + ".zst"
 }
 
-// wholeEvents is [Store.Events] for part of a log that is partly in blocks. It reads blocks and rows as of one moment,
+// eventsWithBlocks is [Store.Events] for part of a log that is partly in blocks. It reads blocks and rows as of one moment,
 // in one round trip, so that an event being compacted meanwhile is in exactly one of them. A block never changes, so
 // its text may be read later.
-func (s *Store) wholeEvents(ctx context.Context, sessionID string, f *EventFilter) ([]schema.Event, error) {
+func (s *Store) eventsWithBlocks(ctx context.Context, sessionID string, f *EventFilter) ([]schema.Event, error) {
 	var (
 		blocks []block
 		events []schema.Event
@@ -69,7 +69,7 @@ func (s *Store) wholeEvents(ctx context.Context, sessionID string, f *EventFilte
 		return nil, fmt.Errorf("read rows and blocks: %w", err)
 	}
 	bounded := *f
-	blocks, bounded.Until = f.enough(blocks)
+	blocks, bounded.Until = f.selectBlocks(blocks)
 	parts, lost, err := s.loadBlocks(ctx, blocks)
 	if err != nil {
 		return nil, err
@@ -107,9 +107,9 @@ func beforeLoss(f *EventFilter, events []schema.Event, lost *RangeError) ([]sche
 	return nil, lostRange(f.Since+1, to, lost.cause.Cause)
 }
 
-// enough selects the blocks to read, from the first on, so that they hold as much as the filter allows. It also
+// selectBlocks selects the blocks to read, from the first on, so that they hold as much as the filter allows. It also
 // returns the seq up to which the blocks are complete.
-func (f *EventFilter) enough(blocks []block) ([]block, int64) {
+func (f *EventFilter) selectBlocks(blocks []block) ([]block, int64) {
 	events, size := 0, int64(0)
 	for i := range blocks {
 		b := &blocks[i]
@@ -228,7 +228,7 @@ var errNoBlock = errors.New("a block of events is not in the blob store of this 
 
 func (s *Store) readArchived(ctx context.Context, key string) ([]byte, error) {
 	if s.archive == nil {
-		return nil, fmt.Errorf("%w, which has none", errNoBlock)
+		return nil, fmt.Errorf("%w, which is not configured", errNoBlock)
 	}
 	packed, err := s.archive.ReadObject(ctx, key)
 	if schema.CodeOf(err) == schema.CodeNotFound { // most likely this is another blob store than the worker's
@@ -248,7 +248,7 @@ func (b *block) unpack(packed []byte) ([]schema.Event, error) {
 		return nil, err
 	}
 	if n := len(events); n == 0 || n != b.events || events[0].Seq != b.first || events[n-1].Seq != b.last || events[0].SessionID != b.session {
-		return nil, fmt.Errorf("%w: it does not hold the %d events from %d to %d", errBlock, b.events, b.first, b.last)
+		return nil, fmt.Errorf("%w: it lacks the %d events from %d to %d", errBlock, b.events, b.first, b.last)
 	}
 	return events, nil
 }

@@ -15,9 +15,9 @@ import (
 // errNothing ends a change that has nothing to write: it was already made.
 var errNothing = errors.New("nothing to write")
 
-// change is one transaction on one session. It first locks the session's row, so that changes to a session happen one
+// sessionTx is one transaction on one session. It first locks the session's row, so that changes to a session happen one
 // after the other and cannot deadlock. It takes three round trips: the lock with all reads, all writes, the commit.
-type change struct {
+type sessionTx struct {
 	session string
 	head    int64     // before the change
 	deleted bool      // the session was deleted; what its workers still write is stored all the same
@@ -31,18 +31,18 @@ type change struct {
 }
 
 // event adds an event. Events keep the order of the calls.
-func (c *change) event(kind schema.EventType, run, step string, data any) {
+func (c *sessionTx) event(kind schema.EventType, run, step string, data any) {
 	c.events = append(c.events, schema.NewEvent{Type: kind, RunID: run, StepID: step, Data: data})
 }
 
-// change runs one change. read queues what the decision needs; decide looks at it and queues rows and events. If
+// inSessionTx makes one change to a session. read queues what the decision needs; decide looks at it and queues rows and events. If
 // decide returns errNothing, nothing is written and the answer is the current head. A key that was applied before has
 // the same effect, before decide.
-func (s *Store) change(ctx context.Context, op, session, key string, read func(*change), decide func(*change) error) (int64, error) {
+func (s *Store) inSessionTx(ctx context.Context, op, session, key string, read func(*sessionTx), decide func(*sessionTx) error) (int64, error) {
 	if !schema.ValidID(session) {
 		return 0, noSession(session)
 	}
-	c := &change{session: session, key: clean(key), reads: &pgx.Batch{}, writes: &pgx.Batch{}}
+	c := &sessionTx{session: session, key: clean(key), reads: &pgx.Batch{}, writes: &pgx.Batch{}}
 	head, err := s.transact(ctx, c, read, decide)
 	switch {
 	case errors.Is(err, errNothing):
@@ -56,7 +56,7 @@ func (s *Store) change(ctx context.Context, op, session, key string, read func(*
 	}
 }
 
-func (s *Store) transact(ctx context.Context, c *change, read func(*change), decide func(*change) error) (head int64, err error) {
+func (s *Store) transact(ctx context.Context, c *sessionTx, read func(*sessionTx), decide func(*sessionTx) error) (head int64, err error) {
 	fresh := true
 	c.reads.BeginTx(pgx.TxOptions{})
 	c.reads.Queue(`SELECT head_seq, deleted_at IS NOT NULL, clock_timestamp() FROM sessions WHERE id = $1::uuid FOR NO KEY UPDATE`, c.session).
@@ -101,7 +101,7 @@ func (s *Store) transact(ctx context.Context, c *change, read func(*change), dec
 }
 
 // finish queues the events, the new head and the notice.
-func (c *change) finish(pack *packer) {
+func (c *sessionTx) finish(pack *packer) {
 	head := c.head + int64(len(c.events))
 	if len(c.events) > 0 {
 		var kinds, runs, steps []string

@@ -17,7 +17,7 @@ import (
 
 // Limits of one transaction of flushes.
 const (
-	appendFlights     = 2       // transactions at once: while one commits, the next is filled
+	maxWriters        = 2       // transactions at once: while one commits, the next is filled
 	appendCalls       = 64      // flushes in one transaction
 	appendBytes       = 4 << 20 // and their data
 	appendTimeout     = 30 * time.Second
@@ -29,11 +29,11 @@ const (
 // at once.
 type combiner struct {
 	pool    *pgxpool.Pool
-	flights sync.WaitGroup
+	running sync.WaitGroup
 
 	mu      sync.Mutex
 	waiting []*appendCall
-	flying  int
+	writers int
 }
 
 // appendCall is one flush. It owns its rows until done is closed.
@@ -54,9 +54,9 @@ func (c *combiner) append(ctx context.Context, call *appendCall) (int64, error) 
 	call.done = make(chan struct{})
 	c.mu.Lock()
 	c.waiting = append(c.waiting, call)
-	if c.flying < appendFlights {
-		c.flying++
-		c.flights.Go(c.fly)
+	if c.writers < maxWriters {
+		c.writers++
+		c.running.Go(c.writeBatches)
 	}
 	c.mu.Unlock()
 	select {
@@ -67,10 +67,10 @@ func (c *combiner) append(ctx context.Context, call *appendCall) (int64, error) 
 	}
 }
 
-// fly writes waiting flushes until there are none.
-func (c *combiner) fly() {
+// writeBatches writes waiting flushes until there are none.
+func (c *combiner) writeBatches() {
 	for {
-		calls := c.take()
+		calls := c.nextBatch()
 		if calls == nil {
 			return
 		}
@@ -84,7 +84,7 @@ func (c *combiner) fly() {
 		// Postgres refuses one of the flushes, or somebody holds a row that one needs. Each is sent on its own, so
 		// that none fails because of another, and only its own sender waits for it.
 		for _, call := range calls {
-			c.flights.Go(func() { call.end(c.send([]*appendCall{call}, appendTimeout)) })
+			c.running.Go(func() { call.end(c.send([]*appendCall{call}, appendTimeout)) })
 		}
 	}
 }
@@ -95,9 +95,9 @@ func (a *appendCall) end(err error) {
 	close(a.done)
 }
 
-// take returns the flushes for the next transaction, or nil if there are none: then the flight is
-// over.
-func (c *combiner) take() []*appendCall {
+// nextBatch returns the flushes for the next transaction, or nil if there are none: then this
+// writer is done.
+func (c *combiner) nextBatch() []*appendCall {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n, size := 0, 0
@@ -106,7 +106,7 @@ func (c *combiner) take() []*appendCall {
 		n++
 	}
 	if n == 0 {
-		c.flying--
+		c.writers--
 		return nil
 	}
 	calls := c.waiting[:n:n]
@@ -115,14 +115,14 @@ func (c *combiner) take() []*appendCall {
 }
 
 // send writes flushes in one round trip and one transaction. It locks the rows of sessions in the
-// order of their ids, so that two flights cannot deadlock, and waits for a row no longer than
-// patience.
-func (c *combiner) send(calls []*appendCall, patience time.Duration) error {
+// order of their ids, so that two writers cannot deadlock, and waits for a row no longer than
+// lockTimeout.
+func (c *combiner) send(calls []*appendCall, lockTimeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), appendTimeout)
 	defer cancel()
 	slices.SortStableFunc(calls, func(x, y *appendCall) int { return cmp.Compare(x.session, y.session) })
 	b := &pgx.Batch{}
-	b.Queue(`SELECT set_config('lock_timeout', $1, true)`, strconv.FormatInt(patience.Milliseconds(), 10))
+	b.Queue(`SELECT set_config('lock_timeout', $1, true)`, strconv.FormatInt(lockTimeout.Milliseconds(), 10))
 	for _, call := range calls {
 		b.Queue(`SELECT holdfast_append_output($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, call.args...).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&call.head) })

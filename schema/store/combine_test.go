@@ -61,7 +61,7 @@ func TestAppendOutput_OneThatCannotBeWrittenHoldsUpNoOther(t *testing.T) {
 	defer other.Close(ctx)
 	tx, err := other.Begin(ctx)
 	must(t, err)
-	held := runs[:3] // more than there are flights
+	held := runs[:3] // more than there are writers
 	for i := range held {
 		_, err := tx.Exec(ctx, `SELECT FROM sessions WHERE id = $1 FOR UPDATE`, held[i].session)
 		must(t, err)

@@ -24,7 +24,7 @@ type Instance struct {
 // provides it: the caller's when it is recorded, the database's when it is read.
 type Connection struct {
 	ID             string
-	Place          Place // zero until it is recorded
+	Order          ConnectOrder // zero until it is recorded
 	ClientID       string
 	SessionID      string   // the latest session that it watches; "" for none
 	Sessions       []string // the sessions that it views; only read
@@ -37,9 +37,9 @@ type Connection struct {
 	Lag            int64       // events not yet sent to it at that time
 }
 
-// Place is a connection's place in the order of connecting, across all instances: the time by the database's clock, and
+// ConnectOrder is a connection's place in the order of connecting, across all instances: the time by the database's clock, and
 // a number to order connections of the same moment.
-type Place struct {
+type ConnectOrder struct {
 	At     time.Time
 	Number int64
 }
@@ -97,20 +97,20 @@ func (s *Store) Instances(ctx context.Context) ([]Instance, error) {
 // RecordConnections records an instance's report, all or nothing, and returns the places of the
 // connected ones by id. It fails with [ErrInstanceGone] if there was no [Store.Heartbeat] of the
 // instance, or it was given up since.
-func (s *Store) RecordConnections(ctx context.Context, instance string, c ConnectionChanges) (map[string]Place, error) {
-	if slices.ContainsFunc(c.Connected, func(c Connection) bool { return c.Place.At.IsZero() }) {
+func (s *Store) RecordConnections(ctx context.Context, instance string, c ConnectionChanges) (map[string]ConnectOrder, error) {
+	if slices.ContainsFunc(c.Connected, func(c Connection) bool { return c.Order.At.IsZero() }) {
 		clock, err := s.clock(ctx)
 		if err != nil {
 			return nil, err
 		}
 		c.Connected = slices.Clone(c.Connected)
 		for i := range c.Connected {
-			if place := &c.Connected[i].Place; place.At.IsZero() {
+			if place := &c.Connected[i].Order; place.At.IsZero() {
 				place.At = clock(c.Connected[i].ConnectedAt.Time)
 			}
 		}
 	}
-	places := make(map[string]Place, len(c.Connected))
+	places := make(map[string]ConnectOrder, len(c.Connected))
 	b := &pgx.Batch{} // one transaction, even without BEGIN
 	if len(c.Connected) > 0 {
 		if err := queueConnections(b, clean(instance), c.Connected, places); err != nil {
@@ -162,7 +162,7 @@ func (s *Store) clock(ctx context.Context) (func(time.Time) time.Time, error) {
 	}, nil
 }
 
-func queueConnections(b *pgx.Batch, instance string, list []Connection, places map[string]Place) error {
+func queueConnections(b *pgx.Batch, instance string, list []Connection, places map[string]ConnectOrder) error {
 	var (
 		ids, clients, sessions, users, addresses []string
 		made                                     []time.Time
@@ -175,8 +175,8 @@ func queueConnections(b *pgx.Batch, instance string, list []Connection, places m
 			return noSession(c.SessionID)
 		}
 		ids = append(ids, clean(c.ID))
-		made = append(made, c.Place.At)
-		order = append(order, c.Place.Number)
+		made = append(made, c.Order.At)
+		order = append(order, c.Order.Number)
 		clients = append(clients, clean(c.ClientID))
 		sessions = append(sessions, c.SessionID)
 		users = append(users, clean(c.User))
@@ -195,7 +195,7 @@ func queueConnections(b *pgx.Batch, instance string, list []Connection, places m
 		Query(func(rows pgx.Rows) error {
 			var (
 				id    string
-				place Place
+				place ConnectOrder
 			)
 			_, err := pgx.ForEachRow(rows, []any{&id, &place.At, &place.Number}, func() error {
 				places[id] = place
@@ -226,9 +226,9 @@ func (s *Store) Connections(ctx context.Context) ([]Connection, error) {
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Connection, error) {
 		var c Connection
-		err := row.Scan(&c.ID, &c.Place.Number, &c.ClientID, &c.SessionID, &c.User, &c.Address, &c.ServerInstance,
+		err := row.Scan(&c.ID, &c.Order.Number, &c.ClientID, &c.SessionID, &c.User, &c.Address, &c.ServerInstance,
 			&c.ConnectedAt.Time, &c.LastActivity.Time, &c.LastHeartbeat.Time, &c.Lag, &c.Sessions)
-		c.Place.At = c.ConnectedAt.Time
+		c.Order.At = c.ConnectedAt.Time
 		return c, err
 	})
 	return list, failed("list connections", err)
@@ -240,10 +240,10 @@ const newer = `o.client_id <> '' AND EXISTS (SELECT FROM active_connections n
 	WHERE n.user_name = o.user_name AND n.client_id = o.client_id AND n.client_id <> '' AND n.server_instance <> o.server_instance
 	  AND (n.connected_at, n.number) > (o.connected_at, o.number))`
 
-// TellReplaced notifies all instances of connections that newer ones of the same client have
+// NotifyReplaced notifies all instances of connections that newer ones of the same client have
 // replaced, for the clients of the given connections. Call it after recording them: if a client
 // connects to two instances at the same time, at least the later call sees both.
-func (s *Store) TellReplaced(ctx context.Context, connectionIDs []string) error {
+func (s *Store) NotifyReplaced(ctx context.Context, connectionIDs []string) error {
 	_, err := s.pool.Exec(ctx, `SELECT pg_notify($2, string_agg(r.id, ' ')) FROM (
 		SELECT x.id, row_number() OVER () / 200 AS part FROM (
 			SELECT DISTINCT o.id FROM active_connections c JOIN active_connections o ON o.user_name = c.user_name AND o.client_id = c.client_id

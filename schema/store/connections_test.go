@@ -24,7 +24,7 @@ func alive(t testing.TB, s *store.Store, instances ...string) {
 	}
 }
 
-func record(t testing.TB, s *store.Store, instance string, c store.ConnectionChanges) map[string]store.Place {
+func record(t testing.TB, s *store.Store, instance string, c store.ConnectionChanges) map[string]store.ConnectOrder {
 	t.Helper()
 	places, err := s.RecordConnections(context1(t), instance, c)
 	must(t, err)
@@ -97,7 +97,7 @@ func TestConnections_LiveAsLongAsTheirInstance(t *testing.T) {
 		t.Fatalf("recorded for an instance that was given up: %v", err)
 	}
 	alive(t, s, "a")
-	first.Connected[0].Place = place
+	first.Connected[0].Order = place
 	if again := record(t, s, "a", first)["1"]; again != place {
 		t.Fatalf("the place was %v and is %v", place, again)
 	}
@@ -232,7 +232,7 @@ func TestReplaced_TheNewestConnectionOfAClientStays(t *testing.T) {
 	connect := func(instance, id, user, client string) {
 		t.Helper()
 		record(t, s, instance, store.ConnectionChanges{Connected: []store.Connection{{ID: id, User: user, ClientID: client}}})
-		must(t, s.TellReplaced(ctx, []string{id}))
+		must(t, s.NotifyReplaced(ctx, []string{id}))
 	}
 	connect("a", "old", "ann", "tab")
 	connect("a", "other-user", "ben", "tab")
@@ -241,9 +241,9 @@ func TestReplaced_TheNewestConnectionOfAClientStays(t *testing.T) {
 	connect("b", "no-client-2", "ann", "")
 	connect("b", "new", "ann", "tab")
 	want(t, h.replaced, "old")
-	must(t, s.TellReplaced(ctx, []string{"old"})) // a second call finds the same
+	must(t, s.NotifyReplaced(ctx, []string{"old"})) // a second call finds the same
 	want(t, h.replaced, "old")
-	must(t, s.TellReplaced(ctx, nil))
+	must(t, s.NotifyReplaced(ctx, nil))
 	for instance, wanted := range map[string][]string{"a": {"old"}, "b": {}} {
 		got, err := s.Replaced(ctx, instance)
 		must(t, err)
@@ -267,7 +267,7 @@ func TestReplaced_IsDecidedByWhoConnectedLastNotByWhoWasRecordedLast(t *testing.
 		record(t, s, instance, store.ConnectionChanges{Connected: []store.Connection{{
 			ID: id, User: "ann", ClientID: "tab", ConnectedAt: schema.Time{Time: time.Now().Add(-ago)},
 		}}})
-		must(t, s.TellReplaced(ctx, []string{id}))
+		must(t, s.NotifyReplaced(ctx, []string{id}))
 	}
 	connect("a", "newest", time.Second)
 	connect("b", "late", time.Minute) // its instance could not reach Postgres until now
@@ -302,7 +302,7 @@ func TestRecordConnections_TheTimeThatRecordingTakesMakesNobodyNewer(t *testing.
 	must(t, err)
 	_, err = tx.Exec(ctx, `LOCK TABLE active_connections`)
 	must(t, err)
-	recorded := make(chan map[string]store.Place, 1)
+	recorded := make(chan map[string]store.ConnectOrder, 1)
 	go func() {
 		places, err := s.RecordConnections(ctx, "a", store.ConnectionChanges{Connected: []store.Connection{{ID: "1", ConnectedAt: schema.Time{Time: time.Now()}}}})
 		if err != nil {

@@ -25,26 +25,26 @@ func page(limit int) int {
 	return min(limit, MaxPage)
 }
 
-// place is where a page of a list sorted by (created_at, id) ends. As a cursor it is opaque to the caller.
-type place struct {
+// pageEnd is where a page of a list sorted by (created_at, id) ends. As a cursor it is opaque to the caller.
+type pageEnd struct {
 	at time.Time
 	id string
 }
 
-func (p place) cursor() string {
+func (p pageEnd) cursor() string {
 	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(p.at.UnixMicro(), 36) + " " + p.id))
 }
 
-func parsePlace(cursor string) (place, error) {
+func parseCursor(cursor string) (pageEnd, error) {
 	text, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err == nil {
 		at, id, _ := strings.Cut(string(text), " ")
 		var micros int64
 		if micros, err = strconv.ParseInt(at, 36, 64); err == nil && schema.ValidID(id) && plausible(micros) {
-			return place{at: time.UnixMicro(micros).UTC(), id: id}, nil
+			return pageEnd{at: time.UnixMicro(micros).UTC(), id: id}, nil
 		}
 	}
-	return place{}, badCursor(cursor)
+	return pageEnd{}, badCursor(cursor)
 }
 
 // plausible keeps a made-up cursor within the years that Postgres can hold.

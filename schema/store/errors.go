@@ -45,7 +45,7 @@ func failed(op string, err error) error {
 		case unstorable(refused.Code):
 			return schema.Wrap(schema.CodeInvalid, err, "the database cannot hold this: "+refused.Message)
 		case strings.HasPrefix(refused.Code, "23"): // an integrity constraint: something exists already, or does not exist
-			return schema.Wrap(schema.CodeConflict, err, "it contradicts what the database holds; it could not "+op)
+			return schema.Wrap(schema.CodeConflict, err, "conflict with existing data; the database could not "+op)
 		default:
 			return schema.Wrap(schema.CodeInternal, err, "the database could not "+op)
 		}
@@ -98,8 +98,9 @@ func connectionLost(err error) bool {
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true
 	}
-	// The pool's own error after Close is declared in a package that we do not depend on.
-	return pgconn.SafeToRetry(err) || pgconn.Timeout(err) || strings.HasSuffix(err.Error(), "closed pool")
+	// What the pool and database/sql say after Close is not exported, or in a package that we do not depend on.
+	return pgconn.SafeToRetry(err) || pgconn.Timeout(err) ||
+		strings.HasSuffix(err.Error(), "closed pool") || strings.HasSuffix(err.Error(), "database is closed")
 }
 
 func isUnique(err error) bool {

@@ -30,9 +30,9 @@ type EventFilter struct {
 type eventsQuery int
 
 const (
-	queryRows  eventsQuery = iota // the rows; none if part of the answer is in blocks
-	queryStory                    // the rows, for types that are never in blocks
-	queryMixed                    // the rows and, with MaxBytes, the first one beyond it: the rest is in blocks
+	queryRows        eventsQuery = iota // the rows; none if part of the answer is in blocks
+	queryUncompacted                    // the rows, for types that are never in blocks
+	queryMixed                          // the rows and, with MaxBytes, the first one beyond it: the rest is in blocks
 )
 
 // text is the query. Its first column is compacted_seq. Without a matching event it returns one row with seq 0,
@@ -42,7 +42,7 @@ func (q eventsQuery) text(bounded bool) string {
 	switch q {
 	case queryRows:
 		where = ` AND (SELECT compacted_seq FROM log) <= $2`
-	case queryStory: // so that the planner sees that events_story covers them
+	case queryUncompacted: // so that the planner sees that events_story covers them
 		where = ` AND e.type NOT IN ('output', 'step_progress')`
 	case queryMixed:
 	}
@@ -65,9 +65,9 @@ func (q eventsQuery) text(bounded bool) string {
 
 // eventsQueries has the texts, without and with MaxBytes.
 var eventsQueries = map[eventsQuery][2]string{
-	queryRows:  {queryRows.text(false), queryRows.text(true)},
-	queryStory: {queryStory.text(false), queryStory.text(true)},
-	queryMixed: {queryMixed.text(false), queryMixed.text(true)},
+	queryRows:        {queryRows.text(false), queryRows.text(true)},
+	queryUncompacted: {queryUncompacted.text(false), queryUncompacted.text(true)},
+	queryMixed:       {queryMixed.text(false), queryMixed.text(true)},
 }
 
 func (f *EventFilter) kinds() []string {
@@ -108,7 +108,7 @@ func (s *Store) Events(ctx context.Context, sessionID string, f EventFilter) ([]
 	}
 	q := queryRows
 	if len(f.Types) > 0 && !slices.ContainsFunc(f.Types, compactable) {
-		q = queryStory
+		q = queryUncompacted
 	}
 	text, args := f.query(q, sessionID)
 	rows, err := s.pool.Query(ctx, text, args...)
@@ -117,7 +117,7 @@ func (s *Store) Events(ctx context.Context, sessionID string, f EventFilter) ([]
 	}
 	events, compacted, err := scanEvents(rows, sessionID)
 	if err == nil && q == queryRows && compacted > f.Since {
-		events, err = s.wholeEvents(ctx, sessionID, &f)
+		events, err = s.eventsWithBlocks(ctx, sessionID, &f)
 	}
 	if err != nil {
 		return nil, failed("read events", err)
@@ -200,7 +200,7 @@ type AppendEvents struct {
 
 // AppendEvents adds events that change no other row, once per key, and returns the head of the log.
 func (s *Store) AppendEvents(ctx context.Context, a AppendEvents) (int64, error) {
-	return s.change(ctx, "append events", a.SessionID, "events:"+a.Key, nil, func(c *change) error {
+	return s.inSessionTx(ctx, "append events", a.SessionID, "events:"+a.Key, nil, func(c *sessionTx) error {
 		c.events = append(c.events, a.Events...)
 		return nil
 	})

@@ -30,8 +30,8 @@ type NewFork struct {
 // maxName bounds the name that a fork gets by default, in characters.
 const maxName = 200
 
-// fork is a fork being made, with its source.
-type fork struct {
+// forkTx is a fork being made, with its source.
+type forkTx struct {
 	NewFork
 
 	pack *packer // for the new session's log
@@ -43,16 +43,16 @@ type fork struct {
 	config  string
 	vars    string
 
-	run     string // "" if the source has none yet
-	number  int    // of the run; 0 without one
-	message *int   // number of the message that the run answers
-	kept    string // the session's latest workspace, then the one that the fork starts with
-	base    string // the workspace that the source was forked with; "" if it was not forked, or that is unknown
-	before  string // the workspace that the run began with; "" for an empty one
-	unkept  bool   // whether that workspace was not saved
-	plan    *schema.Plan
-	began   time.Time
-	steps   []forkStep
+	run      string // "" if the source has none yet
+	number   int    // of the run; 0 without one
+	message  *int   // number of the message that the run answers
+	snapshot string // the session's latest workspace, then the one that the fork starts with
+	base     string // the workspace that the source was forked with; "" if it was not forked, or that is unknown
+	before   string // the workspace that the run began with; "" for an empty one
+	unsaved  bool   // whether that workspace was not saved
+	plan     *schema.Plan
+	began    time.Time
+	steps    []forkStep
 
 	cut       time.Time // the end of the copied conversation; zero for all of it
 	inherited []string
@@ -86,10 +86,10 @@ func (s *Store) Fork(ctx context.Context, n NewFork) (session schema.Session, cr
 	if n.RunID != "" && !schema.ValidID(n.RunID) {
 		return session, false, noRun(n.RunID)
 	}
-	f := &fork{NewFork: n, pack: newPacker()}
+	f := &forkTx{NewFork: n, pack: newPacker()}
 	defer f.pack.release()
 	id := n.ID
-	_, err = s.change(ctx, "fork a session", n.SourceID, "", f.read, f.decide)
+	_, err = s.inSessionTx(ctx, "fork a session", n.SourceID, "", f.read, f.decide)
 	if isUnique(err) { // another request with the same key came first, or a session with this id exists
 		f.earlier, err = earlierSession(ctx, s.pool, f.request())
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -108,11 +108,11 @@ func (s *Store) Fork(ctx context.Context, n NewFork) (session schema.Session, cr
 }
 
 // request identifies the request, to find an earlier one.
-func (f *fork) request() *NewSession {
+func (f *forkTx) request() *NewSession {
 	return &NewSession{ID: f.ID, Owner: f.Actor, IdempotencyKey: f.IdempotencyKey, RequestDigest: f.RequestDigest}
 }
 
-func (f *fork) read(c *change) {
+func (f *forkTx) read(c *sessionTx) {
 	if f.IdempotencyKey != "" {
 		c.reads.Queue(earlierQuery, clean(f.Actor), clean(f.IdempotencyKey)).QueryRow(func(row pgx.Row) (err error) {
 			f.earlier, err = scanEarlier(row, f.request())
@@ -136,7 +136,7 @@ func (f *fork) read(c *change) {
 		 WHERE s.id = $1::uuid`, c.session, f.RunID).
 		QueryRow(func(row pgx.Row) error {
 			var text []byte
-			if err := row.Scan(&f.name, &f.mode, &f.task, &f.config, &f.vars, &f.kept, &f.base, &f.before, &f.unkept, &f.run, &f.number, &f.message, &f.began, &text); err != nil {
+			if err := row.Scan(&f.name, &f.mode, &f.task, &f.config, &f.vars, &f.snapshot, &f.base, &f.before, &f.unsaved, &f.run, &f.number, &f.message, &f.began, &text); err != nil {
 				return err
 			}
 			f.plan, _ = decodePlan(text) // an unreadable plan counts as none: the new session may be given another
@@ -166,7 +166,7 @@ func (f *fork) read(c *change) {
 		})
 }
 
-func (f *fork) decide(c *change) error {
+func (f *forkTx) decide(c *sessionTx) error {
 	switch {
 	case f.earlier != "":
 		return errNothing
@@ -186,7 +186,7 @@ func (f *fork) decide(c *change) error {
 	c.audit(&entry)
 
 	forked.SessionID, forked.Direction = f.SourceID, "from"
-	fresh := &change{session: f.ID, now: c.now, list: true, writes: c.writes, reads: c.reads}
+	fresh := &sessionTx{session: f.ID, now: c.now, list: true, writes: c.writes, reads: c.reads}
 	fresh.event(schema.EventSessionForked, "", f.StepID, forked)
 	entry.RunID, entry.Detail = "", "from "+f.SourceID
 	fresh.audit(&entry)
@@ -196,7 +196,7 @@ func (f *fork) decide(c *change) error {
 
 // inherit finds the step up to which the fork copies its source, and the steps that had succeeded
 // by then.
-func (f *fork) inherit() error {
+func (f *forkTx) inherit() error {
 	var upTo *forkStep
 	for i := range f.steps {
 		step := &f.steps[i]
@@ -216,16 +216,16 @@ func (f *fork) inherit() error {
 		return noStep(f.run, f.StepID)
 	case upTo == nil && f.run != "":
 		f.cut = f.began
-		if f.kept = f.before; f.unkept {
-			return schema.Errorf(schema.CodeConflict, "the workspace that run %d began with was not kept; fork from a step that has succeeded", f.number)
+		if f.snapshot = f.before; f.unsaved {
+			return schema.Errorf(schema.CodeConflict, "the workspace that run %d began with was not saved; fork from a step that has succeeded", f.number)
 		}
 	case upTo != nil:
-		f.StepID, f.cut, f.kept = upTo.id, upTo.finished, upTo.snapshot
+		f.StepID, f.cut, f.snapshot = upTo.id, upTo.finished, upTo.snapshot
 		if upTo.inherited {
-			f.kept = f.base
+			f.snapshot = f.base
 		}
-		if f.kept == "" {
-			return schema.Errorf(schema.CodeConflict, "the workspace after step %q was not kept, so the session cannot be forked from it; name another step", upTo.id)
+		if f.snapshot == "" {
+			return schema.Errorf(schema.CodeConflict, "the workspace after step %q was not saved, so the session cannot be forked from it; name another step", upTo.id)
 		}
 		for i := range f.steps {
 			if step := &f.steps[i]; step.status == schema.StepSucceeded && !step.finished.After(f.cut) {
@@ -244,7 +244,7 @@ func (f *fork) inherit() error {
 	return nil
 }
 
-func (f *fork) queueSession(c *change) {
+func (f *forkTx) queueSession(c *sessionTx) {
 	if f.Name == "" {
 		const behind = " (fork)"
 		f.Name = f.name + behind
@@ -263,10 +263,10 @@ func (f *fork) queueSession(c *change) {
 		VALUES ($1::uuid, $2, $3, $4, $5, jsonb_strip_nulls(jsonb_build_object('approval_timeout_seconds', NULLIF($13::float8, 0))) || $6::jsonb,
 		        NULLIF($7::text, ''), $8, $9::uuid, $10, $11::text[], $12)`,
 		f.ID, clean(f.Name), string(f.mode), clean(f.Actor), f.task, f.config, clean(f.IdempotencyKey), f.RequestDigest, f.SourceID, f.StepID,
-		append([]string{}, f.inherited...), f.kept, f.ApprovalTimeout.Seconds())
+		append([]string{}, f.inherited...), f.snapshot, f.ApprovalTimeout.Seconds())
 	c.writes.Queue(`INSERT INTO session_states (session_id, plan_data, plan_digest, context_variables, current_phase, status, snapshot)
 		VALUES ($1::uuid, NULLIF($2::text, '')::json, $3, $4::jsonb, $5, $6, $7)`,
-		f.ID, string(text), digest, f.vars, string(schema.PhasePlanning), string(schema.SessionActive), f.kept)
+		f.ID, string(text), digest, f.vars, string(schema.PhasePlanning), string(schema.SessionActive), f.snapshot)
 	if digest != "" {
 		keepPlan(c.writes, f.ID, digest, text)
 	}
@@ -275,7 +275,7 @@ func (f *fork) queueSession(c *change) {
 // queueConversation copies the conversation, except for messages that wait for a later run. The message that the
 // source's run answers is also the one that the new session's first run answers: it gets number 0. The others get none,
 // since the new session starts counting again.
-func (f *fork) queueConversation(c *change) {
+func (f *forkTx) queueConversation(c *sessionTx) {
 	var cut *time.Time
 	if !f.cut.IsZero() {
 		cut = &f.cut

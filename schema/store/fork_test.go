@@ -126,7 +126,7 @@ func TestFork_RefusesAStepWhoseWorkspaceWasNotKept(t *testing.T) {
 	for _, step := range []string{"show", ""} {
 		_, _, err := s.Fork(ctx, b.fork(step))
 		mustFail(t, err, schema.CodeConflict)
-		if !strings.Contains(err.Error(), `after step "show" was not kept`) {
+		if !strings.Contains(err.Error(), `after step "show" was not saved`) {
 			t.Errorf("it says %v", err)
 		}
 	}

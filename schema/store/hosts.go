@@ -38,10 +38,10 @@ func (s *Store) ClaimHost(ctx context.Context, h HostHolder) (HostClaim, error) 
 		  WHERE w.folder = EXCLUDED.folder OR w.holder = EXCLUDED.holder
 		     OR greatest(w.seen_at, pg_postmaster_start_time()) < now() - make_interval(secs => $5)
 		RETURNING true`, clean(h.Host), clean(h.Folder), clean(h.Holder), clean(h.Place), HostLease.Seconds()).Scan(&claim.Taken)
-	if missing(err, nil) == nil && !claim.Taken {
+	if notFoundIfNoRows(err, nil) == nil && !claim.Taken {
 		err = s.pool.QueryRow(ctx, `SELECT host, folder, holder, place, seen_at FROM worker_hosts WHERE host = $1`, clean(h.Host)).
 			Scan(&claim.Other.Host, &claim.Other.Folder, &claim.Other.Holder, &claim.Other.Place, &claim.Seen)
-		if missing(err, nil) == nil {
+		if notFoundIfNoRows(err, nil) == nil {
 			err = nil // the holder has just given it back
 		}
 	}

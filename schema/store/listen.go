@@ -79,7 +79,7 @@ func (s *Store) listenOnce(ctx context.Context, listen string, l Listener, conne
 	if err != nil {
 		return failed("connect", err)
 	}
-	defer hangUp(ctx, conn)
+	defer closeConn(ctx, conn)
 	if _, err := conn.Exec(ctx, listen, pgx.QueryExecModeSimpleProtocol); err != nil {
 		return failed("listen", err)
 	}

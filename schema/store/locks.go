@@ -39,8 +39,8 @@ func (l *txLock) release(ctx context.Context) {
 	_ = l.tx.Rollback(ctx)
 }
 
-// hangUp closes a connection that is not from the pool.
-func hangUp(ctx context.Context, conn *pgx.Conn) {
+// closeConn closes a connection that is not from the pool.
+func closeConn(ctx context.Context, conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 	defer cancel()
 	_ = conn.Close(ctx)

@@ -43,11 +43,11 @@ func (s *Store) LatestRun(ctx context.Context, sessionID string) (id string, und
 	return id, underWay, failed("read a run", err)
 }
 
-// LoseRun ends a run whose workflow is gone. The run fails for that reason; its attempts, steps and
+// FailLostRun ends a run whose workflow is gone. The run fails for that reason; its attempts, steps and
 // approvals are cancelled. What its hosts still run ends when they next look. A run that is already
 // over stays as it is. A suspended session with waiting messages stays suspended: only a person
 // lets the next run begin.
-func (s *Store) LoseRun(ctx context.Context, sessionID, runID, why string) error {
+func (s *Store) FailLostRun(ctx context.Context, sessionID, runID, why string) error {
 	if !schema.ValidID(runID) {
 		return noRun(runID)
 	}
@@ -56,12 +56,12 @@ func (s *Store) LoseRun(ctx context.Context, sessionID, runID, why string) error
 		steps: map[string]schema.StepStatus{}, approvals: map[string]schema.ApprovalStatus{}, messages: map[int]bool{},
 	}
 	var waits bool
-	_, err := s.change(ctx, "end a run", sessionID, "lost:"+runID, func(c *change) {
+	_, err := s.inSessionTx(ctx, "end a run", sessionID, "lost:"+runID, func(c *sessionTx) {
 		a.readRun(c)
 		c.reads.Queue(`SELECT EXISTS (SELECT FROM messages WHERE session_id = $1::uuid AND status = 'queued')
 			OR EXISTS (SELECT FROM texts WHERE session_id = $1::uuid AND accepted)`, c.session).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&waits) })
-	}, func(c *change) error {
+	}, func(c *sessionTx) error {
 		if c.deleted || a.finished != nil {
 			return errNothing
 		}
@@ -82,11 +82,11 @@ func (s *Store) LoseRun(ctx context.Context, sessionID, runID, why string) error
 }
 
 // readRun reads into the transition what ending the run has to end.
-func (a *apply) readRun(c *change) {
+func (a *apply) readRun(c *sessionTx) {
 	c.reads.Queue(`SELECT status, current_phase FROM session_states WHERE session_id = $1::uuid`, c.session).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&a.status, &a.phase) })
 	c.reads.Queue(`SELECT started_at, finished_at FROM runs WHERE id = $1::uuid AND session_id = $2::uuid`, a.t.RunID, c.session).
-		QueryRow(func(row pgx.Row) error { return missing(row.Scan(&a.started, &a.finished), noRun(a.t.RunID)) })
+		QueryRow(func(row pgx.Row) error { return notFoundIfNoRows(row.Scan(&a.started, &a.finished), noRun(a.t.RunID)) })
 	c.reads.Queue(`SELECT step_id, status FROM steps WHERE run_id = $1::uuid ORDER BY position`, a.t.RunID).
 		Query(func(rows pgx.Rows) error {
 			var id, status string

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store/storetest"
 )
 
-func TestLoseRun_EndsEverythingOfItOnce(t *testing.T) {
+func TestFailLostRun_EndsEverythingOfItOnce(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
 	ctx := context1(t)
@@ -25,7 +25,7 @@ func TestLoseRun_EndsEverythingOfItOnce(t *testing.T) {
 		t.Fatalf("under way are %v", ids)
 	}
 	for range 2 {
-		must(t, s.LoseRun(ctx, b.session, b.run, "it is gone"))
+		must(t, s.FailLostRun(ctx, b.session, b.run, "it is gone"))
 	}
 	run, err := s.Run(ctx, b.run)
 	must(t, err)
@@ -73,7 +73,7 @@ func TestLoseRun_EndsEverythingOfItOnce(t *testing.T) {
 }
 
 // A person has suspended the session: what waits in it still waits after its run is lost.
-func TestLoseRun_LeavesASuspendedSessionSuspendedWhileMessagesWait(t *testing.T) {
+func TestFailLostRun_LeavesASuspendedSessionSuspendedWhileMessagesWait(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
 	ctx := context1(t)
@@ -96,7 +96,7 @@ func TestLoseRun_LeavesASuspendedSessionSuspendedWhileMessagesWait(t *testing.T)
 			id := schema.TextID(b.session, "request", "later")
 			accept(t, s, b.session, id, 1, save(t, s, b.session, id, "later"))
 		}
-		must(t, s.LoseRun(ctx, b.session, b.run, "it is gone"))
+		must(t, s.FailLostRun(ctx, b.session, b.run, "it is gone"))
 		must(t, s.AdoptTexts(ctx, b.session))
 		session, err := s.Session(ctx, b.session)
 		must(t, err)

@@ -24,7 +24,7 @@ func (s *Store) Messages(ctx context.Context, sessionID string, limit int, curso
 		}
 	}
 	var rows []messageRow
-	err = s.db.NewSelect().Model(&rows).Where("m.session_id = ?", sessionID).Where("m.id > ?", after).
+	err = s.selectWith(sessionID, after).Model(&rows).Where("m.session_id = $1").Where("m.id > $2").
 		OrderExpr("m.id").Limit(int64(limit) + 1).Scan(ctx)
 	if err != nil {
 		return nil, "", failed("read messages", err)
@@ -43,7 +43,7 @@ func (s *Store) Messages(ctx context.Context, sessionID string, limit int, curso
 // AddMessage adds an entry to a session's conversation, once per key, and moves the session's
 // conversation position to it. The database sets m's ID and CreatedAt.
 func (s *Store) AddMessage(ctx context.Context, key string, m schema.Message) error {
-	_, err := s.change(ctx, "add a message", m.SessionID, "message:"+key, nil, func(c *change) error {
+	_, err := s.inSessionTx(ctx, "add a message", m.SessionID, "message:"+key, nil, func(c *sessionTx) error {
 		queueMessage(c.writes, &messageRow{SessionID: m.SessionID, RunID: m.RunID, Role: m.Role, Agent: m.Agent, Actor: m.Actor, Content: m.Content})
 		return nil
 	})

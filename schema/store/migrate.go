@@ -26,8 +26,8 @@ var migrationFiles embed.FS
 // nobody.
 const migrationLock = 0x686f6c64666173 // "holdfas"
 
-// migrationRest is how long a process waits before it tries again for the lock.
-const migrationRest = 100 * time.Millisecond
+// lockPoll is how long a process waits before it tries again for the lock.
+const lockPoll = 100 * time.Millisecond
 
 // Migrate applies missing migrations in order, and returns their names. Any number of processes may
 // call it at once: one works, the others wait and find nothing to do. If a newer release has
@@ -106,7 +106,7 @@ func (s *Store) migrating(ctx context.Context, do func(*migrate.Migrator) error)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	defer hangUp(ctx, conn)
+	defer closeConn(ctx, conn)
 	// Poll for the lock instead of waiting: a waiting statement has a snapshot, and a process that holds the lock and
 	// builds an index concurrently waits for all snapshots.
 	var lock *txLock
@@ -117,7 +117,7 @@ func (s *Store) migrating(ctx context.Context, do func(*migrate.Migrator) error)
 		if lock == nil {
 			s.migrationWaits.Signal()
 			select {
-			case <-time.After(migrationRest):
+			case <-time.After(lockPoll):
 			case <-ctx.Done():
 				return fmt.Errorf("lock: %w", ctx.Err())
 			}
@@ -159,25 +159,25 @@ func groupNames(group *migrate.MigrationGroup) []string {
 	return names
 }
 
-// earlyIndex is an index on a table that may have many millions of rows. A migration runs in a transaction, where
+// concurrentIndex is an index on a table that may have many millions of rows. A migration runs in a transaction, where
 // building an index blocks all writers. So this one is built before the migration, concurrently, and the migration
 // finds it.
-type earlyIndex struct {
+type concurrentIndex struct {
 	migration string
 	name      string
 	table     string
 	on        string
 }
 
-// earlyIndexes lists every index that a migration after 0001 adds to events. On a new database, where the table does
+// concurrentIndexes lists every index that a migration after 0001 adds to events. On a new database, where the table does
 // not exist yet, the migration adds it itself.
-var earlyIndexes = []earlyIndex{
+var concurrentIndexes = []concurrentIndex{
 	{"0005", "events_story", "events", "(session_id, seq) WHERE type NOT IN ('output', 'step_progress')"},
 }
 
 // buildIndexes builds the indexes whose migrations are missing.
 func buildIndexes(ctx context.Context, db *bun.DB, state Schema) error {
-	for _, index := range earlyIndexes {
+	for _, index := range concurrentIndexes {
 		if !state.misses(index.migration) {
 			continue
 		}

@@ -8,7 +8,7 @@ import (
 )
 
 // A database may have many millions of events. A migration that builds an index in its transaction blocks all writers
-// meanwhile; earlyIndexes builds the index before that.
+// meanwhile; concurrentIndexes builds the index before that.
 func TestMigrations_BuildNoIndexOnEventsInTheirTransaction(t *testing.T) {
 	t.Parallel()
 	known, err := knownMigrations()
@@ -30,12 +30,12 @@ func TestMigrations_BuildNoIndexOnEventsInTheirTransaction(t *testing.T) {
 		}
 		for _, name := range index.FindAllStringSubmatch(string(text), -1) {
 			found++
-			if !slices.ContainsFunc(earlyIndexes, func(e earlyIndex) bool { return e.migration == m.Name && e.name == name[1] }) {
+			if !slices.ContainsFunc(concurrentIndexes, func(e concurrentIndex) bool { return e.migration == m.Name && e.name == name[1] }) {
 				t.Errorf("%s builds the index %s while nobody can write", m.String(), name[1])
 			}
 		}
 	}
-	if found != len(earlyIndexes) {
-		t.Errorf("%d indexes are built early, and %d are in migrations", len(earlyIndexes), found)
+	if found != len(concurrentIndexes) {
+		t.Errorf("%d indexes are built early, and %d are in migrations", len(concurrentIndexes), found)
 	}
 }

@@ -62,6 +62,9 @@ func TestStore_SaysUnavailableWhileNobodyListens(t *testing.T) {
 	if err := s.Ping(ctx); schema.CodeOf(err) != schema.CodeUnavailable {
 		t.Errorf("a ping after Close: %v", err)
 	}
+	if _, err := s.Session(ctx, id); schema.CodeOf(err) != schema.CodeUnavailable {
+		t.Errorf("a read after Close: %v", err)
+	}
 }
 
 // Whatever was lost with the connection, the retry finds out: every chunk is in the log exactly

@@ -60,7 +60,7 @@ func (s *Store) AppendOutput(ctx context.Context, o AppendOutput) error {
 	case head == appendOver:
 		return attemptOver(o.StepID, o.Attempt)
 	case head == appendGap:
-		return schema.Errorf(schema.CodeConflict, "output of step %q from %d on comes before what is missing", o.StepID, o.From)
+		return schema.Errorf(schema.CodeConflict, "output of step %q from %d on leaves a gap before it", o.StepID, o.From)
 	default: // appendBefore, or the new head
 		return nil
 	}

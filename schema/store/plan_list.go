@@ -32,7 +32,7 @@ func (s *Store) SavedPlan(ctx context.Context, sessionID, digest string) (schema
 	err := s.pool.QueryRow(ctx, `SELECT plan::text, created_at FROM plans WHERE session_id = $1 AND digest = $2`, sessionID, digest).
 		Scan(&text, &p.CreatedAt.Time)
 	if err != nil {
-		return p, failed("read a plan", missing(err, schema.Errorf(schema.CodeNotFound, "session %q has had no plan %q", sessionID, digest)))
+		return p, failed("read a plan", notFoundIfNoRows(err, schema.Errorf(schema.CodeNotFound, "session %q has had no plan %q", sessionID, digest)))
 	}
 	p.CreatedAt = timeOf(p.CreatedAt.Time)
 	p.Plan, err = decodePlan(text)

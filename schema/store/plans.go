@@ -104,7 +104,7 @@ func (s *Store) Snapshot(ctx context.Context, sessionID string) (digest string, 
 	}
 	row := s.pool.QueryRow(ctx, `SELECT snapshot FROM session_states WHERE session_id = $1::uuid`, sessionID)
 	if err := row.Scan(&digest); err != nil {
-		return "", failed("read a snapshot", missing(err, noSession(sessionID)))
+		return "", failed("read a snapshot", notFoundIfNoRows(err, noSession(sessionID)))
 	}
 	return digest, nil
 }
@@ -115,7 +115,7 @@ func scanRunPlan(row pgx.Row, runID string) (RunPlan, error) {
 		text []byte
 	)
 	if err := row.Scan(&text, &is.Message, &is.Snapshot); err != nil {
-		return RunPlan{}, failed("read a plan", missing(err, noRun(runID)))
+		return RunPlan{}, failed("read a plan", notFoundIfNoRows(err, noRun(runID)))
 	}
 	var err error
 	is.Plan, err = decodePlan(text)

@@ -21,7 +21,7 @@ func (s *Store) HoldRetention(ctx context.Context, do func(context.Context) erro
 	if err != nil {
 		return false, failed("begin retention", err)
 	}
-	defer hangUp(ctx, conn)
+	defer closeConn(ctx, conn)
 	lock, err := lockIn(ctx, conn, `SELECT pg_try_advisory_xact_lock($1::bigint)`, retentionLock)
 	if err != nil || lock == nil {
 		return false, failed("begin retention", err)

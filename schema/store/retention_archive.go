@@ -84,7 +84,7 @@ func (s *Store) ArchiveBlocks(ctx context.Context, after time.Duration) (Archive
 func (s *Store) archiveBlock(ctx context.Context, b *block) (size int64, refused, err error) {
 	var packed []byte
 	err = s.pool.QueryRow(ctx, `SELECT packed FROM event_blocks WHERE session_id = $1 AND last_seq = $2`, b.session, b.last).Scan(&packed)
-	if missing(err, nil) == nil && packed == nil {
+	if notFoundIfNoRows(err, nil) == nil && packed == nil {
 		return 0, nil, nil // another process has archived or removed it
 	}
 	if err != nil {

@@ -43,7 +43,7 @@ func (s *Store) Compact(ctx context.Context, sessionID string) (Compacted, error
 	var from, head int64
 	err := s.pool.QueryRow(ctx, `SELECT compacted_seq, head_seq FROM sessions WHERE id = $1 AND deleted_at IS NULL`, sessionID).Scan(&from, &head)
 	if err != nil {
-		return done, failed("compact a log", missing(err, noSession(sessionID)))
+		return done, failed("compact a log", notFoundIfNoRows(err, noSession(sessionID)))
 	}
 	// Rows never change, and nobody else removes them: read and pack them before locking the session.
 	events, err := s.Events(ctx, sessionID, EventFilter{
@@ -134,7 +134,7 @@ func (c *compaction) write(ctx context.Context, tx pgx.Tx) error {
 	var at int64
 	err := tx.QueryRow(ctx, `SELECT compacted_seq FROM sessions WHERE id = $1 FOR NO KEY UPDATE`, c.session).Scan(&at)
 	if err != nil {
-		return missing(err, noSession(c.session))
+		return notFoundIfNoRows(err, noSession(c.session))
 	}
 	if c.overtaken = at != c.from; c.overtaken {
 		return nil

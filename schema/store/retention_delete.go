@@ -25,10 +25,10 @@ func (s *Store) Outdated(ctx context.Context, after time.Duration, limit int) ([
 // actor.
 func (s *Store) DeleteOutdated(ctx context.Context, sessionID string, after time.Duration) (deleted bool, err error) {
 	var over bool
-	_, err = s.change(ctx, "delete a session", sessionID, "", func(c *change) {
+	_, err = s.inSessionTx(ctx, "delete a session", sessionID, "", func(c *sessionTx) {
 		c.reads.Queue(`SELECT EXISTS (SELECT FROM sessions s JOIN session_states t ON t.session_id = s.id WHERE s.id = $2 AND `+isOver+`)`,
 			after.Seconds(), sessionID).QueryRow(func(row pgx.Row) error { return row.Scan(&over) })
-	}, func(c *change) error {
+	}, func(c *sessionTx) error {
 		if c.deleted || !over {
 			return errNothing
 		}
@@ -61,7 +61,7 @@ func (s *Store) Purge(ctx context.Context, sessionID string) (Purged, error) {
 	var head int64
 	err := s.pool.QueryRow(ctx, `SELECT head_seq FROM sessions WHERE id = $1 AND deleted_at IS NOT NULL`, sessionID).Scan(&head)
 	if err != nil {
-		return done, failed("remove a log", missing(err, schema.Errorf(schema.CodeNotFound, "there is no deleted session %q", sessionID)))
+		return done, failed("remove a log", notFoundIfNoRows(err, schema.Errorf(schema.CodeNotFound, "there is no deleted session %q", sessionID)))
 	}
 	tag, err := s.pool.Exec(ctx, `DELETE FROM events WHERE session_id = $1
 		AND seq IN (SELECT seq FROM events WHERE session_id = $1 ORDER BY seq LIMIT $2)`, sessionID, purgeEvents)

@@ -22,8 +22,8 @@ type Revise struct {
 	Modifications json.RawMessage
 }
 
-// revise is a revision being made, with the run as it was before.
-type revise struct {
+// reviseTx is a revision being made, with the run as it was before.
+type reviseTx struct {
 	Revise
 	is        BegunRun
 	over      bool
@@ -43,15 +43,15 @@ func (s *Store) Revise(ctx context.Context, r Revise) (BegunRun, error) {
 	if !schema.ValidID(r.RunID) {
 		return BegunRun{}, noRun(r.RunID)
 	}
-	v := &revise{Revise: r, statuses: map[string]schema.StepStatus{}}
-	_, err := s.change(ctx, "change a plan", v.SessionID, "revise:"+v.Key, v.read, v.decide)
+	v := &reviseTx{Revise: r, statuses: map[string]schema.StepStatus{}}
+	_, err := s.inSessionTx(ctx, "change a plan", v.SessionID, "revise:"+v.Key, v.read, v.decide)
 	if err != nil {
 		return BegunRun{}, err
 	}
 	return v.is, nil
 }
 
-func (v *revise) read(c *change) {
+func (v *reviseTx) read(c *sessionTx) {
 	c.reads.Queue(`SELECT r.plan_digest, r.finished_at IS NOT NULL, COALESCE(`+planText+`, '')
 		  FROM runs r JOIN session_states t ON t.session_id = r.session_id
 		 CROSS JOIN LATERAL (SELECT r.plan_digest AS digest) d
@@ -59,7 +59,7 @@ func (v *revise) read(c *change) {
 		QueryRow(func(row pgx.Row) error {
 			var text []byte
 			if err := row.Scan(&v.is.Digest, &v.over, &text); err != nil {
-				return missing(err, noRun(v.RunID))
+				return notFoundIfNoRows(err, noRun(v.RunID))
 			}
 			v.is.Plan, v.is.Problem = runnable(text, v.is.Digest)
 			return nil
@@ -87,7 +87,7 @@ func (v *revise) read(c *change) {
 		})
 }
 
-func (v *revise) decide(c *change) error {
+func (v *reviseTx) decide(c *sessionTx) error {
 	switch {
 	case v.over:
 		return schema.Errorf(schema.CodeConflict, "the run is over; its plan cannot be changed any more")
@@ -118,7 +118,7 @@ func (v *revise) decide(c *change) error {
 }
 
 // newPlan replaces the steps of a run in which nothing has run yet.
-func (v *revise) newPlan(c *change) (*schema.Plan, error) {
+func (v *reviseTx) newPlan(c *sessionTx) (*schema.Plan, error) {
 	if v.tried != "" {
 		return nil, schema.Errorf(schema.CodeConflict, "step %q has been started; the plan cannot be replaced any more", v.tried)
 	}
@@ -133,7 +133,7 @@ func (v *revise) newPlan(c *change) (*schema.Plan, error) {
 	return plan, nil
 }
 
-func (v *revise) newStep(c *change) (*schema.Plan, error) {
+func (v *reviseTx) newStep(c *sessionTx) (*schema.Plan, error) {
 	status, ok := v.statuses[v.StepID]
 	switch {
 	case !ok:

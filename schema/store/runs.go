@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-func (s *Store) selectRuns(into any) *bun.SelectQuery {
-	return s.db.NewSelect().Model(into).
+func (s *Store) selectRuns(into any, args ...any) *bun.SelectQuery {
+	return s.selectWith(args...).Model(into).
 		ColumnExpr("r.id, r.session_id, r.number, r.status, r.error, r.plan_digest, r.started_at, r.finished_at").
 		ColumnExpr("COALESCE(m.content, '') AS message").
 		Join("LEFT JOIN messages AS m ON m.session_id = r.session_id AND m.number = r.message_number")
@@ -24,7 +24,7 @@ func (s *Store) Runs(ctx context.Context, sessionID string) ([]schema.Run, error
 		return nil, err
 	}
 	var rows []runRow
-	if err := s.selectRuns(&rows).Where("r.session_id = ?", sessionID).OrderExpr("r.number").Scan(ctx); err != nil {
+	if err := s.selectRuns(&rows, sessionID).Where("r.session_id = $1").OrderExpr("r.number").Scan(ctx); err != nil {
 		return nil, failed("list runs", err)
 	}
 	return s.fillRuns(ctx, rows)
@@ -36,8 +36,8 @@ func (s *Store) Run(ctx context.Context, id string) (schema.Run, error) {
 		return schema.Run{}, noRun(id)
 	}
 	rows := make([]runRow, 1)
-	err := s.selectRuns(&rows[0]).Join("JOIN sessions AS s ON s.id = r.session_id").
-		Where("s.deleted_at IS NULL").Where("r.id = ?", id).Scan(ctx)
+	err := s.selectRuns(&rows[0], id).Join("JOIN sessions AS s ON s.id = r.session_id").
+		Where("s.deleted_at IS NULL").Where("r.id = $1").Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return schema.Run{}, noRun(id)
 	}
@@ -63,12 +63,12 @@ func (s *Store) fillRuns(ctx context.Context, rows []runRow) ([]schema.Run, erro
 		ids = append(ids, rows[i].ID)
 	}
 	var steps []stepRow
-	err := s.db.NewSelect().Model(&steps).Where("st.run_id IN (?)", bun.List(ids)).OrderExpr("st.run_id, st.position").Scan(ctx)
+	err := s.selectWith(ids).Model(&steps).Where("st.run_id = ANY($1::uuid[])").OrderExpr("st.run_id, st.position").Scan(ctx)
 	if err != nil {
 		return nil, failed("list steps", err)
 	}
 	var attempts []attemptRow
-	err = s.db.NewSelect().Model(&attempts).Where("a.run_id IN (?)", bun.List(ids)).OrderExpr("a.run_id, a.step_id, a.number").Scan(ctx)
+	err = s.selectWith(ids).Model(&attempts).Where("a.run_id = ANY($1::uuid[])").OrderExpr("a.run_id, a.step_id, a.number").Scan(ctx)
 	if err != nil {
 		return nil, failed("list attempts", err)
 	}
@@ -102,7 +102,7 @@ func (s *Store) StepStatuses(ctx context.Context, runID string) ([]schema.StepCh
 		return nil, noRun(runID)
 	}
 	var steps []stepRow
-	if err := s.db.NewSelect().Model(&steps).Where("st.run_id = ?", runID).OrderExpr("st.position").Scan(ctx); err != nil {
+	if err := s.selectWith(runID).Model(&steps).Where("st.run_id = $1").OrderExpr("st.position").Scan(ctx); err != nil {
 		return nil, failed("list steps", err)
 	}
 	list := make([]schema.StepChange, 0, len(steps))

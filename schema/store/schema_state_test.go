@@ -318,6 +318,7 @@ func TestOpen_TheAddressSaysWhetherStatementsArePrepared(t *testing.T) {
 	must(t, s.ReadTails(ctx, []store.Tail{{SessionID: b.session}}, 100, 1<<20))
 	_, err = s.RunPlan(ctx, b.run)
 	must(t, err)
+	readByBun(t, s, b)
 	prepared, err := s.PreparedStatements(ctx)
 	must(t, err)
 	if len(prepared) != 0 {

@@ -130,9 +130,9 @@ func (s *Store) MarkWorkflowStarted(ctx context.Context, id string) error {
 // approvals.
 func (s *Store) UnstartedSessions(ctx context.Context, olderThan time.Duration, limit int) ([]schema.Session, error) {
 	var rows []sessionRow
-	err := s.selectSessions().
+	err := selectSessions(s.selectWith(olderThan.Seconds())).
 		Where("s.workflow_started_at IS NULL").
-		Where("s.created_at <= now() - make_interval(secs => ?)", olderThan.Seconds()).
+		Where("s.created_at <= now() - make_interval(secs => $1)").
 		OrderExpr("s.created_at").Limit(int64(page(limit))).Scan(ctx, &rows)
 	if err != nil {
 		return nil, failed("list sessions", err)
@@ -166,9 +166,9 @@ func (s *Store) UnclosedSessions(ctx context.Context, limit int) ([]string, erro
 // the current one, the call fails with [schema.CodeConflict]. actor is who asks.
 func (s *Store) RenameSession(ctx context.Context, id string, version int64, name, actor string) (schema.Session, error) {
 	var now int64
-	_, err := s.change(ctx, "rename a session", id, "", func(c *change) {
+	_, err := s.inSessionTx(ctx, "rename a session", id, "", func(c *sessionTx) {
 		c.reads.Queue(`SELECT version FROM sessions WHERE id = $1::uuid`, id).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })
-	}, func(c *change) error {
+	}, func(c *sessionTx) error {
 		if c.deleted {
 			return noSession(id)
 		}
@@ -190,7 +190,7 @@ func (s *Store) RenameSession(ctx context.Context, id string, version int64, nam
 // DeleteSession hides a session from every read. Its rows stay, and what its workers still write is
 // stored without complaint. Deleting it again changes nothing. actor is who asks.
 func (s *Store) DeleteSession(ctx context.Context, id, actor string) error {
-	_, err := s.change(ctx, "delete a session", id, "", nil, func(c *change) error {
+	_, err := s.inSessionTx(ctx, "delete a session", id, "", nil, func(c *sessionTx) error {
 		if c.deleted {
 			return errNothing
 		}
@@ -200,7 +200,7 @@ func (s *Store) DeleteSession(ctx context.Context, id, actor string) error {
 	return err
 }
 
-func (c *change) delete(actor string) {
+func (c *sessionTx) delete(actor string) {
 	c.list = true
 	c.writes.Queue(`UPDATE sessions SET deleted_at = clock_timestamp(), version = version + 1 WHERE id = $1::uuid`, c.session)
 	c.audit(&schema.AuditEntry{Actor: actor, Action: "delete"})
@@ -214,5 +214,5 @@ func (s *Store) Suspended(ctx context.Context, id string) (suspended bool, err e
 	}
 	err = s.pool.QueryRow(ctx, `SELECT t.status = $2 FROM session_states t JOIN sessions s ON s.id = t.session_id
 		WHERE s.id = $1::uuid AND s.deleted_at IS NULL`, id, string(schema.SessionSuspended)).Scan(&suspended)
-	return suspended, failed("read a session", missing(err, noSession(id)))
+	return suspended, failed("read a session", notFoundIfNoRows(err, noSession(id)))
 }

@@ -22,8 +22,8 @@ type SessionFilter struct {
 	Cursor string // next of the previous page
 }
 
-func (s *Store) selectSessions() *bun.SelectQuery {
-	return s.db.NewSelect().TableExpr("sessions AS s").Join("JOIN session_states AS t ON t.session_id = s.id").
+func selectSessions(q *bun.SelectQuery) *bun.SelectQuery {
+	return q.TableExpr("sessions AS s").Join("JOIN session_states AS t ON t.session_id = s.id").
 		ColumnExpr("s.id, s.name, s.mode, s.owner, s.task, s.config, s.head_seq, s.version, s.forked_from, s.created_at, s.updated_at").
 		ColumnExpr("t.status, t.current_phase, t.current_step, t.context_variables, t.expires_at").
 		ColumnExpr("(SELECT count(*) FROM runs AS r WHERE r.session_id = s.id) AS runs").
@@ -41,9 +41,9 @@ func (s *Store) Session(ctx context.Context, id string) (schema.Session, error) 
 		return schema.Session{}, noSession(id)
 	}
 	var row sessionRow
-	err := s.selectSessions().ColumnExpr("t.plan_data").
+	err := selectSessions(s.selectWith(id)).ColumnExpr("t.plan_data").
 		ColumnExpr("ARRAY(SELECT f.id::text FROM sessions AS f WHERE f.forked_from = s.id AND f.deleted_at IS NULL ORDER BY f.created_at, f.id) AS forks").
-		Where("s.id = ?", id).Scan(ctx, &row)
+		Where("s.id = $1").Scan(ctx, &row)
 	if errors.Is(err, sql.ErrNoRows) {
 		return schema.Session{}, noSession(id)
 	}
@@ -83,13 +83,13 @@ func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Se
 		}
 		return withIDPrefix(q, "s.id", f.Prefix)
 	}
-	q, err := choose(s.selectSessions())
+	q, err := choose(selectSessions(s.selectList()))
 	if err != nil {
 		return nil, 0, "", err
 	}
 	q = q.OrderExpr("s.created_at DESC, s.id DESC").Limit(int64(limit) + 1)
 	if f.Cursor != "" {
-		after, err := parsePlace(f.Cursor)
+		after, err := parseCursor(f.Cursor)
 		if err != nil {
 			return nil, 0, "", err
 		}
@@ -99,7 +99,7 @@ func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Se
 	if err := q.Scan(ctx, &rows); err != nil {
 		return nil, 0, "", failed("list sessions", err)
 	}
-	count, err := choose(s.db.NewSelect().TableExpr("sessions AS s").Join("JOIN session_states AS t ON t.session_id = s.id").
+	count, err := choose(s.selectList().TableExpr("sessions AS s").Join("JOIN session_states AS t ON t.session_id = s.id").
 		ColumnExpr("count(*)").Where("s.deleted_at IS NULL"))
 	if err != nil {
 		return nil, 0, "", err
@@ -109,7 +109,7 @@ func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Se
 	}
 	if len(rows) > limit {
 		rows = rows[:limit]
-		next = place{at: rows[limit-1].CreatedAt, id: rows[limit-1].ID}.cursor()
+		next = pageEnd{at: rows[limit-1].CreatedAt, id: rows[limit-1].ID}.cursor()
 	}
 	list, err = sessionObjects(rows)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 // SnapshotOwner is what is known about the sessions that refer to a snapshot.
 type SnapshotOwner struct {
 	Live    bool      // one of them is not deleted, or its workflow has not ended yet
-	Settled time.Time // when the last of them was both deleted and ended; zero when Live
+	EndedAt time.Time // when the last of them was both deleted and ended; zero when Live
 }
 
 // SnapshotOwners lists every snapshot that any session refers to: as the result of an attempt, as
@@ -31,7 +31,7 @@ func (s *Store) SnapshotOwners(ctx context.Context) (map[string]SnapshotOwner, e
 		digest string
 		o      SnapshotOwner
 	)
-	_, err = pgx.ForEachRow(rows, []any{&digest, &o.Live, &o.Settled}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&digest, &o.Live, &o.EndedAt}, func() error {
 		owners[digest] = o
 		return nil
 	})

@@ -8,9 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"github.com/holdfast/holdfast/internal/testsignal"
 	"github.com/holdfast/holdfast/schema"
@@ -21,12 +19,11 @@ const (
 	defaultMaxConns = 16
 	connectTimeout  = 5 * time.Second
 	rollbackTimeout = 2 * time.Second
-	idleTimeout     = 30 * time.Minute // the pool's own default
 )
 
 // Options configures a store. The zero value of each field means its default.
 type Options struct {
-	MaxConns int          // for writes and single reads, at least 2; default 16. Lists get half as many on top
+	MaxConns int          // at least 2; default 16. What bun reads uses at most half of them
 	Logger   *slog.Logger // slog.Default()
 	Archive  Archive      // stores old events; without it they cannot be read
 	// Direct is an address of the same database that bypasses a pooler: for LISTEN, migrations and locks, which need
@@ -38,7 +35,7 @@ type Options struct {
 // Store reads and writes a Holdfast database. Its methods are safe for concurrent use.
 type Store struct {
 	pool *pgxpool.Pool
-	db   *bun.DB
+	db   *bun.DB // over pool
 	log  *slog.Logger
 
 	direct  *pgx.ConnConfig // for connections that keep state
@@ -70,11 +67,6 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if o.MaxConns > 0 {
 		config.MaxConns = int32(min(max(o.MaxConns, 2), 10_000))
 	}
-	// The pool runs the same statements again and again: Postgres parses and plans each once per connection, unless the
-	// address says otherwise. bun writes values into the statement, so that no two are alike: it has its own
-	// connections, which prepare nothing.
-	reads := config.ConnConfig.Copy()
-	reads.DefaultQueryExecMode = pgx.QueryExecModeExec
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, failed("open the database", err)
@@ -83,12 +75,8 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	lists := stdlib.OpenDB(*reads)
-	lists.SetMaxOpenConns(int(max(config.MaxConns/2, 1)))
-	lists.SetMaxIdleConns(int(max(config.MaxConns/2, 1)))
-	lists.SetConnMaxIdleTime(idleTimeout)
 	return &Store{
-		pool: pool, db: bun.NewDB(lists, pgdialect.New()), log: log, direct: direct.ConnConfig.Copy(), release: clean(o.Release),
+		pool: pool, db: openBun(pool), log: log, direct: direct.ConnConfig.Copy(), release: clean(o.Release),
 		appends: combiner{pool: pool}, archive: o.Archive, compactEvents: defaultCompactEvents,
 	}, nil
 }
@@ -108,7 +96,7 @@ func parseAddress(dsn string) (*pgxpool.Config, error) {
 
 // Close waits for running calls and closes every connection.
 func (s *Store) Close() {
-	s.appends.flights.Wait()
+	s.appends.running.Wait()
 	_ = s.db.Close()
 	s.pool.Close()
 }

@@ -67,7 +67,7 @@ func scanAsked(row pgx.Row) (a askedAbout, err error) {
 
 func (s *Store) asked(ctx context.Context, approvalID string) (askedAbout, error) {
 	a, err := scanAsked(s.pool.QueryRow(ctx, selectAsked+`a.id = $1::uuid`, approvalID))
-	return a, failed("read an approval", missing(err, noApproval(approvalID)))
+	return a, failed("read an approval", notFoundIfNoRows(err, noApproval(approvalID)))
 }
 
 // askedBefore is the newest approval of the same step, or of the plan, in the same run that asked
@@ -124,5 +124,5 @@ func (s *Store) bound(ctx context.Context, is askedAbout) (*schema.Plan, error) 
 }
 
 func notKept(approvalID string) error {
-	return schema.Errorf(schema.CodeNotFound, "what the approval %q is about is not kept any more", approvalID)
+	return schema.Errorf(schema.CodeNotFound, "the subject of approval %q is no longer stored", approvalID)
 }

@@ -33,7 +33,7 @@ func (s *Store) SaveText(ctx context.Context, sessionID, id, actor, content stri
 			INSERT INTO texts (session_id, id, actor, content) SELECT id, $2::uuid, $3, $4 FROM session WHERE message = 0
 			ON CONFLICT (session_id, id) DO UPDATE SET created_at = clock_timestamp())
 		SELECT message, revivals FROM session`, sessionID, id, clean(actor), clean(content)).Scan(&saved.Message, &saved.Revivals)
-	return saved, failed("store a text", missing(err, noSession(sessionID)))
+	return saved, failed("store a text", notFoundIfNoRows(err, noSession(sessionID)))
 }
 
 // AcceptText says that the workflow has accepted the command with a text, as the message with that
@@ -58,7 +58,7 @@ func (s *Store) AcceptText(ctx context.Context, sessionID, id string, number, re
 func (s *Store) AdoptTexts(ctx context.Context, sessionID string) error {
 	var last int
 	a := &apply{texts: map[string]string{}, messages: map[int]bool{}}
-	_, err := s.change(ctx, "adopt texts", sessionID, "", func(c *change) {
+	_, err := s.inSessionTx(ctx, "adopt texts", sessionID, "", func(c *sessionTx) {
 		c.reads.Queue(`SELECT COALESCE(max(number), 0) FROM messages WHERE session_id = $1::uuid`, c.session).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&last) })
 		c.reads.Queue(`SELECT id::text, actor, content FROM texts WHERE session_id = $1::uuid AND accepted ORDER BY created_at, id LIMIT $2`, c.session, schema.MaxQueuedMessages).
@@ -71,7 +71,7 @@ func (s *Store) AdoptTexts(ctx context.Context, sessionID string) error {
 				})
 				return err
 			})
-	}, func(c *change) error {
+	}, func(c *sessionTx) error {
 		if c.deleted {
 			return errNothing
 		}
@@ -95,7 +95,7 @@ func (s *Store) CollectTexts(ctx context.Context, olderThan time.Duration, limit
 }
 
 // readTexts reads what the new messages of a transition say.
-func (a *apply) readTexts(c *change) {
+func (a *apply) readTexts(c *sessionTx) {
 	var ids []string
 	for i := range a.t.Messages {
 		if text := a.t.Messages[i].Text; text != nil {
@@ -110,9 +110,9 @@ func (a *apply) readTexts(c *change) {
 		Query(func(rows pgx.Rows) error { return scanPairs(rows, a.texts) })
 }
 
-// takeText returns the text of a new message and that text's id. From here on the message owns the
+// claimText returns the text of a new message and that text's id. From here on the message owns the
 // text.
-func (a *apply) takeText(c *change, m *schema.MessageChange) (content, id string) {
+func (a *apply) claimText(c *sessionTx, m *schema.MessageChange) (content, id string) {
 	if m.Text == nil {
 		return m.Content, ""
 	}
@@ -125,7 +125,7 @@ func (a *apply) takeText(c *change, m *schema.MessageChange) (content, id string
 }
 
 // refuseAsk records for the step why its question was refused.
-func (c *change) refuseAsk(e *schema.AuditEntry) {
+func (c *sessionTx) refuseAsk(e *schema.AuditEntry) {
 	if e.Action != schema.CommandAsk || e.Outcome != schema.AuditIgnored || !schema.ValidID(e.ApprovalID) {
 		return
 	}

@@ -63,7 +63,7 @@ func (s *Store) Apply(ctx context.Context, t schema.Transition) (head int64, err
 			return 0, noApproval(t.Extend[i].ID)
 		}
 	}
-	return s.change(ctx, "record a transition", t.SessionID, "apply:"+t.Key, a.read, a.decide)
+	return s.inSessionTx(ctx, "record a transition", t.SessionID, "apply:"+t.Key, a.read, a.decide)
 }
 
 // maxStoredDepth is far more than sessions accept, see [schema.MaxJSONDepth], and far less than what Postgres and
@@ -73,12 +73,12 @@ const maxStoredDepth = 1000
 // readable refuses JSON that could be written, perhaps, but not read again.
 func readable(what string, text json.RawMessage) error {
 	if schema.NestedDeeper(text, maxStoredDepth) || (len(text) > 0 && !json.Valid(validText(text))) {
-		return schema.Errorf(schema.CodeInvalid, "the %s of an approval cannot be kept: it is no JSON, or nested too deep", what)
+		return schema.Errorf(schema.CodeInvalid, "the %s of an approval cannot be stored: not JSON, or nested too deeply", what)
 	}
 	return nil
 }
 
-func (a *apply) read(c *change) {
+func (a *apply) read(c *sessionTx) {
 	c.reads.Queue(`SELECT status, current_phase FROM session_states WHERE session_id = $1::uuid`, c.session).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&a.status, &a.phase) })
 	if a.t.RunID != "" {
@@ -140,7 +140,7 @@ func scanPairs[V ~string](rows pgx.Rows, into map[string]V) error {
 	return err
 }
 
-func (a *apply) decide(c *change) error {
+func (a *apply) decide(c *sessionTx) error {
 	a.changeMessages(c)
 	if err := a.moveSteps(c); err != nil {
 		return err
@@ -181,7 +181,7 @@ func (a *apply) decide(c *change) error {
 
 // changeMessages adds a user's messages to the conversation, where they wait for their run, or drops
 // waiting ones.
-func (a *apply) changeMessages(c *change) {
+func (a *apply) changeMessages(c *sessionTx) {
 	for i := range a.t.Messages {
 		m := &a.t.Messages[i]
 		if m.Status != schema.MessageQueued {
@@ -199,7 +199,7 @@ func (a *apply) changeMessages(c *change) {
 		if at.IsZero() {
 			at = c.now
 		}
-		content, text := a.takeText(c, m)
+		content, text := a.claimText(c, m)
 		queueMessage(c.writes, &messageRow{
 			SessionID: c.session, Role: roleUser, Actor: m.Actor, Content: content, Number: m.Number, Status: m.Status, CreatedAt: at, TextID: text,
 		})
@@ -207,7 +207,7 @@ func (a *apply) changeMessages(c *change) {
 	}
 }
 
-func (a *apply) moveSteps(c *change) error {
+func (a *apply) moveSteps(c *sessionTx) error {
 	for i := range a.t.Steps {
 		to := &a.t.Steps[i]
 		from, ok := a.steps[to.ID]
@@ -221,7 +221,7 @@ func (a *apply) moveSteps(c *change) error {
 
 // moveStep queues a step's new status and its event, if it is new. A step that is over stays as it is: its host may
 // have recorded that while the workflow was freezing or stopping it. It returns the step's resulting status.
-func moveStep(c *change, run, step string, from, to schema.StepStatus, reason string) schema.StepStatus {
+func moveStep(c *sessionTx, run, step string, from, to schema.StepStatus, reason string) schema.StepStatus {
 	if from == to || from.Final() {
 		return from
 	}
@@ -237,7 +237,7 @@ func (a *apply) asks(id string) bool {
 	return slices.ContainsFunc(a.t.Open, func(o schema.ApprovalOpen) bool { return o.ID == id })
 }
 
-func (a *apply) closeApprovals(c *change, which func(id string) bool) error {
+func (a *apply) closeApprovals(c *sessionTx, which func(id string) bool) error {
 	for i := range a.t.Close {
 		end := &a.t.Close[i]
 		if !which(end.ID) {
@@ -274,7 +274,7 @@ func (a *apply) closeApprovals(c *change, which func(id string) bool) error {
 }
 
 // extendApprovals moves the deadlines of those that are still pending.
-func (a *apply) extendApprovals(c *change, which func(id string) bool) error {
+func (a *apply) extendApprovals(c *sessionTx, which func(id string) bool) error {
 	for i := range a.t.Extend {
 		to := &a.t.Extend[i]
 		if !which(to.ID) {
@@ -317,7 +317,7 @@ func validText(text json.RawMessage) json.RawMessage {
 	return bytes.ToValidUTF8(text, []byte("\uFFFD"))
 }
 
-func (a *apply) openApprovals(c *change) {
+func (a *apply) openApprovals(c *sessionTx) {
 	for i := range a.t.Open {
 		ask := &a.t.Open[i]
 		if _, ok := a.approvals[ask.ID]; ok {
@@ -351,7 +351,7 @@ func (a *apply) openApprovals(c *change) {
 
 // moveRun keeps the run's status the same as its session's, and closes the run. A run that is over stays
 // as it is.
-func (a *apply) moveRun(c *change) {
+func (a *apply) moveRun(c *sessionTx) {
 	if a.started == nil || a.finished != nil {
 		return
 	}

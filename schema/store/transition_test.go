@@ -82,7 +82,7 @@ func full(b began, closed string) schema.Transition {
 	}
 }
 
-func ask(t *testing.T, s *store.Store, b began) string {
+func ask(t testing.TB, s *store.Store, b began) string {
 	t.Helper()
 	id := schema.ApprovalID(b.session, 1)
 	_, err := s.Apply(context1(t), schema.Transition{

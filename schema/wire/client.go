@@ -73,7 +73,7 @@ type (
 
 		SessionID string `json:"session_id" maxBytes:"128"`
 		Since     int64  `json:"since,omitempty" minimum:"0"`
-		Presence  *bool  `json:"presence,omitempty" doc:"false: neither shown to the other viewers nor told of them; true unless given"`
+		Presence  *bool  `json:"presence,omitempty" doc:"Whether the client is shown to other viewers, and told of them; default true"`
 	}
 	// UnsubscribeFrame ends a subscription.
 	UnsubscribeFrame struct {

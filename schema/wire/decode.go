@@ -23,7 +23,7 @@ const (
 // could read it.
 func Decode(text []byte) (frame ClientFrame, requestID string, err error) {
 	if !utf8.Valid(text) {
-		return nil, "", schema.Errorf(schema.CodeInvalid, "a frame is UTF-8; this one has other bytes")
+		return nil, "", schema.Errorf(schema.CodeInvalid, "a frame must be valid UTF-8")
 	}
 	var given map[string]json.RawMessage
 	if err := json.Unmarshal(text, &given); err != nil || given == nil {

@@ -54,7 +54,7 @@ func TestDecode_RefusesWhatBreaksARule(t *testing.T) {
 		"not JSON":               {`{`, "", `a frame is a JSON object with a type, such as {"type":"ping"}`},
 		"not an object":          {`["ping"]`, "", `a frame is a JSON object`},
 		"null":                   {`null`, "", `a frame is a JSON object`},
-		"not UTF-8":              {"{\"type\":\"\xff\"}", "", "a frame is UTF-8"},
+		"not UTF-8":              {"{\"type\":\"\xff\"}", "", "a frame must be valid UTF-8"},
 		"no type":                {`{}`, "frame.type", "allowed are subscribe, unsubscribe, viewing,"},
 		"an unknown type":        {`{"type":"dance"}`, "frame.type", "reopen_approval"},
 		"a type that is none":    {`{"type":7}`, "frame.type", "this must be a string"},

@@ -135,7 +135,7 @@ func (s *Service) revive(ctx context.Context, sessionID string) error {
 	}
 	if underWay {
 		s.log.WarnContext(ctx, "the workflow of a session is gone: its run has failed", "why", is.why)
-		if err := s.store.LoseRun(ctx, sessionID, runID, is.why); err != nil {
+		if err := s.store.FailLostRun(ctx, sessionID, runID, is.why); err != nil {
 			return err
 		}
 	}

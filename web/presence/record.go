@@ -194,7 +194,7 @@ func (r *Registry) recordSome(ctx context.Context) (more bool, err error) {
 	more = len(r.pending.connected)+len(r.pending.disconnected)+len(r.pending.viewing)+len(r.pending.left) > 0
 	r.mu.Unlock()
 	if len(unchecked) > 0 {
-		if err := r.store.TellReplaced(ctx, unchecked); err != nil {
+		if err := r.store.NotifyReplaced(ctx, unchecked); err != nil {
 			return false, err
 		}
 		r.mu.Lock()
@@ -225,7 +225,7 @@ func (r *Registry) take() (conns []*Member, viewers []*Viewer, changes store.Con
 		delete(r.pending.connected, c)
 		c.recorded = true
 		conns = append(conns, c)
-		changes.Connected = append(changes.Connected, store.Connection{ID: c.ID, Place: c.place, SessionID: c.watched})
+		changes.Connected = append(changes.Connected, store.Connection{ID: c.ID, Order: c.place, SessionID: c.watched})
 	}
 	changes.Disconnected = r.pending.disconnected[:min(len(r.pending.disconnected), recordBatch)]
 	changes.Left = r.pending.left[:min(len(r.pending.left), recordBatch)]

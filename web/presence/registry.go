@@ -74,7 +74,7 @@ type Member struct {
 
 	// Guarded by Registry.mu.
 	watched  string // session, the latest one
-	place    store.Place
+	place    store.ConnectOrder
 	recorded bool
 	turn     int  // when it gets its heartbeats
 	counted  bool // against the limits

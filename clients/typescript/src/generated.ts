@@ -776,7 +776,7 @@ export interface components {
         };
         /** @description A frame that a client sends */
         ClientFrame: {
-            /** @description false: neither shown to the other viewers nor told of them; true unless given */
+            /** @description Whether the client is shown to other viewers, and told of them; default true */
             presence?: boolean;
             /** @description Repeated in the answer. A command that comes again under its request_id is done once */
             request_id?: string;
@@ -2097,22 +2097,22 @@ export interface components {
         };
         Subject: {
             approval_id: string;
-            /** @description For each step of the plan that asks somebody, when it does and what follows when nobody answers */
+            /** @description For each step of the plan that needs approval, when it asks and what follows when nobody answers */
             asks?: {
                 [key: string]: components["schemas"]["StepAsks"];
             };
-            /** @description What of it deserves a look. It is no verdict: nothing here does not mean that it is harmless */
+            /** @description What deserves a look. An empty list does not mean that it is harmless */
             attention: components["schemas"]["Attention"][];
-            /** @description What was asked about before, when this is asked because that changed */
+            /** @description What the previous approval was about, when this one replaces it because that changed */
             before?: components["schemas"]["SubjectBefore"];
-            /** @description That of the approval, computed anew from what is here */
+            /** @description The digest of the approval, recomputed from this subject */
             digest: string;
             /**
              * @description What follows when nobody answers this approval in time; suspend once it has escalated
              * @enum {string}
              */
             on_timeout?: "suspend" | "reject" | "approve" | "escalate";
-            /** @description What a yes allows: a plan, or of a step that step and every file that it may read. Absent when the approval is about neither */
+            /** @description What approval allows: a plan, or a step and every file that it may read. Absent when the approval is about neither */
             plan?: components["schemas"]["Plan"];
         };
         SubjectBefore: {

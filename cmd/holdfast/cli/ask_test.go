@@ -148,7 +148,7 @@ func TestAsk_SaysWhatIsWrongWithExitCode3(t *testing.T) {
 	s.ask(t, "Go on?").want(t, 3, "holdfast: the step has 10 questions open already\n")
 	for _, c := range [][]string{
 		{"", "a question has 1 to 2000 characters"}, {strings.Repeat("x", 2001), "a question has 1 to 2000 characters"},
-		{"Q", "--timeout", "0s", "from 1s to 720h"}, {"Q", "--timeout", "soon", `"soon" is no duration such as 90s`}, {"Q", "--context", "{", "not JSON"},
+		{"Q", "--timeout", "0s", "from 1s to 720h"}, {"Q", "--timeout", "soon", `"soon" is not a duration such as 90s`}, {"Q", "--context", "{", "not JSON"},
 		{"Q", "--context", "@/nonexistent", "no such file"}, {"Q", "--context", `"` + strings.Repeat("x", 64<<10) + `"`, "at most 65536 bytes"},
 		{"Q", "--context", `"` + strings.Repeat("<", 20<<10) + `"`, "at most 65536 are allowed"}, {"Q", "--option", strings.Repeat("x", 64<<10), "at most 65536 are allowed"},
 		{"Q", "--id", strings.Repeat("x", 513), "at most 512 bytes"},

@@ -94,7 +94,7 @@ func TestAskLines_ShowTheWholeAndHideNoCharacter(t *testing.T) {
 	if n := strings.Count(text, "row\n"); n != 3000 {
 		t.Errorf("%d rows of 3000 are shown", n)
 	}
-	if strings.ContainsFunc(text, schema.Hidden) {
+	if strings.ContainsFunc(text, schema.IsInvisible) {
 		t.Error("a character that does not show went to the terminal")
 	}
 	for given, want := range map[string]string{`"a text"`: "    a text", `null`: "", `[1,2]`: "    [1,2]", `{"context":{"a":"b"},"options":["x"]}`: "    a: b", `{}`: ""} {

@@ -55,7 +55,7 @@ func TestCheck_SaysWhetherTheWorkerOfADataFolderIsHeardOf(t *testing.T) {
 		done <- worker.Run(ctx, worker.Options{Store: lacking, Temporal: temporal, DataDir: dir, Host: "one", Supervisor: os.Args[0], Logger: slog.New(slog.DiscardHandler)})
 	}()
 	testkit.Eventually(t, "a worker", func() bool { _, err := os.Stat(filepath.Join(dir, "worker.json")); return err == nil })
-	run(t, env, "", "worker", "--check").want(t, exitError, "asks Temporal for nothing")
+	run(t, env, "", "worker", "--check").want(t, exitError, "is not polling Temporal")
 	stop()
 	<-done
 }

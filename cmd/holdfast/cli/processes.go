@@ -16,7 +16,6 @@ import (
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/snapshot"
-	_ "github.com/holdfast/holdfast/snapshot/clouds" // s3://, gs:// and azblob://
 	"github.com/holdfast/holdfast/worker"
 )
 

@@ -140,7 +140,7 @@ func durations() kong.Option {
 		}
 		d, err := schema.ParseDuration(text)
 		if err != nil {
-			return fmt.Errorf("%q is no duration such as 90s, 30m, 2h or 3d", text)
+			return fmt.Errorf("%q is not a duration such as 90s, 30m, 2h or 3d", text)
 		}
 		target.SetInt(int64(d))
 		return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
 	"github.com/holdfast/holdfast/cmd/holdfast/settings"
+	"github.com/holdfast/holdfast/snapshot/clouds"
 )
 
 // result is what a command printed, and its exit code.
@@ -102,6 +103,17 @@ func TestRun_ABadSettingStopsTheStartWithOneLine(t *testing.T) {
 		if strings.Count(r.errOut, "\n") != 1 {
 			t.Errorf("%v: more than one line: %q", c.args, r.errOut)
 		}
+	}
+}
+
+func TestRun_RefusesAStoreThatThisBuildCannotReach(t *testing.T) {
+	t.Parallel()
+	if clouds.Included {
+		t.Skip("this build reaches them all")
+	}
+	env := []string{"HOLDFAST_DATABASE_URL=postgres://x@127.0.0.1:1/x", "HOLDFAST_BLOB_URL=s3://bucket"}
+	for _, command := range []string{"up", "web", "worker", "gc", "config"} {
+		run(t, env, "", command).want(t, exitUsage, `the setting HOLDFAST_BLOB_URL is "s3://bucket"`, "this build lacks the drivers for s3://", "holdfast-clouds")
 	}
 }
 

@@ -30,7 +30,7 @@ func TestRollout_ShowsBuildsAndMovesSessionsBetweenThem(t *testing.T) {
 	if code, out, errs := rollout(); code != exitOK || !strings.Contains(out, "unversioned  current  -      none") {
 		t.Fatalf("nothing is there: %d %s%s", code, out, errs)
 	}
-	if code, _, errs := rollout("--build-id", "v1"); code != exitError || !strings.Contains(errs, `no worker of build "v1" asks for work, so its sessions would stand still; no worker of any build does`) {
+	if code, _, errs := rollout("--build-id", "v1"); code != exitError || !strings.Contains(errs, `no worker of build "v1" is polling, so its sessions would stall; no worker of any build is`) {
 		t.Fatalf("a build that nobody runs: %d %s", code, errs)
 	}
 

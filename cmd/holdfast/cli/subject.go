@@ -170,12 +170,12 @@ func fileLines(text string) []string {
 // that the terminal obeys none of them and nobody overlooks one.
 func visible(line string) string {
 	line = strings.TrimSuffix(line, "\r")
-	if !strings.ContainsFunc(line, func(r rune) bool { return schema.Hidden(r) || r == '\r' || r == '\n' }) {
+	if !strings.ContainsFunc(line, func(r rune) bool { return schema.IsInvisible(r) || r == '\r' || r == '\n' }) {
 		return line
 	}
 	var b strings.Builder
 	for _, r := range line {
-		if schema.Hidden(r) || r == '\r' || r == '\n' {
+		if schema.IsInvisible(r) || r == '\r' || r == '\n' {
 			fmt.Fprintf(&b, "<U+%04X>", r)
 			continue
 		}

@@ -42,7 +42,7 @@ func TestSubject_ShowsAllThatIsBoundAndHidesNoCharacter(t *testing.T) {
 			t.Errorf("%q is missing in:\n%s", part, text[:1200])
 		}
 	}
-	if strings.ContainsFunc(text, schema.Hidden) {
+	if strings.ContainsFunc(text, schema.IsInvisible) {
 		t.Error("a character that does not show went to the terminal")
 	}
 }

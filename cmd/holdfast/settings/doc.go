@@ -11,6 +11,6 @@
 //
 // The other packages take plain options.
 //
-// Imports: activities/runner/sandbox, cmd/holdfast/disk, logs, schema.
+// Imports: activities/runner/sandbox, cmd/holdfast/disk, logs, schema, snapshot/clouds.
 // Imported by: cmd/holdfast/cli.
 package settings

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/snapshot/clouds"
 )
 
 // none is shown for an unset setting.
@@ -74,6 +75,14 @@ func postgresURL(to *string) func(string) bool {
 	}
 }
 
+// allowedBlobURL says what this build can open. The clouds' drivers are in some builds only.
+func allowedBlobURL() string {
+	if clouds.Included {
+		return "file:///some/folder, s3://bucket, gs://bucket or azblob://container"
+	}
+	return "file:///some/folder; this build lacks the drivers for s3://, gs:// and azblob://, which the build holdfast-clouds has"
+}
+
 func blobURL(to *string) func(string) bool {
 	return func(s string) bool {
 		u, err := url.Parse(s)
@@ -86,7 +95,7 @@ func blobURL(to *string) func(string) bool {
 				return false
 			}
 		case "s3", "gs", "azblob":
-			if u.Host == "" {
+			if u.Host == "" || !clouds.Included {
 				return false
 			}
 		default:

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/holdfast/holdfast/cmd/holdfast/settings"
 	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/snapshot/clouds"
 )
 
 const database = "HOLDFAST_DATABASE_URL=postgres://me:hush@db:5432/holdfast"
@@ -72,7 +74,7 @@ func TestLoad_NamesTheSettingTheValueAndWhatIsAllowed(t *testing.T) {
 		"HOLDFAST_LOG_FORMAT=xml":                             `allowed is auto, text or json`,
 		"HOLDFAST_LOG_LEVEL=loud":                             `allowed is debug, info, warn or error`,
 		"HOLDFAST_HOST=a b":                                   `the setting HOLDFAST_HOST is "a b"`,
-		"HOLDFAST_BLOB_URL=ftp://x":                           `allowed is file:///some/folder, s3://bucket, gs://bucket or azblob://container`,
+		"HOLDFAST_BLOB_URL=ftp://x":                           `the setting HOLDFAST_BLOB_URL is "ftp://x"; allowed is file:///some/folder`,
 		"HOLDFAST_BLOB_URL=file://relative/path":              `the setting HOLDFAST_BLOB_URL is "file://relative/path"`,
 		"HOLDFAST_BLOB_URL=s3:///bucket":                      `the setting HOLDFAST_BLOB_URL is "s3:///bucket"`,
 		"HOLDFAST_ALLOWED_ORIGINS=a.example":                  `the setting HOLDFAST_ALLOWED_ORIGINS is "a.example"`,
@@ -89,6 +91,22 @@ func TestLoad_NamesTheSettingTheValueAndWhatIsAllowed(t *testing.T) {
 			t.Errorf("%s: the error is %q, want %q in it", entry, err, want)
 		case strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "hush"):
 			t.Errorf("%s: the error %q is more than a line, or tells a secret", entry, err)
+		}
+	}
+}
+
+// A default build says at once what it lacks, instead of failing when the first step has run.
+func TestLoadWeb_TakesTheCloudsThatItsBuildCanReach(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"s3://bucket?region=eu-west-1", "gs://bucket", "azblob://container"} {
+		w, err := settings.LoadWeb(env(t, database, "HOLDFAST_BLOB_URL="+address))
+		want := `the setting HOLDFAST_BLOB_URL is ` + strconv.Quote(address) +
+			`; allowed is file:///some/folder; this build lacks the drivers for s3://, gs:// and azblob://, which the build holdfast-clouds has`
+		switch {
+		case clouds.Included && (err != nil || w.BlobURL != address):
+			t.Errorf("%s: %q, %v", address, w.BlobURL, err)
+		case !clouds.Included && (err == nil || err.Error() != want):
+			t.Errorf("%s: the error is %q, want %q", address, err, want)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-//go:build !noclouds
+//go:build clouds
 
 package clouds
 
@@ -7,3 +7,6 @@ import (
 	_ "gocloud.dev/blob/gcsblob"   // gs://
 	_ "gocloud.dev/blob/s3blob"    // s3://
 )
+
+// Included says whether this build has the drivers.
+const Included = true
