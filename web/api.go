@@ -100,6 +100,7 @@ func answer[T any](v T, err error) (*body[T], error) {
 func (s *Server) register() {
 	s.registerHealth()
 	s.registerSessions()
+	s.registerProjection()
 	s.registerCommands()
 	s.registerTurns()
 	s.registerReads()

@@ -60,8 +60,8 @@ const reopenableExpr = `(a.status = 'expired' AND a.on_timeout NOT IN ('reject',
 	AND NOT EXISTS (SELECT FROM approval_requests n WHERE n.session_id = a.session_id AND n.run_id = a.run_id AND n.step_id = a.step_id
 		AND n.approval_type = a.approval_type AND (n.created_at, n.id) > (a.created_at, a.id)))`
 
-func (s *Store) selectApprovals() *bun.SelectQuery {
-	return s.db.NewSelect().TableExpr("approval_requests AS a").
+func selectApprovals(db bun.IDB) *bun.SelectQuery {
+	return db.NewSelect().TableExpr("approval_requests AS a").
 		ColumnExpr("a.id, a.session_id, a.run_id, a.step_id, a.approval_type, a.description, a.options, a.digest, a.status").
 		ColumnExpr("a.resolution, a.feedback, a.actor, a.created_at, a.expires_at, a.resolved_at").
 		ColumnExpr("a.result, a.on_timeout, a.escalated_at").
@@ -76,7 +76,7 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.
 	if f.Brief {
 		context = briefContextExpr
 	}
-	q := s.selectApprovals().ColumnExpr(context).Join("JOIN sessions AS s ON s.id = a.session_id").
+	q := selectApprovals(s.db).ColumnExpr(context).Join("JOIN sessions AS s ON s.id = a.session_id").
 		Where("s.deleted_at IS NULL").OrderExpr("a.created_at DESC, a.id DESC").Limit(int64(limit) + 1)
 	if f.SessionID != "" {
 		if _, err := s.HeadSeq(ctx, f.SessionID); err != nil {
@@ -146,7 +146,7 @@ func (s *Store) Approval(ctx context.Context, id string) (schema.Approval, error
 		return schema.Approval{}, noApproval(id)
 	}
 	var row approvalRow
-	err := s.selectApprovals().ColumnExpr("a.context").Join("JOIN sessions AS s ON s.id = a.session_id").
+	err := selectApprovals(s.db).ColumnExpr("a.context").Join("JOIN sessions AS s ON s.id = a.session_id").
 		Where("s.deleted_at IS NULL").Where("a.id = ?", id).Scan(ctx, &row)
 	if errors.Is(err, sql.ErrNoRows) {
 		return schema.Approval{}, noApproval(id)
@@ -167,7 +167,7 @@ func (s *Store) openApprovals(ctx context.Context, sessions []string, contexts b
 	if len(sessions) == 0 {
 		return open, nil
 	}
-	q := s.selectApprovals().Where("a.session_id IN (?)", bun.List(sessions)).Where("(a.status = 'pending' OR " + reopenableExpr + ")").
+	q := selectApprovals(s.db).Where("a.session_id IN (?)", bun.List(sessions)).Where("(a.status = 'pending' OR " + reopenableExpr + ")").
 		OrderExpr("a.created_at, a.id")
 	if contexts {
 		q = q.ColumnExpr(briefContextExpr)

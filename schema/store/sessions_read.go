@@ -22,8 +22,8 @@ type SessionFilter struct {
 	Cursor string // next of the previous page
 }
 
-func (s *Store) selectSessions() *bun.SelectQuery {
-	return s.db.NewSelect().TableExpr("sessions AS s").Join("JOIN session_states AS t ON t.session_id = s.id").
+func selectSessions(db bun.IDB) *bun.SelectQuery {
+	return db.NewSelect().TableExpr("sessions AS s").Join("JOIN session_states AS t ON t.session_id = s.id").
 		ColumnExpr("s.id, s.name, s.mode, s.owner, s.task, s.config, s.head_seq, s.version, s.forked_from, s.created_at, s.updated_at").
 		ColumnExpr("t.status, t.current_phase, t.current_step, t.context_variables, t.expires_at").
 		ColumnExpr("(SELECT count(*) FROM runs AS r WHERE r.session_id = s.id) AS runs").
@@ -40,17 +40,7 @@ func (s *Store) Session(ctx context.Context, id string) (schema.Session, error) 
 	if !schema.ValidID(id) {
 		return schema.Session{}, noSession(id)
 	}
-	var row sessionRow
-	err := s.selectSessions().ColumnExpr("t.plan_data").
-		ColumnExpr("ARRAY(SELECT f.id::text FROM sessions AS f WHERE f.forked_from = s.id AND f.deleted_at IS NULL ORDER BY f.created_at, f.id) AS forks").
-		Where("s.id = ?", id).Scan(ctx, &row)
-	if errors.Is(err, sql.ErrNoRows) {
-		return schema.Session{}, noSession(id)
-	}
-	if err != nil {
-		return schema.Session{}, failed("read a session", err)
-	}
-	session, err := row.object()
+	session, err := sessionAlone(ctx, s.db, id)
 	if err != nil {
 		return schema.Session{}, err
 	}
@@ -60,6 +50,21 @@ func (s *Store) Session(ctx context.Context, id string) (schema.Session, error) 
 	}
 	open[id].attach(&session)
 	return session, nil
+}
+
+// sessionAlone reads one session without its approvals.
+func sessionAlone(ctx context.Context, db bun.IDB, id string) (schema.Session, error) {
+	var row sessionRow
+	err := selectSessions(db).ColumnExpr("t.plan_data").
+		ColumnExpr("ARRAY(SELECT f.id::text FROM sessions AS f WHERE f.forked_from = s.id AND f.deleted_at IS NULL ORDER BY f.created_at, f.id) AS forks").
+		Where("s.id = ?", id).Scan(ctx, &row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return schema.Session{}, noSession(id)
+	}
+	if err != nil {
+		return schema.Session{}, failed("read a session", err)
+	}
+	return row.object()
 }
 
 // Sessions lists sessions, newest first. total counts everything that the filter selects; next is
@@ -83,7 +88,7 @@ func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Se
 		}
 		return withIDPrefix(q, "s.id", f.Prefix)
 	}
-	q, err := choose(s.selectSessions())
+	q, err := choose(selectSessions(s.db))
 	if err != nil {
 		return nil, 0, "", err
 	}
