@@ -189,7 +189,7 @@ func TestFork_TakesOverWhatWasThereWhenTheStepFinished(t *testing.T) {
 		}
 	})
 	wantTypes(t, events, schema.EventSessionForked)
-	if d := dataOf[schema.SessionForkedData](t, events[0]); d != (schema.SessionForkedData{SessionID: got.ID, Direction: "to", StepID: "b", Actor: "carl"}) {
+	if d := dataOf[schema.SessionForkedData](t, events[0]); d != (schema.SessionForkedData{SessionID: got.ID, Direction: "to", Name: "a session (fork)", StepID: "b", Actor: "carl"}) {
 		t.Fatalf("%+v", d)
 	}
 	if got.ID != n.ID || got.Owner != "carl" || got.Name != "a session (fork)" || got.Config.Parallel != 3 || got.ForkedFrom != b.session ||
