@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Approval, Projection, Run, StoredEvent } from '../api/types';
+import type { Approval, Projection, Run, Session, StoredEvent } from '../api/types';
 import { withReopenable } from './foldApprovals';
 import { foldMessages } from './messages';
 import { foldProjection } from './projection';
@@ -89,7 +89,7 @@ describe('an event', () => {
 
 describe('an expired approval', () => {
   const { session } = base();
-  const suspended = { ...session, status: 'suspended' as const };
+  const suspended: Session = { ...session, status: 'suspended' };
   const expired = asked('x', { status: 'expired' });
   const open = (approvals: Approval[], of = suspended, runs = [run]) => withReopenable(approvals, of, runs).map((one) => one.reopenable === true);
   it('can be asked again while its session is suspended by it', () => {
