@@ -199,7 +199,7 @@ func TestFork_TakesOverWhatWasThereWhenTheStepFinished(t *testing.T) {
 	}
 	first := log(t, s, got.ID)
 	wantTypes(t, first, schema.EventSessionForked)
-	if d := dataOf[schema.SessionForkedData](t, first[0]); d != (schema.SessionForkedData{SessionID: b.session, Direction: "from", StepID: "b", Actor: "carl"}) {
+	if d := dataOf[schema.SessionForkedData](t, first[0]); d != (schema.SessionForkedData{SessionID: b.session, Direction: "from", Name: "a session", StepID: "b", Actor: "carl"}) {
 		t.Fatalf("%+v", d)
 	}
 	source, err := s.Session(ctx, b.session)
