@@ -43,6 +43,7 @@ var rows = []row{
 	{15, "turns", benchTurns},
 	{14, "idle", benchIdle},
 	{17, "open", benchOpen},
+	{18, "pages", benchPages},
 }
 
 // options are the options of a benchmark run.

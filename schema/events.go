@@ -38,6 +38,7 @@ const (
 	EventApprovalEscalated    EventType = "approval_escalated"
 	EventApprovalExpired      EventType = "approval_expired"
 	EventAgentMessage         EventType = "agent_message"
+	EventMessageDropped       EventType = "message_dropped"
 	EventFileCreated          EventType = "file_created"
 	EventFileUpdated          EventType = "file_updated"
 	EventSessionRenamed       EventType = "session_renamed"
@@ -80,6 +81,7 @@ var Events = []Payload{
 	{EventApprovalEscalated, ApprovalEscalatedData{}},
 	{EventApprovalExpired, ApprovalExpiredData{}},
 	{EventAgentMessage, AgentMessageData{}},
+	{EventMessageDropped, MessageDroppedData{}},
 	{EventFileCreated, FileChangedData{}},
 	{EventFileUpdated, FileChangedData{}},
 	{EventSessionRenamed, SessionRenamedData{}},
@@ -130,11 +132,16 @@ type (
 		RunNumber int    `json:"run_number"`
 		Task      string `json:"task,omitempty"`
 		Message   int    `json:"message_number,omitempty"` // number of the message that the run answers
+		// Text is that message; PlanDigest the plan that the run is to carry out, even if it cannot.
+		Text       string `json:"message,omitempty"`
+		PlanDigest string `json:"plan_digest,omitempty"`
 	}
-	// WorkflowStateChangedData follows every change of a session's status or phase.
+	// WorkflowStateChangedData follows every change of a session's status, phase or expiry. ExpiresAt
+	// is when the session expires if nobody uses it; nil for never.
 	WorkflowStateChangedData struct {
-		Status SessionStatus `json:"status"`
-		Phase  Phase         `json:"phase"`
+		Status    SessionStatus `json:"status"`
+		Phase     Phase         `json:"phase"`
+		ExpiresAt *Time         `json:"expires_at,omitempty"`
 	}
 	// WorkflowPausedData says that nothing new starts; Reason is "requested" or "approval_expired".
 	WorkflowPausedData struct {
@@ -229,16 +236,17 @@ type (
 	}
 	// StepFailedData closes an attempt that did not succeed.
 	StepFailedData struct {
-		Attempt     int     `json:"attempt"`
-		ExitCode    *int    `json:"exit_code,omitempty"`
-		Signal      string  `json:"signal,omitempty"`
-		Reason      Reason  `json:"reason"`
-		Message     string  `json:"message,omitempty"`
-		DurationMS  int64   `json:"duration_ms"`
-		CPUSeconds  float64 `json:"cpu_seconds"`
-		MaxRSSBytes int64   `json:"max_rss_bytes"`
-		ReadBytes   int64   `json:"read_bytes"`
-		WriteBytes  int64   `json:"write_bytes"`
+		Attempt     int           `json:"attempt"`
+		Status      AttemptStatus `json:"status,omitempty"` // failed, cancelled or lost; older logs lack it
+		ExitCode    *int          `json:"exit_code,omitempty"`
+		Signal      string        `json:"signal,omitempty"`
+		Reason      Reason        `json:"reason"`
+		Message     string        `json:"message,omitempty"`
+		DurationMS  int64         `json:"duration_ms"`
+		CPUSeconds  float64       `json:"cpu_seconds"`
+		MaxRSSBytes int64         `json:"max_rss_bytes"`
+		ReadBytes   int64         `json:"read_bytes"`
+		WriteBytes  int64         `json:"write_bytes"`
 	}
 	// StepRetryStartedData says that a new attempt replaces one that failed (reason retry) or was
 	// cut off when its worker died (reason worker_lost).
@@ -276,6 +284,8 @@ type (
 		Context     json.RawMessage `json:"context"`
 		Digest      string          `json:"digest"`
 		ExpiresAt   Time            `json:"expires_at"`
+		CreatedAt   *Time           `json:"created_at,omitempty"`
+		OnTimeout   OnTimeout       `json:"on_timeout,omitempty"`
 	}
 	// ApprovalReceivedData is the human's answer.
 	ApprovalReceivedData struct {
@@ -284,6 +294,7 @@ type (
 		Actor         string          `json:"actor"`
 		Feedback      string          `json:"feedback,omitempty"`
 		Modifications json.RawMessage `json:"modifications,omitempty"`
+		ResolvedAt    *Time           `json:"resolved_at,omitempty"`
 	}
 	// ApprovalExtendedData says that a human moved the deadline.
 	ApprovalExtendedData struct {
@@ -294,8 +305,9 @@ type (
 	}
 	// ApprovalEscalatedData says that nobody answered in time, and gives the new deadline.
 	ApprovalEscalatedData struct {
-		ApprovalID string `json:"approval_id"`
-		ExpiresAt  Time   `json:"expires_at"`
+		ApprovalID  string `json:"approval_id"`
+		ExpiresAt   Time   `json:"expires_at"`
+		EscalatedAt *Time  `json:"escalated_at,omitempty"`
 	}
 	// AgentMessageData is an entry of the conversation. Agent is "" when Role is "user".
 	AgentMessageData struct {
@@ -305,11 +317,16 @@ type (
 		Actor   string `json:"actor,omitempty"`
 		Number  int    `json:"number,omitempty"` // of a user's message
 	}
+	// MessageDroppedData says that a user's waiting message will not be answered by a run.
+	MessageDroppedData struct {
+		Number int `json:"number"`
+	}
 	// SessionForkedData links a session and its fork, in both logs. SessionID is the other session,
 	// StepID the last finished step that they share.
 	SessionForkedData struct {
 		SessionID string `json:"session_id"`
-		Direction string `json:"direction"` // "to" in the source's log, "from" in the fork's
+		Direction string `json:"direction"`      // "to" in the source's log, "from" in the fork's
+		Name      string `json:"name,omitempty"` // of the other session, then
 		StepID    string `json:"step_id,omitempty"`
 		Actor     string `json:"actor"`
 	}
@@ -317,18 +334,22 @@ type (
 	// timeout), its subject changed (plan_changed), its run was cancelled (cancelled) or failed
 	// (run_failed), or the step that asked ended (step_ended).
 	ApprovalExpiredData struct {
-		ApprovalID string    `json:"approval_id"`
-		Reason     string    `json:"reason"`
-		OnTimeout  OnTimeout `json:"on_timeout,omitempty"`
+		ApprovalID string         `json:"approval_id"`
+		Reason     string         `json:"reason"`
+		OnTimeout  OnTimeout      `json:"on_timeout,omitempty"`
+		Status     ApprovalStatus `json:"status,omitempty"` // expired, cancelled or void; older logs lack it
+		Actor      string         `json:"actor,omitempty"`
+		ResolvedAt *Time          `json:"resolved_at,omitempty"`
 	}
 	// FileChangedData is the payload of file_created and file_updated.
 	FileChangedData struct {
 		Path string `json:"path"`
 		Size int64  `json:"size"`
 	}
-	// SessionRenamedData carries the new name.
+	// SessionRenamedData carries the new name, and the session's version with it.
 	SessionRenamedData struct {
-		Name string `json:"name"`
+		Name    string `json:"name"`
+		Version int64  `json:"version,omitempty"`
 	}
 )
 

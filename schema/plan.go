@@ -219,6 +219,7 @@ type DAGNode struct {
 	Title  string     `json:"title"`
 	Kind   StepKind   `json:"kind"`
 	Status StepStatus `json:"status"`
+	Reason string     `json:"reason,omitempty"` // for that status
 }
 
 // DAGEdge says that To needs From.

@@ -8,10 +8,10 @@ import (
 
 // Transition is one move of a session's state machine. The store records it as rows and events in
 // one transaction, once, however often it is sent (Key identifies repetitions). The events, in
-// order: agent_message for new Messages, dag_node_status_changed for Steps, approval_received or
+// order: agent_message and message_dropped for Messages, dag_node_status_changed for Steps, approval_received or
 // approval_expired for Close, approval_extended or approval_escalated for Extend,
-// approval_requested for Open, Notes, workflow_state_changed when Status or Phase change, and the
-// closing event of End. Audit makes none. If a transition both opens and closes or extends an
+// approval_requested for Open, Notes, workflow_state_changed when Status, Phase or ExpiresAt change,
+// and the closing event of End. Audit makes none. If a transition both opens and closes or extends an
 // approval, approval_requested comes first.
 type Transition struct {
 	SessionID   string          `json:"session_id"`

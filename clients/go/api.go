@@ -59,6 +59,12 @@ func (c *Client) Session(ctx context.Context, id string) (Answer[schema.Session]
 	return call[schema.Session](ctx, c, request{method: http.MethodGet, path: sessionPath(id, "")})
 }
 
+// Projection reads a session with its runs and approvals at one moment. Follow the log from its
+// Seq, and fold the events into it.
+func (c *Client) Projection(ctx context.Context, id string) (Answer[wire.Projection], error) {
+	return call[wire.Projection](ctx, c, request{method: http.MethodGet, path: sessionPath(id, "/projection")})
+}
+
 // Runs reads the runs of a session.
 func (c *Client) Runs(ctx context.Context, id string) (Answer[wire.RunList], error) {
 	return call[wire.RunList](ctx, c, request{method: http.MethodGet, path: sessionPath(id, "/runs")})

@@ -76,7 +76,7 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.
 	if f.Brief {
 		context = briefContextExpr
 	}
-	q := selectApprovals(s.selectList()).ColumnExpr(context).Join("JOIN sessions AS s ON s.id = a.session_id").
+	q := selectApprovals(s.db.selectList()).ColumnExpr(context).Join("JOIN sessions AS s ON s.id = a.session_id").
 		Where("s.deleted_at IS NULL").OrderExpr("a.created_at DESC, a.id DESC").Limit(int64(limit) + 1)
 	if f.SessionID != "" {
 		if _, err := s.HeadSeq(ctx, f.SessionID); err != nil {
@@ -116,7 +116,7 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (list []schema.
 
 // CountApprovals counts the approvals that a filter selects, on all pages.
 func (s *Store) CountApprovals(ctx context.Context, f ApprovalFilter) (n int, err error) {
-	q, err := f.narrow(s.selectList().TableExpr("approval_requests AS a").ColumnExpr("count(*)").Join("JOIN sessions AS s ON s.id = a.session_id").
+	q, err := f.narrow(s.db.selectList().TableExpr("approval_requests AS a").ColumnExpr("count(*)").Join("JOIN sessions AS s ON s.id = a.session_id").
 		Where("s.deleted_at IS NULL"))
 	if err != nil {
 		return 0, err
@@ -146,7 +146,7 @@ func (s *Store) Approval(ctx context.Context, id string) (schema.Approval, error
 		return schema.Approval{}, noApproval(id)
 	}
 	var row approvalRow
-	err := selectApprovals(s.selectWith(id)).ColumnExpr("a.context").Join("JOIN sessions AS s ON s.id = a.session_id").
+	err := selectApprovals(s.db.selectWith(id)).ColumnExpr("a.context").Join("JOIN sessions AS s ON s.id = a.session_id").
 		Where("s.deleted_at IS NULL").Where("a.id = $1").Scan(ctx, &row)
 	if errors.Is(err, sql.ErrNoRows) {
 		return schema.Approval{}, noApproval(id)
@@ -167,7 +167,7 @@ func (s *Store) openApprovals(ctx context.Context, sessions []string, contexts b
 	if len(sessions) == 0 {
 		return open, nil
 	}
-	q := selectApprovals(s.selectWith(sessions)).Where("a.session_id = ANY($1::uuid[])").Where("(a.status = 'pending' OR " + reopenableExpr + ")").
+	q := selectApprovals(s.db.selectWith(sessions)).Where("a.session_id = ANY($1::uuid[])").Where("(a.status = 'pending' OR " + reopenableExpr + ")").
 		OrderExpr("a.created_at, a.id")
 	if contexts {
 		q = q.ColumnExpr(briefContextExpr)

@@ -111,7 +111,7 @@ func (s *Store) BeginAttempt(ctx context.Context, b BeginAttempt) (BegunAttempt,
 			mine := a.execution == b.Execution
 			switch {
 			case a.end.Status == schema.AttemptRunning && over:
-				b.close(c, a)
+				closeCut(c, b.RunID, cutAttempt{b.StepID, a.number, a.started})
 			case a.end.Status == schema.AttemptRunning && mine && a.number == b.Live:
 				answer = BegunAttempt{Number: a.number, SpoolOffset: a.offset}
 				if b.Worker == "" || again {
@@ -153,14 +153,6 @@ func (b *BeginAttempt) superseded(attempts []begun) int {
 	return 0
 }
 
-// close closes an attempt that was cut off when its run ended. It adds no event: the run's end has
-// said everything.
-func (b *BeginAttempt) close(c *sessionTx, a *begun) {
-	c.writes.Queue(`UPDATE attempts SET status = $4, reason = $5, duration_ms = $6, finished_at = $7::timestamptz
-		WHERE run_id = $1::uuid AND step_id = $2 AND number = $3`,
-		b.RunID, b.StepID, a.number, string(schema.AttemptCancelled), string(schema.ReasonCancelled), max(c.now.Sub(a.started), 0).Milliseconds(), c.now)
-}
-
 func (b *BeginAttempt) reattachKey() string {
 	return fmt.Sprintf("reattach/%s/%s/%d/%s", b.RunID, b.StepID, b.Live, b.Worker)
 }
@@ -171,7 +163,7 @@ func (b *BeginAttempt) lose(c *sessionTx, a *begun, why schema.Reason) {
 		WHERE run_id = $1::uuid AND step_id = $2 AND number = $3`,
 		b.RunID, b.StepID, a.number, string(schema.AttemptLost), string(why), took, c.now)
 	c.event(schema.EventStepFailed, b.RunID, b.StepID, schema.StepFailedData{
-		Attempt: a.number, Reason: why, DurationMS: took,
+		Attempt: a.number, Status: schema.AttemptLost, Reason: why, DurationMS: took,
 	})
 }
 
@@ -274,7 +266,7 @@ func (f *FinishAttempt) record(c *sessionTx, step schema.StepStatus) {
 		}
 	} else {
 		c.event(schema.EventStepFailed, f.RunID, f.StepID, schema.StepFailedData{
-			Attempt: f.Attempt, ExitCode: end.ExitCode, Signal: end.Signal, Reason: end.Reason, Message: end.Message,
+			Attempt: f.Attempt, Status: end.Status, ExitCode: end.ExitCode, Signal: end.Signal, Reason: end.Reason, Message: end.Message,
 			DurationMS: end.DurationMS, CPUSeconds: end.CPUSeconds, MaxRSSBytes: end.MaxRSSBytes,
 			ReadBytes: end.ReadBytes, WriteBytes: end.WriteBytes,
 		})

@@ -40,6 +40,7 @@ type beginTx struct {
 	task   string
 	forked bool
 	latest string // digest of the session's latest plan
+	text   string // of the message that the run answers
 }
 
 // BeginRun adds a run with all its steps, pending, and the events workflow_started, plan_proposed,
@@ -85,6 +86,8 @@ func (b *beginTx) read(c *sessionTx) {
 			}
 			return nil
 		})
+	c.reads.Queue(`SELECT COALESCE((SELECT content FROM messages WHERE session_id = $1::uuid AND number = $2), '')`, b.SessionID, b.Message).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&b.text) })
 }
 
 // runnable reads a plan, or says why it cannot be run.
@@ -115,15 +118,18 @@ func stepsOf(plan *schema.Plan, ids []string) []string {
 
 func (b *beginTx) decide(c *sessionTx) error {
 	c.writes.Queue(`INSERT INTO runs (id, session_id, number, status, plan_digest, message_number, started_at)
-		VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, clock_timestamp())`,
-		b.RunID, b.SessionID, b.Number, string(b.Status), b.is.Digest, b.messageNumber())
+		VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7::timestamptz)`,
+		b.RunID, b.SessionID, b.Number, string(b.Status), b.is.Digest, b.messageNumber(), c.now)
 	c.list = true
+	if b.messageNumber() == nil {
+		b.text = ""
+	}
 	c.event(schema.EventWorkflowStarted, b.RunID, "",
-		schema.WorkflowStartedData{Mode: b.mode, RunNumber: b.Number, Task: b.task, Message: b.Message})
+		schema.WorkflowStartedData{Mode: b.mode, RunNumber: b.Number, Task: b.task, Message: b.Message, Text: b.text, PlanDigest: b.is.Digest})
 	if plan := b.is.Plan; plan != nil {
 		queueSteps(c, b.RunID, plan, b.is.Inherited)
 		c.event(schema.EventPlanProposed, b.RunID, "", schema.PlanProposedData{Plan: plan, Digest: b.is.Digest})
-		c.event(schema.EventDAGCreated, b.RunID, "", graph(plan, statuses(b.is.Inherited)))
+		c.event(schema.EventDAGCreated, b.RunID, "", graph(plan, inheritedAs(b.is.Inherited)))
 		if b.is.Digest != b.latest {
 			makeLatest(c.writes, b.SessionID, b.is.Digest)
 		}
@@ -147,11 +153,17 @@ func (b *beginTx) messageNumber() *int {
 	return nil
 }
 
-// statuses is the status of each inherited step.
-func statuses(inherited []string) map[string]schema.StepStatus {
-	is := make(map[string]schema.StepStatus, len(inherited))
+// stepState is where a step stands, and why.
+type stepState struct {
+	status schema.StepStatus
+	reason string
+}
+
+// inheritedAs is the state of each inherited step.
+func inheritedAs(inherited []string) map[string]stepState {
+	is := make(map[string]stepState, len(inherited))
 	for _, id := range inherited {
-		is[id] = schema.StepSucceeded
+		is[id] = stepState{schema.StepSucceeded, inheritedReason}
 	}
 	return is
 }
@@ -187,16 +199,16 @@ func queueSteps(c *sessionTx, run string, plan *schema.Plan, inherited []string)
 		run, string(schema.Marshal(rows)))
 }
 
-// graph is the plan's graph with the status of each step; a step without one is pending.
-func graph(plan *schema.Plan, is map[string]schema.StepStatus) schema.DAGCreatedData {
+// graph is the plan's graph with the state of each step; a step without one is pending.
+func graph(plan *schema.Plan, is map[string]stepState) schema.DAGCreatedData {
 	data := schema.DAGCreatedData{Nodes: []schema.DAGNode{}, Edges: []schema.DAGEdge{}}
 	for i := range plan.Steps {
 		step := &plan.Steps[i]
-		status, ok := is[step.ID]
+		state, ok := is[step.ID]
 		if !ok {
-			status = schema.StepPending
+			state.status = schema.StepPending
 		}
-		data.Nodes = append(data.Nodes, schema.DAGNode{ID: step.ID, Title: step.Name(), Kind: step.Kind(), Status: status})
+		data.Nodes = append(data.Nodes, schema.DAGNode{ID: step.ID, Title: step.Name(), Kind: step.Kind(), Status: state.status, Reason: state.reason})
 		for _, need := range step.Needs {
 			data.Edges = append(data.Edges, schema.DAGEdge{From: need, To: step.ID})
 		}

@@ -21,7 +21,7 @@ type sessionTx struct {
 	session string
 	head    int64     // before the change
 	deleted bool      // the session was deleted; what its workers still write is stored all the same
-	now     time.Time // by the clock of the database
+	now     time.Time // of its rows and its events, by the clock of the database, in whole milliseconds
 	list    bool      // what lists show has changed
 	key     string    // of the first event
 
@@ -59,7 +59,7 @@ func (s *Store) inSessionTx(ctx context.Context, op, session, key string, read f
 func (s *Store) transact(ctx context.Context, c *sessionTx, read func(*sessionTx), decide func(*sessionTx) error) (head int64, err error) {
 	fresh := true
 	c.reads.BeginTx(pgx.TxOptions{})
-	c.reads.Queue(`SELECT head_seq, deleted_at IS NOT NULL, clock_timestamp() FROM sessions WHERE id = $1::uuid FOR NO KEY UPDATE`, c.session).
+	c.reads.Queue(`SELECT head_seq, deleted_at IS NOT NULL, date_trunc('milliseconds', clock_timestamp()) FROM sessions WHERE id = $1::uuid FOR NO KEY UPDATE`, c.session).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&c.head, &c.deleted, &c.now) })
 	if c.key != "" {
 		c.reads.Queue(`SELECT NOT EXISTS (SELECT FROM applied_keys WHERE session_id = $1::uuid AND key = $2)`, c.session, c.key).
@@ -113,14 +113,14 @@ func (c *sessionTx) finish(pack *packer) {
 			pack.add(schema.Marshal(e.Data))
 		}
 		sizes, data, packed := pack.columns()
-		c.writes.Queue(`INSERT INTO events (session_id, seq, type, run_id, step_id, idem_key, size, data, packed)
+		c.writes.Queue(`INSERT INTO events (session_id, seq, type, run_id, step_id, idem_key, at, size, data, packed)
 			SELECT $1::uuid, $2::bigint + e.i, e.type, NULLIF(e.run, '')::uuid, NULLIF(e.step, ''),
-			       CASE WHEN e.i = 1 THEN NULLIF($3::text, '') END, e.size, NULLIF(e.data, '')::json, e.packed
+			       CASE WHEN e.i = 1 THEN NULLIF($3::text, '') END, $10::timestamptz, e.size, NULLIF(e.data, '')::json, e.packed
 			  FROM unnest($4::text[], $5::text[], $6::text[], $7::integer[], $8::text[], $9::bytea[])
 			       WITH ORDINALITY AS e (type, run, step, size, data, packed, i)`,
-			c.session, c.head, c.key, kinds, runs, steps, sizes, data, packed)
+			c.session, c.head, c.key, kinds, runs, steps, sizes, data, packed, c.now)
 	}
-	c.writes.Queue(`UPDATE sessions SET head_seq = $2::bigint, updated_at = clock_timestamp() WHERE id = $1::uuid`, c.session, head)
+	c.writes.Queue(`UPDATE sessions SET head_seq = $2::bigint, updated_at = $3::timestamptz WHERE id = $1::uuid`, c.session, head, c.now)
 	c.writes.Queue(`SELECT pg_notify($1, $2)`, channel, notice(c.session, head, c.list))
 }
 

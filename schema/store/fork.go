@@ -180,12 +180,12 @@ func (f *forkTx) decide(c *sessionTx) error {
 	}
 	f.queueSession(c)
 	f.queueConversation(c)
-	forked := schema.SessionForkedData{SessionID: f.ID, Direction: "to", StepID: f.StepID, Actor: f.Actor}
+	forked := schema.SessionForkedData{SessionID: f.ID, Direction: "to", Name: clean(f.Name), StepID: f.StepID, Actor: f.Actor}
 	c.event(schema.EventSessionForked, f.run, f.StepID, forked)
 	entry := schema.AuditEntry{RunID: f.run, StepID: f.StepID, Actor: f.Actor, Action: "fork", Detail: "to " + f.ID}
 	c.audit(&entry)
 
-	forked.SessionID, forked.Direction = f.SourceID, "from"
+	forked.SessionID, forked.Direction, forked.Name = f.SourceID, "from", f.name
 	fresh := &sessionTx{session: f.ID, now: c.now, list: true, writes: c.writes, reads: c.reads}
 	fresh.event(schema.EventSessionForked, "", f.StepID, forked)
 	entry.RunID, entry.Detail = "", "from "+f.SourceID

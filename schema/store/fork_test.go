@@ -189,7 +189,7 @@ func TestFork_TakesOverWhatWasThereWhenTheStepFinished(t *testing.T) {
 		}
 	})
 	wantTypes(t, events, schema.EventSessionForked)
-	if d := dataOf[schema.SessionForkedData](t, events[0]); d != (schema.SessionForkedData{SessionID: got.ID, Direction: "to", StepID: "b", Actor: "carl"}) {
+	if d := dataOf[schema.SessionForkedData](t, events[0]); d != (schema.SessionForkedData{SessionID: got.ID, Direction: "to", Name: "a session (fork)", StepID: "b", Actor: "carl"}) {
 		t.Fatalf("%+v", d)
 	}
 	if got.ID != n.ID || got.Owner != "carl" || got.Name != "a session (fork)" || got.Config.Parallel != 3 || got.ForkedFrom != b.session ||
@@ -199,7 +199,7 @@ func TestFork_TakesOverWhatWasThereWhenTheStepFinished(t *testing.T) {
 	}
 	first := log(t, s, got.ID)
 	wantTypes(t, first, schema.EventSessionForked)
-	if d := dataOf[schema.SessionForkedData](t, first[0]); d != (schema.SessionForkedData{SessionID: b.session, Direction: "from", StepID: "b", Actor: "carl"}) {
+	if d := dataOf[schema.SessionForkedData](t, first[0]); d != (schema.SessionForkedData{SessionID: b.session, Direction: "from", Name: "a session", StepID: "b", Actor: "carl"}) {
 		t.Fatalf("%+v", d)
 	}
 	source, err := s.Session(ctx, b.session)

@@ -53,14 +53,26 @@ func (s *Store) FailLostRun(ctx context.Context, sessionID, runID, why string) e
 	}
 	a := &apply{
 		t:     schema.Transition{RunID: runID, Status: schema.SessionFailed, Phase: schema.PhaseIdle},
-		steps: map[string]schema.StepStatus{}, approvals: map[string]schema.ApprovalStatus{}, messages: map[int]bool{},
+		steps: map[string]schema.StepStatus{}, approvals: map[string]schema.ApprovalStatus{}, messages: map[int]schema.MessageStatus{},
 	}
-	var waits bool
+	var (
+		waits bool
+		cut   []cutAttempt
+	)
 	_, err := s.inSessionTx(ctx, "end a run", sessionID, "lost:"+runID, func(c *sessionTx) {
 		a.readRun(c)
 		c.reads.Queue(`SELECT EXISTS (SELECT FROM messages WHERE session_id = $1::uuid AND status = 'queued')
 			OR EXISTS (SELECT FROM texts WHERE session_id = $1::uuid AND accepted)`, c.session).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&waits) })
+		c.reads.Queue(`SELECT step_id, number, started_at FROM attempts WHERE run_id = $1::uuid AND status = 'running' ORDER BY step_id, number`, runID).
+			Query(func(rows pgx.Rows) error {
+				var one cutAttempt
+				_, err := pgx.ForEachRow(rows, []any{&one.step, &one.number, &one.started}, func() error {
+					cut = append(cut, one)
+					return nil
+				})
+				return err
+			})
 	}, func(c *sessionTx) error {
 		if c.deleted || a.finished != nil {
 			return errNothing
@@ -72,19 +84,36 @@ func (s *Store) FailLostRun(ctx context.Context, sessionID, runID, why string) e
 		for i := range a.t.Close {
 			a.t.Close[i].At = c.now
 		}
-		c.writes.Queue(`UPDATE attempts SET status = $2, reason = $3, finished_at = $4::timestamptz,
-				duration_ms = greatest(extract(epoch FROM $4::timestamptz - started_at) * 1000, 0)
-			WHERE run_id = $1::uuid AND status = 'running'`, runID, string(schema.AttemptCancelled), string(schema.ReasonCancelled), c.now)
+		for i := range cut {
+			closeCut(c, runID, cut[i])
+		}
 		c.audit(&schema.AuditEntry{RunID: runID, Actor: schema.ActorHoldfast, Action: "fail", Detail: why})
 		return a.decide(c)
 	})
 	return err
 }
 
+// cutAttempt is an attempt that ran when its run ended.
+type cutAttempt struct {
+	step    string
+	number  int
+	started time.Time
+}
+
+// closeCut closes an attempt that was cut off when its run ended.
+func closeCut(c *sessionTx, run string, cut cutAttempt) {
+	took := max(c.now.Sub(cut.started), 0).Milliseconds()
+	c.writes.Queue(`UPDATE attempts SET status = $4, reason = $5, duration_ms = $6, finished_at = $7::timestamptz
+		WHERE run_id = $1::uuid AND step_id = $2 AND number = $3`,
+		run, cut.step, cut.number, string(schema.AttemptCancelled), string(schema.ReasonCancelled), took, c.now)
+	c.event(schema.EventStepFailed, run, cut.step, schema.StepFailedData{
+		Attempt: cut.number, Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled, DurationMS: took,
+	})
+}
+
 // readRun reads into the transition what ending the run has to end.
 func (a *apply) readRun(c *sessionTx) {
-	c.reads.Queue(`SELECT status, current_phase FROM session_states WHERE session_id = $1::uuid`, c.session).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&a.status, &a.phase) })
+	a.readState(c)
 	c.reads.Queue(`SELECT started_at, finished_at FROM runs WHERE id = $1::uuid AND session_id = $2::uuid`, a.t.RunID, c.session).
 		QueryRow(func(row pgx.Row) error { return notFoundIfNoRows(row.Scan(&a.started, &a.finished), noRun(a.t.RunID)) })
 	c.reads.Queue(`SELECT step_id, status FROM steps WHERE run_id = $1::uuid ORDER BY position`, a.t.RunID).

@@ -24,7 +24,7 @@ func (s *Store) Messages(ctx context.Context, sessionID string, limit int, curso
 		}
 	}
 	var rows []messageRow
-	err = s.selectWith(sessionID, after).Model(&rows).Where("m.session_id = $1").Where("m.id > $2").
+	err = s.db.selectWith(sessionID, after).Model(&rows).Where("m.session_id = $1").Where("m.id > $2").
 		OrderExpr("m.id").Limit(int64(limit) + 1).Scan(ctx)
 	if err != nil {
 		return nil, "", failed("read messages", err)

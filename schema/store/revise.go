@@ -27,7 +27,7 @@ type reviseTx struct {
 	Revise
 	is        BegunRun
 	over      bool
-	statuses  map[string]schema.StepStatus
+	states    map[string]stepState
 	inherited []string
 	tried     string // a step that has been tried; "" if none has
 }
@@ -43,7 +43,7 @@ func (s *Store) Revise(ctx context.Context, r Revise) (BegunRun, error) {
 	if !schema.ValidID(r.RunID) {
 		return BegunRun{}, noRun(r.RunID)
 	}
-	v := &reviseTx{Revise: r, statuses: map[string]schema.StepStatus{}}
+	v := &reviseTx{Revise: r, states: map[string]stepState{}}
 	_, err := s.inSessionTx(ctx, "change a plan", v.SessionID, "revise:"+v.Key, v.read, v.decide)
 	if err != nil {
 		return BegunRun{}, err
@@ -64,16 +64,16 @@ func (v *reviseTx) read(c *sessionTx) {
 			v.is.Plan, v.is.Problem = runnable(text, v.is.Digest)
 			return nil
 		})
-	c.reads.Queue(`SELECT st.step_id, st.status, st.inherited,
+	c.reads.Queue(`SELECT st.step_id, st.status, st.reason, st.inherited,
 		       EXISTS (SELECT FROM attempts a WHERE a.run_id = st.run_id AND a.step_id = st.step_id)
 		  FROM steps st WHERE st.run_id = $1::uuid ORDER BY st.position`, v.RunID).
 		Query(func(rows pgx.Rows) error {
 			var (
-				id, status       string
-				inherited, tried bool
+				id, status, reason string
+				inherited, tried   bool
 			)
-			_, err := pgx.ForEachRow(rows, []any{&id, &status, &inherited, &tried}, func() error {
-				v.statuses[id] = schema.StepStatus(status)
+			_, err := pgx.ForEachRow(rows, []any{&id, &status, &reason, &inherited, &tried}, func() error {
+				v.states[id] = stepState{schema.StepStatus(status), reason}
 				if inherited {
 					v.inherited = append(v.inherited, id)
 				}
@@ -113,7 +113,7 @@ func (v *reviseTx) decide(c *sessionTx) error {
 	c.event(schema.EventPlanUpdated, v.RunID, v.StepID, schema.PlanUpdatedData{
 		Plan: plan, Digest: v.is.Digest, ApprovalID: v.ApprovalID, StepID: v.StepID, Actor: v.Actor,
 	})
-	c.event(schema.EventDAGUpdated, v.RunID, "", graph(plan, v.statuses))
+	c.event(schema.EventDAGUpdated, v.RunID, "", graph(plan, v.states))
 	return nil
 }
 
@@ -127,18 +127,18 @@ func (v *reviseTx) newPlan(c *sessionTx) (*schema.Plan, error) {
 		return nil, invalidEdit(wrong)
 	}
 	v.is.Inherited = unchanged(v.is.Plan, plan, v.inherited)
-	v.statuses = statuses(v.is.Inherited)
+	v.states = inheritedAs(v.is.Inherited)
 	c.writes.Queue(`DELETE FROM steps WHERE run_id = $1::uuid`, v.RunID)
 	queueSteps(c, v.RunID, plan, v.is.Inherited)
 	return plan, nil
 }
 
 func (v *reviseTx) newStep(c *sessionTx) (*schema.Plan, error) {
-	status, ok := v.statuses[v.StepID]
+	state, ok := v.states[v.StepID]
 	switch {
 	case !ok:
 		return nil, schema.Errorf(schema.CodeConflict, "the run has no step %q", v.StepID)
-	case status == schema.StepSucceeded:
+	case state.status == schema.StepSucceeded:
 		return nil, schema.Errorf(schema.CodeConflict, "step %q has succeeded; it cannot be changed any more", v.StepID)
 	}
 	edit, wrong := schema.ParseStepEdit(v.Modifications)

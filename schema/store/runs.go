@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-func (s *Store) selectRuns(into any, args ...any) *bun.SelectQuery {
-	return s.selectWith(args...).Model(into).
+func selectRuns(db reader, into any, args ...any) *bun.SelectQuery {
+	return db.selectWith(args...).Model(into).
 		ColumnExpr("r.id, r.session_id, r.number, r.status, r.error, r.plan_digest, r.started_at, r.finished_at").
 		ColumnExpr("COALESCE(m.content, '') AS message").
 		Join("LEFT JOIN messages AS m ON m.session_id = r.session_id AND m.number = r.message_number")
@@ -23,11 +23,15 @@ func (s *Store) Runs(ctx context.Context, sessionID string) ([]schema.Run, error
 	if _, err := s.HeadSeq(ctx, sessionID); err != nil {
 		return nil, err
 	}
+	return runsOf(ctx, s.db, sessionID)
+}
+
+func runsOf(ctx context.Context, db reader, sessionID string) ([]schema.Run, error) {
 	var rows []runRow
-	if err := s.selectRuns(&rows, sessionID).Where("r.session_id = $1").OrderExpr("r.number").Scan(ctx); err != nil {
+	if err := selectRuns(db, &rows, sessionID).Where("r.session_id = $1").OrderExpr("r.number").Scan(ctx); err != nil {
 		return nil, failed("list runs", err)
 	}
-	return s.fillRuns(ctx, rows)
+	return fillRuns(ctx, db, rows)
 }
 
 // Run reads one run with its steps and attempts.
@@ -36,7 +40,7 @@ func (s *Store) Run(ctx context.Context, id string) (schema.Run, error) {
 		return schema.Run{}, noRun(id)
 	}
 	rows := make([]runRow, 1)
-	err := s.selectRuns(&rows[0], id).Join("JOIN sessions AS s ON s.id = r.session_id").
+	err := selectRuns(s.db, &rows[0], id).Join("JOIN sessions AS s ON s.id = r.session_id").
 		Where("s.deleted_at IS NULL").Where("r.id = $1").Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return schema.Run{}, noRun(id)
@@ -44,7 +48,7 @@ func (s *Store) Run(ctx context.Context, id string) (schema.Run, error) {
 	if err != nil {
 		return schema.Run{}, failed("read a run", err)
 	}
-	runs, err := s.fillRuns(ctx, rows)
+	runs, err := fillRuns(ctx, s.db, rows)
 	if err != nil {
 		return schema.Run{}, err
 	}
@@ -52,7 +56,7 @@ func (s *Store) Run(ctx context.Context, id string) (schema.Run, error) {
 }
 
 // fillRuns reads the steps and attempts of all the runs, with one query for each.
-func (s *Store) fillRuns(ctx context.Context, rows []runRow) ([]schema.Run, error) {
+func fillRuns(ctx context.Context, db reader, rows []runRow) ([]schema.Run, error) {
 	runs := make([]schema.Run, 0, len(rows))
 	if len(rows) == 0 {
 		return runs, nil
@@ -63,12 +67,12 @@ func (s *Store) fillRuns(ctx context.Context, rows []runRow) ([]schema.Run, erro
 		ids = append(ids, rows[i].ID)
 	}
 	var steps []stepRow
-	err := s.selectWith(ids).Model(&steps).Where("st.run_id = ANY($1::uuid[])").OrderExpr("st.run_id, st.position").Scan(ctx)
+	err := db.selectWith(ids).Model(&steps).Where("st.run_id = ANY($1::uuid[])").OrderExpr("st.run_id, st.position").Scan(ctx)
 	if err != nil {
 		return nil, failed("list steps", err)
 	}
 	var attempts []attemptRow
-	err = s.selectWith(ids).Model(&attempts).Where("a.run_id = ANY($1::uuid[])").OrderExpr("a.run_id, a.step_id, a.number").Scan(ctx)
+	err = db.selectWith(ids).Model(&attempts).Where("a.run_id = ANY($1::uuid[])").OrderExpr("a.run_id, a.step_id, a.number").Scan(ctx)
 	if err != nil {
 		return nil, failed("list attempts", err)
 	}
@@ -102,7 +106,7 @@ func (s *Store) StepStatuses(ctx context.Context, runID string) ([]schema.StepCh
 		return nil, noRun(runID)
 	}
 	var steps []stepRow
-	if err := s.selectWith(runID).Model(&steps).Where("st.run_id = $1").OrderExpr("st.position").Scan(ctx); err != nil {
+	if err := s.db.selectWith(runID).Model(&steps).Where("st.run_id = $1").OrderExpr("st.position").Scan(ctx); err != nil {
 		return nil, failed("list steps", err)
 	}
 	list := make([]schema.StepChange, 0, len(steps))

@@ -130,7 +130,7 @@ func (s *Store) MarkWorkflowStarted(ctx context.Context, id string) error {
 // approvals.
 func (s *Store) UnstartedSessions(ctx context.Context, olderThan time.Duration, limit int) ([]schema.Session, error) {
 	var rows []sessionRow
-	err := selectSessions(s.selectWith(olderThan.Seconds())).
+	err := selectSessions(s.db.selectWith(olderThan.Seconds())).
 		Where("s.workflow_started_at IS NULL").
 		Where("s.created_at <= now() - make_interval(secs => $1)").
 		OrderExpr("s.created_at").Limit(int64(page(limit))).Scan(ctx, &rows)
@@ -177,7 +177,7 @@ func (s *Store) RenameSession(ctx context.Context, id string, version int64, nam
 		}
 		c.list = true
 		c.writes.Queue(`UPDATE sessions SET name = $2, version = version + 1 WHERE id = $1::uuid`, id, clean(name))
-		c.event(schema.EventSessionRenamed, "", "", schema.SessionRenamedData{Name: clean(name)})
+		c.event(schema.EventSessionRenamed, "", "", schema.SessionRenamedData{Name: clean(name), Version: version + 1})
 		c.audit(&schema.AuditEntry{Actor: actor, Action: "rename", Detail: name})
 		return nil
 	})

@@ -40,17 +40,7 @@ func (s *Store) Session(ctx context.Context, id string) (schema.Session, error) 
 	if !schema.ValidID(id) {
 		return schema.Session{}, noSession(id)
 	}
-	var row sessionRow
-	err := selectSessions(s.selectWith(id)).ColumnExpr("t.plan_data").
-		ColumnExpr("ARRAY(SELECT f.id::text FROM sessions AS f WHERE f.forked_from = s.id AND f.deleted_at IS NULL ORDER BY f.created_at, f.id) AS forks").
-		Where("s.id = $1").Scan(ctx, &row)
-	if errors.Is(err, sql.ErrNoRows) {
-		return schema.Session{}, noSession(id)
-	}
-	if err != nil {
-		return schema.Session{}, failed("read a session", err)
-	}
-	session, err := row.object()
+	session, err := sessionAlone(ctx, s.db, id)
 	if err != nil {
 		return schema.Session{}, err
 	}
@@ -60,6 +50,21 @@ func (s *Store) Session(ctx context.Context, id string) (schema.Session, error) 
 	}
 	open[id].attach(&session)
 	return session, nil
+}
+
+// sessionAlone reads one session without its approvals.
+func sessionAlone(ctx context.Context, db reader, id string) (schema.Session, error) {
+	var row sessionRow
+	err := selectSessions(db.selectWith(id)).ColumnExpr("t.plan_data").
+		ColumnExpr("ARRAY(SELECT f.id::text FROM sessions AS f WHERE f.forked_from = s.id AND f.deleted_at IS NULL ORDER BY f.created_at, f.id) AS forks").
+		Where("s.id = $1").Scan(ctx, &row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return schema.Session{}, noSession(id)
+	}
+	if err != nil {
+		return schema.Session{}, failed("read a session", err)
+	}
+	return row.object()
 }
 
 // Sessions lists sessions, newest first. total counts everything that the filter selects; next is
@@ -83,7 +88,7 @@ func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Se
 		}
 		return withIDPrefix(q, "s.id", f.Prefix)
 	}
-	q, err := choose(selectSessions(s.selectList()))
+	q, err := choose(selectSessions(s.db.selectList()))
 	if err != nil {
 		return nil, 0, "", err
 	}
@@ -99,7 +104,7 @@ func (s *Store) Sessions(ctx context.Context, f SessionFilter) (list []schema.Se
 	if err := q.Scan(ctx, &rows); err != nil {
 		return nil, 0, "", failed("list sessions", err)
 	}
-	count, err := choose(s.selectList().TableExpr("sessions AS s").Join("JOIN session_states AS t ON t.session_id = s.id").
+	count, err := choose(s.db.selectList().TableExpr("sessions AS s").Join("JOIN session_states AS t ON t.session_id = s.id").
 		ColumnExpr("count(*)").Where("s.deleted_at IS NULL"))
 	if err != nil {
 		return nil, 0, "", err

@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/uptrace/bun"
 
 	"github.com/holdfast/holdfast/internal/testsignal"
 	"github.com/holdfast/holdfast/schema"
@@ -35,7 +34,7 @@ type Options struct {
 // Store reads and writes a Holdfast database. Its methods are safe for concurrent use.
 type Store struct {
 	pool *pgxpool.Pool
-	db   *bun.DB // over pool
+	db   reader // over pool
 	log  *slog.Logger
 
 	direct  *pgx.ConnConfig // for connections that keep state

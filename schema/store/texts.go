@@ -57,7 +57,7 @@ func (s *Store) AcceptText(ctx context.Context, sessionID, id string, number, re
 // order of arrival. It is called before the workflow starts anew.
 func (s *Store) AdoptTexts(ctx context.Context, sessionID string) error {
 	var last int
-	a := &apply{texts: map[string]string{}, messages: map[int]bool{}}
+	a := &apply{texts: map[string]string{}, messages: map[int]schema.MessageStatus{}}
 	_, err := s.inSessionTx(ctx, "adopt texts", sessionID, "", func(c *sessionTx) {
 		c.reads.Queue(`SELECT COALESCE(max(number), 0) FROM messages WHERE session_id = $1::uuid`, c.session).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&last) })

@@ -24,11 +24,12 @@ type apply struct {
 	t         schema.Transition
 	status    schema.SessionStatus
 	phase     schema.Phase
+	expires   *time.Time
 	steps     map[string]schema.StepStatus
 	approvals map[string]schema.ApprovalStatus
-	messages  map[int]bool      // by number: those that exist
-	texts     map[string]string // of new messages, by id
-	started   *time.Time        // of the run; nil if there is no such run
+	messages  map[int]schema.MessageStatus // by number: those that exist
+	texts     map[string]string            // of new messages, by id
+	started   *time.Time                   // of the run; nil if there is no such run
 	finished  *time.Time
 }
 
@@ -38,7 +39,7 @@ type apply struct {
 // a message whose number is taken do nothing. A step, an approval to close or extend, or a run that
 // does not exist is [schema.CodeNotFound]. RunID may be that of a run that is over, or "".
 func (s *Store) Apply(ctx context.Context, t schema.Transition) (head int64, err error) {
-	a := &apply{t: t, steps: map[string]schema.StepStatus{}, approvals: map[string]schema.ApprovalStatus{}, messages: map[int]bool{}}
+	a := &apply{t: t, steps: map[string]schema.StepStatus{}, approvals: map[string]schema.ApprovalStatus{}, messages: map[int]schema.MessageStatus{}}
 	if t.RunID != "" && !schema.ValidID(t.RunID) {
 		return 0, noRun(t.RunID)
 	}
@@ -79,8 +80,7 @@ func readable(what string, text json.RawMessage) error {
 }
 
 func (a *apply) read(c *sessionTx) {
-	c.reads.Queue(`SELECT status, current_phase FROM session_states WHERE session_id = $1::uuid`, c.session).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&a.status, &a.phase) })
+	a.readState(c)
 	if a.t.RunID != "" {
 		c.reads.Queue(`SELECT started_at, finished_at FROM runs WHERE id = $1::uuid AND session_id = $2::uuid`, a.t.RunID, c.session).
 			QueryRow(func(row pgx.Row) error {
@@ -119,16 +119,37 @@ func (a *apply) read(c *sessionTx) {
 		for i := range a.t.Messages {
 			numbers = append(numbers, a.t.Messages[i].Number)
 		}
-		c.reads.Queue(`SELECT number FROM messages WHERE session_id = $1::uuid AND number = ANY ($2::integer[])`, c.session, numbers).
+		c.reads.Queue(`SELECT number, status FROM messages WHERE session_id = $1::uuid AND number = ANY ($2::integer[])`, c.session, numbers).
 			Query(func(rows pgx.Rows) error {
-				var number int
-				_, err := pgx.ForEachRow(rows, []any{&number}, func() error {
-					a.messages[number] = true
+				var (
+					number int
+					status string
+				)
+				_, err := pgx.ForEachRow(rows, []any{&number, &status}, func() error {
+					a.messages[number] = schema.MessageStatus(status)
 					return nil
 				})
 				return err
 			})
 	}
+}
+
+// readState reads what workflow_state_changed reports.
+func (a *apply) readState(c *sessionTx) {
+	c.reads.Queue(`SELECT status, current_phase, expires_at FROM session_states WHERE session_id = $1::uuid`, c.session).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&a.status, &a.phase, &a.expires) })
+}
+
+// stateChanged reports whether the transition changes what workflow_state_changed reports.
+func (a *apply) stateChanged() bool {
+	if a.t.Status != a.status || a.t.Phase != a.phase {
+		return true
+	}
+	was, is := a.expires, a.t.ExpiresAt
+	if was == nil || is == nil {
+		return was != is
+	}
+	return !was.Equal(is.Truncate(time.Microsecond)) // as precise as Postgres keeps it
 }
 
 func scanPairs[V ~string](rows pgx.Rows, into map[string]V) error {
@@ -164,9 +185,10 @@ func (a *apply) decide(c *sessionTx) error {
 	for i := range a.t.Notes {
 		c.event(a.t.Notes[i].Type, a.t.RunID, a.t.Notes[i].StepID, a.t.Notes[i].Data)
 	}
-	if a.t.Status != a.status || a.t.Phase != a.phase {
+	if a.stateChanged() {
 		c.list = true
-		c.event(schema.EventWorkflowStateChanged, a.t.RunID, "", schema.WorkflowStateChangedData{Status: a.t.Status, Phase: a.t.Phase})
+		c.event(schema.EventWorkflowStateChanged, a.t.RunID, "",
+			schema.WorkflowStateChangedData{Status: a.t.Status, Phase: a.t.Phase, ExpiresAt: timePtr(a.t.ExpiresAt)})
 	}
 	c.writes.Queue(`UPDATE session_states SET status = $2, current_phase = $3, current_step = $4, expires_at = $5::timestamptz,
 			version = version + 1
@@ -185,15 +207,20 @@ func (a *apply) changeMessages(c *sessionTx) {
 	for i := range a.t.Messages {
 		m := &a.t.Messages[i]
 		if m.Status != schema.MessageQueued {
+			if a.messages[m.Number] != schema.MessageQueued {
+				continue
+			}
+			a.messages[m.Number] = m.Status
 			c.list = true
+			c.event(schema.EventMessageDropped, "", "", schema.MessageDroppedData{Number: m.Number})
 			c.writes.Queue(`UPDATE messages SET status = $3 WHERE session_id = $1::uuid AND number = $2 AND status = 'queued'`,
 				c.session, m.Number, string(m.Status))
 			continue
 		}
-		if a.messages[m.Number] {
+		if _, exists := a.messages[m.Number]; exists {
 			continue
 		}
-		a.messages[m.Number] = true
+		a.messages[m.Number] = m.Status
 		c.list = true
 		at := m.At
 		if at.IsZero() {
@@ -262,12 +289,12 @@ func (a *apply) closeApprovals(c *sessionTx, which func(id string) bool) error {
 			WHERE id = $1::uuid`, end.ID, string(end.Status), string(end.Resolution), clean(end.Feedback), clean(end.Actor), at, string(edits))
 		if end.Status == schema.ApprovalResolved {
 			c.event(schema.EventApprovalReceived, a.t.RunID, end.StepID, schema.ApprovalReceivedData{
-				ApprovalID: end.ID, Resolution: end.Resolution, Actor: end.Actor, Feedback: end.Feedback, Modifications: edits,
+				ApprovalID: end.ID, Resolution: end.Resolution, Actor: end.Actor, Feedback: end.Feedback, Modifications: edits, ResolvedAt: timePtr(&at),
 			})
 			continue
 		}
 		c.event(schema.EventApprovalExpired, a.t.RunID, end.StepID, schema.ApprovalExpiredData{
-			ApprovalID: end.ID, Reason: end.Reason, OnTimeout: end.OnTimeout,
+			ApprovalID: end.ID, Reason: end.Reason, OnTimeout: end.OnTimeout, Status: end.Status, Actor: end.Actor, ResolvedAt: timePtr(&at),
 		})
 	}
 	return nil
@@ -299,7 +326,7 @@ func (a *apply) extendApprovals(c *sessionTx, which func(id string) bool) error 
 			WHERE id = $1::uuid`, to.ID, to.ExpiresAt, escalated)
 		if to.Escalates {
 			c.event(schema.EventApprovalEscalated, a.t.RunID, to.StepID,
-				schema.ApprovalEscalatedData{ApprovalID: to.ID, ExpiresAt: timeOf(to.ExpiresAt)})
+				schema.ApprovalEscalatedData{ApprovalID: to.ID, ExpiresAt: timeOf(to.ExpiresAt), EscalatedAt: timePtr(escalated)})
 			continue
 		}
 		c.event(schema.EventApprovalExtended, a.t.RunID, to.StepID, schema.ApprovalExtendedData{
@@ -344,7 +371,7 @@ func (a *apply) openApprovals(c *sessionTx) {
 			string(schema.ApprovalPending), string(ask.OnTimeout), created, ask.ExpiresAt)
 		c.event(schema.EventApprovalRequested, a.t.RunID, ask.StepID, schema.ApprovalRequestedData{
 			ApprovalID: ask.ID, Type: ask.Type, Description: ask.Description, Options: append([]schema.Resolution{}, ask.Options...),
-			Context: about, Digest: ask.Digest, ExpiresAt: timeOf(ask.ExpiresAt),
+			Context: about, Digest: ask.Digest, ExpiresAt: timeOf(ask.ExpiresAt), CreatedAt: timePtr(&created), OnTimeout: ask.OnTimeout,
 		})
 	}
 }

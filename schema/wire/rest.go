@@ -24,6 +24,17 @@ type SessionList struct {
 	NextCursor string           `json:"next_cursor,omitempty" doc:"For the next page; absent on the last"`
 }
 
+// Projection is a session with its runs and approvals at one moment. Folding the events after Seq
+// into it gives what the server has then.
+type Projection struct {
+	Seq       int64             `json:"seq" doc:"The latest event that is in it; follow the log from here"`
+	At        schema.Time       `json:"at" doc:"When it was read, by the clock that deadlines are measured by"`
+	Session   schema.Session    `json:"session" doc:"With its plan; its approvals are beside it"`
+	Runs      []schema.Run      `json:"runs" doc:"The first one first"`
+	Approvals []schema.Approval `json:"approvals" doc:"Every open one, and the 200 newest of all; the newest first"`
+	Names     map[string]string `json:"names" doc:"Of the sessions that it was forked from and into, by id; a deleted one is missing"`
+}
+
 // SessionPatch changes a session.
 type SessionPatch struct {
 	Version int64  `json:"version" minimum:"1" doc:"The version that the change is based on"`

@@ -73,6 +73,7 @@ func (s *Service) register(app *fiber.App) {
 	s.huma = newHuma(app)
 	s.registerInstance()
 	s.registerSessions()
+	s.registerProjection()
 	s.registerCommands()
 	s.registerTurns()
 	s.registerReads()

@@ -79,6 +79,7 @@ export class HoldfastClient {
   private readonly life = Math.random().toString(36).slice(2, 10);
   private nextRequest = 1;
   private self: Identity | null = null;
+  private stamp: { at: number; heard: number } | null = null; // of the latest frame that is not stored
   private readonly now: () => number;
   private readonly random: () => number;
 
@@ -109,6 +110,11 @@ export class HoldfastClient {
   // The user the server takes this connection for; null until it has said so.
   get identity(): Identity | null {
     return this.self;
+  }
+
+  // What the server's clock shows, in ms, by the last frame that it has stamped; null without a connection.
+  serverTime(): number | null {
+    return this.stamp === null ? null : this.stamp.at + this.now() - this.stamp.heard;
   }
 
   onState(listener: () => void): () => void {
@@ -201,6 +207,7 @@ export class HoldfastClient {
 
   private lost(): void {
     this.self = null;
+    this.stamp = null;
     this.insisted.clear();
     for (const timer of this.againTimers) clearTimeout(timer);
     this.againTimers.clear();
@@ -281,6 +288,8 @@ export class HoldfastClient {
       if (log !== undefined) this.advance(log, frame);
       return;
     }
+    const at = Date.parse(frame.timestamp);
+    if (Number.isFinite(at)) this.stamp = { at, heard: this.now() };
     switch (frame.event_type) {
       case 'connected':
         this.self = { user: frame.data.user, connectionId: frame.data.connection_id };

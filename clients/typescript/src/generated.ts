@@ -517,6 +517,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sessions/{id}/projection": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read a session with its runs and approvals at one moment, to fold later events into */
+        get: operations["getProjection"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions/{id}/resume": {
         parameters: {
             query?: never;
@@ -638,13 +655,20 @@ export interface components {
         ApprovalEscalatedData: {
             approval_id: string;
             /** Format: date-time */
+            escalated_at?: string;
+            /** Format: date-time */
             expires_at: string;
         };
         ApprovalExpiredData: {
+            actor?: string;
             approval_id: string;
             /** @enum {string} */
             on_timeout?: "suspend" | "reject" | "approve" | "escalate";
             reason: string;
+            /** Format: date-time */
+            resolved_at?: string;
+            /** @enum {string} */
+            status?: "pending" | "resolved" | "expired" | "cancelled" | "void";
         };
         ApprovalExtendedData: {
             actor: string;
@@ -672,16 +696,22 @@ export interface components {
             };
             /** @enum {string} */
             resolution: "approved" | "rejected" | "modified" | "retry" | "skip" | "abort";
+            /** Format: date-time */
+            resolved_at?: string;
         };
         ApprovalRequestedData: {
             approval_id: string;
             /** @enum {string} */
             approval_type: "plan_approval" | "step_approval" | "tool_call" | "error_recovery" | "program_ask" | "budget";
             context: unknown;
+            /** Format: date-time */
+            created_at?: string;
             description: string;
             digest: string;
             /** Format: date-time */
             expires_at: string;
+            /** @enum {string} */
+            on_timeout?: "suspend" | "reject" | "approve" | "escalate";
             options: ("approved" | "rejected" | "modified" | "retry" | "skip" | "abort")[];
         };
         Asked: {
@@ -975,6 +1005,7 @@ export interface components {
             id: string;
             /** @enum {string} */
             kind: "run" | "shell" | "agent";
+            reason?: string;
             /** @enum {string} */
             status: "pending" | "ready" | "awaiting_approval" | "running" | "frozen" | "succeeded" | "failed" | "skipped" | "cancelled";
             title: string;
@@ -1339,6 +1370,17 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         } | {
+            data: components["schemas"]["MessageDroppedData"];
+            /** @enum {string} */
+            event_type: "message_dropped";
+            run_id?: string;
+            /** Format: int64 */
+            seq: number;
+            session_id: string;
+            step_id?: string;
+            /** Format: date-time */
+            timestamp: string;
+        } | {
             data: components["schemas"]["FileChangedData"];
             /** @enum {string} */
             event_type: "file_created";
@@ -1536,6 +1578,10 @@ export interface components {
             /** @enum {string} */
             status: "queued" | "taken" | "dropped";
         };
+        MessageDroppedData: {
+            /** Format: int64 */
+            number: number;
+        };
         MessageList: {
             messages: components["schemas"]["Message"][];
             next_cursor?: string;
@@ -1715,6 +1761,28 @@ export interface components {
             status: number;
             title: string;
             type: string;
+        };
+        Projection: {
+            /** @description Every open one, and the 200 newest of all; the newest first */
+            approvals: components["schemas"]["Approval"][];
+            /**
+             * Format: date-time
+             * @description When it was read, by the clock that deadlines are measured by
+             */
+            at: string;
+            /** @description Of the sessions that it was forked from and into, by id; a deleted one is missing */
+            names: {
+                [key: string]: string;
+            };
+            /** @description The first one first */
+            runs: components["schemas"]["Run"][];
+            /**
+             * Format: int64
+             * @description The latest event that is in it; follow the log from here
+             */
+            seq: number;
+            /** @description With its plan; its approvals are beside it */
+            session: components["schemas"]["Session"];
         };
         QueryResultData: {
             name: string;
@@ -1938,6 +2006,7 @@ export interface components {
         SessionForkedData: {
             actor: string;
             direction: string;
+            name?: string;
             session_id: string;
             step_id?: string;
         };
@@ -1961,6 +2030,8 @@ export interface components {
         };
         SessionRenamedData: {
             name: string;
+            /** Format: int64 */
+            version?: number;
         };
         SessionsData: {
             sessions: components["schemas"]["Session"][];
@@ -2034,6 +2105,8 @@ export interface components {
             /** @enum {string} */
             reason: "exit" | "signal" | "timeout" | "cancelled" | "start_failed" | "worker_lost" | "out_of_memory" | "disk_quota" | "too_many_processes" | "output_limit" | "sandbox" | "supervisor_lost" | "host_lost" | "output_lost" | "orphaned" | "retry" | "plan_changed";
             signal?: string;
+            /** @enum {string} */
+            status?: "running" | "succeeded" | "failed" | "cancelled" | "lost";
             /** Format: int64 */
             write_bytes: number;
         };
@@ -2182,10 +2255,12 @@ export interface components {
             actor?: string;
         };
         WorkflowStartedData: {
+            message?: string;
             /** Format: int64 */
             message_number?: number;
             /** @enum {string} */
             mode: "runbook" | "one-shot" | "planning-control" | "hitl-interactive" | "copilot" | "idea-generation" | "program";
+            plan_digest?: string;
             /** Format: int64 */
             run_number: number;
             task?: string;
@@ -2206,6 +2281,8 @@ export interface components {
             steps: components["schemas"]["StepState"][];
         };
         WorkflowStateChangedData: {
+            /** Format: date-time */
+            expires_at?: string;
             /** @enum {string} */
             phase: "idle" | "planning" | "awaiting_approval" | "executing" | "reviewing";
             /** @enum {string} */
@@ -3328,6 +3405,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MessageAnswer"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getProjection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A session's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Projection"];
                 };
             };
             /** @description Error */

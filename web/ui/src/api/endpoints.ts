@@ -12,6 +12,7 @@ import type {
   NewSession,
   Plan,
   PlanValidation,
+  Projection,
   Resolution,
   Run,
   Session,
@@ -41,7 +42,7 @@ export function createSession(body: NewSession, idempotencyKey: string): Promise
   return post('/api/sessions', body, idempotencyKey);
 }
 
-export const getSession = (id: string, signal?: AbortSignal) => request<Session>(`/api/sessions/${enc(id)}`, { signal });
+export const getProjection = (id: string, signal?: AbortSignal) => request<Projection>(`/api/sessions/${enc(id)}/projection`, { signal });
 
 export const deleteSession = (id: string) => request<unknown>(`/api/sessions/${enc(id)}`, { method: 'DELETE' });
 
@@ -53,24 +54,6 @@ export const resumeSession = (id: string) => request<unknown>(`/api/sessions/${e
 export async function cancelSession(id: string): Promise<CancelReceipt | null> {
   const body = await request<{ receipt?: CancelReceipt }>(`/api/sessions/${enc(id)}/cancel`, { method: 'POST' });
   return body.receipt ?? null;
-}
-
-export async function listRuns(id: string, signal?: AbortSignal): Promise<Run[]> {
-  return (await request<{ runs: Run[] }>(`/api/sessions/${enc(id)}/runs`, { signal })).runs;
-}
-
-// The newest 200, and all older open ones; the newest come first. A cursor is a place in time,
-// so the open ones continue where the first page ends.
-export async function listApprovals(id: string, signal?: AbortSignal): Promise<Approval[]> {
-  const page = (filter: Record<string, string>) =>
-    request<{ approvals: Approval[]; next_cursor?: string }>(`/api/sessions/${enc(id)}/approvals?${new URLSearchParams({ limit: '200', ...filter })}`, { signal });
-  const { approvals, next_cursor: more } = await page({});
-  for (let cursor = more; cursor !== undefined; ) {
-    const older = await page({ status: 'open', cursor });
-    approvals.push(...older.approvals);
-    cursor = older.next_cursor;
-  }
-  return approvals;
 }
 
 export const getApproval = (id: string, signal?: AbortSignal) => request<Approval>(`/api/approvals/${enc(id)}`, { signal });

@@ -20,6 +20,7 @@ export type PlanProblem = Schemas['PlanProblem'];
 export type PlanStep = Schemas['PlanStep'];
 export type PlanValidation = Schemas['PlanValidation'];
 export type Problem = Partial<Schemas['Problem']>;
+export type Projection = Schemas['Projection'];
 export type Run = Schemas['Run'];
 export type Session = Schemas['Session'];
 export type SessionList = Schemas['SessionList'];

@@ -1,6 +1,6 @@
 import type { Subscription } from '@holdfast/client';
 import { isTransient } from '../api/client';
-import { listEvents } from '../api/endpoints';
+import { getProjection, listEvents } from '../api/endpoints';
 import { live } from '../app/live';
 import { stepKey } from './fold';
 import { findTail, readStory } from './opening';
@@ -38,12 +38,12 @@ function tellWatchers(): void {
   for (const listener of watchers) listener();
 }
 
-export function acquire(id: string, headSeq: number): Entry {
+export function acquire(id: string): Entry {
   let entry = entries.get(id);
   if (entry === undefined) {
     entry = { store: new SessionStore(), users: 0, stop: new AbortController(), subscription: null, before: new Set(), timer: null };
     entries.set(id, entry);
-    void open(id, headSeq, entry);
+    void open(id, entry);
     queueMicrotask(tellWatchers);
   }
   if (entry.timer !== null) clearTimeout(entry.timer);
@@ -87,8 +87,26 @@ if (typeof document !== 'undefined') {
   });
 }
 
-async function open(id: string, headSeq: number, entry: Entry): Promise<void> {
-  const { store } = entry;
+// Reads what could not be read before.
+export function retry(id: string): void {
+  const entry = entries.get(id);
+  if (entry === undefined || entry.store.getSnapshot().error === null) return;
+  entry.store.fail(null);
+  void open(id, entry);
+}
+
+// One request reads what the session is; from there on its log tells everything.
+async function open(id: string, entry: Entry): Promise<void> {
+  const { store, stop } = entry;
+  let headSeq: number;
+  try {
+    const projection = await insist(() => getProjection(id, stop.signal), stop.signal);
+    store.load(projection);
+    headSeq = projection.seq;
+  } catch (error) {
+    if (!stop.signal.aborted) store.fail(error);
+    return;
+  }
   const since = await skipTo(id, headSeq, entry);
   if (entry.stop.signal.aborted) return;
   if (store.lastSeq >= headSeq) store.markLoaded();
@@ -107,9 +125,13 @@ function follow(id: string, since: number, headSeq: number, entry: Entry): void 
       },
       onHole: (hole) => {
         store.addHole(hole);
+        if (hole.to > (store.getSnapshot().projection?.seq ?? 0)) void reload(id, entry);
         if (hole.to >= headSeq) store.markLoaded();
       },
-      onHead: (head) => store.setHead(head),
+      onHead: (head) => {
+        store.setHead(head);
+        hearClock(store);
+      },
       onRewound: (head) => rewind(id, head, entry),
       onDeleted: (at) => store.setDeleted(at),
       onRefused: (error) => {
@@ -117,6 +139,7 @@ function follow(id: string, since: number, headSeq: number, entry: Entry): void 
       },
       onSubscribed: (head) => {
         store.setHead(head);
+        hearClock(store);
         if (head - Math.max(since, store.lastSeq) > MAX_TAIL_EVENTS) void jump(id, head, entry);
       },
       onPresence: (presence) => store.setPresence(presence),
@@ -126,12 +149,28 @@ function follow(id: string, since: number, headSeq: number, entry: Entry): void 
   tellApproval(entry);
 }
 
+function hearClock(store: SessionStore): void {
+  const now = live.serverTime();
+  if (now !== null) store.clock.heard(now);
+}
+
+// Events were lost that the projection lacks: only the server can say what they did.
+async function reload(id: string, entry: Entry): Promise<void> {
+  const { store, stop } = entry;
+  store.reloads();
+  try {
+    store.load(await insist(() => getProjection(id, stop.signal), stop.signal));
+  } catch (error) {
+    if (!stop.signal.aborted) store.fail(error);
+  }
+}
+
 // The log ends before what this page has seen, as after restoring a backup: the page starts over.
 function rewind(id: string, head: number, entry: Entry): void {
   entry.subscription = null;
   entry.store = new SessionStore(undefined, { seen: entry.store.lastSeq, head });
   tellWatchers();
-  void open(id, head, entry);
+  void open(id, entry);
 }
 
 // A page that slept through much of a log reopens it instead of reading all of it.
@@ -162,14 +201,17 @@ async function skipTo(id: string, head: number, entry: Entry): Promise<number> {
 
 // Reads events, however long the server is away.
 function patient(id: string, signal: AbortSignal): Read {
-  return async (filter) => {
-    for (;;) {
-      try {
-        return await listEvents(id, filter, signal);
-      } catch (error) {
-        if (signal.aborted || !isTransient(error)) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 1_000));
-      }
+  return (filter) => insist(() => listEvents(id, filter, signal), signal);
+}
+
+// Asks again until the server answers or refuses.
+async function insist<T>(ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (let failures = 0; ; failures++) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (signal.aborted || !isTransient(error)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, Math.min(4_000, 300 * 2 ** failures)));
     }
-  };
+  }
 }

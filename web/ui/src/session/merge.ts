@@ -1,7 +1,7 @@
 import type { Attempt, Plan, PlanStep, Run, Session, Step, StepStatus } from '../api/types';
 import { isLoss } from '../lib/reasons';
 import { stepKey } from './fold';
-import type { AttemptFold, LiveFigures, StepFolds } from './fold';
+import type { LiveFigures, LiveStep, LiveSteps } from './fold';
 
 export interface AttemptView {
   number: number;
@@ -50,107 +50,56 @@ function quote(word: string): string {
 // The server's reason for a step that a fork did not have to run.
 const INHERITED = 'finished in the session that this one was forked from';
 
-// A run's steps: what REST said when this tab had seen baseSeq events, with
-// everything that happened since on top. planSeq is the event that the plan came
-// with: if it is newer than REST, that plan decides which steps there are.
-export function mergeSteps(run: Run | null, plan: Plan | null, folds: StepFolds, baseSeq: number, planSeq = 0): StepView[] {
+// A run's steps with what only events say about them. The plan stands in while the run has no steps.
+export function mergeSteps(run: Run | null, plan: Plan | null, live: LiveSteps): StepView[] {
   const planned = new Map((plan?.steps ?? []).map((step) => [step.id, step]));
-  const known = new Map((run?.steps ?? []).map((step) => [step.id, step]));
-  const view = (step: Step) => fromRest(step, run?.id ?? '', planned.get(step.id), folds, baseSeq);
-  if (known.size > 0 && (plan === null || planSeq <= baseSeq)) return [...known.values()].map(view);
-  return (plan?.steps ?? []).map((step) => {
-    const rest = known.get(step.id);
-    if (rest === undefined) return fromPlan(run?.id ?? '', step, folds);
-    return { ...view(rest), title: step.title || step.id, kind: kindOf(step), needs: step.needs ?? [] };
-  });
+  const steps = run !== null && run.steps.length > 0 ? run.steps : (plan?.steps ?? []).map(awaited);
+  return steps.map((step) => viewOf(step, stepKey(run?.id ?? '', step.id), planned.get(step.id), live));
 }
 
-function fromRest(step: Step, runId: string, planned: PlanStep | undefined, folds: StepFolds, baseSeq: number): StepView {
-  const key = stepKey(runId, step.id);
-  const fold = folds[key];
-  const newer = fold !== undefined && fold.seq > baseSeq;
-  const told = newer && fold.status !== null;
-  const status = told ? fold.status ?? step.status : step.status;
-  const reason = (told && fold.told ? fold.reason : step.reason) || null;
+const kindOf = (step: PlanStep): Step['kind'] => (step.run ? 'run' : step.shell !== undefined ? 'shell' : 'agent');
+
+// A step of a plan whose run has not begun.
+function awaited(step: PlanStep): Step {
+  return { id: step.id, title: step.title ?? '', kind: kindOf(step), needs: step.needs ?? [], status: 'pending', attempts: [] };
+}
+
+function viewOf(step: Step, key: string, planned: PlanStep | undefined, live: LiveSteps): StepView {
+  const reason = step.reason || null;
+  const moment = live[key];
   return {
     key,
     id: step.id,
     title: step.title || step.id,
     kind: step.kind,
-    needs: step.needs ?? [],
-    status,
+    needs: step.needs,
+    status: step.status,
     reason,
-    inherited: status === 'succeeded' && reason === INHERITED,
-    retryAt: status === 'ready' ? (fold?.retryAt ?? null) : null,
-    attempts: mergeAttempts(step.attempts ?? [], fold?.attempts ?? [], newer),
+    inherited: step.status === 'succeeded' && reason === INHERITED,
+    retryAt: step.status === 'ready' ? (moment?.retryAt ?? null) : null,
+    attempts: step.attempts.map((attempt) => attemptOf(attempt, moment)),
     command: commandOf(planned),
   };
 }
 
-const kindOf = (step: PlanStep): string => (step.run ? 'run' : step.shell !== undefined ? 'shell' : 'agent');
-
-function fromPlan(runId: string, step: PlanStep, folds: StepFolds): StepView {
-  const key = stepKey(runId, step.id);
-  const fold = folds[key];
-  const status = fold?.status ?? 'pending';
+function attemptOf(attempt: Attempt, live: LiveStep | undefined): AttemptView {
+  const running = attempt.status === 'running';
   return {
-    key,
-    id: step.id,
-    title: step.title || step.id,
-    kind: kindOf(step),
-    needs: step.needs ?? [],
-    status,
-    reason: fold?.reason ?? null,
-    inherited: status === 'succeeded' && fold?.reason === INHERITED,
-    retryAt: status === 'ready' ? (fold?.retryAt ?? null) : null,
-    attempts: (fold?.attempts ?? []).map(fromFold),
-    command: commandOf(step),
+    number: attempt.number,
+    status: attempt.status,
+    exitCode: attempt.exit_code ?? null,
+    signal: attempt.signal || null,
+    reason: attempt.reason || null,
+    startedAt: attempt.started_at,
+    finishedAt: attempt.finished_at ?? null,
+    durationMs: attempt.duration_ms || between(attempt.started_at, attempt.finished_at),
+    cpuSeconds: running ? null : attempt.cpu_seconds,
+    maxRssBytes: running ? null : attempt.max_rss_bytes,
+    readBytes: running ? null : attempt.read_bytes,
+    writeBytes: running ? null : attempt.write_bytes,
+    host: attempt.host || null,
+    live: running && live?.attempt === attempt.number ? live.figures : null,
   };
-}
-
-function mergeAttempts(rest: Attempt[], folded: AttemptFold[], newer: boolean): AttemptView[] {
-  const views = new Map<number, AttemptView>();
-  for (const attempt of folded) views.set(attempt.number, fromFold(attempt));
-  for (const attempt of rest) {
-    const fold = views.get(attempt.number);
-    const known: AttemptView = {
-      number: attempt.number,
-      status: attempt.status,
-      exitCode: attempt.exit_code ?? null,
-      signal: attempt.signal || null,
-      reason: attempt.reason || fold?.reason || null,
-      startedAt: attempt.started_at ?? fold?.startedAt ?? null,
-      finishedAt: attempt.finished_at ?? null,
-      durationMs: fold?.durationMs ?? (attempt.duration_ms || between(attempt.started_at, attempt.finished_at)),
-      cpuSeconds: attempt.cpu_seconds ?? null,
-      maxRssBytes: attempt.max_rss_bytes ?? null,
-      readBytes: attempt.read_bytes ?? null,
-      writeBytes: attempt.write_bytes ?? null,
-      host: attempt.host || null,
-      live: attempt.status === 'running' ? (fold?.live ?? null) : null,
-    };
-    views.set(attempt.number, newer && fold !== undefined ? filled(fold, known) : known);
-  }
-  return [...views.values()].sort((a, b) => a.number - b.number);
-}
-
-// What the events say, completed by what only REST says.
-function filled(told: AttemptView, known: AttemptView): AttemptView {
-  const running = told.status === 'running';
-  return {
-    ...told,
-    startedAt: told.startedAt ?? known.startedAt,
-    host: told.host ?? known.host,
-    cpuSeconds: running ? null : (told.cpuSeconds ?? known.cpuSeconds),
-    maxRssBytes: running ? null : (told.maxRssBytes ?? known.maxRssBytes),
-    readBytes: running ? null : (told.readBytes ?? known.readBytes),
-    writeBytes: running ? null : (told.writeBytes ?? known.writeBytes),
-    durationMs: told.durationMs ?? known.durationMs,
-  };
-}
-
-function fromFold(fold: AttemptFold): AttemptView {
-  return { ...fold, durationMs: fold.durationMs ?? between(fold.startedAt, fold.finishedAt) };
 }
 
 export function between(from?: string | null, to?: string | null): number | null {
@@ -179,12 +128,4 @@ export function runProgress(steps: readonly StepView[]): { done: number; share: 
 export interface StatusView {
   status: Session['status'];
   phase: Session['phase'];
-}
-
-export function mergeStatus(session: Session, live: { seq: number; status: string; phase: string } | null): StatusView {
-  if (live === null || live.seq <= session.head_seq) return { status: session.status, phase: session.phase };
-  return {
-    status: (live.status || session.status) as Session['status'],
-    phase: (live.phase || session.phase) as Session['phase'],
-  };
 }

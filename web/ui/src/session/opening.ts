@@ -14,7 +14,7 @@ export const STORY_TYPES = [
   'workflow_started', 'workflow_state_changed', 'workflow_paused', 'workflow_resumed', 'workflow_completed',
   'workflow_failed', 'workflow_cancelled', 'plan_proposed', 'plan_updated', 'step_started', 'step_reattached',
   'step_completed', 'step_failed', 'step_retry_started', 'step_retry_backoff', 'step_retry_succeeded',
-  'step_retry_exhausted', 'dag_created', 'dag_updated', 'dag_node_status_changed', 'agent_message',
+  'step_retry_exhausted', 'dag_created', 'dag_updated', 'dag_node_status_changed', 'agent_message', 'message_dropped',
   'approval_requested', 'approval_received', 'approval_extended', 'approval_escalated', 'approval_expired',
   'file_created', 'file_updated', 'session_forked', 'session_renamed',
 ];

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { Run, Step, StoredEvent } from '../api/types';
-import { mergeStatus, mergeSteps, commandOf, wasLost } from './merge';
+import type { StoredEvent } from '../api/types';
+import { commandOf } from './merge';
 import { OutputBuffer, STEP_LIMIT_CHARS } from './output';
 import { SessionStore } from './store';
-import { eventOf } from './testEvents';
+import { eventOf, projectionOf } from './testEvents';
 import { describeRow } from './timeline';
 
 const immediately = (run: () => void) => run();
@@ -17,9 +17,6 @@ function storeOf(events: StoredEvent[]): SessionStore {
   for (const event of events) store.apply(event);
   return store;
 }
-
-const step = (status: Step['status'], title = 'A'): Step => ({ id: 'a', title, kind: 'run', needs: [], status, attempts: [] });
-const run = (steps: Step[]): Run => ({ id: 'r', session_id: 's', number: 1, status: 'active', started_at: '2026-01-01T00:00:00.000Z', failed_steps: 0, steps });
 
 describe('the store', () => {
   it('ignores an event it has seen', () => {
@@ -51,42 +48,39 @@ describe('the store', () => {
   });
 });
 
-describe('the steps', () => {
-  it('follow the events that are newer than the answer read over REST', () => {
-    const store = storeOf(log(['step_started', { attempt: 1, host: 'h' }, 'a'], ['dag_node_status_changed', { node_id: 'a', old_status: 'running', new_status: 'succeeded' }, 'a']));
-    const steps = run([step('running')]);
-    expect(mergeSteps(steps, null, store.getSnapshot().steps, 1)[0]?.status).toBe('succeeded');
-    const newer = run([step('cancelled')]);
-    expect(mergeSteps(newer, null, store.getSnapshot().steps, 2)[0]?.status).toBe('cancelled');
+describe('the projection', () => {
+  it('takes in what came while it was read, and nothing twice', () => {
+    const store = new SessionStore(immediately);
+    for (const event of log(['session_renamed', { name: 'one' }], ['session_renamed', { name: 'two' }], ['agent_message', { role: 'user', message: 'hi', number: 1 }])) store.apply(event);
+    const read = projectionOf();
+    store.load({ ...read, seq: 2, session: { ...read.session, name: 'two', version: 3, head_seq: 2 } });
+    expect(store.getSnapshot().projection).toMatchObject({ seq: 3, session: { name: 'two', version: 3, queued_messages: 1 } });
+    expect(store.openedAt).toBe(2);
   });
-
-  it('mark an attempt that a lost worker cut', () => {
-    const store = storeOf(log(['step_started', { attempt: 1 }, 'a'], ['step_retry_started', { attempt: 2, reason: 'worker_lost' }, 'a']));
-    const [planned] = mergeSteps(null, { steps: [{ id: 'a', run: ['x'] }] }, {}, 0);
-    expect(planned?.status).toBe('pending');
-    const live = mergeSteps(run([step('running')]), null, store.getSnapshot().steps, 0)[0];
-    expect(live?.attempts.map((a) => [a.number, a.status, wasLost(a)])).toEqual([[1, 'lost', true], [2, 'running', false]]);
+  it('is read again after a hole, with what came meanwhile', () => {
+    const store = new SessionStore(immediately);
+    store.load(projectionOf());
+    store.addHole({ from: 1, to: 4 });
+    store.reloads();
+    store.apply(eventOf(5, 'session_renamed', { name: 'five', version: 9 }));
+    const read = projectionOf();
+    store.load({ ...read, seq: 4, session: { ...read.session, name: 'four', head_seq: 4 } });
+    expect(store.getSnapshot().projection).toMatchObject({ seq: 5, session: { name: 'five', version: 9 } });
+    expect(store.openedAt).toBe(0);
   });
-
-  it('take their status from the graph, not from an attempt that ends after it', () => {
-    const store = storeOf(log(['dag_node_status_changed', { node_id: 'a', new_status: 'cancelled' }, 'a'], ['step_failed', { attempt: 1, reason: 'cancelled' }, 'a']));
-    const merged = mergeSteps(run([step('running', '')]), null, store.getSnapshot().steps, 0)[0];
-    expect(merged?.status).toBe('cancelled');
-    expect(merged?.attempts[0]?.status).toBe('cancelled');
-    expect(merged?.title).toBe('a');
-  });
-
-  it('show their command as it would be typed', () => {
-    expect(commandOf({ id: 'a', run: ['echo', "it's", 'a b'] })).toBe(`echo 'it'\\''s' 'a b'`);
-    expect(commandOf({ id: 'a', shell: 'a | b' })).toBe('a | b');
+  it('says why it could not be read, until it could', () => {
+    const store = new SessionStore(immediately);
+    store.fail('no');
+    expect(store.getSnapshot().error).toBe('no');
+    store.load(projectionOf());
+    expect(store.getSnapshot().error).toBeNull();
   });
 });
 
-describe('the status', () => {
-  const session = { status: 'active', phase: 'executing', head_seq: 10 } as Parameters<typeof mergeStatus>[0];
-  it('is the newer of REST and events', () => {
-    expect(mergeStatus(session, { seq: 9, status: 'suspended', phase: 'idle' }).status).toBe('active');
-    expect(mergeStatus(session, { seq: 11, status: 'suspended', phase: 'idle' }).status).toBe('suspended');
+describe('a step', () => {
+  it('shows its command as it would be typed', () => {
+    expect(commandOf({ id: 'a', run: ['echo', "it's", 'a b'] })).toBe(`echo 'it'\\''s' 'a b'`);
+    expect(commandOf({ id: 'a', shell: 'a | b' })).toBe('a | b');
   });
 });
 
@@ -118,8 +112,8 @@ describe('an older part of the story', () => {
     store.prepend([forked, proposed, older], 0);
     expect(store.olderUntil).toBe(0);
     expect(store.timeline.map((row) => row.firstSeq)).toEqual([1, 2, 3, 4]);
-    const { plans, forkedAt, status } = store.getSnapshot();
-    expect([plans['r']?.plan.steps[0]?.id, plans['r2']?.plan.steps[0]?.id, forkedAt, status]).toEqual(['old', 'new', 'a', null]);
+    const { plans, forkedAt } = store.getSnapshot();
+    expect([plans['r']?.plan.steps[0]?.id, plans['r2']?.plan.steps[0]?.id, forkedAt]).toEqual(['old', 'new', 'a']);
     expect(store.output.droppedOlder('r/old')).toBe(true);
     expect(store.lastSeq).toBe(4);
   });
@@ -128,6 +122,8 @@ describe('an older part of the story', () => {
 describe('a log that is not what it was', () => {
   it('says where lines are missing, in the output of what ran then', () => {
     const store = new SessionStore((run) => run());
+    const a = { id: 'a', title: 'A', kind: 'run' as const, needs: [], status: 'running' as const, attempts: [] };
+    store.load(projectionOf({ id: 'r', session_id: 's', number: 1, status: 'active', started_at: '', failed_steps: 0, steps: [a] }));
     store.apply(eventOf(1, 'step_started', { attempt: 1 }, { step_id: 'a' }));
     store.apply(eventOf(2, 'output', { text: 'one\n', attempt: 1 }, { step_id: 'a' }));
     store.addHole({ from: 3, to: 9 });

@@ -1,16 +1,13 @@
 import type { Hole, Presence } from '@holdfast/client';
-import type { CancelReceipt, Plan, Session, StoredEvent } from '../api/types';
-import { foldStep, stepKey } from './fold';
-import type { StepFolds } from './fold';
+import type { CancelReceipt, Plan, Projection, StoredEvent } from '../api/types';
+import { ServerClock } from './clock';
+import { foldLive, stepKey } from './fold';
+import type { LiveSteps } from './fold';
+import { isSaid } from './messages';
 import { OutputBuffer } from './output';
+import { foldProjection } from './projection';
 import { appendToTimeline } from './timeline';
 import type { TimelineRow } from './timeline';
-
-export interface LiveStatus {
-  seq: number;
-  status: Session['status'];
-  phase: Session['phase'];
-}
 
 // A run's plan according to the log, and the event that it came with.
 export interface PlanFold {
@@ -30,6 +27,13 @@ export interface Rewind {
   head: number;
 }
 
+// A file that a step wrote, as the log tells it.
+export interface WrittenFile {
+  seq: number;
+  size: number;
+  at: string;
+}
+
 // What React sees: replaced as a whole, at most once per frame.
 export interface SessionSnapshot {
   seq: number; // of the latest event that has arrived
@@ -38,24 +42,20 @@ export interface SessionSnapshot {
   holes: readonly Hole[]; // events that the server has lost
   rewound: Rewind | null; // the log was rewound, and this is its new beginning
   loaded: boolean; // everything up to the head known at opening has arrived
-  steps: StepFolds;
-  status: LiveStatus | null;
+  projection: Projection | null; // null until it is read
+  error: unknown; // why it cannot be read; null if it can
+  live: LiveSteps;
   receipt: CancelReceipt | null;
   plans: Readonly<Record<string, PlanFold>>; // by run id
   extensions: Readonly<Record<string, Extension>>; // by approval id
   forkedAt: string | null; // the step that a fork continues from
   presence: Presence; // who views the session now
   timelineVersion: number;
-  structureVersion: number; // grows with every event that may change REST's answers
-  approvalVersion: number;
-  fileVersion: number;
-  messageVersion: number;
+  changes: number; // how many events came that are neither output nor progress
+  queuedAtFirst: boolean; // messages were waiting when the page opened
+  said: readonly StoredEvent[]; // what happened to messages since the page opened
+  written: Readonly<Record<string, WrittenFile>>; // by path
 }
-
-const FILE_EVENTS = new Set(['file_created', 'file_updated', 'step_completed', 'step_failed']);
-
-// Events after which a message may be in a different place.
-const MESSAGE_EVENTS = new Set(['agent_message', 'workflow_started', 'workflow_cancelled', 'workflow_state_changed']);
 
 const EMPTY: SessionSnapshot = {
   seq: 0,
@@ -64,18 +64,19 @@ const EMPTY: SessionSnapshot = {
   holes: [],
   rewound: null,
   loaded: false,
-  steps: {},
-  status: null,
+  projection: null,
+  error: null,
+  live: {},
   receipt: null,
   plans: {},
   extensions: {},
   forkedAt: null,
   presence: { viewers: [], count: 0 },
   timelineVersion: 0,
-  structureVersion: 0,
-  approvalVersion: 0,
-  fileVersion: 0,
-  messageVersion: 0,
+  changes: 0,
+  queuedAtFirst: false,
+  said: [],
+  written: {},
 };
 
 // The state of one session, outside React. Events come in thousands; listeners
@@ -83,12 +84,15 @@ const EMPTY: SessionSnapshot = {
 export class SessionStore {
   readonly output = new OutputBuffer();
   readonly timeline: TimelineRow[] = [];
+  readonly clock = new ServerClock();
   private live: SessionSnapshot = EMPTY;
   private shown: SessionSnapshot = EMPTY;
   private readonly listeners = new Set<() => void>();
   private scheduled = false;
   private seq = 0;
   private older = 0;
+  private opened = 0;
+  private waiting: StoredEvent[] | null = []; // events that the projection being read may lack; null while none is read
 
   constructor(private readonly schedule: (run: () => void) => void = onNextFrame, rewound: Rewind | null = null) {
     if (rewound !== null) this.live = this.shown = { ...EMPTY, rewound };
@@ -101,6 +105,32 @@ export class SessionStore {
   // The story up to this seq was not read; 0 when the whole of it was.
   get olderUntil(): number {
     return this.older;
+  }
+
+  // The seq of the projection that the page opened with.
+  get openedAt(): number {
+    return this.opened;
+  }
+
+  // Takes a projection in, and folds into it what came while it was read.
+  load(projection: Projection): void {
+    const events = this.waiting ?? [];
+    this.waiting = null;
+    if (this.live.projection === null) {
+      this.opened = projection.seq;
+      this.change({ queuedAtFirst: projection.session.queued_messages > 0 });
+    }
+    this.clock.read(Date.parse(projection.at));
+    this.change({ projection: events.reduce(foldProjection, projection), error: null, head: Math.max(this.live.head, projection.seq) });
+  }
+
+  // A projection is about to be read again, because events were lost that were not folded.
+  reloads(): void {
+    this.waiting ??= [];
+  }
+
+  fail(error: unknown): void {
+    this.change({ error });
   }
 
   startsAt(seq: number): void {
@@ -151,48 +181,44 @@ export class SessionStore {
   addHole(hole: Hole): void {
     if (hole.to <= this.seq) return;
     this.seq = hole.to;
-    for (const [key, step] of Object.entries(this.live.steps)) {
+    const run = this.live.projection?.runs.at(-1);
+    for (const step of run?.steps ?? []) {
       if (step.status !== 'running' && step.status !== 'frozen') continue;
       const attempt = step.attempts.at(-1)?.number ?? 1;
-      this.output.append({ seq: hole.to, key, stepId: key.slice(key.indexOf('/') + 1), attempt, text: `\n── lines missing: ${holeWords(hole)} ──\n` });
+      this.output.append({ seq: hole.to, key: stepKey(run?.id ?? '', step.id), stepId: step.id, attempt, text: `\n── lines missing: ${holeWords(hole)} ──\n` });
     }
-    this.change({ seq: hole.to, holes: [...this.live.holes, hole], structureVersion: this.live.structureVersion + 1 });
+    this.change({ seq: hole.to, holes: [...this.live.holes, hole] });
   }
 
   apply(event: StoredEvent): void {
     if (event.seq <= this.seq) return;
     this.seq = event.seq;
-    this.change({ seq: event.seq });
+    this.waiting?.push(event);
+    const { projection, said, written } = this.live;
+    const change: Partial<SessionSnapshot> = { seq: event.seq, timelineVersion: this.live.timelineVersion + 1 };
+    if (projection !== null) change.projection = foldProjection(projection, event);
     appendToTimeline(this.timeline, event);
     if (event.event_type === 'output') {
       if (event.data.text !== '') {
         const { run_id: runId = '', step_id: stepId = '' } = event;
         this.output.append({ seq: event.seq, key: stepKey(runId, stepId), stepId, attempt: event.data.attempt, text: event.data.text });
       }
-      this.change({ timelineVersion: this.live.timelineVersion + 1 });
+      this.change(change);
       return;
     }
-    if (event.event_type === 'step_progress') { // once a second: nothing that REST would say differently
-      this.change({ timelineVersion: this.live.timelineVersion + 1, steps: foldStep(this.live.steps, event) });
-      return;
+    this.clock.atLeast(Date.parse(event.timestamp));
+    change.live = foldLive(this.live.live, event);
+    if (event.event_type !== 'step_progress') change.changes = this.live.changes + 1;
+    if (isSaid(event)) change.said = [...said, event];
+    if (event.event_type === 'file_created' || event.event_type === 'file_updated') {
+      change.written = { ...written, [event.data.path]: { seq: event.seq, size: event.data.size, at: event.timestamp } };
     }
-    const change: Partial<SessionSnapshot> = {
-      timelineVersion: this.live.timelineVersion + 1,
-      structureVersion: this.live.structureVersion + 1,
-      steps: foldStep(this.live.steps, event),
-    };
-    if (event.event_type.startsWith('approval_')) change.approvalVersion = this.live.approvalVersion + 1;
-    if (MESSAGE_EVENTS.has(event.event_type)) change.messageVersion = this.live.messageVersion + 1;
-    Object.assign(change, this.foldRest(event));
-    if (FILE_EVENTS.has(event.event_type)) change.fileVersion = this.live.fileVersion + 1;
-    this.change(change);
+    this.change({ ...change, ...this.foldRest(event) });
   }
 
   private foldRest(event: StoredEvent): Partial<SessionSnapshot> {
     const { plans, extensions } = this.live;
     switch (event.event_type) {
-      case 'workflow_state_changed':
-        return { status: { seq: event.seq, ...event.data } };
       case 'workflow_cancelled':
         return { receipt: event.data.receipt };
       case 'plan_proposed':

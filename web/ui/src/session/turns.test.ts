@@ -5,6 +5,7 @@ import { composerOf, conversationOf, messageProblem } from './conversation';
 import { mergeSteps } from './merge';
 import { inScope, OutputBuffer, runScope } from './output';
 import { SessionStore } from './store';
+import { foldRuns } from './foldRuns';
 import { eventOf } from './testEvents';
 import { describeRow } from './timeline';
 import { placeOf } from './place';
@@ -19,32 +20,32 @@ const step = (id: string, status: Step['status'], reason?: string): Step => ({ i
 const run = (number: number, steps: Step[] = [], message?: string): Run => ({ id: `r${number}`, session_id: 's', number, status: 'completed', started_at: '2026-01-01T00:00:00.000Z', failed_steps: 0, steps, message });
 const plan = (...ids: string[]): Plan => ({ steps: ids.map((id) => ({ id, shell: `echo ${id}` })) });
 
+const folded = (first: Run, ...events: [type: string, data: Record<string, unknown>, step?: string][]): Run =>
+  events.reduce((runs, [type, data, step_id], i) => foldRuns(runs, eventOf(i + 1, type, data, { step_id, run_id: first.id })), [first])[0] ?? first;
+
 describe('an edited plan', () => {
-  it('replaces the steps at once, before REST tells', () => {
-    const store = storeOf(
-      ['dag_node_status_changed', { node_id: 'old', new_status: 'awaiting_approval' }, 'old'],
-      ['plan_updated', { plan: plan('new', 'more') }],
-      ['dag_updated', { nodes: [{ id: 'new', status: 'pending' }, { id: 'more', status: 'ready' }], edges: [] }],
+  it('replaces the steps at once', () => {
+    const after = folded(
+      run(1, [step('old', 'awaiting_approval')]),
+      ['plan_updated', { plan: plan('new', 'more'), digest: 'd' }],
+      ['dag_updated', { nodes: [{ id: 'new', status: 'pending' }, { id: 'more', status: 'ready' }], edges: [{ from: 'new', to: 'more' }] }],
     );
-    const { plans, steps } = store.getSnapshot();
-    const fold = plans['r'];
-    const before = { ...run(1, [step('old', 'awaiting_approval')]), id: 'r' };
-    expect(mergeSteps(before, fold?.plan ?? null, steps, 1, fold?.seq).map((s) => [s.id, s.status])).toEqual([['new', 'pending'], ['more', 'ready']]);
-    expect(Object.keys(steps)).toEqual(['r/new', 'r/more']);
-    const after = { ...run(1, [step('new', 'running'), step('more', 'ready')]), id: 'r' };
-    expect(mergeSteps(after, fold?.plan ?? null, steps, 3, fold?.seq).map((s) => s.status)).toEqual(['running', 'ready']);
+    expect(mergeSteps(after, null, {}).map((s) => [s.id, s.status, s.needs])).toEqual([['new', 'pending', []], ['more', 'ready', ['new']]]);
+    expect(after.plan_digest).toBe('d');
   });
   it('keeps the attempts of the steps that stay', () => {
-    const store = storeOf(['step_started', { attempt: 1 }, 'a'], ['dag_updated', { nodes: [{ id: 'a', status: 'ready' }], edges: [] }]);
-    expect(store.getSnapshot().steps['r/a']?.attempts).toHaveLength(1);
+    const after = folded(run(1, [step('a', 'ready')]), ['step_started', { attempt: 1 }, 'a'], ['dag_updated', { nodes: [{ id: 'a', status: 'ready' }], edges: [] }]);
+    expect(after.steps[0]?.attempts).toHaveLength(1);
+  });
+  it('stands in for the steps until the run has some', () => {
+    expect(mergeSteps(null, plan('a'), {}).map((s) => [s.id, s.status, s.command])).toEqual([['a', 'pending', 'echo a']]);
   });
 });
 
 describe('a step', () => {
   it('says why it is skipped as soon as the log does', () => {
-    const store = storeOf(['dag_node_status_changed', { node_id: 'b', new_status: 'skipped', reason: 'it needs "a", which failed' }, 'b']);
-    const [view] = mergeSteps({ ...run(1, [step('b', 'pending')]), id: 'r' }, null, store.getSnapshot().steps, 0);
-    expect(view).toMatchObject({ status: 'skipped', reason: 'it needs "a", which failed' });
+    const after = folded(run(1, [step('b', 'pending')]), ['dag_node_status_changed', { node_id: 'b', new_status: 'skipped', reason: 'it needs "a", which failed' }, 'b']);
+    expect(mergeSteps(after, null, {})[0]).toMatchObject({ status: 'skipped', reason: 'it needs "a", which failed' });
   });
   it('says when it is tried next, until it is', () => {
     const events: Parameters<typeof storeOf> = [
@@ -52,14 +53,14 @@ describe('a step', () => {
       ['dag_node_status_changed', { node_id: 'a', new_status: 'ready' }, 'a'],
       ['step_retry_backoff', { attempt: 2, backoff_ms: 4_000 }, 'a'],
     ];
-    const view = (store: SessionStore) => mergeSteps({ ...run(1, [step('a', 'ready')]), id: 'r' }, null, store.getSnapshot().steps, 0)[0];
+    const view = (store: SessionStore) => mergeSteps({ ...run(1, [step('a', 'ready')]), id: 'r' }, null, store.getSnapshot().live)[0];
     expect(view(storeOf(...events))?.retryAt).toBe(Date.parse('2026-01-01T00:00:04.000Z'));
     expect(view(storeOf(...events, ['step_started', { attempt: 2 }, 'a']))?.retryAt).toBeNull();
     expect(describeRow(storeOf(...events).timeline[2] as never)).toBe('attempt 2 in 4.0 s');
   });
   it('knows that it was done in the session that this one was forked from', () => {
     const why = 'finished in the session that this one was forked from';
-    expect(mergeSteps(run(1, [step('a', 'succeeded', why), step('b', 'succeeded')]), null, {}, 0).map((s) => s.inherited)).toEqual([true, false]);
+    expect(mergeSteps(run(1, [step('a', 'succeeded', why), step('b', 'succeeded')]), null, {}).map((s) => s.inherited)).toEqual([true, false]);
   });
 });
 

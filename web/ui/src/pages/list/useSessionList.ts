@@ -1,63 +1,60 @@
+import type { ListFrame } from '@holdfast/client';
 import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query';
 import type { InfiniteData } from '@tanstack/react-query';
 import { useEffect, useRef } from 'react';
 import { listSessions } from '../../api/endpoints';
 import type { SessionList } from '../../api/types';
 import { live } from '../../app/live';
-import { patchSessions, replaceSessions } from './patchSessions';
+import { foldList, foldSnapshot } from './foldList';
 
 const PAGE = 50;
-const SOON_MS = 300;
 
-// The list, kept current by the socket's list-level frames: a snapshot whenever changes may have
-// been missed, then changes. It is read over REST when the page opens, and when only the server
-// can say how a change affects what is shown; it is never polled.
+// The list: read once when the page opens or its filter changes, and kept current by the socket's list-level frames. It
+// is read again only when the server sends another snapshot, since changes may have been missed, and more rows are
+// shown than that holds.
 export function useSessionList(filter: { q?: string; status?: string }) {
   const client = useQueryClient();
-  const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
   const { q, status } = filter;
-  const filtered = q !== undefined || status !== undefined;
+  const early = useRef<ListFrame[]>([]); // frames that came while an answer was under way, which may be older
+  const take = useRef<(frame: ListFrame) => void>(() => undefined);
 
   useEffect(() => {
     const queryKey = ['sessions', { q, status }];
-    const refetchSoon = () => {
-      timer.current ??= setTimeout(() => {
-        timer.current = null;
-        void client.invalidateQueries({ queryKey: ['sessions'] });
-      }, SOON_MS);
-    };
-    const patch = (change: (old: SessionList[]) => { pages: SessionList[]; complete: boolean }) => {
+    let snapshots = 0;
+    take.current = (frame) => {
       const old = client.getQueryData<InfiniteData<SessionList>>(queryKey);
-      // An answer under way may be older than the change.
-      if (old === undefined || client.isFetching({ queryKey }) > 0) refetchSoon();
-      if (old === undefined) return;
-      const { pages, complete } = change(old.pages);
-      if (!complete) refetchSoon();
-      client.setQueryData<InfiniteData<SessionList>>(queryKey, { pages, pageParams: old.pageParams.slice(0, pages.length) });
-    };
-    const stop = live.subscribeSessions((frame) => {
-      if (frame.event_type === 'sessions') {
-        patch((pages) => {
-          const whole = replaceSessions(frame.data, filtered);
-          return whole.complete ? whole : { pages, complete: false };
-        });
+      if (old === undefined || client.isFetching({ queryKey, exact: true }) > 0) {
+        early.current.push(frame);
         return;
       }
-      patch((pages) => patchSessions(pages, frame, filtered));
-    });
+      let { pages } = old;
+      if (frame.event_type === 'sessions') {
+        const after = foldSnapshot(pages, frame.data, { q, status });
+        pages = after.pages;
+        snapshots += 1;
+        if (snapshots > 1 && !after.whole) void client.invalidateQueries({ queryKey, exact: true });
+      } else pages = foldList(pages, frame, { q, status });
+      client.setQueryData<InfiniteData<SessionList>>(queryKey, { pages, pageParams: old.pageParams });
+    };
+    const stop = live.subscribeSessions((frame) => take.current(frame));
     return () => {
       stop();
-      if (timer.current !== null) clearTimeout(timer.current);
-      timer.current = null;
+      early.current = [];
     };
-  }, [client, q, status, filtered]);
+  }, [client, q, status]);
 
-  return useInfiniteQuery({
+  const list = useInfiniteQuery({
     queryKey: ['sessions', { q, status }],
     queryFn: ({ pageParam, signal }) => listSessions({ q, status, limit: PAGE, cursor: pageParam || undefined }, signal),
     initialPageParam: '',
     getNextPageParam: (last) => last.next_cursor || undefined,
-    refetchOnWindowFocus: false,
+    staleTime: 0, // nothing keeps it current while it is not shown
     placeholderData: (previous) => previous,
   });
+  const { isFetching } = list;
+  useEffect(() => {
+    if (isFetching) return;
+    for (const frame of early.current.splice(0)) take.current(frame);
+  }, [isFetching, q, status]);
+  return list;
 }

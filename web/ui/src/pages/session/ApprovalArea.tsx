@@ -1,6 +1,6 @@
 import { Button } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useMutation } from '@tanstack/react-query';
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { errorText } from '../../api/client';
 import { resolveApproval } from '../../api/endpoints';
@@ -20,7 +20,6 @@ import { ApprovalEdit } from './ApprovalEdit';
 import { ApprovalPanel } from './ApprovalPanel';
 import { LostDecisionNote } from './LostDecisionNote';
 import type { TimedApproval } from './useSessionData';
-import { useTouched } from './useTouched';
 
 const FIRST_SHOWN = 10;
 const MORE_SHOWN = 20;
@@ -39,8 +38,7 @@ interface Props {
 
 // Open questions in full, the oldest first, so that none moves when others come; the run's decided
 // ones as one line each, newest first.
-export function ApprovalArea({ session, status, approvals: read, steps, run, earlier, plan, extensions, presence }: Props) {
-  const [approvals, touch] = useTouched(read);
+export function ApprovalArea({ session, status, approvals, steps, run, earlier, plan, extensions, presence }: Props) {
   const [editing, setEditing] = useState<{ timed: TimedApproval; feedback: string } | null>(null);
   const [most, setMost] = useState(FIRST_SHOWN);
   const [lost, putAway, keepDraft] = useLostDecisions(approvals);
@@ -71,14 +69,10 @@ export function ApprovalArea({ session, status, approvals: read, steps, run, ear
             stepTitle={titleOf(approval)}
             presence={presence}
             onEdit={(feedback) => {
-              touch(approval.id);
               keepDraft(approval.id, { feedback: '', sent: null }); // the typed words move into the dialog, which keeps them
               setEditing({ timed: { approval, deadline }, feedback });
             }}
-            onDraft={(draft) => {
-              touch(approval.id);
-              keepDraft(approval.id, draft);
-            }}
+            onDraft={(draft) => keepDraft(approval.id, draft)}
           />
         </ErrorBoundary>
       ))}
@@ -128,11 +122,9 @@ function useLostDecisions(approvals: TimedApproval[]): [LostDecision[], (id: str
 
 // A question that its panel failed to show. It can still be refused.
 function Unshowable({ approval }: { approval: Approval }) {
-  const client = useQueryClient();
   const reject = useMutation({
     mutationFn: () => resolveApproval(approval.id, { resolution: approval.options.includes('rejected') ? 'rejected' : 'abort' }, `unshowable-${approval.id}`),
     onError: (error) => notifications.show({ color: 'red', title: 'It was not rejected', message: errorText(error) }),
-    onSettled: () => void client.invalidateQueries({ queryKey: ['session', approval.session_id] }),
   });
   return (
     <div className="approval" role="alert">

@@ -1,4 +1,4 @@
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useMutation } from '@tanstack/react-query';
 import { lazy, Suspense, useState } from 'react';
 import { resolveApproval } from '../../api/endpoints';
 import type { Decision } from '../../api/endpoints';
@@ -30,12 +30,10 @@ export function ApprovalEdit({ timed, extension, config, plan, stepTitle, feedba
   const { approval, deadline } = timed;
   const { subject } = useSubject(approval);
   const { whole } = useWhole(approval);
-  const client = useQueryClient();
   const [key] = useState(() => new IdempotencyKey());
   const send = useMutation({
     mutationFn: (decision: Decision) => resolveApproval(approval.id, decision, key.for(decision)),
     onSuccess: onClose,
-    onSettled: () => void client.invalidateQueries({ queryKey: ['session', approval.session_id] }),
   });
   const retry = approval.approval_type === 'error_recovery';
   const pending = approval.status === 'pending';

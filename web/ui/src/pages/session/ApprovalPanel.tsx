@@ -1,7 +1,7 @@
 import type { Presence } from '@holdfast/client';
 import { Button, Group, Textarea } from '@mantine/core';
 import { IconAlertTriangle, IconRefresh } from '@tabler/icons-react';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useMutation } from '@tanstack/react-query';
 import { useRef, useState } from 'react';
 import { errorText } from '../../api/client';
 import { resolveApproval } from '../../api/endpoints';
@@ -47,15 +47,12 @@ const DANGER: Resolution[] = ['rejected', 'abort'];
 export function ApprovalPanel({ approval, deadline, extension, stepTitle, presence, onEdit, onDraft }: Props) {
   const panel = useRef<HTMLDivElement>(null);
   useLooking(approval.session_id, approval.id, panel);
-  const client = useQueryClient();
   const [feedback, setFeedback] = useState('');
   const [overAt, setOverAt] = useState<Deadline | null>(null);
   const [key] = useState(() => new IdempotencyKey());
   const reading = useReading(approval);
-  const refresh = () => void client.invalidateQueries({ queryKey: ['session', approval.session_id] });
   const resolve = useMutation({
     mutationFn: (decision: Decision) => resolveApproval(approval.id, decision, key.for(decision)),
-    onSettled: refresh,
   });
   const over = overAt === deadline; // a deadline moved meanwhile is not over
   const decided = resolve.isSuccess;
@@ -82,10 +79,7 @@ export function ApprovalPanel({ approval, deadline, extension, stepTitle, presen
           approval={approval}
           deadline={deadline}
           extension={extension}
-          onOver={() => {
-            setOverAt(deadline);
-            refresh();
-          }}
+          onOver={() => setOverAt(deadline)}
         />
       </div>
       <Lookers presence={presence} approvalId={approval.id} />

@@ -1,29 +1,28 @@
 import { Button } from '@mantine/core';
-import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query';
+import { useInfiniteQuery } from '@tanstack/react-query';
 import { errorText } from '../../api/client';
 import { listAudit } from '../../api/endpoints';
 import type { AuditEntry } from '../../api/types';
 import { absoluteTime } from '../../lib/format';
 import { auditWords } from '../../session/audit';
-import { useThrottled } from '../../session/useThrottled';
 
 interface Props {
   sessionId: string;
-  version: number; // grows when somebody may have done something
+  changes: number; // grows when somebody may have done something
   titleOf: (stepId: string) => string | null;
 }
 
-// Who did what, when, and the outcome; the oldest first.
-export function AuditTab({ sessionId, version, titleOf }: Props) {
-  const client = useQueryClient();
-  const queryKey = ['session', sessionId, 'audit'];
+// Who did what, when, and the outcome; the oldest first. It is read when the tab opens, and again on request.
+export function AuditTab({ sessionId, changes, titleOf }: Props) {
   const audit = useInfiniteQuery({
-    queryKey,
-    queryFn: ({ pageParam, signal }) => listAudit(sessionId, pageParam, signal),
+    queryKey: ['session', sessionId, 'audit'],
+    queryFn: async ({ pageParam, signal }) => ({ changes, ...(await listAudit(sessionId, pageParam, signal)) }),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (page) => page.next_cursor,
+    staleTime: 0,
+    gcTime: 0,
   });
-  useThrottled(version, () => void client.invalidateQueries({ queryKey }));
+  const readAt = audit.data?.pages.at(-1)?.changes ?? changes;
   const entries = audit.data?.pages.flatMap((page) => page.audit) ?? [];
   if (audit.isError) return <p role="alert" className="text-bad pad">{errorText(audit.error)}</p>;
   if (audit.isPending) return <p className="muted pad" role="status">Reading the audit trail…</p>;
@@ -34,6 +33,9 @@ export function AuditTab({ sessionId, version, titleOf }: Props) {
         <thead><tr><th>When</th><th>Who</th><th>What</th><th>Outcome</th></tr></thead>
         <tbody>{entries.map((entry, index) => <Entry key={entry.id ?? index} entry={entry} titleOf={titleOf} />)}</tbody>
       </table>
+      {!audit.hasNextPage && changes > readAt && (
+        <Button variant="default" loading={audit.isFetching} onClick={() => void audit.refetch()}>Show what was done since</Button>
+      )}
       {audit.hasNextPage && <Button variant="default" loading={audit.isFetchingNextPage} onClick={() => void audit.fetchNextPage()}>Show more</Button>}
     </div>
   );

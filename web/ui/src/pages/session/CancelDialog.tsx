@@ -1,5 +1,5 @@
 import { Button, Group, Modal } from '@mantine/core';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useMutation } from '@tanstack/react-query';
 import { errorText } from '../../api/client';
 import { cancelSession } from '../../api/endpoints';
 import type { Session } from '../../api/types';
@@ -12,10 +12,8 @@ interface Props {
 }
 
 export function CancelDialog({ session, opened, onClose }: Props) {
-  const client = useQueryClient();
   const cancel = useMutation({
     mutationFn: () => cancelSession(session.id),
-    onSettled: () => void client.invalidateQueries({ queryKey: ['session', session.id] }),
   });
   const close = () => {
     onClose();

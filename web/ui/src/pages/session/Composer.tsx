@@ -1,6 +1,6 @@
 import { ActionIcon, Textarea } from '@mantine/core';
 import { IconArrowUp } from '@tabler/icons-react';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useMutation } from '@tanstack/react-query';
 import { useRef, useState } from 'react';
 import type { KeyboardEvent } from 'react';
 import { useCommandsBlocked } from '../../app/health';
@@ -22,7 +22,6 @@ interface Props {
 
 // Where a person writes a message, with what it will do.
 export function Composer({ session, status, runNumber, messages, listQueue }: Props) {
-  const client = useQueryClient();
   const [text, setText] = useState('');
   const key = useRef(new IdempotencyKey());
   const box = useRef<HTMLTextAreaElement>(null);
@@ -34,7 +33,6 @@ export function Composer({ session, status, runNumber, messages, listQueue }: Pr
       key.current = new IdempotencyKey(); // the same words sent again are another message
       setText((now) => (now === content ? '' : now));
     },
-    onSettled: () => void client.invalidateQueries({ queryKey: ['session', session.id] }),
   });
   const blocked = useCommandsBlocked();
   const problem = messageProblem(text);

@@ -1,5 +1,5 @@
 import { Button } from '@mantine/core';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useMutation } from '@tanstack/react-query';
 import { useCommandsBlocked } from '../../app/health';
 import { errorText } from '../../api/client';
 import { extendApproval } from '../../api/endpoints';
@@ -22,10 +22,8 @@ interface Props {
 // The time left, how much people added, and a button to add more.
 export function DeadlineLine({ approval, deadline, extension, onOver }: Props) {
   const blocked = useCommandsBlocked();
-  const client = useQueryClient();
   const extend = useMutation({
     mutationFn: () => extendApproval(approval.id, STEP_SECONDS, uuid()),
-    onSettled: () => void client.invalidateQueries({ queryKey: ['session', approval.session_id, 'approvals'] }),
   });
   return (
     <span className="deadline">

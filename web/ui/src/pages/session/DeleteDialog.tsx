@@ -1,5 +1,5 @@
 import { Button, Group, Modal } from '@mantine/core';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useMutation } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { errorText } from '../../api/client';
 import { deleteSession } from '../../api/endpoints';
@@ -13,15 +13,12 @@ interface Props {
 }
 
 export function DeleteDialog({ session, active, opened, onClose }: Props) {
-  const client = useQueryClient();
   const navigate = useNavigate();
   const remove = useMutation({
     mutationFn: () => deleteSession(session.id),
     onSuccess: async () => {
       onClose();
       await navigate({ to: '/' });
-      client.removeQueries({ queryKey: ['session', session.id] });
-      await client.invalidateQueries({ queryKey: ['sessions'] });
     },
   });
   return (

@@ -1,6 +1,6 @@
-import { Skeleton } from '@mantine/core';
+import { Button, Skeleton } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { lazy, Suspense } from 'react';
+import { lazy, Suspense, useState } from 'react';
 import { errorText, send } from '../../api/client';
 import { fileURL } from '../../api/endpoints';
 import type { WorkspaceFile } from '../../api/types';
@@ -17,11 +17,18 @@ interface Props {
   file: WorkspaceFile;
 }
 
-export function FilePreview({ sessionId, file }: Props) {
+// A file as it was when it was opened. If a step writes it again, a person decides when to look.
+export function FilePreview({ sessionId, file: latest }: Props) {
+  const [file, setFile] = useState(latest);
   const kind = previewKind(file.path, file.media_type);
   const url = fileURL(sessionId, file.path, file.modified_at);
   return (
     <section className="preview" aria-label={`Preview of ${file.path}`}>
+      {(file.modified_at !== latest.modified_at || file.size !== latest.size) && (
+        <p className="muted" role="status">
+          This file was written again. <Button variant="default" size="compact-xs" onClick={() => setFile(latest)}>Show it as it is now</Button>
+        </p>
+      )}
       {kind === 'none' && <p className="muted">No preview for this kind of file. Download it to look inside.</p>}
       {/* Always an image element: a script inside an SVG does not run there. */}
       {kind === 'image' && <img src={url} alt={file.path} className="preview-image" />}

@@ -1,27 +1,32 @@
-import { ActionIcon } from '@mantine/core';
+import { ActionIcon, Button } from '@mantine/core';
 import { IconDownload } from '@tabler/icons-react';
-import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 import { errorText } from '../../api/client';
 import { fileURL, listFiles } from '../../api/endpoints';
 import { RelativeTime } from '../../components/RelativeTime';
 import { bytes } from '../../lib/format';
+import { foldFiles } from '../../session/foldFiles';
+import type { SessionSnapshot } from '../../session/store';
 import { FilePreview } from './FilePreview';
 
 interface Props {
   sessionId: string;
-  version: number; // grows when files may have changed
+  written: SessionSnapshot['written'];
+  seq: number; // of the latest event
   open: string | null;
   onOpen: (path: string | null) => void;
 }
 
-export function FilesTab({ sessionId, version, open, onOpen }: Props) {
+// The list is read when the tab opens; what steps write later comes with events. What they remove shows when it is read
+// again.
+export function FilesTab({ sessionId, written, seq, open, onOpen }: Props) {
   const files = useQuery({
-    queryKey: ['session', sessionId, 'files', version],
-    queryFn: ({ signal }) => listFiles(sessionId, signal),
-    placeholderData: keepPreviousData,
-    gcTime: 5_000,
+    queryKey: ['session', sessionId, 'files'],
+    queryFn: async ({ signal }) => ({ seq, ...(await listFiles(sessionId, signal)) }),
+    staleTime: 0,
+    gcTime: 0,
   });
-  const list = files.data?.files ?? [];
+  const list = files.data === undefined ? [] : foldFiles(files.data.files, files.data.seq, written);
   const truncated = files.data?.truncated === true;
   const shown = list.find((file) => file.path === open) ?? null;
   if (files.isError) return <p role="alert" className="text-bad pad">{errorText(files.error)}</p>;
@@ -29,6 +34,7 @@ export function FilesTab({ sessionId, version, open, onOpen }: Props) {
   if (list.length === 0) return <p className="muted pad">No files yet. What the steps write into their workspace shows up here.</p>;
   return (
     <div className="files">
+      <Button variant="subtle" size="compact-xs" className="again" loading={files.isFetching} onClick={() => void files.refetch()}>Read again</Button>
       {truncated && <p className="muted" role="status">{list.length.toLocaleString('en')} files are shown; there are more.</p>}
       <ul className="filelist" aria-label="Files">
         {list.map((file) => (
@@ -44,7 +50,7 @@ export function FilesTab({ sessionId, version, open, onOpen }: Props) {
           </li>
         ))}
       </ul>
-      {shown !== null && <FilePreview sessionId={sessionId} file={shown} />}
+      {shown !== null && <FilePreview key={shown.path} sessionId={sessionId} file={shown} />}
       {open !== null && shown === null && <p className="muted pad">{open} is not {truncated ? 'among the files that are shown' : 'there'}.</p>}
     </div>
   );

@@ -1,5 +1,5 @@
 import { Button, Group, Modal, TextInput } from '@mantine/core';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useMutation } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { errorText } from '../../api/client';
@@ -19,7 +19,6 @@ interface Props {
 const MAX_NAME = 200;
 
 export function ForkDialog({ session, run, step, onClose }: Props) {
-  const client = useQueryClient();
   const navigate = useNavigate();
   const suggestion = `${session.name || session.id.slice(0, 8)} (fork)`.slice(0, MAX_NAME);
   const [name, setName] = useState(suggestion);
@@ -29,8 +28,6 @@ export function ForkDialog({ session, run, step, onClose }: Props) {
     onSuccess: async (made) => {
       onClose();
       await navigate({ to: '/sessions/$id', params: { id: made.id } });
-      void client.invalidateQueries({ queryKey: ['session', session.id] });
-      void client.invalidateQueries({ queryKey: ['sessions'] });
     },
   });
   return (

@@ -1,21 +1,28 @@
 import { Menu } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
-import type { Session } from '../../api/types';
-import { useSessionName } from './useSessionName';
+import type { Projection, Session } from '../../api/types';
+
+interface Props {
+  session: Session;
+  names: Projection['names'];
+  forkedAt: string | null;
+}
 
 // Where a session was forked from, and what was forked from it.
-export function Lineage({ session, forkedAt }: { session: Session; forkedAt: string | null }) {
+export function Lineage({ session, names, forkedAt }: Props) {
   const forks = session.forks ?? [];
   return (
     <>
-      {session.forked_from && <ForkedFrom id={session.forked_from} at={forkedAt} />}
+      {session.forked_from && <ForkedFrom id={session.forked_from} name={names[session.forked_from]} at={forkedAt} />}
       {forks.length > 0 && (
         <Menu position="bottom-start" shadow="md">
           <Menu.Target>
             <button type="button" className="textbutton">{forks.length === 1 ? '1 fork' : `${forks.length} forks`}</button>
           </Menu.Target>
           <Menu.Dropdown className="forks">
-            {forks.map((id) => <ForkItem key={id} id={id} />)}
+            {forks.map((id) => (
+              <Menu.Item key={id} component={Link} to="/sessions/$id" params={{ id } as never}>{nameOf(id, names[id])}</Menu.Item>
+            ))}
           </Menu.Dropdown>
         </Menu>
       )}
@@ -23,18 +30,15 @@ export function Lineage({ session, forkedAt }: { session: Session; forkedAt: str
   );
 }
 
-function ForkedFrom({ id, at }: { id: string; at: string | null }) {
-  const { name, gone } = useSessionName(id);
+// A session without a name goes by the start of its id.
+export const nameOf = (id: string, name: string | undefined): string => name || id.slice(0, 8);
+
+// A deleted session has no name any more.
+function ForkedFrom({ id, name, at }: { id: string; name: string | undefined; at: string | null }) {
   return (
     <span>
-      forked from {gone ? `${name} (deleted)` : <Link to="/sessions/$id" params={{ id }}>{name}</Link>}
+      forked from {name === undefined ? `${nameOf(id, name)} (deleted)` : <Link to="/sessions/$id" params={{ id }}>{nameOf(id, name)}</Link>}
       {at !== null && <> after <span className="mono">{at}</span></>}
     </span>
   );
-}
-
-function ForkItem({ id }: { id: string }) {
-  const { name, gone } = useSessionName(id);
-  if (gone) return <Menu.Item disabled>{name} (deleted)</Menu.Item>;
-  return <Menu.Item component={Link} to="/sessions/$id" params={{ id } as never}>{name}</Menu.Item>;
 }

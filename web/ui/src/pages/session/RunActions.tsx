@@ -1,7 +1,7 @@
 import { Button } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { IconPlus, IconRepeat } from '@tabler/icons-react';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useMutation } from '@tanstack/react-query';
 import { lazy, Suspense, useRef, useState } from 'react';
 import { useCommandsBlocked } from '../../app/health';
 import { errorText } from '../../api/client';
@@ -21,7 +21,6 @@ interface Props {
 
 // The next run of an idle session: the same plan, or another one.
 export function RunActions({ sessionId, plan, again, next, onStarted }: Props) {
-  const client = useQueryClient();
   const blocked = useCommandsBlocked();
   const [opened, setOpened] = useState(false);
   const key = useRef(new IdempotencyKey());
@@ -35,7 +34,6 @@ export function RunActions({ sessionId, plan, again, next, onStarted }: Props) {
     onError: (error) => {
       if (!opened) notifications.show({ color: 'red', title: 'The run was not started', message: errorText(error) });
     },
-    onSettled: () => void client.invalidateQueries({ queryKey: ['session', sessionId] }),
   });
   return (
     <>

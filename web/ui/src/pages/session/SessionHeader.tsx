@@ -1,7 +1,7 @@
 import { ActionIcon, Button, Group, Tooltip } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { IconDownload, IconPlayerPause, IconPlayerPlay, IconPlayerStop, IconTrash } from '@tabler/icons-react';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useMutation } from '@tanstack/react-query';
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import { useCommandsBlocked } from '../../app/health';
@@ -71,7 +71,7 @@ export function SessionHeader({ session, status, run, snapshot, actions }: Props
         <span>started <RelativeTime iso={session.created_at} /></span>
         {run !== null && <RunClock run={run} over={over} />}
         {session.expires_at && status.status !== 'expired' && <Expiry at={session.expires_at} />}
-        <Lineage session={session} forkedAt={snapshot.forkedAt} />
+        <Lineage session={session} names={snapshot.projection?.names ?? {}} forkedAt={snapshot.forkedAt} />
         <span className="mono" title={session.id}>{session.id.slice(0, 8)}</span>
       </p>
       {run?.error && <p className="session-error text-bad">{run.error}</p>}
@@ -95,10 +95,8 @@ function RunClock({ run, over }: { run: Run; over: boolean }) {
 }
 
 function useCommand(label: string, id: string, send: (id: string) => Promise<unknown>) {
-  const client = useQueryClient();
   return useMutation({
     mutationFn: () => send(id),
     onError: (error) => notifications.show({ color: 'red', title: `${label} failed`, message: errorText(error) }),
-    onSettled: () => void client.invalidateQueries({ queryKey: ['session', id] }),
   });
 }

@@ -1,6 +1,6 @@
 import { ActionIcon, Button, Group, TextInput, Tooltip } from '@mantine/core';
 import { IconPencil } from '@tabler/icons-react';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useMutation } from '@tanstack/react-query';
 import { useState } from 'react';
 import { ApiError, errorText } from '../../api/client';
 import { renameSession } from '../../api/endpoints';
@@ -9,23 +9,11 @@ import type { Session } from '../../api/types';
 // The name, and a way to change it. If somebody else changes it meanwhile, it
 // says so and does not overwrite that unseen.
 export function SessionName({ session }: { session: Session }) {
-  const client = useQueryClient();
   const [text, setText] = useState<string | null>(null); // null: not being edited
   const [version, setVersion] = useState(session.version);
-  const queryKey = ['session', session.id];
   const rename = useMutation({
-    mutationFn: (name: string) => renameSession(session.id, name, version),
-    onSuccess: (renamed) => {
-      client.setQueryData(queryKey, renamed);
-      setText(null);
-    },
-    onError: async (error) => {
-      if (!(error instanceof ApiError) || error.status !== 409) return;
-      await client.refetchQueries({ queryKey, exact: true });
-      const now = client.getQueryData<Session>(queryKey);
-      if (now !== undefined) setVersion(now.version);
-    },
-    onSettled: () => void client.invalidateQueries({ queryKey: ['sessions'] }),
+    mutationFn: ({ name, base }: { name: string; base: number }) => renameSession(session.id, name, base),
+    onSuccess: () => setText(null),
   });
   const shown = session.name || session.id.slice(0, 8);
   if (text === null) {
@@ -55,7 +43,7 @@ export function SessionName({ session }: { session: Session }) {
       className="rename"
       onSubmit={(event) => {
         event.preventDefault();
-        if (name !== '' && !rename.isPending) rename.mutate(name);
+        if (name !== '' && !rename.isPending) rename.mutate({ name, base: stale ? session.version : version });
       }}
     >
       <TextInput

@@ -24,8 +24,8 @@ import { DeletedNotice, LogNotices } from './SessionNotices';
 import { SessionHeader } from './SessionHeader';
 import { StepList } from './StepList';
 import { TimelineTab } from './TimelineTab';
+import { nameOf } from './Lineage';
 import { useSessionData } from './useSessionData';
-import { useSessionName } from './useSessionName';
 
 const route = getRouteApi('/sessions/$id');
 const LABELS: Record<SessionTab, string> = { output: 'Output', conversation: 'Conversation', files: 'Files', timeline: 'Timeline', plan: 'Plan', audit: 'Audit' };
@@ -36,9 +36,10 @@ export function SessionPage() {
   const navigate = route.useNavigate();
   const data = useSessionData(id, search.run ?? null);
   const { session, status, steps, runs, run, latest, snapshot } = data;
-  const talk = useConversation(id, snapshot.messageVersion, session !== undefined);
+  const tab = search.tab ?? 'output';
+  const talk = useConversation(id, data.store?.openedAt ?? 0, snapshot.said, tab === 'conversation' || snapshot.queuedAtFirst);
   const messages = useMemo(() => conversationOf(talk.messages, runs), [talk.messages, runs]);
-  const origin = useSessionName(session?.forked_from ?? null);
+  const origin = session?.forked_from;
   const [forking, setForking] = useState<StepView | null>(null);
   const name = session?.name;
 
@@ -57,7 +58,6 @@ export function SessionPage() {
     return <DeletedNotice name={session.name || session.id.slice(0, 8)} deleted={snapshot.deleted ?? ''} />;
   }
 
-  const tab = search.tab ?? 'output';
   const earlier = run !== latest;
   const selected = steps.find((step) => step.id === search.step) ?? null;
   const show = (change: Partial<SessionSearch>) => void navigate({ search: (old) => ({ ...old, ...change }), replace: true });
@@ -101,7 +101,7 @@ export function SessionPage() {
           selected={selected?.id ?? null}
           onSelect={select}
           head={<RunPicker runs={runs} run={run} steps={steps} onPick={pick} />}
-          origin={session.forked_from ? origin.name : null}
+          origin={origin ? nameOf(origin, snapshot.projection?.names[origin]) : null}
           onFork={setForking}
         />
         <div className="session-main">
@@ -128,13 +128,13 @@ export function SessionPage() {
               />
             </Tabs.Panel>
             <Tabs.Panel value="files">
-              <FilesTab sessionId={id} version={snapshot.fileVersion} open={search.file ?? null} onOpen={(file) => show({ file: file ?? undefined })} />
+              <FilesTab key={id} sessionId={id} written={snapshot.written} seq={snapshot.seq} open={search.file ?? null} onOpen={(file) => show({ file: file ?? undefined })} />
             </Tabs.Panel>
             <Tabs.Panel value="timeline">
               {data.store !== null && <TimelineTab sessionId={id} store={data.store} version={snapshot.timelineVersion} />}
             </Tabs.Panel>
             <Tabs.Panel value="plan"><PlanTab plan={data.plan} /></Tabs.Panel>
-            <Tabs.Panel value="audit"><AuditTab sessionId={id} version={snapshot.structureVersion} titleOf={titleOf} /></Tabs.Panel>
+            <Tabs.Panel value="audit"><AuditTab sessionId={id} changes={snapshot.changes} titleOf={titleOf} /></Tabs.Panel>
           </Tabs>
           <Composer key={id} session={session} status={status} runNumber={number} messages={messages} listQueue={tab !== 'conversation'} />
         </div>
