@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/internal/wait"
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web/feed"
 	"github.com/holdfast/holdfast/web/frame"
@@ -56,6 +57,8 @@ type pulse struct {
 	now     atomic.Pointer[vitals]
 	changed chan struct{} // holds one
 	strikes [partCount]int
+	found   [partCount]bool // the log says that it is there
+	lost    [partCount]bool // the log says that it is not
 }
 
 func newPulse(s *Server) *pulse {
@@ -86,19 +89,30 @@ func (p *pulse) once(ctx context.Context) {
 		}
 		is.up[part] = p.strikes[part] == 0 || was.up[part] && p.strikes[part] < vitalsStrikes
 	}
+	p.say(ctx, &is, &failures)
 	if is.up == was.up {
 		return
 	}
 	is.version++
 	p.now.Store(&is)
-	level := slog.LevelInfo
-	if was.up[partPostgres] && !is.up[partPostgres] || was.up[partTemporal] && !is.up[partTemporal] {
-		level = slog.LevelWarn
-	}
-	p.server.log.Log(ctx, level, "what the server needs has changed", slog.Bool("postgres", is.up[partPostgres]), slog.Bool("temporal", is.up[partTemporal]), slog.Bool("worker", is.up[partWorker]))
 	select {
 	case p.changed <- struct{}{}:
 	default:
+	}
+}
+
+// say logs which parts are found and lost, once for each change. The first look finds what is there.
+func (p *pulse) say(ctx context.Context, is *vitals, failures *[partCount]error) {
+	for part, up := range is.up {
+		name := slog.String("dependency", partNames[part])
+		switch {
+		case up && !p.found[part] && failures[part] == nil:
+			p.found[part], p.lost[part] = true, false
+			p.server.log.InfoContext(ctx, "dependency found", name)
+		case !up && !p.lost[part]:
+			p.found[part], p.lost[part] = false, true
+			p.server.log.WarnContext(ctx, "dependency lost", name, logs.Err(failures[part]))
+		}
 	}
 }
 

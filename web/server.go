@@ -12,7 +12,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
@@ -55,11 +54,10 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		opts:    o,
-		log:     o.Logger.With(logs.KeyComponent, "web"),
-		store:   o.Store,
-		metrics: newMetrics(),
-		crew:    newCrew(),
+		opts:  o,
+		log:   o.Logger,
+		store: o.Store,
+		crew:  newCrew(),
 	}
 	s.base, s.stop = context.WithCancel(context.Background())
 	var err error
@@ -87,6 +85,9 @@ func New(o Options) (*Server, error) {
 		ApprovalTimeout: o.ApprovalTimeout, SessionTTL: o.SessionTTL, HostTimeout: o.HostTimeout,
 	})
 	s.pulse = newPulse(s)
+	if err := s.measure(); err != nil {
+		return nil, err
+	}
 	s.listener = o.Listener
 	if s.listener == nil {
 		if s.listener, err = net.Listen("tcp", o.Addr); err != nil { //nolint:noctx // it binds, it does not wait
@@ -129,6 +130,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, job := range []func(context.Context){s.hub.Run, s.registry.Record, s.registry.Beat, s.presence.Run, s.control.Run, s.keepAlive, s.pulse.look, s.pulse.run} {
 		s.work.Go(func() { job(s.base) })
 	}
+	s.log.InfoContext(ctx, "listening", slog.String("addr", s.Addr()), slog.String("instance", s.opts.Instance))
 	served := make(chan error, 1)
 	go func() { served <- s.app.Listener(s.listener) }()
 	var failure error

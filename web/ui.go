@@ -171,10 +171,7 @@ func (s *Server) registerPages(app *fiber.App) {
 		op.Responses["200"] = &huma.Response{Description: "Prometheus text", Content: map[string]*huma.MediaType{mediaText: {}}}
 	})
 	for _, where := range []string{"/api/metrics", "/metrics"} {
-		app.Get(where, func(c *fiber.Ctx) error {
-			c.Set(fiber.HeaderContentType, "text/plain; version=0.0.4; charset=utf-8")
-			return c.SendString(s.metricsText())
-		})
+		app.Get(where, func(c *fiber.Ctx) error { return s.metrics.serve(c) })
 	}
 	for where, file := range map[string]string{
 		"/api/docs": "static/docs.html", "/api/docs/docs.js": "static/docs.js", "/api/docs/docs.css": "static/docs.css",

@@ -45,6 +45,7 @@ type session struct {
 	asked    bool           // a cancellation through Temporal was accepted
 	deaf     bool           // another one would not be noticed
 	alarm    alarm
+	cause    any // the span of the update that was carried out last, if it is traced: what follows belongs to it
 }
 
 // loop makes one move at a time: take in what happened, advance, record, act, wait. It records a
@@ -52,6 +53,10 @@ type session struct {
 func (s *session) loop(ctx, asked workflow.Context) error {
 	for {
 		s.takeIn(ctx, asked)
+		if s.cause != nil {
+			ctx = workflow.WithValue(ctx, schema.WorkflowSpan{}, s.cause)
+			s.cause = nil
+		}
 		s.state.Advance(workflow.Now(ctx))
 		switch {
 		case !s.state.Run.Begun:

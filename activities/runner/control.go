@@ -112,6 +112,9 @@ func environment(dir string, step *schema.PlanStep, ask schema.RunStep, message 
 	env[markRun] = ask.RunID
 	env[markStep] = ask.StepID
 	env["HOLDFAST_ATTEMPT"] = strconv.Itoa(attempt)
+	if ask.Trace != "" {
+		env["TRACEPARENT"] = ask.Trace
+	}
 	for name, said := range map[string]string{"HOLDFAST_MESSAGE": message, "HOLDFAST_FEEDBACK": ask.Feedback} {
 		if said != "" {
 			env[name] = strings.ReplaceAll(said, "\x00", "\uFFFD") // a variable cannot hold NUL

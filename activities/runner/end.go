@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/activities/workspace"
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 )
@@ -32,7 +33,7 @@ func (r *Runner) goOn(run *running, s *supervised, l *leftover, stay *workspace.
 	}
 	if err != nil {
 		if code := schema.CodeOf(err); code == schema.CodeStale || code == schema.CodeNotFound {
-			r.o.Logger.Info("attempt given up", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "attempt", attempt, "error", err)
+			r.o.Logger.InfoContext(about(r.ctx, &ask, logs.Attempt(attempt)), "attempt given up", logs.Err(err))
 			r.end(s)
 			r.remove(l.dir)
 		}
@@ -86,7 +87,7 @@ func (r *Runner) finish(run *running, attempt int, end store.AttemptEnd, files [
 func (r *Runner) dispose(l leftover) {
 	s, lock, err := r.connect(l)
 	if err != nil {
-		r.o.Logger.Warn("an old attempt cannot be ended", "run_id", l.spec.Step.RunID, "step_id", l.spec.Step.StepID, "error", err)
+		r.o.Logger.WarnContext(about(r.ctx, &l.spec.Step, logs.Attempt(l.spec.Attempt)), "an old attempt cannot be ended", logs.Err(err))
 		return
 	}
 	r.end(s)

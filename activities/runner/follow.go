@@ -7,12 +7,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/holdfast/holdfast/activities/runner/spool"
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 )
@@ -62,6 +64,7 @@ func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) 
 	f.told.Waiting = run.told // so that the log records that it no longer waits
 	defer func() { _ = f.spool.Close() }()
 	defer r.waits(run, "")
+	defer run.spooled.Store(0)
 	told, tellAfter := int64(0), int64(tellBytes)
 	if r.o.SpoolBytes < 8*tellBytes {
 		tellAfter = 0
@@ -77,6 +80,7 @@ func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) 
 			continue
 		}
 		r.waits(run, now.waiting)
+		run.spools(next.from, now.end)
 		if len(next.chunks) > 0 || len(next.progress) > 0 || next.to > next.from {
 			recorded, err := r.recordOrRewind(ask, &f, &next, now.end)
 			if err != nil {
@@ -112,7 +116,7 @@ func (r *Runner) unreadable(ask *schema.RunStep, err error) error {
 	if errors.Is(err, spool.ErrDamaged) {
 		return unrecordable{err}
 	}
-	r.o.Logger.Warn("what a step prints cannot be read; it is tried again", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "error", err)
+	r.o.Logger.WarnContext(about(r.ctx, ask), "what a step prints cannot be read; it is tried again", logs.Err(err))
 	select {
 	case <-time.After(faultLongest):
 		return nil
@@ -156,7 +160,7 @@ func (r *Runner) rewind(ask *schema.RunStep, f *follower, end int64, why error) 
 	}
 	_ = f.spool.Close()
 	f.spool = spool.Open(f.spool.Dir(), begun.SpoolOffset)
-	r.o.Logger.Warn("output is recorded again from where the database has it", "session_id", ask.SessionID, "run_id", ask.RunID, "step_id", ask.StepID, "offset", begun.SpoolOffset)
+	r.o.Logger.WarnContext(about(r.ctx, ask, logs.Attempt(f.attempt)), "output is recorded again from where the database has it", slog.Int64("offset", begun.SpoolOffset))
 	return nil
 }
 

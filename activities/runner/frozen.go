@@ -4,8 +4,10 @@ package runner
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -157,7 +159,7 @@ func (r *Runner) keepInLine() {
 			if now[ask.RunID] = true; !odd[ask.RunID] {
 				continue // the order may be on its way
 			}
-			r.o.Logger.Info("run brought in line with its session", "session_id", ask.SessionID, "run_id", ask.RunID, "frozen", suspended)
+			r.o.Logger.InfoContext(logs.With(r.ctx, logs.Session(ask.SessionID), logs.Run(ask.RunID)), "run brought in line with its session", slog.Bool("frozen", suspended))
 			if suspended {
 				r.Freeze(ask.RunID)
 			} else {

@@ -197,6 +197,9 @@ func (r *Runner) tryLaunch(run *running, p *planned) (schema.StepResult, error) 
 		r.remove(l.dir)
 		return schema.StepResult{}, newFault(err)
 	}
+	if r.o.Started != nil {
+		r.o.Started(ask)
+	}
 	defer s.detach()
 	r.waits(run, "")
 	run.started(s)
