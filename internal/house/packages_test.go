@@ -162,14 +162,14 @@ func TestPackages_ListAllOfTheirFiles(t *testing.T) {
 var floors = [][]string{
 	{"cmd/holdfast", "cmd/holdfast-supervisor", "bench", "e2e", "cmd/holdfast/cli/reference"},
 	{"cmd/holdfast/cli"},
-	{"cmd/holdfast/stack", "cmd/holdfast/settings", "examples", "web/gen"},
+	{"cmd/holdfast/stack", "cmd/holdfast/settings", "examples", "web/gen", "telemetry/docs"},
 	{"worker", "web", "web/ui", "clients/go"},
 	{"activities", "cmd/holdfast/disk", "cmd/holdfast/terminal", "examples/packing"},
-	{"activities/runner", "workflows", "schema/store/storetest", "web/feed", "web/presence", "web/control"},
+	{"activities/runner", "workflows", "schema/store/storetest", "web/feed", "web/presence", "web/control", "telemetry/journal"},
 	{"activities/workspace", "activities/runner/supervisor", "schema/store", "embedded/embeddedtest"},
 	{"activities/runner/network", "activities/runner/sandbox", "activities/runner/spool", "snapshot/clouds", "embedded", "web/frame"},
-	{"snapshot", "schema/wire"},
-	{"schema", "logs", "internal/filelock", "internal/testkit", "internal/house", "internal/wait", "web/caller", "deploy"},
+	{"snapshot", "schema/wire", "telemetry"},
+	{"schema", "logs", "internal/filelock", "internal/testkit", "internal/house", "internal/wait", "web/caller", "deploy", "telemetry/traceparent"},
 }
 
 func floorOf(folder string) int {
