@@ -10,5 +10,5 @@
 // import logs, except schema and workflows: workflow code logs through its own logger.
 //
 // Imports: nothing of this module.
-// Imported by: cmd/holdfast/cli, cmd/holdfast/settings, cmd/holdfast/stack, web, web/control, web/feed, web/presence, worker.
+// Imported by: most packages.
 package logs

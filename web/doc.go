@@ -24,6 +24,6 @@
 // Only control.go speaks to workflows, and only search.go to the namespace about search
 // attributes; nothing else speaks to Temporal.
 //
-// Imports: internal/wait, logs, schema, schema/store, schema/wire, snapshot, web/caller, web/control, web/feed, web/frame, web/presence.
+// Imports: internal/wait, logs, schema, schema/store, schema/wire, snapshot, telemetry, telemetry/traceparent, web/caller, web/control, web/feed, web/frame, web/presence.
 // Imported by: cmd/holdfast/cli, web/gen.
 package web
