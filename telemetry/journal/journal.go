@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/holdfast/holdfast/logs"
@@ -108,7 +109,7 @@ func (j *Journal) attempt(ctx context.Context, data any) {
 		switch {
 		case data.Reason == schema.ReasonCancelled:
 			end = schema.AttemptCancelled
-		case lost(data.Reason):
+		case slices.Contains(Losses, data.Reason):
 			end = schema.AttemptLost
 			j.telemetry.Add(telemetry.StepsLost, 1, string(data.Reason))
 		case data.Reason == schema.ReasonDiskQuota:
@@ -131,15 +132,8 @@ func (j *Journal) attempt(ctx context.Context, data any) {
 	}
 }
 
-// lost reports whether an attempt that ended for this reason was lost with what it ran on.
-func lost(why schema.Reason) bool {
-	switch why {
-	case schema.ReasonWorkerLost, schema.ReasonSupervisor, schema.ReasonHostLost, schema.ReasonOrphaned:
-		return true
-	default:
-		return false
-	}
-}
+// Losses are the reasons of attempts that were lost with what they ran on.
+var Losses = []schema.Reason{schema.ReasonWorkerLost, schema.ReasonSupervisor, schema.ReasonHostLost, schema.ReasonOrphaned}
 
 // by names who asked, which nobody may have.
 func by(ctx context.Context, actor string) context.Context {
