@@ -149,6 +149,24 @@ var (
 	exposed = regexp.MustCompile(`(?m)^# TYPE (holdfast_[a-z_]+) ([a-z]+)$`)
 )
 
+func TestObservability_ASuspensionIsLoggedWithWhoAskedForIt(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, "HOLDFAST_LOG_FORMAT=json")
+	id := s.start(`{"steps":[{"id":"long","shell":"sleep 600"}]}`, nil)
+	s.watch(id).awaitType("step_started")
+	for _, command := range []struct{ name, said, step string }{{"suspend", "session suspended", "step frozen"}, {"resume", "session resumed", "step thawed"}} {
+		s.mustCall("POST", "/api/sessions/"+id+"/"+command.name, obj{}, nil)
+		line, step := s.awaitLine(command.said), s.awaitLine(command.step)
+		if line["session_id"] != id || line["run_id"] == nil || line["actor"] == nil || step["step_id"] != "long" {
+			t.Errorf("%s: %v, %v", command.name, line, step)
+		}
+	}
+	s.mustCall("POST", "/api/sessions/"+id+"/cancel", obj{}, nil)
+	if line := s.awaitLine("run ended"); line["session_id"] != id || line["actor"] == nil || line["status"] != "cancelled" {
+		t.Errorf("%v", line)
+	}
+}
+
 func TestObservability_OneSessionIsSeenInLogsMetricsAndTraces(t *testing.T) {
 	t.Parallel()
 	spans := &receiver{names: map[string][]string{}}
