@@ -2,7 +2,9 @@ package journal
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
+	"reflect"
 	"slices"
 	"time"
 
@@ -48,7 +50,8 @@ func (j *Journal) say(ctx context.Context, l *Line, attrs ...slog.Attr) {
 }
 
 func (j *Journal) event(ctx context.Context, e *schema.NewEvent) {
-	switch data := e.Data.(type) {
+	data := payload(e)
+	switch data := data.(type) {
 	case schema.WorkflowStartedData:
 		j.say(ctx, RunStarted, slog.Int("run_number", data.RunNumber), slog.String("mode", string(data.Mode)))
 	case schema.WorkflowCompletedData:
@@ -70,8 +73,26 @@ func (j *Journal) event(ctx context.Context, e *schema.NewEvent) {
 	case schema.DAGNodeStatusChangedData:
 		j.step(logs.With(ctx, logs.Step(data.NodeID)), &data)
 	default:
-		j.attempt(ctx, e.Data)
+		j.attempt(ctx, data)
 	}
+}
+
+// payload is an event's data as its struct. A workflow's notes come encoded.
+func payload(e *schema.NewEvent) any {
+	raw, encoded := e.Data.(json.RawMessage)
+	if !encoded {
+		return e.Data
+	}
+	for _, p := range schema.Events {
+		if p.Type != e.Type {
+			continue
+		}
+		data := reflect.New(reflect.TypeOf(p.Data))
+		if json.Unmarshal(raw, data.Interface()) == nil {
+			return data.Elem().Interface()
+		}
+	}
+	return nil // whoever reads the event finds the same
 }
 
 // state writes down the end of a session; a change between active and suspended has events of its own.
