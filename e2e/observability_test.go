@@ -62,7 +62,7 @@ func (s *stack) callTraced(trace, path string, body obj) {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("X-Holdfast-User", "ada")
-	req.Header.Set("traceparent", "00-"+trace+"-00f067aa0ba902b7-01")
+	req.Header.Set("Traceparent", "00-"+trace+"-00f067aa0ba902b7-01")
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		s.t.Fatal(err)
@@ -138,7 +138,7 @@ func scrape(t *testing.T, url string) string {
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != 200 {
+	if err != nil || res.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %d %v", url, res.StatusCode, err)
 	}
 	return string(b)

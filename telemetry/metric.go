@@ -43,6 +43,7 @@ func declare(m Metric) *Metric {
 }
 
 const (
+	status  = "status"
 	seconds = "seconds"
 	bytes   = "bytes"
 )

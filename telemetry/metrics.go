@@ -7,10 +7,10 @@ var (
 	})
 
 	Sessions = declare(Metric{
-		Name: "holdfast_sessions", Kind: Gauge, Help: "Sessions that are not deleted, as Postgres has them.", Labels: []string{"status", "phase", "mode"}, By: []Process{Web},
+		Name: "holdfast_sessions", Kind: Gauge, Help: "Sessions that are not deleted, as Postgres has them.", Labels: []string{status, "phase", "mode"}, By: []Process{Web},
 	})
 	StepsByStatus = declare(Metric{
-		Name: "holdfast_steps", Kind: Gauge, Help: "Steps of the runs that are under way, as Postgres has them; those that are ready wait for their host.", Labels: []string{"status"}, By: []Process{Web},
+		Name: "holdfast_steps", Kind: Gauge, Help: "Steps of the runs that are under way, as Postgres has them; those that are ready wait for their host.", Labels: []string{status}, By: []Process{Web},
 	})
 	ApprovalsWaiting = declare(Metric{
 		Name: "holdfast_approvals_waiting", Kind: Gauge, Help: "Approvals that nobody has decided yet.", Labels: []string{"type"}, By: []Process{Web},
@@ -38,7 +38,7 @@ var (
 		Name: "holdfast_steps_started_total", Kind: Counter, Help: "Attempts at steps that were started.", By: []Process{Worker},
 	})
 	StepsEnded = declare(Metric{
-		Name: "holdfast_steps_ended_total", Kind: Counter, Help: "Attempts at steps that have ended, by how.", Labels: []string{"status"}, By: []Process{Worker},
+		Name: "holdfast_steps_ended_total", Kind: Counter, Help: "Attempts at steps that have ended, by how.", Labels: []string{status}, By: []Process{Worker},
 	})
 	StepsLost = declare(Metric{
 		Name: "holdfast_steps_lost_total", Kind: Counter, Help: "Attempts at steps that were lost with their worker, supervisor or host.", Labels: []string{"reason"}, By: []Process{Worker},
@@ -92,10 +92,10 @@ var (
 	})
 
 	Requests = declare(Metric{
-		Name: "holdfast_requests_total", Kind: Counter, Help: "HTTP requests by class of status.", Labels: []string{"status"}, By: []Process{Web},
+		Name: "holdfast_requests_total", Kind: Counter, Help: "HTTP requests by class of status.", Labels: []string{status}, By: []Process{Web},
 	})
 	RequestDuration = declare(Metric{
-		Name: "holdfast_request_duration_seconds", Kind: Histogram, Unit: seconds, Help: "How long HTTP requests took, by the pattern of their path.", Labels: []string{"method", "route", "status"}, Buckets: quick, By: []Process{Web},
+		Name: "holdfast_request_duration_seconds", Kind: Histogram, Unit: seconds, Help: "How long HTTP requests took, by the pattern of their path.", Labels: []string{"method", "route", status}, Buckets: quick, By: []Process{Web},
 	})
 	DependencyUp = declare(Metric{
 		Name: "holdfast_dependency_up", Kind: Gauge, Help: "1 while what this process needs was there when it looked last, else 0: postgres, temporal, worker.", Labels: []string{"dependency"}, By: []Process{Web},

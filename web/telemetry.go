@@ -50,8 +50,9 @@ func (s *Server) traced(ctx context.Context, c *fiber.Ctx) (context.Context, tra
 		return ctx, nil
 	}
 	ctx = traceparent.With(ctx, c.Get("traceparent"), c.Get("tracestate"))
-	return s.metrics.Tracer().Start(ctx, c.Method(), trace.WithSpanKind(trace.SpanKindServer),
-		trace.WithAttributes(attribute.String("http.request.method", c.Method()), attribute.String("url.path", c.Path()), attribute.String(logs.KeyRequest, c.GetRespHeader(headerRequestID))))
+	ctx, span := s.metrics.Tracer().Start(ctx, c.Method(), trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithAttributes(attribute.String("http.request.method", c.Method()), attribute.String("url.path", c.Path()), attribute.String(logs.KeyRequest, c.GetRespHeader(headerRequestID)))) //nolint:spancheck // endSpan ends it
+	return ctx, span //nolint:spancheck // the same
 }
 
 // endSpan ends a request's span, if there is one.

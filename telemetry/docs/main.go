@@ -18,7 +18,7 @@ func main() {
 }
 
 func write(path string) error {
-	page, err := os.ReadFile(path)
+	page, err := os.ReadFile(path) //nolint:gosec // go generate names it
 	if err != nil {
 		return err
 	}

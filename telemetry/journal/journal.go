@@ -46,7 +46,7 @@ func (j *Journal) Committed(ctx context.Context, c store.Committed) {
 }
 
 func (j *Journal) say(ctx context.Context, l *Line, attrs ...slog.Attr) {
-	j.log.LogAttrs(ctx, slog.LevelInfo, l.Message, attrs...)
+	j.log.LogAttrs(ctx, slog.LevelInfo, l.Message, attrs...) //nolint:sloglint // each is a constant of Lines
 }
 
 func (j *Journal) event(ctx context.Context, e *schema.NewEvent) {

@@ -25,7 +25,7 @@ func Room(dir string) (free, used int64, err error) {
 		return 0, 0, fmt.Errorf("ask for the room on the disk of %s: %w", dir, err)
 	}
 	size := int64(s.Bsize)                                             //nolint:unconvert // the types differ by system
-	return int64(s.Bavail) * size, int64(s.Blocks-s.Bfree) * size, nil //nolint:unconvert // no disk has 2^63 bytes
+	return int64(s.Bavail) * size, int64(s.Blocks-s.Bfree) * size, nil // no disk has 2^63 bytes
 }
 
 // Watch watches a folder's disk until its context ends.
