@@ -6,6 +6,6 @@
 //
 // Every activity can be repeated: doing it twice has the effect of doing it once.
 //
-// Imports: activities/runner, activities/runner/supervisor, activities/workspace, schema, schema/store.
+// Imports: activities/runner, activities/runner/supervisor, activities/workspace, logs, schema, schema/store, telemetry/traceparent.
 // Imported by: worker.
 package activities

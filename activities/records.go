@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 )
@@ -19,6 +20,7 @@ type Records struct {
 // BeginRun opens a run of one of the session's plans, and returns the plan's outline. If the plan
 // cannot be run, the outline's problem says so, without an error.
 func (a *Records) BeginRun(ctx context.Context, in schema.BeginRun) (schema.Outline, error) {
+	ctx = logs.With(ctx, logs.Session(in.SessionID), logs.Run(in.RunID))
 	begun, err := a.Store.BeginRun(ctx, store.BeginRun{
 		SessionID: in.SessionID, RunID: in.RunID, Number: in.Number, Key: in.Key, Status: schema.SessionActive, Phase: in.Phase,
 		PlanDigest: in.PlanDigest, Message: in.Message,
@@ -30,6 +32,7 @@ func (a *Records) BeginRun(ctx context.Context, in schema.BeginRun) (schema.Outl
 // carries out from then on. Modifications that cannot be used or come too late are errors that no
 // retry changes: invalid or conflict.
 func (a *Records) Revise(ctx context.Context, in schema.Revise) (schema.Outline, error) {
+	ctx = logs.With(ctx, logs.Session(in.SessionID), logs.Run(in.RunID), logs.Actor(in.Actor))
 	begun, err := a.Store.Revise(ctx, store.Revise{
 		SessionID: in.SessionID, RunID: in.RunID, StepID: in.StepID, ApprovalID: in.ApprovalID, Key: in.Key, Actor: in.Actor,
 		Modifications: in.Modifications,
@@ -64,6 +67,10 @@ func lasting(err error) error {
 // Record writes a transition. An error that will recur is final. It adds what each approval is about, in words and in
 // full: the workflow carries ids and digests only. A step's question comes in its own words.
 func (a *Records) Record(ctx context.Context, t schema.Transition) (schema.Recorded, error) {
+	ctx = logs.With(ctx, logs.Session(t.SessionID))
+	if t.RunID != "" {
+		ctx = logs.With(ctx, logs.Run(t.RunID))
+	}
 	if err := a.describe(ctx, &t); err != nil {
 		return schema.Recorded{}, lasting(err)
 	}

@@ -5,14 +5,18 @@ import (
 	"errors"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/holdfast/holdfast/activities/runner"
 	"github.com/holdfast/holdfast/activities/workspace"
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/telemetry/traceparent"
 )
 
 // heartbeatEvery is how often a running step tells Temporal that its worker is alive.
@@ -41,6 +45,11 @@ type Steps struct {
 func (a *Steps) Run(ctx context.Context, arg schema.RunStep) (schema.StepResult, error) {
 	stopHeartbeat := heartbeat(ctx)
 	defer stopHeartbeat()
+	ctx = logs.With(ctx, logs.Session(arg.SessionID), logs.Run(arg.RunID), logs.Step(arg.StepID))
+	ctx, span := traceparent.Tracer(ctx).Start(ctx, "step", trace.WithAttributes(
+		attribute.String(logs.KeySession, arg.SessionID), attribute.String(logs.KeyRun, arg.RunID), attribute.String(logs.KeyStep, arg.StepID)))
+	defer span.End()
+	arg.Trace = traceparent.Of(ctx)
 	if !a.Runner.Lives(arg.Execution) {
 		if arg.Again || activity.GetInfo(ctx).Attempt > 1 { // an ended execution stays ended, whatever has become of its session
 			if result, ended, err := a.Store.Ended(ctx, arg.RunID, arg.StepID, arg.Execution); ended || err != nil {
@@ -57,6 +66,7 @@ func (a *Steps) Run(ctx context.Context, arg schema.RunStep) (schema.StepResult,
 		}
 	}
 	result, err := a.Runner.Run(ctx, arg)
+	span.SetAttributes(attribute.Int(logs.KeyAttempt, result.Attempt), attribute.String("status", string(result.Status)))
 	if errors.Is(err, runner.ErrDetached) && temporal.IsCanceledError(context.Cause(ctx)) {
 		result, err = a.awaitStop(context.WithoutCancel(ctx), arg)
 	}

@@ -5,10 +5,11 @@ import (
 	"log/slog"
 )
 
-// Handler adds the context's attributes to each record and passes it on.
+// Handler adds the context's attributes to each record and passes it on. No record that it passes on names an attribute
+// twice: the record's own wins over that of its logger, and a logger's over that of the context.
 type Handler struct {
 	inner   slog.Handler
-	known   []slog.Attr // attributes given by Logger.With; the context does not repeat them
+	known   []slog.Attr // attributes given by Logger.With, each once
 	grouped bool        // within a group the record's attributes have other names
 }
 
@@ -24,16 +25,16 @@ func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
 
 // Handle implements slog.Handler.
 func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
-	attrs := Attrs(ctx)
-	if len(attrs) == 0 {
-		return h.inner.Handle(ctx, r)
-	}
 	own := make([]slog.Attr, 0, r.NumAttrs())
-	if !h.grouped {
-		r.Attrs(func(a slog.Attr) bool { own = append(own, a); return true })
+	r.Attrs(func(a slog.Attr) bool { own = merge(own, a); return true })
+	out := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	for _, a := range h.known {
+		if !has(own, a.Key) {
+			out.AddAttrs(a)
+		}
 	}
-	out := r.Clone()
-	for _, a := range attrs {
+	out.AddAttrs(own...)
+	for _, a := range Attrs(ctx) {
 		if !has(own, a.Key) && !has(h.known, a.Key) {
 			out.AddAttrs(a)
 		}
@@ -43,11 +44,10 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 
 // WithAttrs implements slog.Handler.
 func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	next := &Handler{inner: h.inner.WithAttrs(attrs), known: h.known, grouped: h.grouped}
-	if !h.grouped {
-		next.known = append(append([]slog.Attr{}, h.known...), attrs...)
+	if h.grouped {
+		return &Handler{inner: h.inner.WithAttrs(attrs), grouped: true}
 	}
-	return next
+	return &Handler{inner: h.inner, known: merge(append([]slog.Attr{}, h.known...), attrs...)}
 }
 
 // WithGroup implements slog.Handler.
@@ -55,5 +55,26 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 	if name == "" {
 		return h
 	}
-	return &Handler{inner: h.inner.WithGroup(name), known: h.known, grouped: true}
+	inner := h.inner
+	if len(h.known) > 0 {
+		inner = inner.WithAttrs(h.known)
+	}
+	return &Handler{inner: inner.WithGroup(name), grouped: true}
+}
+
+// merge adds attributes to a list; one that is there already gets the new value.
+func merge(list []slog.Attr, attrs ...slog.Attr) []slog.Attr {
+next:
+	for _, a := range attrs {
+		if a.Key != "" { // else it is a group whose attributes stand beside the others
+			for i := range list {
+				if list[i].Key == a.Key {
+					list[i] = a
+					continue next
+				}
+			}
+		}
+		list = append(list, a)
+	}
+	return list
 }

@@ -27,6 +27,7 @@ const (
 	KeyStep      = "step_id"
 	KeyAttempt   = "attempt"
 	KeyApproval  = "approval_id"
+	KeyActor     = "actor"
 	KeyRequest   = "request_id"
 	KeyComponent = "component"
 	KeyError     = "error"
@@ -46,6 +47,9 @@ func Attempt(n int) slog.Attr { return slog.Int(KeyAttempt, n) }
 
 // Approval is the approval_id attribute.
 func Approval(id string) slog.Attr { return slog.String(KeyApproval, id) }
+
+// Actor is the actor attribute: who asked for it.
+func Actor(name string) slog.Attr { return slog.String(KeyActor, name) }
 
 // Request is the request_id attribute.
 func Request(id string) slog.Attr { return slog.String(KeyRequest, id) }

@@ -77,3 +77,23 @@ func TestNew_KeepsTheLevelAndTheFormat(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestHandler_NamesNoAttributeTwice(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	log := logs.New(&b, logs.FormatJSON, slog.LevelInfo).With(logs.KeyComponent, "web").With("k", 1).With(logs.KeyComponent, "feed")
+	log.Info("x", "k", 2, "k", 3)
+	got := b.String()
+	if strings.Count(got, `"component"`) != 1 || !strings.Contains(got, `"component":"feed"`) || strings.Count(got, `"k"`) != 1 || !strings.Contains(got, `"k":3`) {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestHandler_KeepsTheLoggersAttributesBeforeAGroup(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	logs.New(&b, logs.FormatText, slog.LevelInfo).With("a", 1).WithGroup("g").With("b", 2).Info("x", "c", 3)
+	if got := b.String(); !strings.Contains(got, "a=1 g.b=2 g.c=3") {
+		t.Errorf("got %s", got)
+	}
+}

@@ -86,6 +86,8 @@ type RunStep struct {
 	Again bool `json:"again,omitempty"`
 	// Last says that a failure of this execution is final: no retry and no question follows.
 	Last bool `json:"last"`
+	// Trace is the trace that the step belongs to, as a traceparent; "" if it is not traced. The host sets it.
+	Trace string `json:"traceparent,omitempty"`
 }
 
 // StepResult is the outcome of an execution.

@@ -299,3 +299,6 @@ type Asked struct {
 	ExpiresAt  Time           `json:"expires_at"`
 	Escalated  bool           `json:"escalated,omitempty"` // its first deadline has passed
 }
+
+// WorkflowSpan is the key under which a workflow's context has the span of its trace, if it is traced.
+type WorkflowSpan struct{}

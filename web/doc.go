@@ -25,6 +25,6 @@
 //
 // Unknown ids in paths, malformed ones too, are 404.
 //
-// Imports: logs, schema, schema/store, schema/wire, snapshot, web/api, web/caller, web/control, web/feed, web/health, web/presence, web/problem, web/socket.
+// Imports: logs, schema, schema/store, schema/wire, snapshot, telemetry, telemetry/traceparent, web/api, web/caller, web/control, web/feed, web/health, web/presence, web/problem, web/socket.
 // Imported by: cmd/holdfast/cli.
 package web

@@ -1,59 +1,139 @@
 package web
 
 import (
-	"fmt"
-	"runtime"
-	runtimemetrics "runtime/metrics"
-	"strings"
-	"sync/atomic"
+	"context"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp/fasthttpadaptor"
+
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/telemetry"
+	"github.com/holdfast/holdfast/web/health"
 )
 
-// metrics counts what the instance does.
+// How long counted figures are good for, and how long counting may take: whoever looks at the metrics gets the latest there
+// are rather than none, also while Postgres is away.
+const (
+	figuresAge     = 5 * time.Second
+	figuresTimeout = 2 * time.Second
+)
+
+// metrics is what the instance counts, and reads when somebody looks.
 type metrics struct {
-	statuses [6]atomic.Int64 // by the first digit
+	*telemetry.Telemetry
+
+	server *Server
+
+	mu      sync.Mutex
+	figures *store.Figures
+	counted time.Time
 }
 
-func newMetrics() *metrics { return &metrics{} }
-
-func (m *metrics) request(status int) {
-	if class := status / 100; class > 0 && class < len(m.statuses) {
-		m.statuses[class].Add(1)
+// newMetrics registers what is read of a server whose parts are there.
+func newMetrics(s *Server, t *telemetry.Telemetry) *metrics {
+	m := &metrics{Telemetry: t, server: s}
+	for class := 1; class <= 5; class++ {
+		t.Add(telemetry.Requests, 0, statusClass(100*class))
 	}
+	number := func(metric *telemetry.Metric, read func() float64) {
+		t.Observed(metric, func(_ context.Context, set telemetry.Set) { set(read()) })
+	}
+	number(telemetry.Connections, func() float64 { return float64(s.registry.Count()) })
+	number(telemetry.ConnectionsMax, func() float64 { return float64(s.opts.MaxConnections) })
+	number(telemetry.EventsDelivered, func() float64 { return float64(s.hub.Delivered()) })
+	number(telemetry.EventBytes, func() float64 { return float64(s.hub.DeliveredBytes()) })
+	number(telemetry.EventsBehind, m.behind)
+	number(telemetry.Topics, func() float64 { return float64(s.hub.Topics()) })
+	number(telemetry.FeedBytes, func() float64 { return float64(s.hub.Bytes()) })
+	t.Observed(telemetry.DependencyUp, func(_ context.Context, set telemetry.Set) {
+		for d, up := range s.health.State().Up {
+			value := 0.0
+			if up {
+				value = 1
+			}
+			set(value, health.Dependency(d).String())
+		}
+	})
+	m.observeFigures(t)
+	return m
 }
 
-// sendMetrics answers with the metrics.
-func (s *Server) sendMetrics(c *fiber.Ctx) error {
-	c.Set(fiber.HeaderContentType, "text/plain; version=0.0.4; charset=utf-8")
-	return c.SendString(s.metricsText())
+func (m *metrics) observeFigures(t *telemetry.Telemetry) {
+	figure := func(metric *telemetry.Metric, tell func(f *store.Figures, set telemetry.Set)) {
+		t.Observed(metric, func(ctx context.Context, set telemetry.Set) {
+			if f := m.count(ctx); f != nil {
+				tell(f, set)
+			}
+		})
+	}
+	figure(telemetry.Sessions, func(f *store.Figures, set telemetry.Set) {
+		for _, s := range f.Sessions {
+			set(float64(s.Count), string(s.Status), string(s.Phase), string(s.Mode))
+		}
+	})
+	figure(telemetry.StepsByStatus, func(f *store.Figures, set telemetry.Set) {
+		for _, status := range stepStatuses {
+			set(float64(f.Steps[status]), string(status))
+		}
+	})
+	figure(telemetry.ApprovalsWaiting, func(f *store.Figures, set telemetry.Set) {
+		for _, kind := range approvalTypes {
+			set(float64(f.Approvals[kind]), string(kind))
+		}
+	})
+	figure(telemetry.ApprovalsOldest, func(f *store.Figures, set telemetry.Set) { set(f.Oldest.Seconds()) })
 }
 
-// metricsText is the Prometheus text format, version 0.0.4.
-func (s *Server) metricsText() string {
-	var b strings.Builder
-	metric := func(name, kind, help string) {
-		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+// count returns the latest figures, which it counts anew when they are old; nil while there are none.
+func (m *metrics) count(ctx context.Context) *store.Figures {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if time.Since(m.counted) < figuresAge {
+		return m.figures
 	}
-	metric("holdfast_connections", "gauge", "Open WebSocket connections of this instance.")
-	fmt.Fprintf(&b, "holdfast_connections %d\n", s.registry.Count())
-	metric("holdfast_connections_max", "gauge", "WebSocket connections that this instance takes.")
-	fmt.Fprintf(&b, "holdfast_connections_max %d\n", s.opts.MaxConnections)
-	metric("holdfast_events_delivered_total", "counter", "Events handed to subscribers.")
-	fmt.Fprintf(&b, "holdfast_events_delivered_total %d\n", s.hub.Delivered())
-	metric("holdfast_topics", "gauge", "Sessions that somebody watches.")
-	fmt.Fprintf(&b, "holdfast_topics %d\n", s.hub.Topics())
-	metric("holdfast_feed_bytes", "gauge", "Frames held in memory for subscribers.")
-	fmt.Fprintf(&b, "holdfast_feed_bytes %d\n", s.hub.Bytes())
-	metric("holdfast_requests_total", "counter", "HTTP requests by class of status.")
-	for class := 1; class < len(s.metrics.statuses); class++ {
-		fmt.Fprintf(&b, "holdfast_requests_total{status=\"%dxx\"} %d\n", class, s.metrics.statuses[class].Load())
+	m.counted = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, figuresTimeout)
+	defer cancel()
+	f, err := m.server.opts.Store.Figures(ctx)
+	if err != nil {
+		m.server.log.DebugContext(ctx, "figures not counted", logs.Err(err))
+		return m.figures
 	}
-	live := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	runtimemetrics.Read(live)
-	metric("go_gc_heap_live_bytes", "gauge", "Heap that was in use at the last garbage collection.")
-	fmt.Fprintf(&b, "go_gc_heap_live_bytes %d\n", live[0].Value.Uint64())
-	metric("go_goroutines", "gauge", "Goroutines of this process.")
-	fmt.Fprintf(&b, "go_goroutines %d\n", runtime.NumGoroutine())
-	return b.String()
+	m.figures = &f
+	return m.figures
+}
+
+// behind is the lag of the connection that is furthest behind.
+func (m *metrics) behind() float64 {
+	most := int64(0)
+	for _, member := range m.server.registry.All() {
+		_, _, lag := member.Conn.Watched()
+		most = max(most, lag)
+	}
+	return float64(most)
+}
+
+// request counts an answer. Paths are told by their patterns, and methods that there are not as one.
+func (m *metrics) request(c *fiber.Ctx, status int, took time.Duration) {
+	method := c.Method()
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	default:
+		method = "other"
+	}
+	m.Add(telemetry.Requests, 1, statusClass(status))
+	m.Observe(telemetry.RequestDuration, took.Seconds(), method, c.Route().Path, statusClass(status))
+}
+
+func statusClass(status int) string { return strconv.Itoa(status/100) + "xx" }
+
+// serve answers with the metrics in the Prometheus text format.
+func (m *metrics) serve(c *fiber.Ctx) error {
+	fasthttpadaptor.NewFastHTTPHandler(m.Handler())(c.Context())
+	return nil
 }

@@ -39,11 +39,12 @@ func (s *Server) begin(c *fiber.Ctx) error {
 	ctx = logs.With(ctx, logs.Request(id))
 	user := c.Get(headerUser)
 	if s.loopback && caller.Printable(user, 64) {
-		ctx = caller.WithUser(ctx, user)
+		ctx = logs.With(caller.WithUser(ctx, user), logs.Actor(user))
 	}
 	if session := sessionInPath(c.Path()); session != "" {
 		ctx = logs.With(ctx, logs.Session(session))
 	}
+	ctx, span := s.traced(ctx, c)
 	c.SetUserContext(ctx)
 	next := s.recovered
 	if s.loopback && schema.ReservedActor(user) {
@@ -57,13 +58,15 @@ func (s *Server) begin(c *fiber.Ctx) error {
 		}
 	}
 	status := c.Response().StatusCode()
-	s.metrics.request(status)
+	took := time.Since(began)
+	s.metrics.request(c, status, took)
+	endSpan(span, c, status)
 	level := slog.LevelDebug
 	if status == http.StatusInternalServerError {
 		level = slog.LevelError
 	}
 	s.log.Log(ctx, level, "request", slog.String("method", c.Method()), slog.String("path", c.Path()),
-		slog.Int("status", status), slog.Duration("took", time.Since(began)))
+		slog.Int("status", status), slog.Duration("took", took))
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/snapshot"
+	"github.com/holdfast/holdfast/telemetry"
 	"github.com/holdfast/holdfast/web/presence"
 )
 
@@ -41,6 +42,7 @@ type Options struct {
 	SilenceLimit    time.Duration          // after so long without a frame it is sent away; three times PingInterval
 	WriteTimeout    time.Duration          // for which a client may take nothing of what it is sent; 30 s
 	Logger          *slog.Logger           // slog.Default()
+	Telemetry       *telemetry.Telemetry   // what the server is measured and traced by; nil has one of its own, without traces
 	Version         string                 // shown by /api/health and to each WebSocket
 	AllowedOrigins  []string               // further origins that browsers may connect from, such as https://lab.example
 	AllowedHosts    []string               // names that the server answers to besides loopback's, with or without a port; needed when it is not on loopback

@@ -12,7 +12,6 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/web/api"
@@ -52,7 +51,7 @@ func New(o Options) (*Server, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, log: o.Logger.With(logs.KeyComponent, "web"), metrics: newMetrics()}
+	s := &Server{opts: o, log: o.Logger}
 	var err error
 	if s.ui, err = loadAssets(o.UI); err != nil {
 		return nil, err
@@ -63,14 +62,23 @@ func New(o Options) (*Server, error) {
 	s.loopback = isLoopback(s.listener.Addr().String())
 	s.base, s.stop = context.WithCancel(context.Background())
 	s.compose()
+	if err = s.measure(); err != nil {
+		s.abandon()
+		return nil, err
+	}
 	if s.app, err = s.newApp(); err != nil {
-		s.stop()
-		if o.Listener == nil {
-			_ = s.listener.Close()
-		}
+		s.abandon()
 		return nil, err
 	}
 	return s, nil
+}
+
+// abandon gives up what a server has that could not be made.
+func (s *Server) abandon() {
+	s.stop()
+	if s.opts.Listener == nil {
+		_ = s.listener.Close()
+	}
 }
 
 // listen binds the address.
@@ -137,6 +145,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, job := range []func(context.Context){s.hub.Run, s.registry.Record, s.registry.Beat, s.presence.Run, s.control.Run, s.health.Run, s.sockets.Run} {
 		s.work.Go(func() { job(s.base) })
 	}
+	s.log.InfoContext(ctx, "listening", slog.String("addr", s.Addr()), slog.String("instance", s.opts.Instance))
 	served := make(chan error, 1)
 	go func() { served <- s.app.Listener(s.listener) }()
 	var failure error
@@ -194,7 +203,7 @@ func (s *Server) newApp() (*fiber.App, error) {
 	var err error
 	s.api, err = api.New(app, api.Options{
 		Store: o.Store, Snapshots: o.Snapshots, Control: s.control, Registry: s.registry, Health: s.health, Log: s.log, Work: &s.work,
-		OpenAPI: openapi, AsyncAPI: asyncapi, Examples: o.Examples, Metrics: s.sendMetrics, Disk: o.Disk,
+		OpenAPI: openapi, AsyncAPI: asyncapi, Examples: o.Examples, Metrics: s.metrics.serve, Disk: o.Disk,
 		Instance: o.Instance, Version: o.Version, DataDir: o.DataDir, AttendedTimeout: o.AttendedTimeout, Limits: o.limits(),
 	})
 	if err != nil {

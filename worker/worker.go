@@ -23,6 +23,7 @@ import (
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/snapshot"
+	"github.com/holdfast/holdfast/telemetry"
 	"github.com/holdfast/holdfast/workflows"
 )
 
@@ -57,6 +58,8 @@ type Options struct {
 	EndSteps bool
 	// Retention says what happens to old logs.
 	Retention Retention
+	// Telemetry is what the worker is measured by; nil for nothing.
+	Telemetry *telemetry.Telemetry
 }
 
 // How much one worker does at a time.
@@ -104,6 +107,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer steps.Close()
+	measure(&o, steps)
 	defer startRetention(ctx, &o)()
 	if err := begin(ctx, o, name, steps); err != nil {
 		name.leave(ctx)
@@ -138,6 +142,8 @@ func Run(ctx context.Context, o Options) error {
 		}
 	}
 	o.Logger.Info("worker ready", "host", o.Host, "build_id", o.BuildID)
+	o.Telemetry.SetReady(true)
+	defer o.Telemetry.SetReady(false)
 	if o.BuildID != "" {
 		warnIfNoSessions(ctx, o)
 	}
@@ -185,8 +191,8 @@ func newRunner(o Options) (*runner.Runner, error) {
 	return runner.New(runner.Options{
 		Store: o.Store, Asker: &activities.Asker{Temporal: o.Temporal, Store: o.Store}, DataDir: o.DataDir, Host: o.Host,
 		Supervisor: o.Supervisor, Sandbox: o.Sandbox, SandboxPaths: o.SandboxPaths, NetworkRefused: o.NetworkRefused, Cgroup: group,
-		Workspaces:  workspace.NewManager(workspace.Options{Store: o.Snapshots, DataDir: o.DataDir, Quota: o.Quota, Latest: o.Store.Snapshot, Logger: o.Logger}),
-		OutputBytes: o.MaxOutput, QuotaBytes: o.Quota.Bytes, QuotaFiles: o.Quota.Files, OrphanTimeout: o.OrphanTimeout, EndSteps: o.EndSteps, Logger: o.Logger,
+		Workspaces: workspace.NewManager(workspace.Options{Store: o.Snapshots, DataDir: o.DataDir, Quota: o.Quota, Latest: o.Store.Snapshot, Logger: o.Logger}),
+		Started:    started(o.Telemetry), OutputBytes: o.MaxOutput, QuotaBytes: o.Quota.Bytes, QuotaFiles: o.Quota.Files, OrphanTimeout: o.OrphanTimeout, EndSteps: o.EndSteps, Logger: o.Logger,
 	})
 }
 

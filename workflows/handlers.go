@@ -130,6 +130,9 @@ func accept[T request](ctx workflow.Context, s *session, cmd command[T]) error {
 			s.updates++
 			s.receiveBeforeUpdate(ctx)
 			result, err := execute(ctx, s, cmd, c)
+			if err == nil && !result.Repeated {
+				s.cause = ctx.Value(schema.WorkflowSpan{})
+			}
 			return result, refusal(err)
 		},
 		workflow.UpdateHandlerOptions{Validator: func(ctx workflow.Context, c T) error {

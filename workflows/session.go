@@ -45,6 +45,7 @@ type session struct {
 	cancelAccepted bool                 // a cancellation through Temporal was accepted
 	ignoresCancel  bool                 // another one would not be noticed
 	timer          timer
+	cause          any // the span of the update that was carried out last, if it is traced: what follows belongs to it
 }
 
 // loop makes one move at a time: collect what happened, advance, record, act, wait. It records a
@@ -52,6 +53,10 @@ type session struct {
 func (s *session) loop(ctx, outer workflow.Context) error {
 	for {
 		s.collect(ctx, outer)
+		if s.cause != nil {
+			ctx = workflow.WithValue(ctx, schema.WorkflowSpan{}, s.cause)
+			s.cause = nil
+		}
 		s.state.Advance(workflow.Now(ctx))
 		switch {
 		case !s.state.Run.Begun:

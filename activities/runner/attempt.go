@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/activities/workspace"
 	"github.com/holdfast/holdfast/internal/filelock"
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 )
@@ -97,7 +98,7 @@ func (r *Runner) leftoversAtLast(runID, stepID string) (list []leftover, err err
 			return list, nil
 		}
 		if wait == 4*faultFirstWait {
-			r.o.Logger.Warn("cannot list the steps on this host", "run_id", runID, "step_id", stepID, "error", err)
+			r.o.Logger.WarnContext(logs.With(r.ctx, logs.Run(runID), logs.Step(stepID)), "cannot list the steps on this host", logs.Err(err))
 		}
 		select {
 		case <-time.After(wait):
@@ -198,7 +199,6 @@ func (r *Runner) resume(run *running, l leftover) (result schema.StepResult, don
 		return resultOf(begun.Number, *begun.Finished), true, nil
 	}
 	run.reportedWait = "its worker" // and perhaps more that the previous worker had reported
-	r.o.Logger.Info("step re-attached", "session_id", arg.SessionID, "run_id", arg.RunID, "step_id", arg.StepID, "attempt", begun.Number)
 	if err := r.persist(func(ctx context.Context) error { return r.loadFrozen(ctx, &arg) }); err != nil {
 		return result, false, err
 	}

@@ -112,6 +112,9 @@ func environment(dir string, step *schema.PlanStep, arg schema.RunStep, message 
 	env[markRun] = arg.RunID
 	env[markStep] = arg.StepID
 	env["HOLDFAST_ATTEMPT"] = strconv.Itoa(attempt)
+	if arg.Trace != "" {
+		env["TRACEPARENT"] = arg.Trace
+	}
 	for name, said := range map[string]string{"HOLDFAST_MESSAGE": message, "HOLDFAST_FEEDBACK": arg.Feedback} {
 		if said != "" {
 			env[name] = strings.ReplaceAll(said, "\x00", "\uFFFD") // a variable cannot hold NUL

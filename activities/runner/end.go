@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/activities/workspace"
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 )
@@ -32,7 +33,7 @@ func (r *Runner) followAndRecord(run *running, s *supervised, l *leftover, lease
 	}
 	if err != nil {
 		if code := schema.CodeOf(err); code == schema.CodeStale || code == schema.CodeNotFound {
-			r.o.Logger.Info("attempt abandoned", "session_id", arg.SessionID, "run_id", arg.RunID, "step_id", arg.StepID, "attempt", attempt, "error", err)
+			r.o.Logger.InfoContext(about(r.ctx, &arg, logs.Attempt(attempt)), "attempt abandoned", logs.Err(err))
 			r.end(s)
 			r.remove(l.dir)
 		}
@@ -86,7 +87,7 @@ func (r *Runner) finish(run *running, attempt int, end store.AttemptEnd, files [
 func (r *Runner) discard(l leftover) {
 	s, lock, err := r.connect(l)
 	if err != nil {
-		r.o.Logger.Warn("cannot end an old attempt", "run_id", l.spec.Step.RunID, "step_id", l.spec.Step.StepID, "error", err)
+		r.o.Logger.WarnContext(about(r.ctx, &l.spec.Step, logs.Attempt(l.spec.Attempt)), "cannot end an old attempt", logs.Err(err))
 		return
 	}
 	r.end(s)

@@ -7,12 +7,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/holdfast/holdfast/activities/runner/spool"
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 )
@@ -62,6 +64,7 @@ func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) 
 	f.told.Waiting = run.reportedWait // so that the log records that it no longer waits
 	defer func() { _ = f.spool.Close() }()
 	defer r.waits(run, "")
+	defer run.spooled.Store(0)
 	told, tellAfter := int64(0), int64(tellBytes)
 	if r.o.SpoolBytes < 8*tellBytes {
 		tellAfter = 0
@@ -77,6 +80,7 @@ func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) 
 			continue
 		}
 		r.waits(run, now.waiting)
+		run.spools(next.from, now.end)
 		if len(next.chunks) > 0 || len(next.progress) > 0 || next.to > next.from {
 			recorded, err := r.recordOrRewind(arg, &f, &next, now.end)
 			if err != nil {
@@ -112,7 +116,7 @@ func (r *Runner) unreadable(arg *schema.RunStep, err error) error {
 	if errors.Is(err, spool.ErrDamaged) {
 		return unrecordable{err}
 	}
-	r.o.Logger.Warn("cannot read a step's spool; retrying", "session_id", arg.SessionID, "run_id", arg.RunID, "step_id", arg.StepID, "error", err)
+	r.o.Logger.WarnContext(about(r.ctx, arg), "cannot read a step's spool; retrying", logs.Err(err))
 	select {
 	case <-time.After(faultLongest):
 		return nil
@@ -156,7 +160,7 @@ func (r *Runner) rewind(arg *schema.RunStep, f *follower, end int64, why error) 
 	}
 	_ = f.spool.Close()
 	f.spool = spool.Open(f.spool.Dir(), begun.SpoolOffset)
-	r.o.Logger.Warn("rewinding output to the database's offset", "session_id", arg.SessionID, "run_id", arg.RunID, "step_id", arg.StepID, "offset", begun.SpoolOffset)
+	r.o.Logger.WarnContext(about(r.ctx, arg, logs.Attempt(f.attempt)), "rewinding output to the database's offset", slog.Int64("offset", begun.SpoolOffset))
 	return nil
 }
 

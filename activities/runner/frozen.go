@@ -4,8 +4,10 @@ package runner
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 )
 
@@ -157,7 +159,7 @@ func (r *Runner) reconcileFrozen() {
 			if now[arg.RunID] = true; !mismatched[arg.RunID] {
 				continue // the order may be on its way
 			}
-			r.o.Logger.Info("run frozen or thawed to match its session", "session_id", arg.SessionID, "run_id", arg.RunID, "frozen", suspended)
+			r.o.Logger.InfoContext(logs.With(r.ctx, logs.Session(arg.SessionID), logs.Run(arg.RunID)), "run frozen or thawed to match its session", slog.Bool("frozen", suspended))
 			if suspended {
 				r.Freeze(arg.RunID)
 			} else {

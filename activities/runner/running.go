@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
@@ -21,6 +22,8 @@ type running struct {
 	lost         schema.Reason // why the previous attempt is lost, if known
 	losses       int           // of supervisors
 	reportedWait string        // what the log may say that it waits for
+
+	spooled atomic.Int64 // bytes that are printed and not recorded
 
 	result schema.StepResult
 	err    error

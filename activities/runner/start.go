@@ -197,6 +197,9 @@ func (r *Runner) tryLaunch(run *running, p *pendingAttempt) (schema.StepResult, 
 		r.remove(l.dir)
 		return schema.StepResult{}, newFault(err)
 	}
+	if r.o.Started != nil {
+		r.o.Started(arg)
+	}
 	defer s.detach()
 	r.waits(run, "")
 	run.started(s)

@@ -162,14 +162,14 @@ func TestPackages_ListAllOfTheirFiles(t *testing.T) {
 var floors = [][]string{
 	{"cmd/holdfast", "cmd/holdfast-supervisor", "bench", "e2e", "cmd/holdfast/cli/reference"},
 	{"cmd/holdfast/cli"},
-	{"cmd/holdfast/stack", "cmd/holdfast/settings", "examples", "web/gen"},
+	{"cmd/holdfast/stack", "cmd/holdfast/settings", "examples", "web/gen", "telemetry/docs"},
 	{"worker", "web", "web/ui", "clients/go"},
 	{"activities", "cmd/holdfast/disk", "cmd/holdfast/terminal", "examples/packing", "web/api", "web/socket"},
-	{"activities/runner", "workflows", "schema/store/storetest", "web/feed", "web/presence", "web/control", "web/health"},
+	{"activities/runner", "workflows", "schema/store/storetest", "web/feed", "web/presence", "web/control", "web/health", "telemetry/journal"},
 	{"activities/workspace", "activities/runner/supervisor", "schema/store", "embedded/embeddedtest"},
 	{"activities/runner/network", "activities/runner/sandbox", "activities/runner/spool", "snapshot/clouds", "embedded", "web/frame", "web/problem"},
-	{"snapshot", "schema/wire"},
-	{"schema", "logs", "internal/filelock", "internal/testkit", "internal/testsignal", "internal/house", "internal/wait", "web/caller", "deploy"},
+	{"snapshot", "schema/wire", "telemetry"},
+	{"schema", "logs", "internal/filelock", "internal/testkit", "internal/testsignal", "internal/house", "internal/wait", "web/caller", "deploy", "telemetry/traceparent"},
 }
 
 func floorOf(folder string) int {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/telemetry/traceparent"
 )
 
 // errNothing ends a change that has nothing to write: it was already made.
@@ -22,12 +23,14 @@ type sessionTx struct {
 	head    int64     // before the change
 	deleted bool      // the session was deleted; what its workers still write is stored all the same
 	now     time.Time // of its rows and its events, by the clock of the database, in whole milliseconds
+	trace   string    // what the change belongs to, as a traceparent; "" if that is not traced
 	list    bool      // what lists show has changed
 	key     string    // of the first event
 
 	reads  *pgx.Batch
 	writes *pgx.Batch
 	events []schema.NewEvent
+	closed []ClosedApproval
 }
 
 // event adds an event. Events keep the order of the calls.
@@ -42,7 +45,7 @@ func (s *Store) inSessionTx(ctx context.Context, op, session, key string, read f
 	if !schema.ValidID(session) {
 		return 0, noSession(session)
 	}
-	c := &sessionTx{session: session, key: clean(key), reads: &pgx.Batch{}, writes: &pgx.Batch{}}
+	c := &sessionTx{session: session, key: clean(key), trace: traceparent.Of(ctx), reads: &pgx.Batch{}, writes: &pgx.Batch{}}
 	head, err := s.transact(ctx, c, read, decide)
 	switch {
 	case errors.Is(err, errNothing):
@@ -97,6 +100,7 @@ func (s *Store) transact(ctx context.Context, c *sessionTx, read func(*sessionTx
 	if err := tx.Commit(ctx); err != nil {
 		return 0, fmt.Errorf("commit: %w", err)
 	}
+	s.tell(ctx, c)
 	return c.head + int64(len(c.events)), nil
 }
 
@@ -121,6 +125,9 @@ func (c *sessionTx) finish(pack *packer) {
 			c.session, c.head, c.key, kinds, runs, steps, sizes, data, packed, c.now)
 	}
 	c.writes.Queue(`UPDATE sessions SET head_seq = $2::bigint, updated_at = $3::timestamptz WHERE id = $1::uuid`, c.session, head, c.now)
+	if c.trace != "" && len(c.events) > 0 { // before the notice that makes others read the events
+		c.writes.Queue(`SELECT pg_notify($1, $2)`, channelTraces, c.session+" "+strconv.FormatInt(head, 10)+" "+c.trace)
+	}
 	c.writes.Queue(`SELECT pg_notify($1, $2)`, channel, notice(c.session, head, c.list))
 }
 

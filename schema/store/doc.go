@@ -22,6 +22,6 @@
 //
 // Workflows must not import it: they carry ids and decisions.
 //
-// Imports: internal/testsignal, schema.
+// Imports: internal/testsignal, schema, telemetry/traceparent.
 // Imported by: most packages.
 package store

@@ -100,7 +100,9 @@ func (s *Store) Fork(ctx context.Context, n NewFork) (session schema.Session, cr
 		return session, false, failed("fork a session", err)
 	}
 	created = f.earlier == ""
-	if !created {
+	if created {
+		s.created(ctx, id, n.Actor)
+	} else {
 		id = f.earlier
 	}
 	session, err = s.Session(ctx, id)

@@ -16,6 +16,7 @@ const (
 	channel         = "holdfast_feed"
 	channelViewers  = "holdfast_viewers"
 	channelReplaced = "holdfast_replaced"
+	channelTraces   = "holdfast_traces" // apart from the feed's, whose notices an older release reads to their end
 
 	listenBackoffFirst = 50 * time.Millisecond
 	listenBackoffMost  = 3 * time.Second
@@ -35,9 +36,11 @@ type Notice struct {
 // should return soon, because notices wait in the connection meanwhile. Nil functions are not
 // listened for.
 type Listener struct {
-	Notice    func(Notice)                 // a transaction changed a session; in commit order
-	Viewers   func(sessionIDs []string)    // the viewers of these sessions have changed
-	Replaced  func(connectionIDs []string) // newer connections of the same clients replaced these
+	Notice   func(Notice)                 // a transaction changed a session; in commit order
+	Viewers  func(sessionIDs []string)    // the viewers of these sessions have changed
+	Replaced func(connectionIDs []string) // newer connections of the same clients replaced these
+	// Traced says what made a session's log as long as head, as a traceparent. It comes before the notice of that.
+	Traced    func(sessionID string, head int64, parent string)
 	Connected func()
 }
 
@@ -45,15 +48,20 @@ type Listener struct {
 // reconnects when that breaks. Notices between two connections are lost: Connected is called after each
 // connect, including the first, once notices arrive again, so that the caller can catch up.
 func (s *Store) Listen(ctx context.Context, l Listener) error {
-	channels := make([]string, 0, 3)
-	for name, wanted := range map[string]bool{channel: l.Notice != nil, channelViewers: l.Viewers != nil, channelReplaced: l.Replaced != nil} {
+	channels := make([]string, 0, 4)
+	for name, wanted := range map[string]bool{channel: l.Notice != nil, channelViewers: l.Viewers != nil, channelReplaced: l.Replaced != nil, channelTraces: l.Traced != nil} {
 		if wanted {
 			channels = append(channels, name)
 		}
 	}
+	lost := false
 	for backoff := listenBackoffFirst; ; backoff = min(2*backoff, listenBackoffMost) {
 		err := s.listenOnce(ctx, "LISTEN "+strings.Join(channels, "; LISTEN "), l, func() {
 			backoff = listenBackoffFirst
+			if lost {
+				s.log.InfoContext(ctx, "feed connection found")
+				lost = false
+			}
 			if l.Connected != nil {
 				l.Connected()
 			}
@@ -64,7 +72,10 @@ func (s *Store) Listen(ctx context.Context, l Listener) error {
 			wait.Stop()
 			return nil
 		default:
-			s.log.WarnContext(ctx, "feed connection lost", "error", err, "retry_in", backoff)
+			if !lost {
+				s.log.WarnContext(ctx, "feed connection lost", "error", err)
+				lost = true
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -113,6 +124,11 @@ func (l *Listener) hear(from, payload string) {
 		}
 	case channelViewers:
 		l.Viewers(strings.Fields(payload))
+	case channelTraces:
+		at := strings.LastIndexByte(payload, ' ')
+		if n, ok := parseNotice(payload[:max(at, 0)]); ok {
+			l.Traced(n.SessionID, n.Head, payload[at+1:])
+		}
 	case channelReplaced:
 		l.Replaced(strings.Fields(payload))
 	}

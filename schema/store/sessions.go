@@ -47,6 +47,9 @@ func (s *Store) CreateSession(ctx context.Context, n NewSession) (session schema
 	if err != nil {
 		return session, false, failed("create a session", err)
 	}
+	if created {
+		s.created(ctx, id, n.Owner)
+	}
 	session, err = s.Session(ctx, id)
 	return session, created, err
 }

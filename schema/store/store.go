@@ -29,6 +29,9 @@ type Options struct {
 	// their own connection. Default: the store's own address.
 	Direct  string
 	Release string // of this program; migrations record it
+	// Committed is called after each transaction of this store that has added events to a session's log or made a session,
+	// once for each, with the context of the call. It should return soon.
+	Committed func(ctx context.Context, c Committed)
 }
 
 // Store reads and writes a Holdfast database. Its methods are safe for concurrent use.
@@ -37,8 +40,9 @@ type Store struct {
 	db   reader // over pool
 	log  *slog.Logger
 
-	direct  *pgx.ConnConfig // for connections that keep state
-	release string
+	direct    *pgx.ConnConfig // for connections that keep state
+	release   string
+	committed func(ctx context.Context, c Committed)
 
 	appends combiner
 	archive Archive
@@ -76,7 +80,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	}
 	return &Store{
 		pool: pool, db: openBun(pool), log: log, direct: direct.ConnConfig.Copy(), release: clean(o.Release),
-		appends: combiner{pool: pool}, archive: o.Archive, compactEvents: defaultCompactEvents,
+		appends: combiner{pool: pool}, archive: o.Archive, committed: o.Committed, compactEvents: defaultCompactEvents,
 	}, nil
 }
 

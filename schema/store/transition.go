@@ -27,10 +27,17 @@ type apply struct {
 	expires   *time.Time
 	steps     map[string]schema.StepStatus
 	approvals map[string]schema.ApprovalStatus
+	asked     map[string]asked             // the approvals that there were before
 	messages  map[int]schema.MessageStatus // by number: those that exist
 	texts     map[string]string            // of new messages, by id
 	started   *time.Time                   // of the run; nil if there is no such run
 	finished  *time.Time
+}
+
+// asked is an approval's question.
+type asked struct {
+	kind schema.ApprovalType
+	at   time.Time
 }
 
 // Apply records a transition: rows and events in one transaction, as [schema.Transition] says, and
@@ -39,7 +46,7 @@ type apply struct {
 // a message whose number is taken do nothing. A step, an approval to close or extend, or a run that
 // does not exist is [schema.CodeNotFound]. RunID may be that of a run that is over, or "".
 func (s *Store) Apply(ctx context.Context, t schema.Transition) (head int64, err error) {
-	a := &apply{t: t, steps: map[string]schema.StepStatus{}, approvals: map[string]schema.ApprovalStatus{}, messages: map[int]schema.MessageStatus{}}
+	a := &apply{t: t, steps: map[string]schema.StepStatus{}, approvals: map[string]schema.ApprovalStatus{}, messages: map[int]schema.MessageStatus{}, asked: map[string]asked{}}
 	if t.RunID != "" && !schema.ValidID(t.RunID) {
 		return 0, noRun(t.RunID)
 	}
@@ -110,8 +117,8 @@ func (a *apply) read(c *sessionTx) {
 		for i := range a.t.Extend {
 			ids = append(ids, a.t.Extend[i].ID)
 		}
-		c.reads.Queue(`SELECT id::text, status FROM approval_requests WHERE id = ANY ($1::uuid[])`, ids).
-			Query(func(rows pgx.Rows) error { return scanPairs(rows, a.approvals) })
+		c.reads.Queue(`SELECT id::text, status, approval_type, created_at FROM approval_requests WHERE id = ANY ($1::uuid[])`, ids).
+			Query(a.scanApprovals)
 	}
 	a.readTexts(c)
 	if len(a.t.Messages) > 0 {
@@ -150,6 +157,18 @@ func (a *apply) stateChanged() bool {
 		return was != is
 	}
 	return !was.Equal(is.Truncate(time.Microsecond)) // as precise as Postgres keeps it
+}
+
+func (a *apply) scanApprovals(rows pgx.Rows) error {
+	var (
+		id, status, kind string
+		at               time.Time
+	)
+	_, err := pgx.ForEachRow(rows, []any{&id, &status, &kind, &at}, func() error {
+		a.approvals[id], a.asked[id] = schema.ApprovalStatus(status), asked{schema.ApprovalType(kind), at}
+		return nil
+	})
+	return err
 }
 
 func scanPairs[V ~string](rows pgx.Rows, into map[string]V) error {
@@ -282,6 +301,9 @@ func (a *apply) closeApprovals(c *sessionTx, which func(id string) bool) error {
 		at := end.At
 		if at.IsZero() {
 			at = c.now
+		}
+		if q, ok := a.asked[end.ID]; ok {
+			c.closed = append(c.closed, ClosedApproval{Type: q.kind, Status: end.Status, Waited: max(at.Sub(q.at), 0)})
 		}
 		edits := validText(end.Modifications)
 		c.writes.Queue(`UPDATE approval_requests SET status = $2, resolution = $3, feedback = $4, actor = $5, resolved_at = $6::timestamptz,

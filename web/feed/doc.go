@@ -15,7 +15,8 @@
 //   - pages.go  older parts of a log, read once for all who are behind
 //   - list.go  the list of sessions, for those who follow it
 //   - segment.go  encoded frames in one buffer, and the ring of the latest
+//   - trace.go  the spans of what is delivered, when there are traces
 //
-// Imports: internal/wait, logs, schema, schema/store, schema/wire, web/frame.
+// Imports: internal/wait, logs, schema, schema/store, schema/wire, telemetry/traceparent, web/frame.
 // Imported by: web, web/socket.
 package feed

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
@@ -53,9 +55,14 @@ type Hub struct {
 	log    *slog.Logger
 	list   *list
 	// Also is what others than the hub listen to, over the same connection; it is set before Run.
-	Also      store.Listener
+	Also store.Listener
+	// Lag is told how old the latest events were when they got here, and Tracer makes the spans of their delivery; both are set
+	// before Run, or nil.
+	Lag       func(time.Duration)
+	Tracer    trace.Tracer
 	bytes     atomic.Int64 // held by all rings
 	delivered atomic.Int64
+	sent      atomic.Int64  // bytes of what was delivered
 	catchUp   chan struct{} // a semaphore
 
 	reading sync.Mutex      // guards the start of a read against the end of life
@@ -105,6 +112,9 @@ func (h *Hub) start(read func(ctx context.Context)) {
 func (h *Hub) listener() store.Listener {
 	l := h.Also
 	l.Notice = h.notice
+	if h.Tracer != nil {
+		l.Traced = h.traced
+	}
 	l.Connected = func() {
 		h.connected()
 		if h.Also.Connected != nil {
@@ -157,6 +167,9 @@ func (h *Hub) Bytes() int64 { return h.bytes.Load() }
 
 // Delivered counts the events that were handed to subscribers.
 func (h *Hub) Delivered() int64 { return h.delivered.Load() }
+
+// DeliveredBytes are those of what [Hub.Delivered] counts.
+func (h *Hub) DeliveredBytes() int64 { return h.sent.Load() }
 
 // bound is how many bytes a topic may keep of each kind.
 func (h *Hub) bound(usual int) int {

@@ -38,6 +38,7 @@ type topic struct {
 	ring     ring
 	pages    pages
 	cursors  map[*Cursor]struct{}
+	causes   []cause // of events that are not read yet
 }
 
 func newTopic(s *shard, id string) *topic {
@@ -191,6 +192,10 @@ func (t *topic) take(tail *store.Tail, err error) (done bool) {
 		return true
 	case s != nil:
 		t.addLocked(s)
+		if lag := t.hub.Lag; lag != nil {
+			lag(time.Since(tail.Events[len(tail.Events)-1].Timestamp.Time))
+		}
+		t.deliveredLocked()
 	case schema.CodeOf(err) == schema.CodeNotFound:
 		t.deletedLocked()
 		err = nil
@@ -367,6 +372,7 @@ func (c *Cursor) Next(ctx context.Context, most int) []byte {
 	frames, last := s.after(pos, most)
 	c.pos.Store(last)
 	t.hub.delivered.Add(last - pos)
+	t.hub.sent.Add(int64(len(frames)))
 	return frames
 }
 

@@ -1,6 +1,6 @@
 // Package health knows which of the things that a server needs are up: Postgres, Temporal, a worker.
 //
-// Imports: internal/wait, schema, schema/store.
+// Imports: internal/wait, logs, schema, schema/store.
 // Imported by: web, web/api, web/socket.
 package health
 
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/internal/wait"
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 )
@@ -32,6 +33,17 @@ const (
 	Temporal
 	Worker
 	count
+)
+
+// String is the dependency's name, in logs and metrics.
+func (d Dependency) String() string { return [count]string{"postgres", "temporal", "worker"}[d] }
+
+// report is what the log said of a dependency last.
+type report int
+
+const (
+	found report = iota + 1
+	lost
 )
 
 // Failures says why each dependency cannot be used; nil where it can.
@@ -65,6 +77,7 @@ type Monitor struct {
 	state    atomic.Pointer[State]
 	changed  chan struct{} // holds one
 	failures [count]int    // in a row; used by Run alone
+	reported [count]report // what the log says last; used by Run alone
 }
 
 // New makes a monitor, which takes everything to be up until [Monitor.Run] has found otherwise.
@@ -101,19 +114,30 @@ func (m *Monitor) record(ctx context.Context, failures Failures) {
 		}
 		is.Up[d] = m.failures[d] == 0 || was.Up[d] && m.failures[d] < maxFailures
 	}
+	m.report(ctx, &is, &failures)
 	if is.Up == was.Up {
 		return
 	}
 	is.Version++
 	m.state.Store(&is)
-	level := slog.LevelInfo
-	if was.Up[Postgres] && !is.Up[Postgres] || was.Up[Temporal] && !is.Up[Temporal] {
-		level = slog.LevelWarn
-	}
-	m.log.Log(ctx, level, "dependencies changed", slog.Bool("postgres", is.Up[Postgres]), slog.Bool("temporal", is.Up[Temporal]), slog.Bool("worker", is.Up[Worker]))
 	select {
 	case m.changed <- struct{}{}:
 	default:
+	}
+}
+
+// report logs which dependencies are found and lost, once for each change. The first check finds what is there.
+func (m *Monitor) report(ctx context.Context, is *State, failures *Failures) {
+	for d, up := range is.Up {
+		name := slog.String("dependency", Dependency(d).String())
+		switch {
+		case up && m.reported[d] != found && failures[d] == nil:
+			m.reported[d] = found
+			m.log.InfoContext(ctx, "dependency found", name)
+		case !up && m.reported[d] != lost:
+			m.reported[d] = lost
+			m.log.WarnContext(ctx, "dependency lost", name, logs.Err(failures[d]))
+		}
 	}
 }
 

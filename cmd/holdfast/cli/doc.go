@@ -9,6 +9,6 @@
 // session ends with its outcome: 0 completed, 1 failed, 3 cancelled, 4 expired, 6 completed
 // with failed steps, and 5 when watching ended before the session did; 130 after Ctrl-C.
 //
-// Imports: activities/runner/sandbox, activities/runner/supervisor, clients/go, cmd/holdfast/disk, cmd/holdfast/settings, cmd/holdfast/stack, cmd/holdfast/terminal, embedded, examples, logs, schema, schema/store, schema/wire, snapshot, web, web/ui, worker.
+// Imports: activities/runner/sandbox, activities/runner/supervisor, clients/go, cmd/holdfast/disk, cmd/holdfast/settings, cmd/holdfast/stack, cmd/holdfast/terminal, embedded, examples, logs, schema, schema/store, schema/wire, snapshot, telemetry, telemetry/journal, web, web/ui, worker.
 // Imported by: cmd/holdfast, cmd/holdfast/cli/reference.
 package cli

@@ -16,6 +16,8 @@ import (
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/snapshot"
+	"github.com/holdfast/holdfast/telemetry"
+	"github.com/holdfast/holdfast/telemetry/journal"
 	"github.com/holdfast/holdfast/worker"
 )
 
@@ -26,16 +28,21 @@ type parts struct {
 	store     *store.Store
 	snapshots *snapshot.Store
 	temporal  client.Client
+	telemetry *telemetry.Telemetry
 }
 
-func (inv *invocation) open(component string, l settings.Logging, s *settings.Storage, t *settings.Temporal) (*parts, error) {
-	log := inv.logger(l).With(logs.KeyComponent, component)
+func (inv *invocation) open(process telemetry.Process, l settings.Logging, s *settings.Storage, t *settings.Temporal) (*parts, error) {
+	log := inv.logger(l).With(logs.KeyComponent, string(process))
 	settings.WarnUnknown(inv.env, log)
+	measured, err := inv.measured(process, log)
+	if err != nil {
+		return nil, err
+	}
 	snapshots, err := snapshot.Open(inv.ctx, s.BlobURL)
 	if err != nil {
 		return nil, withCode(exitUsage, fmt.Errorf("the setting %s: %w", settings.EnvBlobURL, err))
 	}
-	db, err := store.Open(inv.ctx, s.DatabaseURL, store.Options{Logger: log, Archive: snapshots, Direct: s.DirectURL, Release: version()})
+	db, err := store.Open(inv.ctx, s.DatabaseURL, store.Options{Logger: log, Archive: snapshots, Direct: s.DirectURL, Release: version(), Committed: journal.New(log, measured).Committed})
 	if err != nil {
 		_ = snapshots.Close()
 		return nil, withCode(exitUsage, fmt.Errorf("the setting %s or %s: %w", settings.EnvDatabaseURL, settings.EnvDirectURL, err))
@@ -47,14 +54,19 @@ func (inv *invocation) open(component string, l settings.Logging, s *settings.St
 	}
 	options := t.Options
 	options.Logger = worker.TemporalLogger(log)
-	options.Identity = fmt.Sprintf("%s@%s/%d", component, identity(s), os.Getpid())
+	options.Identity = fmt.Sprintf("%s@%s/%d", process, identity(s), os.Getpid())
+	if err := measured.Temporal(&options); err != nil {
+		db.Close()
+		_ = snapshots.Close()
+		return nil, err
+	}
 	temporal, err := client.NewLazyClient(options)
 	if err != nil {
 		db.Close()
 		_ = snapshots.Close()
 		return nil, withCode(exitUsage, fmt.Errorf("the settings TEMPORAL_*: %w", err))
 	}
-	return &parts{log: log, store: db, snapshots: snapshots, temporal: temporal}, nil
+	return &parts{log: log, store: db, snapshots: snapshots, temporal: temporal, telemetry: measured}, nil
 }
 
 // checkSchema refuses to start on a database that a newer release has changed too much, and reports other problems with
@@ -92,6 +104,7 @@ func (p *parts) close() {
 	p.temporal.Close()
 	p.store.Close()
 	_ = p.snapshots.Close() // everything was written already
+	p.telemetry.Close()
 }
 
 type workerCmd struct {
@@ -126,7 +139,7 @@ func (c *workerCmd) Run(inv *invocation) error {
 	if err := set.OpenHost(); err != nil {
 		return err
 	}
-	p, err := inv.open("worker", set.Logging, &set.Storage, &set.Temporal)
+	p, err := inv.open(telemetry.Worker, set.Logging, &set.Storage, &set.Temporal)
 	if err != nil {
 		return err
 	}
@@ -138,10 +151,17 @@ func (c *workerCmd) Run(inv *invocation) error {
 	watching.Go(func() { room.Run(ctx) })
 	defer watching.Wait()
 	defer stop()
+	measureDisk(p.telemetry, room)
+	stopMetrics, err := serveMetrics(inv.ctx, p.telemetry, set.Metrics, p.log)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
 	return inv.stopped(worker.Run(inv.ctx, worker.Options{
 		Store: p.store, Temporal: p.temporal, DataDir: set.DataDir, Host: set.Host, BuildID: buildID(set.BuildID), Logger: p.log,
 		Snapshots: p.snapshots, Quota: snapshot.Quota{Bytes: set.Bytes, Files: set.Files}, MaxOutput: set.MaxOutput,
 		Sandbox: set.Sandbox, SandboxPaths: set.SandboxPaths, NetworkRefused: set.Places(), MaxSteps: set.MaxSteps, OrphanTimeout: set.OrphanTimeout, EndSteps: set.EndSteps,
+		Telemetry: p.telemetry,
 		Retention: worker.Retention{CompactAfter: set.CompactAfter, ArchiveAfter: set.ArchiveAfter, DeleteAfter: set.DeleteAfter},
 	}))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast/holdfast/examples"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema/wire"
+	"github.com/holdfast/holdfast/telemetry"
 	"github.com/holdfast/holdfast/web"
 	"github.com/holdfast/holdfast/web/ui"
 )
@@ -28,7 +29,7 @@ func (c *webCmd) Run(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	p, err := inv.open("web", set.Logging, &set.Storage, &set.Temporal)
+	p, err := inv.open(telemetry.Web, set.Logging, &set.Storage, &set.Temporal)
 	if err != nil {
 		return err
 	}
@@ -40,10 +41,11 @@ func (c *webCmd) Run(inv *invocation) error {
 	watching.Go(func() { room.Run(ctx) })
 	defer watching.Wait()
 	defer stop()
+	measureDisk(p.telemetry, room)
 	server, err := web.New(web.Options{
 		Addr: set.Addr, Store: p.store, Snapshots: p.snapshots, Temporal: p.temporal, UI: ui.FS(), Examples: examples.FS(), DataDir: set.DataDir,
 		Namespace: set.Options.Namespace, ApprovalTimeout: set.ApprovalTimeout, AttendedTimeout: set.AttendedTimeout, Disk: diskState(room), SessionTTL: set.SessionTTL, HostTimeout: set.HostTimeout, MaxConnections: set.MaxConnections,
-		MaxPerUser: set.MaxPerUser, MaxPerAddress: set.MaxPerAddress, Drain: set.Drain, Logger: p.log, Version: version(), AllowedOrigins: set.AllowedOrigins,
+		MaxPerUser: set.MaxPerUser, MaxPerAddress: set.MaxPerAddress, Drain: set.Drain, Logger: p.log, Telemetry: p.telemetry, Version: version(), AllowedOrigins: set.AllowedOrigins,
 		AllowedHosts: set.AllowedHosts,
 	})
 	if err != nil {

@@ -14,11 +14,18 @@ import (
 
 // Free is how many bytes a program may still write to a folder's disk.
 func Free(dir string) (int64, error) {
+	free, _, err := Room(dir)
+	return free, err
+}
+
+// Room is how many bytes a program may still write to a folder's disk, and how many are used of it.
+func Room(dir string) (free, used int64, err error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
-		return 0, fmt.Errorf("ask for the room on the disk of %s: %w", dir, err)
+		return 0, 0, fmt.Errorf("ask for the room on the disk of %s: %w", dir, err)
 	}
-	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:unconvert // no disk has 2^63 bytes; the types differ by system
+	size := int64(s.Bsize)                                             //nolint:unconvert // the types differ by system
+	return int64(s.Bavail) * size, int64(s.Blocks-s.Bfree) * size, nil // no disk has 2^63 bytes
 }
 
 // Watch watches a folder's disk until its context ends.

@@ -87,6 +87,33 @@ func (s *Storage) specs(env Env) []spec {
 	}
 }
 
+// EnvMetricsAddr is the name of the setting that says where a worker's metrics are.
+const EnvMetricsAddr = "HOLDFAST_METRICS_ADDR"
+
+// DefaultMetricsAddr is where a worker's metrics are unless another process has the port.
+const DefaultMetricsAddr = "127.0.0.1:9464"
+
+// Metrics says where a worker serves its metrics.
+type Metrics struct {
+	Addr  string // "" is nowhere
+	Usual bool   // nobody has set it
+}
+
+const nowhere = "off"
+
+func (m *Metrics) specs(env Env) []spec {
+	m.Usual = env.source(EnvMetricsAddr) == FromDefault
+	return []spec{
+		{name: EnvMetricsAddr, def: DefaultMetricsAddr, shown: DefaultMetricsAddr + ", or a free port when that is taken", allowed: "HOST:PORT, such as 127.0.0.1:9464 or :9464, or off", help: "where a worker serves /metrics, /healthz and /readyz; a web process serves its own with everything else", parse: func(v string) bool {
+			if v == nowhere {
+				m.Addr = ""
+				return true
+			}
+			return hostPort(&m.Addr)(v)
+		}},
+	}
+}
+
 // Workspaces says how large a session's workspace may grow.
 type Workspaces struct {
 	Bytes int64 // 0 is any size
@@ -216,6 +243,8 @@ type Worker struct {
 	Agents
 	Versioning
 	Temporal
+
+	Metrics Metrics
 }
 
 // Stack are the settings of `holdfast up`. DatabaseURL and Temporal.Named say which servers
@@ -254,7 +283,7 @@ func LoadWeb(env Env) (*Web, error) {
 // LoadWorker reads the settings of a worker process.
 func LoadWorker(env Env) (*Worker, error) {
 	w := &Worker{}
-	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Workspaces.specs(), w.Isolation.specs(), w.Hosts.specs(), w.Retention.specs(), w.Agents.specs(), w.Versioning.specs()); err != nil {
+	if err := load(env, w.Logging.specs(), w.Storage.specs(env), w.Workspaces.specs(), w.Isolation.specs(), w.Hosts.specs(), w.Retention.specs(), w.Agents.specs(), w.Versioning.specs(), w.Metrics.specs(env)); err != nil {
 		return nil, err
 	}
 	return w, loadTemporal(env, &w.Temporal)
@@ -268,7 +297,7 @@ func LoadStack(env Env) (*Stack, error) {
 	for i := range storage {
 		storage[i].required = false
 	}
-	if err := load(env, s.Logging.specs(), storage, s.Listener.specs(), s.Binaries.specs(), new(Workspaces).specs(), new(Isolation).specs(), new(Hosts).specs(), new(Retention).specs(), new(Agents).specs()); err != nil {
+	if err := load(env, s.Logging.specs(), storage, s.Listener.specs(), s.Binaries.specs(), new(Workspaces).specs(), new(Isolation).specs(), new(Hosts).specs(), new(Retention).specs(), new(Agents).specs(), new(Metrics).specs(env)); err != nil {
 		return nil, err
 	}
 	if err := s.check(); err != nil {
@@ -328,7 +357,7 @@ func LoadClient(env Env) (*Client, error) {
 func All(env Env) []Setting {
 	var out []Setting
 	for _, group := range [][]spec{
-		new(Listener).specs(), new(Storage).specs(env), new(Workspaces).specs(), new(Isolation).specs(), new(Hosts).specs(), new(Retention).specs(), new(Client).specs(), new(Logging).specs(),
+		new(Listener).specs(), new(Storage).specs(env), new(Workspaces).specs(), new(Isolation).specs(), new(Hosts).specs(), new(Retention).specs(), new(Client).specs(), new(Logging).specs(), new(Metrics).specs(env),
 		new(Binaries).specs(), new(Agents).specs(), new(Versioning).specs(),
 	} {
 		for i := range group {

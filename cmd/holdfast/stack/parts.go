@@ -185,6 +185,9 @@ func (u *Up) program(addr, logDir, temporalAddr string) program {
 	p.env = append(p.env, "HOLDFAST_BUILD_ID=") // its one worker gets every session, and nobody has to roll it out
 	p.env = append(p.env, "HOLDFAST_DRAIN=0s")  // there is no other instance for its clients to move to
 	p.env = append(p.env, "HOLDFAST_ADDR="+addr, "HOLDFAST_DATABASE_URL="+u.DatabaseURL, "HOLDFAST_DATA_DIR="+u.DataDir)
+	if u.anyPorts && os.Getenv("HOLDFAST_METRICS_ADDR") == "" {
+		p.env = append(p.env, "HOLDFAST_METRICS_ADDR=127.0.0.1:0")
+	}
 	if file, ok := u.Stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) && os.Getenv("HOLDFAST_LOG_FORMAT") == "" {
 		p.env = append(p.env, "HOLDFAST_LOG_FORMAT="+string(logs.FormatText)) // they write to a pipe, but a person reads
 	}

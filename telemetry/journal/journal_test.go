@@ -1,0 +1,73 @@
+package journal_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/telemetry/journal"
+)
+
+// written are the lines about these events.
+func written(t *testing.T, events ...schema.NewEvent) []map[string]any {
+	t.Helper()
+	var b bytes.Buffer
+	journal.New(logs.New(&b, logs.FormatJSON, slog.LevelInfo), nil).Committed(t.Context(), store.Committed{SessionID: "s", Events: events})
+	var all []map[string]any
+	for line := range strings.Lines(b.String()) {
+		m := map[string]any{}
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+func TestJournal_WritesOneLineOfEachEvent(t *testing.T) {
+	t.Parallel()
+	two := 2
+	events := []struct {
+		event schema.NewEvent
+		msg   string // "" for none
+		has   map[string]any
+	}{
+		{schema.NewEvent{Type: schema.EventWorkflowPaused, RunID: "r", Data: json.RawMessage(`{"actor":"ada","reason":"requested"}`)}, "session suspended", map[string]any{"actor": "ada", "reason": "requested", "run_id": "r"}},
+		{schema.NewEvent{Type: schema.EventWorkflowResumed, Data: schema.WorkflowResumedData{Actor: "bob"}}, "session resumed", map[string]any{"actor": "bob", "run_id": nil}},
+		{schema.NewEvent{Type: schema.EventWorkflowStateChanged, RunID: "r", Data: schema.WorkflowStateChangedData{Status: schema.SessionActive}}, "", nil},
+		{schema.NewEvent{Type: schema.EventWorkflowStateChanged, RunID: "r", Data: schema.WorkflowStateChangedData{Status: schema.SessionExpired}}, "session ended", map[string]any{"status": "expired"}},
+		{schema.NewEvent{Type: schema.EventDAGNodeStatusChanged, RunID: "r", StepID: "a", Data: schema.DAGNodeStatusChangedData{NodeID: "a", OldStatus: schema.StepFrozen, NewStatus: schema.StepRunning}}, "step thawed", map[string]any{"step_id": "a"}},
+		{schema.NewEvent{Type: schema.EventDAGNodeStatusChanged, RunID: "r", StepID: "a", Data: schema.DAGNodeStatusChangedData{NodeID: "a", OldStatus: schema.StepReady, NewStatus: schema.StepRunning}}, "", nil},
+		{schema.NewEvent{Type: schema.EventStepReattached, RunID: "r", StepID: "a", Data: schema.StepReattachedData{Attempt: 2, Host: "h"}}, "attempt re-attached", map[string]any{"attempt": 2.0, "host": "h"}},
+		{schema.NewEvent{Type: schema.EventStepFailed, RunID: "r", StepID: "a", Data: schema.StepFailedData{Attempt: 1, ExitCode: &two, Reason: schema.ReasonExit, DurationMS: 1500}}, "attempt failed", map[string]any{"exit_code": 2.0, "reason": "exit", "took": "1.5s"}},
+		{schema.NewEvent{Type: schema.EventStepFailed, RunID: "r", StepID: "a", Data: schema.StepFailedData{Attempt: 1, Reason: schema.ReasonCancelled}}, "attempt ended", map[string]any{"reason": "cancelled"}},
+		{schema.NewEvent{Type: schema.EventApprovalExpired, RunID: "r", StepID: "a", Data: schema.ApprovalExpiredData{ApprovalID: "q", Reason: "timeout"}}, "approval closed", map[string]any{"approval_id": "q", "reason": "timeout"}},
+		{schema.NewEvent{Type: schema.EventOutput, RunID: "r", StepID: "a", Data: schema.OutputData{Text: "secret"}}, "", nil},
+	}
+	for _, c := range events {
+		lines := written(t, c.event)
+		switch {
+		case c.msg == "" && len(lines) == 0:
+		case len(lines) != 1 || lines[0]["msg"] != c.msg || lines[0]["session_id"] != "s" || lines[0]["level"] != "INFO":
+			t.Errorf("%s %+v wrote %v, want %q", c.event.Type, c.event.Data, lines, c.msg)
+		default:
+			for key, want := range c.has {
+				if lines[0][key] != want {
+					t.Errorf("%q has %s %v, want %v", c.msg, key, lines[0][key], want)
+				}
+			}
+			known := slices.IndexFunc(journal.Lines, func(l *journal.Line) bool { return l.Message == c.msg })
+			for key := range lines[0] {
+				if known < 0 || !slices.Contains(append([]string{"time", "level", "msg", "session_id"}, journal.Lines[known].Attrs...), key) {
+					t.Errorf("%q has %s, which is not documented", c.msg, key)
+				}
+			}
+		}
+	}
+}
