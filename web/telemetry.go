@@ -49,8 +49,8 @@ func (s *Server) traced(ctx context.Context, c *fiber.Ctx) (context.Context, tra
 		return ctx, nil
 	}
 	ctx = traceparent.With(ctx, c.Get("traceparent"), c.Get("tracestate"))
-	ctx, span := s.metrics.Tracer().Start(ctx, c.Method(), trace.WithSpanKind(trace.SpanKindServer),
-		trace.WithAttributes(attribute.String("http.request.method", c.Method()), attribute.String("url.path", c.Path()), attribute.String(logs.KeyRequest, c.GetRespHeader(headerRequestID)))) //nolint:spancheck // endSpan ends it
+	ctx, span := s.metrics.Tracer().Start(ctx, c.Method(), trace.WithSpanKind(trace.SpanKindServer), //nolint:spancheck // endSpan ends it
+		trace.WithAttributes(attribute.String("http.request.method", c.Method()), attribute.String("url.path", c.Path()), attribute.String(logs.KeyRequest, c.GetRespHeader(headerRequestID))))
 	return ctx, span //nolint:spancheck // the same
 }
 
