@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -8,6 +9,9 @@ import (
 
 	"github.com/fasthttp/websocket"
 
+	"github.com/holdfast/holdfast/internal/testkit"
+	"github.com/holdfast/holdfast/logs"
+	"github.com/holdfast/holdfast/schema/store/storetest"
 	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web"
 )
@@ -56,6 +60,21 @@ func TestDrain_OfManyIsSpreadAndInRandomOrder(t *testing.T) { //nolint:tparallel
 	}
 	if slices.IsSorted(order) {
 		t.Errorf("they were ended in the order of their coming: %v", order)
+	}
+}
+
+func TestRun_StopsThoughItHasNotBegunToAccept(t *testing.T) {
+	t.Parallel()
+	temporal := sharedTemporal(t)
+	s := storetest.New(t)
+	for range 20 {
+		server, err := web.New(web.Options{Addr: "127.0.0.1:0", Store: s, Temporal: temporal, DataDir: t.TempDir(), Logger: logs.Discard()})
+		must(t, err)
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		done := make(chan error, 1)
+		go func() { done <- server.Run(ctx) }()
+		must(t, testkit.Receive(t, "the end of the server", done))
 	}
 }
 

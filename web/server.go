@@ -164,6 +164,7 @@ func (s *Server) Run(ctx context.Context) error {
 		if err := s.app.ShutdownWithTimeout(drainTimeout); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			failure = fmt.Errorf("shut down: %w", err)
 		}
+		_ = s.listener.Close() // a server that is stopped before it begins to accept would begin all the same
 		failure = errors.Join(failure, <-served)
 	}
 	drained.Wait()

@@ -240,14 +240,33 @@ func waitForTemporal(ctx context.Context, o Options) error {
 // placementWorker is the index of the worker that takes sessions over.
 const placementWorker = 0
 
-// stopOnce is a worker whose Stop may be called twice.
-type stopOnce struct {
+// endable is a worker whose Stop may be called at any time: twice, and before Start, which then starts nothing. The
+// SDK's would go on to poll if it were stopped while it starts.
+type endable struct {
 	worker.Worker
 
-	once sync.Once
+	mu               sync.Mutex
+	started, stopped bool
 }
 
-func (w *stopOnce) Stop() { w.once.Do(w.Worker.Stop) }
+func (w *endable) Start() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped {
+		return nil
+	}
+	w.started = true
+	return w.Worker.Start()
+}
+
+func (w *endable) Stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.started && !w.stopped {
+		w.Worker.Stop()
+	}
+	w.stopped = true
+}
 
 func compose(o Options, steps *runner.Runner, hosts *activities.Hosts, fatal func(error)) []worker.Worker {
 	base := worker.Options{
@@ -272,7 +291,7 @@ func compose(o Options, steps *runner.Runner, hosts *activities.Hosts, fatal fun
 	}
 	run := &activities.Steps{Records: records, Store: o.Store, Runner: steps, DataDir: o.DataDir}
 
-	place := &stopOnce{Worker: worker.New(o.Temporal, schema.TaskQueueSteps, activitiesOnly(maxPlaces))}
+	place := &endable{Worker: worker.New(o.Temporal, schema.TaskQueueSteps, activitiesOnly(maxPlaces))}
 	register(place, hosts.Place, schema.ActivityPlace)
 	host := worker.New(o.Temporal, schema.StepsQueue(o.Host), activitiesOnly(o.MaxSteps))
 	register(host, activities.Decoded(hosts.Track(run.Run)), schema.ActivityRunStep)

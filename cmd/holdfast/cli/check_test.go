@@ -44,7 +44,7 @@ func TestCheck_SaysWhetherTheWorkerOfADataFolderIsHeardOf(t *testing.T) {
 		})
 		r.want(t, exitOK, "the worker runs, and Temporal hears of it")
 		stop()
-		<-done
+		testkit.Receive(t, "the end of the worker", done)
 		run(t, env, "", "worker", "--check").want(t, exitError, "no worker runs")
 	}
 	// A worker that waits, here for a database that lacks migrations, runs but is not heard from. Temporal still knows the one before.
@@ -57,5 +57,5 @@ func TestCheck_SaysWhetherTheWorkerOfADataFolderIsHeardOf(t *testing.T) {
 	testkit.Eventually(t, "a worker", func() bool { _, err := os.Stat(filepath.Join(dir, "worker.json")); return err == nil })
 	run(t, env, "", "worker", "--check").want(t, exitError, "is not polling Temporal")
 	stop()
-	<-done
+	testkit.Receive(t, "the end of the worker", done)
 }

@@ -54,7 +54,7 @@ func TestDrain_EndsTheWorkerOfADataFolder(t *testing.T) {
 		} else {
 			r.want(t, exitOK, "drained: the worker of host one has ended")
 		}
-		if err := <-done; err != nil {
+		if err := testkit.Receive(t, "the end of the worker", done); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -53,7 +53,7 @@ func TestWatch_EditsInThePersonsEditorWhichHasTheTerminal(t *testing.T) {
 	screen.Await(t, "while the editor is open\n") // once it is closed
 	<-resolved
 	s.wants("POST " + asked + `/resolve {"resolution":"modified","modifications":{"shell":"python3 a"}}`)
-	if code := <-done; code != exitOK {
+	if code := exitOf(t, done, screen); code != exitOK {
 		t.Errorf("exit code %d: %s", code, screen)
 	}
 }
@@ -74,7 +74,7 @@ func TestWatch_SaysThatTheEditorDoesNotWorkAndAsksAgain(t *testing.T) {
 	_, _ = person.WriteString("e\n")
 	screen.Await(t, `nothing was changed: the editor "false" ended with an error (exit status 1); VISUAL or EDITOR names yours`)
 	_, _ = person.WriteString("q\n")
-	if code := <-done; code != exitUndecided || strings.Count(screen.String(), "Approve?") != 2 {
+	if code := exitOf(t, done, screen); code != exitUndecided || strings.Count(screen.String(), "Approve?") != 2 {
 		t.Errorf("exit code %d: %s", code, screen)
 	}
 }

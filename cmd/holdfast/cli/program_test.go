@@ -7,11 +7,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/holdfast/holdfast/activities/runner/sandbox"
 	"github.com/holdfast/holdfast/cmd/holdfast/settings"
+	"github.com/holdfast/holdfast/internal/testkit"
 	"github.com/holdfast/holdfast/snapshot/clouds"
 )
 
@@ -32,6 +34,18 @@ func runContext(ctx context.Context, env []string, stdin string, args ...string)
 	base := []string{"HOME=/nonexistent", "TEMPORAL_CONFIG_FILE=/nonexistent/temporal.toml"}
 	code := Run(ctx, args, strings.NewReader(stdin), &out, &errOut, append(base, env...))
 	return result{code, out.String(), errOut.String()}
+}
+
+// exitOf waits for the exit code of a command, and says what it has printed if it does not end.
+func exitOf(t *testing.T, done <-chan int, screen *testkit.Screen) int {
+	t.Helper()
+	select {
+	case code := <-done:
+		return code
+	case <-time.After(testkit.Patience):
+		t.Fatalf("the command does not end; it has printed:\n%s", screen)
+		return 0
+	}
 }
 
 func (r result) want(t *testing.T, code int, parts ...string) {

@@ -45,7 +45,7 @@ func TestRollout_ShowsBuildsAndMovesSessionsBetweenThem(t *testing.T) {
 	}()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-done; err != nil {
+		if err := testkit.Receive(t, "the end of the worker", done); err != nil {
 			t.Errorf("worker: %v", err)
 		}
 		temporal.Close()

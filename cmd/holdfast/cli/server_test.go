@@ -59,7 +59,7 @@ func (in *installation) start(command string) {
 	go func() { done <- runContext(ctx, in.env, "", command) }()
 	in.stop[command] = sync.OnceFunc(func() {
 		cancel()
-		if r := <-done; r.code != exitOK {
+		if r := testkit.Receive(in.t, "the end of holdfast "+command, done); r.code != exitOK {
 			in.t.Errorf("%s: exit code %d: %s", command, r.code, r.errOut)
 		}
 	})
@@ -219,7 +219,7 @@ func TestWatch_AnotherViewerDecidesFirst(t *testing.T) {
 	}()
 	screen.Await(t, "Approve? [a]pprove")
 	in.run("", "approval", "resolve", in.asked(id), "approved").want(t, exitOK)
-	if code := <-done; code != exitOK {
+	if code := exitOf(t, done, screen); code != exitOK {
 		t.Errorf("exit code %d: %s", code, screen)
 	}
 	screen.Await(t, "no answer is needed now")
@@ -241,7 +241,7 @@ func TestSession_IsSuspendedResumedCancelledAndDeleted(t *testing.T) {
 	in.run("", "session", "resume", id[:8]).want(t, exitOK, "resumed")
 	screen.Await(t, "▶ resumed by")
 	in.run("", "session", "cancel", id[:8]).want(t, exitOK, "cancelled", "0 left")
-	if code := <-done; code != exitCancelled {
+	if code := exitOf(t, done, screen); code != exitCancelled {
 		t.Errorf("exit code %d, want %d: %s", code, exitCancelled, screen)
 	}
 	in.run("", "session", "resume", id).want(t, exitError, "cannot resume")
@@ -266,7 +266,7 @@ func TestWatch_SurvivesARestartOfTheServer(t *testing.T) {
 	in.stop["web"]()
 	screen.Await(t, "trying again in")
 	in.start("web")
-	if code := <-done; code != exitOK {
+	if code := exitOf(t, done, screen); code != exitOK {
 		t.Fatalf("exit code %d: %s", code, screen)
 	}
 	var got []string
@@ -298,7 +298,7 @@ func TestStart_WaitsForAServerThatIsJustStarting(t *testing.T) {
 	}()
 	screen.Await(t, "trying again for")
 	in.start("web")
-	if code := <-done; code != exitOK {
+	if code := exitOf(t, done, screen); code != exitOK {
 		t.Errorf("exit code %d: %s", code, screen)
 	}
 	if n := strings.Count(in.run("", "session", "list").out, "quick"); n != 1 {
@@ -318,7 +318,7 @@ func TestWatch_CtrlCLeavesTheSessionAlone(t *testing.T) {
 	}()
 	screen.Await(t, "up\n")
 	cancel()
-	if code := <-done; code != exitInterrupted {
+	if code := exitOf(t, done, screen); code != exitInterrupted {
 		t.Errorf("exit code %d, want %d", code, exitInterrupted)
 	}
 	screen.Await(t, "The session goes on; follow it again with `holdfast session watch "+id[:8]+" --since ")
