@@ -105,6 +105,8 @@ func TestBadInput_IsAProblemAndChangesNothing(t *testing.T) { //nolint:tparallel
 		{"a negative since", "GET", session + "/events?since=-1", "", nil, 422, schema.CodeInvalid, "query.since"},
 		{"a since over 64 bits", "GET", session + "/events?since=99999999999999999999", "", nil, 422, schema.CodeInvalid, "query.since"},
 		{"an unknown type", "GET", session + "/events?types=output,nonsense", "", nil, 422, schema.CodeInvalid, "query.types[1]"},
+		{"without an unknown type", "GET", session + "/events?without=nonsense", "", nil, 422, schema.CodeInvalid, "query.without[0]"},
+		{"types and without", "GET", session + "/events?types=output&without=step_progress", "", nil, 422, schema.CodeInvalid, "query.without"},
 		{"events of nothing", "GET", "/api/sessions/" + nobody + "/events", "", nil, 404, schema.CodeNotFound, nobody},
 		{"history of nothing", "GET", "/api/sessions/" + nobody + "/history", "", nil, 404, schema.CodeNotFound, nobody},
 		{"history with a made-up cursor", "GET", session + "/history?cursor=x%00y", "", nil, 422, schema.CodeInvalid, "cursor"},

@@ -265,6 +265,14 @@ func TestEvents_ArePagedWithoutAGap(t *testing.T) {
 	if len(page.Events) != 0 || page.HeadSeq != 25 {
 		t.Fatalf("the page is %+v", page)
 	}
+	var all, story wire.EventList
+	e.do("GET", "/api/sessions/"+s.ID+"/events", "").into(t, 200, &all)
+	unwanted := all.Events[0].Type
+	e.do("GET", "/api/sessions/"+s.ID+"/events?without=output,"+string(unwanted), "").into(t, 200, &story)
+	want := slices.DeleteFunc(slices.Clone(all.Events), func(ev schema.Event) bool { return ev.Type == unwanted || ev.Type == schema.EventOutput })
+	if len(want) == len(all.Events) || len(story.Events) != len(want) {
+		t.Fatalf("without %s there are %d of %d events, want %d", unwanted, len(story.Events), len(all.Events), len(want))
+	}
 }
 
 func TestLive_Is503WhileNoWorkerAnswers(t *testing.T) {

@@ -16,10 +16,11 @@ type (
 	eventsInput struct {
 		SessionPath
 
-		Since int64    `query:"since" minimum:"0" doc:"Only events with a greater seq"`
-		Until int64    `query:"until" minimum:"0" doc:"Only events up to this seq"`
-		Types []string `query:"types" doc:"Only these types, separated by commas"`
-		Limit int      `query:"limit" minimum:"1" maximum:"1000" doc:"1000 when absent; an answer also ends at 4 MiB"`
+		Since   int64    `query:"since" minimum:"0" doc:"Only events with a greater seq"`
+		Until   int64    `query:"until" minimum:"0" doc:"Only events up to this seq"`
+		Types   []string `query:"types" doc:"Only these types, separated by commas"`
+		Without []string `query:"without" doc:"Every type but these, separated by commas; not together with types"`
+		Limit   int      `query:"limit" minimum:"1" maximum:"1000" doc:"1000 when absent; an answer also ends at 4 MiB"`
 	}
 	historyInput struct {
 		SessionPath
@@ -84,7 +85,7 @@ func (s *Service) listAudit(ctx context.Context, in *auditInput) (*body[wire.Aud
 }
 
 func (s *Service) listEvents(ctx context.Context, in *eventsInput) (*body[wire.EventList], error) {
-	kinds, err := eventTypes(in.Types)
+	kinds, err := in.kinds()
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +122,31 @@ func (s *Service) listEvents(ctx context.Context, in *eventsInput) (*body[wire.E
 // eventOfLater is an event of the contract that nothing sends yet. Clients may ask for it, and pages of earlier builds do.
 const eventOfLater schema.EventType = "cost_update"
 
-func eventTypes(names []string) ([]schema.EventType, error) {
+// kinds are the types of event that a client wants; none for all of them.
+func (in *eventsInput) kinds() ([]schema.EventType, error) {
+	if len(in.Without) == 0 {
+		return eventTypes("types", in.Types)
+	}
+	if len(in.Types) > 0 {
+		return nil, schema.InvalidField("query.without", "give either types or without", strings.Join(in.Without, ","))
+	}
+	unwanted, err := eventTypes("without", in.Without)
+	if err != nil {
+		return nil, err
+	}
+	var kinds []schema.EventType
+	for _, p := range schema.Events {
+		if !slices.Contains(unwanted, p.Type) {
+			kinds = append(kinds, p.Type)
+		}
+	}
+	if len(kinds) == 0 {
+		return nil, schema.InvalidField("query.without", "this leaves no type of event", strings.Join(in.Without, ","))
+	}
+	return kinds, nil
+}
+
+func eventTypes(param string, names []string) ([]schema.EventType, error) {
 	kinds := make([]schema.EventType, 0, len(names))
 	for i, name := range names {
 		kind := schema.EventType(name)
@@ -131,7 +156,7 @@ func eventTypes(names []string) ([]schema.EventType, error) {
 				known = append(known, string(p.Type))
 			}
 			slices.Sort(known)
-			return nil, schema.InvalidField("query.types["+strconv.Itoa(i)+"]", "there is no such type of event; allowed are "+strings.Join(known, ", "), name)
+			return nil, schema.InvalidField("query."+param+"["+strconv.Itoa(i)+"]", "there is no such type of event; allowed are "+strings.Join(known, ", "), name)
 		}
 		kinds = append(kinds, kind)
 	}

@@ -3118,6 +3118,8 @@ export interface operations {
                 until?: number;
                 /** @description Only these types, separated by commas */
                 types?: string[];
+                /** @description Every type but these, separated by commas; not together with types */
+                without?: string[];
                 /** @description 1000 when absent; an answer also ends at 4 MiB */
                 limit?: number;
             };

@@ -119,12 +119,13 @@ export interface EventPage {
 
 export function listEvents(
   id: string,
-  filter: { since: number; until?: number; types?: readonly string[] },
+  filter: { since: number; until?: number; types?: readonly string[]; without?: readonly string[] },
   signal?: AbortSignal,
 ): Promise<EventPage> {
   const query = new URLSearchParams({ since: String(filter.since) });
   if (filter.until !== undefined) query.set('until', String(filter.until));
   if (filter.types !== undefined) query.set('types', filter.types.join(','));
+  if (filter.without !== undefined) query.set('without', filter.without.join(','));
   return request(`/api/sessions/${enc(id)}/events?${query}`, { signal });
 }
 

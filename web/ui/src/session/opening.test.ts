@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { StoredEvent } from '../api/types';
-import { findTail, readStory, STORY_EVENTS, STORY_TYPES } from './opening';
+import { findTail, NOT_STORY, readStory, STORY_EVENTS } from './opening';
 import type { Read } from './opening';
 import { eventOf } from './testEvents';
 
@@ -13,10 +13,10 @@ function logOf(head: number, every: number): { read: Read; requests: { since: nu
     requests.push(filter);
     const until = Math.min(head, filter.until ?? head);
     const events: StoredEvent[] = [];
-    const step = filter.types === undefined ? 1 : every;
+    const step = filter.without === undefined ? 1 : every;
     for (let seq = Math.floor(filter.since / step) * step + step; seq <= until && events.length < PAGE; seq += step) {
       const story = seq % every === 0;
-      if (filter.types !== undefined) expect(filter.types).toEqual(STORY_TYPES);
+      if (filter.without !== undefined) expect(filter.without).toEqual(NOT_STORY);
       events.push(story ? eventOf(seq, 'step_started') : eventOf(seq, 'output', { text: 'x'.repeat(60_000) }));
     }
     const last = events.at(-1)?.seq ?? until;

@@ -6,18 +6,10 @@ import { PROBE_EVENTS, SMALL_LOG_EVENTS, tailSince } from './tail';
 // number of requests: some for the latest part of the story, and one to find where the tail
 // begins, which comes over the socket.
 
-export type Read = (filter: { since: number; until?: number; types?: readonly string[] }) => Promise<EventPage>;
+export type Read = (filter: { since: number; until?: number; types?: readonly string[]; without?: readonly string[] }) => Promise<EventPage>;
 
-// Everything small that tells the story: all types except output and the
-// figures of each second; the newest of those come with the tail.
-export const STORY_TYPES = [
-  'workflow_started', 'workflow_state_changed', 'workflow_paused', 'workflow_resumed', 'workflow_completed',
-  'workflow_failed', 'workflow_cancelled', 'plan_proposed', 'plan_updated', 'step_started', 'step_reattached',
-  'step_completed', 'step_failed', 'step_retry_started', 'step_retry_backoff', 'step_retry_succeeded',
-  'step_retry_exhausted', 'dag_created', 'dag_updated', 'dag_node_status_changed', 'agent_message', 'message_dropped',
-  'approval_requested', 'approval_received', 'approval_extended', 'approval_escalated', 'approval_expired',
-  'file_created', 'file_updated', 'session_forked', 'session_renamed',
-];
+// The story is everything small: not output, nor the figures of each second. The newest of those come with the tail.
+export const NOT_STORY = ['output', 'step_progress'];
 
 export const STORY_EVENTS = 3_000; // about as many are read at once
 const FIRST_WINDOW = 4_000; // seqs
@@ -55,7 +47,7 @@ export async function readStory(read: Read, until: number): Promise<Story> {
 async function readWhole(read: Read, since: number, until: number): Promise<StoredEvent[]> {
   const events: StoredEvent[] = [];
   for (let from: number | undefined = since; from !== undefined; ) {
-    const page: EventPage = await read({ since: from, until, types: STORY_TYPES });
+    const page: EventPage = await read({ since: from, until, without: NOT_STORY });
     events.push(...page.events);
     from = page.next_since;
   }
