@@ -286,6 +286,7 @@ type (
 		ExpiresAt   Time            `json:"expires_at"`
 		CreatedAt   *Time           `json:"created_at,omitempty"`
 		OnTimeout   OnTimeout       `json:"on_timeout,omitempty"`
+		Subject     *Subject        `json:"subject,omitempty" doc:"What approval binds, when that is short; else GET /api/approvals/{id}/subject has it"`
 	}
 	// ApprovalReceivedData is the human's answer.
 	ApprovalReceivedData struct {

@@ -217,7 +217,7 @@ func TestRunTimeout_StopsWhatRunsAndFailsTheRun(t *testing.T) {
 	w := newWorld(t)
 	id := w.session(schema.Config{RunTimeout: "1s"}, `{"steps":[{"id":"s","shell":"sleep 1000"},{"id":"t","shell":"true","needs":["s"]}]}`)
 	events := w.awaitType(id, schema.EventWorkflowFailed)
-	if !strings.Contains(logText(events), `the run took longer than its 1s`) || !strings.Contains(logText(events), `"new_status":"cancelled","reason":"the run's time of 1s was over"`) {
+	if !strings.Contains(logText(events), `the run took longer than its 1s`) || !strings.Contains(logText(events), `"new_status":"cancelled","reason":"the run reached its time limit of 1s"`) {
 		t.Fatalf("the log is\n%s", logText(events))
 	}
 }

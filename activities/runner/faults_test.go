@@ -221,7 +221,7 @@ func TestRun_AStartThatFailsThroughNoFaultOfTheProgramIsTriedAgain(t *testing.T)
 		if err := os.Symlink("/bin/false", exe); err != nil { // one that ends at once
 			t.Fatal(err)
 		}
-		b.await("a word about that", func() bool { return strings.Contains(b.waiting(), "its supervisor ended") })
+		b.await("a word about that", func() bool { return strings.Contains(b.waiting(), "the supervisor exited") })
 		if err := os.Remove(exe); err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,11 @@ func (s *Store) Subject(ctx context.Context, approvalID string) (schema.Subject,
 	if err != nil {
 		return schema.Subject{}, err
 	}
-	subject := schema.Subject{ApprovalID: approvalID, Digest: is.digest, OnTimeout: is.onTimeout, Attention: []schema.Attention{}}
+	return s.subjectOf(ctx, is)
+}
+
+func (s *Store) subjectOf(ctx context.Context, is askedAbout) (subject schema.Subject, err error) {
+	subject = schema.Subject{ApprovalID: is.id, Digest: is.digest, OnTimeout: is.onTimeout, Attention: []schema.Attention{}}
 	if is.kind.AskedByStep() {
 		return subject, nil
 	}
@@ -74,9 +78,39 @@ func (s *Store) asked(ctx context.Context, approvalID string) (askedAbout, error
 // about something else.
 func (s *Store) askedBefore(ctx context.Context, is askedAbout) (askedAbout, error) {
 	return scanAsked(s.pool.QueryRow(ctx, selectAsked+`a.session_id = $1::uuid AND a.run_id = $2::uuid AND a.step_id = $3
-		AND a.digest <> $4 AND a.approval_type = ANY ($5::text[]) AND a.created_at < (SELECT created_at FROM approval_requests WHERE id = $6::uuid)
+		AND a.digest <> $4 AND a.approval_type = ANY ($5::text[]) AND a.created_at < COALESCE((SELECT created_at FROM approval_requests WHERE id = $6::uuid), 'infinity')
 		ORDER BY a.created_at DESC, a.id DESC LIMIT 1`,
 		is.session, is.run, is.step, is.digest, []string{string(schema.ApprovalPlan), string(schema.ApprovalStep), string(schema.ApprovalErrorRecovery)}, is.id))
+}
+
+// maxSubjectBytes is how long a subject may be, as JSON, that comes with the event of its approval: as much as a step or a
+// plan that people read at a glance. Every viewer gets it.
+const maxSubjectBytes = 16 << 10
+
+// shortSubjects reads the subjects of the approvals that a transition opens, by the approval's id. Those that are too
+// long are missing, and those that cannot be read: whoever wants them asks for them.
+func (s *Store) shortSubjects(ctx context.Context, t *schema.Transition) map[string]*schema.Subject {
+	subjects := map[string]*schema.Subject{}
+	var config *schema.Config
+	for i := range t.Open {
+		ask := &t.Open[i]
+		if ask.Type.AskedByStep() {
+			continue
+		}
+		if config == nil {
+			config = &schema.Config{}
+			if s.pool.QueryRow(ctx, `SELECT config FROM sessions WHERE id = $1::uuid`, t.SessionID).Scan(config) != nil {
+				return subjects
+			}
+		}
+		subject, err := s.subjectOf(ctx, askedAbout{
+			id: ask.ID, session: t.SessionID, run: t.RunID, step: ask.StepID, digest: ask.Digest, kind: ask.Type, onTimeout: ask.OnTimeout, config: *config,
+		})
+		if err == nil && len(schema.Marshal(subject)) <= maxSubjectBytes {
+			subjects[ask.ID] = &subject
+		}
+	}
+	return subjects
 }
 
 // maxPlansSearched limits how many of a session's plans are searched for a step that was asked

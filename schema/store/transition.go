@@ -30,6 +30,7 @@ type apply struct {
 	asked     map[string]asked             // the approvals that there were before
 	messages  map[int]schema.MessageStatus // by number: those that exist
 	texts     map[string]string            // of new messages, by id
+	subjects  map[string]*schema.Subject   // of the approvals that it opens, by id
 	started   *time.Time                   // of the run; nil if there is no such run
 	finished  *time.Time
 }
@@ -71,6 +72,7 @@ func (s *Store) Apply(ctx context.Context, t schema.Transition) (head int64, err
 			return 0, noApproval(t.Extend[i].ID)
 		}
 	}
+	a.subjects = s.shortSubjects(ctx, &t)
 	return s.inSessionTx(ctx, "record a transition", t.SessionID, "apply:"+t.Key, a.read, a.decide)
 }
 
@@ -393,7 +395,7 @@ func (a *apply) openApprovals(c *sessionTx) {
 			string(schema.ApprovalPending), string(ask.OnTimeout), created, ask.ExpiresAt)
 		c.event(schema.EventApprovalRequested, a.t.RunID, ask.StepID, schema.ApprovalRequestedData{
 			ApprovalID: ask.ID, Type: ask.Type, Description: ask.Description, Options: append([]schema.Resolution{}, ask.Options...),
-			Context: about, Digest: ask.Digest, ExpiresAt: timeOf(ask.ExpiresAt), CreatedAt: timePtr(&created), OnTimeout: ask.OnTimeout,
+			Context: about, Digest: ask.Digest, ExpiresAt: timeOf(ask.ExpiresAt), CreatedAt: timePtr(&created), OnTimeout: ask.OnTimeout, Subject: a.subjects[ask.ID],
 		})
 	}
 }

@@ -713,6 +713,8 @@ export interface components {
             /** @enum {string} */
             on_timeout?: "suspend" | "reject" | "approve" | "escalate";
             options: ("approved" | "rejected" | "modified" | "retry" | "skip" | "abort")[];
+            /** @description What approval binds, when that is short; else GET /api/approvals/{id}/subject has it */
+            subject?: components["schemas"]["Subject"];
         };
         Asked: {
             approval_id: string;

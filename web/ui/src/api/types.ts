@@ -2,7 +2,8 @@
 // are generated from the server's own declarations: `make generate`.
 import type { Schemas } from '@holdfast/client';
 
-export type Approval = Schemas['Approval'];
+// An approval. What it is about is there when its event brought it.
+export type Approval = Schemas['Approval'] & { subject?: Subject };
 export type Attempt = Schemas['Attempt'];
 export type Attention = Schemas['Attention'];
 export type AuditEntry = Schemas['AuditEntry'];

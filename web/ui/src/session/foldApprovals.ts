@@ -26,10 +26,10 @@ export function foldApprovals(approvals: Approval[], event: StoredEvent): Approv
 
 // How much of the time to answer is left is for a clock to say: here it is 0, see ServerClock.
 function requested({ data, session_id = '', run_id = '', step_id, timestamp }: EventOf<'approval_requested'>): Approval {
-  const { approval_id: id, approval_type, description, options, context, digest, expires_at, created_at, on_timeout } = data;
+  const { approval_id: id, approval_type, description, options, context, digest, expires_at, created_at, on_timeout, subject } = data;
   return {
     id, session_id, run_id, step_id: step_id || undefined, approval_type, description, options, context: context as Approval['context'], digest, on_timeout,
-    status: 'pending', created_at: created_at ?? timestamp, expires_at, remaining_seconds: 0,
+    status: 'pending', created_at: created_at ?? timestamp, expires_at, remaining_seconds: 0, subject,
   };
 }
 

@@ -11,16 +11,17 @@ const BOUND = new Set<Approval['approval_type']>(['plan_approval', 'step_approva
 // Whether an approval is about a plan or a step of one, which the server keeps by its digest.
 export const bindsPlan = (approval: Approval): boolean => BOUND.has(approval.approval_type);
 
+// A short subject came with the event that asked, so that no viewer reads it; else it is read.
 export function useSubject(approval: Approval): { subject: Subject | null; error: unknown } {
   const read = useQuery({
     queryKey: ['approval', approval.id, 'subject', approval.digest],
     queryFn: ({ signal }) => getSubject(approval.id, signal),
-    enabled: bindsPlan(approval),
+    enabled: bindsPlan(approval) && approval.subject === undefined,
     staleTime: Infinity,
     gcTime: 60_000,
     structuralSharing: false,
   });
-  return { subject: read.data ?? null, error: read.error };
+  return { subject: approval.subject ?? read.data ?? null, error: read.error };
 }
 
 // The approval with its whole context: in a list it may be left out.
