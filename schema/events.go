@@ -51,6 +51,9 @@ type Payload struct {
 	Data any
 }
 
+// PausedApprovalExpired is the reason of a session that suspended itself because nobody answered in time.
+const PausedApprovalExpired = string(EventApprovalExpired)
+
 // Events lists every type of stored event with its payload.
 var Events = []Payload{
 	{EventWorkflowStarted, WorkflowStartedData{}},

@@ -354,7 +354,7 @@ func (s *State) expire(now time.Time) {
 			s.resetExpiredGate(a)
 			if !s.Suspended && s.Cancel == nil {
 				s.pause(now)
-				s.note(schema.EventWorkflowPaused, "", schema.WorkflowPausedData{Reason: "approval_expired"})
+				s.note(schema.EventWorkflowPaused, "", schema.WorkflowPausedData{Reason: schema.PausedApprovalExpired})
 			}
 		}
 	}

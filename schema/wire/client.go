@@ -26,7 +26,7 @@ const (
 	FrameCancel              = "cancel"
 	FrameMessage             = "message"
 	FrameQuery               = "query"
-	FrameResolveApproval     = "resolve_approval"
+	FrameResolveApproval     = schema.CommandResolveApproval
 	FrameReopenApproval      = "reopen_approval"
 )
 

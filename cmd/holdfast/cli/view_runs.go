@@ -23,7 +23,7 @@ func (v *view) workflowEvent(e schema.Event) string {
 	case schema.EventWorkflowPaused:
 		d, _ := payload[schema.WorkflowPausedData](e)
 		why := by(d.Actor)
-		if d.Reason == "approval_expired" {
+		if d.Reason == schema.PausedApprovalExpired {
 			why = ": an approval expired"
 		}
 		return s.Yellow("‖ suspended"+why) + s.Dim("; go on with `holdfast session resume "+short(e.SessionID)+"`")
