@@ -150,8 +150,8 @@ function follow(id: string, since: number, headSeq: number, entry: Entry): void 
 }
 
 function hearClock(store: SessionStore): void {
-  const now = live.serverTime();
-  if (now !== null) store.clock.heard(now);
+  const [now, connection] = [live.serverTime(), live.identity?.connectionId];
+  if (now !== null && connection !== undefined) store.hear(now, connection);
 }
 
 // Events were lost that the projection lacks: only the server can say what they did.

@@ -41,6 +41,18 @@ describe('the store', () => {
     expect(store.getSnapshot().receipt).toMatchObject({ processes_killed: 2 });
   });
 
+  it('tells listeners when its clock was put right', () => {
+    const store = new SessionStore(immediately);
+    store.load(projectionOf());
+    const now = Date.parse(projectionOf().at);
+    let told = 0;
+    store.subscribe(() => told++);
+    store.hear(now, 'c');
+    expect(told).toBe(0);
+    store.hear(now + 60_000, 'c');
+    expect(told).toBe(1);
+  });
+
   it('joins a run of output into one timeline row', () => {
     const store = storeOf(log(['output', { text: 'ab' }, 'x'], ['output', { text: 'c' }, 'x'], ['output', { text: 'd' }, 'y']));
     expect(store.timeline.map((row) => [row.firstSeq, row.lastSeq, row.chars])).toEqual([[1, 2, 3], [3, 3, 1]]);

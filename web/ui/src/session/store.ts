@@ -173,6 +173,13 @@ export class SessionStore {
     if (head > this.live.head) this.change({ head });
   }
 
+  // The clock of the web server that a connection leads to shows now.
+  hear(now: number, connection: string): void {
+    const before = this.clock.moved;
+    this.clock.heard(now, connection);
+    if (this.clock.moved !== before) this.change({}); // deadlines are told anew
+  }
+
   setDeleted(at: string): void {
     if (!this.live.deleted) this.change({ deleted: at });
   }
