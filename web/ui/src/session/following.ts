@@ -95,7 +95,8 @@ export function retry(id: string): void {
   void open(id, entry);
 }
 
-// One request reads what the session is; from there on its log tells everything.
+// One request reads what the session is; from there on its log tells everything. So begins a page, and so it goes on
+// after it slept through much of the log.
 async function open(id: string, entry: Entry): Promise<void> {
   const { store, stop } = entry;
   let headSeq: number;
@@ -108,7 +109,7 @@ async function open(id: string, entry: Entry): Promise<void> {
     return;
   }
   const since = await skipTo(id, headSeq, entry);
-  if (entry.stop.signal.aborted) return;
+  if (stop.signal.aborted) return;
   if (store.lastSeq >= headSeq) store.markLoaded();
   follow(id, since, headSeq, entry);
 }
@@ -140,7 +141,7 @@ function follow(id: string, since: number, headSeq: number, entry: Entry): void 
       onSubscribed: (head) => {
         store.setHead(head);
         hearClock(store);
-        if (head - Math.max(since, store.lastSeq) > MAX_TAIL_EVENTS) void jump(id, head, entry);
+        if (head - Math.max(since, store.lastSeq) > MAX_TAIL_EVENTS) jump(id, entry);
       },
       onPresence: (presence) => store.setPresence(presence),
     },
@@ -173,28 +174,28 @@ function rewind(id: string, head: number, entry: Entry): void {
   void open(id, entry);
 }
 
-// A page that slept through much of a log reopens it instead of reading all of it.
-async function jump(id: string, head: number, entry: Entry): Promise<void> {
+// A page that slept through much of a log opens it again instead of reading all of it.
+function jump(id: string, entry: Entry): void {
   entry.subscription?.close();
   entry.subscription = null;
-  const since = await skipTo(id, head, entry);
-  if (!entry.stop.signal.aborted) follow(id, since, head, entry);
+  entry.store.reloads();
+  void open(id, entry);
 }
 
-// Reads the story between the store's last event and the tail, and returns where the tail
-// begins. A long log's older output stays on the server.
+// Reads the newest story between the store's last event and the tail, and returns where the tail begins. A long log's
+// older output stays on the server, and so does its older story.
 async function skipTo(id: string, head: number, entry: Entry): Promise<number> {
   const { store } = entry;
   const read = patient(id, entry.stop.signal);
   const known = store.lastSeq;
   const since = await findTail(read, known, head).catch(() => Math.max(known, head - PROBE_EVENTS));
   if (since > known) {
-    const story = await readStory(read, since).catch(() => ({ events: [], since }));
+    const story = await readStory(read, known, since).catch(() => ({ events: [], since }));
+    if (story.since > known) store.startsAt(story.since);
     for (const event of story.events) {
       store.apply(event);
-      if (event.event_type === 'step_started' && event.seq > known) store.output.markPartial(stepKey(event.run_id ?? '', event.step_id ?? ''));
+      if (event.event_type === 'step_started') store.output.markPartial(stepKey(event.run_id ?? '', event.step_id ?? ''));
     }
-    if (known === 0) store.startsAt(story.since);
   }
   return since;
 }

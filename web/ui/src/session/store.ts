@@ -133,8 +133,13 @@ export class SessionStore {
     this.change({ error });
   }
 
+  // The story up to this seq was not read. What is known of it from before makes way: the rows have no gap, and the
+  // older ones can be read again.
   startsAt(seq: number): void {
     this.older = seq;
+    const after = this.timeline.findIndex((row) => row.firstSeq > seq);
+    this.timeline.splice(0, after < 0 ? this.timeline.length : after);
+    this.change({ timelineVersion: this.live.timelineVersion + 1 });
   }
 
   // Puts an older part of the story, which begins at since, before what is there.
@@ -144,7 +149,7 @@ export class SessionStore {
     const change: Partial<SessionSnapshot> = { timelineVersion: this.live.timelineVersion + 1 };
     for (const event of events) {
       appendToTimeline(rows, event);
-      if ((event.event_type === 'plan_proposed' || event.event_type === 'plan_updated') && event.run_id && !(event.run_id in this.live.plans)) {
+      if ((event.event_type === 'plan_proposed' || event.event_type === 'plan_updated') && event.run_id && (this.live.plans[event.run_id]?.seq ?? 0) < event.seq) {
         change.plans = { ...(change.plans ?? this.live.plans), [event.run_id]: { seq: event.seq, plan: event.data.plan } };
       }
       if (event.event_type === 'session_forked') Object.assign(change, this.foldRest(event));

@@ -1,0 +1,122 @@
+import type { SubscriptionHandlers } from '@holdfast/client';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { getProjection, listEvents } from '../api/endpoints';
+import type { Projection, StoredEvent } from '../api/types';
+import { acquire, followed } from './following';
+import type { Entry } from './following';
+import { eventOf, projectionOf } from './testEvents';
+
+vi.mock('../api/endpoints', () => ({ getProjection: vi.fn(), listEvents: vi.fn() }));
+vi.mock('../app/live', () => ({ live: { subscribe: vi.fn(), serverTime: () => null, identity: null } }));
+const { live } = await import('../app/live');
+
+const PAGE = 1_000;
+
+// A server with one log, whose story is every nth event: a rename to the event's seq. All else is output.
+class Server {
+  head: number;
+  readonly reads: number[] = []; // the seqs of the projections that it gave
+  readonly filters: { since: number; until?: number }[] = [];
+  handlers: SubscriptionHandlers | null = null;
+  since = -1; // of the subscription
+  closed = 0;
+
+  constructor(head: number, private readonly every: number) {
+    this.head = head;
+    vi.mocked(getProjection).mockImplementation(() => Promise.resolve(this.projection()));
+    vi.mocked(listEvents).mockImplementation((_id, filter) => {
+      const { since, until = this.head, without } = filter;
+      this.filters.push({ since, until });
+      const step = without === undefined ? 1 : this.every;
+      const events: StoredEvent[] = [];
+      for (let seq = Math.floor(since / step) * step + step; seq <= until && events.length < PAGE; seq += step) events.push(this.event(seq));
+      const last = events.at(-1)?.seq ?? until;
+      return Promise.resolve({ events, ...(events.length === PAGE && last < until ? { next_since: last } : {}) });
+    });
+    vi.mocked(live.subscribe).mockImplementation((_id, since, handlers) => {
+      if (this.handlers !== null) throw new Error('already subscribed to');
+      [this.handlers, this.since] = [handlers, since];
+      return { seq: since, present: () => undefined, viewing: () => undefined, close: () => { this.handlers = null; this.closed += 1; } };
+    });
+  }
+
+  event(seq: number): StoredEvent {
+    return seq % this.every === 0 ? eventOf(seq, 'session_renamed', { name: `${seq}` }) : eventOf(seq, 'output', { text: 'x' });
+  }
+
+  projection(): Projection {
+    this.reads.push(this.head);
+    const empty = projectionOf();
+    return { ...empty, seq: this.head, session: { ...empty.session, head_seq: this.head, name: `${Math.floor(this.head / this.every) * this.every}` } };
+  }
+
+  // Sends the events of the log that a subscriber has not had.
+  send(entry: Entry): void {
+    for (let seq = Math.max(this.since, entry.store.lastSeq) + 1; seq <= this.head; seq++) this.handlers?.onEvent(this.event(seq));
+  }
+}
+
+let pages = 0;
+let opened: Entry[] = [];
+
+beforeEach(() => {
+  vi.stubGlobal('document', { visibilityState: 'hidden', addEventListener: () => undefined });
+});
+afterEach(() => {
+  for (const entry of opened) entry.stop.abort();
+  opened = [];
+  vi.unstubAllGlobals();
+});
+
+async function openPage(server: Server): Promise<{ id: string; entry: Entry; shown: () => Promise<Projection | null> }> {
+  const id = `page-${pages++}`;
+  const entry = acquire(id);
+  opened.push(entry);
+  await vi.waitFor(() => expect(server.handlers).not.toBeNull());
+  server.send(entry);
+  return {
+    id,
+    entry,
+    shown: async () => {
+      await vi.waitFor(() => expect(followed(id)?.getSnapshot().seq).toBe(followed(id)?.lastSeq));
+      return entry.store.getSnapshot().projection;
+    },
+  };
+}
+
+describe('a page that slept', () => {
+  it.each([
+    ['a log with much output', 300_000, 1_000],
+    ['a log with more story than is read at once', 300_000, 10],
+  ])('through %s knows what the session is, with one more projection', async (_name, head, every) => {
+    const server = new Server(300, every);
+    const { entry, shown } = await openPage(server);
+    server.head = head;
+    server.filters.length = 0;
+    server.handlers?.onSubscribed?.(server.head);
+    await vi.waitFor(() => expect(server.handlers).not.toBeNull());
+    server.send(entry);
+    expect(await shown()).toMatchObject({ seq: head, session: { name: `${head}` } });
+    expect(server.reads).toEqual([300, head]);
+    expect(server.filters.every((filter) => filter.since >= 300)).toBe(true);
+    const gap = entry.store.olderUntil;
+    const rows = entry.store.timeline.map((row) => row.firstSeq);
+    if (every === 1_000) expect([gap, rows[0]]).toEqual([0, 1]);
+    else {
+      expect(gap).toBeGreaterThan(300);
+      expect(rows[0]).toBeGreaterThan(gap); // "Show older" reads the rest
+    }
+    expect(rows).toEqual(rows.toSorted((a, b) => a - b));
+  });
+  it('through a stretch whose story is refused shows where it begins', async () => {
+    const server = new Server(300, 1_000);
+    const { entry, shown } = await openPage(server);
+    server.head = 300_000;
+    vi.mocked(listEvents).mockRejectedValue(new Error('no'));
+    server.handlers?.onSubscribed?.(server.head);
+    await vi.waitFor(() => expect(server.handlers).not.toBeNull());
+    server.send(entry);
+    expect(await shown()).toMatchObject({ seq: 300_000, session: { name: '300000' } });
+    expect(entry.store.olderUntil).toBe(server.since);
+  });
+});
