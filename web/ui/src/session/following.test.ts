@@ -2,7 +2,7 @@ import type { SubscriptionHandlers } from '@holdfast/client';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { getProjection, listEvents } from '../api/endpoints';
 import type { Projection, StoredEvent } from '../api/types';
-import { acquire, followed } from './following';
+import { acquire, followed, retry } from './following';
 import type { Entry } from './following';
 import { eventOf, projectionOf } from './testEvents';
 
@@ -66,6 +66,7 @@ afterEach(() => {
   for (const entry of opened) entry.stop.abort();
   opened = [];
   vi.unstubAllGlobals();
+  vi.clearAllMocks();
 });
 
 async function openPage(server: Server): Promise<{ id: string; entry: Entry; shown: () => Promise<Projection | null> }> {
@@ -118,5 +119,87 @@ describe('a page that slept', () => {
     server.send(entry);
     expect(await shown()).toMatchObject({ seq: 300_000, session: { name: '300000' } });
     expect(entry.store.olderUntil).toBe(server.since);
+  });
+});
+
+describe('a page whose log has holes', () => {
+  // Answers to reads of the projection, each given when the test says so.
+  function held(): ((answer: () => Projection) => Promise<void>)[] {
+    const answers: ((answer: () => Projection) => Promise<void>)[] = [];
+    vi.mocked(getProjection).mockImplementation(() => new Promise((resolve, reject) => {
+      answers.push(async (answer) => {
+        try {
+          resolve(answer());
+        } catch (error) {
+          reject(error as Error);
+        }
+        await new Promise((later) => setTimeout(later));
+      });
+    }));
+    return answers;
+  }
+  const refuse = () => {
+    throw new Error('no');
+  };
+
+  it('reads one projection for two of them', async () => {
+    const server = new Server(10, 1);
+    const { shown } = await openPage(server);
+    const answers = held();
+    server.handlers?.onHole?.({ from: 11, to: 20 });
+    server.handlers?.onHole?.({ from: 21, to: 30 });
+    server.handlers?.onEvent(server.event(31));
+    expect(answers).toHaveLength(1);
+    server.head = 30;
+    await answers[0]?.(() => server.projection());
+    expect(await shown()).toMatchObject({ seq: 31, session: { name: '31' } });
+    expect(answers).toHaveLength(1);
+  });
+  it('reads once more for a hole that was found meanwhile', async () => {
+    const server = new Server(10, 1);
+    const { entry, shown } = await openPage(server);
+    const answers = held();
+    server.handlers?.onHole?.({ from: 11, to: 20 });
+    server.head = 25;
+    const first = server.projection();
+    server.handlers?.onEvent(server.event(21));
+    server.handlers?.onHole?.({ from: 22, to: 30 });
+    await answers[0]?.(() => first);
+    expect(answers).toHaveLength(2);
+    server.handlers?.onEvent(server.event(31));
+    server.head = 30;
+    await answers[1]?.(() => server.projection());
+    expect(answers).toHaveLength(2);
+    expect(await shown()).toMatchObject({ seq: 31, session: { name: '31' } });
+    expect([entry.store.openedAt, entry.store.missingUntil]).toEqual([30, 0]);
+  });
+  it('says that it could not read them, and reads them when it is told to', async () => {
+    const server = new Server(10, 1);
+    const { id, entry, shown } = await openPage(server);
+    const answers = held();
+    server.handlers?.onHole?.({ from: 11, to: 20 });
+    await answers[0]?.(refuse);
+    await vi.waitFor(() => expect(entry.store.getSnapshot().error).not.toBeNull());
+    retry(id);
+    retry(id);
+    server.handlers?.onEvent(server.event(21));
+    server.head = 20;
+    await answers[1]?.(() => server.projection());
+    expect(await shown()).toMatchObject({ seq: 21, session: { name: '21' } });
+    expect(entry.store.getSnapshot().error).toBeNull();
+    expect([answers.length, vi.mocked(live.subscribe).mock.calls.length, server.closed]).toEqual([2, 1, 0]);
+  });
+  it('is whole again when another hole makes it read what it could not', async () => {
+    const server = new Server(10, 1);
+    const { entry, shown } = await openPage(server);
+    const answers = held();
+    server.handlers?.onHole?.({ from: 11, to: 20 });
+    await answers[0]?.(refuse);
+    for (let seq = 21; seq <= 30; seq++) server.handlers?.onEvent(server.event(seq));
+    server.handlers?.onHole?.({ from: 31, to: 32 });
+    server.head = 32;
+    await answers[1]?.(() => server.projection());
+    expect(await shown()).toMatchObject({ seq: 32 });
+    expect(entry.store.getSnapshot().error).toBeNull();
   });
 });

@@ -19,6 +19,7 @@ export interface Entry {
   users: number;
   stop: AbortController;
   subscription: Subscription | null;
+  reading: Promise<boolean> | null; // of the projection: one at a time
   before: Set<string>; // the approvals on the screen, in the order they appeared
   timer: ReturnType<typeof setTimeout> | null;
 }
@@ -41,7 +42,7 @@ function tellWatchers(): void {
 export function acquire(id: string): Entry {
   let entry = entries.get(id);
   if (entry === undefined) {
-    entry = { store: new SessionStore(), users: 0, stop: new AbortController(), subscription: null, before: new Set(), timer: null };
+    entry = { store: new SessionStore(), users: 0, stop: new AbortController(), subscription: null, reading: null, before: new Set(), timer: null };
     entries.set(id, entry);
     void open(id, entry);
     queueMicrotask(tellWatchers);
@@ -90,24 +91,18 @@ if (typeof document !== 'undefined') {
 // Reads what could not be read before.
 export function retry(id: string): void {
   const entry = entries.get(id);
-  if (entry === undefined || entry.store.getSnapshot().error === null) return;
+  if (entry === undefined || !entry.store.failed || entry.reading !== null) return;
   entry.store.fail(null);
-  void open(id, entry);
+  if (entry.subscription === null) void open(id, entry);
+  else void reload(id, entry);
 }
 
 // One request reads what the session is; from there on its log tells everything. So begins a page, and so it goes on
 // after it slept through much of the log.
 async function open(id: string, entry: Entry): Promise<void> {
   const { store, stop } = entry;
-  let headSeq: number;
-  try {
-    const projection = await insist(() => getProjection(id, stop.signal), stop.signal);
-    store.load(projection);
-    headSeq = projection.seq;
-  } catch (error) {
-    if (!stop.signal.aborted) store.fail(error);
-    return;
-  }
+  if (!(await reload(id, entry)) || stop.signal.aborted) return;
+  const headSeq = store.projectedSeq;
   const since = await skipTo(id, headSeq, entry);
   if (stop.signal.aborted) return;
   if (store.lastSeq >= headSeq) store.markLoaded();
@@ -126,7 +121,7 @@ function follow(id: string, since: number, headSeq: number, entry: Entry): void 
       },
       onHole: (hole) => {
         store.addHole(hole);
-        if (hole.to > (store.getSnapshot().projection?.seq ?? 0)) void reload(id, entry);
+        if (store.missingUntil > 0) void reload(id, entry); // only the server can say what they did
         if (hole.to >= headSeq) store.markLoaded();
       },
       onHead: (head) => {
@@ -155,20 +150,37 @@ function hearClock(store: SessionStore): void {
   if (now !== null && connection !== undefined) store.hear(now, connection);
 }
 
-// Events were lost that the projection lacks: only the server can say what they did.
-async function reload(id: string, entry: Entry): Promise<void> {
-  const { store, stop } = entry;
+// Reads the projection, and returns whether it could be read. Whoever asks while it is read gets the same answer.
+function reload(id: string, entry: Entry): Promise<boolean> {
+  if (entry.reading !== null) return entry.reading;
+  const reading = readProjection(id, entry).finally(() => {
+    if (entry.reading === reading) entry.reading = null;
+  });
+  entry.reading = reading;
+  return reading;
+}
+
+// Reads it again while a hole that was found meanwhile reaches beyond what was read.
+async function readProjection(id: string, { store, stop }: Entry): Promise<boolean> {
   store.reloads();
   try {
-    store.load(await insist(() => getProjection(id, stop.signal), stop.signal));
+    let wanted: number;
+    do {
+      wanted = store.missingUntil;
+      store.load(await insist(() => getProjection(id, stop.signal), stop.signal));
+    } while (store.missingUntil > wanted);
+    if (store.missingUntil > 0) throw new Error(`The server answered with the session as it was before event ${store.missingUntil}.`);
+    return true;
   } catch (error) {
     if (!stop.signal.aborted) store.fail(error);
+    return false;
   }
 }
 
 // The log ends before what this page has seen, as after restoring a backup: the page starts over.
 function rewind(id: string, head: number, entry: Entry): void {
   entry.subscription = null;
+  entry.reading = null;
   entry.store = new SessionStore(undefined, { seen: entry.store.lastSeq, head });
   tellWatchers();
   void open(id, entry);
@@ -178,7 +190,6 @@ function rewind(id: string, head: number, entry: Entry): void {
 function jump(id: string, entry: Entry): void {
   entry.subscription?.close();
   entry.subscription = null;
-  entry.store.reloads();
   void open(id, entry);
 }
 

@@ -78,7 +78,29 @@ describe('the projection', () => {
     const read = projectionOf();
     store.load({ ...read, seq: 4, session: { ...read.session, name: 'four', head_seq: 4 } });
     expect(store.getSnapshot().projection).toMatchObject({ seq: 5, session: { name: 'five', version: 9 } });
-    expect(store.openedAt).toBe(0);
+    expect(store.openedAt).toBe(4); // what was said before is read again
+  });
+  it('stays when an older one is read', () => {
+    const store = new SessionStore(immediately);
+    const read = projectionOf();
+    store.load({ ...read, seq: 9, session: { ...read.session, name: 'nine' } });
+    store.reloads();
+    store.load({ ...read, seq: 8, session: { ...read.session, name: 'eight' } });
+    expect(store.getSnapshot().projection).toMatchObject({ seq: 9, session: { name: 'nine' } });
+    store.reloads();
+    store.load({ ...read, seq: 10, session: { ...read.session, name: 'ten' } });
+    expect(store.getSnapshot().projection).toMatchObject({ seq: 10, session: { name: 'ten' } });
+  });
+  it('has the latest plan, although the event that brought it was lost', () => {
+    const run = { id: 'r', session_id: 's', number: 1, status: 'active' as const, started_at: '', failed_steps: 0, steps: [] };
+    const store = new SessionStore(immediately);
+    store.load(projectionOf(run));
+    store.apply(eventOf(1, 'plan_proposed', { plan: { steps: [{ id: 'old', shell: 'true' }] } }));
+    store.addHole({ from: 2, to: 3 });
+    store.reloads();
+    const read = projectionOf(run);
+    store.load({ ...read, seq: 3, session: { ...read.session, plan: { steps: [{ id: 'new', shell: 'true' }] } } });
+    expect(store.getSnapshot().plans['r']?.plan.steps[0]?.id).toBe('new');
   });
   it('says why it could not be read, until it could', () => {
     const store = new SessionStore(immediately);

@@ -52,8 +52,8 @@ export interface SessionSnapshot {
   presence: Presence; // who views the session now
   timelineVersion: number;
   changes: number; // how many events came that are neither output nor progress
-  queuedAtFirst: boolean; // messages were waiting when the page opened
-  said: readonly StoredEvent[]; // what happened to messages since the page opened
+  historyNeeded: boolean; // messages were waiting when the projection was read
+  said: readonly StoredEvent[]; // what happened to messages since then
   written: Readonly<Record<string, WrittenFile>>; // by path
 }
 
@@ -74,7 +74,7 @@ const EMPTY: SessionSnapshot = {
   presence: { viewers: [], count: 0 },
   timelineVersion: 0,
   changes: 0,
-  queuedAtFirst: false,
+  historyNeeded: false,
   said: [],
   written: {},
 };
@@ -93,6 +93,8 @@ export class SessionStore {
   private older = 0;
   private opened = 0;
   private waiting: StoredEvent[] | null = []; // events that the projection being read may lack; null while none is read
+  private least = 0; // the seq that it must have: what came before is not in waiting
+  private missing = 0; // events up to this seq are neither in the projection nor to be had
 
   constructor(private readonly schedule: (run: () => void) => void = onNextFrame, rewound: Rewind | null = null) {
     if (rewound !== null) this.live = this.shown = { ...EMPTY, rewound };
@@ -107,29 +109,55 @@ export class SessionStore {
     return this.older;
   }
 
-  // The seq of the projection that the page opened with.
+  // The seq of the projection that was read last. What the log told before may have holes.
   get openedAt(): number {
     return this.opened;
   }
 
-  // Takes a projection in, and folds into it what came while it was read.
-  load(projection: Projection): void {
-    const events = this.waiting ?? [];
-    this.waiting = null;
-    if (this.live.projection === null) {
-      this.opened = projection.seq;
-      this.change({ queuedAtFirst: projection.session.queued_messages > 0 });
-    }
-    this.clock.read(Date.parse(projection.at));
-    this.change({ projection: events.reduce(foldProjection, projection), error: null, head: Math.max(this.live.head, projection.seq) });
+  // How far the projection is, and how far it has to be read again; 0 if it has not.
+  get projectedSeq(): number {
+    return this.live.projection?.seq ?? 0;
   }
 
-  // A projection is about to be read again, because events were lost that were not folded.
+  get missingUntil(): number {
+    return this.missing;
+  }
+
+  get failed(): boolean {
+    return this.live.error !== null;
+  }
+
+  // A projection is about to be read: what comes from now on is kept for it.
   reloads(): void {
-    this.waiting ??= [];
+    if (this.waiting !== null) return;
+    this.waiting = [];
+    this.least = Math.max(this.seq, this.projectedSeq);
   }
 
+  // Takes a projection in, and folds into it what came while it was read. One that is older than what is shown is no
+  // news, and one that lacks lost events is not the last to be read.
+  load(projection: Projection): void {
+    const events = this.waiting?.filter((event) => event.seq > projection.seq) ?? [];
+    if (projection.seq >= this.missing) {
+      this.missing = 0;
+      this.waiting = null;
+    }
+    if (projection.seq < this.least) return;
+    this.opened = projection.seq;
+    this.clock.read(Date.parse(projection.at));
+    this.change({
+      projection: events.reduce(foldProjection, projection),
+      error: null,
+      head: Math.max(this.live.head, projection.seq),
+      historyNeeded: this.live.historyNeeded || projection.session.queued_messages > 0,
+      said: this.live.said.filter((event) => event.seq > projection.seq),
+      plans: withoutStale(this.live.plans, projection),
+    });
+  }
+
+  // The projection cannot be read, or (null) is about to be tried again.
   fail(error: unknown): void {
+    this.waiting = null;
     this.change({ error });
   }
 
@@ -199,6 +227,7 @@ export class SessionStore {
       const attempt = step.attempts.at(-1)?.number ?? 1;
       this.output.append({ seq: hole.to, key: stepKey(run?.id ?? '', step.id), stepId: step.id, attempt, text: `\n── lines missing: ${holeWords(hole)} ──\n` });
     }
+    if (hole.to > this.projectedSeq) this.missing = hole.to;
     this.change({ seq: hole.to, holes: [...this.live.holes, hole] });
   }
 
@@ -257,6 +286,13 @@ export class SessionStore {
       for (const listener of this.listeners) listener();
     });
   }
+}
+
+// The latest run's plan as the projection has it: the log's may have been replaced by an event that was lost.
+function withoutStale(plans: SessionSnapshot['plans'], { seq, session, runs }: Projection): SessionSnapshot['plans'] {
+  const run = runs.at(-1);
+  if (run === undefined || !session.plan || (plans[run.id]?.seq ?? seq) >= seq) return plans;
+  return { ...plans, [run.id]: { seq, plan: session.plan } };
 }
 
 // Events that cannot be read, in words.

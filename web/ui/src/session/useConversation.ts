@@ -15,6 +15,7 @@ export function useConversation(id: string, openedAt: number, said: readonly Sto
     enabled,
     staleTime: Infinity,
     structuralSharing: false,
+    placeholderData: (previous, query) => (query?.queryKey[1] === id ? previous : undefined), // while it is read again
   });
   const messages = useMemo(() => said.reduce<readonly Message[]>(foldMessages, read.data ?? NONE), [read.data, said]);
   return { messages, loading: enabled && read.isPending, error: read.error };
