@@ -14,9 +14,9 @@ export function foldSession(session: Session, change: StoredEvent | Exclude<List
   }
 }
 
-// The list sends whole rows. One that was read before what is shown is no news.
+// The list sends whole rows: a field that one lacks is gone. One that was read before what is shown is no news.
 function newer(session: Session, row: Session): Session {
-  return row.head_seq < session.head_seq ? session : { ...session, ...row };
+  return row.head_seq < session.head_seq ? session : row;
 }
 
 function seen(session: Session, event: StoredEvent): Session {
