@@ -53,6 +53,25 @@ describe('the store', () => {
     expect(told).toBe(1);
   });
 
+  it('takes a hundred thousand written files as fast as a few', () => {
+    const store = new SessionStore(() => undefined);
+    const before = performance.now();
+    for (let seq = 1; seq <= 100_000; seq++) store.apply(eventOf(seq, 'file_created', { path: `f${seq}`, size: seq }));
+    expect(performance.now() - before).toBeLessThan(10_000); // copying what there is at each takes minutes
+  });
+  it('shows a change of what only grows', () => {
+    const store = new SessionStore(immediately);
+    const before = store.getSnapshot();
+    store.apply(eventOf(1, 'file_created', { path: 'a', size: 1 }));
+    store.apply(eventOf(2, 'agent_message', { role: 'user', message: 'hi', number: 1 }));
+    store.apply(eventOf(3, 'plan_proposed', { plan: { steps: [] } }));
+    const { written, said, plans } = store.getSnapshot();
+    expect([written === before.written, said === before.said, plans === before.plans]).toEqual([false, false, false]);
+    store.apply(eventOf(4, 'session_renamed', { name: 'x' }));
+    expect(store.getSnapshot()).toMatchObject({ written, said, plans });
+    expect(store.getSnapshot().written).toBe(written);
+  });
+
   it('joins a run of output into one timeline row', () => {
     const store = storeOf(log(['output', { text: 'ab' }, 'x'], ['output', { text: 'c' }, 'x'], ['output', { text: 'd' }, 'y']));
     expect(store.timeline.map((row) => [row.firstSeq, row.lastSeq, row.chars])).toEqual([[1, 2, 3], [3, 3, 1]]);
@@ -100,7 +119,7 @@ describe('the projection', () => {
     store.reloads();
     const read = projectionOf(run);
     store.load({ ...read, seq: 3, session: { ...read.session, plan: { steps: [{ id: 'new', shell: 'true' }] } } });
-    expect(store.getSnapshot().plans['r']?.plan.steps[0]?.id).toBe('new');
+    expect(store.getSnapshot().plans.all.get('r')?.plan.steps[0]?.id).toBe('new');
   });
   it('says why it could not be read, until it could', () => {
     const store = new SessionStore(immediately);
@@ -147,7 +166,7 @@ describe('an older part of the story', () => {
     expect(store.olderUntil).toBe(0);
     expect(store.timeline.map((row) => row.firstSeq)).toEqual([1, 2, 3, 4]);
     const { plans, forkedAt } = store.getSnapshot();
-    expect([plans['r']?.plan.steps[0]?.id, plans['r2']?.plan.steps[0]?.id, forkedAt]).toEqual(['old', 'new', 'a']);
+    expect([plans.all.get('r')?.plan.steps[0]?.id, plans.all.get('r2')?.plan.steps[0]?.id, forkedAt]).toEqual(['old', 'new', 'a']);
     expect(store.output.droppedOlder('r/old')).toBe(true);
     expect(store.lastSeq).toBe(4);
   });

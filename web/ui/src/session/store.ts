@@ -34,6 +34,12 @@ export interface WrittenFile {
   at: string;
 }
 
+// What only grows is kept in one place, so that an event costs the same however much there is. What holds it is replaced
+// when it changes, so that React sees that.
+export interface Growing<T> {
+  readonly all: T;
+}
+
 // What React sees: replaced as a whole, at most once per frame.
 export interface SessionSnapshot {
   seq: number; // of the latest event that has arrived
@@ -46,15 +52,15 @@ export interface SessionSnapshot {
   error: unknown; // why it cannot be read; null if it can
   live: LiveSteps;
   receipt: CancelReceipt | null;
-  plans: Readonly<Record<string, PlanFold>>; // by run id
+  plans: Growing<ReadonlyMap<string, PlanFold>>; // by run id
   extensions: Readonly<Record<string, Extension>>; // by approval id
   forkedAt: string | null; // the step that a fork continues from
   presence: Presence; // who views the session now
   timelineVersion: number;
   changes: number; // how many events came that are neither output nor progress
   historyNeeded: boolean; // messages were waiting when the projection was read
-  said: readonly StoredEvent[]; // what happened to messages since then
-  written: Readonly<Record<string, WrittenFile>>; // by path
+  said: Growing<readonly StoredEvent[]>; // what happened to messages since then
+  written: Growing<ReadonlyMap<string, WrittenFile>>; // by path
 }
 
 const EMPTY: SessionSnapshot = {
@@ -68,15 +74,15 @@ const EMPTY: SessionSnapshot = {
   error: null,
   live: {},
   receipt: null,
-  plans: {},
+  plans: { all: new Map() },
   extensions: {},
   forkedAt: null,
   presence: { viewers: [], count: 0 },
   timelineVersion: 0,
   changes: 0,
   historyNeeded: false,
-  said: [],
-  written: {},
+  said: { all: [] },
+  written: { all: new Map() },
 };
 
 // The state of one session, outside React. Events come in thousands; listeners
@@ -85,6 +91,9 @@ export class SessionStore {
   readonly output = new OutputBuffer();
   readonly timeline: TimelineRow[] = [];
   readonly clock = new ServerClock();
+  private readonly plans = new Map<string, PlanFold>();
+  private readonly written = new Map<string, WrittenFile>();
+  private said: StoredEvent[] = [];
   private live: SessionSnapshot = EMPTY;
   private shown: SessionSnapshot = EMPTY;
   private readonly listeners = new Set<() => void>();
@@ -145,13 +154,14 @@ export class SessionStore {
     if (projection.seq < this.least) return;
     this.opened = projection.seq;
     this.clock.read(Date.parse(projection.at));
+    this.said = this.said.filter((event) => event.seq > projection.seq);
     this.change({
       projection: events.reduce(foldProjection, projection),
       error: null,
       head: Math.max(this.live.head, projection.seq),
       historyNeeded: this.live.historyNeeded || projection.session.queued_messages > 0,
-      said: this.live.said.filter((event) => event.seq > projection.seq),
-      plans: withoutStale(this.live.plans, projection),
+      said: { all: this.said },
+      ...this.latestPlan(projection),
     });
   }
 
@@ -177,9 +187,7 @@ export class SessionStore {
     const change: Partial<SessionSnapshot> = { timelineVersion: this.live.timelineVersion + 1 };
     for (const event of events) {
       appendToTimeline(rows, event);
-      if ((event.event_type === 'plan_proposed' || event.event_type === 'plan_updated') && event.run_id && (this.live.plans[event.run_id]?.seq ?? 0) < event.seq) {
-        change.plans = { ...(change.plans ?? this.live.plans), [event.run_id]: { seq: event.seq, plan: event.data.plan } };
-      }
+      if (event.event_type === 'plan_proposed' || event.event_type === 'plan_updated') Object.assign(change, this.foldRest(event));
       if (event.event_type === 'session_forked') Object.assign(change, this.foldRest(event));
       if (event.event_type === 'step_started') this.output.markPartial(stepKey(event.run_id ?? '', event.step_id ?? ''));
     }
@@ -235,7 +243,7 @@ export class SessionStore {
     if (event.seq <= this.seq) return;
     this.seq = event.seq;
     this.waiting?.push(event);
-    const { projection, said, written } = this.live;
+    const { projection } = this.live;
     const change: Partial<SessionSnapshot> = { seq: event.seq, timelineVersion: this.live.timelineVersion + 1 };
     if (projection !== null) change.projection = foldProjection(projection, event);
     appendToTimeline(this.timeline, event);
@@ -250,21 +258,25 @@ export class SessionStore {
     this.clock.atLeast(Date.parse(event.timestamp));
     change.live = foldLive(this.live.live, event);
     if (event.event_type !== 'step_progress') change.changes = this.live.changes + 1;
-    if (isSaid(event)) change.said = [...said, event];
+    if (isSaid(event)) {
+      this.said.push(event);
+      change.said = { all: this.said };
+    }
     if (event.event_type === 'file_created' || event.event_type === 'file_updated') {
-      change.written = { ...written, [event.data.path]: { seq: event.seq, size: event.data.size, at: event.timestamp } };
+      this.written.set(event.data.path, { seq: event.seq, size: event.data.size, at: event.timestamp });
+      change.written = { all: this.written };
     }
     this.change({ ...change, ...this.foldRest(event) });
   }
 
   private foldRest(event: StoredEvent): Partial<SessionSnapshot> {
-    const { plans, extensions } = this.live;
+    const { extensions } = this.live;
     switch (event.event_type) {
       case 'workflow_cancelled':
         return { receipt: event.data.receipt };
       case 'plan_proposed':
       case 'plan_updated':
-        return event.run_id ? { plans: { ...plans, [event.run_id]: { seq: event.seq, plan: event.data.plan } } } : {};
+        return event.run_id ? this.putPlan(event.run_id, { seq: event.seq, plan: event.data.plan }) : {};
       case 'approval_extended': {
         const { approval_id: id, seconds, actor } = event.data;
         return { extensions: { ...extensions, [id]: { seconds: (extensions[id]?.seconds ?? 0) + seconds, actor } } };
@@ -274,6 +286,18 @@ export class SessionStore {
       default:
         return {};
     }
+  }
+
+  private putPlan(runId: string, plan: PlanFold): Partial<SessionSnapshot> {
+    if ((this.plans.get(runId)?.seq ?? 0) >= plan.seq) return {};
+    this.plans.set(runId, plan);
+    return { plans: { all: this.plans } };
+  }
+
+  // The latest run's plan as a projection has it: the log's may have been replaced by an event that was lost.
+  private latestPlan({ seq, session, runs }: Projection): Partial<SessionSnapshot> {
+    const run = runs.at(-1);
+    return run !== undefined && session.plan && this.plans.has(run.id) ? this.putPlan(run.id, { seq, plan: session.plan }) : {};
   }
 
   private change(change: Partial<SessionSnapshot>): void {
@@ -286,13 +310,6 @@ export class SessionStore {
       for (const listener of this.listeners) listener();
     });
   }
-}
-
-// The latest run's plan as the projection has it: the log's may have been replaced by an event that was lost.
-function withoutStale(plans: SessionSnapshot['plans'], { seq, session, runs }: Projection): SessionSnapshot['plans'] {
-  const run = runs.at(-1);
-  if (run === undefined || !session.plan || (plans[run.id]?.seq ?? seq) >= seq) return plans;
-  return { ...plans, [run.id]: { seq, plan: session.plan } };
 }
 
 // Events that cannot be read, in words.

@@ -65,7 +65,7 @@ export function SessionPage() {
   const pick = (number: number | null) => show({ run: number === null || number === latest?.number ? undefined : number, step: undefined });
   const number = latest?.number ?? 0;
   const queued = Math.max(session.queued_messages, messages.filter((message) => message.status === 'queued').length);
-  const latestPlan = (latest === null ? undefined : snapshot.plans[latest.id]?.plan) ?? session.plan ?? null;
+  const latestPlan = (latest === null ? undefined : snapshot.plans.all.get(latest.id)?.plan) ?? session.plan ?? null;
   const titleOf = (stepId: string) => steps.find((step) => step.id === stepId)?.title ?? latestPlan?.steps.find((step) => step.id === stepId)?.title ?? null;
 
   return (

@@ -41,7 +41,7 @@ export function useSessionData(id: string, number: number | null): SessionData {
   const runs = useMemo(() => told.toReversed(), [told]);
   const latest = runs[0] ?? null;
   const run = (number === null ? undefined : runs.find((r) => r.number === number)) ?? latest;
-  const plan = (run === null ? undefined : snapshot.plans[run.id]?.plan) ?? (run === latest ? (session?.plan ?? null) : null);
+  const plan = (run === null ? undefined : snapshot.plans.all.get(run.id)?.plan) ?? (run === latest ? (session?.plan ?? null) : null);
   const steps = useMemo(() => mergeSteps(run, plan, snapshot.live), [run, plan, snapshot.live]);
   const approvals = useTimed(asked, store);
   return {
