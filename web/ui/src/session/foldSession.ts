@@ -19,9 +19,11 @@ function newer(session: Session, row: Session): Session {
   return row.head_seq < session.head_seq ? session : row;
 }
 
+// Output and progress come many times a second and leave the session as it is, its head_seq too: how far a page is its
+// projection's seq says.
 function seen(session: Session, event: StoredEvent): Session {
-  if (event.seq <= session.head_seq) return session;
-  return { ...session, head_seq: event.seq, updated_at: event.event_type === 'output' || event.event_type === 'step_progress' ? session.updated_at : event.timestamp };
+  if (event.seq <= session.head_seq || event.event_type === 'output' || event.event_type === 'step_progress') return session;
+  return { ...session, head_seq: event.seq, updated_at: event.timestamp };
 }
 
 function foldEvent(session: Session, event: StoredEvent): Session {
