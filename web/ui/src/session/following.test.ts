@@ -1,12 +1,13 @@
 import type { SubscriptionHandlers } from '@holdfast/client';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { getProjection, listEvents } from '../api/endpoints';
-import type { Projection, StoredEvent } from '../api/types';
+import { ApiError } from '../api/client';
+import { getProjection, getSession, listEvents } from '../api/endpoints';
+import type { Projection, Session, StoredEvent } from '../api/types';
 import { acquire, followed, retry } from './following';
 import type { Entry } from './following';
 import { eventOf, projectionOf } from './testEvents';
 
-vi.mock('../api/endpoints', () => ({ getProjection: vi.fn(), listEvents: vi.fn() }));
+vi.mock('../api/endpoints', () => ({ getProjection: vi.fn(), getSession: vi.fn(), listEvents: vi.fn() }));
 vi.mock('../app/live', () => ({ live: { subscribe: vi.fn(), serverTime: () => null, identity: null } }));
 const { live } = await import('../app/live');
 
@@ -201,5 +202,26 @@ describe('a page whose log has holes', () => {
     await answers[1]?.(() => server.projection());
     expect(await shown()).toMatchObject({ seq: 32 });
     expect(entry.store.getSnapshot().error).toBeNull();
+  });
+});
+
+describe('a page of a newer release than the server', () => {
+  const missing = new ApiError(404, { title: 'Not Found', status: 404, code: 'not_found' });
+  it('asks again when an instance does not know projections', async () => {
+    const server = new Server(10, 1);
+    vi.mocked(getProjection).mockRejectedValueOnce(missing);
+    vi.mocked(getSession).mockResolvedValue({} as Session);
+    const { entry, shown } = await openPage(server);
+    expect(await shown()).toMatchObject({ seq: 10 });
+    expect(entry.store.failed).toBe(false);
+  });
+  it('says that a session does not exist when it does not', async () => {
+    new Server(10, 1);
+    vi.mocked(getProjection).mockRejectedValue(missing);
+    vi.mocked(getSession).mockRejectedValue(missing);
+    const entry = acquire(`page-${pages++}`);
+    opened.push(entry);
+    await vi.waitFor(() => expect(entry.store.getSnapshot().error).toBe(missing));
+    expect(vi.mocked(getProjection)).toHaveBeenCalledTimes(1);
   });
 });

@@ -1,6 +1,7 @@
 import type { Subscription } from '@holdfast/client';
-import { isTransient } from '../api/client';
-import { getProjection, listEvents } from '../api/endpoints';
+import { ApiError, isTransient, UnreachableError } from '../api/client';
+import { getProjection, getSession, listEvents } from '../api/endpoints';
+import type { Projection } from '../api/types';
 import { live } from '../app/live';
 import { stepKey } from './fold';
 import { findTail, readStory } from './opening';
@@ -167,13 +168,25 @@ async function readProjection(id: string, { store, stop }: Entry): Promise<boole
     let wanted: number;
     do {
       wanted = store.missingUntil;
-      store.load(await insist(() => getProjection(id, stop.signal), stop.signal));
+      store.load(await insist(() => askProjection(id, stop.signal), stop.signal));
     } while (store.missingUntil > wanted);
     if (store.missingUntil > 0) throw new Error(`The server answered with the session as it was before event ${store.missingUntil}.`);
     return true;
   } catch (error) {
     if (!stop.signal.aborted) store.fail(error);
     return false;
+  }
+}
+
+// While a server is upgraded, an instance of the release before may answer, which has no projections: then another is
+// asked. Its 404 looks like that about a session that does not exist, so the session itself tells which it is.
+async function askProjection(id: string, signal: AbortSignal): Promise<Projection> {
+  try {
+    return await getProjection(id, signal);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    await getSession(id, signal);
+    throw new UnreachableError();
   }
 }
 
