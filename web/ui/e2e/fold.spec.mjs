@@ -36,7 +36,7 @@ function readsOf(page) {
 
 const asking = { steps: [{ id: 'one', title: 'First', shell: 'echo one > a.txt', approval: true }, { id: 'two', title: 'Second', shell: 'echo two', needs: ['one'], approval: true }] };
 
-test('a session is opened with one request, and shown to its end without another', async () => {
+test('a session with a short log is opened with one request, and shown to its end without another', async () => {
   const id = await api.start('Read once', asking);
   const { page, context, errors } = await openPage(browser);
   const reads = readsOf(page);

@@ -98,8 +98,8 @@ export function retry(id: string): void {
   else void reload(id, entry);
 }
 
-// One request reads what the session is; from there on its log tells everything. So begins a page, and so it goes on
-// after it slept through much of the log.
+// One request reads what the session is, and, if the log is long, some more read the newest part of that. What comes later
+// the events tell. So begins a page, and so it goes on after it slept through much of the log.
 async function open(id: string, entry: Entry): Promise<void> {
   const { store, stop } = entry;
   if (!(await reload(id, entry)) || stop.signal.aborted) return;
