@@ -24,19 +24,19 @@ after(async () => {
   await vite?.close();
 });
 
-// The reads of sessions that a page makes, by path.
+// What a page reads of the server, by path. What an approval is about is read when that appears.
 function readsOf(page) {
   const reads = [];
   page.on('request', (request) => {
     const { pathname } = new URL(request.url());
-    if (request.method() === 'GET' && pathname.startsWith('/api/sessions')) reads.push(pathname);
+    if (request.method() === 'GET' && pathname.startsWith('/api/') && !/^\/api\/approvals\/[^/]+\/subject$/.test(pathname)) reads.push(pathname);
   });
   return reads;
 }
 
 const asking = { steps: [{ id: 'one', title: 'First', shell: 'echo one > a.txt', approval: true }, { id: 'two', title: 'Second', shell: 'echo two', needs: ['one'], approval: true }] };
 
-test('a session is opened with one request, and shown to its end without another', async () => {
+test('a session with a short log is opened with one request, and shown to its end without another', async () => {
   const id = await api.start('Read once', asking);
   const { page, context, errors } = await openPage(browser);
   const reads = readsOf(page);
@@ -124,6 +124,7 @@ function comparable(projection) {
   const whole = JSON.parse(JSON.stringify(projection));
   delete whole.at;
   delete whole.session.updated_at;
+  delete whole.session.head_seq; // the projection's seq says it
   const left = ['remaining_seconds', 'context', 'context_truncated'];
   const approvals = whole.approvals.map((one) => Object.fromEntries(Object.entries(one).filter(([field]) => !left.includes(field))));
   return { ...whole, approvals };
@@ -147,14 +148,21 @@ async function folds(id, play) {
     over = true;
     await sampling;
   }
-  await new Promise((resolve) => setTimeout(resolve, 500)); // what ends late
-  const events = await api.events(id);
-  const last = await read();
-  const known = events.filter((event) => event.seq <= last.seq);
+  const last = await settled(id, read);
+  const events = (await api.events(id)).filter((event) => event.seq <= last.seq);
   for (const projection of taken) {
-    assert.deepEqual(comparable(known.reduce(foldProjection, projection)), comparable(last), `from seq ${projection.seq} to ${last.seq}`);
+    assert.deepEqual(comparable(events.reduce(foldProjection, projection)), comparable(last), `from seq ${projection.seq} to ${last.seq}`);
   }
   return events;
+}
+
+// The projection when all that was running has ended, which a step may do after its session.
+async function settled(id, read) {
+  return until(`${id} has come to rest`, async () => {
+    const projection = await read();
+    const attempts = projection.runs.flatMap((run) => run.steps.flatMap((step) => step.attempts));
+    return attempts.every((attempt) => attempt.status !== 'running') && projection;
+  }, 60_000);
 }
 
 test('a log folded into any earlier projection is what the server has', { timeout: 240_000 }, async (t) => {
@@ -209,6 +217,51 @@ test('a log folded into any earlier projection is what the server has', { timeou
       await api.status(id, 'cancelled');
     });
     assert.equal(events.filter((event) => event.event_type === 'message_dropped').length, 1);
+  });
+  await t.test('with another name, and a cancel while it is suspended', async () => {
+    const id = await api.start('First name', one({ approval: true }));
+    const events = await folds(id, async () => {
+      await api.question(id);
+      const { version } = await api.get(`/api/sessions/${id}`);
+      await api.patch(`/api/sessions/${id}`, { name: 'Second name', version });
+      await api.post(`/api/sessions/${id}/suspend`);
+      await api.status(id, 'suspended');
+      await api.post(`/api/sessions/${id}/cancel`);
+      await api.status(id, 'cancelled');
+    });
+    assert.ok(events.some((event) => event.event_type === 'session_renamed'));
+  });
+  await t.test('with an approval that escalates', async () => {
+    const id = await api.start('Urgent', one({ approval: true, on_timeout: 'escalate' }), { approval_timeout_seconds: 1, escalation_timeout: '2m' });
+    const events = await folds(id, async () => {
+      const asked = await api.question(id);
+      await until('it has escalated', async () => (await api.get(`/api/approvals/${asked.id}`)).escalated_at, 60_000);
+      await api.resolve(asked, 'approved');
+      await api.status(id, 'completed');
+    });
+    assert.ok(events.some((event) => event.event_type === 'approval_escalated'));
+  });
+  await t.test('with an approval that is refused because nobody answers', async () => {
+    const id = await api.start('Unanswered', one({ approval: true, on_timeout: 'reject' }), { approval_timeout_seconds: 1 });
+    await folds(id, () => api.status(id, 'failed', 'completed', 'cancelled'));
+  });
+  await t.test('with a question that a program asks', async () => {
+    const id = await api.start('Program', one({ shell: 'holdfast ask "Go on?"' }));
+    const events = await folds(id, async () => {
+      await api.resolve(await api.question(id), 'approved');
+      await api.status(id, 'completed');
+    });
+    assert.ok(events.some((event) => event.event_type === 'approval_requested' && event.data.approval_type === 'program_ask'));
+  });
+  await t.test('with a message that interrupts', async () => {
+    const id = await api.start('Busy', one({ shell: '[ -n "$HOLDFAST_MESSAGE" ] || sleep 60' }), { when_busy: 'interrupt' });
+    const events = await folds(id, async () => {
+      await until('it runs', async () => (await api.get(`/api/sessions/${id}`)).current_step === 'a', 60_000);
+      await api.post(`/api/sessions/${id}/messages`, { content: 'now' });
+      await until('the second run goes', async () => (await api.get(`/api/sessions/${id}/runs`)).runs.length === 2, 60_000);
+      await api.status(id, 'completed');
+    });
+    assert.ok(events.some((event) => event.event_type === 'workflow_cancelled' && event.data.reason === 'interrupted'));
   });
   await t.test('with a fork, in both logs', async () => {
     const id = await api.start('Origin', { steps: [{ id: 'a', shell: 'echo a' }, { id: 'b', shell: 'echo b', needs: ['a'] }] });

@@ -42,6 +42,8 @@ export function createSession(body: NewSession, idempotencyKey: string): Promise
   return post('/api/sessions', body, idempotencyKey);
 }
 
+export const getSession = (id: string, signal?: AbortSignal) => request<Session>(`/api/sessions/${enc(id)}`, { signal });
+
 export const getProjection = (id: string, signal?: AbortSignal) => request<Projection>(`/api/sessions/${enc(id)}/projection`, { signal });
 
 export const deleteSession = (id: string) => request<unknown>(`/api/sessions/${enc(id)}`, { method: 'DELETE' });

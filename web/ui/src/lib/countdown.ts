@@ -1,12 +1,6 @@
-// A deadline that the server sends as seconds left, kept on the local monotonic
-// clock. The client's wall clock may be minutes off and is not used.
-
+// A moment on this page's monotonic clock, see ServerClock.
 export interface Deadline {
-  readonly at: number; // monotonic ms
-}
-
-export function deadlineFrom(remainingSeconds: number, monotonicNow: number): Deadline {
-  return { at: monotonicNow + Math.max(0, remainingSeconds) * 1000 };
+  readonly at: number; // ms
 }
 
 export function secondsLeft(deadline: Deadline, monotonicNow: number): number {

@@ -2,15 +2,20 @@ import type { Deadline } from '../lib/countdown';
 
 const WORTH_MS = 500; // less is a delay on the way, or not worth a repaint
 
-// The database's clock, by which deadlines are measured, told on this page's monotonic clock. The page's own wall clock
-// may be minutes off and is not used. The monotonic clock may stand still while a computer sleeps, so everything that
-// the server stamps later can only move this one on.
+// The database's clock, by which deadlines are measured, told on this page's monotonic clock. What the page's own wall
+// clock shows may be minutes off and is not used. The monotonic clock may stand still while a computer sleeps, so
+// everything that the server stamps later can only move this one on.
 export class ServerClock {
   private ahead: number | null = null; // of the monotonic clock, in ms
   private steps = 0;
-  private skew: number | null = null; // of the web server's clock, which stamps what is not stored
+  private skew = 0; // of the web server's clock, which stamps what is not stored
+  private connection: string | null = null; // to that server
+  private wallAhead = 0; // of the monotonic clock, when the server was last heard
 
-  constructor(private readonly monotonic: () => number = () => performance.now()) {}
+  constructor(
+    private readonly monotonic: () => number = () => performance.now(),
+    private readonly wall: () => number = () => Date.now(),
+  ) {}
 
   // Grows when the clock was put right by so much that deadlines are told anew.
   get moved(): number {
@@ -20,6 +25,7 @@ export class ServerClock {
   // now is what the database's clock showed a moment ago.
   read(now: number): void {
     this.ahead = now - this.monotonic();
+    this.connection = null; // the skew is learned again
     this.steps += 1;
   }
 
@@ -28,12 +34,22 @@ export class ServerClock {
     if (this.ahead !== null && Number.isFinite(time)) this.advance(time - this.monotonic());
   }
 
-  // now is what the web server's clock shows. How far it is from the database's is learned the first time.
-  heard(now: number): void {
+  // now is what the clock of the web server shows that this connection leads to. Another one's clock may be ahead. So
+  // what it shows at first counts as time that went by in a sleep only as far as the wall clock went on, too.
+  heard(now: number, connection: string): void {
     if (this.ahead === null) return;
-    const ahead = now - this.monotonic();
-    this.skew ??= ahead - this.ahead;
-    this.advance(ahead - this.skew);
+    const monotonic = this.monotonic();
+    const wallAhead = this.wall() - monotonic;
+    const slept = wallAhead - this.wallAhead;
+    this.wallAhead = wallAhead;
+    const ahead = now - monotonic;
+    if (connection === this.connection) {
+      this.advance(ahead - this.skew);
+      return;
+    }
+    if (this.connection !== null) this.advance(Math.min(ahead - this.skew, this.ahead + slept));
+    this.connection = connection;
+    this.skew = ahead - this.ahead;
   }
 
   private advance(ahead: number): void {

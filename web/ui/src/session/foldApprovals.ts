@@ -40,9 +40,19 @@ function inserted(approvals: Approval[], one: Approval): Approval[] {
   return at < 0 ? [...approvals, one] : approvals.toSpliced(at, 0, one);
 }
 
-// The first end of an approval is its end.
+// The first end of an approval is its end. What it was about is not shown again, and may be long: its id says where to
+// read it.
 function closed(approvals: Approval[], id: string, end: Partial<Approval>): Approval[] {
-  return moved(approvals, id, { ...end, remaining_seconds: 0 });
+  return moved(approvals, id, { ...end, remaining_seconds: 0, context: {}, context_truncated: true });
+}
+
+const KEPT = 200; // of all; the server has as many in a projection
+
+// The open approvals, those that can be asked again, and the newest of all.
+export function withoutOld(approvals: Approval[]): Approval[] {
+  if (approvals.length <= KEPT) return approvals;
+  const kept = approvals.filter((one, index) => index < KEPT || one.status === 'pending' || one.reopenable === true);
+  return kept.length === approvals.length ? approvals : kept;
 }
 
 function moved(approvals: Approval[], id: string, change: Partial<Approval>): Approval[] {

@@ -14,14 +14,16 @@ export function foldSession(session: Session, change: StoredEvent | Exclude<List
   }
 }
 
-// The list sends whole rows. One that was read before what is shown is no news.
+// The list sends whole rows: a field that one lacks is gone. One that was read before what is shown is no news.
 function newer(session: Session, row: Session): Session {
-  return row.head_seq < session.head_seq ? session : { ...session, ...row };
+  return row.head_seq < session.head_seq ? session : row;
 }
 
+// Output and progress come many times a second and leave the session as it is, its head_seq too: how far a page is its
+// projection's seq says.
 function seen(session: Session, event: StoredEvent): Session {
-  if (event.seq <= session.head_seq) return session;
-  return { ...session, head_seq: event.seq, updated_at: event.event_type === 'output' || event.event_type === 'step_progress' ? session.updated_at : event.timestamp };
+  if (event.seq <= session.head_seq || event.event_type === 'output' || event.event_type === 'step_progress') return session;
+  return { ...session, head_seq: event.seq, updated_at: event.timestamp };
 }
 
 function foldEvent(session: Session, event: StoredEvent): Session {

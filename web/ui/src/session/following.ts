@@ -1,6 +1,7 @@
 import type { Subscription } from '@holdfast/client';
-import { isTransient } from '../api/client';
-import { getProjection, listEvents } from '../api/endpoints';
+import { ApiError, isTransient, UnreachableError } from '../api/client';
+import { getProjection, getSession, listEvents } from '../api/endpoints';
+import type { Projection } from '../api/types';
 import { live } from '../app/live';
 import { stepKey } from './fold';
 import { findTail, readStory } from './opening';
@@ -19,6 +20,7 @@ export interface Entry {
   users: number;
   stop: AbortController;
   subscription: Subscription | null;
+  reading: Promise<boolean> | null; // of the projection: one at a time
   before: Set<string>; // the approvals on the screen, in the order they appeared
   timer: ReturnType<typeof setTimeout> | null;
 }
@@ -41,7 +43,7 @@ function tellWatchers(): void {
 export function acquire(id: string): Entry {
   let entry = entries.get(id);
   if (entry === undefined) {
-    entry = { store: new SessionStore(), users: 0, stop: new AbortController(), subscription: null, before: new Set(), timer: null };
+    entry = { store: new SessionStore(), users: 0, stop: new AbortController(), subscription: null, reading: null, before: new Set(), timer: null };
     entries.set(id, entry);
     void open(id, entry);
     queueMicrotask(tellWatchers);
@@ -90,25 +92,20 @@ if (typeof document !== 'undefined') {
 // Reads what could not be read before.
 export function retry(id: string): void {
   const entry = entries.get(id);
-  if (entry === undefined || entry.store.getSnapshot().error === null) return;
+  if (entry === undefined || !entry.store.failed || entry.reading !== null) return;
   entry.store.fail(null);
-  void open(id, entry);
+  if (entry.subscription === null) void open(id, entry);
+  else void reload(id, entry);
 }
 
-// One request reads what the session is; from there on its log tells everything.
+// One request reads what the session is, and, if the log is long, some more read the newest part of that. What comes later
+// the events tell. So begins a page, and so it goes on after it slept through much of the log.
 async function open(id: string, entry: Entry): Promise<void> {
   const { store, stop } = entry;
-  let headSeq: number;
-  try {
-    const projection = await insist(() => getProjection(id, stop.signal), stop.signal);
-    store.load(projection);
-    headSeq = projection.seq;
-  } catch (error) {
-    if (!stop.signal.aborted) store.fail(error);
-    return;
-  }
+  if (!(await reload(id, entry)) || stop.signal.aborted) return;
+  const headSeq = store.projectedSeq;
   const since = await skipTo(id, headSeq, entry);
-  if (entry.stop.signal.aborted) return;
+  if (stop.signal.aborted) return;
   if (store.lastSeq >= headSeq) store.markLoaded();
   follow(id, since, headSeq, entry);
 }
@@ -125,7 +122,7 @@ function follow(id: string, since: number, headSeq: number, entry: Entry): void 
       },
       onHole: (hole) => {
         store.addHole(hole);
-        if (hole.to > (store.getSnapshot().projection?.seq ?? 0)) void reload(id, entry);
+        if (store.missingUntil > 0) void reload(id, entry); // only the server can say what they did
         if (hole.to >= headSeq) store.markLoaded();
       },
       onHead: (head) => {
@@ -140,7 +137,7 @@ function follow(id: string, since: number, headSeq: number, entry: Entry): void 
       onSubscribed: (head) => {
         store.setHead(head);
         hearClock(store);
-        if (head - Math.max(since, store.lastSeq) > MAX_TAIL_EVENTS) void jump(id, head, entry);
+        if (head - Math.max(since, store.lastSeq) > MAX_TAIL_EVENTS) jump(id, entry);
       },
       onPresence: (presence) => store.setPresence(presence),
     },
@@ -150,51 +147,79 @@ function follow(id: string, since: number, headSeq: number, entry: Entry): void 
 }
 
 function hearClock(store: SessionStore): void {
-  const now = live.serverTime();
-  if (now !== null) store.clock.heard(now);
+  const [now, connection] = [live.serverTime(), live.identity?.connectionId];
+  if (now !== null && connection !== undefined) store.hear(now, connection);
 }
 
-// Events were lost that the projection lacks: only the server can say what they did.
-async function reload(id: string, entry: Entry): Promise<void> {
-  const { store, stop } = entry;
+// Reads the projection, and returns whether it could be read. Whoever asks while it is read gets the same answer.
+function reload(id: string, entry: Entry): Promise<boolean> {
+  if (entry.reading !== null) return entry.reading;
+  const reading = readProjection(id, entry).finally(() => {
+    if (entry.reading === reading) entry.reading = null;
+  });
+  entry.reading = reading;
+  return reading;
+}
+
+// Reads it again while a hole that was found meanwhile reaches beyond what was read.
+async function readProjection(id: string, { store, stop }: Entry): Promise<boolean> {
   store.reloads();
   try {
-    store.load(await insist(() => getProjection(id, stop.signal), stop.signal));
+    let wanted: number;
+    do {
+      wanted = store.missingUntil;
+      store.load(await insist(() => askProjection(id, stop.signal), stop.signal));
+    } while (store.missingUntil > wanted);
+    if (store.missingUntil > 0) throw new Error(`The server answered with the session as it was before event ${store.missingUntil}.`);
+    return true;
   } catch (error) {
     if (!stop.signal.aborted) store.fail(error);
+    return false;
+  }
+}
+
+// While a server is upgraded, an instance of the release before may answer, which has no projections: then another is
+// asked. Its 404 looks like that about a session that does not exist, so the session itself tells which it is.
+async function askProjection(id: string, signal: AbortSignal): Promise<Projection> {
+  try {
+    return await getProjection(id, signal);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    await getSession(id, signal);
+    throw new UnreachableError();
   }
 }
 
 // The log ends before what this page has seen, as after restoring a backup: the page starts over.
 function rewind(id: string, head: number, entry: Entry): void {
   entry.subscription = null;
+  entry.reading = null;
   entry.store = new SessionStore(undefined, { seen: entry.store.lastSeq, head });
   tellWatchers();
   void open(id, entry);
 }
 
-// A page that slept through much of a log reopens it instead of reading all of it.
-async function jump(id: string, head: number, entry: Entry): Promise<void> {
+// A page that slept through much of a log opens it again instead of reading all of it.
+function jump(id: string, entry: Entry): void {
   entry.subscription?.close();
   entry.subscription = null;
-  const since = await skipTo(id, head, entry);
-  if (!entry.stop.signal.aborted) follow(id, since, head, entry);
+  void open(id, entry);
 }
 
-// Reads the story between the store's last event and the tail, and returns where the tail
-// begins. A long log's older output stays on the server.
+// Reads the newest story between the store's last event and the tail, and returns where the tail begins. A long log's
+// older output stays on the server, and so does its older story.
 async function skipTo(id: string, head: number, entry: Entry): Promise<number> {
   const { store } = entry;
   const read = patient(id, entry.stop.signal);
   const known = store.lastSeq;
   const since = await findTail(read, known, head).catch(() => Math.max(known, head - PROBE_EVENTS));
   if (since > known) {
-    const story = await readStory(read, since).catch(() => ({ events: [], since }));
+    const story = await readStory(read, known, since).catch(() => ({ events: [], since }));
+    if (story.since > known) store.startsAt(story.since);
     for (const event of story.events) {
       store.apply(event);
-      if (event.event_type === 'step_started' && event.seq > known) store.output.markPartial(stepKey(event.run_id ?? '', event.step_id ?? ''));
+      if (event.event_type === 'step_started') store.output.markPartial(stepKey(event.run_id ?? '', event.step_id ?? ''));
     }
-    if (known === 0) store.startsAt(story.since);
   }
   return since;
 }

@@ -6,7 +6,7 @@ import type { SessionStore } from './store';
 export async function readOlder(id: string, store: SessionStore, signal?: AbortSignal): Promise<void> {
   const until = store.olderUntil;
   if (until === 0) return;
-  const story = await readStory((filter) => listEvents(id, filter, signal), until);
+  const story = await readStory((filter) => listEvents(id, filter, signal), 0, until);
   if (store.olderUntil === until) store.prepend(story.events, story.since);
 }
 

@@ -34,7 +34,7 @@ describe('the story of a log', () => {
     ['a log of ten million events with some story everywhere', 10_000_000, 100],
   ])('is read with few requests from %s', async (_name, head, every) => {
     const { read, requests } = logOf(head, every);
-    const story = await readStory(read, head);
+    const story = await readStory(read, 0, head);
     expect(requests.length).toBeLessThanOrEqual(16);
     expect(story.events.length).toBeLessThanOrEqual(STORY_EVENTS + 20 * PAGE);
     const first = Math.floor(story.since / every) * every + every;
@@ -42,11 +42,17 @@ describe('the story of a log', () => {
     expect(story.since === 0 || story.events.length >= STORY_EVENTS).toBe(true);
   });
 
+  it('is read no further back than it is known', async () => {
+    const { read } = logOf(10_000, 10);
+    const story = await readStory(read, 9_905, 10_000);
+    expect([story.since, story.events.map((event) => event.seq)]).toEqual([9_905, [9_910, 9_920, 9_930, 9_940, 9_950, 9_960, 9_970, 9_980, 9_990, 10_000]]);
+  });
+
   it('goes on where it ended, without gap or overlap', async () => {
     const { read } = logOf(100_000, 3);
     const seqs: number[] = [];
     for (let until = 100_000; until > 0; ) {
-      const part = await readStory(read, until);
+      const part = await readStory(read, 0, until);
       seqs.unshift(...part.events.map((event) => event.seq));
       expect(part.since).toBeLessThan(until);
       until = part.since;

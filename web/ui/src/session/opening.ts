@@ -25,16 +25,15 @@ export async function findTail(read: Read, since: number, until: number): Promis
 
 export interface Story {
   events: StoredEvent[]; // in order
-  since: number; // the log before this seq was not read; 0 when all of it was
+  since: number; // the log from where to read up to this seq was not read
 }
 
-// The newest story events up to until, read backwards in windows that grow where the story is
-// thin.
-export async function readStory(read: Read, until: number): Promise<Story> {
+// The newest story events of the stretch (known, until], read backwards in windows that grow where the story is thin.
+export async function readStory(read: Read, known: number, until: number): Promise<Story> {
   const parts: StoredEvent[][] = [];
   let [count, upTo, width] = [0, until, FIRST_WINDOW];
-  while (upTo > 0 && count < STORY_EVENTS) {
-    const from = Math.max(0, upTo - width);
+  while (upTo > known && count < STORY_EVENTS) {
+    const from = Math.max(known, upTo - width);
     const part = await readWhole(read, from, upTo);
     parts.unshift(part);
     count += part.length;

@@ -87,6 +87,31 @@ describe('an event', () => {
   });
 });
 
+describe('output and progress', () => {
+  it.each(['output', 'step_progress'])('leave everything the same object (%s)', (type) => {
+    const before = base();
+    const { seq, ...after } = foldProjection(before, eventOf(1, type, { attempt: 1, text: 'x' }, { step_id: 'a' }));
+    expect(seq).toBe(1);
+    for (const [slice, value] of Object.entries(after)) expect([slice, value === before[slice as keyof Projection]]).toEqual([slice, true]);
+  });
+});
+
+describe('approvals', () => {
+  const ask = (seq: number) => eventOf(seq, 'approval_requested', { approval_id: `n${String(seq).padStart(4, '0')}`, approval_type: 'program_ask', options: [], context: { long: 'x' }, created_at: new Date(Date.parse(T) + seq).toISOString(), expires_at: T });
+  const close = (seq: number, id: string) => eventOf(seq, 'approval_received', { approval_id: id, resolution: 'approved', actor: 'ann' });
+  it('do not pile up: the oldest decided ones go', () => {
+    let state = base();
+    for (let seq = 1; seq <= 500; seq += 2) state = [ask(seq), close(seq + 1, `n${String(seq).padStart(4, '0')}`)].reduce(foldProjection, state);
+    expect(state.approvals).toHaveLength(201); // and the open one
+    expect([state.approvals[0]?.id, state.approvals.at(-1)?.id]).toEqual(['n0499', 'p']);
+  });
+  it('are kept without what they were about when they are decided', () => {
+    const asked = foldProjection(base(), ask(1));
+    expect(asked.approvals[0]?.context).toEqual({ long: 'x' });
+    expect(foldProjection(asked, close(2, 'n0001')).approvals[0]).toMatchObject({ status: 'resolved', context: {} });
+  });
+});
+
 describe('an expired approval', () => {
   const { session } = base();
   const suspended: Session = { ...session, status: 'suspended' };

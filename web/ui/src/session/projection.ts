@@ -1,5 +1,5 @@
 import type { Projection, StoredEvent } from '../api/types';
-import { foldApprovals, withReopenable } from './foldApprovals';
+import { foldApprovals, withoutOld, withReopenable } from './foldApprovals';
 import { foldRuns } from './foldRuns';
 import { foldSession, withRuns } from './foldSession';
 
@@ -12,7 +12,8 @@ export function foldProjection(state: Projection, event: StoredEvent): Projectio
   const session = runs === state.runs ? folded : withRuns(folded, runs);
   const asked = foldApprovals(state.approvals, event);
   const moved = asked !== state.approvals || session.status !== state.session.status || runs.length !== state.runs.length;
-  const approvals = moved ? withReopenable(asked, session, runs) : asked;
+  const marked = moved ? withReopenable(asked, session, runs) : asked;
+  const approvals = asked.length > state.approvals.length ? withoutOld(marked) : marked; // one that closes stays until then
   return { ...state, seq: event.seq, session, runs, approvals, names: foldNames(state.names, event) };
 }
 

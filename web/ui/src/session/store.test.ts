@@ -41,6 +41,37 @@ describe('the store', () => {
     expect(store.getSnapshot().receipt).toMatchObject({ processes_killed: 2 });
   });
 
+  it('tells listeners when its clock was put right', () => {
+    const store = new SessionStore(immediately);
+    store.load(projectionOf());
+    const now = Date.parse(projectionOf().at);
+    let told = 0;
+    store.subscribe(() => told++);
+    store.hear(now, 'c');
+    expect(told).toBe(0);
+    store.hear(now + 60_000, 'c');
+    expect(told).toBe(1);
+  });
+
+  it('takes a hundred thousand written files as fast as a few', () => {
+    const store = new SessionStore(() => undefined);
+    const before = performance.now();
+    for (let seq = 1; seq <= 100_000; seq++) store.apply(eventOf(seq, 'file_created', { path: `f${seq}`, size: seq }));
+    expect(performance.now() - before).toBeLessThan(10_000); // copying what there is at each takes minutes
+  });
+  it('shows a change of what only grows', () => {
+    const store = new SessionStore(immediately);
+    const before = store.getSnapshot();
+    store.apply(eventOf(1, 'file_created', { path: 'a', size: 1 }));
+    store.apply(eventOf(2, 'agent_message', { role: 'user', message: 'hi', number: 1 }));
+    store.apply(eventOf(3, 'plan_proposed', { plan: { steps: [] } }));
+    const { written, said, plans } = store.getSnapshot();
+    expect([written === before.written, said === before.said, plans === before.plans]).toEqual([false, false, false]);
+    store.apply(eventOf(4, 'session_renamed', { name: 'x' }));
+    expect(store.getSnapshot()).toMatchObject({ written, said, plans });
+    expect(store.getSnapshot().written).toBe(written);
+  });
+
   it('joins a run of output into one timeline row', () => {
     const store = storeOf(log(['output', { text: 'ab' }, 'x'], ['output', { text: 'c' }, 'x'], ['output', { text: 'd' }, 'y']));
     expect(store.timeline.map((row) => [row.firstSeq, row.lastSeq, row.chars])).toEqual([[1, 2, 3], [3, 3, 1]]);
@@ -66,7 +97,29 @@ describe('the projection', () => {
     const read = projectionOf();
     store.load({ ...read, seq: 4, session: { ...read.session, name: 'four', head_seq: 4 } });
     expect(store.getSnapshot().projection).toMatchObject({ seq: 5, session: { name: 'five', version: 9 } });
-    expect(store.openedAt).toBe(0);
+    expect(store.openedAt).toBe(4); // what was said before is read again
+  });
+  it('stays when an older one is read', () => {
+    const store = new SessionStore(immediately);
+    const read = projectionOf();
+    store.load({ ...read, seq: 9, session: { ...read.session, name: 'nine' } });
+    store.reloads();
+    store.load({ ...read, seq: 8, session: { ...read.session, name: 'eight' } });
+    expect(store.getSnapshot().projection).toMatchObject({ seq: 9, session: { name: 'nine' } });
+    store.reloads();
+    store.load({ ...read, seq: 10, session: { ...read.session, name: 'ten' } });
+    expect(store.getSnapshot().projection).toMatchObject({ seq: 10, session: { name: 'ten' } });
+  });
+  it('has the latest plan, although the event that brought it was lost', () => {
+    const run = { id: 'r', session_id: 's', number: 1, status: 'active' as const, started_at: '', failed_steps: 0, steps: [] };
+    const store = new SessionStore(immediately);
+    store.load(projectionOf(run));
+    store.apply(eventOf(1, 'plan_proposed', { plan: { steps: [{ id: 'old', shell: 'true' }] } }));
+    store.addHole({ from: 2, to: 3 });
+    store.reloads();
+    const read = projectionOf(run);
+    store.load({ ...read, seq: 3, session: { ...read.session, plan: { steps: [{ id: 'new', shell: 'true' }] } } });
+    expect(store.getSnapshot().plans.all.get('r')?.plan.steps[0]?.id).toBe('new');
   });
   it('says why it could not be read, until it could', () => {
     const store = new SessionStore(immediately);
@@ -113,7 +166,7 @@ describe('an older part of the story', () => {
     expect(store.olderUntil).toBe(0);
     expect(store.timeline.map((row) => row.firstSeq)).toEqual([1, 2, 3, 4]);
     const { plans, forkedAt } = store.getSnapshot();
-    expect([plans['r']?.plan.steps[0]?.id, plans['r2']?.plan.steps[0]?.id, forkedAt]).toEqual(['old', 'new', 'a']);
+    expect([plans.all.get('r')?.plan.steps[0]?.id, plans.all.get('r2')?.plan.steps[0]?.id, forkedAt]).toEqual(['old', 'new', 'a']);
     expect(store.output.droppedOlder('r/old')).toBe(true);
     expect(store.lastSeq).toBe(4);
   });

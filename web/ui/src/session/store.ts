@@ -34,6 +34,12 @@ export interface WrittenFile {
   at: string;
 }
 
+// What only grows is kept in one place, so that an event costs the same however much there is. What holds it is replaced
+// when it changes, so that React sees that.
+export interface Growing<T> {
+  readonly all: T;
+}
+
 // What React sees: replaced as a whole, at most once per frame.
 export interface SessionSnapshot {
   seq: number; // of the latest event that has arrived
@@ -46,15 +52,15 @@ export interface SessionSnapshot {
   error: unknown; // why it cannot be read; null if it can
   live: LiveSteps;
   receipt: CancelReceipt | null;
-  plans: Readonly<Record<string, PlanFold>>; // by run id
+  plans: Growing<ReadonlyMap<string, PlanFold>>; // by run id
   extensions: Readonly<Record<string, Extension>>; // by approval id
   forkedAt: string | null; // the step that a fork continues from
   presence: Presence; // who views the session now
   timelineVersion: number;
   changes: number; // how many events came that are neither output nor progress
-  queuedAtFirst: boolean; // messages were waiting when the page opened
-  said: readonly StoredEvent[]; // what happened to messages since the page opened
-  written: Readonly<Record<string, WrittenFile>>; // by path
+  historyNeeded: boolean; // messages were waiting when the projection was read
+  said: Growing<readonly StoredEvent[]>; // what happened to messages since then
+  written: Growing<ReadonlyMap<string, WrittenFile>>; // by path
 }
 
 const EMPTY: SessionSnapshot = {
@@ -68,15 +74,15 @@ const EMPTY: SessionSnapshot = {
   error: null,
   live: {},
   receipt: null,
-  plans: {},
+  plans: { all: new Map() },
   extensions: {},
   forkedAt: null,
   presence: { viewers: [], count: 0 },
   timelineVersion: 0,
   changes: 0,
-  queuedAtFirst: false,
-  said: [],
-  written: {},
+  historyNeeded: false,
+  said: { all: [] },
+  written: { all: new Map() },
 };
 
 // The state of one session, outside React. Events come in thousands; listeners
@@ -85,6 +91,9 @@ export class SessionStore {
   readonly output = new OutputBuffer();
   readonly timeline: TimelineRow[] = [];
   readonly clock = new ServerClock();
+  private readonly plans = new Map<string, PlanFold>();
+  private readonly written = new Map<string, WrittenFile>();
+  private said: StoredEvent[] = [];
   private live: SessionSnapshot = EMPTY;
   private shown: SessionSnapshot = EMPTY;
   private readonly listeners = new Set<() => void>();
@@ -93,6 +102,8 @@ export class SessionStore {
   private older = 0;
   private opened = 0;
   private waiting: StoredEvent[] | null = []; // events that the projection being read may lack; null while none is read
+  private least = 0; // the seq that it must have: what came before is not in waiting
+  private missing = 0; // events up to this seq are neither in the projection nor to be had
 
   constructor(private readonly schedule: (run: () => void) => void = onNextFrame, rewound: Rewind | null = null) {
     if (rewound !== null) this.live = this.shown = { ...EMPTY, rewound };
@@ -107,34 +118,66 @@ export class SessionStore {
     return this.older;
   }
 
-  // The seq of the projection that the page opened with.
+  // The seq of the projection that was read last. What the log told before may have holes.
   get openedAt(): number {
     return this.opened;
   }
 
-  // Takes a projection in, and folds into it what came while it was read.
-  load(projection: Projection): void {
-    const events = this.waiting ?? [];
-    this.waiting = null;
-    if (this.live.projection === null) {
-      this.opened = projection.seq;
-      this.change({ queuedAtFirst: projection.session.queued_messages > 0 });
-    }
-    this.clock.read(Date.parse(projection.at));
-    this.change({ projection: events.reduce(foldProjection, projection), error: null, head: Math.max(this.live.head, projection.seq) });
+  // How far the projection is, and how far it has to be read again; 0 if it has not.
+  get projectedSeq(): number {
+    return this.live.projection?.seq ?? 0;
   }
 
-  // A projection is about to be read again, because events were lost that were not folded.
+  get missingUntil(): number {
+    return this.missing;
+  }
+
+  get failed(): boolean {
+    return this.live.error !== null;
+  }
+
+  // A projection is about to be read: what comes from now on is kept for it.
   reloads(): void {
-    this.waiting ??= [];
+    if (this.waiting !== null) return;
+    this.waiting = [];
+    this.least = Math.max(this.seq, this.projectedSeq);
   }
 
+  // Takes a projection in, and folds into it what came while it was read. One that is older than what is shown is no
+  // news, and one that lacks lost events is not the last to be read.
+  load(projection: Projection): void {
+    const events = this.waiting?.filter((event) => event.seq > projection.seq) ?? [];
+    if (projection.seq >= this.missing) {
+      this.missing = 0;
+      this.waiting = null;
+    }
+    if (projection.seq < this.least) return;
+    this.opened = projection.seq;
+    this.clock.read(Date.parse(projection.at));
+    this.said = this.said.filter((event) => event.seq > projection.seq);
+    this.change({
+      projection: events.reduce(foldProjection, projection),
+      error: null,
+      head: Math.max(this.live.head, projection.seq),
+      historyNeeded: this.live.historyNeeded || projection.session.queued_messages > 0,
+      said: { all: this.said },
+      ...this.latestPlan(projection),
+    });
+  }
+
+  // The projection cannot be read, or (null) is about to be tried again.
   fail(error: unknown): void {
+    this.waiting = null;
     this.change({ error });
   }
 
+  // The story up to this seq was not read. What is known of it from before makes way: the rows have no gap, and the
+  // older ones can be read again.
   startsAt(seq: number): void {
     this.older = seq;
+    const after = this.timeline.findIndex((row) => row.firstSeq > seq);
+    this.timeline.splice(0, after < 0 ? this.timeline.length : after);
+    this.change({ timelineVersion: this.live.timelineVersion + 1 });
   }
 
   // Puts an older part of the story, which begins at since, before what is there.
@@ -144,9 +187,7 @@ export class SessionStore {
     const change: Partial<SessionSnapshot> = { timelineVersion: this.live.timelineVersion + 1 };
     for (const event of events) {
       appendToTimeline(rows, event);
-      if ((event.event_type === 'plan_proposed' || event.event_type === 'plan_updated') && event.run_id && !(event.run_id in this.live.plans)) {
-        change.plans = { ...(change.plans ?? this.live.plans), [event.run_id]: { seq: event.seq, plan: event.data.plan } };
-      }
+      if (event.event_type === 'plan_proposed' || event.event_type === 'plan_updated') Object.assign(change, this.foldRest(event));
       if (event.event_type === 'session_forked') Object.assign(change, this.foldRest(event));
       if (event.event_type === 'step_started') this.output.markPartial(stepKey(event.run_id ?? '', event.step_id ?? ''));
     }
@@ -173,6 +214,13 @@ export class SessionStore {
     if (head > this.live.head) this.change({ head });
   }
 
+  // The clock of the web server that a connection leads to shows now.
+  hear(now: number, connection: string): void {
+    const before = this.clock.moved;
+    this.clock.heard(now, connection);
+    if (this.clock.moved !== before) this.change({}); // deadlines are told anew
+  }
+
   setDeleted(at: string): void {
     if (!this.live.deleted) this.change({ deleted: at });
   }
@@ -187,6 +235,7 @@ export class SessionStore {
       const attempt = step.attempts.at(-1)?.number ?? 1;
       this.output.append({ seq: hole.to, key: stepKey(run?.id ?? '', step.id), stepId: step.id, attempt, text: `\n── lines missing: ${holeWords(hole)} ──\n` });
     }
+    if (hole.to > this.projectedSeq) this.missing = hole.to;
     this.change({ seq: hole.to, holes: [...this.live.holes, hole] });
   }
 
@@ -194,7 +243,7 @@ export class SessionStore {
     if (event.seq <= this.seq) return;
     this.seq = event.seq;
     this.waiting?.push(event);
-    const { projection, said, written } = this.live;
+    const { projection } = this.live;
     const change: Partial<SessionSnapshot> = { seq: event.seq, timelineVersion: this.live.timelineVersion + 1 };
     if (projection !== null) change.projection = foldProjection(projection, event);
     appendToTimeline(this.timeline, event);
@@ -209,21 +258,25 @@ export class SessionStore {
     this.clock.atLeast(Date.parse(event.timestamp));
     change.live = foldLive(this.live.live, event);
     if (event.event_type !== 'step_progress') change.changes = this.live.changes + 1;
-    if (isSaid(event)) change.said = [...said, event];
+    if (isSaid(event)) {
+      this.said.push(event);
+      change.said = { all: this.said };
+    }
     if (event.event_type === 'file_created' || event.event_type === 'file_updated') {
-      change.written = { ...written, [event.data.path]: { seq: event.seq, size: event.data.size, at: event.timestamp } };
+      this.written.set(event.data.path, { seq: event.seq, size: event.data.size, at: event.timestamp });
+      change.written = { all: this.written };
     }
     this.change({ ...change, ...this.foldRest(event) });
   }
 
   private foldRest(event: StoredEvent): Partial<SessionSnapshot> {
-    const { plans, extensions } = this.live;
+    const { extensions } = this.live;
     switch (event.event_type) {
       case 'workflow_cancelled':
         return { receipt: event.data.receipt };
       case 'plan_proposed':
       case 'plan_updated':
-        return event.run_id ? { plans: { ...plans, [event.run_id]: { seq: event.seq, plan: event.data.plan } } } : {};
+        return event.run_id ? this.putPlan(event.run_id, { seq: event.seq, plan: event.data.plan }) : {};
       case 'approval_extended': {
         const { approval_id: id, seconds, actor } = event.data;
         return { extensions: { ...extensions, [id]: { seconds: (extensions[id]?.seconds ?? 0) + seconds, actor } } };
@@ -233,6 +286,18 @@ export class SessionStore {
       default:
         return {};
     }
+  }
+
+  private putPlan(runId: string, plan: PlanFold): Partial<SessionSnapshot> {
+    if ((this.plans.get(runId)?.seq ?? 0) >= plan.seq) return {};
+    this.plans.set(runId, plan);
+    return { plans: { all: this.plans } };
+  }
+
+  // The latest run's plan as a projection has it: the log's may have been replaced by an event that was lost.
+  private latestPlan({ seq, session, runs }: Projection): Partial<SessionSnapshot> {
+    const run = runs.at(-1);
+    return run !== undefined && session.plan && this.plans.has(run.id) ? this.putPlan(run.id, { seq, plan: session.plan }) : {};
   }
 
   private change(change: Partial<SessionSnapshot>): void {

@@ -3,20 +3,22 @@ import { useMemo } from 'react';
 import { listMessages } from '../api/endpoints';
 import type { Message, StoredEvent } from '../api/types';
 import { foldMessages } from './messages';
+import type { Growing } from './store';
 
 const MAX_PAGES = 100;
 
 // The conversation: read once when somebody needs it, and kept current by events. said are those since the projection
 // at openedAt.
-export function useConversation(id: string, openedAt: number, said: readonly StoredEvent[], enabled: boolean) {
+export function useConversation(id: string, openedAt: number, said: Growing<readonly StoredEvent[]>, enabled: boolean) {
   const read = useQuery({
     queryKey: ['session', id, 'history', openedAt],
     queryFn: ({ signal }) => readAll(id, signal),
     enabled,
     staleTime: Infinity,
     structuralSharing: false,
+    placeholderData: (previous, query) => (query?.queryKey[1] === id ? previous : undefined), // while it is read again
   });
-  const messages = useMemo(() => said.reduce<readonly Message[]>(foldMessages, read.data ?? NONE), [read.data, said]);
+  const messages = useMemo(() => said.all.reduce<readonly Message[]>(foldMessages, read.data ?? NONE), [read.data, said]);
   return { messages, loading: enabled && read.isPending, error: read.error };
 }
 

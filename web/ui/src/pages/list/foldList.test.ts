@@ -26,6 +26,11 @@ describe('a change to the list of sessions', () => {
     expect(later[0]?.sessions[1]).toMatchObject({ status: 'failed' });
     expect(foldList(later, updated(session('d', { head_seq: 4 })), NONE)[0]?.sessions[1]).toMatchObject({ status: 'failed' });
   });
+  it('takes away what a newer row has no more', () => {
+    const before: SessionList[] = [{ sessions: [session('d', { current_step: 'a', expires_at: timestamp })], total: 1 }];
+    const row = foldList(before, updated(session('d', { head_seq: 2 })), NONE)[0]?.sessions[0];
+    expect([row?.current_step, row?.expires_at]).toEqual([undefined, undefined]);
+  });
   it('leaves alone what is on a page that is not loaded', () => {
     expect(foldList(some, updated(session('a')), NONE)).toEqual(some);
     expect(ids(foldList(all, updated(session('a')), NONE))).toBe('fda');

@@ -1,46 +1,35 @@
-import type { ListFrame } from '@holdfast/client';
 import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query';
 import type { InfiniteData } from '@tanstack/react-query';
 import { useEffect, useRef } from 'react';
 import { listSessions } from '../../api/endpoints';
 import type { SessionList } from '../../api/types';
 import { live } from '../../app/live';
-import { foldList, foldSnapshot } from './foldList';
+import { ListFeed } from './listFeed';
 
 const PAGE = 50;
 
 // The list: read once when the page opens or its filter changes, and kept current by the socket's list-level frames. It
-// is read again only when the server sends another snapshot, since changes may have been missed, and more rows are
-// shown than that holds.
+// is read again only when the server sends a snapshot, since changes may have been missed, and more rows are shown than
+// that holds.
 export function useSessionList(filter: { q?: string; status?: string }) {
   const client = useQueryClient();
   const { q, status } = filter;
-  const early = useRef<ListFrame[]>([]); // frames that came while an answer was under way, which may be older
-  const take = useRef<(frame: ListFrame) => void>(() => undefined);
+  const feed = useRef<ListFeed | null>(null);
 
   useEffect(() => {
     const queryKey = ['sessions', { q, status }];
-    let snapshots = 0;
-    take.current = (frame) => {
-      const old = client.getQueryData<InfiniteData<SessionList>>(queryKey);
-      if (old === undefined || client.isFetching({ queryKey, exact: true }) > 0) {
-        early.current.push(frame);
-        return;
-      }
-      let { pages } = old;
-      if (frame.event_type === 'sessions') {
-        const after = foldSnapshot(pages, frame.data, { q, status });
-        pages = after.pages;
-        snapshots += 1;
-        if (snapshots > 1 && !after.whole) void client.invalidateQueries({ queryKey, exact: true });
-      } else pages = foldList(pages, frame, { q, status });
-      client.setQueryData<InfiniteData<SessionList>>(queryKey, { pages, pageParams: old.pageParams });
-    };
-    const stop = live.subscribeSessions((frame) => take.current(frame));
-    return () => {
-      stop();
-      early.current = [];
-    };
+    const data = () => client.getQueryData<InfiniteData<SessionList>>(queryKey);
+    const folding = new ListFeed(
+      {
+        get: () => data()?.pages,
+        put: (pages) => client.setQueryData<InfiniteData<SessionList>>(queryKey, { pages, pageParams: data()?.pageParams ?? [] }),
+        reading: () => client.isFetching({ queryKey, exact: true }) > 0,
+        reread: () => void client.invalidateQueries({ queryKey, exact: true }),
+      },
+      { q, status },
+    );
+    feed.current = folding;
+    return live.subscribeSessions((frame) => folding.take(frame));
   }, [client, q, status]);
 
   const list = useInfiniteQuery({
@@ -53,8 +42,7 @@ export function useSessionList(filter: { q?: string; status?: string }) {
   });
   const { isFetching } = list;
   useEffect(() => {
-    if (isFetching) return;
-    for (const frame of early.current.splice(0)) take.current(frame);
+    if (!isFetching) feed.current?.settle();
   }, [isFetching, q, status]);
   return list;
 }

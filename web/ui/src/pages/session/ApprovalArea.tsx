@@ -1,7 +1,7 @@
 import { Button } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { useMutation } from '@tanstack/react-query';
-import { useCallback, useEffect, useRef, useState } from 'react';
+import { memo, useCallback, useEffect, useRef, useState } from 'react';
 import { errorText } from '../../api/client';
 import { resolveApproval } from '../../api/endpoints';
 import type { Approval, Plan, Run, Session } from '../../api/types';
@@ -38,7 +38,7 @@ interface Props {
 
 // Open questions in full, the oldest first, so that none moves when others come; the run's decided
 // ones as one line each, newest first.
-export function ApprovalArea({ session, status, approvals, steps, run, earlier, plan, extensions, presence }: Props) {
+export const ApprovalArea = memo(function ApprovalArea({ session, status, approvals, steps, run, earlier, plan, extensions, presence }: Props) {
   const [editing, setEditing] = useState<{ timed: TimedApproval; feedback: string } | null>(null);
   const [most, setMost] = useState(FIRST_SHOWN);
   const [lost, putAway, keepDraft] = useLostDecisions(approvals);
@@ -53,7 +53,7 @@ export function ApprovalArea({ session, status, approvals, steps, run, earlier, 
   const expired = reopenable.length > 0 ? reopenable : suspending;
   const titleOf = (approval: Approval) =>
     steps.find((step) => step.id === approval.step_id)?.title ?? plan?.steps.find((step) => step.id === approval.step_id)?.title ?? null;
-  const edited = editing === null ? undefined : (approvals.find(({ approval }) => approval.id === editing.timed.approval.id) ?? editing.timed);
+  const edited = editing === null ? undefined : current(editing.timed, approvals);
   if (pending.length === 0 && closed.length === 0 && lost.length === 0) return null;
   return (
     <section className="approvals" aria-label="Approvals">
@@ -98,6 +98,14 @@ export function ApprovalArea({ session, status, approvals, steps, run, earlier, 
       {closed.length > 0 && <ClosedApprovals approvals={closed} titleOf={titleOf} />}
     </section>
   );
+});
+
+// The approval that is being edited, as it is now. When it is closed it loses what it was about, which the editor still
+// shows.
+function current({ approval: opened, deadline }: TimedApproval, approvals: TimedApproval[]): TimedApproval {
+  const now = approvals.find(({ approval }) => approval.id === opened.id);
+  if (now === undefined || now.approval.status === 'pending') return now ?? { approval: opened, deadline };
+  return { ...now, approval: { ...now.approval, context: opened.context, context_truncated: opened.context_truncated } };
 }
 
 // This tab's decisions that came too late, because somebody else was quicker, until they are dismissed.

@@ -48,13 +48,13 @@ export function ApprovalPanel({ approval, deadline, extension, stepTitle, presen
   const panel = useRef<HTMLDivElement>(null);
   useLooking(approval.session_id, approval.id, panel);
   const [feedback, setFeedback] = useState('');
-  const [overAt, setOverAt] = useState<Deadline | null>(null);
+  const [overAt, setOverAt] = useState<number | null>(null);
   const [key] = useState(() => new IdempotencyKey());
   const reading = useReading(approval);
   const resolve = useMutation({
     mutationFn: (decision: Decision) => resolveApproval(approval.id, decision, key.for(decision)),
   });
-  const over = overAt === deadline; // a deadline moved meanwhile is not over
+  const over = overAt === deadline.at; // a deadline moved meanwhile is not over
   const decided = resolve.isSuccess;
   const outage = useCommandsBlocked();
   const closed = over || decided || outage !== null;
@@ -79,7 +79,7 @@ export function ApprovalPanel({ approval, deadline, extension, stepTitle, presen
           approval={approval}
           deadline={deadline}
           extension={extension}
-          onOver={() => setOverAt(deadline)}
+          onOver={() => setOverAt(deadline.at)}
         />
       </div>
       <Lookers presence={presence} approvalId={approval.id} />

@@ -3,9 +3,9 @@ import { secondsLeft } from '../../lib/countdown';
 import type { Deadline } from '../../lib/countdown';
 import { countdown } from '../../lib/format';
 
-// The server's remaining seconds, counted down on the local monotonic clock.
-export function Countdown({ deadline, onOver }: { deadline: Deadline; onOver?: () => void }) {
-  const [left, setLeft] = useState(() => secondsLeft(deadline, performance.now()));
+// The time left until a deadline, counted down on this page's monotonic clock.
+export function Countdown({ deadline: { at }, onOver }: { deadline: Deadline; onOver?: () => void }) {
+  const [left, setLeft] = useState(() => secondsLeft({ at }, performance.now()));
   const over = useRef(onOver);
   useEffect(() => {
     over.current = onOver;
@@ -13,7 +13,7 @@ export function Countdown({ deadline, onOver }: { deadline: Deadline; onOver?: (
   useEffect(() => {
     let told = false;
     const tick = () => {
-      const seconds = secondsLeft(deadline, performance.now());
+      const seconds = secondsLeft({ at }, performance.now());
       setLeft(seconds);
       if (seconds <= 0 && !told) {
         told = true;
@@ -23,7 +23,7 @@ export function Countdown({ deadline, onOver }: { deadline: Deadline; onOver?: (
     tick();
     const timer = setInterval(tick, 250);
     return () => clearInterval(timer);
-  }, [deadline]);
+  }, [at]);
   return (
     <span className={`countdown tabular ${left < 30 ? 'text-bad' : 'muted'}`} role="timer" aria-label="Time left to answer">
       {countdown(left)} left

@@ -3,9 +3,10 @@ import { useQuery } from '@tanstack/react-query';
 import { lazy, Suspense, useState } from 'react';
 import { errorText, send } from '../../api/client';
 import { fileURL } from '../../api/endpoints';
-import type { WorkspaceFile } from '../../api/types';
 import { bytes } from '../../lib/format';
 import { previewKind } from '../../lib/preview';
+import { wasWritten } from '../../session/foldFiles';
+import type { KnownFile } from '../../session/foldFiles';
 import { CsvTable } from './CsvTable';
 
 const Markdown = lazy(() => import('./MarkdownPreview'));
@@ -14,7 +15,7 @@ const TEXT_LIMIT = 512_000;
 
 interface Props {
   sessionId: string;
-  file: WorkspaceFile;
+  file: KnownFile;
 }
 
 // A file as it was when it was opened. If a step writes it again, a person decides when to look.
@@ -24,7 +25,7 @@ export function FilePreview({ sessionId, file: latest }: Props) {
   const url = fileURL(sessionId, file.path, file.modified_at);
   return (
     <section className="preview" aria-label={`Preview of ${file.path}`}>
-      {(file.modified_at !== latest.modified_at || file.size !== latest.size) && (
+      {wasWritten(file, latest) && (
         <p className="muted" role="status">
           This file was written again. <Button variant="default" size="compact-xs" onClick={() => setFile(latest)}>Show it as it is now</Button>
         </p>
@@ -57,7 +58,7 @@ function TextPreview({ sessionId, file, url }: Props & { url: string }) {
   );
 }
 
-function Body({ sessionId, file, text }: { sessionId: string; file: WorkspaceFile; text: string }) {
+function Body({ sessionId, file, text }: { sessionId: string; file: KnownFile; text: string }) {
   const kind = previewKind(file.path, file.media_type);
   if (kind === 'csv' || kind === 'tsv') return <CsvTable text={text} separator={kind === 'csv' ? ',' : '\t'} name={file.path} />;
   if (kind === 'markdown') {

@@ -1,6 +1,7 @@
 import { ActionIcon, Button } from '@mantine/core';
 import { IconDownload } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
+import { useMemo } from 'react';
 import { errorText } from '../../api/client';
 import { fileURL, listFiles } from '../../api/endpoints';
 import { RelativeTime } from '../../components/RelativeTime';
@@ -26,7 +27,7 @@ export function FilesTab({ sessionId, written, seq, open, onOpen }: Props) {
     staleTime: 0,
     gcTime: 0,
   });
-  const list = files.data === undefined ? [] : foldFiles(files.data.files, files.data.seq, written);
+  const list = useMemo(() => (files.data === undefined ? [] : foldFiles(files.data.files, files.data.seq, written.all)), [files.data, written]);
   const truncated = files.data?.truncated === true;
   const shown = list.find((file) => file.path === open) ?? null;
   if (files.isError) return <p role="alert" className="text-bad pad">{errorText(files.error)}</p>;

@@ -1,5 +1,6 @@
 import { Button } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
+import { errorText } from '../../api/client';
 import { RelativeTime } from '../../components/RelativeTime';
 import { holeWords } from '../../session/store';
 import type { SessionSnapshot } from '../../session/store';
@@ -15,6 +16,16 @@ export function DeletedNotice({ name, deleted }: { name: string; deleted: string
       <p className="muted">Its running steps were stopped. You can no longer do anything here.</p>
       <Button variant="default" renderRoot={(props) => <Link to="/" {...props} />}>All sessions</Button>
     </div>
+  );
+}
+
+// Events were missed, and what they did could not be read.
+export function StaleNotice({ error, onRetry }: { error: unknown; onRetry: () => void }) {
+  return (
+    <p className="lognote" role="alert">
+      This page may show what is no longer true, since the session could not be read again. {errorText(error)}{' '}
+      <Button variant="default" size="compact-xs" onClick={onRetry}>Retry</Button>
+    </p>
   );
 }
 

@@ -20,7 +20,7 @@ import { OutputTab } from './OutputTab';
 import { PlanTab } from './PlanTab';
 import { RunActions } from './RunActions';
 import { RunPicker } from './RunPicker';
-import { DeletedNotice, LogNotices } from './SessionNotices';
+import { DeletedNotice, LogNotices, StaleNotice } from './SessionNotices';
 import { SessionHeader } from './SessionHeader';
 import { StepList } from './StepList';
 import { TimelineTab } from './TimelineTab';
@@ -37,7 +37,7 @@ export function SessionPage() {
   const data = useSessionData(id, search.run ?? null);
   const { session, status, steps, runs, run, latest, snapshot } = data;
   const tab = search.tab ?? 'output';
-  const talk = useConversation(id, data.store?.openedAt ?? 0, snapshot.said, tab === 'conversation' || snapshot.queuedAtFirst);
+  const talk = useConversation(id, data.store?.openedAt ?? 0, snapshot.said, tab === 'conversation' || snapshot.historyNeeded);
   const messages = useMemo(() => conversationOf(talk.messages, runs), [talk.messages, runs]);
   const origin = session?.forked_from;
   const [forking, setForking] = useState<StepView | null>(null);
@@ -65,7 +65,7 @@ export function SessionPage() {
   const pick = (number: number | null) => show({ run: number === null || number === latest?.number ? undefined : number, step: undefined });
   const number = latest?.number ?? 0;
   const queued = Math.max(session.queued_messages, messages.filter((message) => message.status === 'queued').length);
-  const latestPlan = (latest === null ? undefined : snapshot.plans[latest.id]?.plan) ?? session.plan ?? null;
+  const latestPlan = (latest === null ? undefined : snapshot.plans.all.get(latest.id)?.plan) ?? session.plan ?? null;
   const titleOf = (stepId: string) => steps.find((step) => step.id === stepId)?.title ?? latestPlan?.steps.find((step) => step.id === stepId)?.title ?? null;
 
   return (
@@ -82,6 +82,7 @@ export function SessionPage() {
           )
         }
       />
+      {data.error !== null && <StaleNotice error={data.error} onRetry={data.refetch} />}
       <LogNotices snapshot={snapshot} />
       <ApprovalArea
         key={`approvals-${id}`}

@@ -41,9 +41,11 @@ export function useSessionData(id: string, number: number | null): SessionData {
   const runs = useMemo(() => told.toReversed(), [told]);
   const latest = runs[0] ?? null;
   const run = (number === null ? undefined : runs.find((r) => r.number === number)) ?? latest;
-  const plan = (run === null ? undefined : snapshot.plans[run.id]?.plan) ?? (run === latest ? (session?.plan ?? null) : null);
+  const plan = (run === null ? undefined : snapshot.plans.all.get(run.id)?.plan) ?? (run === latest ? (session?.plan ?? null) : null);
   const steps = useMemo(() => mergeSteps(run, plan, snapshot.live), [run, plan, snapshot.live]);
   const approvals = useTimed(asked, store);
+  const [now, phase] = [session?.status, session?.phase];
+  const status = useMemo(() => (now === undefined || phase === undefined ? null : { status: now, phase }), [now, phase]);
   return {
     session,
     error: snapshot.error,
@@ -53,15 +55,14 @@ export function useSessionData(id: string, number: number | null): SessionData {
     latest,
     plan,
     steps,
-    status: session === undefined ? null : { status: session.status, phase: session.phase },
+    status,
     approvals,
     store,
     snapshot,
   };
 }
 
-// The approvals with their deadlines, each the same object as long as neither has changed: a deadline moves with the
-// clock that it is told by, and then a second or more at once.
+// The approvals with their deadlines, all anew when an approval changes or the clock is put right that tells deadlines.
 function useTimed(approvals: readonly Approval[], store: SessionStore | null): TimedApproval[] {
   const moved = store?.clock.moved ?? 0;
   return useMemo(
