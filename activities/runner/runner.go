@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast/holdfast/activities/workspace"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/telemetry/traceparent"
 )
 
 // Store is the part of [store.Store] that steps need. Writes may be repeated: each takes effect
@@ -310,16 +311,21 @@ func (r *Runner) execute(run *running) {
 	run.finish(result, err)
 }
 
-// persist repeats a call to the store until it succeeds, fails for good, or the worker ends.
-func (r *Runner) persist(call func(ctx context.Context) error) error {
+// traced is a context for what a step does, in the trace that the step belongs to.
+func (r *Runner) traced(arg *schema.RunStep) context.Context {
+	return traceparent.With(r.ctx, arg.Trace, "")
+}
+
+// persist repeats a call to the store about a step until it succeeds, fails for good, or the worker ends.
+func (r *Runner) persist(arg *schema.RunStep, call func(ctx context.Context) error) error {
 	const (
 		firstWait = 20 * time.Millisecond
 		longest   = time.Second
 		sayAfter  = 10 * time.Second
 	)
-	began := time.Now()
+	began, ctx := time.Now(), r.traced(arg)
 	for wait := firstWait; ; wait = min(2*wait, longest) {
-		err := call(r.ctx)
+		err := call(ctx)
 		if err == nil {
 			if r.unrecorded.CompareAndSwap(true, false) {
 				r.o.Logger.Info("recording resumed", "host", r.o.Host)

@@ -59,7 +59,7 @@ func (r *Runner) begin(run *running) (schema.StepResult, error) {
 			return schema.StepResult{}, err
 		}
 	}
-	begun, err := r.o.Store.BeginAttempt(r.ctx, r.beginning(run, step))
+	begun, err := r.o.Store.BeginAttempt(r.traced(&arg), r.beginning(run, step))
 	if err != nil {
 		return schema.StepResult{}, err
 	}

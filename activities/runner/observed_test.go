@@ -1,0 +1,67 @@
+//go:build linux
+
+package runner_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/holdfast/holdfast/activities/runner"
+	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/telemetry/traceparent"
+)
+
+// tracedStore notes which trace each record of a step belongs to.
+type tracedStore struct {
+	*store.Store
+
+	mu     sync.Mutex
+	traces []string
+}
+
+func (s *tracedStore) note(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.traces = append(s.traces, traceparent.Of(ctx))
+}
+
+func (s *tracedStore) BeginAttempt(ctx context.Context, a store.BeginAttempt) (store.BegunAttempt, error) {
+	s.note(ctx)
+	return s.Store.BeginAttempt(ctx, a)
+}
+
+func (s *tracedStore) FinishAttempt(ctx context.Context, f store.FinishAttempt) error {
+	s.note(ctx)
+	return s.Store.FinishAttempt(ctx, f)
+}
+
+// What a step records belongs to the step's trace, also when another worker continues it.
+func TestRun_RecordsInTheStepsTrace(t *testing.T) {
+	t.Parallel()
+	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	b := newBench(t, `"shell":"echo up; while [ ! -e go ]; do sleep 0.02; done"`)
+	b.ask.Trace = trace
+	records := &tracedStore{Store: b.db}
+	b.r = b.newRunner(func(o *runner.Options) { o.Store, o.EndSteps = records, false })
+	done := b.runAside()
+	b.await("start", func() bool { return b.output(schema.Stdout) == "up\n" })
+	b.r.Close()
+	<-done
+	b.r = b.newRunner(func(o *runner.Options) { o.Store = records })
+	b.r.Recover() // nobody tells it the trace
+	b.await("reattachment", func() bool { return b.count(schema.EventStepReattached) == 1 })
+	b.touch("go")
+	b.await("end", func() bool { return b.count(schema.EventStepCompleted) == 1 })
+	records.mu.Lock()
+	defer records.mu.Unlock()
+	if len(records.traces) != 3 {
+		t.Errorf("%d records, want its begin, its reattachment and its end", len(records.traces))
+	}
+	for _, got := range records.traces {
+		if got != trace {
+			t.Errorf("a record belongs to trace %q, want %q", got, trace)
+		}
+	}
+}
