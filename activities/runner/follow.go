@@ -64,7 +64,9 @@ func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) 
 	f.told.Waiting = run.reportedWait // so that the log records that it no longer waits
 	defer func() { _ = f.spool.Close() }()
 	defer r.waits(run, "")
-	defer run.spooled.Store(0)
+	run.recorded.Store(offset)
+	run.following.Store(s)
+	defer run.following.Store(nil)
 	told, tellAfter := int64(0), int64(tellBytes)
 	if r.o.SpoolBytes < 8*tellBytes {
 		tellAfter = 0
@@ -80,7 +82,7 @@ func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) 
 			continue
 		}
 		r.waits(run, now.waiting)
-		run.spools(next.from, now.end)
+		run.recorded.Store(next.from)
 		if len(next.chunks) > 0 || len(next.progress) > 0 || next.to > next.from {
 			recorded, err := r.recordOrRewind(arg, &f, &next, now.end)
 			if err != nil {

@@ -5,6 +5,7 @@ package runner_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/holdfast/holdfast/activities/runner"
@@ -64,4 +65,30 @@ func TestRun_RecordsInTheStepsTrace(t *testing.T) {
 			t.Errorf("a record belongs to trace %q, want %q", got, trace)
 		}
 	}
+}
+
+// What a step prints while Postgres is away is seen to wait, and to be recorded once Postgres is back.
+func TestFigures_TheSpoolGrowsWhileTheStoreIsAway(t *testing.T) {
+	t.Parallel()
+	shell, want := numbered(1000)
+	b := newBench(t, `"shell":"echo up; while [ ! -e go ]; do sleep 0.02; done; `+shell+`; while [ ! -e end ]; do sleep 0.02; done"`)
+	var (
+		refused atomic.Int64
+		back    atomic.Bool
+	)
+	away := &faultyStore{Store: b.db, append: func(store.AppendOutput) (bool, error) {
+		if !back.Load() {
+			refused.Add(1)
+		}
+		return !back.Load(), schema.Errorf(schema.CodeUnavailable, "away")
+	}}
+	b.r = b.newRunner(func(o *runner.Options) { o.Store = away })
+	done := b.runAside()
+	b.await("the first record that is refused", func() bool { return refused.Load() > 0 })
+	b.touch("go")
+	b.await("a spool that grows", func() bool { return b.r.Figures().SpoolBytes > int64(len(want)) })
+	back.Store(true)
+	b.await("a spool that is recorded", func() bool { return b.r.Figures().SpoolBytes == 0 && b.output(schema.Stdout) == "up\n"+want })
+	b.touch("end")
+	b.wantOneAttempt(<-done)
 }
