@@ -25,7 +25,8 @@ func New(log *slog.Logger, t *telemetry.Telemetry) *Journal { return &Journal{lo
 
 // Committed writes down one transaction.
 func (j *Journal) Committed(ctx context.Context, c store.Committed) {
-	ctx = logs.With(ctx, logs.Session(c.SessionID))
+	// Whoever commits may be about a step that the events are not about.
+	ctx = logs.With(logs.Without(ctx, logs.KeyRun, logs.KeyStep, logs.KeyAttempt, logs.KeyApproval), logs.Session(c.SessionID))
 	if c.Created {
 		j.say(logs.With(ctx, logs.Actor(c.Actor)), SessionStarted)
 	}

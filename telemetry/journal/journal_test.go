@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"slices"
@@ -14,11 +15,11 @@ import (
 	"github.com/holdfast/holdfast/telemetry/journal"
 )
 
-// written are the lines about these events.
-func written(t *testing.T, events ...schema.NewEvent) []map[string]any {
+// written are the lines about a transaction.
+func written(ctx context.Context, t *testing.T, c store.Committed) []map[string]any {
 	t.Helper()
 	var b bytes.Buffer
-	journal.New(logs.New(&b, logs.FormatJSON, slog.LevelInfo), nil).Committed(t.Context(), store.Committed{SessionID: "s", Events: events})
+	journal.New(logs.New(&b, logs.FormatJSON, slog.LevelInfo), nil).Committed(ctx, c)
 	var all []map[string]any
 	for line := range strings.Lines(b.String()) {
 		m := map[string]any{}
@@ -51,7 +52,7 @@ func TestJournal_WritesOneLineOfEachEvent(t *testing.T) {
 		{schema.NewEvent{Type: schema.EventOutput, RunID: "r", StepID: "a", Data: schema.OutputData{Text: "secret"}}, "", nil},
 	}
 	for _, c := range events {
-		lines := written(t, c.event)
+		lines := written(t.Context(), t, store.Committed{SessionID: "s", Events: []schema.NewEvent{c.event}})
 		switch {
 		case c.msg == "" && len(lines) == 0:
 		case len(lines) != 1 || lines[0]["msg"] != c.msg || lines[0]["session_id"] != "s" || lines[0]["level"] != "INFO":
@@ -67,6 +68,30 @@ func TestJournal_WritesOneLineOfEachEvent(t *testing.T) {
 				if known < 0 || !slices.Contains(append([]string{"time", "level", "msg", "session_id"}, journal.Lines[known].Attrs...), key) {
 					t.Errorf("%q has %s, which is not documented", c.msg, key)
 				}
+			}
+		}
+	}
+}
+
+// A step's host may record what a person has decided before: that is not about the step.
+func TestJournal_AnEventIsAboutWhatItNamesAlone(t *testing.T) {
+	t.Parallel()
+	ctx := logs.With(t.Context(), logs.Session("s"), logs.Run("r"), logs.Step("a"), logs.Attempt(1), logs.Approval("q"), logs.Request("x"))
+	lines := written(ctx, t, store.Committed{SessionID: "s", Events: []schema.NewEvent{
+		{Type: schema.EventWorkflowResumed, Data: schema.WorkflowResumedData{Actor: "bob"}},
+		{Type: schema.EventStepStarted, RunID: "r", StepID: "b", Data: schema.StepStartedData{Attempt: 2}},
+	}})
+	want := []map[string]any{
+		{"session_id": "s", "run_id": nil, "step_id": nil, "attempt": nil, "approval_id": nil, "request_id": "x"},
+		{"session_id": "s", "run_id": "r", "step_id": "b", "attempt": 2.0, "approval_id": nil, "request_id": "x"},
+	}
+	if len(lines) != len(want) {
+		t.Fatalf("%v", lines)
+	}
+	for i := range want {
+		for key, value := range want[i] {
+			if lines[i][key] != value {
+				t.Errorf("%v has %s %v, want %v", lines[i]["msg"], key, lines[i][key], value)
 			}
 		}
 	}
