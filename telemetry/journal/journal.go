@@ -39,7 +39,7 @@ func (j *Journal) Committed(ctx context.Context, c store.Committed) {
 		if e.StepID != "" {
 			of = logs.With(of, logs.Step(e.StepID))
 		}
-		j.event(of, e)
+		j.event(of, e, c.Was)
 	}
 	for _, a := range c.Closed {
 		j.telemetry.Observe(telemetry.ApprovalWait, a.Waited.Seconds(), string(a.Type), string(a.Status))
@@ -50,7 +50,7 @@ func (j *Journal) say(ctx context.Context, l *Line, attrs ...slog.Attr) {
 	j.log.LogAttrs(ctx, slog.LevelInfo, l.Message, attrs...) //nolint:sloglint // each is a constant of Lines
 }
 
-func (j *Journal) event(ctx context.Context, e *schema.NewEvent) {
+func (j *Journal) event(ctx context.Context, e *schema.NewEvent, was schema.SessionStatus) {
 	data := payload(e)
 	switch data := data.(type) {
 	case schema.WorkflowStartedData:
@@ -62,7 +62,9 @@ func (j *Journal) event(ctx context.Context, e *schema.NewEvent) {
 	case schema.WorkflowCancelledData:
 		j.say(by(ctx, data.Actor), RunEnded, status(schema.SessionCancelled), slog.String("reason", data.Reason))
 	case schema.WorkflowStateChangedData:
-		j.state(ctx, &data)
+		if data.Status != was { // else something else of its state has changed
+			j.state(ctx, &data)
+		}
 	case schema.WorkflowPausedData:
 		j.say(by(ctx, data.Actor), SessionSuspended, slog.String("reason", data.Reason))
 	case schema.WorkflowResumedData:

@@ -96,3 +96,24 @@ func TestJournal_AnEventIsAboutWhatItNamesAlone(t *testing.T) {
 		}
 	}
 }
+
+// How long an ended session is kept may change, which does not end it again.
+func TestJournal_ASessionEndsOnce(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		was, is schema.SessionStatus
+		want    int
+	}{
+		{schema.SessionActive, schema.SessionCompleted, 1},
+		{schema.SessionCompleted, schema.SessionCompleted, 0},
+		{schema.SessionFailed, schema.SessionFailed, 0},
+		{schema.SessionFailed, schema.SessionExpired, 1},
+	} {
+		lines := written(t.Context(), t, store.Committed{SessionID: "s", Was: c.was, Events: []schema.NewEvent{
+			{Type: schema.EventWorkflowStateChanged, RunID: "r", Data: schema.WorkflowStateChangedData{Status: c.is, Phase: schema.PhaseIdle}},
+		}})
+		if len(lines) != c.want {
+			t.Errorf("from %s to %s: %v", c.was, c.is, lines)
+		}
+	}
+}
