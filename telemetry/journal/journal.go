@@ -60,7 +60,11 @@ func (j *Journal) event(ctx context.Context, e *schema.NewEvent, was schema.Sess
 	case schema.WorkflowFailedData:
 		j.say(ctx, RunFailed, took(data.DurationMS), slog.String(logs.KeyError, data.Error))
 	case schema.WorkflowCancelledData:
-		j.say(by(ctx, data.Actor), RunEnded, status(schema.SessionCancelled), slog.String("reason", data.Reason))
+		end := schema.SessionCancelled
+		if data.Reason == string(schema.SessionExpired) { // the event has no other word for it
+			end = schema.SessionExpired
+		}
+		j.say(by(ctx, data.Actor), RunEnded, status(end), slog.String("reason", data.Reason))
 	case schema.WorkflowStateChangedData:
 		if data.Status != was { // else something else of its state has changed
 			j.state(ctx, &data)

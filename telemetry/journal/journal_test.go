@@ -45,6 +45,8 @@ func TestJournal_WritesOneLineOfEachEvent(t *testing.T) {
 		{schema.NewEvent{Type: schema.EventWorkflowStateChanged, RunID: "r", Data: schema.WorkflowStateChangedData{Status: schema.SessionExpired}}, "session ended", map[string]any{"status": "expired"}},
 		{schema.NewEvent{Type: schema.EventDAGNodeStatusChanged, RunID: "r", StepID: "a", Data: schema.DAGNodeStatusChangedData{NodeID: "a", OldStatus: schema.StepFrozen, NewStatus: schema.StepRunning}}, "step thawed", map[string]any{"step_id": "a"}},
 		{schema.NewEvent{Type: schema.EventDAGNodeStatusChanged, RunID: "r", StepID: "a", Data: schema.DAGNodeStatusChangedData{NodeID: "a", OldStatus: schema.StepReady, NewStatus: schema.StepRunning}}, "", nil},
+		{schema.NewEvent{Type: schema.EventWorkflowCancelled, RunID: "r", Data: schema.WorkflowCancelledData{Reason: "expired"}}, "run ended", map[string]any{"status": "expired"}},
+		{schema.NewEvent{Type: schema.EventWorkflowCancelled, RunID: "r", Data: schema.WorkflowCancelledData{Actor: "ada", Reason: "requested"}}, "run ended", map[string]any{"status": "cancelled", "actor": "ada"}},
 		{schema.NewEvent{Type: schema.EventStepReattached, RunID: "r", StepID: "a", Data: schema.StepReattachedData{Attempt: 2, Host: "h"}}, "attempt re-attached", map[string]any{"attempt": 2.0, "host": "h"}},
 		{schema.NewEvent{Type: schema.EventStepFailed, RunID: "r", StepID: "a", Data: schema.StepFailedData{Attempt: 1, ExitCode: &two, Reason: schema.ReasonExit, DurationMS: 1500}}, "attempt failed", map[string]any{"exit_code": 2.0, "reason": "exit", "took": "1.5s"}},
 		{schema.NewEvent{Type: schema.EventStepFailed, RunID: "r", StepID: "a", Data: schema.StepFailedData{Attempt: 1, Reason: schema.ReasonCancelled}}, "attempt ended", map[string]any{"reason": "cancelled"}},

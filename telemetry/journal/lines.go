@@ -31,7 +31,7 @@ var (
 	StepFrozen        = line("step frozen", "A running step stands still.", "run_id", "step_id")
 	SessionResumed    = line("session resumed", "The session goes on.", "run_id", "actor")
 	StepThawed        = line("step thawed", "A frozen step runs on.", "run_id", "step_id")
-	RunEnded          = line("run ended", "A run has completed, or was cancelled.", "run_id", "actor", "status", "took", "failed_steps", "reason")
+	RunEnded          = line("run ended", "A run has completed, has expired or was cancelled.", "run_id", "actor", "status", "took", "failed_steps", "reason")
 	RunFailed         = line("run failed", "A run could not be finished.", "run_id", "took", "error")
 	SessionEnded      = line("session ended", "The session has completed, expired or was cancelled; a message or a new run goes on with it.", "run_id", "status")
 	SessionFailed     = line("session failed", "The session's latest run has failed.", "run_id")
