@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/holdfast/holdfast/logs"
@@ -133,19 +132,15 @@ func (j *Journal) attempt(ctx context.Context, data any) {
 		j.telemetry.Add(telemetry.StepsEnded, 1, string(schema.AttemptSucceeded))
 		j.say(of(ctx, data.Attempt), AttemptEnded, took(data.DurationMS))
 	case schema.StepFailedData:
-		end := schema.AttemptFailed
-		switch {
-		case data.Reason == schema.ReasonCancelled:
-			end = schema.AttemptCancelled
-		case slices.Contains(Losses, data.Reason):
-			end = schema.AttemptLost
+		if data.Status == schema.AttemptLost {
 			j.telemetry.Add(telemetry.StepsLost, 1, string(data.Reason))
-		case data.Reason == schema.ReasonDiskQuota:
+		}
+		if data.Reason == schema.ReasonDiskQuota {
 			j.telemetry.Add(telemetry.QuotaExceeded, 1)
 		}
-		j.telemetry.Add(telemetry.StepsEnded, 1, string(end))
+		j.telemetry.Add(telemetry.StepsEnded, 1, string(data.Status))
 		ctx = of(ctx, data.Attempt)
-		if end == schema.AttemptCancelled {
+		if data.Status == schema.AttemptCancelled {
 			j.say(ctx, AttemptEnded, took(data.DurationMS), slog.String("reason", string(data.Reason)))
 			return
 		}

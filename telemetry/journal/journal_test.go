@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/telemetry"
 	"github.com/holdfast/holdfast/telemetry/journal"
 )
 
@@ -48,8 +50,8 @@ func TestJournal_WritesOneLineOfEachEvent(t *testing.T) {
 		{schema.NewEvent{Type: schema.EventWorkflowCancelled, RunID: "r", Data: schema.WorkflowCancelledData{Reason: "expired"}}, "run ended", map[string]any{"status": "expired"}},
 		{schema.NewEvent{Type: schema.EventWorkflowCancelled, RunID: "r", Data: schema.WorkflowCancelledData{Actor: "ada", Reason: "requested"}}, "run ended", map[string]any{"status": "cancelled", "actor": "ada"}},
 		{schema.NewEvent{Type: schema.EventStepReattached, RunID: "r", StepID: "a", Data: schema.StepReattachedData{Attempt: 2, Host: "h"}}, "attempt re-attached", map[string]any{"attempt": 2.0, "host": "h"}},
-		{schema.NewEvent{Type: schema.EventStepFailed, RunID: "r", StepID: "a", Data: schema.StepFailedData{Attempt: 1, ExitCode: &two, Reason: schema.ReasonExit, DurationMS: 1500}}, "attempt failed", map[string]any{"exit_code": 2.0, "reason": "exit", "took": "1.5s"}},
-		{schema.NewEvent{Type: schema.EventStepFailed, RunID: "r", StepID: "a", Data: schema.StepFailedData{Attempt: 1, Reason: schema.ReasonCancelled}}, "attempt ended", map[string]any{"reason": "cancelled"}},
+		{schema.NewEvent{Type: schema.EventStepFailed, RunID: "r", StepID: "a", Data: schema.StepFailedData{Attempt: 1, Status: schema.AttemptFailed, ExitCode: &two, Reason: schema.ReasonExit, DurationMS: 1500}}, "attempt failed", map[string]any{"exit_code": 2.0, "reason": "exit", "took": "1.5s"}},
+		{schema.NewEvent{Type: schema.EventStepFailed, RunID: "r", StepID: "a", Data: schema.StepFailedData{Attempt: 1, Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled}}, "attempt ended", map[string]any{"reason": "cancelled"}},
 		{schema.NewEvent{Type: schema.EventApprovalExpired, RunID: "r", StepID: "a", Data: schema.ApprovalExpiredData{ApprovalID: "q", Reason: "timeout"}}, "approval closed", map[string]any{"approval_id": "q", "reason": "timeout"}},
 		{schema.NewEvent{Type: schema.EventOutput, RunID: "r", StepID: "a", Data: schema.OutputData{Text: "secret"}}, "", nil},
 	}
@@ -116,6 +118,35 @@ func TestJournal_ASessionEndsOnce(t *testing.T) {
 		}})
 		if len(lines) != c.want {
 			t.Errorf("from %s to %s: %v", c.was, c.is, lines)
+		}
+	}
+}
+
+// How an attempt ended is what its event says: one whose supervisor is lost too often has failed.
+func TestJournal_CountsAttemptsByHowTheyEnded(t *testing.T) {
+	t.Parallel()
+	m, err := telemetry.New(telemetry.Options{Process: telemetry.Worker, Log: logs.Discard()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	j := journal.New(logs.Discard(), m)
+	for _, end := range []schema.StepFailedData{
+		{Status: schema.AttemptLost, Reason: schema.ReasonSupervisor},
+		{Status: schema.AttemptFailed, Reason: schema.ReasonSupervisor},
+		{Status: schema.AttemptFailed, Reason: schema.ReasonDiskQuota},
+		{Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled},
+	} {
+		j.Committed(t.Context(), store.Committed{SessionID: "s", Events: []schema.NewEvent{{Type: schema.EventStepFailed, RunID: "r", StepID: "a", Data: end}}})
+	}
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, want := range []string{
+		`holdfast_steps_ended_total{status="cancelled"} 1`, `holdfast_steps_ended_total{status="failed"} 2`, `holdfast_steps_ended_total{status="lost"} 1`,
+		`holdfast_steps_lost_total{reason="supervisor_lost"} 1`, "holdfast_workspace_quota_exceeded_total 1",
+	} {
+		if !strings.Contains(w.Body.String(), "\n"+want+"\n") {
+			t.Errorf("no %q in\n%s", want, w.Body)
 		}
 	}
 }
