@@ -54,10 +54,12 @@ func TracesFromEnv(get func(name string) string) (*Traces, error) {
 	default:
 		return nil, fmt.Errorf("the setting %s is %q; allowed is otlp or none", EnvTracesExporter, exporter)
 	}
-	for _, name := range []string{EnvTracesProtocol, EnvProtocol} {
-		if protocol := get(name); protocol != "" && protocol != protocolHTTP {
-			return nil, fmt.Errorf("the setting %s is %q; allowed is http/protobuf", name, protocol)
-		}
+	from := EnvTracesProtocol // it wins
+	if get(from) == "" {
+		from = EnvProtocol
+	}
+	if protocol := get(from); protocol != "" && protocol != protocolHTTP {
+		return nil, fmt.Errorf("the setting %s is %q; allowed is http/protobuf", from, protocol)
 	}
 	return &Traces{named: get("OTEL_SERVICE_NAME") != "" || strings.Contains(get("OTEL_RESOURCE_ATTRIBUTES"), string(serviceName)+"=")}, nil
 }
