@@ -34,7 +34,7 @@ func measure(o *Options, steps *runner.Runner) {
 }
 
 // started measures how long a decision took to start the program that waited for it. A step that brings the record of the
-// decision is what the decision started.
+// decision is what the decision started; one that waits for others, or for a place, comes later and brings none.
 func started(t *telemetry.Telemetry) func(arg *schema.RunStep) {
 	return func(arg *schema.RunStep) {
 		if arg.Before == nil {

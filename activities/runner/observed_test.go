@@ -6,6 +6,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/holdfast/holdfast/activities/runner"
@@ -91,4 +92,26 @@ func TestFigures_TheSpoolGrowsWhileTheStoreIsAway(t *testing.T) {
 	b.await("a spool that is recorded", func() bool { return b.r.Figures().SpoolBytes == 0 && b.output(schema.Stdout) == "up\n"+want })
 	b.touch("end")
 	b.wantOneAttempt(<-done)
+}
+
+// Only the first start of a step is told of: a later one says nothing about what the step has waited for.
+func TestRun_TellsOfTheFirstStartAlone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `"shell":"echo up; while [ ! -e go ]; do sleep 0.02; done"`)
+	var told atomic.Int64
+	b.r = b.newRunner(func(o *runner.Options) { o.Started = func(*schema.RunStep) { told.Add(1) } })
+	done := b.runAside()
+	b.await("start", func() bool { return b.output(schema.Stdout) == "up\n" })
+	if n := told.Load(); n != 1 {
+		t.Errorf("told of %d starts after the first", n)
+	}
+	_ = syscall.Kill(b.supervisor(), syscall.SIGKILL)
+	b.await("another start", func() bool { return b.count(schema.EventStepStarted) == 2 })
+	b.touch("go")
+	if result := <-done; result.Attempt != 2 || result.Status != schema.AttemptSucceeded {
+		t.Errorf("%+v", result)
+	}
+	if n := told.Load(); n != 1 {
+		t.Errorf("told of %d starts", n)
+	}
 }

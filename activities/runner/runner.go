@@ -69,7 +69,7 @@ type Options struct {
 	QuotaBytes    int64         // how much a step may keep on the disk; 0 for no limit
 	QuotaFiles    int64         // the same
 	CheckEvery    time.Duration // between checks whether a silent attempt is still the step's; 0 for half a minute
-	// Started is told of each program that was started here, with what it was asked by; optional.
+	// Started is told of each step's first program, once it is started here, with what it was asked by; optional.
 	Started func(arg *schema.RunStep)
 	// EndSteps makes Close end running steps. Otherwise they go on, for the next worker.
 	EndSteps bool
