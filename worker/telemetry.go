@@ -7,7 +7,6 @@ import (
 	"github.com/holdfast/holdfast/activities/runner"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/telemetry"
-	"github.com/holdfast/holdfast/telemetry/journal"
 )
 
 // measure has what runs on this host measured.
@@ -22,12 +21,6 @@ func measure(o *Options, steps *runner.Runner) {
 		set(float64(f.WaitForSlots), "slots")
 		set(float64(f.WaitForHost), "host")
 	})
-	for _, why := range journal.Losses { // so that a rate sees the first
-		o.Telemetry.Add(telemetry.StepsLost, 0, string(why))
-	}
-	for _, end := range []schema.AttemptStatus{schema.AttemptSucceeded, schema.AttemptFailed, schema.AttemptCancelled, schema.AttemptLost} {
-		o.Telemetry.Add(telemetry.StepsEnded, 0, string(end))
-	}
 	most, quota := float64(o.MaxSteps), float64(o.Quota.Bytes)
 	number(telemetry.StepsMax, func(runner.Figures) float64 { return most })
 	number(telemetry.QuotaBytes, func(runner.Figures) float64 { return quota })

@@ -20,7 +20,15 @@ type Journal struct {
 }
 
 // New makes a journal. Without telemetry, which may be nil, it only logs.
-func New(log *slog.Logger, t *telemetry.Telemetry) *Journal { return &Journal{log: log, telemetry: t} }
+func New(log *slog.Logger, t *telemetry.Telemetry) *Journal {
+	for _, why := range losses { // so that a rate sees the first
+		t.Add(telemetry.StepsLost, 0, string(why))
+	}
+	for _, end := range []schema.AttemptStatus{schema.AttemptSucceeded, schema.AttemptFailed, schema.AttemptCancelled, schema.AttemptLost} {
+		t.Add(telemetry.StepsEnded, 0, string(end))
+	}
+	return &Journal{log: log, telemetry: t}
+}
 
 // Committed writes down one transaction.
 func (j *Journal) Committed(ctx context.Context, c store.Committed) {
@@ -75,7 +83,7 @@ func (j *Journal) event(ctx context.Context, e *schema.NewEvent, was schema.Sess
 	case schema.ApprovalReceivedData:
 		j.say(by(logs.With(ctx, logs.Approval(data.ApprovalID)), data.Actor), ApprovalDecided, slog.String("resolution", string(data.Resolution)))
 	case schema.ApprovalExpiredData:
-		j.say(logs.With(ctx, logs.Approval(data.ApprovalID)), ApprovalClosed, slog.String("reason", data.Reason))
+		j.say(by(logs.With(ctx, logs.Approval(data.ApprovalID)), data.Actor), ApprovalClosed, slog.String("reason", data.Reason))
 	case schema.DAGNodeStatusChangedData:
 		j.step(logs.With(ctx, logs.Step(data.NodeID)), &data)
 	default:
@@ -155,8 +163,8 @@ func (j *Journal) attempt(ctx context.Context, data any) {
 	}
 }
 
-// Losses are the reasons of attempts that were lost with what they ran on.
-var Losses = []schema.Reason{schema.ReasonWorkerLost, schema.ReasonSupervisor, schema.ReasonHostLost, schema.ReasonOrphaned}
+// losses are the reasons of attempts that were lost with what they ran on.
+var losses = []schema.Reason{schema.ReasonWorkerLost, schema.ReasonSupervisor, schema.ReasonHostLost, schema.ReasonOrphaned}
 
 // by names who asked, which nobody may have.
 func by(ctx context.Context, actor string) context.Context {

@@ -52,7 +52,7 @@ func TestJournal_WritesOneLineOfEachEvent(t *testing.T) {
 		{schema.NewEvent{Type: schema.EventStepReattached, RunID: "r", StepID: "a", Data: schema.StepReattachedData{Attempt: 2, Host: "h"}}, "attempt re-attached", map[string]any{"attempt": 2.0, "host": "h"}},
 		{schema.NewEvent{Type: schema.EventStepFailed, RunID: "r", StepID: "a", Data: schema.StepFailedData{Attempt: 1, Status: schema.AttemptFailed, ExitCode: &two, Reason: schema.ReasonExit, DurationMS: 1500}}, "attempt failed", map[string]any{"exit_code": 2.0, "reason": "exit", "took": "1.5s"}},
 		{schema.NewEvent{Type: schema.EventStepFailed, RunID: "r", StepID: "a", Data: schema.StepFailedData{Attempt: 1, Status: schema.AttemptCancelled, Reason: schema.ReasonCancelled}}, "attempt ended", map[string]any{"reason": "cancelled"}},
-		{schema.NewEvent{Type: schema.EventApprovalExpired, RunID: "r", StepID: "a", Data: schema.ApprovalExpiredData{ApprovalID: "q", Reason: "timeout"}}, "approval closed", map[string]any{"approval_id": "q", "reason": "timeout"}},
+		{schema.NewEvent{Type: schema.EventApprovalExpired, RunID: "r", StepID: "a", Data: schema.ApprovalExpiredData{ApprovalID: "q", Reason: "cancelled", Actor: "ada"}}, "approval closed", map[string]any{"approval_id": "q", "reason": "cancelled", "actor": "ada"}},
 		{schema.NewEvent{Type: schema.EventOutput, RunID: "r", StepID: "a", Data: schema.OutputData{Text: "secret"}}, "", nil},
 	}
 	for _, c := range events {

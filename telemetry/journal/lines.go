@@ -26,7 +26,7 @@ var (
 	AttemptEnded      = line("attempt ended", "A step's program has ended well, or was cancelled.", "run_id", "step_id", "attempt", "took", "reason")
 	AttemptFailed     = line("attempt failed", "A step's program has failed, or was lost.", "run_id", "step_id", "attempt", "took", "reason", "exit_code", "signal")
 	ApprovalDecided   = line("approval decided", "A person has decided.", "run_id", "step_id", "approval_id", "actor", "resolution")
-	ApprovalClosed    = line("approval closed", "An approval has ended without a decision.", "run_id", "step_id", "approval_id", "reason")
+	ApprovalClosed    = line("approval closed", "An approval has ended without a decision.", "run_id", "step_id", "approval_id", "actor", "reason")
 	SessionSuspended  = line("session suspended", "Nothing new starts, and what runs is frozen.", "run_id", "actor", "reason")
 	StepFrozen        = line("step frozen", "A running step stands still.", "run_id", "step_id")
 	SessionResumed    = line("session resumed", "The session goes on.", "run_id", "actor")

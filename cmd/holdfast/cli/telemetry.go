@@ -63,7 +63,7 @@ func serveMetrics(ctx context.Context, t *telemetry.Telemetry, m settings.Metric
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if err := t.Serve(ctx, l, version()); err != nil {
-			log.ErrorContext(ctx, "metrics are not served any more", logs.Err(err))
+			log.ErrorContext(ctx, "metrics endpoint failed", logs.Err(err))
 		}
 	})
 	return func() { cancel(); serving.Wait() }, nil
