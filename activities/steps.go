@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
@@ -42,13 +43,13 @@ type Steps struct {
 //
 // The step is not tied to the activity: if the connection to Temporal is lost, the step goes on,
 // and the next attempt of the activity attaches to it.
-func (a *Steps) Run(ctx context.Context, arg schema.RunStep) (schema.StepResult, error) {
+func (a *Steps) Run(ctx context.Context, arg schema.RunStep) (result schema.StepResult, err error) {
 	stopHeartbeat := heartbeat(ctx)
 	defer stopHeartbeat()
 	ctx = logs.With(ctx, logs.Session(arg.SessionID), logs.Run(arg.RunID), logs.Step(arg.StepID))
 	ctx, span := traceparent.Tracer(ctx).Start(ctx, "step", trace.WithAttributes(
 		attribute.String(logs.KeySession, arg.SessionID), attribute.String(logs.KeyRun, arg.RunID), attribute.String(logs.KeyStep, arg.StepID)))
-	defer span.End()
+	defer func() { endSpan(span, &result, err) }()
 	arg.Trace = traceparent.Of(ctx)
 	if !a.Runner.Lives(arg.Execution) {
 		if arg.Again || activity.GetInfo(ctx).Attempt > 1 { // an ended execution stays ended, whatever has become of its session
@@ -65,8 +66,7 @@ func (a *Steps) Run(ctx context.Context, arg schema.RunStep) (schema.StepResult,
 			return schema.StepResult{}, err
 		}
 	}
-	result, err := a.Runner.Run(ctx, arg)
-	span.SetAttributes(attribute.Int(logs.KeyAttempt, result.Attempt), attribute.String("status", string(result.Status)))
+	result, err = a.Runner.Run(ctx, arg)
 	if errors.Is(err, runner.ErrDetached) && temporal.IsCanceledError(context.Cause(ctx)) {
 		result, err = a.awaitStop(context.WithoutCancel(ctx), arg)
 	}
@@ -80,6 +80,21 @@ func (a *Steps) Run(ctx context.Context, arg schema.RunStep) (schema.StepResult,
 	default:
 		return result, err
 	}
+}
+
+// endSpan ends a step's span, and says in it how the step went. A worker that leaves the step to another has seen nothing go wrong.
+func endSpan(span trace.Span, result *schema.StepResult, err error) {
+	defer span.End()
+	switch {
+	case errors.Is(err, activity.ErrResultPending) || errors.Is(err, runner.ErrDetached) || errors.Is(err, runner.ErrClosed):
+		return
+	case err != nil:
+		span.SetStatus(codes.Error, err.Error())
+		return
+	case result.Status == schema.AttemptFailed || result.Status == schema.AttemptLost:
+		span.SetStatus(codes.Error, string(result.Reason))
+	}
+	span.SetAttributes(attribute.Int(logs.KeyAttempt, result.Attempt), attribute.String("status", string(result.Status)))
 }
 
 // activityUnknown reports whether Temporal no longer knows the activity: its workflow has continued as

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,9 +21,12 @@ import (
 
 // receiver takes spans by OTLP over HTTP.
 type receiver struct {
-	mu    sync.Mutex
-	names map[string][]string // of spans, by trace
+	mu  sync.Mutex
+	all []span
 }
+
+// span is what a test wants to know of one.
+type span struct{ trace, id, parent, name string }
 
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	body, err := io.ReadAll(req.Body)
@@ -35,9 +39,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	defer r.mu.Unlock()
 	for _, of := range got.GetResourceSpans() {
 		for _, scope := range of.GetScopeSpans() {
-			for _, span := range scope.GetSpans() {
-				id := hex.EncodeToString(span.GetTraceId())
-				r.names[id] = append(r.names[id], span.GetName())
+			for _, s := range scope.GetSpans() {
+				r.all = append(r.all, span{hex.EncodeToString(s.GetTraceId()), hex.EncodeToString(s.GetSpanId()), hex.EncodeToString(s.GetParentSpanId()), s.GetName()})
 			}
 		}
 	}
@@ -46,7 +49,22 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 func (r *receiver) spans(trace string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return strings.Join(r.names[trace], "\n")
+	var b strings.Builder
+	for _, s := range r.all {
+		if s.trace == trace {
+			b.WriteString(s.name + "\n")
+		}
+	}
+	return b.String()
+}
+
+// below reports whether a trace has a span of one name right below one of another.
+func (r *receiver) below(trace, name, parent string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.all, func(s span) bool {
+		return s.trace == trace && s.name == name && slices.ContainsFunc(r.all, func(p span) bool { return p.id == s.parent && p.name == parent })
+	})
 }
 
 // callTraced is a call that belongs to a trace.
@@ -169,7 +187,7 @@ func TestObservability_ASuspensionIsLoggedWithWhoAskedForIt(t *testing.T) {
 
 func TestObservability_OneSessionIsSeenInLogsMetricsAndTraces(t *testing.T) {
 	t.Parallel()
-	spans := &receiver{names: map[string][]string{}}
+	spans := &receiver{}
 	backend := httptest.NewServer(spans)
 	t.Cleanup(backend.Close)
 	s := newStack(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+backend.URL, "OTEL_BSP_SCHEDULE_DELAY=200", "HOLDFAST_LOG_FORMAT=json")
@@ -217,6 +235,12 @@ func TestObservability_OneSessionIsSeenInLogsMetricsAndTraces(t *testing.T) {
 			if time.Now().After(deadline) {
 				t.Fatalf("no span %q in\n%s", want, spans.spans(decision))
 			}
+		}
+	}
+
+	for deadline := time.Now().Add(patience); !spans.below(decision, "deliver events", "step"); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("what the step recorded was not delivered in its trace:\n%s", spans.spans(decision))
 		}
 	}
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/term"
@@ -102,6 +103,12 @@ func With(ctx context.Context, attrs ...slog.Attr) context.Context {
 		}
 	}
 	return context.WithValue(ctx, contextKey{}, append(merged, attrs...))
+}
+
+// Without returns a context whose records do not carry the attributes of these keys.
+func Without(ctx context.Context, keys ...string) context.Context {
+	kept := slices.DeleteFunc(slices.Clone(Attrs(ctx)), func(a slog.Attr) bool { return slices.Contains(keys, a.Key) })
+	return context.WithValue(ctx, contextKey{}, kept)
 }
 
 // Attrs are the attributes that ctx carries. The slice must not be changed.

@@ -1,5 +1,7 @@
 package telemetry
 
+import "slices"
+
 // Kind is a kind of metric.
 type Kind string
 
@@ -48,8 +50,9 @@ const (
 	bytes   = "bytes"
 )
 
-// Buckets for what takes milliseconds, and for what people take their time over.
+// Buckets for what takes milliseconds, for what may have to wait for its host too, and for what people take their time over.
 var (
-	quick = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
-	slow  = []float64{1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600, 7 * 24 * 3600}
+	quick  = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+	starts = append(slices.Clone(quick), 30, 60, 300)
+	slow   = []float64{1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600, 7 * 24 * 3600}
 )

@@ -16,13 +16,13 @@ var (
 		Name: "holdfast_approvals_waiting", Kind: Gauge, Help: "Approvals that nobody has decided yet.", Labels: []string{"type"}, By: []Process{Web},
 	})
 	ApprovalsOldest = declare(Metric{
-		Name: "holdfast_approvals_oldest_seconds", Kind: Gauge, Unit: seconds, Help: "How long the approval has waited that waits longest; 0 when none does.", By: []Process{Web},
+		Name: "holdfast_approvals_oldest_seconds", Kind: Gauge, Unit: seconds, Help: "Age of the oldest approval that is still waiting; 0 when none is.", By: []Process{Web},
 	})
 	ApprovalWait = declare(Metric{
-		Name: "holdfast_approval_wait_seconds", Kind: Histogram, Unit: seconds, Help: "How long approvals have waited until they were closed, by what closed them.", Labels: []string{"type", "outcome"}, Buckets: slow, By: []Process{Worker},
+		Name: "holdfast_approval_wait_seconds", Kind: Histogram, Unit: seconds, Help: "How long approvals have waited until they were closed, by what closed them.", Labels: []string{"type", "outcome"}, Buckets: slow, By: []Process{Web, Worker},
 	})
 	DecisionStart = declare(Metric{
-		Name: "holdfast_decision_start_seconds", Kind: Histogram, Unit: seconds, Help: "From a decision to the start of the program that waited for it.", Buckets: quick, By: []Process{Worker},
+		Name: "holdfast_decision_start_seconds", Kind: Histogram, Unit: seconds, Help: "From a decision to the start of the program that was started together with its decision.", Buckets: starts, By: []Process{Worker},
 	})
 
 	StepsRunning = declare(Metric{
@@ -38,10 +38,10 @@ var (
 		Name: "holdfast_steps_started_total", Kind: Counter, Help: "Attempts at steps that were started.", By: []Process{Worker},
 	})
 	StepsEnded = declare(Metric{
-		Name: "holdfast_steps_ended_total", Kind: Counter, Help: "Attempts at steps that have ended, by how.", Labels: []string{status}, By: []Process{Worker},
+		Name: "holdfast_steps_ended_total", Kind: Counter, Help: "Attempts at steps that have ended, by how.", Labels: []string{status}, By: []Process{Web, Worker},
 	})
 	StepsLost = declare(Metric{
-		Name: "holdfast_steps_lost_total", Kind: Counter, Help: "Attempts at steps that were lost with their worker, supervisor or host.", Labels: []string{"reason"}, By: []Process{Worker},
+		Name: "holdfast_steps_lost_total", Kind: Counter, Help: "Attempts at steps that were lost with their worker, supervisor or host.", Labels: []string{"reason"}, By: []Process{Web, Worker},
 	})
 	StepsReattached = declare(Metric{
 		Name: "holdfast_steps_reattached_total", Kind: Counter, Help: "Attempts at steps that this worker has come back to.", By: []Process{Worker},
@@ -98,6 +98,6 @@ var (
 		Name: "holdfast_request_duration_seconds", Kind: Histogram, Unit: seconds, Help: "How long HTTP requests took, by the pattern of their path.", Labels: []string{"method", "route", status}, Buckets: quick, By: []Process{Web},
 	})
 	DependencyUp = declare(Metric{
-		Name: "holdfast_dependency_up", Kind: Gauge, Help: "1 while what this process needs was there when it looked last, else 0: postgres, temporal, worker.", Labels: []string{"dependency"}, By: []Process{Web},
+		Name: "holdfast_dependency_up", Kind: Gauge, Help: "1 if the dependency was reachable at the last check, else 0: postgres, temporal, worker.", Labels: []string{"dependency"}, By: []Process{Web},
 	})
 )

@@ -55,6 +55,7 @@ func New(o Options) (*Telemetry, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	handleErrors(o.Log)
 	t := &Telemetry{
 		process: o.Process, registry: prometheus.NewRegistry(), traces: noop.NewTracerProvider(), log: o.Log,
 		counters: map[string]metric.Float64Counter{}, histograms: map[string]metric.Float64Histogram{},

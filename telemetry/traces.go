@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -26,15 +27,12 @@ const (
 )
 
 // Traces says that traces are wanted, by the variables of OpenTelemetry.
-type Traces struct {
-	named bool // OTEL_SERVICE_NAME has a name for the process
-}
+type Traces struct{}
 
 const (
 	exporterOTLP = "otlp"
 	exporterNone = "none"
 	protocolHTTP = "http/protobuf"
-	serviceName  = attribute.Key("service.name")
 )
 
 // TracesFromEnv reads whether traces are wanted: OTEL_TRACES_EXPORTER is otlp, or it is not set and an endpoint is. It is
@@ -54,15 +52,24 @@ func TracesFromEnv(get func(name string) string) (*Traces, error) {
 	default:
 		return nil, fmt.Errorf("the setting %s is %q; allowed is otlp or none", EnvTracesExporter, exporter)
 	}
-	for _, name := range []string{EnvTracesProtocol, EnvProtocol} {
-		if protocol := get(name); protocol != "" && protocol != protocolHTTP {
-			return nil, fmt.Errorf("the setting %s is %q; allowed is http/protobuf", name, protocol)
-		}
+	from := EnvTracesProtocol // it wins
+	if get(from) == "" {
+		from = EnvProtocol
 	}
-	return &Traces{named: get("OTEL_SERVICE_NAME") != "" || strings.Contains(get("OTEL_RESOURCE_ATTRIBUTES"), string(serviceName)+"=")}, nil
+	if protocol := get(from); protocol != "" && protocol != protocolHTTP {
+		return nil, fmt.Errorf("the setting %s is %q; allowed is http/protobuf", from, protocol)
+	}
+	return &Traces{}, nil
 }
 
-var sayErrors sync.Once
+var handler sync.Once
+
+// handleErrors has what goes wrong inside of OpenTelemetry logged like everything else.
+func handleErrors(log *slog.Logger) {
+	handler.Do(func() { // there is one for all of the SDK
+		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry failed", slog.Any("error", err)) }))
+	})
+}
 
 // trace starts to send spans. The SDK drops what a collector does not take in time, so nothing waits for one.
 func (t *Telemetry) trace(o *Options) error {
@@ -70,19 +77,51 @@ func (t *Telemetry) trace(o *Options) error {
 	if err != nil {
 		return fmt.Errorf("make the exporter of traces: %w", err)
 	}
-	about := []attribute.KeyValue{attribute.String("service.version", o.Version), attribute.String("service.instance.id", o.Instance)}
-	if !o.Traces.named {
-		about = append(about, serviceName.String("holdfast-"+string(o.Process)))
-	}
-	res, err := resource.Merge(resource.Default(), resource.NewSchemaless(about...))
+	about, err := describe(o)
 	if err != nil {
-		return fmt.Errorf("describe this process: %w", err)
+		return err
 	}
-	log := o.Log
-	sayErrors.Do(func() { // there is one for all of the SDK
-		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry failed", slog.Any("error", err)) }))
-	})
-	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res))
+	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(&collector{SpanExporter: exporter, log: o.Log}), sdktrace.WithResource(about))
 	t.traces, t.flush = provider, provider.Shutdown
 	return nil
+}
+
+// describe says what the process is. What the variables of OpenTelemetry say of it wins.
+func describe(o *Options) (*resource.Resource, error) {
+	ours := resource.NewSchemaless(
+		attribute.String("service.name", "holdfast-"+string(o.Process)), attribute.String("service.version", o.Version), attribute.String("service.instance.id", o.Instance))
+	// An attribute that cannot be read is left out; resource.Default reports it.
+	env, err := resource.New(context.Background(), resource.WithFromEnv())
+	if err != nil && !errors.Is(err, resource.ErrPartialResource) {
+		return nil, fmt.Errorf("describe this process: %w", err)
+	}
+	about := resource.Default()
+	for _, more := range []*resource.Resource{ours, env} {
+		if about, err = resource.Merge(about, more); err != nil {
+			return nil, fmt.Errorf("describe this process: %w", err)
+		}
+	}
+	return about, nil
+}
+
+// collector is where spans are sent. That it cannot be reached, and can be again, is said once for each change.
+type collector struct {
+	sdktrace.SpanExporter
+
+	log  *slog.Logger
+	lost bool // the SDK exports one batch at a time
+}
+
+// ExportSpans implements sdktrace.SpanExporter.
+func (c *collector) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	err := c.SpanExporter.ExportSpans(ctx, spans)
+	switch {
+	case err != nil && !c.lost:
+		c.lost = true
+		c.log.WarnContext(ctx, "collector lost", slog.Any("error", err))
+	case err == nil && c.lost:
+		c.lost = false
+		c.log.InfoContext(ctx, "collector found")
+	}
+	return nil // it was said
 }

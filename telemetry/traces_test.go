@@ -13,12 +13,14 @@ func TestTracesFromEnv_FollowsTheStandardVariables(t *testing.T) {
 		"":                                     "off",
 		"OTEL_TRACES_EXPORTER=otlp":            "on",
 		"OTEL_EXPORTER_OTLP_ENDPOINT=http://c": "on",
-		"OTEL_TRACES_EXPORTER=none OTEL_EXPORTER_OTLP_ENDPOINT=http://c":             "off",
-		"OTEL_SDK_DISABLED=true OTEL_TRACES_EXPORTER=otlp":                           "off",
-		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://c":                                "on",
-		"OTEL_TRACES_EXPORTER=zipkin":                                                "otlp or none",
-		"OTEL_TRACES_EXPORTER=otlp OTEL_EXPORTER_OTLP_PROTOCOL=grpc":                 "http/protobuf",
-		"OTEL_TRACES_EXPORTER=otlp OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf": "on",
+		"OTEL_TRACES_EXPORTER=none OTEL_EXPORTER_OTLP_ENDPOINT=http://c":                                              "off",
+		"OTEL_SDK_DISABLED=true OTEL_TRACES_EXPORTER=otlp":                                                            "off",
+		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://c":                                                                 "on",
+		"OTEL_TRACES_EXPORTER=zipkin":                                                                                 "otlp or none",
+		"OTEL_TRACES_EXPORTER=otlp OTEL_EXPORTER_OTLP_PROTOCOL=grpc":                                                  `OTEL_EXPORTER_OTLP_PROTOCOL is "grpc"; allowed is http/protobuf`,
+		"OTEL_TRACES_EXPORTER=otlp OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf":                                  "on",
+		"OTEL_TRACES_EXPORTER=otlp OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf OTEL_EXPORTER_OTLP_PROTOCOL=grpc": "on",
+		"OTEL_TRACES_EXPORTER=otlp OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=grpc OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf": "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL is \"grpc\"",
 	} {
 		env := map[string]string{}
 		for entry := range strings.FieldsSeq(entries) {

@@ -4,39 +4,27 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
-	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema/store"
 	"github.com/holdfast/holdfast/telemetry"
 	"github.com/holdfast/holdfast/web/health"
-)
-
-// How long counted figures are good for, and how long counting may take: whoever looks at the metrics gets the latest there
-// are rather than none, also while Postgres is away.
-const (
-	figuresAge     = 5 * time.Second
-	figuresTimeout = 2 * time.Second
 )
 
 // metrics is what the instance counts, and reads when somebody looks.
 type metrics struct {
 	*telemetry.Telemetry
 
-	server *Server
-
-	mu      sync.Mutex
-	figures *store.Figures
-	counted time.Time
+	server  *Server
+	figures figures
 }
 
 // newMetrics registers what is read of a server whose parts are there.
 func newMetrics(s *Server, t *telemetry.Telemetry) *metrics {
-	m := &metrics{Telemetry: t, server: s}
+	m := &metrics{Telemetry: t, server: s, figures: figures{read: s.opts.Store.Figures, log: s.log}}
 	for class := 1; class <= 5; class++ {
 		t.Add(telemetry.Requests, 0, statusClass(100*class))
 	}
@@ -66,7 +54,7 @@ func newMetrics(s *Server, t *telemetry.Telemetry) *metrics {
 func (m *metrics) observeFigures(t *telemetry.Telemetry) {
 	figure := func(metric *telemetry.Metric, tell func(f *store.Figures, set telemetry.Set)) {
 		t.Observed(metric, func(ctx context.Context, set telemetry.Set) {
-			if f := m.count(ctx); f != nil {
+			if f := m.figures.count(ctx, time.Now()); f != nil {
 				tell(f, set)
 			}
 		})
@@ -87,25 +75,6 @@ func (m *metrics) observeFigures(t *telemetry.Telemetry) {
 		}
 	})
 	figure(telemetry.ApprovalsOldest, func(f *store.Figures, set telemetry.Set) { set(f.Oldest.Seconds()) })
-}
-
-// count returns the latest figures, which it counts anew when they are old; nil while there are none.
-func (m *metrics) count(ctx context.Context) *store.Figures {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if time.Since(m.counted) < figuresAge {
-		return m.figures
-	}
-	m.counted = time.Now()
-	ctx, cancel := context.WithTimeout(ctx, figuresTimeout)
-	defer cancel()
-	f, err := m.server.opts.Store.Figures(ctx)
-	if err != nil {
-		m.server.log.DebugContext(ctx, "figures not counted", logs.Err(err))
-		return m.figures
-	}
-	m.figures = &f
-	return m.figures
 }
 
 // behind is the lag of the connection that is furthest behind.

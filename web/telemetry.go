@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -45,13 +46,23 @@ func (s *Server) measure() error {
 
 // traced starts a request's span, in the trace that its sender names if it names one.
 func (s *Server) traced(ctx context.Context, c *fiber.Ctx) (context.Context, trace.Span) {
-	if !s.metrics.Traced() {
+	if !s.metrics.Traced() || !worthTracing(c.Path()) {
 		return ctx, nil
 	}
 	ctx = traceparent.With(ctx, c.Get("traceparent"), c.Get("tracestate"))
 	ctx, span := s.metrics.Tracer().Start(ctx, c.Method(), trace.WithSpanKind(trace.SpanKindServer), //nolint:spancheck // endSpan ends it
 		trace.WithAttributes(attribute.String("http.request.method", c.Method()), attribute.String("url.path", c.Path()), attribute.String(logs.KeyRequest, c.GetRespHeader(headerRequestID))))
 	return ctx, span //nolint:spancheck // the same
+}
+
+// worthTracing reports whether a request may do something. Files of the UI and what monitors ask again and again do not.
+func worthTracing(path string) bool {
+	switch path {
+	case "/api/metrics", "/api/health", "/api/ready":
+		return false
+	default:
+		return path == "/ws" || strings.HasPrefix(path, "/api/")
+	}
 }
 
 // endSpan ends a request's span, if there is one.

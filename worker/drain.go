@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast/holdfast/activities"
 	"github.com/holdfast/holdfast/activities/runner/supervisor"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/telemetry"
 )
 
 const (
@@ -65,6 +66,7 @@ type drainServer struct {
 	onEndSteps func()     // the steps end with this worker
 	late       DrainState // what happens to steps at the deadline: HandedOver or Ended
 	log        *slog.Logger
+	telemetry  *telemetry.Telemetry
 
 	listener net.Listener
 	all      sync.WaitGroup
@@ -73,8 +75,9 @@ type drainServer struct {
 	over     chan struct{} // closed when the worker must end
 	closed   chan struct{} // closed by close
 
-	mu    sync.Mutex
-	conns []net.Conn
+	mu      sync.Mutex
+	conns   []net.Conn
+	refuses bool // it takes no more work
 }
 
 // serveDrains listens until close.
@@ -87,7 +90,7 @@ func serveDrains(ctx context.Context, h *folderLock, o *Options, hosts *activiti
 	if o.EndSteps {
 		late = Ended
 	}
-	d := &drainServer{hosts: hosts, refuse: refuse, onEndSteps: onEndSteps, late: late, log: o.Logger, listener: listener, over: make(chan struct{}), closed: make(chan struct{})}
+	d := &drainServer{hosts: hosts, refuse: refuse, onEndSteps: onEndSteps, late: late, log: o.Logger, telemetry: o.Telemetry, listener: listener, over: make(chan struct{}), closed: make(chan struct{})}
 	d.all.Go(func() {
 		for {
 			conn, err := listener.Accept()
@@ -101,6 +104,21 @@ func serveDrains(ctx context.Context, h *folderLock, o *Options, hosts *activiti
 		}
 	})
 	return d, nil
+}
+
+// ready says that the worker takes work, unless a drain has come before.
+func (d *drainServer) ready() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.telemetry.SetReady(!d.refuses)
+}
+
+// notReady says that the worker takes no more work.
+func (d *drainServer) notReady() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refuses = true
+	d.telemetry.SetReady(false)
 }
 
 // close closes the connections, which tells the command that the worker has ended.
@@ -136,6 +154,7 @@ func (d *drainServer) serve(conn net.Conn) {
 	}
 	d.begin.Do(func() {
 		d.log.Info("draining", "host", d.hosts.Host, "timeout", ask.Timeout)
+		d.notReady()
 		d.hosts.Drain()
 		d.all.Go(d.refuse)
 	})

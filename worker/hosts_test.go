@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,7 +11,9 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/internal/testkit"
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
+	"github.com/holdfast/holdfast/telemetry"
 	"github.com/holdfast/holdfast/worker"
 )
 
@@ -45,6 +48,40 @@ func (h *host) start() *host {
 	h.stop = func() { cancel(); <-done }
 	h.w.t.Cleanup(h.stop)
 	return h
+}
+
+// measured has it serve its metrics, and returns what it answers when somebody asks if it is ready.
+func (h *host) measured() (ready func() int) {
+	t := h.w.t
+	t.Helper()
+	m, err := telemetry.New(telemetry.Options{Process: telemetry.Worker, Log: logs.Discard()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := telemetry.Listen(t.Context(), "127.0.0.1:0", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- m.Serve(ctx, l, "v1") }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		m.Close()
+	})
+	h.o.Telemetry = m
+	return func() int {
+		res, err := http.Get("http://" + l.Addr().String() + "/readyz")
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		defer res.Body.Close()
+		return res.StatusCode
+	}
 }
 
 // write puts a file into a session's workspace on this host.
@@ -189,12 +226,17 @@ func TestDrain_FinishesWhatRunsAndLetsTheRestGoElsewhere(t *testing.T) {
 	t.Parallel()
 	w := newHosts(t)
 	w.hostTimeout = patience // nobody has to wait for it
-	a := w.newHost("a").start()
+	a := w.newHost("a")
+	ready := a.measured()
+	a.start()
 	id := w.session(schema.Config{}, `{"steps":[
 		{"id":"first","shell":"echo up; `+untilGo+`; echo kept > file.txt"},
 		{"id":"second","shell":"cat file.txt","needs":["first"]}]}`)
 	w.await(id, "output", func(events []schema.Event) bool { return output(t, events, "first") != "" })
 	w.newHost("b").start()
+	if got := ready(); got != http.StatusOK {
+		t.Errorf("readyz answers %d to a worker that works", got)
+	}
 	told := 0
 	last, err := worker.Drain(t.Context(), a.o.DataDir, patience, func(p worker.DrainProgress) {
 		if told++; told > 1 {
@@ -202,6 +244,9 @@ func TestDrain_FinishesWhatRunsAndLetsTheRestGoElsewhere(t *testing.T) {
 		}
 		if p.State != worker.Draining || len(p.Running) != 1 || p.Running[0].SessionID != id || p.Running[0].StepID != "first" || p.Host != a.o.Host {
 			t.Errorf("told %+v", p)
+		}
+		if got := ready(); got != http.StatusServiceUnavailable {
+			t.Errorf("readyz answers %d while it drains", got)
 		}
 		a.write(id, "go")
 	})

@@ -7,7 +7,6 @@ import (
 	"github.com/holdfast/holdfast/activities/runner"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/telemetry"
-	"github.com/holdfast/holdfast/telemetry/journal"
 )
 
 // measure has what runs on this host measured.
@@ -22,19 +21,13 @@ func measure(o *Options, steps *runner.Runner) {
 		set(float64(f.WaitForSlots), "slots")
 		set(float64(f.WaitForHost), "host")
 	})
-	for _, why := range journal.Losses { // so that a rate sees the first
-		o.Telemetry.Add(telemetry.StepsLost, 0, string(why))
-	}
-	for _, end := range []schema.AttemptStatus{schema.AttemptSucceeded, schema.AttemptFailed, schema.AttemptCancelled, schema.AttemptLost} {
-		o.Telemetry.Add(telemetry.StepsEnded, 0, string(end))
-	}
 	most, quota := float64(o.MaxSteps), float64(o.Quota.Bytes)
 	number(telemetry.StepsMax, func(runner.Figures) float64 { return most })
 	number(telemetry.QuotaBytes, func(runner.Figures) float64 { return quota })
 }
 
 // started measures how long a decision took to start the program that waited for it. A step that brings the record of the
-// decision is what the decision started.
+// decision is what the decision started; one that waits for others, or for a place, comes later and brings none.
 func started(t *telemetry.Telemetry) func(arg *schema.RunStep) {
 	return func(arg *schema.RunStep) {
 		if arg.Before == nil {

@@ -142,8 +142,7 @@ func Run(ctx context.Context, o Options) error {
 		}
 	}
 	o.Logger.Info("worker ready", "host", o.Host, "build_id", o.BuildID)
-	o.Telemetry.SetReady(true)
-	defer o.Telemetry.SetReady(false)
+	drain.ready()
 	if o.BuildID != "" {
 		warnIfNoSessions(ctx, o)
 	}
@@ -152,6 +151,7 @@ func Run(ctx context.Context, o Options) error {
 	case <-drain.over:
 	case err = <-fatal:
 	}
+	drain.notReady()
 	// Both at once: the workers take no new tasks, and wait for activities, which end because their
 	// steps do.
 	stopped := make(chan struct{})

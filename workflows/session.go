@@ -51,10 +51,11 @@ type session struct {
 // loop makes one move at a time: collect what happened, advance, record, act, wait. It records a
 // change before anything that follows from it, and records nothing of a run before opening it.
 func (s *session) loop(ctx, outer workflow.Context) error {
+	base := ctx
 	for {
 		s.collect(ctx, outer)
 		if s.cause != nil {
-			ctx = workflow.WithValue(ctx, schema.WorkflowSpan{}, s.cause)
+			ctx = workflow.WithValue(base, schema.WorkflowSpan{}, s.cause) // of base: a chain would grow with every update
 			s.cause = nil
 		}
 		s.state.Advance(workflow.Now(ctx))

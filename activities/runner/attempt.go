@@ -174,7 +174,7 @@ func (r *Runner) resume(run *running, l leftover) (result schema.StepResult, don
 	arg := run.arg
 	// It runs, and stays this worker's while the store is down: nobody else follows it.
 	var begun store.BegunAttempt
-	err = r.persist(func(ctx context.Context) (err error) {
+	err = r.persist(&arg, func(ctx context.Context) (err error) {
 		begun, err = r.o.Store.BeginAttempt(ctx, store.BeginAttempt{
 			SessionID: arg.SessionID, RunID: arg.RunID, StepID: arg.StepID, Execution: arg.Execution, Host: r.o.Host,
 			Live: l.spec.Attempt, Worker: r.name,
@@ -199,11 +199,11 @@ func (r *Runner) resume(run *running, l leftover) (result schema.StepResult, don
 		return resultOf(begun.Number, *begun.Finished), true, nil
 	}
 	run.reportedWait = "its worker" // and perhaps more that the previous worker had reported
-	if err := r.persist(func(ctx context.Context) error { return r.loadFrozen(ctx, &arg) }); err != nil {
+	if err := r.persist(&arg, func(ctx context.Context) error { return r.loadFrozen(ctx, &arg) }); err != nil {
 		return result, false, err
 	}
 	var snapshot string
-	err = r.persist(func(ctx context.Context) (err error) {
+	err = r.persist(&arg, func(ctx context.Context) (err error) {
 		snapshot, err = r.o.Store.Snapshot(ctx, arg.SessionID)
 		return err
 	})

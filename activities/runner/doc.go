@@ -19,6 +19,6 @@
 //     freezes it or lets it go on;
 //   - a stop counts what it ended, and what it could not end.
 //
-// Imports: activities/runner/sandbox, activities/runner/spool, activities/runner/supervisor, activities/workspace, internal/filelock, logs, schema, schema/store, snapshot.
+// Imports: activities/runner/sandbox, activities/runner/spool, activities/runner/supervisor, activities/workspace, internal/filelock, logs, schema, schema/store, snapshot, telemetry/traceparent.
 // Imported by: activities, worker.
 package runner

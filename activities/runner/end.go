@@ -20,7 +20,7 @@ import (
 // followAndRecord follows an attempt to its end and records it.
 func (r *Runner) followAndRecord(run *running, s *supervised, l *leftover, lease *workspace.Lease, offset int64) (schema.StepResult, error) {
 	arg, attempt := run.arg, l.spec.Attempt
-	asking, stopAsking := context.WithCancel(r.ctx)
+	asking, stopAsking := context.WithCancel(r.traced(&arg))
 	defer stopAsking()
 	go r.relayAsks(asking, &arg, attempt, s)
 	r.syncFrozen(run) // a supervisor that ended takes no orders, and needs none
@@ -72,7 +72,7 @@ func (r *Runner) finish(run *running, attempt int, end store.AttemptEnd, files [
 	if saved != nil {
 		f.Snapshot = saved.Digest
 	}
-	err := r.persist(func(ctx context.Context) error {
+	err := r.persist(arg, func(ctx context.Context) error {
 		if saved != nil {
 			if err := saved.Hold(ctx); err != nil {
 				return err

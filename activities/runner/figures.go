@@ -6,7 +6,6 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/holdfast/holdfast/activities/runner/spool"
 	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 )
@@ -27,16 +26,19 @@ func (r *Runner) Figures() Figures {
 	f.WaitForHost = len(r.short)
 	f.Running = max(len(r.live)-f.WaitForSlots-f.WaitForHost, 0)
 	for _, run := range r.live {
-		f.SpoolBytes += run.spooled.Load()
+		f.SpoolBytes += run.spooled()
 	}
 	return f
 }
 
-// spools notes how much of a step's output is recorded, of what there is.
-func (r *running) spools(recorded, end int64) {
-	if end != spool.Everything {
-		r.spooled.Store(max(end-recorded, 0))
+// spooled is how much of a step's output is not recorded yet. What its supervisor says of it counts, not what was read:
+// whoever reads stands still while Postgres is away.
+func (r *running) spooled() int64 {
+	s := r.following.Load()
+	if s == nil {
+		return 0
 	}
+	return max(s.printed()-r.recorded.Load(), 0)
 }
 
 // about is a context whose log records say which step they are about.

@@ -64,7 +64,9 @@ func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) 
 	f.told.Waiting = run.reportedWait // so that the log records that it no longer waits
 	defer func() { _ = f.spool.Close() }()
 	defer r.waits(run, "")
-	defer run.spooled.Store(0)
+	run.recorded.Store(offset)
+	run.following.Store(s)
+	defer run.following.Store(nil)
 	told, tellAfter := int64(0), int64(tellBytes)
 	if r.o.SpoolBytes < 8*tellBytes {
 		tellAfter = 0
@@ -80,7 +82,7 @@ func (r *Runner) follow(run *running, s *supervised, attempt int, offset int64) 
 			continue
 		}
 		r.waits(run, now.waiting)
-		run.spools(next.from, now.end)
+		run.recorded.Store(next.from)
 		if len(next.chunks) > 0 || len(next.progress) > 0 || next.to > next.from {
 			recorded, err := r.recordOrRewind(arg, &f, &next, now.end)
 			if err != nil {
@@ -139,7 +141,7 @@ func (r *Runner) recordOrRewind(arg *schema.RunStep, f *follower, next *flush, e
 // not help, and the error is why.
 func (r *Runner) rewind(arg *schema.RunStep, f *follower, end int64, why error) error {
 	var begun store.BegunAttempt
-	err := r.persist(func(ctx context.Context) (err error) {
+	err := r.persist(arg, func(ctx context.Context) (err error) {
 		begun, err = r.o.Store.BeginAttempt(ctx, store.BeginAttempt{
 			SessionID: arg.SessionID, RunID: arg.RunID, StepID: arg.StepID, Execution: arg.Execution, Host: r.o.Host, Live: f.attempt,
 		})
@@ -233,7 +235,7 @@ func toUTF8(b []byte) string {
 // record records a flush. One that is refused for good is [unrecordable], unless the attempt is
 // over or the store has lost earlier output: those have their own answers.
 func (r *Runner) record(arg *schema.RunStep, attempt int, f *flush) error {
-	err := r.persist(func(ctx context.Context) error {
+	err := r.persist(arg, func(ctx context.Context) error {
 		return r.o.Store.AppendOutput(ctx, store.AppendOutput{
 			SessionID: arg.SessionID, RunID: arg.RunID, StepID: arg.StepID, Attempt: attempt,
 			From: f.from, To: f.to, Chunks: f.chunks, Progress: f.progress,

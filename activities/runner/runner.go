@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast/holdfast/activities/workspace"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/store"
+	"github.com/holdfast/holdfast/telemetry/traceparent"
 )
 
 // Store is the part of [store.Store] that steps need. Writes may be repeated: each takes effect
@@ -68,7 +69,7 @@ type Options struct {
 	QuotaBytes    int64         // how much a step may keep on the disk; 0 for no limit
 	QuotaFiles    int64         // the same
 	CheckEvery    time.Duration // between checks whether a silent attempt is still the step's; 0 for half a minute
-	// Started is told of each program that was started here, with what it was asked by; optional.
+	// Started is told of each step's first program, once it is started here, with what it was asked by; optional.
 	Started func(arg *schema.RunStep)
 	// EndSteps makes Close end running steps. Otherwise they go on, for the next worker.
 	EndSteps bool
@@ -310,16 +311,21 @@ func (r *Runner) execute(run *running) {
 	run.finish(result, err)
 }
 
-// persist repeats a call to the store until it succeeds, fails for good, or the worker ends.
-func (r *Runner) persist(call func(ctx context.Context) error) error {
+// traced is a context for what a step does, in the trace that the step belongs to.
+func (r *Runner) traced(arg *schema.RunStep) context.Context {
+	return traceparent.With(r.ctx, arg.Trace, "")
+}
+
+// persist repeats a call to the store about a step until it succeeds, fails for good, or the worker ends.
+func (r *Runner) persist(arg *schema.RunStep, call func(ctx context.Context) error) error {
 	const (
 		firstWait = 20 * time.Millisecond
 		longest   = time.Second
 		sayAfter  = 10 * time.Second
 	)
-	began := time.Now()
+	began, ctx := time.Now(), r.traced(arg)
 	for wait := firstWait; ; wait = min(2*wait, longest) {
-		err := call(r.ctx)
+		err := call(ctx)
 		if err == nil {
 			if r.unrecorded.CompareAndSwap(true, false) {
 				r.o.Logger.Info("recording resumed", "host", r.o.Host)

@@ -23,7 +23,8 @@ type running struct {
 	losses       int           // of supervisors
 	reportedWait string        // what the log may say that it waits for
 
-	spooled atomic.Int64 // bytes that are printed and not recorded
+	following atomic.Pointer[supervised] // whose output is being recorded, or nil
+	recorded  atomic.Int64               // how much of that is
 
 	result schema.StepResult
 	err    error

@@ -59,7 +59,7 @@ func (r *Runner) begin(run *running) (schema.StepResult, error) {
 			return schema.StepResult{}, err
 		}
 	}
-	begun, err := r.o.Store.BeginAttempt(r.ctx, r.beginning(run, step))
+	begun, err := r.o.Store.BeginAttempt(r.traced(&arg), r.beginning(run, step))
 	if err != nil {
 		return schema.StepResult{}, err
 	}
@@ -105,6 +105,7 @@ type pendingAttempt struct {
 	attempt int
 	lock    *os.File
 	began   time.Time
+	started bool // a supervisor was, which may have ended before the program began
 }
 
 // launch starts an attempt, and follows it to its end. A start that fails through no fault of the
@@ -197,9 +198,10 @@ func (r *Runner) tryLaunch(run *running, p *pendingAttempt) (schema.StepResult, 
 		r.remove(l.dir)
 		return schema.StepResult{}, newFault(err)
 	}
-	if r.o.Started != nil {
+	if r.o.Started != nil && p.attempt == 1 && !p.started && run.losses == 0 {
 		r.o.Started(arg)
 	}
+	p.started = true
 	defer s.detach()
 	r.waits(run, "")
 	run.started(s)

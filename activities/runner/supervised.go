@@ -149,6 +149,13 @@ func (s *supervised) look() known {
 	return k
 }
 
+// printed is how much is in the spool, as far as the supervisor has said.
+func (s *supervised) printed() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end
+}
+
 // order sends an order. A supervisor that is gone ignores it: its exit says so.
 func (s *supervised) order(o supervisor.Order) {
 	s.sending.Lock()

@@ -31,6 +31,7 @@ type sessionTx struct {
 	writes *pgx.Batch
 	events []schema.NewEvent
 	closed []ClosedApproval
+	was    schema.SessionStatus // before a transition
 }
 
 // event adds an event. Events keep the order of the calls.

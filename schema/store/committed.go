@@ -10,8 +10,9 @@ import (
 // Committed is what one transaction has changed in a session. Output and progress of steps are not told.
 type Committed struct {
 	SessionID string
-	Created   bool   // the session is new
-	Actor     string // who has created it
+	Created   bool                 // the session is new
+	Actor     string               // who has created it
+	Was       schema.SessionStatus // before a transition; "" of any other change
 	Events    []schema.NewEvent
 	Closed    []ClosedApproval
 }
@@ -33,6 +34,6 @@ func (s *Store) created(ctx context.Context, id, actor string) {
 // tell tells of a change that was committed.
 func (s *Store) tell(ctx context.Context, c *sessionTx) {
 	if s.committed != nil && len(c.events) > 0 {
-		s.committed(ctx, Committed{SessionID: c.session, Events: c.events, Closed: c.closed})
+		s.committed(ctx, Committed{SessionID: c.session, Was: c.was, Events: c.events, Closed: c.closed})
 	}
 }

@@ -64,6 +64,9 @@ func TestCommitted_TellsEachChangeOnce(t *testing.T) {
 	if len(told) != 4 || !told[0].Created || told[0].Actor != "ada" || told[1].Events[0].Type != schema.EventWorkflowStarted {
 		t.Fatalf("told %+v", told)
 	}
+	if told[1].Was != "" || told[3].Was != schema.SessionActive {
+		t.Errorf("a run began in a session that was %q, and a transition in one that was %q", told[1].Was, told[3].Was)
+	}
 	last := told[3]
 	if !slices.ContainsFunc(last.Events, func(e schema.NewEvent) bool { return e.Type == schema.EventApprovalReceived }) ||
 		len(last.Closed) != 1 || last.Closed[0].Type != schema.ApprovalStep || last.Closed[0].Waited.Round(time.Second) != time.Minute {

@@ -12,7 +12,7 @@ import (
 // Figures say how much there is of what the database holds.
 type Figures struct {
 	Sessions  []SessionCount
-	Steps     map[schema.StepStatus]int // of the runs that are under way
+	Steps     map[schema.StepStatus]int // of the runs that are under way, without those of deleted sessions
 	Approvals map[schema.ApprovalType]int
 	Oldest    time.Duration // for which the approval has waited that waits longest
 }
@@ -37,7 +37,8 @@ func (s *Store) Figures(ctx context.Context) (Figures, error) {
 			})
 			return err
 		})
-	b.Queue(`SELECT st.status, count(*) FROM session_states t JOIN runs r ON r.session_id = t.session_id AND r.finished_at IS NULL
+	b.Queue(`SELECT st.status, count(*) FROM session_states t JOIN sessions s ON s.id = t.session_id AND s.deleted_at IS NULL
+		  JOIN runs r ON r.session_id = t.session_id AND r.finished_at IS NULL
 		  JOIN steps st ON st.run_id = r.id WHERE t.status IN ('active', 'suspended') GROUP BY 1`).
 		Query(func(rows pgx.Rows) error {
 			var (

@@ -53,7 +53,7 @@ func (s *Store) FailLostRun(ctx context.Context, sessionID, runID, why string) e
 	}
 	a := &apply{
 		t:     schema.Transition{RunID: runID, Status: schema.SessionFailed, Phase: schema.PhaseIdle},
-		steps: map[string]schema.StepStatus{}, approvals: map[string]schema.ApprovalStatus{}, messages: map[int]schema.MessageStatus{},
+		steps: map[string]schema.StepStatus{}, approvals: map[string]schema.ApprovalStatus{}, asked: map[string]asked{}, messages: map[int]schema.MessageStatus{},
 	}
 	var (
 		waits bool
@@ -128,11 +128,14 @@ func (a *apply) readRun(c *sessionTx) {
 			})
 			return err
 		})
-	c.reads.Queue(`SELECT id::text, step_id FROM approval_requests WHERE session_id = $1::uuid AND status = 'pending' ORDER BY created_at, id`, c.session).
+	c.reads.Queue(`SELECT id::text, step_id, approval_type, created_at FROM approval_requests WHERE session_id = $1::uuid AND status = 'pending' ORDER BY created_at, id`, c.session).
 		Query(func(rows pgx.Rows) error {
-			var id, step string
-			_, err := pgx.ForEachRow(rows, []any{&id, &step}, func() error {
-				a.approvals[id] = schema.ApprovalPending
+			var (
+				id, step, kind string
+				at             time.Time
+			)
+			_, err := pgx.ForEachRow(rows, []any{&id, &step, &kind, &at}, func() error {
+				a.approvals[id], a.asked[id] = schema.ApprovalPending, asked{schema.ApprovalType(kind), at}
 				a.t.Close = append(a.t.Close, schema.ApprovalClose{
 					ID: id, StepID: step, Status: schema.ApprovalCancelled, Reason: reasonRunEnded,
 				})

@@ -183,6 +183,7 @@ func scanPairs[V ~string](rows pgx.Rows, into map[string]V) error {
 }
 
 func (a *apply) decide(c *sessionTx) error {
+	c.was = a.status
 	a.changeMessages(c)
 	if err := a.moveSteps(c); err != nil {
 		return err

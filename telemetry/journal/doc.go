@@ -3,5 +3,5 @@
 // nothing twice, however often Temporal replays a workflow or tries an activity.
 //
 // Imports: logs, schema, schema/store, telemetry.
-// Imported by: cmd/holdfast/cli, telemetry/docs, worker.
+// Imported by: cmd/holdfast/cli, telemetry/docs.
 package journal

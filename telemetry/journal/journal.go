@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/holdfast/holdfast/logs"
@@ -21,11 +20,20 @@ type Journal struct {
 }
 
 // New makes a journal. Without telemetry, which may be nil, it only logs.
-func New(log *slog.Logger, t *telemetry.Telemetry) *Journal { return &Journal{log: log, telemetry: t} }
+func New(log *slog.Logger, t *telemetry.Telemetry) *Journal {
+	for _, why := range losses { // so that a rate sees the first
+		t.Add(telemetry.StepsLost, 0, string(why))
+	}
+	for _, end := range []schema.AttemptStatus{schema.AttemptSucceeded, schema.AttemptFailed, schema.AttemptCancelled, schema.AttemptLost} {
+		t.Add(telemetry.StepsEnded, 0, string(end))
+	}
+	return &Journal{log: log, telemetry: t}
+}
 
 // Committed writes down one transaction.
 func (j *Journal) Committed(ctx context.Context, c store.Committed) {
-	ctx = logs.With(ctx, logs.Session(c.SessionID))
+	// Whoever commits may be about a step that the events are not about.
+	ctx = logs.With(logs.Without(ctx, logs.KeyRun, logs.KeyStep, logs.KeyAttempt, logs.KeyApproval), logs.Session(c.SessionID))
 	if c.Created {
 		j.say(logs.With(ctx, logs.Actor(c.Actor)), SessionStarted)
 	}
@@ -38,7 +46,7 @@ func (j *Journal) Committed(ctx context.Context, c store.Committed) {
 		if e.StepID != "" {
 			of = logs.With(of, logs.Step(e.StepID))
 		}
-		j.event(of, e)
+		j.event(of, e, c.Was)
 	}
 	for _, a := range c.Closed {
 		j.telemetry.Observe(telemetry.ApprovalWait, a.Waited.Seconds(), string(a.Type), string(a.Status))
@@ -49,7 +57,7 @@ func (j *Journal) say(ctx context.Context, l *Line, attrs ...slog.Attr) {
 	j.log.LogAttrs(ctx, slog.LevelInfo, l.Message, attrs...) //nolint:sloglint // each is a constant of Lines
 }
 
-func (j *Journal) event(ctx context.Context, e *schema.NewEvent) {
+func (j *Journal) event(ctx context.Context, e *schema.NewEvent, was schema.SessionStatus) {
 	data := payload(e)
 	switch data := data.(type) {
 	case schema.WorkflowStartedData:
@@ -59,9 +67,15 @@ func (j *Journal) event(ctx context.Context, e *schema.NewEvent) {
 	case schema.WorkflowFailedData:
 		j.say(ctx, RunFailed, took(data.DurationMS), slog.String(logs.KeyError, data.Error))
 	case schema.WorkflowCancelledData:
-		j.say(by(ctx, data.Actor), RunEnded, status(schema.SessionCancelled), slog.String("reason", data.Reason))
+		end := schema.SessionCancelled
+		if data.Reason == string(schema.SessionExpired) { // the event has no other word for it
+			end = schema.SessionExpired
+		}
+		j.say(by(ctx, data.Actor), RunEnded, status(end), slog.String("reason", data.Reason))
 	case schema.WorkflowStateChangedData:
-		j.state(ctx, &data)
+		if data.Status != was { // else something else of its state has changed
+			j.state(ctx, &data)
+		}
 	case schema.WorkflowPausedData:
 		j.say(by(ctx, data.Actor), SessionSuspended, slog.String("reason", data.Reason))
 	case schema.WorkflowResumedData:
@@ -69,7 +83,7 @@ func (j *Journal) event(ctx context.Context, e *schema.NewEvent) {
 	case schema.ApprovalReceivedData:
 		j.say(by(logs.With(ctx, logs.Approval(data.ApprovalID)), data.Actor), ApprovalDecided, slog.String("resolution", string(data.Resolution)))
 	case schema.ApprovalExpiredData:
-		j.say(logs.With(ctx, logs.Approval(data.ApprovalID)), ApprovalClosed, slog.String("reason", data.Reason))
+		j.say(by(logs.With(ctx, logs.Approval(data.ApprovalID)), data.Actor), ApprovalClosed, slog.String("reason", data.Reason))
 	case schema.DAGNodeStatusChangedData:
 		j.step(logs.With(ctx, logs.Step(data.NodeID)), &data)
 	default:
@@ -126,19 +140,15 @@ func (j *Journal) attempt(ctx context.Context, data any) {
 		j.telemetry.Add(telemetry.StepsEnded, 1, string(schema.AttemptSucceeded))
 		j.say(of(ctx, data.Attempt), AttemptEnded, took(data.DurationMS))
 	case schema.StepFailedData:
-		end := schema.AttemptFailed
-		switch {
-		case data.Reason == schema.ReasonCancelled:
-			end = schema.AttemptCancelled
-		case slices.Contains(Losses, data.Reason):
-			end = schema.AttemptLost
+		if data.Status == schema.AttemptLost {
 			j.telemetry.Add(telemetry.StepsLost, 1, string(data.Reason))
-		case data.Reason == schema.ReasonDiskQuota:
+		}
+		if data.Reason == schema.ReasonDiskQuota {
 			j.telemetry.Add(telemetry.QuotaExceeded, 1)
 		}
-		j.telemetry.Add(telemetry.StepsEnded, 1, string(end))
+		j.telemetry.Add(telemetry.StepsEnded, 1, string(data.Status))
 		ctx = of(ctx, data.Attempt)
-		if end == schema.AttemptCancelled {
+		if data.Status == schema.AttemptCancelled {
 			j.say(ctx, AttemptEnded, took(data.DurationMS), slog.String("reason", string(data.Reason)))
 			return
 		}
@@ -153,8 +163,8 @@ func (j *Journal) attempt(ctx context.Context, data any) {
 	}
 }
 
-// Losses are the reasons of attempts that were lost with what they ran on.
-var Losses = []schema.Reason{schema.ReasonWorkerLost, schema.ReasonSupervisor, schema.ReasonHostLost, schema.ReasonOrphaned}
+// losses are the reasons of attempts that were lost with what they ran on.
+var losses = []schema.Reason{schema.ReasonWorkerLost, schema.ReasonSupervisor, schema.ReasonHostLost, schema.ReasonOrphaned}
 
 // by names who asked, which nobody may have.
 func by(ctx context.Context, actor string) context.Context {

@@ -3,7 +3,7 @@
 // uses it does not carry the rest of OpenTelemetry.
 //
 // Imports: nothing of this module.
-// Imported by: activities, schema/store, web, web/feed.
+// Imported by: activities, activities/runner, schema/store, web, web/feed.
 package traceparent
 
 import (

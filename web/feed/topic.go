@@ -200,7 +200,7 @@ func (t *topic) take(tail *store.Tail, err error) (done bool) {
 		t.deletedLocked()
 		err = nil
 	case err == nil:
-		t.head = t.tail
+		t.head, t.causes = t.tail, nil
 	}
 	if err != nil && t.head > t.tail {
 		return false
@@ -224,7 +224,7 @@ func (t *topic) addLocked(s *segment) {
 
 // deletedLocked tells every subscriber that the session is gone.
 func (t *topic) deletedLocked() {
-	t.head = t.tail
+	t.head, t.causes = t.tail, nil
 	if t.gone {
 		return
 	}
@@ -248,7 +248,7 @@ func (t *topic) found(head, before int64) {
 	}
 	t.hub.bytes.Add(-int64(t.ring.bytes + t.pages.bytes))
 	loading := t.pages.loading
-	t.ring, t.pages, t.head, t.tail = ring{}, newPages(), head, head
+	t.ring, t.pages, t.head, t.tail, t.causes = ring{}, newPages(), head, head, nil
 	t.pages.loading = loading // whoever waits for those goes on to do so
 	for c := range t.cursors {
 		if pos := c.pos.Load(); pos > head {

@@ -22,7 +22,7 @@ type cause struct {
 // maxCauses bounds those that a topic remembers until it has read as far.
 const maxCauses = 64
 
-// traced remembers what a session's events come from, if somebody follows it.
+// traced remembers what a session's events come from, if somebody follows it, from an end that is known.
 func (h *Hub) traced(sessionID string, head int64, parent string) {
 	s := h.shard(sessionID)
 	s.mu.Lock()
@@ -33,7 +33,7 @@ func (h *Hub) traced(sessionID string, head int64, parent string) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if head > t.tail && len(t.causes) < maxCauses {
+	if t.ready && head > t.tail && len(t.causes) < maxCauses {
 		t.causes = append(t.causes, cause{head, parent, time.Now()})
 	}
 }

@@ -46,8 +46,11 @@ const (
 	lost
 )
 
-// Failures says why each dependency cannot be used; nil where it can.
+// Failures says why each dependency cannot be used; nil where it can, and for workers while Temporal cannot.
 type Failures [count]error
+
+// unknown reports whether nobody can tell: only Temporal knows of workers.
+func (f *Failures) unknown(d Dependency) bool { return d == Worker && f[Temporal] != nil }
 
 // State is what was up at the latest check.
 type State struct {
@@ -108,6 +111,9 @@ func (m *Monitor) record(ctx context.Context, failures Failures) {
 	was := m.State()
 	is := *was
 	for d, err := range failures {
+		if failures.unknown(Dependency(d)) {
+			continue
+		}
 		m.failures[d]++
 		if err == nil {
 			m.failures[d] = 0
@@ -131,6 +137,7 @@ func (m *Monitor) report(ctx context.Context, is *State, failures *Failures) {
 	for d, up := range is.Up {
 		name := slog.String("dependency", Dependency(d).String())
 		switch {
+		case failures.unknown(Dependency(d)):
 		case up && m.reported[d] != found && failures[d] == nil:
 			m.reported[d] = found
 			m.log.InfoContext(ctx, "dependency found", name)
@@ -151,7 +158,7 @@ func (m *Monitor) Check(ctx context.Context) (failures Failures) {
 	}
 	all.Wait()
 	if failures[Temporal] != nil {
-		failures[Worker] = nil // nobody can tell
+		failures[Worker] = nil // see unknown
 	}
 	return failures
 }

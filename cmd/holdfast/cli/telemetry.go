@@ -46,7 +46,8 @@ func measureDisk(t *telemetry.Telemetry, room *disk.Watch) {
 	})
 }
 
-// serveMetrics serves a worker's metrics until stop is called, if they are to be served.
+// serveMetrics serves a worker's metrics until stop is called, if they are to be served: also while the worker stops,
+// after ctx.
 func serveMetrics(ctx context.Context, t *telemetry.Telemetry, m settings.Metrics, log *slog.Logger) (stop func(), err error) {
 	if m.Addr == "" {
 		return func() {}, nil
@@ -58,11 +59,11 @@ func serveMetrics(ctx context.Context, t *telemetry.Telemetry, m settings.Metric
 	if at, ok := l.Addr().(*net.TCPAddr); ok && !at.IP.IsLoopback() {
 		log.WarnContext(ctx, "metrics are served beyond this machine: whoever reaches them may read them", slog.String("addr", l.Addr().String()))
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if err := t.Serve(ctx, l, version()); err != nil {
-			log.ErrorContext(ctx, "metrics are not served any more", logs.Err(err))
+			log.ErrorContext(ctx, "metrics endpoint failed", logs.Err(err))
 		}
 	})
 	return func() { cancel(); serving.Wait() }, nil
