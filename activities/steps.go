@@ -49,7 +49,8 @@ func (a *Steps) Run(ctx context.Context, arg schema.RunStep) (result schema.Step
 	ctx = logs.With(ctx, logs.Session(arg.SessionID), logs.Run(arg.RunID), logs.Step(arg.StepID))
 	ctx, span := traceparent.Tracer(ctx).Start(ctx, "step", trace.WithAttributes(
 		attribute.String(logs.KeySession, arg.SessionID), attribute.String(logs.KeyRun, arg.RunID), attribute.String(logs.KeyStep, arg.StepID)))
-	defer func() { endSpan(span, &result, err) }()
+	defer span.End()
+	defer func() { describeEnd(span, &result, err) }()
 	arg.Trace = traceparent.Of(ctx)
 	if !a.Runner.Lives(arg.Execution) {
 		if arg.Again || activity.GetInfo(ctx).Attempt > 1 { // an ended execution stays ended, whatever has become of its session
@@ -82,9 +83,8 @@ func (a *Steps) Run(ctx context.Context, arg schema.RunStep) (result schema.Step
 	}
 }
 
-// endSpan ends a step's span, and says in it how the step went. A worker that leaves the step to another has seen nothing go wrong.
-func endSpan(span trace.Span, result *schema.StepResult, err error) {
-	defer span.End()
+// describeEnd says in a step's span how the step went. A worker that leaves the step to another has seen nothing go wrong.
+func describeEnd(span trace.Span, result *schema.StepResult, err error) {
 	switch {
 	case errors.Is(err, activity.ErrResultPending) || errors.Is(err, runner.ErrDetached) || errors.Is(err, runner.ErrClosed):
 		return

@@ -30,7 +30,8 @@ func TestEndSpan_AFailedStepsSpanIsAnError(t *testing.T) {
 	} {
 		spans := tracetest.NewSpanRecorder()
 		_, span := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("").Start(t.Context(), "step")
-		endSpan(span, &c.result, c.err)
+		describeEnd(span, &c.result, c.err)
+		span.End()
 		got := spans.Ended()[0]
 		status := ""
 		for _, a := range got.Attributes() {

@@ -39,7 +39,7 @@ func (s *Server) measure() error {
 	s.metrics = newMetrics(s, t)
 	s.hub.Lag = func(lag time.Duration) { t.Observe(telemetry.EventLag, max(lag, 0).Seconds()) }
 	if t.Traced() {
-		s.hub.Tracer = t.Tracer()
+		s.hub.Tracer, s.sockets.Tracer = t.Tracer(), t.Tracer()
 	}
 	return nil
 }

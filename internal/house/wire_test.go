@@ -103,8 +103,7 @@ func TestWire_IsWholeInWhatIsMadeOfIt(t *testing.T) {
 
 // jsonFields are the names of a struct's fields in JSON.
 func jsonFields(of reflect.Type) (names []string) {
-	for i := range of.NumField() {
-		field := of.Field(i)
+	for field := range of.Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		switch {
 		case field.Anonymous:

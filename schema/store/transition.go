@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -33,12 +32,6 @@ type apply struct {
 	subjects  map[string]*schema.Subject   // of the approvals that it opens, by id
 	started   *time.Time                   // of the run; nil if there is no such run
 	finished  *time.Time
-}
-
-// asked is an approval's question.
-type asked struct {
-	kind schema.ApprovalType
-	at   time.Time
 }
 
 // Apply records a transition: rows and events in one transaction, as [schema.Transition] says, and
@@ -161,18 +154,6 @@ func (a *apply) stateChanged() bool {
 	return !was.Equal(is.Truncate(time.Microsecond)) // as precise as Postgres keeps it
 }
 
-func (a *apply) scanApprovals(rows pgx.Rows) error {
-	var (
-		id, status, kind string
-		at               time.Time
-	)
-	_, err := pgx.ForEachRow(rows, []any{&id, &status, &kind, &at}, func() error {
-		a.approvals[id], a.asked[id] = schema.ApprovalStatus(status), asked{schema.ApprovalType(kind), at}
-		return nil
-	})
-	return err
-}
-
 func scanPairs[V ~string](rows pgx.Rows, into map[string]V) error {
 	var key, value string
 	_, err := pgx.ForEachRow(rows, []any{&key, &value}, func() error {
@@ -280,125 +261,12 @@ func moveStep(c *sessionTx, run, step string, from, to schema.StepStatus, reason
 	return to
 }
 
-// asks reports whether the transition itself opens an approval. It may also close it, for instance if the run fails at
-// the same moment.
-func (a *apply) asks(id string) bool {
-	return slices.ContainsFunc(a.t.Open, func(o schema.ApprovalOpen) bool { return o.ID == id })
-}
-
-func (a *apply) closeApprovals(c *sessionTx, which func(id string) bool) error {
-	for i := range a.t.Close {
-		end := &a.t.Close[i]
-		if !which(end.ID) {
-			continue
-		}
-		status, ok := a.approvals[end.ID]
-		if !ok {
-			return noApproval(end.ID)
-		}
-		if status != schema.ApprovalPending {
-			continue
-		}
-		a.approvals[end.ID] = end.Status
-		c.list = true
-		at := end.At
-		if at.IsZero() {
-			at = c.now
-		}
-		if q, ok := a.asked[end.ID]; ok {
-			c.closed = append(c.closed, ClosedApproval{Type: q.kind, Status: end.Status, Waited: max(at.Sub(q.at), 0)})
-		}
-		edits := validText(end.Modifications)
-		c.writes.Queue(`UPDATE approval_requests SET status = $2, resolution = $3, feedback = $4, actor = $5, resolved_at = $6::timestamptz,
-				result = NULLIF($7::text, '')::json
-			WHERE id = $1::uuid`, end.ID, string(end.Status), string(end.Resolution), clean(end.Feedback), clean(end.Actor), at, string(edits))
-		if end.Status == schema.ApprovalResolved {
-			c.event(schema.EventApprovalReceived, a.t.RunID, end.StepID, schema.ApprovalReceivedData{
-				ApprovalID: end.ID, Resolution: end.Resolution, Actor: end.Actor, Feedback: end.Feedback, Modifications: edits, ResolvedAt: timePtr(&at),
-			})
-			continue
-		}
-		c.event(schema.EventApprovalExpired, a.t.RunID, end.StepID, schema.ApprovalExpiredData{
-			ApprovalID: end.ID, Reason: end.Reason, OnTimeout: end.OnTimeout, Status: end.Status, Actor: end.Actor, ResolvedAt: timePtr(&at),
-		})
-	}
-	return nil
-}
-
-// extendApprovals moves the deadlines of those that are still pending.
-func (a *apply) extendApprovals(c *sessionTx, which func(id string) bool) error {
-	for i := range a.t.Extend {
-		to := &a.t.Extend[i]
-		if !which(to.ID) {
-			continue
-		}
-		status, ok := a.approvals[to.ID]
-		if !ok {
-			return noApproval(to.ID)
-		}
-		if status != schema.ApprovalPending {
-			continue
-		}
-		c.list = true
-		var escalated *time.Time
-		if to.Escalates {
-			escalated = &c.now
-			if !to.At.IsZero() {
-				escalated = &to.At
-			}
-		}
-		c.writes.Queue(`UPDATE approval_requests SET expires_at = $2::timestamptz, escalated_at = COALESCE($3::timestamptz, escalated_at)
-			WHERE id = $1::uuid`, to.ID, to.ExpiresAt, escalated)
-		if to.Escalates {
-			c.event(schema.EventApprovalEscalated, a.t.RunID, to.StepID,
-				schema.ApprovalEscalatedData{ApprovalID: to.ID, ExpiresAt: timeOf(to.ExpiresAt), EscalatedAt: timePtr(escalated)})
-			continue
-		}
-		c.event(schema.EventApprovalExtended, a.t.RunID, to.StepID, schema.ApprovalExtendedData{
-			ApprovalID: to.ID, ExpiresAt: timeOf(to.ExpiresAt), Seconds: to.Seconds, Actor: to.Actor,
-		})
-	}
-	return nil
-}
-
 // validText is JSON text that a json column takes: the input may contain invalid UTF-8.
 func validText(text json.RawMessage) json.RawMessage {
 	if utf8.Valid(text) {
 		return text
 	}
 	return bytes.ToValidUTF8(text, []byte("\uFFFD"))
-}
-
-func (a *apply) openApprovals(c *sessionTx) {
-	for i := range a.t.Open {
-		ask := &a.t.Open[i]
-		if _, ok := a.approvals[ask.ID]; ok {
-			continue
-		}
-		a.approvals[ask.ID] = schema.ApprovalPending
-		c.list = true
-		about := validText(ask.Context)
-		if len(about) == 0 {
-			about = json.RawMessage(`{}`)
-		}
-		created := ask.CreatedAt
-		if created.IsZero() {
-			created = c.now
-		}
-		options := make([]string, 0, len(ask.Options))
-		for _, option := range ask.Options {
-			options = append(options, string(option))
-		}
-		c.writes.Queue(`INSERT INTO approval_requests (id, session_id, run_id, step_id, approval_type, description, options, context, digest,
-				status, on_timeout, created_at, expires_at)
-			VALUES ($1::uuid, $2::uuid, $3::uuid, $4, $5, $6, $7::text[], $8::json, $9, $10, $11, $12::timestamptz, $13::timestamptz)`,
-			ask.ID, c.session, a.t.RunID, ask.StepID, string(ask.Type), clean(ask.Description), options, string(about), ask.Digest,
-			string(schema.ApprovalPending), string(ask.OnTimeout), created, ask.ExpiresAt)
-		c.event(schema.EventApprovalRequested, a.t.RunID, ask.StepID, schema.ApprovalRequestedData{
-			ApprovalID: ask.ID, Type: ask.Type, Description: ask.Description, Options: append([]schema.Resolution{}, ask.Options...),
-			Context: about, Digest: ask.Digest, ExpiresAt: timeOf(ask.ExpiresAt), CreatedAt: timePtr(&created), OnTimeout: ask.OnTimeout, Subject: a.subjects[ask.ID],
-		})
-	}
 }
 
 // moveRun keeps the run's status the same as its session's, and closes the run. A run that is over stays

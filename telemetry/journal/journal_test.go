@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -140,7 +141,7 @@ func TestJournal_CountsAttemptsByHowTheyEnded(t *testing.T) {
 		j.Committed(t.Context(), store.Committed{SessionID: "s", Events: []schema.NewEvent{{Type: schema.EventStepFailed, RunID: "r", StepID: "a", Data: end}}})
 	}
 	w := httptest.NewRecorder()
-	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, want := range []string{
 		`holdfast_steps_ended_total{status="cancelled"} 1`, `holdfast_steps_ended_total{status="failed"} 2`, `holdfast_steps_ended_total{status="lost"} 1`,
 		`holdfast_steps_lost_total{reason="supervisor_lost"} 1`, "holdfast_workspace_quota_exceeded_total 1",

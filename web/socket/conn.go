@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/holdfast/holdfast/logs"
 	"github.com/holdfast/holdfast/schema"
 	"github.com/holdfast/holdfast/schema/wire"
 	"github.com/holdfast/holdfast/web/caller"
@@ -74,7 +75,11 @@ func (s *Service) newConn(raw net.Conn, unread []byte, who newcomer, greeting []
 	c.member.Conn = c
 	giveUpAfter(raw, s.WriteTimeout)
 	c.drained.L = &c.mu
-	c.ctx, c.end = context.WithCancel(caller.WithUser(s.base, who.user))
+	ctx := caller.WithUser(s.base, who.user)
+	if who.user != "" {
+		ctx = logs.With(ctx, logs.Actor(who.user))
+	}
+	c.ctx, c.end = context.WithCancel(ctx)
 	c.hear()
 	return c
 }

@@ -193,7 +193,9 @@ func (c *conn) work() {
 		f := c.commands[0]
 		c.commands = c.commands[1:]
 		c.mu.Unlock()
-		answer, err := c.execute(logs.With(ctx, logs.Request(f.requestID)), f)
+		traced, end := c.service.traced(logs.With(ctx, logs.Request(f.requestID)), f)
+		answer, err := c.execute(traced, f)
+		end(err)
 		switch {
 		case err == nil:
 			c.send(answer)

@@ -11,6 +11,7 @@
 //   - clock.go: measures silence
 //   - rate.go: how much a client may send
 //   - pool.go: goroutines to handle frames on
+//   - trace.go: the spans of commands
 //   - service.go: what the connections share
 //   - tcp_linux.go: gives up a peer that has vanished
 //   - tcp_other.go: where that cannot be asked for

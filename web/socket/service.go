@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/holdfast/holdfast/web/control"
 	"github.com/holdfast/holdfast/web/feed"
 	"github.com/holdfast/holdfast/web/health"
@@ -33,6 +35,9 @@ type Options struct {
 // Service serves the WebSockets of one web instance.
 type Service struct {
 	Options
+
+	// Tracer makes the spans of commands; set before the first connection. nil makes none.
+	Tracer trace.Tracer
 
 	base context.Context //nolint:containedctx // the life of the server, which connections share
 	pool *pool

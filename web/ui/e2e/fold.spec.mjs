@@ -24,26 +24,27 @@ after(async () => {
   await vite?.close();
 });
 
-// What a page reads of the server, by path. What an approval is about is read when that appears.
+// What a page reads of the server, by path.
 function readsOf(page) {
   const reads = [];
   page.on('request', (request) => {
     const { pathname } = new URL(request.url());
-    if (request.method() === 'GET' && pathname.startsWith('/api/') && !/^\/api\/approvals\/[^/]+\/subject$/.test(pathname)) reads.push(pathname);
+    if (request.method() === 'GET' && pathname.startsWith('/api/')) reads.push(pathname);
   });
   return reads;
 }
 
 const asking = { steps: [{ id: 'one', title: 'First', shell: 'echo one > a.txt', approval: true }, { id: 'two', title: 'Second', shell: 'echo two', needs: ['one'], approval: true }] };
 
-test('a session with a short log is opened with one request, and shown to its end without another', async () => {
+test('a session with a short log is read once, with what it asks, and shown to its end without another', async () => {
   const id = await api.start('Read once', asking);
   const { page, context, errors } = await openPage(browser);
   const reads = readsOf(page);
   await page.goto(`${stack.url}/sessions/${id}`);
   await approval(page, /First/).waitFor();
   await page.locator('.conn[data-status=live]').waitFor();
-  assert.deepEqual(reads, [`/api/sessions/${id}/projection`]);
+  const { id: first } = await api.question(id);
+  assert.deepEqual(reads.sort(), [`/api/approvals/${first}/subject`, `/api/sessions/${id}/projection`], 'the session, and what it asks');
   reads.length = 0;
 
   await approval(page, /First/).getByRole('button', { name: 'Approve' }).click();
@@ -125,7 +126,7 @@ function comparable(projection) {
   delete whole.at;
   delete whole.session.updated_at;
   delete whole.session.head_seq; // the projection's seq says it
-  const left = ['remaining_seconds', 'context', 'context_truncated'];
+  const left = ['remaining_seconds', 'context', 'context_truncated', 'subject'];
   const approvals = whole.approvals.map((one) => Object.fromEntries(Object.entries(one).filter(([field]) => !left.includes(field))));
   return { ...whole, approvals };
 }
