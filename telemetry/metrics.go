@@ -22,7 +22,7 @@ var (
 		Name: "holdfast_approval_wait_seconds", Kind: Histogram, Unit: seconds, Help: "How long approvals have waited until they were closed, by what closed them.", Labels: []string{"type", "outcome"}, Buckets: slow, By: []Process{Web, Worker},
 	})
 	DecisionStart = declare(Metric{
-		Name: "holdfast_decision_start_seconds", Kind: Histogram, Unit: seconds, Help: "From a decision to the start of the program that was started together with its decision.", Buckets: starts, By: []Process{Worker},
+		Name: "holdfast_decision_start_seconds", Kind: Histogram, Unit: seconds, Help: "From a decision to the start of the program that waited for it, at a step's first attempt.", Buckets: starts, By: []Process{Worker},
 	})
 
 	StepsRunning = declare(Metric{

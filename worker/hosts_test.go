@@ -234,9 +234,7 @@ func TestDrain_FinishesWhatRunsAndLetsTheRestGoElsewhere(t *testing.T) {
 		{"id":"second","shell":"cat file.txt","needs":["first"]}]}`)
 	w.await(id, "output", func(events []schema.Event) bool { return output(t, events, "first") != "" })
 	w.newHost("b").start()
-	if got := ready(); got != http.StatusOK {
-		t.Errorf("readyz answers %d to a worker that works", got)
-	}
+	testkit.Eventually(t, "a worker that says it is ready", func() bool { return ready() == http.StatusOK })
 	told := 0
 	last, err := worker.Drain(t.Context(), a.o.DataDir, patience, func(p worker.DrainProgress) {
 		if told++; told > 1 {

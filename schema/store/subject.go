@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -56,6 +58,7 @@ type askedAbout struct {
 	kind                           schema.ApprovalType
 	onTimeout                      schema.OnTimeout
 	config                         schema.Config // of the session
+	plan                           *schema.Plan  // of the run, when it is known
 }
 
 const selectAsked = `SELECT a.id::text, a.session_id::text, a.run_id::text, a.step_id, a.digest, a.approval_type,
@@ -87,30 +90,61 @@ func (s *Store) askedBefore(ctx context.Context, is askedAbout) (askedAbout, err
 // plan that people read at a glance. Every viewer gets it.
 const maxSubjectBytes = 16 << 10
 
+// subjectsTimeout limits the time for reading the subjects of a transition. It is well below that of recording one: a
+// session asks, whatever its plan is like.
+const subjectsTimeout = time.Second
+
 // shortSubjects reads the subjects of the approvals that a transition opens, by the approval's id. Those that are too
-// long are missing, and those that cannot be read: whoever wants them asks for them.
+// long are missing, and those that cannot be read in time: whoever wants them asks for them.
 func (s *Store) shortSubjects(ctx context.Context, t *schema.Transition) map[string]*schema.Subject {
 	subjects := map[string]*schema.Subject{}
-	var config *schema.Config
+	if !slices.ContainsFunc(t.Open, func(o schema.ApprovalOpen) bool { return !o.Type.AskedByStep() }) {
+		return subjects
+	}
+	ctx, cancel := context.WithTimeout(ctx, subjectsTimeout)
+	defer cancel()
+	run, err := s.RunPlan(ctx, t.RunID)
+	if err != nil || run.Plan == nil || !shortFiles(run.Plan) { // its files come along with every step
+		return subjects
+	}
+	var config schema.Config
+	if s.pool.QueryRow(ctx, `SELECT config FROM sessions WHERE id = $1::uuid`, t.SessionID).Scan(&config) != nil {
+		return subjects
+	}
 	for i := range t.Open {
 		ask := &t.Open[i]
-		if ask.Type.AskedByStep() {
+		if ask.Type.AskedByStep() || !shortQuestion(run.Plan, ask) {
 			continue
 		}
-		if config == nil {
-			config = &schema.Config{}
-			if s.pool.QueryRow(ctx, `SELECT config FROM sessions WHERE id = $1::uuid`, t.SessionID).Scan(config) != nil {
-				return subjects
-			}
-		}
 		subject, err := s.subjectOf(ctx, askedAbout{
-			id: ask.ID, session: t.SessionID, run: t.RunID, step: ask.StepID, digest: ask.Digest, kind: ask.Type, onTimeout: ask.OnTimeout, config: *config,
+			id: ask.ID, session: t.SessionID, run: t.RunID, step: ask.StepID, digest: ask.Digest, kind: ask.Type, onTimeout: ask.OnTimeout,
+			config: config, plan: run.Plan,
 		})
+		if ctx.Err() != nil {
+			return subjects
+		}
 		if err == nil && len(schema.Marshal(subject)) <= maxSubjectBytes {
 			subjects[ask.ID] = &subject
 		}
 	}
 	return subjects
+}
+
+func shortFiles(p *schema.Plan) bool {
+	size := 0
+	for name, text := range p.Files {
+		size += len(name) + len(text)
+	}
+	return size <= maxSubjectBytes
+}
+
+// shortQuestion reports whether what is asked about may be short. It is told before anything is read or searched.
+func shortQuestion(p *schema.Plan, ask *schema.ApprovalOpen) bool {
+	if ask.Type == schema.ApprovalPlan {
+		return len(schema.Marshal(p)) <= maxSubjectBytes
+	}
+	step, ok := p.Step(ask.StepID)
+	return ok && len(schema.Marshal(step)) <= maxSubjectBytes
 }
 
 // maxPlansSearched limits how many of a session's plans are searched for a step that was asked
@@ -120,6 +154,9 @@ const maxPlansSearched = 50
 // bound finds what a digest binds: a plan of the session, or a step in one of its plans.
 func (s *Store) bound(ctx context.Context, is askedAbout) (*schema.Plan, error) {
 	if is.kind == schema.ApprovalPlan {
+		if is.plan != nil && is.plan.Digest() == is.digest {
+			return is.plan, nil
+		}
 		saved, err := s.SavedPlan(ctx, is.session, is.digest)
 		if err == nil && saved.Plan == nil {
 			err = notKept(is.id)
@@ -134,11 +171,14 @@ func (s *Store) bound(ctx context.Context, is askedAbout) (*schema.Plan, error) 
 		}
 		return nil
 	}
-	run, err := s.RunPlan(ctx, is.run)
-	if err != nil {
-		return nil, err
+	if is.plan == nil {
+		run, err := s.RunPlan(ctx, is.run)
+		if err != nil {
+			return nil, err
+		}
+		is.plan = run.Plan
 	}
-	if found := boundBy(run.Plan); found != nil {
+	if found := boundBy(is.plan); found != nil {
 		return found, nil
 	}
 	digests, err := s.PlanDigests(ctx, is.session)

@@ -38,12 +38,12 @@ const asking = { steps: [{ id: 'one', title: 'First', shell: 'echo one > a.txt',
 
 test('a session with a short log is read once, with what it asks, and shown to its end without another', async () => {
   const id = await api.start('Read once', asking);
+  const { id: first } = await api.question(id); // so that it is read with the session, and does not come as an event
   const { page, context, errors } = await openPage(browser);
   const reads = readsOf(page);
   await page.goto(`${stack.url}/sessions/${id}`);
   await approval(page, /First/).waitFor();
   await page.locator('.conn[data-status=live]').waitFor();
-  const { id: first } = await api.question(id);
   assert.deepEqual(reads.sort(), [`/api/approvals/${first}/subject`, `/api/sessions/${id}/projection`], 'the session, and what it asks');
   reads.length = 0;
 

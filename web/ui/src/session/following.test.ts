@@ -42,12 +42,13 @@ class Server {
   }
 
   event(seq: number): StoredEvent {
-    return seq % this.every === 0 ? eventOf(seq, 'session_renamed', { name: `${seq}` }) : eventOf(seq, 'output', { text: 'x' });
+    return seq % this.every === 0 ? eventOf(seq, 'session_renamed', { name: `${seq}` }) : eventOf(seq, 'output', { text: 'x' }, { step_id: 'a' });
   }
 
   projection(): Projection {
     this.reads.push(this.head);
-    const empty = projectionOf();
+    const step = { id: 'a', title: 'a', kind: 'shell' as const, needs: [], status: 'running' as const, attempts: [] };
+    const empty = projectionOf({ id: 'r', session_id: 's', number: 1, status: 'active', started_at: '', failed_steps: 0, steps: [step] });
     return { ...empty, seq: this.head, session: { ...empty.session, head_seq: this.head, name: `${Math.floor(this.head / this.every) * this.every}` } };
   }
 
@@ -109,6 +110,7 @@ describe('a page that slept', () => {
       expect(rows[0]).toBeGreaterThan(gap); // "Show older" reads the rest
     }
     expect(rows).toEqual(rows.toSorted((a, b) => a - b));
+    expect(entry.store.output.chunks('r/a').map((chunk) => chunk.text).join('')).toMatch(/^x+\n── some output is not shown here; the download has all of it ──\nx+$/);
   });
   it('through a stretch whose story is refused shows where it begins', async () => {
     const server = new Server(300, 1_000);

@@ -220,6 +220,7 @@ async function skipTo(id: string, head: number, entry: Entry): Promise<number> {
       store.apply(event);
       if (event.event_type === 'step_started') store.output.markPartial(stepKey(event.run_id ?? '', event.step_id ?? ''));
     }
+    if (known > 0) store.leavesOut(since);
   }
   return since;
 }

@@ -229,14 +229,25 @@ export class SessionStore {
   addHole(hole: Hole): void {
     if (hole.to <= this.seq) return;
     this.seq = hole.to;
+    this.markOutput(hole.to, `lines missing: ${holeWords(hole)}`);
+    if (hole.to > this.projectedSeq) this.missing = hole.to;
+    this.change({ seq: hole.to, holes: [...this.live.holes, hole] });
+  }
+
+  // Says that what steps printed before seq, since the last line that is shown, is not read.
+  leavesOut(seq: number): void {
+    this.markOutput(seq, 'some output is not shown here; the download has all of it');
+    this.change({});
+  }
+
+  // Puts words into the output of the steps that run.
+  private markOutput(seq: number, words: string): void {
     const run = this.live.projection?.runs.at(-1);
     for (const step of run?.steps ?? []) {
       if (step.status !== 'running' && step.status !== 'frozen') continue;
       const attempt = step.attempts.at(-1)?.number ?? 1;
-      this.output.append({ seq: hole.to, key: stepKey(run?.id ?? '', step.id), stepId: step.id, attempt, text: `\n── lines missing: ${holeWords(hole)} ──\n` });
+      this.output.append({ seq, key: stepKey(run?.id ?? '', step.id), stepId: step.id, attempt, text: `\n── ${words} ──\n` });
     }
-    if (hole.to > this.projectedSeq) this.missing = hole.to;
-    this.change({ seq: hole.to, holes: [...this.live.holes, hole] });
   }
 
   apply(event: StoredEvent): void {
