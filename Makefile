@@ -114,7 +114,8 @@ test: build ## Every test: Go with the race detector, UI, end to end, browser
 	$(MAKE) test-go; \
 	$(MAKE) attack-go NO_SKIP=$${HOLDFAST_TEST_NO_SKIP:-}; \
 	$(MAKE) test-ui; \
-	$(MAKE) -j2 -O test-e2e test-browser
+	$(MAKE) test-e2e; \
+	$(MAKE) test-browser
 
 SLOWEST := 25
 
