@@ -248,7 +248,7 @@ func TestFaults_AFullDiskIsShownAndCanBeLeft(t *testing.T) {
 	if !strings.Contains(s.log.String(), "steps wait for this host") {
 		t.Error("the log has no word about it")
 	}
-	for _, id := range []string{printing, starting} {
+	for _, id := range []string{starting, printing} { // in this order: what the printing one leaves is room enough to start
 		s.mustCall("POST", "/api/sessions/"+id+"/cancel", obj{}, nil)
 		s.awaitStatus(id, "cancelled")
 		if left := processesOf(t, id); len(left) > 0 {

@@ -82,7 +82,7 @@ func TestLostWorkflow_FailsTheRunAndTheSessionGoesOn(t *testing.T) {
 	}
 	s.mustCall("GET", "/api/sessions/"+id+"/runs", nil, &runs)
 	if len(runs.Runs) != 4 || runs.Runs[0].Status != "failed" || !strings.Contains(runs.Runs[0].Error, "out of patience") ||
-		runs.Runs[1].Status != "completed" || runs.Runs[2].Status != "completed" || !strings.Contains(runs.Runs[3].Error, "Temporal has none") {
+		runs.Runs[1].Status != "completed" || runs.Runs[2].Status != "completed" || !strings.Contains(runs.Runs[3].Error, "Temporal has no workflow") {
 		t.Fatalf("%+v", runs.Runs)
 	}
 	seen := s.watch(id).awaitType("workflow_completed")
