@@ -53,7 +53,7 @@ func (s *Store) FailLostRun(ctx context.Context, sessionID, runID, why string) e
 	}
 	a := &apply{
 		t:     schema.Transition{RunID: runID, Status: schema.SessionFailed, Phase: schema.PhaseIdle},
-		steps: map[string]schema.StepStatus{}, approvals: map[string]schema.ApprovalStatus{}, asked: map[string]asked{}, messages: map[int]schema.MessageStatus{},
+		steps: map[string]schema.StepStatus{}, approvals: map[string]approvalState{}, messages: map[int]schema.MessageStatus{},
 	}
 	var (
 		waits bool
@@ -135,7 +135,7 @@ func (a *apply) readRun(c *sessionTx) {
 				at             time.Time
 			)
 			_, err := pgx.ForEachRow(rows, []any{&id, &step, &kind, &at}, func() error {
-				a.approvals[id], a.asked[id] = schema.ApprovalPending, asked{schema.ApprovalType(kind), at}
+				a.approvals[id] = approvalState{schema.ApprovalPending, schema.ApprovalType(kind), at}
 				a.t.Close = append(a.t.Close, schema.ApprovalClose{
 					ID: id, StepID: step, Status: schema.ApprovalCancelled, Reason: reasonRunEnded,
 				})

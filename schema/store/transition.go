@@ -25,8 +25,7 @@ type apply struct {
 	phase     schema.Phase
 	expires   *time.Time
 	steps     map[string]schema.StepStatus
-	approvals map[string]schema.ApprovalStatus
-	asked     map[string]asked             // the approvals that there were before
+	approvals map[string]approvalState
 	messages  map[int]schema.MessageStatus // by number: those that exist
 	texts     map[string]string            // of new messages, by id
 	subjects  map[string]*schema.Subject   // of the approvals that it opens, by id
@@ -40,7 +39,7 @@ type apply struct {
 // a message whose number is taken do nothing. A step, an approval to close or extend, or a run that
 // does not exist is [schema.CodeNotFound]. RunID may be that of a run that is over, or "".
 func (s *Store) Apply(ctx context.Context, t schema.Transition) (head int64, err error) {
-	a := &apply{t: t, steps: map[string]schema.StepStatus{}, approvals: map[string]schema.ApprovalStatus{}, messages: map[int]schema.MessageStatus{}, asked: map[string]asked{}}
+	a := &apply{t: t, steps: map[string]schema.StepStatus{}, approvals: map[string]approvalState{}, messages: map[int]schema.MessageStatus{}}
 	if t.RunID != "" && !schema.ValidID(t.RunID) {
 		return 0, noRun(t.RunID)
 	}

@@ -10,10 +10,11 @@ import (
 	"github.com/holdfast/holdfast/schema"
 )
 
-// asked is an approval's question.
-type asked struct {
-	kind schema.ApprovalType
-	at   time.Time
+// approvalState is what a transition knows of an approval.
+type approvalState struct {
+	status schema.ApprovalStatus
+	kind   schema.ApprovalType
+	asked  time.Time // zero for one that the transition opens itself
 }
 
 func (a *apply) scanApprovals(rows pgx.Rows) error {
@@ -22,7 +23,7 @@ func (a *apply) scanApprovals(rows pgx.Rows) error {
 		at               time.Time
 	)
 	_, err := pgx.ForEachRow(rows, []any{&id, &status, &kind, &at}, func() error {
-		a.approvals[id], a.asked[id] = schema.ApprovalStatus(status), asked{schema.ApprovalType(kind), at}
+		a.approvals[id] = approvalState{schema.ApprovalStatus(status), schema.ApprovalType(kind), at}
 		return nil
 	})
 	return err
@@ -40,21 +41,21 @@ func (a *apply) closeApprovals(c *sessionTx, which func(id string) bool) error {
 		if !which(end.ID) {
 			continue
 		}
-		status, ok := a.approvals[end.ID]
+		was, ok := a.approvals[end.ID]
 		if !ok {
 			return noApproval(end.ID)
 		}
-		if status != schema.ApprovalPending {
+		if was.status != schema.ApprovalPending {
 			continue
 		}
-		a.approvals[end.ID] = end.Status
+		a.approvals[end.ID] = approvalState{end.Status, was.kind, was.asked}
 		c.list = true
 		at := end.At
 		if at.IsZero() {
 			at = c.now
 		}
-		if q, ok := a.asked[end.ID]; ok {
-			c.closed = append(c.closed, ClosedApproval{Type: q.kind, Status: end.Status, Waited: max(at.Sub(q.at), 0)})
+		if !was.asked.IsZero() {
+			c.closed = append(c.closed, ClosedApproval{Type: was.kind, Status: end.Status, Waited: max(at.Sub(was.asked), 0)})
 		}
 		edits := validText(end.Modifications)
 		c.writes.Queue(`UPDATE approval_requests SET status = $2, resolution = $3, feedback = $4, actor = $5, resolved_at = $6::timestamptz,
@@ -80,11 +81,11 @@ func (a *apply) extendApprovals(c *sessionTx, which func(id string) bool) error 
 		if !which(to.ID) {
 			continue
 		}
-		status, ok := a.approvals[to.ID]
+		is, ok := a.approvals[to.ID]
 		if !ok {
 			return noApproval(to.ID)
 		}
-		if status != schema.ApprovalPending {
+		if is.status != schema.ApprovalPending {
 			continue
 		}
 		c.list = true
@@ -115,7 +116,7 @@ func (a *apply) openApprovals(c *sessionTx) {
 		if _, ok := a.approvals[ask.ID]; ok {
 			continue
 		}
-		a.approvals[ask.ID] = schema.ApprovalPending
+		a.approvals[ask.ID] = approvalState{status: schema.ApprovalPending, kind: ask.Type}
 		c.list = true
 		about := validText(ask.Context)
 		if len(about) == 0 {
