@@ -33,7 +33,7 @@ type Options struct {
 	Commit   string
 	Go       string
 	Log      *slog.Logger // what goes wrong with exporting; slog.Default()
-	Traces   *Traces      // nil for none
+	Traces   bool         // are sent where the variables of OpenTelemetry say
 }
 
 // Telemetry is what a process is watched by. Close it to send what was traced last.
@@ -75,7 +75,7 @@ func New(o Options) (*Telemetry, error) {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	t.Observed(BuildInfo, func(_ context.Context, set Set) { set(1, o.Version, o.Commit, o.Go) })
-	if o.Traces != nil {
+	if o.Traces {
 		if err := t.trace(&o); err != nil {
 			return nil, err
 		}

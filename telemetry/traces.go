@@ -26,40 +26,37 @@ const (
 	EnvTracesProtocol = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
 )
 
-// Traces says that traces are wanted, by the variables of OpenTelemetry.
-type Traces struct{}
-
 const (
 	exporterOTLP = "otlp"
 	exporterNone = "none"
 	protocolHTTP = "http/protobuf"
 )
 
-// TracesFromEnv reads whether traces are wanted: OTEL_TRACES_EXPORTER is otlp, or it is not set and an endpoint is. It is
-// nil when they are not. A value that this program cannot follow is an error.
-func TracesFromEnv(get func(name string) string) (*Traces, error) {
+// TracesFromEnv reads whether traces are wanted: OTEL_TRACES_EXPORTER is otlp, or it is not set and an endpoint is. A value
+// that this program cannot follow is an error.
+func TracesFromEnv(get func(name string) string) (bool, error) {
 	if strings.EqualFold(get(EnvDisabled), "true") {
-		return nil, nil //nolint:nilnil // none are wanted
+		return false, nil
 	}
 	switch exporter := get(EnvTracesExporter); exporter {
 	case exporterNone:
-		return nil, nil //nolint:nilnil // the same
+		return false, nil
 	case exporterOTLP:
 	case "":
 		if get(EnvEndpoint) == "" && get(EnvTracesEndpoint) == "" {
-			return nil, nil //nolint:nilnil // the same
+			return false, nil
 		}
 	default:
-		return nil, fmt.Errorf("the setting %s is %q; allowed is otlp or none", EnvTracesExporter, exporter)
+		return false, fmt.Errorf("the setting %s is %q; allowed is otlp or none", EnvTracesExporter, exporter)
 	}
 	from := EnvTracesProtocol // it wins
 	if get(from) == "" {
 		from = EnvProtocol
 	}
 	if protocol := get(from); protocol != "" && protocol != protocolHTTP {
-		return nil, fmt.Errorf("the setting %s is %q; allowed is http/protobuf", from, protocol)
+		return false, fmt.Errorf("the setting %s is %q; allowed is http/protobuf", from, protocol)
 	}
-	return &Traces{}, nil
+	return true, nil
 }
 
 var handler sync.Once

@@ -29,7 +29,7 @@ func TestTracesFromEnv_FollowsTheStandardVariables(t *testing.T) {
 		}
 		traces, err := telemetry.TracesFromEnv(func(name string) string { return env[name] })
 		got := "off"
-		if traces != nil {
+		if traces {
 			got = "on"
 		}
 		if err != nil {
