@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
 	"github.com/holdfast/holdfast/schema/store"
@@ -19,12 +20,13 @@ type metrics struct {
 	*telemetry.Telemetry
 
 	server  *Server
+	page    fasthttp.RequestHandler
 	figures figures
 }
 
 // newMetrics registers what is read of a server whose parts are there.
 func newMetrics(s *Server, t *telemetry.Telemetry) *metrics {
-	m := &metrics{Telemetry: t, server: s, figures: figures{read: s.opts.Store.Figures, log: s.log}}
+	m := &metrics{Telemetry: t, server: s, page: fasthttpadaptor.NewFastHTTPHandler(t.Handler()), figures: figures{read: s.opts.Store.Figures, log: s.log}}
 	for class := 1; class <= 5; class++ {
 		t.Add(telemetry.Requests, 0, statusClass(100*class))
 	}
@@ -103,6 +105,6 @@ func statusClass(status int) string { return strconv.Itoa(status/100) + "xx" }
 
 // serve answers with the metrics in the Prometheus text format.
 func (m *metrics) serve(c *fiber.Ctx) error {
-	fasthttpadaptor.NewFastHTTPHandler(m.Handler())(c.Context())
+	m.page(c.Context())
 	return nil
 }
