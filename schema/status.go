@@ -1,6 +1,10 @@
 package schema
 
-import "strings"
+import (
+	"cmp"
+	"iter"
+	"strings"
+)
 
 // SessionStatus is the status of a session, which is that of its latest run.
 type SessionStatus string
@@ -48,6 +52,22 @@ const (
 	StepSkipped          StepStatus = "skipped"
 	StepCancelled        StepStatus = "cancelled"
 )
+
+// CurrentStep is the step of a run that a person would look at, by its steps' ids and statuses in the plan's order: the
+// first running one, else the first that waits for an answer; "" for none.
+func CurrentStep(steps iter.Seq2[string, StepStatus]) string {
+	waiting := ""
+	for id, status := range steps {
+		switch status {
+		case StepRunning, StepFrozen:
+			return id
+		case StepAwaitingApproval:
+			waiting = cmp.Or(waiting, id)
+		default:
+		}
+	}
+	return waiting
+}
 
 // Final reports whether a step in this status never runs again within its run.
 func (s StepStatus) Final() bool {

@@ -204,23 +204,15 @@ func (s *State) Phase() schema.Phase {
 	}
 }
 
-// CurrentStep is the step that a person would look at: the first running one, else the first that
-// waits for an answer.
+// CurrentStep is the step of the run that a person would look at, see [schema.CurrentStep].
 func (s *State) CurrentStep() string {
-	waiting := ""
-	for i := range s.Run.Steps {
-		st := &s.Run.Steps[i]
-		switch st.Status {
-		case schema.StepRunning, schema.StepFrozen:
-			return st.ID
-		case schema.StepAwaitingApproval:
-			if waiting == "" {
-				waiting = st.ID
+	return schema.CurrentStep(func(yield func(string, schema.StepStatus) bool) {
+		for i := range s.Run.Steps {
+			if !yield(s.Run.Steps[i].ID, s.Run.Steps[i].Status) {
+				return
 			}
-		default:
 		}
-	}
-	return waiting
+	})
 }
 
 // Parallel is how many steps may run at the same time.

@@ -96,23 +96,17 @@ func relatives(ctx context.Context, db reader, session string) (map[string]strin
 	return names, nil
 }
 
-// currentStep is the step of the latest run that a person would look at: the first running one, else the first that
-// waits for an answer.
+// currentStep is the current one of the latest run.
 func currentStep(runs []schema.Run) string {
 	if len(runs) == 0 {
 		return ""
 	}
-	waiting := ""
-	for i := range runs[len(runs)-1].Steps {
-		switch step := &runs[len(runs)-1].Steps[i]; step.Status {
-		case schema.StepRunning, schema.StepFrozen:
-			return step.ID
-		case schema.StepAwaitingApproval:
-			if waiting == "" {
-				waiting = step.ID
+	latest := &runs[len(runs)-1]
+	return schema.CurrentStep(func(yield func(string, schema.StepStatus) bool) {
+		for i := range latest.Steps {
+			if !yield(latest.Steps[i].ID, latest.Steps[i].Status) {
+				return
 			}
-		default:
 		}
-	}
-	return waiting
+	})
 }
