@@ -2,6 +2,11 @@ import { chromium } from 'playwright-core';
 
 export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
+// Holds each answer of the REST API back by up to so many milliseconds, while events come as ever. A test that takes the two for
+// simultaneous fails then: SLOW_ANSWERS_MS=800 npm run e2e finds it before a busy machine does. (attack.spec.mjs fails with it
+// for another reason: what answers a page of another origin is then no longer the browser's own check.)
+const SLOW_ANSWERS_MS = Number(process.env.SLOW_ANSWERS_MS ?? 0);
+
 export function launch() {
   return chromium.launch({
     executablePath: CHROMIUM,
@@ -18,6 +23,17 @@ export async function openPage(browser, options = {}) {
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
+  if (SLOW_ANSWERS_MS > 0) {
+    await context.route('**/api/**', async (route) => {
+      try {
+        const answer = await route.fetch();
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * SLOW_ANSWERS_MS));
+        await route.fulfill({ response: answer });
+      } catch {
+        await route.abort().catch(() => {}); // the server was killed, or the page closed
+      }
+    });
+  }
   const errors = [];
   page.on('pageerror', (error) => errors.push(error.message));
   return { page, context, errors };

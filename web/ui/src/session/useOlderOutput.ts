@@ -9,7 +9,7 @@ import { placeOf } from './place';
 import type { SessionStore } from './store';
 
 export interface OlderOutput {
-  output: OutputBuffer | null; // the older part being shown; null while the newest is shown
+  output: OutputBuffer | null; // the older part being shown, also while another is read; null while the newest is shown
   shown: boolean;
   reading: boolean;
   error: unknown;
@@ -31,7 +31,7 @@ export function useOlderOutput(sessionId: string, store: SessionStore, runId: st
   const until = ends.at(-1);
   const shown = until !== undefined && runId !== null;
   const part = useQuery({
-    queryKey: ['older-output', sessionId, scope, until],
+    queryKey: ['older-output', sessionId, scope, until] as const,
     queryFn: async ({ signal }): Promise<OutputPart> => {
       await learnPlace(sessionId, store, runId ?? '', signal);
       const { since } = placeOf(store, runId ?? '', stepId);
@@ -41,15 +41,17 @@ export function useOlderOutput(sessionId: string, store: SessionStore, runId: st
     staleTime: Infinity,
     gcTime: 30_000,
     structuralSharing: false,
+    placeholderData: (part, query) => (query?.queryKey[2] === scope ? part : undefined), // not the newest between two older parts
   });
-  const before = part.data?.before ?? null;
+  const reading = shown && (part.isPending || part.isPlaceholderData);
+  const before = reading ? null : (part.data?.before ?? null);
   const move = (to: number[]) => setChosen({ scope, ends: to });
   return {
     output: shown ? (part.data?.output ?? null) : null,
     shown,
-    reading: shown && part.isPending,
+    reading,
     error: shown ? part.error : null,
-    first: part.data !== undefined && before === null,
+    first: !reading && part.data !== undefined && before === null,
     last: ends.length === 1 && ends[0] === otherwise,
     open: (end) => end !== null && move([end]),
     back: () => before !== null && move([...ends, before]),
