@@ -25,7 +25,8 @@ export interface OlderOutput {
 // when none was chosen; null shows the newest output.
 export function useOlderOutput(sessionId: string, store: SessionStore, runId: string | null, stepId: string | null, otherwise: number | null): OlderOutput {
   const scope = `${runId ?? ''}/${stepId ?? ''}`;
-  const [chosen, setChosen] = useState<{ scope: string; ends: number[] }>({ scope, ends: [] }); // where the parts end, back to the one being shown
+  // Where the parts end, back to the one being shown; and where the older one ends that was shown before it.
+  const [chosen, setChosen] = useState<{ scope: string; ends: number[]; from?: number }>({ scope, ends: [] });
   const asked = chosen.scope === scope ? chosen.ends : [];
   const ends = asked.length === 0 && otherwise !== null ? [otherwise] : asked;
   const until = ends.at(-1);
@@ -41,11 +42,13 @@ export function useOlderOutput(sessionId: string, store: SessionStore, runId: st
     staleTime: Infinity,
     gcTime: 30_000,
     structuralSharing: false,
-    placeholderData: (part, query) => (query?.queryKey[2] === scope ? part : undefined), // not the newest between two older parts
+    // Between two older parts the first stays; the newest stays until an older one is there.
+    placeholderData: (part, query) => (query?.queryKey[2] === scope && query.queryKey[3] === chosen.from ? part : undefined),
   });
   const reading = shown && (part.isPending || part.isPlaceholderData);
   const before = reading ? null : (part.data?.before ?? null);
-  const move = (to: number[]) => setChosen({ scope, ends: to });
+  const held = reading ? chosen.from : until; // what is on the screen
+  const move = (to: number[], from?: number) => setChosen({ scope, ends: to, from });
   return {
     output: shown ? (part.data?.output ?? null) : null,
     shown,
@@ -54,8 +57,8 @@ export function useOlderOutput(sessionId: string, store: SessionStore, runId: st
     first: !reading && part.data !== undefined && before === null,
     last: ends.length === 1 && ends[0] === otherwise,
     open: (end) => end !== null && move([end]),
-    back: () => before !== null && move([...ends, before]),
-    forward: () => move(ends.slice(0, -1)),
+    back: () => before !== null && move([...ends, before], held),
+    forward: () => move(ends.slice(0, -1), held),
     close: () => move([]),
   };
 }
